@@ -1,0 +1,147 @@
+// Attributes of a node: one typed struct a kind, whose single `fields` visitor gives equality, hash, text and the
+// ONNX mapping. A struct looks like this:
+//
+//   struct ReduceAttrs {
+//     std::vector<std::int64_t> axes;
+//     bool keepdims = false;
+//     template <class Self, class F> static void fields(Self& s, F&& f) { f("axes", s.axes); f("keepdims", s.keepdims); }
+//   };
+//
+// `Attrs` is the type-erased, immutable, shared handle that a Node carries; empty for most operations.
+#pragma once
+
+#include <cassert>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "ir/dim.h"
+#include "ir/dtype.h"
+#include "ir/error.h"
+#include "ir/literal.h"
+
+namespace weft::ir {
+
+class Graph;
+using GraphPtr = std::shared_ptr<const Graph>;
+
+/// An object of the host program that a node refers to (a user's callback). Printed by name, compared by address.
+struct HostObject {
+  std::string name;
+  std::shared_ptr<const void> object;
+  friend bool operator==(const HostObject&, const HostObject&) = default;
+};
+
+using AttrValue = std::variant<bool, std::int64_t, double, std::string, std::vector<std::int64_t>,
+                               std::vector<double>, Dims, DType, Literal, GraphPtr, HostObject>;
+using NamedAttr = std::pair<std::string, AttrValue>;
+
+bool equal(const AttrValue& a, const AttrValue& b);  // doubles by bits, graphs by structure
+std::size_t hash(const AttrValue&);
+/// Text of one value as it stands in `.weft`; graphs are printed nested. See ir/text.h.
+
+template <class T> concept AttrStruct = requires(T& t) { T::fields(t, [](std::string_view, auto&) {}); };
+
+class Attrs {
+ public:
+  Attrs() = default;
+  template <AttrStruct T> Attrs(T value) : model_(std::make_shared<const Model<T>>(std::move(value))) {}
+
+  [[nodiscard]] bool empty() const { return model_ == nullptr; }
+  template <AttrStruct T> [[nodiscard]] const T& get() const {
+    assert(model_ && model_->tag == &tag_of<T>);
+    return static_cast<const Model<T>&>(*model_).value;
+  }
+  template <AttrStruct T> [[nodiscard]] bool is() const { return model_ && model_->tag == &tag_of<T>; }
+  /// The fields by name, in declared order.
+  [[nodiscard]] std::vector<NamedAttr> fields() const {
+    return model_ ? model_->fields() : std::vector<NamedAttr>{};
+  }
+  [[nodiscard]] std::size_t hash() const;
+  friend bool operator==(const Attrs& a, const Attrs& b);
+
+ private:
+  template <class T> static constexpr char tag_of = 0;
+  struct Base {
+    explicit Base(const char* t) : tag(t) {}
+    virtual ~Base() = default;
+    [[nodiscard]] virtual std::vector<NamedAttr> fields() const = 0;
+    const char* tag;
+  };
+  template <class T> struct Model final : Base {
+    explicit Model(T v) : Base(&tag_of<T>), value(std::move(v)) {}
+    [[nodiscard]] std::vector<NamedAttr> fields() const override {
+      std::vector<NamedAttr> out;
+      T::fields(value, [&](std::string_view name, const auto& field) {
+        out.emplace_back(std::string(name), AttrValue(field));
+      });
+      return out;
+    }
+    T value;
+  };
+  std::shared_ptr<const Base> model_;
+};
+
+/// Builds a T from fields by name (absent ones keep their default); ParseError on an unknown name or a wrong kind.
+template <AttrStruct T> Attrs attrs_from_fields(std::span<const NamedAttr> given) {
+  T value;
+  std::size_t used = 0;
+  T::fields(value, [&](std::string_view name, auto& field) {
+    using Field = std::remove_reference_t<decltype(field)>;
+    for (const NamedAttr& attr : given) {
+      if (attr.first != name) continue;
+      const Field* found = std::get_if<Field>(&attr.second);
+      if (!found) throw ParseError("attribute '" + attr.first + "' has a value of the wrong kind");
+      field = *found;
+      ++used;
+    }
+  });
+  if (used != given.size()) throw ParseError("unknown or repeated attribute");
+  return Attrs(std::move(value));
+}
+using AttrsParser = Attrs (*)(std::span<const NamedAttr>);
+
+// The structs that more than one family uses.
+
+struct InputAttrs {          // placeholders and variables; the name is the node's label
+  Dims declared;             // unused when the shape is unknown
+  template <class S, class F> static void fields(S& s, F&& f) { f("declared", s.declared); }
+};
+struct ConstantAttrs {
+  Literal value;
+  template <class S, class F> static void fields(S& s, F&& f) { f("value", s.value); }
+};
+struct CastAttrs {
+  DType dtype = DType::float32;
+  template <class S, class F> static void fields(S& s, F&& f) { f("dtype", s.dtype); }
+};
+struct ReduceAttrs {         // an empty `axes` with `all` set: every axis, whatever the rank turns out to be
+  std::vector<std::int64_t> axes;
+  bool all = true;
+  bool keepdims = false;
+  template <class S, class F> static void fields(S& s, F&& f) {
+    f("axes", s.axes);
+    f("all", s.all);
+    f("keepdims", s.keepdims);
+  }
+};
+struct AxisAttrs {
+  std::int64_t axis = 0;
+  template <class S, class F> static void fields(S& s, F&& f) { f("axis", s.axis); }
+};
+struct AxesAttrs {
+  std::vector<std::int64_t> axes;
+  template <class S, class F> static void fields(S& s, F&& f) { f("axes", s.axes); }
+};
+struct ShapeAttrs {          // reshape (one extent may be -1), broadcast_to, full
+  Dims shape;
+  template <class S, class F> static void fields(S& s, F&& f) { f("shape", s.shape); }
+};
+
+}  // namespace weft::ir

@@ -1,0 +1,79 @@
+// The one way that passes, gradient rules and expansions make nodes. Interns (structurally equal nodes are one, which is
+// common-subexpression elimination), runs type rules. `Expr` spells graph construction as mathematics inside rules.
+// A builder belongs to one thread and one pass; interning never crosses builders.
+#pragma once
+
+#include <initializer_list>
+#include <unordered_map>
+
+#include "ir/graph.h"
+#include "ir/op.h"
+
+namespace weft::ir {
+
+/// Makes a node without interning: runs the type rule, checks the operand count. How the frontend builds user graphs.
+NodeRef make_node(const Op& op, std::vector<NodeRef> inputs, Attrs attrs = {}, SourceLocation where = {},
+                  std::string label = {});
+NodeRef make_input(Type type, std::string label = {}, SourceLocation where = {});
+NodeRef make_constant(Literal value, bool weak = false, SourceLocation where = {});
+
+class GraphBuilder {
+ public:
+  GraphBuilder() = default;
+  GraphBuilder(const GraphBuilder&) = delete;
+  GraphBuilder& operator=(const GraphBuilder&) = delete;
+
+  /// `where` and `label` are kept from the first of equal nodes.
+  NodeRef make(const Op& op, std::vector<NodeRef> inputs, Attrs attrs = {}, SourceLocation where = {},
+               std::string label = {});
+  NodeRef constant(Literal value, bool weak = false);
+  /// A copy of `node` (same op, attributes, line, label) on other inputs; types are inferred again.
+  NodeRef rebuild(const Node& node, std::vector<NodeRef> inputs);
+  /// Lines given to nodes made while a rule runs on behalf of a user's node.
+  void set_location(SourceLocation where) { where_ = where; }
+
+ private:
+  std::unordered_multimap<std::size_t, NodeRef> interned_;
+  SourceLocation where_;
+};
+
+class Expr {
+ public:
+  Expr() = default;
+  Expr(GraphBuilder& builder, NodeRef node) : builder_(&builder), node_(std::move(node)) {}
+  [[nodiscard]] const NodeRef& node() const { return node_; }
+  [[nodiscard]] GraphBuilder& builder() const { return *builder_; }
+  [[nodiscard]] const Type& type() const { return node_->type(); }
+  explicit operator bool() const { return static_cast<bool>(node_); }
+  /// A weak scalar constant beside this expression.
+  [[nodiscard]] Expr scalar(double value) const;
+
+ private:
+  GraphBuilder* builder_ = nullptr;
+  NodeRef node_;
+};
+
+Expr apply(const Op& op, std::initializer_list<Expr> operands, Attrs attrs = {});
+
+struct GradArgs {
+  const Node& node;
+  Expr y, g;
+  std::vector<Expr> x;
+  [[nodiscard]] const Attrs& attrs() const { return node.attrs(); }
+};
+
+// Operators over the rows in ir/ops/ops.h, for gradient rules, expansions and rewrites.
+Expr operator+(const Expr&, const Expr&);
+Expr operator-(const Expr&, const Expr&);
+Expr operator*(const Expr&, const Expr&);
+Expr operator/(const Expr&, const Expr&);
+Expr operator-(const Expr&);
+Expr operator+(const Expr&, double);
+Expr operator-(const Expr&, double);
+Expr operator-(double, const Expr&);
+Expr operator*(const Expr&, double);
+Expr operator*(double, const Expr&);
+Expr operator/(const Expr&, double);
+Expr operator/(double, const Expr&);
+
+}  // namespace weft::ir
