@@ -1,7 +1,8 @@
 // Extents. A `Dim` is a constant, a named unknown (`N`), or a normalised expression of these: a sum of
 // integer multiples of products of atoms, where an atom is a symbol, `floordiv(e, e)`, `mod(e, e)`,
 // `max(e, e)` or `min(e, e)`. Normal form makes `==` structural: equal Dims are equal for every binding.
-// Constants cost no allocation. Immutable, cheap to copy, safe to share between threads.
+// Constants cost no allocation. Immutable, cheap to copy, safe to share between threads. Symbols stand for
+// extents, so they are never negative. Arithmetic that leaves int64 throws ShapeError.
 #pragma once
 
 #include <cstdint>
@@ -61,6 +62,7 @@ class Dim {
 
  private:
   friend class DimExpr;
+  friend struct DimAlgebra;
   explicit Dim(std::shared_ptr<const DimExpr> expr) : expr_(std::move(expr)) {}
 
   std::int64_t value_ = 0;
@@ -95,6 +97,8 @@ class DimExpr {
   friend class Dim;
   friend struct DimAlgebra;
   std::vector<Term> terms_;  // sorted, coefficients nonzero
+  std::size_t hash_ = 0;
+  int depth_ = 0;            // of atoms within atoms; bounded, so walking may recurse
 };
 
 /// Concrete shape of a value.
