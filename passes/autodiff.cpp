@@ -1,0 +1,162 @@
+#include "passes/autodiff.h"
+
+#include <cassert>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "ir/builder.h"
+#include "ir/ops/ops.h"
+#include "passes/specialize.h"
+
+namespace weft::passes {
+namespace {
+
+using ir::Expr;
+using ir::Node;
+using ir::NodeRef;
+
+/// Integers and booleans carry no gradient; a dtype that is not known yet might.
+bool may_carry_gradient(const Node& node) {
+  const auto dtype = node.type().dtype;
+  return !dtype || is_floating(*dtype) || is_complex(*dtype);
+}
+
+class Differentiator {
+ public:
+  Differentiator(std::span<const NodeRef> ys, std::span<const NodeRef> xs) : ys_(ys), xs_(xs) {}
+
+  std::vector<NodeRef> run(std::span<const NodeRef> cotangents) {
+    find_dependents();
+    for (std::size_t i = 0; i < ys_.size(); ++i) seed(*ys_[i], cotangents[i]);
+    for (auto it = order_.rbegin(); it != order_.rend(); ++it) propagate(**it);
+    std::vector<NodeRef> result;
+    for (const NodeRef& x : xs_) result.push_back(cotangent_of(x));
+    return result;
+  }
+
+ private:
+  /// `order_`: the nodes between xs and ys (those that depend on an x), producers first.
+  void find_dependents() {
+    std::unordered_set<const Node*> wanted;
+    for (const NodeRef& x : xs_) wanted.insert(x.get());
+    for (const Node* node : ir::topological_order(ys_)) {
+      bool depends = wanted.contains(node);
+      for (std::size_t i = 0; i < node->inputs().size() && !depends; ++i)
+        depends = !is_type_only(*node, i) && dependents_.contains(node->input(i).get());
+      if (!depends || !may_carry_gradient(*node)) continue;
+      dependents_.insert(node);
+      order_.push_back(node);
+    }
+  }
+
+  static bool is_type_only(const Node& node, std::size_t operand) {
+    return operand < 32 && (node.op().type_only >> operand & 1u) != 0;
+  }
+
+  void seed(const Node& y, const NodeRef& cotangent) {
+    builder_.set_location(y.where());
+    const Expr value(builder_, NodeRef(&y));
+    if (cotangent) return add(y, Expr(builder_, cotangent));
+    if (y.type().shape)
+      for (const Dim& extent : *y.type().shape)
+        if (extent.constant().value_or(1) != 1)
+          throw ShapeError("gradient of " + to_string(y.type()) +
+                               ": a value of more than one element needs a cotangent", y.where());
+    add(y, ir::apply(ir::ops::ones_like, {value}));
+  }
+
+  void add(const Node& node, const Expr& contribution) {
+    Expr& sum = cotangents_[&node];
+    sum = sum ? sum + contribution : contribution;
+  }
+
+  void propagate(const Node& node) {
+    const auto found = cotangents_.find(&node);
+    if (found == cotangents_.end() || node.inputs().empty() || !reaches_operand(node)) return;
+    builder_.set_location(node.where());
+    ir::GradArgs args{node, Expr(builder_, NodeRef(&node)), found->second, {}};
+    for (const NodeRef& input : node.inputs()) args.x.emplace_back(builder_, input);
+    const std::vector<Expr> operands = rule(node, args);
+    assert(operands.size() <= node.inputs().size());
+    for (std::size_t i = 0; i < operands.size(); ++i) {
+      const Node& operand = *node.input(i);
+      if (!operands[i] || is_type_only(node, i) || !dependents_.contains(&operand)) continue;
+      add(operand, fit(node, operands[i], args.x[i]));
+    }
+  }
+
+  static std::vector<Expr> rule(const Node& node, const ir::GradArgs& args) {
+    if (node.op().grad) return node.op().grad(args);
+    if (!std::holds_alternative<ir::Expansion>(node.op().meaning) || !types_known(node))
+      throw UnsupportedOp("no gradient is defined for " + std::string(node.op().name), node.where());
+    return through_expansion(node, args);
+  }
+
+  static bool types_known(const Node& node) {
+    for (const NodeRef& input : node.inputs())
+      if (!input->type().known()) return false;
+    return true;
+  }
+
+  /// An Expansion without a rule of its own is differentiated through what it stands for.
+  static std::vector<Expr> through_expansion(const Node& node, const ir::GradArgs& args) {
+    ir::GraphBuilder& builder = args.y.builder();
+    const std::vector<NodeRef> inputs(node.inputs().begin(), node.inputs().end());
+    const NodeRef body = std::get<ir::Expansion>(node.op().meaning).expand(builder, node, inputs);
+    const NodeRef y[] = {body}, g[] = {args.g.node()};
+    std::vector<Expr> operands;
+    for (const NodeRef& cotangent : gradient(y, inputs, g)) operands.emplace_back(builder, cotangent);
+    return operands;
+  }
+
+  bool reaches_operand(const Node& node) const {
+    for (std::size_t i = 0; i < node.inputs().size(); ++i)
+      if (!is_type_only(node, i) && dependents_.contains(node.input(i).get())) return true;
+    return false;
+  }
+
+  /// A pointwise rule answers in the broadcast type; bring it to the operand's.
+  static Expr fit(const Node& node, const Expr& cotangent, const Expr& operand) {
+    if (!std::holds_alternative<ir::Pointwise>(node.op().meaning)) return cotangent;
+    const ir::Type& have = cotangent.type();
+    const ir::Type& want = operand.type();
+    Expr result = cotangent;
+    if (!have.shape || have.shape != want.shape)
+      result = ir::apply(ir::ops::sum_to_like, {result, operand});
+    if (!have.dtype || have.dtype != want.dtype)
+      result = ir::apply(ir::ops::cast_like, {result, operand});
+    return result;
+  }
+
+  NodeRef cotangent_of(const NodeRef& x) {
+    const auto found = cotangents_.find(x.get());
+    if (found != cotangents_.end()) return found->second.node();
+    return ir::apply(ir::ops::zeros_like, {Expr(builder_, x)}).node();
+  }
+
+  std::span<const NodeRef> ys_, xs_;
+  ir::GraphBuilder builder_;
+  std::vector<const Node*> order_;
+  std::unordered_set<const Node*> dependents_;
+  std::unordered_map<const Node*, Expr> cotangents_;
+};
+
+}  // namespace
+
+std::vector<NodeRef> gradient(std::span<const NodeRef> ys, std::span<const NodeRef> xs,
+                              std::span<const NodeRef> cotangents) {
+  assert(ys.size() == cotangents.size());
+  return Differentiator(ys, xs).run(cotangents);
+}
+
+std::vector<NodeRef> pushforward(std::span<const NodeRef> ys, std::span<const NodeRef> xs,
+                                 std::span<const NodeRef> tangents) {
+  // vjp(u) is linear in u, so its own vjp with cotangents `tangents` is the Jacobian applied to them.
+  std::vector<NodeRef> dummies;
+  for (const NodeRef& y : ys) dummies.push_back(ir::make_input(y->type(), "cotangent", y->where()));
+  const std::vector<NodeRef> pulled = gradient(ys, xs, dummies);
+  return gradient(pulled, dummies, tangents);
+}
+
+}  // namespace weft::passes

@@ -1,0 +1,45 @@
+#include "passes/transform.h"
+
+#include "ir/ops/ops.h"
+
+namespace weft::passes {
+
+using ir::Node;
+using ir::NodeRef;
+
+const NodeRef* NodeMap::find(const Node* old) const {
+  const auto it = map_.find(old);
+  return it == map_.end() ? nullptr : &it->second;
+}
+
+std::vector<NodeRef> NodeMap::inputs_of(const Node& old) const {
+  std::vector<NodeRef> inputs;
+  inputs.reserve(old.inputs().size());
+  for (const NodeRef& input : old.inputs()) inputs.push_back((*this)[input.get()]);
+  return inputs;
+}
+
+ir::Graph transform(const ir::Graph& graph, const Visitor& visit, NodeMap& map) {
+  std::vector<NodeRef> roots(graph.inputs().begin(), graph.inputs().end());
+  roots.insert(roots.end(), graph.outputs().begin(), graph.outputs().end());
+  const auto mapped = [&](const Node& node) { return map.find(&node) != nullptr; };
+  for (const Node* node : ir::topological_order(roots, mapped))
+    if (!map.find(node)) map.set(node, visit(*node, map.inputs_of(*node)));
+
+  std::vector<NodeRef> inputs, outputs;
+  for (const NodeRef& input : graph.inputs()) inputs.push_back(map[input.get()]);
+  for (const NodeRef& output : graph.outputs()) outputs.push_back(map[output.get()]);
+  return ir::Graph(std::move(inputs), std::move(outputs), graph.name());
+}
+
+ir::Graph transform(const ir::Graph& graph, const Visitor& visit) {
+  NodeMap map;
+  return transform(graph, visit, map);
+}
+
+NodeRef keep(ir::GraphBuilder& builder, const Node& node, std::vector<NodeRef> inputs) {
+  if (&node.op() == &ir::ops::input || &node.op() == &ir::ops::constant) return NodeRef(&node);
+  return builder.rebuild(node, std::move(inputs));
+}
+
+}  // namespace weft::passes
