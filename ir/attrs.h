@@ -44,6 +44,12 @@ using NamedAttr = std::pair<std::string, AttrValue>;
 
 bool equal(const AttrValue& a, const AttrValue& b);  // doubles by bits, graphs by structure
 std::size_t hash(const AttrValue&);
+/// The combining step of every hash in ir/.
+inline void mix_hash(std::size_t& seed, std::size_t value) {
+  value *= 0x9e3779b97f4a7c15ull;
+  value ^= value >> 32;
+  seed = (seed ^ value) * 0xd6e8feb86659fd93ull;
+}
 /// Text of one value as it stands in `.weft`; graphs are printed nested. See ir/text.h.
 
 template <class T> concept AttrStruct = requires(T& t) { T::fields(t, [](std::string_view, auto&) {}); };

@@ -33,7 +33,11 @@ class GraphBuilder {
   void set_location(SourceLocation where) { where_ = where; }
 
  private:
-  std::unordered_multimap<std::size_t, NodeRef> interned_;
+  NodeRef intern(std::size_t key, NodeInit init);
+  [[nodiscard]] const NodeRef* find(std::size_t key, const Op& op, std::span<const NodeRef> inputs,
+                                    const Attrs& attrs, const Type* leaf_type) const;
+
+  std::unordered_multimap<std::size_t, NodeRef> interned_;   // by operation, operands and attributes
   SourceLocation where_;
 };
 

@@ -30,6 +30,10 @@ class Graph {
 /// iterative, linear. With `stop`, nodes for which it is true are listed but not entered.
 std::vector<const Node*> topological_order(std::span<const NodeRef> roots,
                                            const std::function<bool(const Node&)>& stop = {});
+/// Equal up to naming: same operations, attributes and types, wired alike, with the same inputs and outputs. Labels and
+/// lines do not count; nodes with an identity are matched by position. Linear.
+bool structurally_equal(const Graph& a, const Graph& b);
+std::size_t structural_hash(const Graph&);
 inline std::vector<const Node*> topological_order(const Graph& g) { return topological_order(g.outputs()); }
 
 }  // namespace weft::ir

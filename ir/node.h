@@ -102,7 +102,16 @@ class Node {
   mutable std::atomic<std::uint32_t> references_{0};
   mutable std::atomic<std::uint32_t> handles_{0};
   mutable std::atomic<NodeState*> state_{nullptr};
+  mutable const Node* next_dead_ = nullptr;   // the worklist of destruction runs through the nodes themselves
 };
+
+inline NodeRef::NodeRef(const Node* node) : node_(node) {
+  if (node_) node_->references_.fetch_add(1, std::memory_order_relaxed);
+}
+inline NodeRef::NodeRef(const NodeRef& other) : NodeRef(other.node_) {}
+inline NodeRef::~NodeRef() {
+  if (node_ && node_->references_.fetch_sub(1, std::memory_order_acq_rel) == 1) Node::release(node_);
+}
 
 /// Nodes alive in the process.
 std::int64_t live_nodes();

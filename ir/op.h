@@ -164,6 +164,8 @@ struct Op {
   AttrsParser parse_attrs = nullptr;    // null: takes no attributes
   std::uint32_t type_only = 0;      // bit i: operand i is taken for its type only
   bool has_identity = false;        // never interned: placeholders, random operations, callbacks
+  /// Types of results 1, 2, … of a multi-result operation; null for one result.
+  std::vector<Type> (*infer_extra)(const InferContext&) = nullptr;
 };
 
 /// All rows, family after family. Deterministic order.

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 
 #include "ir/dim.h"
 #include "ir/dtype.h"
@@ -25,5 +27,12 @@ struct Type {
 
 /// `float32(2, N)`, `?(2, 3)`, `float32?`, `?`; a weak type ends in `~`. Parsed back exactly.
 std::string to_string(const Type&);
+/// Throws ParseError.
+Type parse_type(std::string_view text);
+std::size_t hash(const Type&);
+
+/// The dtype that operands meet in; the shape is left unknown. Weak where all are. Unknown where an operand's dtype is,
+/// unless that cannot matter (complex128 absorbs everything).
+Type promote_types(std::span<const Type>);
 
 }  // namespace weft::ir

@@ -1,0 +1,133 @@
+#include "ir/graph.h"
+
+#include <algorithm>
+#include <bit>
+#include <utility>
+
+#include "ir/op.h"
+
+namespace weft::ir {
+namespace {
+
+/// Pointers to numbers, open addressing; graphs are walked often enough for this to show.
+class NodeMap {
+ public:
+  static constexpr std::uint32_t absent = ~std::uint32_t{0};
+
+  /// False when `node` was there already.
+  bool insert(const Node* node, std::uint32_t number) {
+    if (2 * (used_ + 1) > slots_.size()) grow();
+    Slot& slot = slots_[place(node)];
+    if (slot.node) return false;
+    slot = {node, number};
+    ++used_;
+    return true;
+  }
+  [[nodiscard]] std::uint32_t find(const Node* node) const {
+    if (slots_.empty()) return absent;
+    const Slot& slot = slots_[place(node)];
+    return slot.node ? slot.number : absent;
+  }
+
+ private:
+  struct Slot {
+    const Node* node = nullptr;
+    std::uint32_t number = 0;
+  };
+  [[nodiscard]] std::size_t place(const Node* node) const {
+    const auto mixed = (reinterpret_cast<std::uintptr_t>(node) >> 4) * 0x9e3779b97f4a7c15ull;
+    std::size_t i = mixed >> shift_;
+    while (slots_[i].node && slots_[i].node != node) i = (i + 1) & (slots_.size() - 1);
+    return i;
+  }
+  void grow() {
+    std::vector<Slot> old = std::exchange(slots_, std::vector<Slot>(slots_.empty() ? 32 : 2 * slots_.size()));
+    shift_ = 64 - std::countr_zero(slots_.size());
+    for (const Slot& slot : old)
+      if (slot.node) slots_[place(slot.node)] = slot;
+  }
+
+  std::vector<Slot> slots_;
+  std::size_t used_ = 0;
+  int shift_ = 64;
+};
+
+/// A graph with its nodes numbered: what two structurally equal graphs agree on.
+struct Numbered {
+  explicit Numbered(const Graph& g) : graph(g) {
+    std::vector<NodeRef> roots(g.inputs().begin(), g.inputs().end());
+    roots.insert(roots.end(), g.outputs().begin(), g.outputs().end());
+    order = topological_order(roots);
+    for (std::size_t i = 0; i < order.size(); ++i) numbers.insert(order[i], static_cast<std::uint32_t>(i));
+  }
+  [[nodiscard]] std::uint32_t number(const NodeRef& node) const { return numbers.find(node.get()); }
+
+  const Graph& graph;
+  std::vector<const Node*> order;
+  NodeMap numbers;
+};
+
+bool same_numbers(const Numbered& a, std::span<const NodeRef> x, const Numbered& b, std::span<const NodeRef> y) {
+  if (x.size() != y.size()) return false;
+  for (std::size_t i = 0; i < x.size(); ++i)
+    if (a.number(x[i]) != b.number(y[i])) return false;
+  return true;
+}
+
+}  // namespace
+
+std::vector<const Node*> topological_order(std::span<const NodeRef> roots,
+                                           const std::function<bool(const Node&)>& stop) {
+  struct Frame {
+    const Node* node;
+    std::size_t next;   // input to enter
+    std::size_t count;  // inputs to enter in all
+  };
+  std::vector<const Node*> order;
+  std::vector<Frame> stack;
+  NodeMap entered;
+  const auto enter = [&](const Node* node) {
+    if (node && entered.insert(node, 0)) stack.push_back({node, 0, stop && stop(*node) ? 0 : node->inputs().size()});
+  };
+  for (const NodeRef& root : roots) {
+    enter(root.get());
+    while (!stack.empty()) {
+      Frame& top = stack.back();
+      if (top.next < top.count) {
+        enter(top.node->input(top.next++).get());
+      } else {
+        order.push_back(top.node);
+        stack.pop_back();
+      }
+    }
+  }
+  return order;
+}
+
+bool structurally_equal(const Graph& a, const Graph& b) {
+  const Numbered x(a), y(b);
+  if (x.order.size() != y.order.size()) return false;
+  if (!same_numbers(x, a.inputs(), y, b.inputs()) || !same_numbers(x, a.outputs(), y, b.outputs())) return false;
+  for (std::size_t i = 0; i < x.order.size(); ++i) {
+    const Node &m = *x.order[i], &n = *y.order[i];
+    if (&m.op() != &n.op() || m.type() != n.type() || !same_numbers(x, m.inputs(), y, n.inputs()) ||
+        !std::ranges::equal(m.extra_types(), n.extra_types()) || m.attrs() != n.attrs())
+      return false;
+  }
+  return true;
+}
+
+std::size_t structural_hash(const Graph& g) {
+  const Numbered numbered(g);
+  std::size_t seed = numbered.order.size();
+  for (const Node* node : numbered.order) {
+    mix_hash(seed, std::hash<std::string_view>{}(node->op().name));
+    mix_hash(seed, hash(node->type()));
+    mix_hash(seed, node->attrs().hash());
+    for (const NodeRef& input : node->inputs()) mix_hash(seed, numbered.number(input));
+  }
+  for (const NodeRef& output : g.outputs()) mix_hash(seed, numbered.number(output));
+  return seed;
+}
+
+}  // namespace weft::ir
