@@ -1,0 +1,35 @@
+// Where a value lives and a program runs: the processor, or one CUDA device. A small value type.
+// The CUDA driver is looked for (once) only when a CUDA device is asked for.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace weft {
+
+class Device {
+ public:
+  enum class Kind : std::uint8_t { cpu, cuda };
+
+  Device() = default;
+  static Device cpu() { return {}; }
+  /// Throws DeviceError, saying what was looked for, when the driver or the device is not there.
+  static Device cuda(int index = 0);
+  /// How many CUDA devices there are; 0 without a driver. Never throws.
+  static int cuda_count() noexcept;
+
+  [[nodiscard]] Kind kind() const { return kind_; }
+  [[nodiscard]] int index() const { return index_; }
+  [[nodiscard]] bool is_cpu() const { return kind_ == Kind::cpu; }
+  [[nodiscard]] bool is_cuda() const { return kind_ == Kind::cuda; }
+  /// "cpu", "cuda:0".
+  [[nodiscard]] std::string str() const;
+  friend bool operator==(const Device&, const Device&) = default;
+
+ private:
+  Device(Kind kind, int index) : kind_(kind), index_(index) {}
+  Kind kind_ = Kind::cpu;
+  int index_ = 0;
+};
+
+}  // namespace weft
