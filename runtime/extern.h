@@ -1,0 +1,26 @@
+// Implementations of the extern meanings, keyed by ir::ExternKind: what no loop nest over affine indices can say.
+#pragma once
+
+#include <span>
+
+#include "ir/attrs.h"
+#include "ir/error.h"
+#include "ir/op.h"
+
+namespace weft::runtime {
+
+/// A dense, C-ordered operand or result.
+struct TensorView {
+  DType dtype = DType::float32;
+  std::span<const std::int64_t> shape;
+  void* data = nullptr;
+
+  [[nodiscard]] std::int64_t size() const;
+};
+
+/// Throws IndexError (with `where`) for an index out of range, and whatever a user's callback throws; outputs are then
+/// unspecified, inputs untouched.
+void run_extern(ir::ExternKind kind, const ir::Attrs& attrs, std::span<const TensorView> inputs,
+                std::span<const TensorView> outputs, SourceLocation where);
+
+}  // namespace weft::runtime

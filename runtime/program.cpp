@@ -1,0 +1,363 @@
+#include "runtime/program.h"
+
+#include <algorithm>
+#include <cassert>
+#include <chrono>
+#include <string>
+
+#include "runtime/blas.h"
+#include "runtime/buffer.h"
+#include "runtime/extern.h"
+#include "runtime/thread_pool.h"
+
+namespace weft::runtime {
+
+namespace {
+
+/// A contraction at concrete extents.
+struct SizedContraction {
+  std::vector<std::int64_t> batch, a_batch, b_batch;   // extents and strides
+  std::int64_t batches = 1, m = 0, n = 0, k = 0;
+  std::int64_t a_m = 0, a_k = 0, b_k = 0, b_n = 0;
+  std::int64_t a_offset = 0, b_offset = 0, out_offset = 0;
+};
+
+struct SizedStep {
+  std::vector<std::int64_t> symbols;
+  std::int64_t items = 0;
+  std::int64_t grain = 0;            // 0: too small to split
+  std::size_t scratch = 0;
+  std::size_t first_pointer = 0;     // into Frame::step_pointers
+  std::optional<SizedContraction> contraction;
+};
+
+}  // namespace
+
+struct Sizes {
+  std::vector<Shape> input_shapes, output_shapes, slot_shapes;
+  std::vector<std::int64_t> slot_offsets;
+  std::vector<SizedStep> steps;
+  std::size_t arena = 0;
+  std::size_t step_pointers = 0;
+};
+
+struct Frame {
+  std::vector<void*> slots;
+  std::vector<void*> step_pointers;   // each kernel step's buffers, one after another
+  Buffer arena;
+  std::size_t arena_bytes = 0;
+};
+
+namespace {
+
+/// Work below this is done faster than another thread wakes up.
+constexpr double parallel_threshold_ns = 15'000;
+constexpr double grain_ns = 8'000;
+
+std::int64_t extent(const Dim& dim, const DimBindings& bindings) {
+  return dim.is_constant() ? dim.value() : dim.evaluate(bindings);
+}
+
+DimBindings bind_inputs(const ir::Plan& plan, std::span<const Shape* const> shapes) {
+  DimBindings bindings;
+  const auto mismatch = [&](std::size_t i) {
+    return ShapeError("input " + std::to_string(i) + " has shape " + to_string(*shapes[i]) + ", expected " +
+                      to_string(*plan.inputs[i].shape));
+  };
+  for (int pass = 0; pass < 2; ++pass)   // symbols first, then what is computed from them
+    for (std::size_t i = 0; i < shapes.size(); ++i) {
+      const Dims& expected = *plan.inputs[i].shape;
+      if (expected.size() != shapes[i]->size()) throw mismatch(i);
+      for (std::size_t axis = 0; axis < expected.size(); ++axis) {
+        const std::int64_t given = (*shapes[i])[axis];
+        if (const auto symbol = expected[axis].symbol_name()) {
+          if (pass == 0 && !bindings.bind(*symbol, given)) throw mismatch(i);
+        } else if (pass == 1 && extent(expected[axis], bindings) != given) {
+          throw mismatch(i);
+        }
+      }
+    }
+  for (const ir::ShapeCheck& check : plan.checks) {
+    const std::int64_t left = extent(check.left, bindings), right = extent(check.right, bindings);
+    if (left != right)
+      throw ShapeError(check.message + ": " + std::to_string(left) + " is not " + std::to_string(right), check.where);
+  }
+  return bindings;
+}
+
+SizedContraction size_contraction(const ir::Kernel& kernel, const DimBindings& bindings) {
+  const ir::Contraction& c = *kernel.contraction;
+  const auto at = [&](const Dim& dim) { return extent(dim, bindings); };
+  SizedContraction sized;
+  const std::size_t rank = kernel.axes.size();
+  for (std::size_t i = 0; i + 2 < rank; ++i) {
+    sized.batch.push_back(at(kernel.axes[i]));
+    sized.a_batch.push_back(at(c.a_batch[i]));
+    sized.b_batch.push_back(at(c.b_batch[i]));
+    sized.batches *= sized.batch.back();
+  }
+  sized.m = at(kernel.axes[rank - 2]);
+  sized.n = at(kernel.axes[rank - 1]);
+  sized.k = at(c.k);
+  sized.a_m = at(c.a_m), sized.a_k = at(c.a_k), sized.b_k = at(c.b_k), sized.b_n = at(c.b_n);
+  sized.a_offset = at(c.a_offset), sized.b_offset = at(c.b_offset), sized.out_offset = at(c.out_offset);
+  return sized;
+}
+
+SizedStep size_kernel(const ir::Kernel& kernel, const ir::Executable& code, const ir::KernelStep& step,
+                      const DimBindings& bindings) {
+  SizedStep sized;
+  DimBindings local;
+  for (std::size_t i = 0; i < step.symbols.size(); ++i) {
+    sized.symbols.push_back(extent(step.symbols[i], bindings));
+    local.bind("s" + std::to_string(i), sized.symbols.back());
+  }
+  sized.items = 1;
+  for (std::size_t i = 0; i < kernel.parallel_axes(); ++i) sized.items *= extent(kernel.axes[i], local);
+  if (kernel.contraction) sized.contraction = size_contraction(kernel, local);
+  sized.scratch = code.scratch_bytes(sized.symbols.data());
+  double cost = code.item_cost;
+  if (cost * static_cast<double>(sized.items) > parallel_threshold_ns) {
+    const auto wanted = static_cast<std::int64_t>(grain_ns / std::max(cost, 1e-3)) + 1;
+    sized.grain = (wanted + code.item_multiple - 1) / code.item_multiple * code.item_multiple;
+  }
+  return sized;
+}
+
+/// Scratch of the calling thread, grown when first needed and kept.
+std::byte* thread_scratch(std::size_t bytes) {
+  thread_local Buffer buffer;
+  thread_local std::size_t capacity = 0;
+  if (bytes > capacity) {
+    buffer = Buffer::allocate(bytes);
+    capacity = bytes;
+  }
+  return bytes ? static_cast<std::byte*>(buffer.data()) : nullptr;
+}
+
+void run_range(const ir::Executable& code, const SizedStep& sized, void* const* buffers, std::int64_t begin,
+               std::int64_t end) {
+  const ir::KernelArgs args{buffers, sized.symbols.data(), thread_scratch(sized.scratch)};
+  code.function(&code, &args, begin, end);
+}
+
+void run_kernel(const ir::Executable& code, const SizedStep& sized, void* const* buffers) {
+  if (sized.items == 0) return;
+  if (sized.grain == 0) return run_range(code, sized, buffers, 0, sized.items);
+  parallel_for(sized.items, sized.grain, [&](std::int64_t begin, std::int64_t end) {
+    run_range(code, sized, buffers, begin, end);
+  });
+}
+
+/// A rectangle of one matrix of the batch: product first, then the epilogue on the same elements.
+struct ContractionRunner {
+  const ir::Kernel& kernel;
+  const ir::Executable* epilogue;   // null: none
+  const SizedStep& sized;
+  void* const* buffers;
+
+  void tile(std::int64_t batch, std::int64_t m0, std::int64_t m1, std::int64_t n0, std::int64_t n1) const {
+    const SizedContraction& s = *sized.contraction;
+    const ir::Contraction& c = *kernel.contraction;
+    std::int64_t a_at = s.a_offset + m0 * s.a_m, b_at = s.b_offset + n0 * s.b_n;
+    for (std::int64_t rest = batch, i = std::ssize(s.batch) - 1; i >= 0; --i) {
+      const auto axis = static_cast<std::size_t>(i);
+      a_at += rest % s.batch[axis] * s.a_batch[axis];
+      b_at += rest % s.batch[axis] * s.b_batch[axis];
+      rest /= s.batch[axis];
+    }
+    const std::int64_t first = batch * s.m * s.n;   // flat position of the matrix
+    const auto at = [&](int buffer, std::int64_t element) {
+      const auto b = static_cast<std::size_t>(buffer);
+      return static_cast<std::byte*>(buffers[b]) +
+             element * static_cast<std::int64_t>(size_of(kernel.buffers[b].dtype));
+    };
+    multiply({kernel.buffers[static_cast<std::size_t>(c.a)].dtype, m1 - m0, n1 - n0, s.k, at(c.a, a_at), s.a_m, s.a_k,
+              at(c.b, b_at), s.b_k, s.b_n, at(c.out, s.out_offset + first + m0 * s.n + n0), s.n});
+    if (!epilogue) return;
+    if (n0 == 0 && n1 == s.n) return run_range(*epilogue, sized, buffers, first + m0 * s.n, first + m1 * s.n);
+    for (std::int64_t row = m0; row < m1; ++row)
+      run_range(*epilogue, sized, buffers, first + row * s.n + n0, first + row * s.n + n1);
+  }
+
+  void run() const {
+    const SizedContraction& s = *sized.contraction;
+    if (sized.items == 0) return;
+    constexpr std::int64_t rows = 256;   // an epilogue finds its tile still in the second-level cache
+    const std::int64_t row_step = epilogue ? rows : s.m;
+    const double flops = 2.0 * static_cast<double>(sized.items) * static_cast<double>(std::max<std::int64_t>(s.k, 1));
+    const std::int64_t threads = flops < 500'000 ? 1 : num_threads();
+    if (threads == 1 || s.batches >= threads) {
+      const auto matrices = [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t batch = begin; batch < end; ++batch)
+          for (std::int64_t m = 0; m < s.m; m += row_step) tile(batch, m, std::min(m + row_step, s.m), 0, s.n);
+      };
+      return threads == 1 ? matrices(0, s.batches) : parallel_for(s.batches, 1, matrices);
+    }
+    // Each thread packs its operands for itself: cut the longer side, so that the shorter operand is what is packed twice.
+    constexpr std::int64_t step = 16;
+    const bool columns = s.n > s.m;
+    const std::int64_t units = ((columns ? s.n : s.m) + step - 1) / step;
+    for (std::int64_t batch = 0; batch < s.batches; ++batch)
+      parallel_for(units, std::max<std::int64_t>(1, (units + threads - 1) / threads),
+                   [&](std::int64_t begin, std::int64_t end) {
+                     if (columns) return tile(batch, 0, s.m, begin * step, std::min(end * step, s.n));
+                     const std::int64_t last = std::min(end * step, s.m);
+                     for (std::int64_t m = begin * step; m < last; m += row_step)
+                       tile(batch, m, std::min(m + row_step, last), 0, s.n);
+                   });
+  }
+};
+
+}  // namespace
+
+Program::Program(ir::Plan plan, ir::KernelCompiler& compiler) : plan_(std::move(plan)) {
+  std::vector<const ir::Kernel*> kernels;
+  for (const ir::Kernel& kernel : plan_.kernels)
+    if (!kernel.stages.empty()) kernels.push_back(&kernel);
+  const auto compiled = compiler.compile(kernels);
+  std::size_t next = 0;   // a contraction without an epilogue has no code of its own
+  for (const ir::Kernel& kernel : plan_.kernels)
+    executables_.push_back(kernel.stages.empty() ? nullptr : compiled[next++]);
+
+  const bool fixed = std::ranges::all_of(plan_.inputs, [](const ir::Type& type) { return type.concrete(); });
+  if (!fixed) return;
+  std::vector<Shape> shapes;
+  for (const ir::Type& type : plan_.inputs) shapes.push_back(*to_shape(*type.shape));
+  std::vector<const Shape*> pointers;
+  for (const Shape& shape : shapes) pointers.push_back(&shape);
+  fixed_ = size(pointers);
+}
+
+Program::~Program() = default;
+
+std::shared_ptr<const Sizes> Program::size(std::span<const Shape* const> input_shapes) const {
+  const auto same = [&](const Sizes& sizes) {
+    return std::ranges::equal(sizes.input_shapes, input_shapes, {}, {}, [](const Shape* s) -> const Shape& { return *s; });
+  };
+  if (fixed_ && same(*fixed_)) return fixed_;
+  {
+    const std::scoped_lock lock(mutex_);
+    if (last_ && same(*last_)) return last_;
+  }
+  const DimBindings bindings = bind_inputs(plan_, input_shapes);
+  auto sizes = std::make_shared<Sizes>();
+  for (const Shape* shape : input_shapes) sizes->input_shapes.push_back(*shape);
+  for (const ir::Slot& slot : plan_.slots) {
+    sizes->slot_shapes.push_back(evaluate(slot.shape, bindings));
+    sizes->slot_offsets.push_back(extent(slot.offset, bindings));
+    (void)element_count(sizes->slot_shapes.back());   // overflow is a ShapeError here, not later
+  }
+  for (const int slot : plan_.outputs) sizes->output_shapes.push_back(sizes->slot_shapes[static_cast<std::size_t>(slot)]);
+  sizes->arena = static_cast<std::size_t>(extent(plan_.arena_bytes, bindings));
+  for (const ir::Step& step : plan_.steps) {
+    SizedStep sized;
+    if (const auto* kernel = std::get_if<ir::KernelStep>(&step.what)) {
+      const auto index = static_cast<std::size_t>(kernel->kernel);
+      static const ir::Executable nothing{};
+      sized = size_kernel(plan_.kernels[index], executables_[index] ? *executables_[index] : nothing, *kernel, bindings);
+      sized.first_pointer = sizes->step_pointers;
+      sizes->step_pointers += kernel->slots.size();
+    }
+    sizes->steps.push_back(std::move(sized));
+  }
+  const std::scoped_lock lock(mutex_);
+  last_ = sizes;
+  return sizes;
+}
+
+std::span<const Shape> Program::output_shapes(const Sizes& sizes) { return sizes.output_shapes; }
+std::size_t Program::arena_bytes(const Sizes& sizes) { return sizes.arena; }
+
+std::unique_ptr<Frame> Program::take_frame(const Sizes& sizes) const {
+  std::unique_ptr<Frame> frame;
+  {
+    const std::scoped_lock lock(mutex_);
+    if (!frames_.empty()) {
+      frame = std::move(frames_.back());
+      frames_.pop_back();
+    }
+  }
+  if (!frame) frame = std::make_unique<Frame>();
+  frame->slots.resize(plan_.slots.size());
+  frame->step_pointers.resize(sizes.step_pointers);
+  if (frame->arena_bytes < sizes.arena) {
+    frame->arena = Buffer::allocate(sizes.arena);
+    frame->arena_bytes = sizes.arena;
+  }
+  return frame;
+}
+
+void Program::give_back(std::unique_ptr<Frame> frame) const {
+  constexpr std::size_t kept = 4;   // concurrent callers beyond this allocate a frame a call
+  const std::scoped_lock lock(mutex_);
+  if (frames_.size() < kept) frames_.push_back(std::move(frame));
+}
+
+namespace {
+
+void fill_slots(const ir::Plan& plan, const Sizes& sizes, void* const* inputs, void* const* outputs, Frame& frame) {
+  for (std::size_t i = 0; i < plan.slots.size(); ++i) {
+    const ir::Slot& slot = plan.slots[i];
+    const auto number = static_cast<std::size_t>(slot.number);
+    switch (slot.kind) {
+      case ir::Slot::Kind::input: frame.slots[i] = inputs[number]; break;
+      case ir::Slot::Kind::output: frame.slots[i] = outputs[number]; break;
+      case ir::Slot::Kind::constant: frame.slots[i] = const_cast<std::byte*>(plan.constants[number].data()); break;
+      case ir::Slot::Kind::temp:
+        frame.slots[i] = static_cast<std::byte*>(frame.arena.data()) + sizes.slot_offsets[i];
+        break;
+    }
+  }
+}
+
+}  // namespace
+
+void Program::run_step(const Sizes& sizes, Frame& frame, std::size_t index) const {
+  const ir::Step& step = plan_.steps[index];
+  const SizedStep& sized = sizes.steps[index];
+  if (const auto* kernel = std::get_if<ir::KernelStep>(&step.what)) {
+    void** buffers = frame.step_pointers.data() + sized.first_pointer;
+    for (std::size_t i = 0; i < kernel->slots.size(); ++i)
+      buffers[i] = frame.slots[static_cast<std::size_t>(kernel->slots[i])];
+    const auto number = static_cast<std::size_t>(kernel->kernel);
+    const ir::Executable* code = executables_[number].get();
+    if (sized.contraction) return ContractionRunner{plan_.kernels[number], code, sized, buffers}.run();
+    return run_kernel(*code, sized, buffers);
+  }
+  const auto& external = std::get<ir::ExternStep>(step.what);
+  const auto views = [&](const std::vector<int>& slots) {
+    std::vector<TensorView> result;
+    for (const int slot : slots) {
+      const auto i = static_cast<std::size_t>(slot);
+      result.push_back({plan_.slots[i].dtype, sizes.slot_shapes[i], frame.slots[i]});
+    }
+    return result;
+  };
+  run_extern(external.kind, external.attrs, views(external.inputs), views(external.outputs), step.where);
+}
+
+void Program::run(const Sizes& sizes, void* const* inputs, void* const* outputs) const {
+  std::unique_ptr<Frame> frame = take_frame(sizes);
+  fill_slots(plan_, sizes, inputs, outputs, *frame);
+  for (std::size_t i = 0; i < plan_.steps.size(); ++i) run_step(sizes, *frame, i);
+  give_back(std::move(frame));
+}
+
+void Program::run_observed(const Sizes& sizes, void* const* inputs, void* const* outputs,
+                           StepObserver& observer) const {
+  const auto now = [] {
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
+        .count();
+  };
+  std::unique_ptr<Frame> frame = take_frame(sizes);
+  fill_slots(plan_, sizes, inputs, outputs, *frame);
+  for (std::size_t i = 0; i < plan_.steps.size(); ++i) {
+    const std::int64_t start = now();
+    run_step(sizes, *frame, i);
+    observer.step(i, start, now());
+  }
+  give_back(std::move(frame));
+}
+
+}  // namespace weft::runtime
