@@ -6,7 +6,10 @@
 // `input`, `constant`, `convert` and `bitcast` (arithmetic is float32); bfloat16 and complex never appear:
 // the builder lowers bfloat16 to uint16 bit arithmetic and complex to pairs. No instruction has undefined
 // behaviour: see the notes at each opcode. Floats are IEEE, round to nearest even, denormals kept, never
-// contracted: `fma` happens only where it is written.
+// contracted: `fma` happens only where it is written. Sign and payload of a NaN that an operation gives are
+// unspecified (so x*1 is x); `select`, `bitcast`, `lookup` and conversions between integers move bits unchanged.
+// Booleans take bit operations, comparisons, `select` and `convert` alone. A `convert` from or to float16 has float32
+// on its other side. The builder's `convert` sees to that: float64 to a 16-bit float rounds twice, as PyTorch's does.
 #pragma once
 
 #include <bit>
@@ -71,11 +74,20 @@ struct ScalarProgram {
   friend bool operator==(const ScalarProgram&, const ScalarProgram&) = default;
 };
 
-/// Text form, one instruction a line: `%3 = fma.float32 %0 %1 %2`. `parse_scalar_program` reads it back exactly.
+/// Text form, one instruction a line, exact both ways; `parse_scalar_program` throws ParseError with line and column:
+///   inputs float32 uint16
+///   table float32 0.5 1.5
+///   %0 = input.float32 0
+///   %1 = constant.float32 2.5        (shortest decimal; 0x bits for float16, infinities and NaN)
+///   %2 = fma.float32 %0 %1 %1
+///   outputs %2
+/// `index` and `lookup` end with their axis and table number.
 std::string to_string(const ScalarProgram&);
 ScalarProgram parse_scalar_program(std::string_view text);
 /// Throws Error (our own bug) naming the instruction that breaks an invariant.
 void verify(const ScalarProgram&);
+/// What is wrong with instruction `i`, given that the earlier ones are right; empty where nothing is.
+std::string problem_at(const ScalarProgram&, std::size_t i);
 
 class ScalarBuilder;
 
@@ -97,8 +109,9 @@ class ScalarValue {
 /// constants, by the same evaluator as the interpreter's. Operand dtypes must agree; both mistakes assert.
 class ScalarBuilder {
  public:
-  ScalarValue input(int number, DType stored);    // bfloat16 is declared as uint16 and comes back as bfloat16 bits
-  ScalarValue constant(DType dtype, double value);  // converted to dtype
+  /// bfloat16 is declared as uint16 and comes back as a uint16 value of its bits, for `convert(x, bfloat16, ...)`.
+  ScalarValue input(int number, DType stored);
+  ScalarValue constant(DType dtype, double value);  // converted to dtype, saturating; bfloat16 gives uint16 bits
   ScalarValue constant_int(DType dtype, std::int64_t value);
   ScalarValue constant_bits(DType dtype, std::uint64_t bits);
   ScalarValue index(int axis);
@@ -114,6 +127,12 @@ class ScalarBuilder {
   [[nodiscard]] const ScalarInst& inst(std::int32_t id) const { return program_.code[static_cast<std::size_t>(id)]; }
 
  private:
+  /// The number of `inst`, appended unless an equal one stands already.
+  ScalarValue intern(const ScalarInst& inst);
+  [[nodiscard]] bool is_constant(std::int32_t id) const { return id >= 0 && inst(id).op == ScalarOp::constant; }
+  /// The earlier value that `inst` always equals bit for bit, or -1.
+  [[nodiscard]] std::int32_t same_as(const ScalarInst& inst) const;
+
   ScalarProgram program_;
   std::unordered_map<std::size_t, std::vector<std::int32_t>> interned_;  // hash of an instruction -> numbers
 };
