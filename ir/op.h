@@ -1,12 +1,13 @@
 // One operation, one row. An `Op` is a constant-initialised table entry in the file of its family under ir/ops/; all
 // else (constant folding, interpreter, backends, labels, docs table, text form, ONNX, generated tests) derives from it.
 //
-// The meaning of an operation is one of six (leaves apart). Backends and passes switch over the meaning, never over names.
+// The meaning of an operation is one of seven (leaves apart). Backends and passes switch over the meaning, never over names.
 #pragma once
 
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <variant>
 #include <vector>
@@ -36,14 +37,14 @@ struct InferContext {
 /// Result type from operand types, any of which may be partly unknown; throws ShapeError or DTypeError.
 using InferRule = Type (*)(const InferContext&);
 
-// ---- the six meanings ----------------------------------------------------------------------------------------------
+// ---- the meanings -------------------------------------------------------------------------------------------------
 
 struct Leaf {};   // input, constant
 
 /// How operand dtypes meet in a pointwise operation.
 enum class OperandRule : std::uint8_t {
-  same,        // operands promoted; result the promoted dtype; any dtype
-  arithmetic,  // as `same`; booleans become … (add is or, mul is and, as in PyTorch; others DTypeError)
+  same,        // operands promoted; result the promoted dtype; any dtype (add of booleans is or, mul is and)
+  arithmetic,  // as `same`, but booleans are a DTypeError, as in PyTorch (sub, neg)
   floating,    // as `same`, but integers and booleans become the default dtype first (exp, true division)
   compare,     // operands promoted; result boolean
   logical,     // operands converted to boolean; result boolean
@@ -51,10 +52,12 @@ enum class OperandRule : std::uint8_t {
   choose,      // operand 0 to boolean; the rest promoted (where)
   cast,        // result dtype from CastAttrs
   predicate,   // one operand as it is; result boolean (isnan)
+  generate,    // no operands; result dtype and shape from the type rule (iota)
 };
 
 /// Elementwise with NumPy broadcasting. `emit` gets operands already converted to the compute dtype (float32 for
-/// float16 and bfloat16) and returns the result in it; conversion to the stored dtype is added around it.
+/// float16 and bfloat16) and returns the result in it; conversion to the stored dtype is added around it. An `index`
+/// opcode names an axis of the node's RESULT.
 struct Pointwise {
   OperandRule operands;
   ScalarValue (*emit)(ScalarBuilder&, std::span<const ScalarValue> operands, const Attrs&);
@@ -71,6 +74,20 @@ struct ViewMap {
 /// A reshape has no such map: `map` returns nullopt and the result is operand 0's elements in row-major order.
 struct View {
   std::optional<ViewMap> (*map)(const Node&);
+};
+
+/// Element o of operand `operand` goes to element (place.axes[0](o), place.axes[1](o), …) of the result: here a ViewMap
+/// has one expression a RESULT axis, whose terms name OPERAND axes. Regions of one node never overlap.
+struct Region {
+  std::size_t operand = 0;
+  ViewMap place;
+};
+/// The result starts as `fill` everywhere; then each region writes one operand, converted to the result's dtype, at
+/// affine places (concatenate, pad, transposes of slices). A null `fill` means that the regions cover the result.
+/// What reads a region back (slice of concatenate) can be resolved from the places alone.
+struct Regions {
+  std::vector<Region> (*map)(const Node&);
+  double (*fill)(const Node&) = nullptr;
 };
 
 /// A reduction over the axes in ReduceAttrs: lift each element to accumulators, combine, finish.
@@ -102,19 +119,21 @@ struct Expansion {
 /// Implemented by the runtime, keyed by this enum.
 enum class ExternKind : std::uint8_t {
   gather_rows,        // (table (R, ...), indices int) -> indices.shape + table.shape[1:]; IndexError out of range
-  scatter_add_rows,   // (zeros-like extent R from operand 2's type, indices, rows) see its row
+  scatter_add_rows,   // (rows, indices, table for its type): zeros of the table's type, rows added in order
   random_uniform, random_normal, random_bernoulli, random_integer,
   gather,             // take_along_axis
-  scatter_add,        // its transpose
+  scatter_add,        // its transpose: (values, indices, array for its type)
   sort, cumulate,
   callback,           // a user's function over arrays: HostObject in its attributes
   control,            // cond, while_loop, scan: graphs in its attributes
+  result,             // result i (GetAttrs) of a node with several: no work
 };
 struct Extern {
   ExternKind kind;
 };
 
-using Meaning = std::variant<Leaf, Pointwise, View, Reduction, ContractionMeaning, Expansion, Extern>;
+using Meaning =
+    std::variant<Leaf, Pointwise, View, Reduction, ContractionMeaning, Expansion, Extern, Regions>;
 
 // ---- gradient, reference, samples ----------------------------------------------------------------------------------
 
@@ -138,11 +157,11 @@ struct Reference {
 struct SampleOperand {
   Shape shape;
   double lo = -2, hi = 2;      // uniform in this range (integers rounded)
-  std::optional<DType> fixed;  // dtype that does not follow the sample's (indices, conditions)
+  std::optional<DType> fixed = {};  // dtype that does not follow the sample's (indices, conditions)
 };
 struct Sample {
   std::vector<SampleOperand> operands;
-  Attrs attrs;
+  Attrs attrs = {};
 };
 struct Samples {
   std::vector<Sample> (*make)() = nullptr;
@@ -156,11 +175,11 @@ struct Op {
   std::string_view doc;             // one line, no full stop
   int min_inputs = 1, max_inputs = 1;   // -1: any number
   InferRule infer = nullptr;
-  Meaning meaning;
+  Meaning meaning = Leaf{};
   GradRule grad = nullptr;          // null: not differentiable, and says so when asked
-  Reference reference;
-  Samples samples;
-  std::string_view onnx;            // ONNX operator, empty for none
+  Reference reference = {};
+  Samples samples = {};
+  std::string_view onnx = {};          // ONNX operator, empty for none
   AttrsParser parse_attrs = nullptr;    // null: takes no attributes
   std::uint32_t type_only = 0;      // bit i: operand i is taken for its type only
   bool has_identity = false;        // never interned: placeholders, random operations, callbacks
@@ -173,6 +192,9 @@ std::span<const Op* const> all_ops();
 const Op* find_op(std::string_view name);
 
 /// The scalar program of a pointwise node: stored operand dtypes in, stored result dtype out, conversions included.
+/// Inputs are numbered as operands are. float16 and bfloat16 are rounded after every operation.
 ScalarProgram pointwise_program(const Node&);
+/// One element of `from` as stored to `to` as stored.
+ScalarProgram conversion_program(DType from, DType to);
 
 }  // namespace weft::ir

@@ -23,26 +23,37 @@ extern const Op exp, exp2, expm1, log, log2, log10, log1p, sqrt, rsqrt, sin, cos
 // activations and losses' building blocks (activation.cpp): pointwise rows and expansions
 extern const Op relu, gelu, gelu_tanh, silu, softplus, leaky_relu, elu;
 
-// type-only helpers (like.cpp): operand 1 is taken for its type only
+// type-only helpers (like.cpp): operand 1 is taken for its type only (zeros_like, ones_like, iota_like, count: the one)
 extern const Op broadcast_like, sum_to_like, cast_like, zeros_like, ones_like, reshape_like;
+// restore the axes that a reduction of operand 1 removed; how many elements such a reduction meets (int64); positions
+extern const Op unreduce_like, count, iota_like;
 extern const Op stop_gradient;
 
 // reductions (reduction.cpp)
 extern const Op sum, prod, max, min, amax, amin, any, all, argmax, argmin;
+// true at the first maximum or minimum of each reduction, false elsewhere
+extern const Op first_max, first_min;
 // their expansions (reduction_expansions.cpp)
 extern const Op mean, var, std_dev, logsumexp;
 
 // views (view.cpp)
 extern const Op reshape, permute, broadcast_to, slice, flip, squeeze, expand_dims, diagonal;
+// transpose of the last two axes whatever the rank; operand i of a concatenation, cut out of its result
+extern const Op matrix_transpose, split_like;
 // structure that is not a pure view (structure.cpp): concatenate and pad are regions written one by one
 extern const Op concatenate, pad, iota;
+// transposes of slice and diagonal: zeros of operand 1's type but for the places that these read
+extern const Op unslice, embed_diagonal;
 
 // contractions (contraction.cpp)
 extern const Op matmul, dot;
+// cotangents of matmul's operands, of the type of operand 2
+extern const Op matmul_grad_a, matmul_grad_b;
 
 // rows and losses (softmax.cpp)
 extern const Op softmax, log_softmax, one_hot, cross_entropy, nll_loss, mse_loss, l1_loss, binary_cross_entropy,
     binary_cross_entropy_with_logits;
+extern const Op cross_entropy_grad, nll_loss_grad;   // (g, operands…) -> cotangent of one operand
 
 // indexed access (indexing.cpp)
 extern const Op gather_rows, scatter_add_rows, gather, scatter_add;
