@@ -51,7 +51,8 @@ std::string blank(const std::string& text) {
   };
   while (i < text.size()) {
     const std::string_view rest = std::string_view(text).substr(i);
-    const bool in_word = i > 0 && (std::isalnum(static_cast<unsigned char>(text[i - 1])) || text[i - 1] == '_');
+    const bool in_word =
+        i > 0 && (std::isalnum(static_cast<unsigned char>(text[i - 1])) || text[i - 1] == '_');
     if (rest.starts_with("//")) {
       erase_to(std::min(text.find('\n', i), text.size()));
     } else if (rest.starts_with("/*")) {
@@ -59,7 +60,8 @@ std::string blank(const std::string& text) {
     } else if (rest.starts_with("R\"") && !in_word) {
       const std::string mark = text.substr(i + 2, text.find('(', i) - i - 2);
       erase_to(after(")" + mark + "\"", i));
-    } else if (rest.front() == '"' || (rest.front() == '\'' && !in_word)) {  // in a word ' separates digits
+    } else if (rest.front() == '"' ||
+               (rest.front() == '\'' && !in_word)) {  // in a word ' separates digits
       std::size_t end = i + 1;
       while (end < text.size() && text[end] != rest.front() && text[end] != '\n')
         end += text[end] == '\\' ? 2 : 1;
@@ -102,13 +104,13 @@ struct Violation {
 using Violations = std::vector<Violation>;
 
 /// Calls `f(line, target, angled)` for every #include.
-template <class F>
-void for_each_include(const Source& file, F f) {
+template <class F> void for_each_include(const Source& file, F f) {
   static const std::regex directive(R"(^\s*#\s*include\b)");
   static const std::regex target(R"(include\s*([<"])([^>"]+)[>"])");
   for (std::size_t i = 0; i < file.lines.size(); ++i) {
     std::smatch match;
-    if (std::regex_search(file.code[i], directive) && std::regex_search(file.lines[i], match, target))
+    if (std::regex_search(file.code[i], directive) &&
+        std::regex_search(file.lines[i], match, target))
       f(i + 1, match[2].str(), match[1].str() == "<");
   }
 }
@@ -153,7 +155,8 @@ Violations foreign_headers(const Source& file) {
   };
   static const std::array<Rule, 5> rules = {{
       {std::regex("^(llvm|llvm-c|clang)/"), {"codegen/llvm/"}},
-      {std::regex("^(cuda|nvrtc|cublas|cudnn|curand|cusolver)[A-Za-z_0-9]*\\.h"), {"codegen/cuda/", "runtime/cuda_"}},
+      {std::regex("^(cuda|nvrtc|cublas|cudnn|curand|cusolver)[A-Za-z_0-9]*\\.h"),
+       {"codegen/cuda/", "runtime/cuda_"}},
       {std::regex("^boost/"), {"ir/"}},
       {std::regex("^(cblas|lapacke?|openblas[a-z_]*)\\.h"), {"runtime/"}},
       {std::regex("^(CLI|fmt|benchmark)/"), {"tools/", "tests/"}},
@@ -162,9 +165,11 @@ Violations foreign_headers(const Source& file) {
   for_each_include(file, [&](std::size_t line, const std::string& target, bool angled) {
     if (!angled) return;
     for (const Rule& rule : rules) {
-      const bool home = std::any_of(rule.homes.begin(), rule.homes.end(), [&](auto h) { return file.in(h); });
+      const bool home =
+          std::any_of(rule.homes.begin(), rule.homes.end(), [&](auto h) { return file.in(h); });
       if (!home && std::regex_search(target, rule.header))
-        found.push_back({line, "<" + target + "> does not belong in " + top_folder(file.path) + "/"});
+        found.push_back(
+            {line, "<" + target + "> does not belong in " + top_folder(file.path) + "/"});
     }
   });
   return found;
@@ -197,7 +202,8 @@ Violations header_contract(const Source& file) {
   return found;
 }
 
-std::size_t count(Violations (*rule)(const Source&), const std::string& path, const std::string& text) {
+std::size_t count(Violations (*rule)(const Source&), const std::string& path,
+                  const std::string& text) {
   return rule(source(path, text)).size();
 }
 
@@ -237,7 +243,8 @@ TEST_CASE("foreign headers stay in their corner") {
 
 TEST_CASE("no function-like macros outside tests") {
   CHECK(count(function_like_macros, "ir/a.h", "#define TWICE(x) ((x) * 2)\n") == 1);
-  CHECK(count(function_like_macros, "ir/a.h", "#define LIMIT (2)\nauto s = R\"(\n#define F(x)\n)\";\n") == 0);
+  CHECK(count(function_like_macros, "ir/a.h",
+              "#define LIMIT (2)\nauto s = R\"(\n#define F(x)\n)\";\n") == 0);
   check_tree(function_like_macros);
 }
 
