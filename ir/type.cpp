@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "ir/attrs.h"
+#include "ir/scan.h"
 
 namespace weft::ir {
 
@@ -18,54 +19,10 @@ std::string to_string(const Type& type) {
   return text;
 }
 
-namespace {
-
-std::string_view trimmed(std::string_view text) {
-  while (text.starts_with(' ')) text.remove_prefix(1);
-  while (text.ends_with(' ')) text.remove_suffix(1);
-  return text;
-}
-
-/// The extents between the outer parentheses; a comma may follow the last.
-Dims parse_extents(std::string_view text) {
-  Dims dims;
-  std::size_t begin = 0;
-  int depth = 0;
-  for (std::size_t i = 0; i <= text.size(); ++i) {
-    const char c = i < text.size() ? text[i] : ',';
-    depth += (c == '(') - (c == ')');
-    if (c != ',' || (depth > 0 && i < text.size())) continue;
-    const std::string_view extent = trimmed(text.substr(begin, i - begin));
-    const bool after_last = i == text.size() && extent.empty();
-    if (!after_last) dims.push_back(parse_dim(extent));
-    begin = i + 1;
-  }
-  return dims;
-}
-
-}  // namespace
-
-Type parse_type(std::string_view given) {
-  std::string_view text = trimmed(given);
-  Type type;
-  if (text.ends_with('~')) {
-    type.weak = true;
-    text.remove_suffix(1);
-  }
-  const std::size_t open = std::min(text.find('('), text.size());
-  std::string_view element = text.substr(0, open);
-  if (open < text.size()) {
-    if (!text.ends_with(')')) throw ParseError("expected ')' in the type '" + std::string(given) + "'");
-    type.shape = parse_extents(text.substr(open + 1, text.size() - open - 2));
-  } else if (element.size() > 1 && element.ends_with('?')) {
-    element.remove_suffix(1);
-  } else if (element != "?") {
-    throw ParseError("the type '" + std::string(given) + "' has no shape; '?' stands for an unknown one");
-  }
-  if (element != "?") {
-    type.dtype = parse_dtype(element);
-    if (!type.dtype) throw ParseError("unknown dtype '" + std::string(element) + "'");
-  }
+Type parse_type(std::string_view text) {
+  Scanner scan(text, "type");
+  Type type = scan.type();
+  if (!scan.at_end()) scan.fail_expected("the end of the type");
   return type;
 }
 
