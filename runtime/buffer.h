@@ -64,6 +64,8 @@ class Buffer {
   [[nodiscard]] bool writable() const {
     return block_ && block_->in_place && block_->references.load(std::memory_order_acquire) == 1;
   }
+  /// False for borrowed memory, which others may write to behind our back.
+  [[nodiscard]] bool owned() const { return block_ && block_->in_place; }
   friend bool operator==(const Buffer& a, const Buffer& b) { return a.block_ == b.block_; }
 
  private:

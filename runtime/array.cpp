@@ -1,0 +1,260 @@
+#include "runtime/array.h"
+
+#include <algorithm>
+
+#include "ir/convert.h"
+#include "ir/error.h"
+
+namespace weft {
+namespace {
+
+std::size_t bytes_for(DType dtype, std::int64_t count, const Shape& shape) {
+  std::size_t bytes;
+  if (__builtin_mul_overflow(static_cast<std::size_t>(count), size_of(dtype), &bytes) || bytes > PTRDIFF_MAX)
+    throw OutOfMemory("out of memory: an array of shape " + to_string(shape) + " and dtype " +
+                      std::string(name(dtype)) + " has more bytes than can be addressed");
+  return bytes;
+}
+
+void require_cpu(const Array& a, const char* what) {
+  if (!a.device().is_cpu())
+    throw DeviceError(std::string(what) + " needs a value on the processor, not on " + a.device().str() +
+                      ": move it with x.to(Device::cpu())");
+}
+
+/// The strides that give the elements of `a` the shape `shape` in row order without a copy.
+std::optional<Shape> reshaped_strides(const Array& a, const Shape& shape) {
+  Shape strides(shape.size());
+  auto axis = static_cast<std::int64_t>(a.ndim()) - 1;
+  auto target = static_cast<std::int64_t>(shape.size()) - 1;
+  const auto at = [](const Shape& s, std::int64_t i) { return s[static_cast<std::size_t>(i)]; };
+  while (axis >= 0) {
+    // One run of axes that follow each other in memory.
+    std::int64_t run = at(a.shape(), axis), stride = at(a.strides(), axis);
+    while (axis > 0 && (run == 1 || at(a.shape(), axis - 1) == 1 || at(a.strides(), axis - 1) == run * stride)) {
+      --axis;
+      if (run == 1) stride = at(a.strides(), axis);
+      run *= at(a.shape(), axis);
+    }
+    --axis;
+    std::int64_t covered = 1;
+    while (target >= 0 && (covered < run || at(shape, target) == 1)) {
+      strides[static_cast<std::size_t>(target)] = stride * covered;
+      covered *= at(shape, target--);
+    }
+    if (covered != run) return std::nullopt;
+  }
+  for (; target >= 0; --target) strides[static_cast<std::size_t>(target)] = 1;  // leading extents of one
+  return strides;
+}
+
+}  // namespace
+
+Array::Array() : shape_{0}, strides_{1} {}
+
+Array Array::uninitialized(DType dtype, Shape shape) {
+  Array a;
+  a.size_ = element_count(shape);
+  a.buffer_ = runtime::Buffer::allocate(bytes_for(dtype, a.size_, shape));
+  a.dtype_ = dtype;
+  a.strides_ = runtime::contiguous_strides(shape);
+  a.shape_ = std::move(shape);
+  return a;
+}
+
+Array Array::from_buffer(runtime::Buffer buffer, DType dtype, Shape shape, Shape strides, std::int64_t offset) {
+  Array a;
+  a.size_ = element_count(shape);
+  a.buffer_ = std::move(buffer);
+  a.offset_ = offset;
+  a.dtype_ = dtype;
+  a.shape_ = std::move(shape);
+  a.strides_ = std::move(strides);
+  return a;
+}
+
+bool Array::is_contiguous() const {
+  if (size_ == 0) return true;
+  std::int64_t expected = 1;
+  for (std::size_t i = shape_.size(); i-- > 0;) {
+    if (shape_[i] != 1 && strides_[i] != expected) return false;
+    expected *= shape_[i];
+  }
+  return true;
+}
+
+Array Array::contiguous() const {
+  if (is_contiguous()) return *this;
+  require_cpu(*this, "contiguous()");
+  Array out = uninitialized(dtype_, shape_);
+  runtime::copy_strided(out.buffer_.data(), out.strides_, bytes(), strides_, shape_, size_of(dtype_));
+  return out;
+}
+
+std::byte* Array::mutable_bytes() {
+  if (!buffer_.writable() || !is_contiguous()) {
+    require_cpu(*this, "mutable_data()");
+    Array own = uninitialized(dtype_, shape_);
+    runtime::copy_strided(own.buffer_.data(), own.strides_, bytes(), strides_, shape_, size_of(dtype_));
+    *this = std::move(own);
+  }
+  return buffer_.data() + offset_;
+}
+
+Array Array::reshape(Shape shape) const {
+  const auto fail = [&](const std::string& why) {
+    throw ShapeError("reshape of an array of shape " + to_string(shape_) + " to " + to_string(shape) + ": " + why);
+  };
+  const auto unknown = std::find(shape.begin(), shape.end(), -1);
+  if (unknown != shape.end()) {
+    *unknown = 1;
+    const bool ok = std::all_of(shape.begin(), shape.end(), [](std::int64_t d) { return d >= 0; });
+    const std::int64_t known = ok ? element_count(shape) : 0;
+    if (known == 0 || size_ % known != 0) {
+      *unknown = -1;
+      fail("the extent for -1 cannot be found");
+    }
+    *unknown = size_ / known;
+  }
+  if (element_count(shape) != size_) fail("the numbers of elements differ");
+  if (is_contiguous()) {
+    Shape strides = runtime::contiguous_strides(shape);
+    return from_buffer(buffer_, dtype_, std::move(shape), std::move(strides), offset_);
+  }
+  if (auto strides = reshaped_strides(*this, shape))
+    return from_buffer(buffer_, dtype_, std::move(shape), std::move(*strides), offset_);
+  return contiguous().reshape(std::move(shape));
+}
+
+Array Array::to(DType dtype) const {
+  if (dtype == dtype_) return *this;
+  require_cpu(*this, "to(DType)");
+  Array out = uninitialized(dtype, shape_);
+  convert_into(dtype, out.buffer_.data());
+  return out;
+}
+
+Array Array::to(Device device) const {
+  if (device == this->device()) return *this;
+  throw UnsupportedOp("moving a value from " + this->device().str() + " to " + device.str() +
+                      " is not implemented yet");
+}
+
+void Array::convert_into(DType dtype, void* out) const {
+  require_cpu(*this, "reading elements");
+  if (size_ == 0) return;
+  if (dtype == dtype_ && !is_contiguous()) {
+    runtime::copy_strided(static_cast<std::byte*>(out), runtime::contiguous_strides(shape_), bytes(), strides_,
+                          shape_, size_of(dtype_));
+    return;
+  }
+  const Array dense = contiguous();
+  runtime::convert_elements(dtype_, dense.bytes(), dtype, out, size_);
+}
+
+void Array::ragged(std::int64_t expected, std::int64_t found) {
+  throw ShapeError("nested lists of different lengths: " + std::to_string(expected) + " and " +
+                   std::to_string(found) + " elements on one axis");
+}
+
+Array Array::copy_bytes(DType dtype, const void* data, std::int64_t count, Shape shape) {
+  if (element_count(shape) != count)
+    throw ShapeError("Array::from: " + std::to_string(count) + " elements do not fill the shape " + to_string(shape));
+  Array a = uninitialized(dtype, std::move(shape));
+  runtime::convert_elements(dtype, data, dtype, a.buffer_.data(), count);
+  return a;
+}
+
+Array Array::borrow_bytes(DType dtype, const void* data, Shape shape, std::shared_ptr<void> owner) {
+  const std::size_t bytes = bytes_for(dtype, element_count(shape), shape);
+  Shape strides = runtime::contiguous_strides(shape);
+  return from_buffer(runtime::Buffer::borrow(data, bytes, std::move(owner)), dtype, std::move(shape), std::move(strides));
+}
+
+void Array::demand(DType dtype, const char* method) const {
+  if (dtype == dtype_ && device().is_cpu()) return;
+  const std::string called = std::string(method) + "<" + std::string(name(dtype)) + ">()";
+  if (dtype != dtype_)
+    throw DTypeError(called + " of an array of dtype " + std::string(name(dtype_)) + ": convert it first with to(DType::" +
+                     std::string(name(dtype)) + ")");
+  require_cpu(*this, called.c_str());
+}
+
+void Array::demand_single() const {
+  if (size_ != 1)
+    throw ShapeError("item() needs exactly one element; this array has shape " + to_string(shape_));
+}
+
+namespace runtime {
+
+Shape contiguous_strides(std::span<const std::int64_t> shape) {
+  Shape strides(shape.size());
+  std::int64_t stride = 1;
+  for (std::size_t i = shape.size(); i-- > 0;) {
+    strides[i] = stride;
+    if (shape[i] > 1 && __builtin_mul_overflow(stride, shape[i], &stride)) stride = 0;  // only where another is 0
+  }
+  return strides;
+}
+
+Array strided_view(const Array& a, Shape shape, Shape strides, std::int64_t offset) {
+  const std::int64_t bytes = a.offset() + offset * static_cast<std::int64_t>(size_of(a.dtype()));
+  return Array::from_buffer(a.buffer(), a.dtype(), std::move(shape), std::move(strides), bytes);
+}
+
+Array slice_view(const Array& a, std::int64_t axis, std::int64_t start, std::int64_t count, std::int64_t step) {
+  const auto i = static_cast<std::size_t>(axis);
+  Shape shape = a.shape(), strides = a.strides();
+  const std::int64_t offset = count > 0 ? start * strides[i] : 0;  // an empty slice may start past the end
+  shape[i] = count;
+  strides[i] *= step;
+  return strided_view(a, std::move(shape), std::move(strides), offset);
+}
+
+Array select_view(const Array& a, std::int64_t axis, std::int64_t index) {
+  Shape shape = a.shape(), strides = a.strides();
+  const std::int64_t offset = index * strides[static_cast<std::size_t>(axis)];
+  shape.erase(shape.begin() + axis);
+  strides.erase(strides.begin() + axis);
+  return strided_view(a, std::move(shape), std::move(strides), offset);
+}
+
+Array transpose_view(const Array& a, std::span<const std::int64_t> axes) {
+  Shape shape, strides;
+  for (const std::int64_t axis : axes) {
+    shape.push_back(a.shape()[static_cast<std::size_t>(axis)]);
+    strides.push_back(a.strides()[static_cast<std::size_t>(axis)]);
+  }
+  return strided_view(a, std::move(shape), std::move(strides), 0);
+}
+
+Array broadcast_view(const Array& a, Shape shape) {
+  const std::size_t extra = shape.size() - std::min(shape.size(), a.shape().size());
+  bool fits = shape.size() >= a.shape().size();
+  Shape strides(shape.size(), 0);
+  for (std::size_t i = extra; fits && i < shape.size(); ++i) {
+    const std::int64_t own = a.shape()[i - extra];
+    fits = own == shape[i] || own == 1;
+    if (own == shape[i]) strides[i] = a.strides()[i - extra];
+  }
+  if (!fits) throw ShapeError("an array of shape " + to_string(a.shape()) + " does not broadcast to " + to_string(shape));
+  return strided_view(a, std::move(shape), std::move(strides), 0);
+}
+
+ir::Literal to_literal(const Array& a) {
+  require_cpu(a, "a constant");
+  Array dense = a.contiguous();
+  if (dense.buffer() && !dense.buffer().owned()) return ir::Literal::copy(a.dtype(), a.shape(), dense.bytes());
+  auto keep = std::make_shared<const Buffer>(dense.buffer());
+  return {a.dtype(), a.shape(), std::shared_ptr<const std::byte>(std::move(keep), dense.bytes())};
+}
+
+Array from_literal(const ir::Literal& literal) {
+  auto owner = std::const_pointer_cast<std::byte>(literal.owner());
+  Shape strides = contiguous_strides(literal.shape());
+  return Array::from_buffer(Buffer::borrow(literal.data(), literal.nbytes(), std::move(owner)), literal.dtype(),
+                            literal.shape(), std::move(strides));
+}
+
+}  // namespace runtime
+}  // namespace weft
