@@ -1,7 +1,9 @@
 // The operation catalogue by name: one declaration a row, the rows themselves in the file of their family.
 #pragma once
 
-#include "ir/op.h"
+namespace weft::ir {
+struct Op;
+}
 
 namespace weft::ir::ops {
 
