@@ -1,0 +1,74 @@
+// The error function and its complement.
+#include "ir/scalar_math.h"
+#include "ir/scalar_math_parts.h"
+
+namespace weft::ir::math {
+namespace {
+
+// erf(x)/x in z = x^2, |x| <= 1
+constexpr double erf_single[] = {
+    1.1283791670615435, -0.3761263846802871, 0.11283782495236845, -0.026865430727670243,
+    0.005221031807858023, -0.0008484080405535107, 0.00011265959025606609, -9.667044571486996e-06};
+// the same less its first term, 2/sqrt(pi), divided by z
+constexpr double erf_double[] = {
+    -0.37612638903183754, 0.11283791670955111, -0.026866170645123838, 0.005223977625303518,
+    -0.0008548327010033328, 0.00012055332214716276, -1.4925622504489842e-05,
+    1.6461446656928561e-06, -1.6355118610877705e-07, 1.4692484859133263e-08,
+    -1.1500357159785296e-09, 6.174097221305255e-11};
+// erfc(x) e^(x^2) (1 + 2x) in q = (x-4)/(x+4), 0 <= x <= 10.6 (27.3)
+constexpr double erfc_single[] = {
+    1.2329951186975774, -0.13962113539341478, 0.015379628375327777, 0.06809802074513598,
+    -0.10103754236618552, 0.09371959992600723, -0.0663587241364806, 0.03722393887771256,
+    -0.016010368915563972, 0.005058314583708856, -0.001130881523170414, -0.0006415081051808899};
+constexpr double erfc_double[] = {
+    1.2329951186255526, -0.13962111684056286, 0.015379652102621091, 0.0680970542547336,
+    -0.10103906603637362, 0.09373283499690535, -0.0663303658110103, 0.03716751556105671,
+    -0.016197734065502876, 0.005031969765051122, -0.0007577732963739462, -0.00019925553476007838,
+    0.0001506220523230599, -2.4403160497192634e-05, -1.1224293594679385e-05,
+    5.718067004785881e-06, 3.006053020270926e-07, -8.356886054802244e-07, 6.326381936013846e-08,
+    1.1597564919712835e-07, -7.796210935750394e-09, -1.3952812123042384e-08,
+    -1.907388627007971e-09};
+
+constexpr double two_over_root_pi = 1.1283791670955126, two_over_root_pi_rest = 1.533545961316588e-17;
+
+/// erf(x) for |x| <= 1.
+ScalarValue erf_near(ScalarValue x, Grade grade) {
+  const ScalarValue z = x * x;
+  if (grade == Grade::single) return x * poly(z, erf_single);
+  const ScalarValue tail = fma(z, poly(z, erf_double), like(x, two_over_root_pi_rest));
+  return fma(x, like(x, two_over_root_pi), x * tail);
+}
+
+/// erfc(t) for t >= 0, zero from 28 on (where it underflows): e^(-t^2) P((t-4)/(t+4)) / (1 + 2t), one division.
+ScalarValue erfc_positive(ScalarValue magnitude, Grade grade) {
+  const bool single = grade == Grade::single;
+  const ScalarValue t = select(gt(magnitude, 28), like(magnitude, 28), magnitude);
+  const ScalarValue sum = t + 4, line = fma(t, like(t, 2), like(t, 1));
+  const ScalarValue inverse = 1 / (sum * line);
+  ScalarValue q = (t - 4) * (inverse * line);
+  if (single) return exp_kernel(-(t * t), {}, grade) * (poly(q, erfc_single) * (inverse * sum));
+  // One step of Newton's method: q's relative error counts where q is near -1.
+  q = fma(fma(-q, sum, t - 4), inverse * line, q);
+  const Pair square = two_product(t, t);
+  const ScalarValue scale = poly(q, erfc_double) * (inverse * sum);
+  return exp_kernel(-square.hi, -square.lo, grade) * scale;
+}
+
+ScalarValue erf_float64(ScalarValue x, Grade grade) {
+  const ScalarValue t = abs(x);
+  return with_sign_of(x, select(lt(t, 1), erf_near(t, grade), 1 - erfc_positive(t, grade)));
+}
+
+ScalarValue erfc_float64(ScalarValue x, Grade grade) {
+  const ScalarValue t = abs(x);
+  const ScalarValue far = erfc_positive(t, grade);
+  const ScalarValue beyond = select(lt(x, 0), 2 - far, far);
+  return select(lt(t, 0.5), 1 - erf_near(x, grade), beyond);
+}
+
+}  // namespace
+
+ScalarValue erf(ScalarValue x) { return in_float64(x, erf_float64); }
+ScalarValue erfc(ScalarValue x) { return in_float64(x, erfc_float64); }
+
+}  // namespace weft::ir::math
