@@ -1,0 +1,254 @@
+#include "codegen/compiler.h"
+
+#include <dlfcn.h>
+#include <sys/stat.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <unordered_map>
+
+#include "codegen/disk_cache.h"
+#include "codegen/llvm/backend.h"
+#include "codegen/object_loader.h"
+#include "codegen/schedule.h"
+#include "ir/error.h"
+
+namespace weft::codegen {
+namespace {
+
+using ir::Executable, ir::Kernel;
+
+/// The file of the LLVM module: found when the compiler is made, opened when it is needed.
+class Module {
+ public:
+  Module() : path_(find()) {}
+
+  [[nodiscard]] bool installed() const { return !path_.empty(); }
+
+  /// Changes whenever the module is built anew.
+  [[nodiscard]] std::string build() const {
+    struct stat status{};
+    if (stat(path_.c_str(), &status) != 0) return {};
+    return std::to_string(status.st_size) + "." + std::to_string(status.st_mtim.tv_sec) + "." +
+           std::to_string(status.st_mtim.tv_nsec);
+  }
+
+  /// Opened at the first call and never closed.
+  const LlvmBackend& backend() const {
+    std::call_once(once_, [&] {
+      // Deep binding is not wanted, and the names of the module are its own.
+      void* handle = dlopen(path_.c_str(), RTLD_NOW | RTLD_LOCAL);
+      const char* const problem = handle ? nullptr : dlerror();
+      using Factory = const LlvmBackend* (*)();
+      const auto factory = handle ? reinterpret_cast<Factory>(dlsym(handle, "weft_llvm_backend")) : nullptr;
+      if (!factory) throw Error("the LLVM module " + path_ + " does not open: " + (problem ? problem : "no factory"));
+      backend_ = factory();
+    });
+    return *backend_;
+  }
+
+ private:
+  static bool readable(const std::string& path) {
+    struct stat status{};
+    return stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode);
+  }
+
+  static std::string find() {
+    const std::string name = WEFT_LLVM_MODULE;
+    if (const char* folders = std::getenv("WEFT_MODULE_PATH")) {
+      std::string_view rest = folders;
+      while (!rest.empty()) {
+        const auto end = std::min(rest.find(':'), rest.size());
+        const std::string path = std::string(rest.substr(0, end)) + "/" + name;
+        if (end > 0 && readable(path)) return path;
+        rest.remove_prefix(std::min(end + 1, rest.size()));
+      }
+    }
+    Dl_info info{};
+    if (dladdr(reinterpret_cast<void*>(&make_llvm_compiler), &info) != 0 && info.dli_fname) {
+      std::string folder = info.dli_fname;
+      const auto slash = folder.rfind('/');
+      folder = slash == std::string::npos ? "." : folder.substr(0, slash);
+      for (const std::string& path : {folder + "/" + name, folder + "/" + WEFT_MODULE_RELATIVE_DIR + "/" + name})
+        if (readable(path)) return path;
+    }
+    const std::string path = std::string(WEFT_MODULE_DIR) + "/" + name;
+    return readable(path) ? path : std::string();
+  }
+
+  std::string path_;
+  mutable std::once_flag once_;
+  mutable const LlvmBackend* backend_ = nullptr;
+};
+
+class NativeExecutable final : public Executable {
+ public:
+  NativeExecutable(std::shared_ptr<const Module> module, Kernel kernel, Schedule schedule, const CodeBlob& blob)
+      : module_(std::move(module)), kernel_(std::move(kernel)), schedule_(std::move(schedule)), code_(blob),
+        scratch_(scratch_offset(kernel_, schedule_, kernel_.row_temps.size())) {
+    function = reinterpret_cast<ir::KernelFunction>(reinterpret_cast<std::uintptr_t>(code_.entry()));
+    item_cost = codegen::item_cost(kernel_, schedule_, host_target());
+    item_multiple = multiple();
+  }
+
+  [[nodiscard]] std::size_t scratch_bytes(const std::int64_t* symbols) const override {
+    if (const auto bytes = scratch_.constant()) return static_cast<std::size_t>(*bytes);
+    DimBindings bindings;
+    for (int i = 0; i < kernel_.symbols; ++i) bindings.bind("s" + std::to_string(i), symbols[i]);
+    return static_cast<std::size_t>(scratch_.evaluate(bindings));
+  }
+
+  [[nodiscard]] std::string native_text() const override {
+    return "# " + to_string(schedule_) + "\n" + module_->backend().assembly(kernel_, schedule_, host_target());
+  }
+
+ private:
+  /// Whole groups of vectors; along points, of all the items behind one point of the vector axis.
+  [[nodiscard]] std::int64_t multiple() const {
+    if (schedule_.kind == Schedule::Kind::along_row) return 1;
+    std::int64_t items = schedule_.group();
+    if (schedule_.kind == Schedule::Kind::pointwise) return std::max<std::int64_t>(items, 64);
+    for (std::size_t axis = static_cast<std::size_t>(schedule_.axis) + 1; axis < kernel_.parallel_axes(); ++axis)
+      items *= std::max<std::int64_t>(1, kernel_.axes[axis].constant().value_or(1));
+    return items;
+  }
+
+  std::shared_ptr<const Module> module_;
+  Kernel kernel_;
+  Schedule schedule_;
+  LoadedCode code_;
+  Dim scratch_;
+};
+
+/// One kernel on its way.
+struct Job {
+  const Kernel* original = nullptr;
+  std::string key;      // the kernel's text
+  Kernel kernel;        // with its axes simplified
+  Schedule schedule;
+  std::string disk_key;
+  std::shared_ptr<const Executable> result;
+  double milliseconds = 0;
+  bool from_disk = false;
+  std::size_t code_bytes = 0;
+};
+
+double now_ms() {
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+class LlvmCompiler final : public ir::KernelCompiler {
+ public:
+  explicit LlvmCompiler(std::shared_ptr<const Module> module) : module_(std::move(module)), build_(module_->build()) {
+    const char* log = std::getenv("WEFT_LOG");
+    log_ = log && std::strstr(log, "compile");
+  }
+
+  [[nodiscard]] std::string_view name() const override { return "llvm"; }
+
+  std::vector<std::shared_ptr<const Executable>> compile(std::span<const Kernel* const> kernels) override {
+    std::vector<std::string> keys;
+    for (const Kernel* kernel : kernels) keys.push_back(ir::to_string(*kernel));
+    const std::scoped_lock lock(mutex_);  // who asks for the same kernel waits rather than compiles it again
+    std::vector<Job> jobs;
+    std::unordered_map<std::string_view, std::size_t> wanted;
+    for (std::size_t i = 0; i < kernels.size(); ++i) {
+      if (known_.contains(keys[i]) || !wanted.emplace(keys[i], jobs.size()).second) continue;
+      jobs.push_back({});
+      jobs.back().original = kernels[i];
+      jobs.back().key = keys[i];
+    }
+    run(jobs);
+    trim();
+    for (Job& job : jobs) known_.emplace(std::move(job.key), std::move(job.result));
+    std::vector<std::shared_ptr<const Executable>> results;
+    for (const std::string& key : keys) results.push_back(known_.at(key));
+    return results;
+  }
+
+ private:
+  void run(std::vector<Job>& jobs) {
+    std::vector<Job*> missing;
+    for (Job& job : jobs)
+      if (!from_disk(job)) missing.push_back(&job);
+    if (!missing.empty()) compile_all(missing);
+    if (!log_) return;
+    for (const Job& job : jobs)
+      std::fprintf(stderr, "weft compile: %7.2f ms %6zu bytes %s  %s\n", job.milliseconds, job.code_bytes,
+                   job.from_disk ? "disk" : "llvm", to_string(job.schedule).c_str());
+  }
+
+  bool from_disk(Job& job) {
+    const double start = now_ms();
+    job.kernel = simplify_axes(*job.original);
+    job.schedule = choose_schedule(job.kernel, host_target());
+    job.disk_key = build_ + "\n" + host_target().processor + "\n" + to_string(job.schedule) + "\n" + job.key;
+    const auto blob = disk_.find(job.disk_key);
+    if (blob) finish(job, *blob);
+    job.from_disk = blob.has_value();
+    job.milliseconds = now_ms() - start;
+    return job.from_disk;
+  }
+
+  /// On two threads where there is enough to do.
+  void compile_all(std::span<Job* const> jobs) {
+    const LlvmBackend& backend = module_->backend();
+    std::atomic<std::size_t> next{0};
+    std::exception_ptr failure;
+    std::mutex failure_mutex;
+    const auto work = [&] {
+      try {
+        for (std::size_t i = next++; i < jobs.size(); i = next++) {
+          const double start = now_ms();
+          const CodeBlob blob = backend.compile(jobs[i]->kernel, jobs[i]->schedule, host_target());
+          finish(*jobs[i], blob);
+          disk_.put(jobs[i]->disk_key, blob);
+          jobs[i]->milliseconds += now_ms() - start;
+        }
+      } catch (...) {
+        const std::scoped_lock lock(failure_mutex);
+        failure = std::current_exception();
+      }
+    };
+    {
+      std::jthread helper;
+      if (jobs.size() >= 4 && std::thread::hardware_concurrency() > 1) helper = std::jthread(work);
+      work();
+    }
+    if (failure) std::rethrow_exception(failure);
+  }
+
+  void finish(Job& job, const CodeBlob& blob) {
+    job.code_bytes = blob.bytes.size();
+    job.result = std::make_shared<NativeExecutable>(module_, job.kernel, job.schedule, blob);
+  }
+
+  /// Forgets what nobody uses once there is much of it.
+  void trim() {
+    if (known_.size() < 4096) return;
+    std::erase_if(known_, [](const auto& entry) { return entry.second.use_count() == 1; });
+  }
+
+  std::shared_ptr<const Module> module_;
+  std::string build_;
+  DiskCache disk_;
+  bool log_ = false;
+  std::mutex mutex_;
+  std::unordered_map<std::string, std::shared_ptr<const Executable>> known_;  // by the kernel's text
+};
+
+}  // namespace
+
+std::shared_ptr<ir::KernelCompiler> make_llvm_compiler() {
+  auto module = std::make_shared<const Module>();
+  if (!module->installed() || host_target().processor.empty()) return nullptr;
+  return std::make_shared<LlvmCompiler>(std::move(module));
+}
+
+}  // namespace weft::codegen

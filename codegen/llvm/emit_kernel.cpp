@@ -1,0 +1,166 @@
+// Pointwise kernels: segments along the last axis, in groups of several vectors.
+#include "codegen/llvm/emit_kernel.h"
+
+#include <llvm/IR/IntrinsicsX86.h>
+#include <llvm/TargetParser/Triple.h>
+
+#include "codegen/llvm/emit_row.h"
+#include "codegen/llvm/frame.h"
+
+namespace weft::codegen {
+namespace {
+
+using ir::ScalarInst, ir::ScalarOp, ir::Sink, ir::Stage;
+using llvm::Value;
+
+class PointwiseEmitter {
+ public:
+  explicit PointwiseEmitter(Frame& frame) : f_(frame), stage_(frame.kernel.stages.front()) {}
+
+  void emit() {
+    Index& x = f_.x;
+    const std::size_t inner = f_.extents.size() - 1;
+    coordinates_.assign(f_.extents.size(), nullptr);
+    if (inner == 0) {
+      segment(f_.begin, x.sub(f_.end, f_.begin));
+    } else {
+      // Each turn ends where the last axis or the range ends.
+      auto& b = f_.b;
+      auto* function = b.GetInsertBlock()->getParent();
+      llvm::BasicBlock* before = b.GetInsertBlock();
+      auto* inside = llvm::BasicBlock::Create(f_.context(), "segments", function);
+      auto* after = llvm::BasicBlock::Create(f_.context(), "end", function);
+      b.CreateCondBr(b.CreateICmpSLT(f_.begin, f_.end), inside, after);
+      b.SetInsertPoint(inside);
+      llvm::PHINode* item = b.CreatePHI(b.getInt64Ty(), 2);
+      item->addIncoming(f_.begin, before);
+      Value* start = x.mod(item, f_.extents[inner]);
+      f_.coordinates(x.div(item, f_.extents[inner]), 0, inner, coordinates_);
+      Value* length = x.min(x.sub(f_.extents[inner], start), x.sub(f_.end, item));
+      segment(start, length);
+      Value* next = b.CreateAdd(item, length);
+      item->addIncoming(next, b.GetInsertBlock());
+      b.CreateCondBr(b.CreateICmpSLT(next, f_.end), inside, after);
+      b.SetInsertPoint(after);
+    }
+    if (f_.schedule.streaming) fence();
+  }
+
+ private:
+  /// Elements `start` to `start + length` of the last axis.
+  void segment(Value* start, Value* length) {
+    Index& x = f_.x;
+    const Schedule& s = f_.schedule;
+    coordinates_.back() = start;
+    elements_.clear();
+    for (int access = 0; access < static_cast<int>(f_.kernel.accesses.size()); ++access)
+      elements_.push_back(f_.element(access, coordinates_));
+    Values hoisted;
+    emit_program(f_.b, stage_.body, s.lanes, hoisted,
+                 [&](const ScalarInst& inst) { return leaf(inst, nullptr, Group{s.lanes, 1, {}}); });
+    Value* from = x.number(0);
+    Value* whole = whole_groups(length);
+    if (s.streaming) {
+      from = x.min(unaligned(), length);
+      whole = x.add(from, whole_groups(x.sub(length, from)));
+      partial(hoisted, x.number(0), from);
+      // An output that does not come to lie on a vector boundary with the first is written like the rest.
+      Value* aligned = all_aligned(from);
+      whole = f_.b.CreateSelect(aligned, whole, from);
+    }
+    f_.loop(from, whole, x.number(s.group()),
+            [&](Value* i) { group(hoisted, i, Group{s.lanes, s.in_flight, {}}, s.streaming); });
+    partial(hoisted, whole, length);
+  }
+
+  Value* whole_groups(Value* length) {
+    if (const auto n = known(length)) return f_.x.number(*n / f_.schedule.group() * f_.schedule.group());
+    return f_.b.CreateAnd(length, f_.x.number(-std::int64_t{f_.schedule.group()}));
+  }
+
+  /// Vector by vector, with masks.
+  void partial(const Values& hoisted, Value* from, Value* to) {
+    const int lanes = f_.schedule.lanes;
+    f_.loop(from, to, f_.x.number(lanes), [&](Value* i) {
+      Group one{lanes, 1, {}};
+      if (lanes > 1) one.masks = f_.masks(f_.x.sub(to, i), lanes, 0, 1);
+      group(hoisted, i, one, false);
+    });
+  }
+
+  void group(Values values, Value* at, const Group& group, bool streaming) {
+    emit_program(f_.b, stage_.body, group.lanes, values, [&](const ScalarInst& inst) { return leaf(inst, at, group); });
+    for (const Sink& sink : stage_.sinks) {
+      const auto output = static_cast<std::size_t>(stage_.body.outputs[static_cast<std::size_t>(sink.output)]);
+      Value* stride = stride_of(sink.id);
+      f_.store(sink.id, values[output], element(sink.id, at), stride, group, streaming);
+    }
+  }
+
+  Value* stride_of(int access) { return f_.strides[static_cast<std::size_t>(access)].back(); }
+
+  Value* element(int access, Value* at) {
+    return f_.x.add(elements_[static_cast<std::size_t>(access)], f_.x.mul(stride_of(access), at));
+  }
+
+  /// Without a position: what is the same for the whole segment, else nothing.
+  Wide leaf(const ScalarInst& inst, Value* at, const Group& group) {
+    if (inst.op == ScalarOp::index) {
+      if (inst.imm + 1 != f_.extents.size()) return {splat(f_.b, coordinates_[inst.imm], group.lanes)};
+      return at ? f_.iota(f_.x.add(coordinates_.back(), at), group) : Wide{};
+    }
+    const int access = stage_.sources[inst.imm].id;
+    Value* stride = stride_of(access);
+    if (!at && (known(stride) != 0 || rewritten(access))) return {};
+    return f_.load(access, inst.dtype, at ? element(access, at) : elements_[static_cast<std::size_t>(access)], stride, group);
+  }
+
+  bool rewritten(int access) const {
+    const auto buffer = static_cast<std::size_t>(f_.kernel.accesses[static_cast<std::size_t>(access)].buffer);
+    return f_.kernel.buffers[buffer].written;
+  }
+
+  /// Elements before the first output reaches a vector boundary.
+  Value* unaligned() {
+    const Sink& sink = stage_.sinks.front();
+    const DType dtype = stage_.body.output_dtype(static_cast<std::size_t>(sink.output));
+    const auto size = static_cast<std::int64_t>(size_of(dtype));
+    Value* address = f_.b.CreatePtrToInt(
+        f_.address(sink.id, dtype, elements_[static_cast<std::size_t>(sink.id)]), f_.b.getInt64Ty());
+    Value* bytes = f_.b.CreateAnd(f_.b.CreateNeg(address), f_.x.number(size * f_.schedule.lanes - 1));
+    return f_.x.div(bytes, f_.x.number(size));
+  }
+
+  Value* all_aligned(Value* at) {
+    Value* bits = f_.x.number(0);
+    for (const Sink& sink : stage_.sinks) {
+      if (known(stride_of(sink.id)) != 1) return f_.b.getFalse();
+      const DType dtype = stage_.body.output_dtype(static_cast<std::size_t>(sink.output));
+      Value* address = f_.b.CreatePtrToInt(f_.address(sink.id, dtype, element(sink.id, at)), f_.b.getInt64Ty());
+      const auto vector = static_cast<std::int64_t>(size_of(dtype)) * f_.schedule.lanes;
+      bits = f_.b.CreateOr(bits, f_.b.CreateAnd(address, f_.x.number(vector - 1)));
+    }
+    return f_.b.CreateICmpEQ(bits, f_.x.number(0));
+  }
+
+  void fence() {
+    const llvm::Triple triple(f_.b.GetInsertBlock()->getModule()->getTargetTriple());
+    if (triple.isX86()) f_.b.CreateIntrinsic(f_.b.getVoidTy(), llvm::Intrinsic::x86_sse_sfence, {});
+  }
+
+  Frame& f_;
+  const Stage& stage_;
+  std::vector<Value*> coordinates_;  // of the segment's first element
+  std::vector<Value*> elements_;     // of accesses there
+};
+
+}  // namespace
+
+void emit_kernel(llvm::Module& module, const ir::Kernel& kernel, const Schedule& schedule, const Target& target) {
+  Frame frame(module, kernel, schedule, target);
+  if (kernel.has_row) emit_row_kernel(frame);
+  else if (!kernel.stages.empty()) PointwiseEmitter(frame).emit();
+  frame.finish();
+}
+
+}  // namespace weft::codegen

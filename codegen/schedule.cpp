@@ -1,0 +1,323 @@
+#include "codegen/schedule.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+namespace weft::codegen {
+namespace {
+
+using ir::Access, ir::Kernel, ir::ScalarOp, ir::ScalarProgram, ir::Stage;
+
+#if defined(__x86_64__)
+/// The words of CPUID that LLVM looks at to name a processor and its features.
+std::string processor_words() {
+  std::string text = "x86_64";
+  const auto add = [&](unsigned value) {
+    char word[16];
+    snprintf(word, sizeof word, "-%x", value);
+    text += word;
+  };
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  if (__get_cpuid(1, &a, &b, &c, &d)) add(a), add(c), add(d);  // b holds the number of the core
+  for (unsigned leaf = 0; leaf < 2; ++leaf)
+    if (__get_cpuid_count(7, leaf, &a, &b, &c, &d)) add(a), add(b), add(c), add(d);
+  if (__get_cpuid(0x80000001, &a, &b, &c, &d)) add(c), add(d);
+  return text;
+}
+#endif
+
+Target detect() {
+  Target target;
+#if defined(__x86_64__)
+  target.processor = processor_words();
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
+    target.vector_bytes = 64;
+    target.vector_registers = 32;
+    target.mask_registers = true;
+  } else if (__builtin_cpu_supports("avx2")) {
+    target.vector_bytes = 32;
+  }
+#elif defined(__aarch64__)
+  target.processor = "aarch64";
+  target.vector_registers = 32;
+#endif
+#ifdef _SC_LEVEL3_CACHE_SIZE
+  if (const long bytes = sysconf(_SC_LEVEL3_CACHE_SIZE); bytes > 0) target.cache_bytes = static_cast<std::size_t>(bytes);
+#endif
+  return target;
+}
+
+bool uses_index(const Kernel& kernel, std::size_t axis) {
+  for (const Stage& stage : kernel.stages)
+    for (const auto& inst : stage.body.code)
+      if (inst.op == ScalarOp::index && inst.imm == axis) return true;
+  return false;
+}
+
+void renumber_index(Kernel& kernel, std::size_t removed) {
+  for (Stage& stage : kernel.stages)
+    for (auto& inst : stage.body.code)
+      if (inst.op == ScalarOp::index && inst.imm > removed) --inst.imm;
+}
+
+void erase_axis(Kernel& kernel, std::size_t axis) {
+  const auto at = static_cast<std::ptrdiff_t>(axis);
+  kernel.axes.erase(kernel.axes.begin() + at);
+  for (Access& access : kernel.accesses) access.strides.erase(access.strides.begin() + at);
+  renumber_index(kernel, axis);
+}
+
+bool mergeable(const Kernel& kernel, std::size_t axis) {
+  if (uses_index(kernel, axis) || uses_index(kernel, axis + 1)) return false;
+  return std::ranges::all_of(kernel.accesses, [&](const Access& access) {
+    return access.strides[axis] == access.strides[axis + 1] * kernel.axes[axis + 1];
+  });
+}
+
+/// Vector registers that one value of this dtype takes.
+int registers_of(DType dtype, int lanes, const Target& target) {
+  if (dtype == DType::boolean && target.mask_registers) return 0;
+  const int bytes = lanes * static_cast<int>(size_of(dtype));
+  return std::max(1, (bytes + target.vector_bytes - 1) / target.vector_bytes);
+}
+
+struct Pressure {
+  int registers = 0;  // that one vector in flight holds at the fullest point
+  int masks = 0;
+  int work = 0;       // vector instructions
+  bool calls = false; // has instructions that are done lane by lane
+};
+
+bool is_lane_by_lane(const ir::ScalarInst& inst) {
+  return (inst.op == ScalarOp::rem && is_floating(inst.dtype)) ||
+         ((inst.op == ScalarOp::div || inst.op == ScalarOp::rem) && is_integer(inst.dtype) &&
+          size_of(inst.dtype) == 8);
+}
+
+Pressure pressure_of(const ScalarProgram& program, int lanes, const Target& target) {
+  std::vector<std::int32_t> last(program.code.size(), -1);
+  const auto count = static_cast<std::int32_t>(program.code.size());
+  for (std::int32_t i = 0; i < count; ++i) {
+    const auto& inst = program.code[static_cast<std::size_t>(i)];
+    for (const std::int32_t operand : {inst.a, inst.b, inst.c})
+      if (operand >= 0) last[static_cast<std::size_t>(operand)] = i;
+  }
+  for (const std::int32_t output : program.outputs) last[static_cast<std::size_t>(output)] = count;
+  std::vector<std::vector<std::int32_t>> ends(program.code.size() + 1);
+  Pressure most, now;
+  for (std::int32_t i = 0; i < count; ++i) {
+    const auto& inst = program.code[static_cast<std::size_t>(i)];
+    if (inst.op == ScalarOp::constant || last[static_cast<std::size_t>(i)] < 0) continue;
+    const int registers = registers_of(inst.dtype, lanes, target);
+    now.registers += registers;
+    now.masks += registers == 0;
+    most.registers = std::max(most.registers, now.registers);
+    most.masks = std::max(most.masks, now.masks);
+    most.work += std::max(1, registers);
+    most.calls |= is_lane_by_lane(inst);
+    ends[static_cast<std::size_t>(last[static_cast<std::size_t>(i)])].push_back(registers);
+    for (const int ended : ends[static_cast<std::size_t>(i)]) now.registers -= ended, now.masks -= ended == 0;
+  }
+  return most;
+}
+
+/// The width that most instructions work at fills one register.
+int lanes_for(const Kernel& kernel, const Target& target) {
+  std::array<int, 4> work{};  // of dtypes of 1, 2, 4, 8 bytes
+  const auto tally = [&](const ScalarProgram& program) {
+    for (const auto& inst : program.code) {
+      if (inst.op == ScalarOp::constant || inst.dtype == DType::boolean) continue;
+      work[static_cast<std::size_t>(std::countr_zero(size_of(inst.dtype)))] += inst.op == ScalarOp::input ? 1 : 2;
+    }
+  };
+  for (const Stage& stage : kernel.stages) {
+    tally(stage.body);
+    for (const auto& reduction : stage.reductions) tally(reduction.combine);
+  }
+  const auto widest = std::max_element(work.rbegin(), work.rend());  // of equal ones the wider
+  const int size = *widest == 0 ? 1 : 1 << (work.rend() - widest - 1);
+  return std::min(64, target.vector_bytes / size);
+}
+
+std::int64_t constant_or(const Dim& dim, std::int64_t otherwise) { return dim.constant().value_or(otherwise); }
+
+/// As many vectors as the registers hold; fewer where the data is too small to repay the time to compile.
+int vectors_in_flight(const Kernel& kernel, int lanes, const Target& target, std::string& reason) {
+  Pressure most;
+  for (const Stage& stage : kernel.stages) {
+    if (kernel.has_row && !stage.over_row) continue;
+    const Pressure one = pressure_of(stage.body, lanes, target);
+    most.registers = std::max(most.registers, one.registers);
+    most.masks = std::max(most.masks, one.masks);
+    most.work = std::max(most.work, one.work);
+    most.calls |= one.calls;
+  }
+  if (most.calls) {
+    reason += "; instructions done lane by lane";
+    return 1;
+  }
+  int count = most.work <= 6 ? 4 : 8;  // short ones wait for memory, not for each other
+  while (count > 1 && (count * most.registers > target.vector_registers || count * most.masks > 7)) count /= 2;
+  std::int64_t elements = 1;
+  for (const Dim& extent : kernel.axes) elements *= std::max<std::int64_t>(1, std::min<std::int64_t>(constant_or(extent, 1024), 1 << 20)), elements = std::min<std::int64_t>(elements, 1 << 30);
+  const int worth = elements < (1 << 14) ? 2 : elements < (1 << 18) ? 4 : 8;
+  reason += "; " + std::to_string(most.registers) + " registers a vector, " + std::to_string(most.work) + " instructions";
+  return std::min(count, worth);
+}
+
+/// Accesses of row stages that lie well for vectors along `axis`, less those that lie badly.
+int unit_strides(const Kernel& kernel, std::size_t axis) {
+  int score = 0;
+  for (const Access& access : kernel.accesses) {
+    const auto stride = access.strides[axis].constant();
+    if (stride == 1) ++score;
+    else if (stride != 0) --score;
+  }
+  return score;
+}
+
+bool writes_past_cache(const Kernel& kernel, const Target& target) {
+  std::int64_t bytes = 0;
+  for (const auto& buffer : kernel.buffers)
+    if (buffer.written) bytes += static_cast<std::int64_t>(size_of(buffer.dtype));
+  for (const Dim& extent : kernel.axes) {
+    const auto constant = extent.constant();
+    if (!constant || (*constant > 0 && bytes > (std::int64_t{1} << 50) / *constant)) return false;
+    bytes *= *constant;
+  }
+  for (std::size_t i = 0; i < kernel.accesses.size(); ++i) {  // a line that was just read is in the cache
+    const bool read = std::ranges::any_of(kernel.stages, [&](const Stage& stage) {
+      return std::ranges::any_of(stage.sources, [&](const ir::Source& source) {
+        return source.kind == ir::Source::Kind::load && static_cast<std::size_t>(source.id) == i;
+      });
+    });
+    if (read && kernel.buffers[static_cast<std::size_t>(kernel.accesses[i].buffer)].written) return false;
+  }
+  return bytes > static_cast<std::int64_t>(target.cache_bytes / 2);
+}
+
+Schedule schedule_row(const Kernel& kernel, const Target& target) {
+  Schedule schedule;
+  bool lanes_order = false, blocks_order = false;
+  for (const Stage& stage : kernel.stages) {
+    for (const auto& reduction : stage.reductions)
+      (reduction.order == ir::ReductionOrder::lanes ? lanes_order : blocks_order) = true;
+  }
+  const std::size_t row = kernel.axes.size() - 1;
+  std::size_t best = row - 1 - (kernel.clip && row > 1);
+  for (std::size_t axis = best + 1; axis-- > 0;)
+    if (unit_strides(kernel, axis) > unit_strides(kernel, best)) best = axis;
+  if (!blocks_order && (lanes_order || unit_strides(kernel, row) >= unit_strides(kernel, best))) {
+    schedule.kind = Schedule::Kind::along_row;
+    schedule.axis = static_cast<int>(row);
+    schedule.reason = lanes_order ? "the reduction's lanes lie along the row" : "unit stride along the row";
+  } else {
+    schedule.kind = Schedule::Kind::along_points;
+    schedule.axis = static_cast<int>(best);
+    schedule.reason = "row elements are taken in ascending order";
+  }
+  schedule.lanes = lanes_for(kernel, target);
+  if (schedule.kind == Schedule::Kind::along_points && kernel.clip && best == row - 1) {
+    schedule.lanes = 1;
+    schedule.reason += "; points of one vector would have rows of several lengths";
+  }
+  schedule.in_flight = vectors_in_flight(kernel, schedule.lanes, target, schedule.reason);
+  if (schedule.kind == Schedule::Kind::along_row)
+    schedule.in_flight = std::min(schedule.in_flight, static_cast<int>(ir::lane_count) / schedule.lanes);
+  if (schedule.lanes == 1) schedule.in_flight = 1;
+  schedule.carried = lanes_order || blocks_order;
+  return schedule;
+}
+
+}  // namespace
+
+const Target& host_target() {
+  static const Target target = detect();
+  return target;
+}
+
+std::string to_string(const Schedule& schedule) {
+  static constexpr std::array<const char*, 3> kinds{"pointwise", "along_row", "along_points"};
+  return std::string(kinds[static_cast<std::size_t>(schedule.kind)]) + " axis " + std::to_string(schedule.axis) + ", " +
+         std::to_string(schedule.lanes) + " lanes x " + std::to_string(schedule.in_flight) + " in flight" +
+         (schedule.streaming ? ", streaming" : "") + ": " + schedule.reason;
+}
+
+Kernel simplify_axes(const Kernel& original) {
+  Kernel kernel = original;
+  kernel.contraction.reset();
+  const auto parallel = [&] { return kernel.parallel_axes(); };
+  // `clip` reads the last parallel axis as block numbers, so that one stays as it is.
+  const auto free_axes = [&] { return parallel() - (kernel.clip ? 1 : 0); };
+  for (std::size_t axis = 0; parallel() > 1 && axis < free_axes();) {
+    if (kernel.axes[axis] == Dim(1) && !uses_index(kernel, axis)) erase_axis(kernel, axis);
+    else ++axis;
+  }
+  for (std::size_t axis = 0; axis + 1 < free_axes();) {
+    if (!mergeable(kernel, axis)) {
+      ++axis;
+      continue;
+    }
+    kernel.axes[axis + 1] = kernel.axes[axis] * kernel.axes[axis + 1];
+    erase_axis(kernel, axis);
+  }
+  if (parallel() == 0) {
+    kernel.axes.insert(kernel.axes.begin(), Dim(1));
+    for (Access& access : kernel.accesses) access.strides.insert(access.strides.begin(), Dim(0));
+    for (Stage& stage : kernel.stages)
+      for (auto& inst : stage.body.code) inst.imm += inst.op == ScalarOp::index;
+  }
+  return kernel;
+}
+
+Schedule choose_schedule(const Kernel& kernel, const Target& target) {
+  if (kernel.has_row) return schedule_row(kernel, target);
+  Schedule schedule;
+  schedule.axis = static_cast<int>(kernel.axes.size()) - 1;
+  schedule.reason = "elements in order";
+  schedule.lanes = lanes_for(kernel, target);
+  schedule.in_flight = vectors_in_flight(kernel, schedule.lanes, target, schedule.reason);
+  schedule.streaming = writes_past_cache(kernel, target);
+  return schedule;
+}
+
+Dim scratch_offset(const Kernel& kernel, const Schedule& schedule, std::size_t temp) {
+  if (!kernel.has_row) return 0;
+  const Dim row = kernel.axes.back();
+  const Dim elements =
+      schedule.kind == Schedule::Kind::along_points ? row * Dim(schedule.group()) : ceildiv(row, 64) * Dim(64);
+  Dim offset = 0;
+  for (std::size_t i = 0; i < temp; ++i)
+    offset = offset + ceildiv(elements * Dim(static_cast<std::int64_t>(size_of(kernel.row_temps[i]))), 64) * Dim(64);
+  return offset;
+}
+
+double item_cost(const Kernel& kernel, const Schedule& schedule, const Target& target) {
+  const double row = kernel.has_row ? static_cast<double>(constant_or(kernel.axes.back(), 1024)) : 1;
+  double cost = kernel.has_row ? 20 : 0;
+  for (const Stage& stage : kernel.stages) {
+    const Pressure one = pressure_of(stage.body, schedule.lanes, target);
+    double work = one.work * (one.calls ? 4 * schedule.lanes : 1);
+    for (const auto& reduction : stage.reductions)
+      work += pressure_of(reduction.combine, schedule.lanes, target).work;
+    double bytes = 0;
+    for (const auto& source : stage.sources)
+      if (source.kind == ir::Source::Kind::load)
+        bytes += static_cast<double>(size_of(kernel.buffers[static_cast<std::size_t>(
+            kernel.accesses[static_cast<std::size_t>(source.id)].buffer)].dtype));
+    for (const auto& sink : stage.sinks)
+      if (sink.kind == ir::Sink::Kind::store)
+        bytes += static_cast<double>(size_of(stage.body.output_dtype(static_cast<std::size_t>(sink.output))));
+    const double element = std::max(0.2 * work / schedule.lanes, bytes / 16);
+    cost += element * (stage.over_row ? row : 1);
+  }
+  return std::max(cost, 0.01);
+}
+
+}  // namespace weft::codegen

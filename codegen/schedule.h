@@ -1,0 +1,58 @@
+// How a kernel runs on one processor, apart from what it is: along which axis vectors lie, how many lanes a vector
+// has, how many vectors are in flight, whether results bypass the cache. Chosen from the kernel and the target alone,
+// never from a measurement, so that two processes emit the same code. A schedule changes no bit of any result.
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+#include "ir/kernel.h"
+
+namespace weft::codegen {
+
+/// What code is emitted for. `processor` names everything that native code depends on.
+struct Target {
+  std::string processor;
+  int vector_bytes = 16;
+  int vector_registers = 16;
+  bool mask_registers = false;           // comparisons live in registers of their own (AVX-512)
+  std::size_t cache_bytes = 32u << 20;   // of the last level
+};
+/// The processor that this process runs on; asked once.
+const Target& host_target();
+
+struct Schedule {
+  enum class Kind : std::uint8_t {
+    pointwise,     // vectors along the last axis
+    along_row,     // vectors along the row, one parallel point at a time
+    along_points,  // vectors along a parallel axis, row element after row element
+  };
+  Kind kind = Kind::pointwise;
+  int axis = 0;             // that vectors lie along
+  int lanes = 1;            // elements a vector; a power of two, at most 64; 1: plain scalars
+  int in_flight = 1;        // vectors emitted side by side, instruction by instruction; a power of two
+  bool streaming = false;   // stores go past the cache
+  bool carried = false;     // vectors are carried round a loop: the register allocator has to see loops
+  std::string reason;
+
+  [[nodiscard]] int group() const { return lanes * in_flight; }
+};
+
+/// One line, for dumps and for the keys of caches: `along_row axis 1, 16 lanes x 4 in flight: …`.
+std::string to_string(const Schedule&);
+
+/// The same kernel with fewer axes: neighbouring parallel axes that every access walks as one are merged, axes of
+/// extent 1 dropped, the contraction (done by the caller) removed. Items keep their numbers. There is always at least
+/// one parallel axis.
+ir::Kernel simplify_axes(const ir::Kernel&);
+
+/// For a kernel that `simplify_axes` gave.
+Schedule choose_schedule(const ir::Kernel&, const Target&);
+
+/// Where row temp `temp` begins in the scratch memory, in bytes; of one past the last: the bytes needed in all.
+Dim scratch_offset(const ir::Kernel&, const Schedule&, std::size_t temp);
+
+/// Rough nanoseconds of one item on one thread.
+double item_cost(const ir::Kernel&, const Schedule&, const Target&);
+
+}  // namespace weft::codegen
