@@ -46,6 +46,7 @@ std::string to_text(const Graph&, const TextOptions& = {});
 Graph parse_graph(std::string_view text, const ParseOptions& = {});
 
 std::string to_text(const AttrValue&, const TextOptions& = {});
+AttrValue parse_attr_value(std::string_view text, const ParseOptions& = {});
 /// `{axes = [0], keepdims = false}`.
 std::string to_text(const Attrs&, const TextOptions& = {});
 

@@ -35,8 +35,14 @@ class Parser {
     }
     scan_.expect("graph");
     Graph g = graph();
-    if (!scan_.at_end()) scan_.fail_expected("the end");
+    end();
     return g;
+  }
+
+  AttrValue single_attribute() {
+    AttrValue value = attribute();
+    end();
+    return value;
   }
 
  private:
@@ -56,6 +62,9 @@ class Parser {
     SourceLocation where;
   };
 
+  void end() {
+    if (!scan_.at_end()) scan_.fail_expected("the end");
+  }
   Graph graph();
   void statement(Values& values);
   Reference reference();
@@ -259,5 +268,9 @@ NodeRef Parser::node(Statement s) {
 }  // namespace
 
 Graph parse_graph(std::string_view text, const ParseOptions& options) { return Parser(text, options).file(); }
+
+AttrValue parse_attr_value(std::string_view text, const ParseOptions& options) {
+  return Parser(text, options).single_attribute();
+}
 
 }  // namespace weft::ir
