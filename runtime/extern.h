@@ -1,6 +1,7 @@
 // Implementations of the extern meanings, keyed by ir::ExternKind: what no loop nest over affine indices can say.
 #pragma once
 
+#include <functional>
 #include <span>
 
 #include "ir/attrs.h"
@@ -17,6 +18,9 @@ struct TensorView {
 
   [[nodiscard]] std::int64_t size() const;
 };
+
+/// What a `callback` node's HostObject points at: a user's function over values on the host.
+using HostFunction = std::function<void(std::span<const TensorView> inputs, std::span<const TensorView> outputs)>;
 
 /// Throws IndexError (with `where`) for an index out of range, and whatever a user's callback throws; outputs are then
 /// unspecified, inputs untouched.

@@ -1,0 +1,368 @@
+#include "weft/function.h"
+
+#include <algorithm>
+#include <array>
+#include <cassert>
+#include <chrono>
+#include <map>
+#include <memory_resource>
+#include <optional>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "function_impl.h"
+#include "ir/ops/ops.h"
+#include "ir/text.h"
+#include "passes/pipeline.h"
+#include "runtime/reactive.h"
+
+namespace weft {
+
+namespace {
+
+bool is_leaf_input(const ir::Node& node) { return &node.op() == &ir::ops::input; }
+
+std::string describe(const ir::Node& node) {
+  if (!node.label().empty()) return node.label();
+  return node.where().known() ? "the unnamed tensor of " + node.where().str() : "an unnamed tensor";
+}
+
+ir::Type type_of(const Array& array) { return {array.dtype(), to_dims(array.shape())}; }
+
+/// Leaves below `roots` that are not inputs of the function, in order of creation.
+std::vector<Tensor> capture(std::span<const ir::NodeRef> roots, const std::vector<Tensor>& inputs,
+                            const std::string& name, SourceLocation where) {
+  std::unordered_set<const ir::Node*> given;
+  for (const Tensor& input : inputs) given.insert(input.node().get());
+  const auto stop = [&](const ir::Node& node) { return given.contains(&node); };
+  std::vector<const ir::Node*> leaves;
+  for (const ir::Node* node : ir::topological_order(roots, stop))
+    if (is_leaf_input(*node) && !given.contains(node)) leaves.push_back(node);
+  std::ranges::sort(leaves, {}, &ir::Node::sequence);
+
+  std::vector<Tensor> captured;
+  std::string missing;
+  for (const ir::Node* leaf : leaves) {
+    captured.emplace_back(ir::NodeRef(leaf));
+    if (!captured.back().has_value()) missing += (missing.empty() ? "" : ", ") + describe(*leaf);
+  }
+  if (!missing.empty())
+    throw UnsetInput("function" + (name.empty() ? std::string() : " '" + name + "'") + ": " + missing +
+                         " is needed, is not among the inputs and holds no value", where);
+  return captured;
+}
+
+std::size_t index_of(const std::vector<Tensor>& tensors, const Tensor& wanted) {
+  const auto it = std::ranges::find(tensors, wanted.node(), &Tensor::node);
+  return static_cast<std::size_t>(it - tensors.begin());
+}
+
+std::shared_ptr<Function::Impl> build(std::vector<Tensor> inputs, const std::vector<Tensor>& outputs,
+                                      FunctionOptions options, SourceLocation where) {
+  if (!options.device.is_cpu())
+    throw DeviceError("functions on " + options.device.str() + " are not available in this build", where);
+  std::unordered_set<const ir::Node*> distinct;
+  for (const Tensor& input : inputs)
+    if (!distinct.insert(input.node().get()).second)
+      throw Error("function: " + describe(*input.node()) + " is given twice as an input", where);
+
+  auto impl = std::make_shared<Function::Impl>();
+  std::vector<ir::NodeRef> roots;
+  for (const Tensor& output : outputs) roots.push_back(output.node());
+  for (const auto& [variable, value] : options.updates) roots.push_back(value.node());
+  impl->captured = capture(roots, inputs, options.name, where);
+  std::unordered_set<const ir::Node*> updated;
+  for (const auto& [variable, value] : options.updates) {
+    if (!is_leaf_input(*variable.node()) || distinct.contains(variable.node().get()) || !variable.has_value())
+      throw Error("function: only a variable that holds a value and is not an input can be updated, not " +
+                      describe(*variable.node()), where);
+    if (!updated.insert(variable.node().get()).second)
+      throw Error("function: " + describe(*variable.node()) + " is updated twice", where);
+    std::size_t at = index_of(impl->captured, variable);
+    if (at == impl->captured.size()) impl->captured.push_back(variable);
+    impl->updated.push_back(at);
+  }
+
+  std::vector<ir::NodeRef> graph_inputs;
+  for (const Tensor& input : inputs) graph_inputs.push_back(input.node());
+  for (const Tensor& variable : impl->captured) graph_inputs.push_back(variable.node());
+  impl->graph = ir::Graph(std::move(graph_inputs), std::move(roots), options.name);
+  impl->inputs = std::move(inputs);
+  impl->output_count = outputs.size();
+  impl->options = std::move(options);
+  impl->options.updates.clear();
+  impl->where = where;
+  impl->seen.resize(impl->graph.inputs().size());
+  return impl;
+}
+
+/// `given` as the input's declared type wants it, or an error that names both.
+Array fit(const Array& given, const ir::Node& input, std::size_t number, SourceLocation where) {
+  const ir::Type& declared = input.type();
+  const auto wrong = [&] {
+    const std::string name = input.label().empty() ? "" : " ('" + input.label() + "')";
+    return "input " + std::to_string(number) + name + ": expected " + to_string(declared) + ", received " +
+           to_string(type_of(given));
+  };
+  if (declared.shape) {
+    bool fits = declared.shape->size() == given.shape().size();
+    for (std::size_t axis = 0; fits && axis < declared.shape->size(); ++axis) {
+      const auto extent = (*declared.shape)[axis].constant();
+      fits = !extent || *extent == given.shape()[axis];
+    }
+    if (!fits) throw ShapeError(wrong(), where);
+  }
+  if (!declared.dtype || *declared.dtype == given.dtype()) return given.contiguous();
+  if (category(given.dtype()) > category(*declared.dtype)) throw DTypeError(wrong(), where);
+  return given.to(*declared.dtype).contiguous();
+}
+
+}  // namespace
+
+// ---- construction --------------------------------------------------------------------------------------------------
+
+Function::Function(std::vector<Tensor> inputs, std::vector<Tensor> outputs, FunctionOptions options, Where where)
+    : impl_(build(std::move(inputs), outputs, std::move(options), where)) {}
+Function::Function(std::vector<Tensor> inputs, const Tensor& output, FunctionOptions options, Where where)
+    : impl_(build(std::move(inputs), {output}, std::move(options), where)) {}
+
+std::size_t Function::input_count() const { return impl_->inputs.size(); }
+std::size_t Function::output_count() const { return impl_->output_count; }
+const std::string& Function::name() const { return impl_->options.name; }
+
+// ---- programs ------------------------------------------------------------------------------------------------------
+
+bool Function::Impl::Entry::accepts(std::span<const Array* const> arrays) const {
+  for (std::size_t i = 0; i < arrays.size(); ++i) {
+    const Dims& expected = *types[i].shape;
+    const Shape& shape = arrays[i]->shape();
+    if (*types[i].dtype != arrays[i]->dtype() || expected.size() != shape.size()) return false;
+    for (std::size_t axis = 0; axis < shape.size(); ++axis) {
+      const bool fits = expected[axis].is_constant() ? expected[axis].value() == shape[axis] : shape[axis] >= 2;
+      if (!fits) return false;
+    }
+  }
+  if (std::ranges::all_of(types, &ir::Type::concrete)) return true;
+  DimBindings bindings;   // axes that were always equal share a symbol: they must be equal here too
+  for (std::size_t i = 0; i < arrays.size(); ++i)
+    for (std::size_t axis = 0; axis < types[i].shape->size(); ++axis)
+      if (const auto symbol = (*types[i].shape)[axis].symbol_name())
+        if (!bindings.bind(*symbol, arrays[i]->shape()[axis])) return false;
+  return true;
+}
+
+namespace {
+
+/// Notes the extents of a new signature; an axis that has shown three different ones gets a symbol, the same for axes
+/// that have always shown the same.
+std::vector<ir::Type> generalise(std::span<const Array* const> arrays,
+                                 std::vector<std::vector<std::vector<std::int64_t>>>& seen) {
+  constexpr std::size_t enough = 3;
+  std::vector<ir::Type> types;
+  std::map<std::vector<std::int64_t>, std::string> names;
+  for (std::size_t i = 0; i < arrays.size(); ++i) {
+    const Shape& shape = arrays[i]->shape();
+    ir::Type type = type_of(*arrays[i]);
+    if (seen[i].size() != shape.size()) seen[i].assign(shape.size(), {});
+    for (std::size_t axis = 0; axis < shape.size(); ++axis) {
+      std::vector<std::int64_t>& extents = seen[i][axis];
+      if (extents.size() < enough && std::ranges::find(extents, shape[axis]) == extents.end())
+        extents.push_back(shape[axis]);
+      if (extents.size() < enough || shape[axis] < 2) continue;
+      const auto [name, added] = names.try_emplace(extents, "n" + std::to_string(names.size()));
+      (*type.shape)[axis] = Dim::symbol(name->second);
+    }
+    types.push_back(std::move(type));
+  }
+  return types;
+}
+
+}  // namespace
+
+frontend::CompileOptions Function::Impl::compile_options() const {
+  frontend::CompileOptions result;
+  for (std::size_t i = 0; i < updated.size(); ++i)
+    result.donated.emplace_back(static_cast<int>(inputs.size() + updated[i]), static_cast<int>(output_count + i));
+  result.fuse = options.fuse;
+  result.fast_math = options.fast_math;
+  return result;
+}
+
+std::shared_ptr<const Function::Impl::Entry> Function::Impl::entry(std::span<const Array* const> arrays) const {
+  const std::scoped_lock lock(mutex);
+  for (auto it = entries.rbegin(); it != entries.rend(); ++it)
+    if ((*it)->accepts(arrays)) {
+      hits.fetch_add(1, std::memory_order_relaxed);
+      if (it != entries.rbegin()) std::rotate(it.base() - 1, it.base(), entries.end());
+      return entries.back();
+    }
+  const auto start = std::chrono::steady_clock::now();
+  auto made = std::make_shared<Entry>();
+  made->types = generalise(arrays, seen);
+  made->program = frontend::compile(graph, made->types, compile_options());
+  compile_ms += std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+  entries.push_back(made);
+  return made;
+}
+
+std::shared_ptr<const Function::Impl::Entry> Function::Impl::representative() const {
+  {
+    const std::scoped_lock lock(mutex);
+    if (!entries.empty()) return entries.back();
+  }
+  auto made = std::make_shared<Entry>();
+  for (const ir::NodeRef& input : graph.inputs()) {
+    made->types.push_back(runtime::live_type(*input));
+    if (!made->types.back().known())
+      throw UnsetInput("function: the type of " + describe(*input) +
+                           " is not known before the first call; declare its dtype and shape", where);
+  }
+  made->program = frontend::compile(graph, made->types, compile_options());
+  return made;
+}
+
+// ---- calls ---------------------------------------------------------------------------------------------------------
+
+namespace {
+
+/// A dense array of this dtype and shape that a program may write into: `have` where it serves.
+bool serves(const Array& have, DType dtype, const Shape& shape) {
+  return have.dtype() == dtype && have.shape() == shape && have.is_contiguous() && have.buffer().writable() &&
+         have.device().is_cpu();
+}
+
+}  // namespace
+
+void Function::Impl::run(std::span<const Array> given, std::span<Array> outputs,
+                         runtime::Program::StepObserver* observer) const {
+  if (given.size() != inputs.size())
+    throw Error("function" + (options.name.empty() ? std::string() : " '" + options.name + "'") + ": expected " +
+                    std::to_string(inputs.size()) + " inputs, received " + std::to_string(given.size()), where);
+  calls.fetch_add(1, std::memory_order_relaxed);
+  std::array<std::byte, 2048> stack;   // a call of few operands allocates nothing but its outputs
+  std::pmr::monotonic_buffer_resource memory(stack.data(), stack.size());
+  const std::size_t count = graph.inputs().size();
+
+  std::pmr::vector<Array> values(&memory);
+  values.reserve(count);
+  for (std::size_t i = 0; i < given.size(); ++i) values.push_back(fit(given[i], *inputs[i].node(), i, where));
+
+  std::optional<runtime::Lease> lease;   // a turn on the variables that this call will write
+  if (!updated.empty()) {
+    std::vector<ir::NodeRef> variables;
+    for (const std::size_t i : updated) variables.push_back(captured[i].node());
+    lease.emplace(variables);
+  }
+  for (std::size_t i = 0; i < captured.size(); ++i) {
+    const auto update = std::ranges::find(updated, i);
+    if (update == updated.end()) values.push_back(captured[i].value().contiguous());
+    else values.push_back(lease->value(static_cast<std::size_t>(update - updated.begin())).contiguous());
+  }
+
+  std::pmr::vector<const Array*> arrays(&memory);
+  std::pmr::vector<const Shape*> shapes(&memory);
+  std::pmr::vector<void*> input_data(&memory), output_data(&memory);
+  for (const Array& value : values) {
+    arrays.push_back(&value);
+    shapes.push_back(&value.shape());
+    input_data.push_back(const_cast<std::byte*>(value.bytes()));
+  }
+  const std::shared_ptr<const Entry> entry = this->entry(arrays);
+  const runtime::Program& program = *entry->program;
+  const ir::Plan& plan = program.plan();
+  const auto sizes = program.size(shapes);
+  const auto output_shapes = runtime::Program::output_shapes(*sizes);
+  const auto output_dtype = [&](std::size_t i) { return plan.slots[static_cast<std::size_t>(plan.outputs[i])].dtype; };
+
+  // Everything that can fail for want of memory comes before the first write.
+  for (std::size_t i = 0; i < output_count; ++i)
+    if (!serves(outputs[i], output_dtype(i), output_shapes[i]))
+      outputs[i] = Array::uninitialized(output_dtype(i), output_shapes[i]);
+  std::vector<Array> replaced;   // new values of the variables
+  for (std::size_t i = 0; i < updated.size(); ++i) {
+    const std::size_t output = output_count + i;
+    const std::size_t input = inputs.size() + updated[i];
+    const bool donated = !plan.donated.empty() && plan.donated[output] == static_cast<int>(input);
+    Array& current = lease->value(i);
+    if (donated) values[input] = Array();   // the lease's is then the only handle
+    if (donated && current.is_contiguous() && current.buffer().writable() &&
+        current.bytes() == static_cast<std::byte*>(input_data[input]))
+      replaced.push_back(current);
+    else
+      replaced.push_back(Array::uninitialized(output_dtype(output), output_shapes[output]));
+    if (donated && replaced.back().bytes() != static_cast<std::byte*>(input_data[input])) values[input] = current;
+  }
+  for (std::size_t i = 0; i < output_count; ++i) output_data.push_back(const_cast<std::byte*>(outputs[i].bytes()));
+  for (Array& array : replaced) output_data.push_back(const_cast<std::byte*>(array.bytes()));
+
+  if (observer) program.run_observed(*sizes, input_data.data(), output_data.data(), *observer);
+  else program.run(*sizes, input_data.data(), output_data.data());
+  if (lease) lease->commit(std::move(replaced));
+}
+
+std::vector<Array> Function::operator()(std::span<const Array> inputs) const {
+  std::vector<Array> outputs(impl_->output_count);
+  impl_->run(inputs, outputs);
+  return outputs;
+}
+
+void Function::call_into(std::span<Array> outputs, std::span<const Array> inputs) const {
+  if (outputs.size() != impl_->output_count)
+    throw Error("call_into: expected " + std::to_string(impl_->output_count) + " outputs, received " +
+                    std::to_string(outputs.size()), impl_->where);
+  impl_->run(inputs, outputs);
+}
+
+// ---- looking inside ------------------------------------------------------------------------------------------------
+
+std::string Function::ir(Stage stage) const {
+  switch (stage) {
+    case Stage::graph: return ir::to_text(impl_->graph);
+    case Stage::optimized: {
+      passes::PipelineOptions options;
+      options.evaluate = frontend::evaluate_constants;
+      options.fast_math = impl_->options.fast_math;
+      return ir::to_text(passes::optimize(impl_->graph, impl_->representative()->types, options));
+    }
+    case Stage::kernels: return to_string(impl_->representative()->program->plan());
+    case Stage::native: {
+      std::string text;
+      for (const auto& code : impl_->representative()->program->executables())
+        if (code) text += code->native_text() + "\n";
+      return text;
+    }
+  }
+  __builtin_unreachable();
+}
+
+FunctionStats Function::stats() const {
+  FunctionStats stats;
+  stats.calls = impl_->calls.load(std::memory_order_relaxed);
+  stats.cache_hits = impl_->hits.load(std::memory_order_relaxed);
+  const std::scoped_lock lock(impl_->mutex);
+  stats.compilations = std::ssize(impl_->entries);
+  stats.compile_ms = impl_->compile_ms;
+  if (impl_->entries.empty()) return stats;
+  const ir::Plan& plan = impl_->entries.back()->program->plan();
+  stats.kernels = std::ssize(plan.steps);
+  stats.distinct_kernels = std::ssize(plan.kernels);
+  stats.bytes_planned = plan.arena_bytes.constant().value_or(0);
+  stats.bytes_moved = plan.bytes_moved;
+  stats.flops = plan.flops;
+  return stats;
+}
+
+std::vector<StepTime> Function::profile(std::span<const Array> inputs) const {
+  struct Observer final : runtime::Program::StepObserver {
+    std::vector<StepTime> times;
+    void step(std::size_t, std::int64_t start, std::int64_t end) override { times.push_back({{}, start, end}); }
+  } observer;
+  std::vector<Array> outputs(impl_->output_count);
+  impl_->run(inputs, outputs, &observer);
+  const ir::Plan& plan = impl_->representative()->program->plan();
+  for (std::size_t i = 0; i < observer.times.size() && i < plan.steps.size(); ++i)
+    observer.times[i].label = plan.steps[i].label;
+  return observer.times;
+}
+
+}  // namespace weft

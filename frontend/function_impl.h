@@ -1,0 +1,50 @@
+// What stands behind a Function: the user's graph, the variables it reads and writes, and the programs compiled so far.
+//
+// graph.inputs = the user's inputs, then the captured leaves; graph.outputs = the user's outputs, then the new values.
+// A call matches its arrays against the programs compiled so far. When a third different extent is met on an axis, the
+// axis becomes an unknown of the next program, which then serves every extent from 2 on.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <vector>
+
+#include "compile.h"
+#include "weft/function.h"
+
+namespace weft {
+
+struct Function::Impl {
+  ir::Graph graph;
+  std::vector<Tensor> inputs;        // handles: what a user gave up may still be needed here
+  std::vector<Tensor> captured;
+  std::vector<std::size_t> updated;  // for each update, the index in `captured`
+  std::size_t output_count = 0;
+  FunctionOptions options;           // without the updates
+  SourceLocation where;
+
+  /// A program and the types that it was compiled for.
+  struct Entry {
+    std::vector<ir::Type> types;
+    std::shared_ptr<const runtime::Program> program;
+    [[nodiscard]] bool accepts(std::span<const Array* const> arrays) const;
+  };
+
+  void run(std::span<const Array> given, std::span<Array> outputs,
+           runtime::Program::StepObserver* observer = nullptr) const;
+  /// The entry for these arrays, compiled if there is none.
+  std::shared_ptr<const Entry> entry(std::span<const Array* const> arrays) const;
+  /// The entry called last, or one for the declared types and the variables' values.
+  [[nodiscard]] std::shared_ptr<const Entry> representative() const;
+  [[nodiscard]] frontend::CompileOptions compile_options() const;
+
+  mutable std::mutex mutex;                                   // guards what follows
+  mutable std::vector<std::shared_ptr<const Entry>> entries;  // most recent last
+  mutable std::vector<std::vector<std::vector<std::int64_t>>> seen;   // input, axis: distinct extents
+  mutable double compile_ms = 0;
+  mutable std::atomic<std::int64_t> calls{0}, hits{0};
+};
+
+}  // namespace weft

@@ -1,0 +1,89 @@
+#include "weft/grad.h"
+
+#include "apply.h"
+#include "ir/builder.h"
+#include "passes/autodiff.h"
+#include "runtime/reactive.h"
+#include "weft/ops.h"
+
+namespace weft {
+
+namespace {
+
+std::vector<ir::NodeRef> nodes(const std::vector<Tensor>& tensors) {
+  std::vector<ir::NodeRef> result;
+  for (const Tensor& tensor : tensors) result.push_back(tensor.node());
+  return result;
+}
+
+std::vector<Tensor> tensors(std::vector<ir::NodeRef> nodes) {
+  std::vector<Tensor> result;
+  for (ir::NodeRef& node : nodes) result.emplace_back(std::move(node));
+  return result;
+}
+
+/// Integers have no gradient: said here rather than answered with zeros.
+void demand_floating(const char* what, const std::vector<Tensor>& xs, SourceLocation where) {
+  for (const Tensor& x : xs) {
+    const ir::Type type = runtime::live_type(*x.node());
+    if (type.dtype && !is_floating(*type.dtype) && !is_complex(*type.dtype))
+      throw DTypeError(std::string(what) + " with respect to " + ir::to_string(type) +
+                           ": only floating tensors have gradients", where);
+  }
+}
+
+void demand_count(const char* what, std::size_t expected, std::size_t given, SourceLocation where) {
+  if (expected != given)
+    throw Error(std::string(what) + ": expected " + std::to_string(expected) + " tensors, received " +
+                    std::to_string(given), where);
+}
+
+}  // namespace
+
+std::vector<Tensor> grad(const Tensor& loss, const std::vector<Tensor>& xs, std::source_location where) {
+  demand_floating("grad", xs, where);
+  const ir::Type type = runtime::live_type(*loss.node());
+  if (type.shape)
+    for (const Dim& extent : *type.shape)
+      if (extent.constant().value_or(1) != 1)
+        throw ShapeError("grad of " + ir::to_string(type) + ": a value of more than one element needs vjp and a cotangent",
+                         where);
+  const ir::NodeRef ys[] = {loss.node()}, seeds[] = {nullptr};
+  return tensors(passes::gradient(ys, nodes(xs), seeds));
+}
+
+std::vector<Tensor> vjp(const std::vector<Tensor>& ys, const std::vector<Tensor>& xs,
+                        const std::vector<Tensor>& cotangents, std::source_location where) {
+  demand_floating("vjp", xs, where);
+  demand_count("vjp: cotangents", ys.size(), cotangents.size(), where);
+  return tensors(passes::gradient(nodes(ys), nodes(xs), nodes(cotangents)));
+}
+
+std::vector<Tensor> jvp(const std::vector<Tensor>& ys, const std::vector<Tensor>& xs,
+                        const std::vector<Tensor>& tangents, std::source_location where) {
+  demand_floating("jvp", xs, where);
+  demand_count("jvp: tangents", xs.size(), tangents.size(), where);
+  return tensors(passes::pushforward(nodes(ys), nodes(xs), nodes(tangents)));
+}
+
+Tensor jacobian(const Tensor& y, const Tensor& x, std::source_location where) {
+  const Shape y_shape = y.shape(), x_shape = x.shape();
+  const std::int64_t rows = element_count(y_shape);
+  const Array units = eye(rows, y.dtype());
+  std::vector<Tensor> result;
+  for (std::int64_t row = 0; row < rows; ++row) {
+    const Tensor cotangent(runtime::select_view(units, 0, row).contiguous().reshape(y_shape), where);
+    result.push_back(vjp({y}, {x}, {cotangent}, where).front());
+  }
+  Dims shape = to_dims(y_shape);
+  for (const std::int64_t extent : x_shape) shape.emplace_back(extent);
+  return reshape({stack(result, 0, where), where}, shape);
+}
+
+Tensor hessian(const Tensor& y, const Tensor& x, std::source_location where) {
+  return jacobian(grad(y, {x}, where).front(), x, where);
+}
+
+Tensor stop_gradient(const Operand& x) { return frontend::apply(ir::ops::stop_gradient, {x}); }
+
+}  // namespace weft
