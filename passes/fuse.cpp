@@ -1,0 +1,1056 @@
+#include "passes/fuse.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cstring>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "ir/ops/ops.h"
+
+namespace weft::passes {
+namespace {
+
+using ir::Node;
+using ir::ScalarBuilder;
+using ir::ScalarOp;
+using ir::ScalarProgram;
+using ir::ScalarValue;
+
+constexpr int free_instructions = 8;   // a program over nothing, no longer than this, is never stored
+constexpr int view_depth = 64;         // a longer chain of views is copied, so that resolving stays linear
+
+/// Coordinates become inputs, so that readers can compute them from their own axes.
+Body make_body(ScalarProgram program) {
+  Body body;
+  for (ir::ScalarInst& inst : program.code) {
+    if (inst.op != ScalarOp::index) continue;
+    const int axis = static_cast<int>(inst.imm);
+    auto found = std::find(body.index_axes.begin(), body.index_axes.end(), axis);
+    const auto number = found - body.index_axes.begin();
+    if (found == body.index_axes.end()) body.index_axes.push_back(axis);
+    inst.op = ScalarOp::input;
+    inst.imm = program.inputs.size() + static_cast<std::size_t>(number);
+  }
+  program.inputs.resize(program.inputs.size() + body.index_axes.size(), DType::int64);
+  body.program = std::move(program);
+  return body;
+}
+
+Body copy_body(DType from, DType to) {
+  ScalarBuilder b;
+  const ScalarValue out[] = {b.convert(b.input(0, from), from, to)};
+  return make_body(b.finish(out));
+}
+
+/// A reduction over no element axis: one element combined with the identity, finished.
+Body unreduced_body(const ir::ReductionDef& def, DType from) {
+  ScalarBuilder b;
+  const ScalarValue lift_in[] = {b.input(0, from), b.constant_int(DType::int64, 0)};
+  std::vector<ScalarValue> operands;
+  for (std::size_t i = 0; i < def.identity.size(); ++i) {
+    operands.push_back(b.constant_bits(def.accumulators[i], def.identity[i]));
+  }
+  for (const ScalarValue v : b.inline_program(def.lift, lift_in)) operands.push_back(v);
+  const std::vector<ScalarValue> combined = b.inline_program(def.combine, operands);
+  const std::vector<ScalarValue> out = b.inline_program(def.finish, combined);
+  return make_body(b.finish(out));
+}
+
+/// The first or the last link of a chain of reductions over several axes: `def` without its finish or its lift.
+ir::ReductionDef without_finish(const ir::ReductionDef& def) {
+  ir::ReductionDef d = def;
+  ScalarBuilder b;
+  const ScalarValue out[] = {b.input(0, def.accumulators[0])};
+  d.finish = b.finish(out);
+  return d;
+}
+ir::ReductionDef without_lift(const ir::ReductionDef& def) {
+  ir::ReductionDef d = def;
+  ScalarBuilder b;
+  const ScalarValue out[] = {b.input(0, def.accumulators[0])};
+  b.input(1, DType::int64);
+  d.lift = b.finish(out);
+  return d;
+}
+
+std::size_t mix(std::size_t h, std::size_t x) { return (h ^ x) * 0x9e3779b97f4a7c15u + (h >> 31); }
+
+std::size_t hash_dims(std::span<const Dim> dims) {
+  std::size_t h = dims.size();
+  for (const Dim& d : dims) h = mix(h, d.hash());
+  return h;
+}
+
+Dims without_units(std::span<const Dim> shape) {
+  Dims axes;
+  for (const Dim& d : shape) {
+    if (!is_unit(d)) axes.push_back(d);
+  }
+  return axes;
+}
+
+class Fuser {
+ public:
+  Fuser(const ir::Graph& graph, const FuseOptions& options) : graph_(graph), options_(options) {}
+
+  Fused run() {
+    collect();
+    for (std::size_t i = 0; i < order_.size(); ++i) visit(order_[i]);
+    place_outputs();
+    mark_stored();
+    return std::move(f_);
+  }
+
+ private:
+  struct Placement {
+    MapRef at;
+    bool along_row = true;
+    int phase = 0;
+    std::vector<Read> reads;
+  };
+
+  Value& value(int v) { return f_.values[static_cast<std::size_t>(v)]; }
+  Group& group(int g) { return f_.groups[static_cast<std::size_t>(g)]; }
+
+  // ---- values ----------------------------------------------------------------------------------------------------
+
+  /// Values for all nodes that an output needs. An operand that is taken for its type only is not a need.
+  void collect() {
+    const std::vector<const Node*> nodes = topological_order(graph_);
+    std::unordered_map<const Node*, std::size_t> position;
+    position.reserve(nodes.size());
+    for (std::size_t i = 0; i < nodes.size(); ++i) position.emplace(nodes[i], i);
+    std::vector<char> needed(nodes.size(), 0);
+    for (const ir::NodeRef& out : graph_.outputs()) needed[position.at(out.get())] = 1;
+    for (std::size_t i = nodes.size(); i-- > 0;) {
+      if (needed[i] == 0) continue;
+      for (std::size_t k = 0; k < nodes[i]->inputs().size(); ++k) {
+        if (!type_only(*nodes[i], k)) needed[position.at(nodes[i]->input(k).get())] = 1;
+      }
+    }
+    for (std::size_t i = 0; i < nodes.size(); ++i) {
+      if (needed[i] != 0) order_.push_back(add_node(*nodes[i]));
+    }
+    for (const ir::NodeRef& in : graph_.inputs()) {
+      const auto found = number_.find(in.get());
+      f_.inputs.push_back(found == number_.end() ? -1 : found->second);
+    }
+  }
+
+  static bool type_only(const Node& node, std::size_t operand) {
+    return operand < 32 && ((node.op().type_only >> operand) & 1u) != 0;
+  }
+
+  int add(Value v) {
+    f_.values.push_back(std::move(v));
+    root_.push_back(static_cast<int>(f_.values.size()) - 1);
+    return root_.back();
+  }
+
+  const Dims* own_shape(Dims shape) {
+    f_.shapes.push_back(std::make_unique<Dims>(std::move(shape)));
+    return f_.shapes.back().get();
+  }
+
+  int add_node(const Node& node) {
+    assert(node.type().known());
+    Value v;
+    v.node = &node;
+    v.dtype = *node.type().dtype;
+    v.shape = &*node.type().shape;
+    for (std::size_t k = 0; k < node.inputs().size(); ++k) {
+      v.operands.push_back(type_only(node, k) ? -1 : number_.at(node.input(k).get()));
+    }
+    v.kind = std::visit([&](const auto& m) { return kind_of(node, m); }, node.op().meaning);
+    if (v.kind == ValueKind::view) {
+      if (auto map = std::get<ir::View>(node.op().meaning).map(node)) {
+        v.view = std::make_shared<const ir::ViewMap>(std::move(*map));
+      }
+    }
+    const int number = add(std::move(v));
+    number_.emplace(&node, number);
+    return number;
+  }
+
+  static ValueKind kind_of(const Node& node, const ir::Leaf&) {
+    if (!node.attrs().is<ir::ConstantAttrs>()) return ValueKind::input;
+    const ir::Literal& literal = node.attrs().get<ir::ConstantAttrs>().value;
+    const bool scalar = literal.size() == 1 || literal.splat().has_value();
+    return scalar && !is_complex(literal.dtype()) ? ValueKind::scalar : ValueKind::constant;
+  }
+  static ValueKind kind_of(const Node&, const ir::Pointwise&) { return ValueKind::pointwise; }
+  static ValueKind kind_of(const Node&, const ir::View&) { return ValueKind::view; }
+  static ValueKind kind_of(const Node&, const ir::Reduction&) { return ValueKind::reduction; }
+  static ValueKind kind_of(const Node&, const ir::ContractionMeaning&) { return ValueKind::contraction; }
+  static ValueKind kind_of(const Node&, const ir::Regions&) { return ValueKind::regions; }
+  static ValueKind kind_of(const Node&, const ir::Extern& e) {
+    return e.kind == ir::ExternKind::result ? ValueKind::part : ValueKind::external;
+  }
+  static ValueKind kind_of(const Node& node, const ir::Expansion&) {
+    throw Error("internal: '" + std::string(node.op().name) + "' reached lowering unexpanded", node.where());
+  }
+
+  /// Equal nodes up to their operands' values have equal bodies; chains repeat a few of them.
+  std::shared_ptr<const Body> body_of(const Node& node) {
+    std::size_t h = mix(reinterpret_cast<std::size_t>(&node.op()), node.attrs().hash());
+    const auto same = [&](const Node& other) {
+      if (&other.op() != &node.op() || !(other.attrs() == node.attrs()) ||
+          other.inputs().size() != node.inputs().size() || other.type().dtype != node.type().dtype) return false;
+      for (std::size_t i = 0; i < node.inputs().size(); ++i) {
+        const ir::Type &a = node.input(i)->type(), &b = other.input(i)->type();
+        if (a.dtype != b.dtype || a.weak != b.weak) return false;
+      }
+      return true;
+    };
+    for (const ir::NodeRef& in : node.inputs()) h = mix(h, static_cast<std::size_t>(*in->type().dtype));
+    for (const auto& [other, body] : bodies_[h]) {
+      if (same(*other)) return body;
+    }
+    auto body = std::make_shared<const Body>(make_body(pointwise_program(node)));
+    bodies_[h].emplace_back(&node, body);
+    return body;
+  }
+
+  // ---- visiting --------------------------------------------------------------------------------------------------
+
+  void visit(int v) {
+    switch (value(v).kind) {
+      case ValueKind::input: case ValueKind::constant: case ValueKind::scalar: return;
+      case ValueKind::view: return visit_view(v);
+      case ValueKind::pointwise:
+        value(v).body = body_of(*value(v).node);
+        check_broadcast(v);
+        return place(v);
+      case ValueKind::reduction: return visit_reduction(v);
+      case ValueKind::contraction: return visit_contraction(v);
+      case ValueKind::external: return visit_external(v);
+      case ValueKind::part: {
+        value(v).group = value(value(v).operands[0]).group;
+        value(v).stored = true;
+        return;
+      }
+      case ValueKind::regions: return visit_regions(v);
+    }
+  }
+
+  /// Extents that were taken as equal and may differ at a call.
+  void check_equal(const Dim& a, const Dim& b, const Node& node) {
+    if (a == b || is_unit(a)) return;
+    f_.checks.push_back({a, b, std::string(node.op().name) + " of extents " + a.str() + " and " + b.str(), node.where()});
+  }
+  void check_broadcast(int v) {
+    const Dims& shape = *value(v).shape;
+    for (const int o : value(v).operands) {
+      const Dims& from = *value(o).shape;
+      for (std::size_t i = 0; i < from.size(); ++i) {
+        check_equal(from[i], shape[shape.size() - from.size() + i], *value(v).node);
+      }
+    }
+  }
+
+  void visit_view(int v) {
+    const int operand = value(v).operands[0];
+    root_[static_cast<std::size_t>(v)] = root_[static_cast<std::size_t>(operand)];
+    value(v).depth = value(operand).kind == ValueKind::view ? value(operand).depth + 1 : 1;
+    if (value(v).depth > view_depth) {
+      copy_of(v);
+      value(v).depth = 0;
+    }
+  }
+
+  /// A pointwise value that holds `source` densely in another order or dtype.
+  int add_copy(int source, std::vector<int> permutation, DType dtype) {
+    Value v;
+    v.node = value(source).node;
+    v.dtype = dtype;
+    v.operands = {source};
+    v.body = std::make_shared<const Body>(copy_body(value(source).dtype, dtype));
+    Dims shape(value(source).shape->size());
+    for (std::size_t i = 0; i < shape.size(); ++i) {
+      shape[static_cast<std::size_t>(permutation[i])] = (*value(source).shape)[i];
+    }
+    v.shape = own_shape(std::move(shape));
+    v.permutation = std::move(permutation);
+    const int number = add(std::move(v));
+    root_.back() = root_[static_cast<std::size_t>(source)];
+    place(number);
+    root_[static_cast<std::size_t>(number)] = number;
+    return number;
+  }
+
+  static std::vector<int> identity_order(std::size_t n) {
+    std::vector<int> order(n);
+    for (std::size_t i = 0; i < n; ++i) order[i] = static_cast<int>(i);
+    return order;
+  }
+
+  /// The dense copy of a view, made when first asked for.
+  int copy_of(int v) {
+    if (value(v).copy < 0) {
+      const int copy = add_copy(v, identity_order(value(v).shape->size()), value(v).dtype);
+      value(v).copy = copy;
+    }
+    return value(v).copy;
+  }
+
+  /// A value with a dense buffer of its own, equal to `v`.
+  int dense(int v) {
+    Value& x = value(v);
+    if (x.kind == ValueKind::view) return copy_of(v);
+    if (x.free && x.group < 0) place_in_group(v);
+    return v;
+  }
+
+  std::optional<Read> read(int v, const MapRef& map, std::span<const Dim> extents, bool may_copy) {
+    while (true) {
+      std::optional<Read> r = resolve(f_.values, v, map, extents);
+      if (r || !may_copy) return r;
+      copy_blocking(v);
+    }
+  }
+
+  /// Copies the first value under the reshapes at the end of v's view chain that has no buffer of its own.
+  void copy_blocking(int v) {
+    while (value(v).view || value(v).copy >= 0) {
+      v = value(v).copy >= 0 ? value(v).copy : value(v).operands[0];
+      assert(value(v).kind == ValueKind::view);
+    }
+    int below = v;
+    while (value(below).kind == ValueKind::view && !value(below).view && value(below).copy < 0) {
+      below = value(below).operands[0];
+    }
+    if (value(below).kind == ValueKind::view && value(below).copy < 0) copy_of(below);
+    else if (value(below).free) dense_free(below);
+    else copy_of(v);   // a later reshape stands over a readable one: cut here
+  }
+
+  void dense_free(int v) {
+    if (value(v).group < 0) place_in_group(v);
+    value(v).free = false;
+  }
+
+  // ---- groups ----------------------------------------------------------------------------------------------------
+
+  int add_group(Group g) {
+    f_.groups.push_back(std::move(g));
+    return static_cast<int>(f_.groups.size()) - 1;
+  }
+
+  int producer_group(const Value& v) {
+    int last = -1;
+    for (const int o : v.operands) {
+      if (o >= 0) last = std::max(last, value(root_[static_cast<std::size_t>(o)]).group);
+    }
+    return last;
+  }
+
+  /// The axes of `shape` in terms of the kernel axes that `use` admits; empty where they do not pair up.
+  template <class Use> static std::optional<std::vector<int>> match(const Dims& shape, const Dims& axes, Use use) {
+    std::vector<int> result(shape.size(), -1);
+    std::size_t k = 0;
+    const auto skip = [&] { while (k < axes.size() && (is_unit(axes[k]) || !use(k))) ++k; };
+    for (std::size_t i = 0; i < shape.size(); ++i) {
+      if (is_unit(shape[i])) continue;
+      skip();
+      if (k == axes.size() || !(axes[k] == shape[i])) return std::nullopt;
+      result[i] = static_cast<int>(k++);
+    }
+    skip();
+    if (k != axes.size()) return std::nullopt;
+    return result;
+  }
+
+  static bool in_row(const Group& g, std::size_t axis) {
+    return g.kind == GroupKind::row && axis >= static_cast<std::size_t>(g.row_begin) &&
+           axis < static_cast<std::size_t>(g.row_end);
+  }
+
+  /// Axes that the kernel will run as one must be one in every access.
+  bool merges_in(const Group& g, const Affine& a) const {
+    if (g.kind == GroupKind::row) {
+      return merges(a, g.axes, static_cast<std::size_t>(g.row_begin), static_cast<std::size_t>(g.row_end));
+    }
+    if (g.kind == GroupKind::contraction) {
+      const std::size_t m = g.batch_axes, n = m + g.m_axes;
+      return merges(a, g.axes, m, n) && merges(a, g.axes, n, n + g.n_axes);
+    }
+    return true;
+  }
+  static bool has_merged_axes(const Group& g) {
+    return (g.kind == GroupKind::row && g.row_end - g.row_begin > 1) ||
+           (g.kind == GroupKind::contraction && (g.m_axes > 1 || g.n_axes > 1));
+  }
+
+  bool access_fits(const Group& g, const Value& v, const Placement& p) {
+    if (!has_merged_axes(g)) return true;
+    for (const Read& r : p.reads) {
+      if (r.inside || !r.map) continue;
+      const Value& from = value(r.value);
+      if (from.free && from.body && !from.body->index_axes.empty()) return false;
+      if (!from.free && !merges_in(g, element_of(f_.values, r, g.axes.size()))) return false;
+    }
+    if (v.body && !v.body->index_axes.empty()) return false;
+    return merges_in(g, stored_at(v, p.at, g.axes.size()));
+  }
+
+  Affine stored_at(const Value& v, const MapRef& at, std::size_t axes) {
+    if (v.target < 0) return linear(*at, *v.shape, axes);
+    return linear(compose(*v.place, *at, axes), *value(v.target).shape, axes);
+  }
+
+  static IndexMap compose(const IndexMap& outer, const IndexMap& inner, std::size_t axes) {
+    ir::ViewMap view;
+    for (const Affine& a : outer) {
+      ir::ViewMap::AxisExpr expr;
+      expr.offset = a.offset;
+      for (std::size_t i = 0; i < a.strides.size(); ++i) {
+        if (!(a.strides[i] == Dim(0))) expr.terms.emplace_back(static_cast<int>(i), a.strides[i]);
+      }
+      view.axes.push_back(std::move(expr));
+    }
+    return through_view(view, inner, axes);
+  }
+
+  MapRef make_map(const std::vector<int>& axes, std::size_t kernel_axes) {
+    return std::make_shared<const IndexMap>(axis_map(axes, kernel_axes));
+  }
+
+  /// Where a value of `shape` stands in `g`: along the row (or everywhere), or once a point.
+  bool match_domain(int g, const Dims& shape, Placement& p) {
+    const Group& to = group(g);
+    if (!to.members.empty()) {   // most often the shape of the member before
+      const Value& last = value(to.members.back());
+      if (last.group == g && last.shape && *last.shape == shape && last.at) {
+        p.at = last.at;
+        p.along_row = last.along_row;
+        return true;
+      }
+    }
+    auto axes = match(shape, to.axes, [](std::size_t) { return true; });
+    p.along_row = axes.has_value();
+    if (!axes && to.kind == GroupKind::row) {
+      axes = match(shape, to.axes, [&](std::size_t k) { return !in_row(to, k); });
+    }
+    if (axes) p.at = make_map(*axes, to.axes.size());
+    return axes.has_value();
+  }
+
+  /// Resolves the operands of `v` in group `g`; false where one of them cannot be read there.
+  bool read_operands(const Value& v, int g, Placement& p) {
+    const Dims& axes = group(g).axes;
+    p.phase = p.along_row ? 0 : -1;
+    bool meets = false;
+    for (std::size_t i = 0; i < v.operands.size(); ++i) {
+      const MapRef map = operand_map(f_.values, v, i, p.at, axes.size());
+      std::optional<Read> r = resolve(f_.values, v.operands[i], map, axes);
+      if (!r) return false;
+      const Value& from = value(r->value);
+      if (!from.free && from.group >= g) {
+        if (from.group > g || r->flat || !from.at || !same_map(r->map, from.at)) return false;
+        if (!p.along_row && from.along_row) return false;
+        r->inside = true;
+        r->map = nullptr;
+        meets = true;
+        const bool later = p.along_row != from.along_row;   // a point value is ready for the next pass over the row
+        p.phase = std::max(p.phase, later ? from.phase + 1 : from.phase);
+      }
+      p.reads.push_back(std::move(*r));
+    }
+    return p.along_row || meets;
+  }
+
+  bool has_room(const Group& g, const Value& v, const Placement& p) const {
+    int loads = 0;
+    for (const Read& r : p.reads) loads += !r.inside && r.map;
+    if (g.members.empty()) return true;
+    const int length = v.body ? static_cast<int>(v.body->program.code.size()) : 1;
+    return g.instructions + length <= options_.max_instructions && g.buffers + loads + 1 <= options_.max_buffers;
+  }
+
+  bool try_place(int v, int g, bool side_by_side) {
+    Placement p;
+    if (group(g).kind == GroupKind::external || !match_domain(g, *value(v).shape, p)) return false;
+    if (side_by_side && !p.along_row) return false;
+    const Value& x = value(v);
+    if (!read_operands(x, g, p)) return false;
+    const Group& to = group(g);
+    if (to.split && (p.phase > 1 || p.phase < 0)) return false;
+    if (!has_room(to, x, p) || !access_fits(to, x, p)) return false;
+    settle(v, g, std::move(p));
+    return true;
+  }
+
+  void settle(int v, int g, Placement p) {
+    Group& to = group(g);
+    Value& x = value(v);
+    for (const Read& r : p.reads) to.buffers += !r.inside && r.map;
+    to.instructions += x.body ? static_cast<int>(x.body->program.code.size()) : 1;
+    x.group = g;
+    x.at = std::move(p.at);
+    x.along_row = p.along_row;
+    x.phase = p.phase;
+    x.reads = std::move(p.reads);
+    to.members.push_back(v);
+  }
+
+  /// A new group over the shape of `v` with `v` in it.
+  void place_alone(int v) {
+    const Dims axes = without_units(*value(v).shape);
+    const Value x = value(v);
+    Placement p;
+    std::vector<int> own(x.shape->size(), -1);
+    for (std::size_t i = 0, k = 0; i < own.size(); ++i) {
+      if (!is_unit((*x.shape)[i])) own[i] = static_cast<int>(k++);
+    }
+    p.at = make_map(own, axes.size());
+    for (std::size_t i = 0; i < x.operands.size(); ++i) {   // copies first: they come in earlier groups
+      p.reads.push_back(*read(x.operands[i], operand_map(f_.values, x, i, p.at, axes.size()), axes, true));
+    }
+    Group g;
+    g.axes = axes;
+    const int number = add_group(std::move(g));
+    settle(v, number, std::move(p));
+    remember(number);
+  }
+
+  void remember(int g) {
+    const Group& x = group(g);
+    latest_[mix(hash_dims(x.axes), static_cast<std::size_t>(x.row_begin * 64 + x.row_end))] = g;
+  }
+  int latest(const Dims& axes, int row_begin, int row_end) const {
+    const auto found = latest_.find(mix(hash_dims(axes), static_cast<std::size_t>(row_begin * 64 + row_end)));
+    return found == latest_.end() ? -1 : found->second;
+  }
+
+  bool is_free(const Value& v) {
+    if (v.target >= 0 || static_cast<int>(v.body->program.code.size()) > free_instructions) return false;
+    if (!v.body->index_axes.empty() && !to_shape(*v.shape)) return false;
+    return std::all_of(v.operands.begin(), v.operands.end(), [&](int o) {
+      return value(o).kind == ValueKind::scalar;
+    });
+  }
+
+  void place(int v) {
+    value(v).free = is_free(value(v));
+    if (!value(v).free) place_in_group(v);
+  }
+
+  void place_in_group(int v) {
+    if (options_.fuse) {
+      const int last = producer_group(value(v));
+      if (last >= 0 && try_place(v, last, false)) return;
+      const int beside = latest(without_units(*value(v).shape), 0, 0);
+      if (beside > last && try_place(v, beside, true)) return;
+    }
+    place_alone(v);
+  }
+
+  // ---- reductions ------------------------------------------------------------------------------------------------
+
+  struct ReducedAxes {
+    std::vector<char> reduced;                       // one an operand axis
+    std::vector<std::pair<std::size_t, std::size_t>> runs;   // of operand axes, units ignored
+  };
+
+  static ReducedAxes reduced_axes(const Dims& shape, const ir::ReduceAttrs& attrs) {
+    ReducedAxes r;
+    const auto rank = static_cast<std::int64_t>(shape.size());
+    r.reduced.assign(shape.size(), attrs.all ? 1 : 0);
+    if (!attrs.all) {
+      for (const std::int64_t a : attrs.axes) r.reduced[static_cast<std::size_t>(a < 0 ? a + rank : a)] = 1;
+    }
+    bool open = false;
+    for (std::size_t i = 0; i < shape.size(); ++i) {
+      if (is_unit(shape[i])) continue;
+      if (r.reduced[i] != 0 && open) r.runs.back().second = i + 1;
+      else if (r.reduced[i] != 0) r.runs.emplace_back(i, i + 1);
+      open = r.reduced[i] != 0;
+    }
+    return r;
+  }
+
+  void visit_reduction(int v) {
+    const Node& node = *value(v).node;
+    const int operand = value(v).operands[0];
+    const Dims& shape = *value(operand).shape;
+    const ReducedAxes axes = reduced_axes(shape, node.attrs().get<ir::ReduceAttrs>());
+    auto def = std::make_shared<const ir::ReductionDef>(std::get<ir::Reduction>(node.op().meaning).define(node));
+    if (axes.runs.empty()) {
+      // Every reduced extent is 1: what is left is a pointwise operation on the operand, its axes dropped.
+      const int view = unit_view(operand, *value(v).shape);
+      value(v).kind = ValueKind::pointwise;
+      value(v).body = std::make_shared<const Body>(unreduced_body(*def, value(operand).dtype));
+      value(v).operands = {view};
+      return place(v);
+    }
+    if (axes.runs.size() == 1) return place_reduction(v, operand, def, axes);
+    if (def->accumulators.size() > 1) return reduce_permuted(v, operand, def, axes);
+    reduce_in_chain(v, operand, def, axes);
+  }
+
+  /// `source` under another shape that differs in unit axes only.
+  int unit_view(int source, const Dims& shape) {
+    if (*value(source).shape == shape) return source;
+    Value view;
+    view.node = value(source).node;
+    view.kind = ValueKind::view;
+    view.dtype = value(source).dtype;
+    view.shape = own_shape(shape);
+    view.operands = {source};
+    const int number = add(std::move(view));
+    visit_view(number);
+    return number;
+  }
+
+  /// The last run first, each to a value of accumulators; the last link finishes.
+  void reduce_in_chain(int v, int operand, const std::shared_ptr<const ir::ReductionDef>& def,
+                       const ReducedAxes& axes) {
+    const DType accumulator = def->accumulators[0];
+    const auto first = std::make_shared<const ir::ReductionDef>(without_finish(*def));
+    const auto middle = std::make_shared<const ir::ReductionDef>(without_finish(without_lift(*def)));
+    const auto last = std::make_shared<const ir::ReductionDef>(without_lift(*def));
+    int from = operand;
+    for (std::size_t k = axes.runs.size(); k-- > 1;) {
+      Dims shape = *value(from).shape;
+      ReducedAxes link;
+      link.reduced.assign(shape.size(), 0);
+      link.runs = {axes.runs[k]};
+      for (std::size_t i = axes.runs[k].first; i < axes.runs[k].second; ++i) {
+        link.reduced[i] = 1;
+        shape[i] = 1;
+      }
+      Value x;
+      x.node = value(v).node;
+      x.kind = ValueKind::reduction;
+      x.dtype = accumulator;
+      x.shape = own_shape(std::move(shape));
+      const int number = add(std::move(x));
+      place_reduction(number, from, from == operand ? first : middle, link);
+      from = number;
+    }
+    ReducedAxes link;
+    link.reduced.assign(axes.reduced.size(), 0);
+    link.runs = {axes.runs[0]};
+    for (std::size_t i = axes.runs[0].first; i < axes.runs[0].second; ++i) link.reduced[i] = 1;
+    place_reduction(v, from, last, link);
+  }
+
+  /// Several accumulators over axes that are not adjacent: a copy with those axes last.
+  void reduce_permuted(int v, int operand, const std::shared_ptr<const ir::ReductionDef>& def,
+                       const ReducedAxes& axes) {
+    const std::size_t rank = axes.reduced.size();
+    std::vector<int> order(rank);
+    int next = 0;
+    for (const char pass : {0, 1}) {
+      for (std::size_t i = 0; i < rank; ++i) {
+        if (axes.reduced[i] == pass) order[i] = next++;
+      }
+    }
+    const int copy = add_copy(operand, order, value(operand).dtype);
+    const auto kept = static_cast<std::size_t>(std::count(axes.reduced.begin(), axes.reduced.end(), 0));
+    ReducedAxes last;
+    last.reduced.assign(rank, 0);
+    for (std::size_t i = kept; i < rank; ++i) last.reduced[i] = 1;
+    last.runs = {{kept, rank}};
+    place_reduction(v, copy, def, last);
+  }
+
+  /// `v` reduces one run of adjacent axes of `operand`.
+  void place_reduction(int v, int operand, std::shared_ptr<const ir::ReductionDef> def, const ReducedAxes& axes) {
+    const Dims& shape = *value(operand).shape;
+    const auto [begin, end] = axes.runs[0];
+    value(v).operands = {operand};
+    value(v).reduce = std::move(def);
+    value(v).along_row = false;
+    const auto units_before = [&](std::size_t i) {
+      return static_cast<int>(std::count_if(shape.begin(), shape.begin() + static_cast<std::ptrdiff_t>(i),
+                                            [](const Dim& d) { return !is_unit(d); }));
+    };
+    const int row_begin = units_before(begin), row_end = units_before(end);
+    if (options_.fuse) {
+      const int last = producer_group(value(v));
+      if (last >= 0 && try_reduce(v, last, row_begin, row_end)) return;
+      const Dims axes_now = without_units(shape);
+      const int rows = latest(axes_now, row_begin, row_end);
+      if (rows > last && try_reduce(v, rows, row_begin, row_end)) return;
+    }
+    const Dims domain = without_units(shape);
+    const MapRef whole = full_map(shape, domain.size());
+    (void)read(operand, whole, domain, true);   // copies come in earlier groups
+    Group g;
+    g.axes = domain;
+    const int number = add_group(std::move(g));
+    const bool placed = try_reduce(v, number, row_begin, row_end);
+    if (placed) return;
+    // The axes do not run as one in what is read: a dense copy does.
+    value(v).operands = {value(operand).kind == ValueKind::view
+                             ? copy_of(operand)
+                             : add_copy(operand, identity_order(shape.size()), value(operand).dtype)};
+    Group again;
+    again.axes = domain;
+    const bool fits = try_reduce(v, add_group(std::move(again)), row_begin, row_end);
+    assert(fits);
+    (void)fits;
+  }
+
+  MapRef full_map(const Dims& shape, std::size_t axes) {
+    std::vector<int> own(shape.size(), -1);
+    for (std::size_t i = 0, k = 0; i < own.size(); ++i) {
+      if (!is_unit(shape[i])) own[i] = static_cast<int>(k++);
+    }
+    return make_map(own, axes);
+  }
+
+  bool try_reduce(int v, int g, int row_begin, int row_end) {
+    const Group& to = group(g);
+    if (to.kind != GroupKind::pointwise && to.kind != GroupKind::row) return false;
+    if (to.kind == GroupKind::row && (to.row_begin != row_begin || to.row_end != row_end)) return false;
+    const int operand = value(v).operands[0];
+    const Dims& shape = *value(operand).shape;
+    const auto full = match(shape, to.axes, [](std::size_t) { return true; });
+    if (!full) return false;
+    Group as_row = to;
+    as_row.kind = GroupKind::row;
+    as_row.row_begin = row_begin, as_row.row_end = row_end;
+    as_row.split = splits(as_row);
+    const MapRef whole = make_map(*full, to.axes.size());
+    std::optional<Read> r = read(operand, whole, to.axes, false);
+    if (!r) return false;
+    Placement p;
+    p.along_row = false;
+    p.phase = 1;
+    const Value& from = value(r->value);
+    if (!from.free && from.group >= g) {
+      if (from.group > g || r->flat || !same_map(r->map, from.at)) return false;
+      p.phase = from.along_row ? from.phase + 1 : from.phase + 2;
+      r->inside = true;
+      r->map = nullptr;
+    }
+    if (as_row.split && p.phase != 1) return false;
+    const auto own = match(*value(v).shape, to.axes, [&](std::size_t k) { return !in_row(as_row, k); });
+    if (!own) return false;
+    p.at = make_map(*own, to.axes.size());
+    p.reads.push_back(std::move(*r));
+    if (!has_room(to, value(v), p) || !access_fits(as_row, value(v), p)) return false;
+    if (to.kind == GroupKind::pointwise && !members_fit(as_row)) return false;
+    const bool fresh = to.kind == GroupKind::pointwise;
+    if (fresh) {
+      group(g).kind = GroupKind::row;
+      group(g).row_begin = row_begin, group(g).row_end = row_end;
+      group(g).split = as_row.split;
+      remember(g);
+    }
+    settle(v, g, std::move(p));
+    return true;
+  }
+
+  bool members_fit(const Group& as_row) {
+    for (const int m : as_row.members) {
+      const Placement p{value(m).at, true, 0, value(m).reads};
+      if (!access_fits(as_row, value(m), p)) return false;
+    }
+    return true;
+  }
+
+  /// Decided by extents alone, so that the bits of a result never depend on what it was fused with.
+  bool splits(const Group& g) const {
+    Dim points = 1, row = 1;
+    for (std::size_t k = 0; k < g.axes.size(); ++k) (in_row(g, k) ? row : points) = (in_row(g, k) ? row : points) * g.axes[k];
+    return row.is_constant() && points.is_constant() && row.value() >= options_.split_row &&
+           points.value() <= options_.split_points;
+  }
+
+  // ---- contractions ----------------------------------------------------------------------------------------------
+
+  void visit_contraction(int v) {
+    const Node& node = *value(v).node;
+    ir::ContractionDef def = std::get<ir::ContractionMeaning>(node.op().meaning).define(node);
+    int a = value(v).operands[0], b = value(v).operands[1];
+    const auto has = [](const std::string& s, char c) { return s.find(c) != std::string::npos; };
+    // The operand that gives the first label of the result's own rows is `a`.
+    for (const char c : def.out) {
+      if (has(def.a, c) && has(def.b, c)) continue;
+      if (has(def.b, c)) {
+        std::swap(def.a, def.b);
+        std::swap(a, b);
+      }
+      break;
+    }
+    std::string batch, m, n, k;
+    for (const char c : def.out) (has(def.a, c) ? (has(def.b, c) ? batch : m) : n) += c;
+    for (const char c : def.a) {
+      if (has(def.out, c)) continue;
+      if (!has(def.b, c)) throw UnsupportedOp("a contraction that sums an axis of one operand alone", node.where());
+      k += c;
+    }
+    const auto extent = [&](char c) {
+      Dim d = 1;
+      if (has(def.a, c)) d = (*value(a).shape)[def.a.find(c)];
+      return is_unit(d) && has(def.b, c) ? (*value(b).shape)[def.b.find(c)] : d;
+    };
+    for (const char c : def.b) {
+      if (has(def.a, c)) check_equal((*value(b).shape)[def.b.find(c)], extent(c), node);
+    }
+    Group g;
+    g.kind = GroupKind::contraction;
+    std::string labels;
+    const auto add_axes = [&](const std::string& from, bool keep) {
+      const std::size_t before = g.axes.size();
+      for (const char c : from) {
+        if (is_unit(extent(c))) continue;
+        g.axes.push_back(extent(c));
+        labels += c;
+      }
+      if (keep && g.axes.size() == before) {
+        g.axes.push_back(1);
+        labels += ' ';
+      }
+      return g.axes.size() - before;
+    };
+    g.batch_axes = add_axes(batch, false);
+    g.m_axes = add_axes(m, true);
+    g.n_axes = add_axes(n, true);
+    std::string k_labels;
+    for (const char c : k) {
+      if (is_unit(extent(c))) continue;
+      g.k_axes.push_back(extent(c));
+      k_labels += c;
+    }
+    Placement p;
+    std::vector<int> own(def.out.size(), -1);
+    for (std::size_t i = 0; i < own.size(); ++i) {
+      const auto at = labels.find(def.out[i]);
+      if (at != std::string::npos) own[i] = static_cast<int>(at);
+    }
+    p.at = make_map(own, g.axes.size());
+    const DType dtype = value(v).dtype;
+    p.reads.push_back(contraction_operand(a, def.a, labels + k_labels, g, g.batch_axes, g.m_axes, dtype));
+    p.reads.push_back(contraction_operand(b, def.b, labels + k_labels, g, g.batch_axes + g.m_axes, g.n_axes, dtype));
+    settle(v, add_group(std::move(g)), std::move(p));
+  }
+
+  /// One operand as strides over batch, its own rows and k; copied where there is no such form with a unit stride.
+  Read contraction_operand(int v, const std::string& labels, const std::string& axis_labels, const Group& g,
+                           std::size_t own_begin, std::size_t own_count, DType dtype) {
+    Dims extents = g.axes;
+    extents.insert(extents.end(), g.k_axes.begin(), g.k_axes.end());
+    const auto map_of = [&](const std::string& from) {
+      std::vector<int> axes(from.size(), -1);
+      for (std::size_t i = 0; i < from.size(); ++i) {
+        const auto at = axis_labels.find(from[i]);
+        if (at != std::string::npos && !is_unit((*value(v).shape)[labels.find(from[i])])) axes[i] = static_cast<int>(at);
+      }
+      return make_map(axes, extents.size());
+    };
+    const bool stored = value(v).dtype == dtype;
+    if (stored) {
+      std::optional<Read> r = read(v, map_of(labels), extents, false);
+      if (r && r->map && !value(r->value).free && value(r->value).kind != ValueKind::scalar &&
+          is_matrix(element_of(f_.values, *r, extents.size()), extents, g, own_begin, own_count)) return *r;
+    }
+    // Copied as batch…, own…, k….
+    std::string sorted;
+    const std::string used = axis_labels;
+    for (std::size_t i = 0; i < used.size(); ++i) {
+      if (labels.find(used[i]) != std::string::npos) sorted += used[i];
+    }
+    for (const char c : labels) {
+      if (sorted.find(c) == std::string::npos) sorted.insert(sorted.begin(), c);
+    }
+    std::vector<int> order(labels.size());
+    for (std::size_t i = 0; i < labels.size(); ++i) order[i] = static_cast<int>(sorted.find(labels[i]));
+    const int copy = add_copy(v, order, dtype);
+    if (value(copy).free) dense_free(copy);
+    return *read(copy, map_of(sorted), extents, true);
+  }
+
+  static bool at_least(const Dim& stride, const Dim& extent) {
+    if (stride.is_constant() && extent.is_constant()) return stride.value() >= extent.value();
+    return stride == extent || (!extent.is_constant() && mod(stride, extent) == Dim(0) && !(stride == Dim(0)));
+  }
+
+  bool is_matrix(const Affine& at, const Dims& extents, const Group& g, std::size_t own, std::size_t own_count) {
+    const std::size_t k = g.axes.size();
+    if (!merges(at, extents, own, own + own_count) || !merges(at, extents, k, extents.size())) return false;
+    const Dim rows = product(std::span(extents).subspan(own, own_count));
+    const Dim depth = product(std::span(extents).subspan(k));
+    const Dim row_stride = at.strides[own + own_count - 1];
+    const Dim k_stride = extents.size() > k ? at.strides.back() : Dim(0);
+    if (is_unit(rows) && is_unit(depth)) return true;
+    if (is_unit(rows)) return at_least(k_stride, 1);
+    if (is_unit(depth)) return at_least(row_stride, 1);
+    return (k_stride == Dim(1) && at_least(row_stride, depth)) || (row_stride == Dim(1) && at_least(k_stride, rows));
+  }
+
+  // ---- extern operations and regions -----------------------------------------------------------------------------
+
+  void visit_external(int v) {
+    std::vector<int> operands = value(v).operands;
+    for (int& o : operands) {
+      if (o >= 0) o = dense(o);
+    }
+    value(v).operands = std::move(operands);
+    Group g;
+    g.kind = GroupKind::external;
+    g.members = {v};
+    value(v).group = add_group(std::move(g));
+    value(v).stored = true;
+  }
+
+  void visit_regions(int v) {
+    const Node& node = *value(v).node;
+    const ir::Regions& meaning = std::get<ir::Regions>(node.op().meaning);
+    int last = -1;
+    if (meaning.fill) {
+      Value fill;
+      fill.node = &node;
+      fill.dtype = value(v).dtype;
+      fill.shape = value(v).shape;
+      fill.target = v;
+      fill.place = full_map_of_shape(*fill.shape);
+      ScalarBuilder b;
+      const ScalarValue out[] = {b.constant(fill.dtype, meaning.fill(node))};
+      fill.body = std::make_shared<const Body>(make_body(b.finish(out)));
+      const int number = add(std::move(fill));
+      place_alone(number);
+      last = value(number).group;
+    }
+    for (const ir::Region& region : meaning.map(node)) {
+      last = std::max(last, place_region(v, value(v).operands[region.operand], region, last));
+    }
+    value(v).group = last;
+    value(v).stored = true;
+  }
+
+  MapRef full_map_of_shape(const Dims& shape) {
+    std::vector<int> own(shape.size(), -1);
+    for (std::size_t i = 0; i < own.size(); ++i) {
+      if (!is_unit(shape[i])) own[i] = static_cast<int>(i);
+    }
+    return make_map(own, shape.size());
+  }
+
+  /// Writes operand `source` of regions `v`; returns the group that does. After group `after` (the fill).
+  int place_region(int v, int source, const ir::Region& region, int after) {
+    Value x;
+    x.node = value(v).node;
+    x.dtype = value(v).dtype;
+    x.shape = value(source).shape;
+    x.operands = {source};
+    x.body = std::make_shared<const Body>(copy_body(value(source).dtype, x.dtype));
+    x.target = v;
+    x.place = std::make_shared<const IndexMap>(
+        through_view(region.place, *full_map_of_shape(*x.shape), x.shape->size()));
+    const int number = add(std::move(x));
+    const int producer = producer_group(value(number));
+    const bool joined = options_.fuse && producer > after && try_place(number, producer, true);
+    if (!joined) place_alone(number);
+    return value(number).group;
+  }
+
+  // ---- results ---------------------------------------------------------------------------------------------------
+
+  void place_outputs() {
+    for (const ir::NodeRef& out : graph_.outputs()) results_.insert(number_.at(out.get()));
+    std::unordered_set<int> taken;
+    for (const ir::NodeRef& out : graph_.outputs()) {
+      int v = number_.at(out.get());
+      v = value(v).kind == ValueKind::view ? output_view(v) : dense(v);
+      const ValueKind kind = value(v).kind;
+      const bool own_buffer = kind != ValueKind::input && kind != ValueKind::constant && kind != ValueKind::scalar;
+      if (own_buffer && !taken.insert(v).second) {   // the same value again
+        v = add_copy(v, identity_order(value(v).shape->size()), value(v).dtype);
+        if (value(v).free) dense_free(v);
+      }
+      f_.outputs.push_back(v);
+    }
+  }
+
+  /// A reshape of a computed value is that value's own buffer.
+  int output_view(int v) {
+    int base = v;
+    while (value(base).kind == ValueKind::view && !value(base).view && value(base).copy < 0) {
+      base = value(base).operands[0];
+    }
+    const ValueKind kind = value(base).kind;
+    const bool computed = kind == ValueKind::pointwise || kind == ValueKind::reduction ||
+                          kind == ValueKind::contraction || kind == ValueKind::external || kind == ValueKind::part ||
+                          kind == ValueKind::regions;
+    if (!computed || value(base).free || value(v).copy >= 0 || !results_.insert(base).second) return copy_of(v);
+    return base;
+  }
+
+  /// What another group or a result needs.
+  void mark_stored() {
+    for (const int v : f_.outputs) value(v).stored = true;
+    for (const Group& g : f_.groups) {
+      for (const int m : g.members) {
+        for (const int o : g.kind == GroupKind::external ? value(m).operands : std::vector<int>{}) {
+          if (o >= 0) value(o).stored = true;
+        }
+        for (const Read& r : value(m).reads) {
+          if (!r.inside && !value(r.value).free) value(r.value).stored = true;
+        }
+      }
+    }
+  }
+
+  const ir::Graph& graph_;
+  FuseOptions options_;
+  Fused f_;
+  std::vector<int> order_;
+  std::vector<int> root_;   // the value under a chain of views
+  std::unordered_map<const Node*, int> number_;
+  std::unordered_map<std::size_t, std::vector<std::pair<const Node*, std::shared_ptr<const Body>>>> bodies_;
+  std::unordered_map<std::size_t, int> latest_;   // hash of a domain -> its latest group; a clash fails to match
+  std::unordered_set<int> results_;   // values whose buffer is a result
+};
+
+}  // namespace
+
+std::optional<Read> resolve(const std::vector<Value>& values, int value, MapRef map, std::span<const Dim> extents) {
+  const auto at = [&](int v) -> const Value& { return values[static_cast<std::size_t>(v)]; };
+  while (true) {
+    const Value& v = at(value);
+    if (v.kind == ValueKind::scalar) return Read{value, false, false, nullptr};
+    if (v.kind != ValueKind::view) return Read{value, false, false, std::move(map)};
+    if (v.copy >= 0) {
+      value = v.copy;
+    } else if (v.view) {
+      map = std::make_shared<const IndexMap>(through_view(*v.view, *map, extents.size()));
+      value = v.operands[0];
+    } else if (auto crossed = through_reshape(*map, *v.shape, *at(v.operands[0]).shape, extents)) {
+      map = std::make_shared<const IndexMap>(std::move(*crossed));
+      value = v.operands[0];
+    } else {
+      auto flat = std::make_shared<const IndexMap>(IndexMap{linear(*map, *v.shape, extents.size())});
+      while (at(value).kind == ValueKind::view && !at(value).view && at(value).copy < 0) value = at(value).operands[0];
+      if (at(value).copy >= 0) value = at(value).copy;
+      if (at(value).kind == ValueKind::scalar) return Read{value, false, false, nullptr};
+      if (at(value).kind == ValueKind::view || at(value).free) return std::nullopt;
+      return Read{value, false, true, std::move(flat)};
+    }
+  }
+}
+
+MapRef operand_map(const std::vector<Value>& values, const Value& value, std::size_t i, const MapRef& at,
+                   std::size_t kernel_axes) {
+  const Dims& shape = *values[static_cast<std::size_t>(value.operands[i])].shape;
+  if (!value.permutation.empty()) {
+    IndexMap map;
+    for (std::size_t k = 0; k < shape.size(); ++k) map.push_back((*at)[static_cast<std::size_t>(value.permutation[k])]);
+    return std::make_shared<const IndexMap>(std::move(map));
+  }
+  if (shape == *value.shape) return at;
+  return std::make_shared<const IndexMap>(through_broadcast(*at, shape, kernel_axes));
+}
+
+Affine element_of(const std::vector<Value>& values, const Read& read, std::size_t kernel_axes) {
+  if (read.flat) return (*read.map)[0];
+  return linear(*read.map, *values[static_cast<std::size_t>(read.value)].shape, kernel_axes);
+}
+
+Fused fuse(const ir::Graph& graph, const FuseOptions& options) { return Fuser(graph, options).run(); }
+
+}  // namespace weft::passes
