@@ -151,6 +151,58 @@ Type infer_first(const InferContext& c) { return infer_of_type(c, 0); }
 
 Type infer_like(const InferContext& c) { return {c.type(0).dtype, c.type(1).shape}; }
 
+std::optional<Dims> infer_reduced(const InferContext& c, std::span<const std::int64_t> axes, bool all, bool keepdims) {
+  refuse_complex(c);
+  const auto& shape = c.type(0).shape;
+  if (!shape) return axes.empty() && all && !keepdims ? std::optional(Dims{}) : std::nullopt;
+  axis_set(c, axes, static_cast<int>(shape->size()));
+  return reduced_shape(*shape, reduced_axes(axes, all, shape->size()), keepdims);
+}
+
+void refuse_complex(const InferContext& c) {
+  for (const NodeRef& input : c.inputs)
+    if (const auto t = input->type().dtype; t && is_complex(*t))
+      throw UnsupportedOp(c.describe() + ": complex numbers are not supported here yet", c.where);
+}
+
+namespace {
+
+/// A constant below zero counts from the end.
+Dim from_end(const Dim& at, const Dim& extent) {
+  return at.is_constant() && at.value() < 0 ? extent + at : at;
+}
+
+AxisSlice resolve_slice(const Dim& start, const Dim& stop, std::int64_t step, const Dim& n) {
+  if (step > 0) {
+    const Dim low = weft::max(from_end(start, n), Dim(0));
+    const Dim high = stop == Dim(slice_open_high) ? n : weft::min(from_end(stop, n), n);
+    return {low, weft::max(ceildiv(high - low, step), Dim(0)), step};
+  }
+  const Dim high = start == Dim(slice_open_high) ? n - 1 : weft::min(from_end(start, n), n - 1);
+  const Dim low = stop == Dim(slice_open_low) ? Dim(-1) : weft::max(from_end(stop, n), Dim(-1));
+  return {high, weft::max(ceildiv(high - low, -step), Dim(0)), step};
+}
+
+}  // namespace
+
+std::vector<AxisSlice> resolve_slices(const SliceAttrs& s, const Dims& shape) {
+  std::vector<AxisSlice> slices;
+  for (const Dim& extent : shape) slices.push_back({0, extent, 1});
+  for (std::size_t i = 0; i < s.axes.size(); ++i) {
+    const std::size_t axis = normal_axis(s.axes[i], shape.size());
+    slices[axis] = resolve_slice(s.starts[i], s.stops[i], s.steps[i], shape[axis]);
+  }
+  return slices;
+}
+
+DiagonalPlace resolve_diagonal(const DiagonalAttrs& d, const Dims& shape) {
+  DiagonalPlace p{normal_axis(d.axis1, shape.size()), normal_axis(d.axis2, shape.size()), 0, 0, 0};
+  p.begin1 = d.offset < 0 ? -d.offset : 0;
+  p.begin2 = d.offset > 0 ? d.offset : 0;
+  p.size = weft::max(weft::min(shape[p.axis1] - p.begin1, shape[p.axis2] - p.begin2), Dim(0));
+  return p;
+}
+
 // ---- samples and references ----
 
 std::vector<Sample> pointwise_samples(std::size_t operands, double lo, double hi) {
@@ -171,6 +223,22 @@ std::size_t flat_index(const Shape& shape, std::span<const std::int64_t> at) {
   for (std::size_t i = 0; i < shape.size(); ++i)
     flat = flat * static_cast<std::size_t>(shape[i]) + static_cast<std::size_t>(shape[i] == 1 ? 0 : at[skip + i]);
   return flat;
+}
+
+RefArray ref_reduce(const RefArray& x, std::span<const std::int64_t> axes, bool all, bool keepdims,
+                    const std::function<double(const std::vector<double>&)>& value) {
+  const std::vector<bool> reduced = reduced_axes(axes, all, x.shape.size());
+  Shape kept(x.shape), shape;
+  for (std::size_t i = 0; i < kept.size(); ++i) {
+    if (reduced[i]) kept[i] = 1;
+    if (!reduced[i] || keepdims) shape.push_back(kept[i]);
+  }
+  std::vector<std::vector<double>> groups(static_cast<std::size_t>(element_count(kept)));
+  std::size_t i = 0;
+  for_each_index(x.shape, [&](const Shape& at) { groups[flat_index(kept, at)].push_back(x.data[i++]); });
+  RefArray r = ref_zeros(x.dtype, shape);
+  for (std::size_t g = 0; g < groups.size(); ++g) r.data[g] = value(groups[g]);
+  return r;
 }
 
 RefArray ref_zeros(DType dtype, Shape shape, double fill) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cmath>
+#include <functional>
 #include <limits>
 
 #include "ir/builder.h"
@@ -84,6 +85,25 @@ Type infer_first(const InferContext&);       // operand 0's type, strong
 Type infer_like(const InferContext&);        // shape of operand 1, dtype of operand 0
 Type infer_of_type(const InferContext&, std::size_t operand);  // that operand's type, strong
 
+/// Dtype aside: the shape that a reduction leaves; axes are checked where the rank is known.
+std::optional<Dims> infer_reduced(const InferContext&, std::span<const std::int64_t> axes, bool all, bool keepdims);
+/// UnsupportedOp for complex operands.
+void refuse_complex(const InferContext&);
+
+/// Where a slice of one axis begins and how many elements it has.
+struct AxisSlice {
+  Dim begin, size;
+  std::int64_t step = 1;
+};
+/// One an axis of `shape`; axes that the attributes leave out are whole.
+std::vector<AxisSlice> resolve_slices(const SliceAttrs&, const Dims& shape);
+/// Which coordinates of a matrix its diagonal starts from, and its length.
+struct DiagonalPlace {
+  std::size_t axis1 = 0, axis2 = 1;
+  Dim begin1, begin2, size;
+};
+DiagonalPlace resolve_diagonal(const DiagonalAttrs&, const Dims& shape);
+
 // ---- emitters ----
 
 template <ScalarValue (*F)(ScalarValue)>
@@ -123,6 +143,8 @@ inline Expr unreduce_like(const Expr& g, const Expr& x, ReduceAttrs r) {
   return apply(ops::unreduce_like, {g, x}, std::move(r));
 }
 inline ReduceAttrs over(std::int64_t axis, bool keepdims) { return {{axis}, false, keepdims}; }
+/// float32 for 16-bit floats, the default dtype for integers: what means and exponentials are computed in.
+inline Expr widened(const Expr& x) { return cast(x, compute_dtype(floating_dtype(*x.type().dtype))); }
 inline Expr sum(const Expr& x, ReduceAttrs r) { return apply(ops::sum, {x}, std::move(r)); }
 
 // ---- samples ----
@@ -158,6 +180,9 @@ template <class F> RefArray ref_fill(DType dtype, Shape shape, F value) {
   return r;
 }
 
+/// `value` gets the elements that meet in one result, in row-major order.
+RefArray ref_reduce(const RefArray& x, std::span<const std::int64_t> axes, bool all, bool keepdims,
+                    const std::function<double(const std::vector<double>&)>& value);
 /// An elementwise reference of any number of operands: `value` gets their elements.
 template <class F> RefArray ref_pointwise(std::span<const RefArray> args, F value) {
   Shape shape;
