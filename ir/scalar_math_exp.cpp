@@ -144,7 +144,8 @@ ScalarValue expm1_kernel(ScalarValue argument, Grade grade) {
   const ScalarValue half = power_of_two(shifted);
   const ScalarValue base = half - 0.5;
   const ScalarValue sum = fma(half, r, base);
-  const ScalarValue error = fma(half, r, base - sum);
+  ScalarValue error = fma(half, r, base - sum);
+  if (grade == Grade::full) error = error + ((half - base) - 0.5);
   const ScalarValue result = 2 * (sum + fma(half, tail, error));
   return select(lt(abs(argument), 0x1p-54), argument, result);
 }

@@ -74,8 +74,9 @@ ScalarValue log_float32(ScalarValue x) {
   const Split s = split_float32(x);
   const ScalarValue z = s.f * s.f;
   const ScalarValue bend = fma(z, like(x, -0.5), s.f * z * poly(s.f, log_float));
+  const Pair sum = fast_two_sum(s.exponent * 0.693145751953125, s.f);  // ln(2) to 15 bits: an exact product
   const ScalarValue tail = fma(s.exponent, like(x, 1.4286068203094173e-06), bend);
-  return with_specials(x, fma(s.exponent, like(x, 0.693145751953125), s.f) + tail);
+  return with_specials(x, sum.hi + (tail + sum.lo));
 }
 
 /// log(1 + f) = f - half_square + tail

@@ -246,9 +246,9 @@ ArcSine arc_sine(ScalarValue x, Grade grade) {
 
 ScalarValue asin_float64(ScalarValue x, Grade grade) {
   const ArcSine a = arc_sine(x, grade);
-  const ScalarValue near = a.s + a.bend;
-  const ScalarValue far = half_pi - (2 * near - half_pi_rest);
-  return with_sign_of(x, select(a.far, far, near));
+  const Pair sum = fast_two_sum(like(x, half_pi), a.s * -2);
+  const ScalarValue far = sum.hi + (sum.lo - (2 * a.bend - half_pi_rest));
+  return with_sign_of(x, select(a.far, far, a.s + a.bend));
 }
 
 ScalarValue acos_float64(ScalarValue x, Grade grade) {

@@ -1,0 +1,150 @@
+// Runs a scalar program over many elements, a loop an instruction: quick enough to try every float32. For checking
+// only; written apart from `evaluate`, over values of the C++ types themselves. Just the opcodes and dtypes that
+// transcendentals use.
+#pragma once
+
+#include <cmath>
+#include <cstring>
+#include <span>
+#include <stdexcept>
+#include <vector>
+
+#include "ir/scalar.h"
+
+namespace weft::check {
+
+inline constexpr std::size_t block_size = 256;
+
+class BlockRunner {
+ public:
+  explicit BlockRunner(const ir::ScalarProgram& program) : program_(program) {
+    for (const ir::ScalarInst& inst : program.code) {
+      values_.emplace_back(block_size);
+      if (inst.op == ir::ScalarOp::constant) {
+        typed(inst.dtype, [&]<class T>(T*) {
+          T value;
+          std::memcpy(&value, &inst.imm, sizeof value);
+          for (std::size_t i = 0; i < block_size; ++i) at<T>(values_.size() - 1)[i] = value;
+        });
+      }
+    }
+  }
+
+  /// Arrays of block_size elements of the inputs' dtypes; returns the first output's array.
+  const void* run(std::span<const void* const> inputs) {
+    for (std::size_t i = 0; i < program_.code.size(); ++i) step(i, inputs);
+    return values_[static_cast<std::size_t>(program_.outputs[0])].data();
+  }
+
+ private:
+  using Op = ir::ScalarOp;
+
+  template <class T> T* at(std::size_t i) { return reinterpret_cast<T*>(values_[i].data()); }
+  template <class T> const T* operand(std::int32_t i) { return at<const T>(static_cast<std::size_t>(i)); }
+
+  template <class F> static void typed(DType t, F f) {
+    visit_dtype(t, [&]<class T>(std::type_identity<T>) {
+      if constexpr (std::is_arithmetic_v<T>) f(static_cast<T*>(nullptr));
+      else throw std::logic_error("a dtype that the block runner lacks");
+    });
+  }
+
+  template <class R, class T, class F> void map(std::size_t i, F f) {
+    const ir::ScalarInst& inst = program_.code[i];
+    const T* const a = operand<T>(inst.a);
+    const T* const b = operand<T>(inst.b >= 0 ? inst.b : inst.a);
+    const T* const c = operand<T>(inst.c >= 0 ? inst.c : inst.a);
+    R* const out = at<R>(i);
+    for (std::size_t k = 0; k < block_size; ++k) out[k] = static_cast<R>(f(a[k], b[k], c[k]));
+  }
+
+  template <class T> bool common(std::size_t i) {
+    switch (program_.code[i].op) {
+      case Op::add: map<T, T>(i, [](T a, T b, T) { return a + b; }); return true;
+      case Op::sub: map<T, T>(i, [](T a, T b, T) { return a - b; }); return true;
+      case Op::mul: map<T, T>(i, [](T a, T b, T) { return a * b; }); return true;
+      case Op::eq: map<bool, T>(i, [](T a, T b, T) { return a == b; }); return true;
+      case Op::ne: map<bool, T>(i, [](T a, T b, T) { return a != b; }); return true;
+      case Op::lt: map<bool, T>(i, [](T a, T b, T) { return a < b; }); return true;
+      case Op::le: map<bool, T>(i, [](T a, T b, T) { return a <= b; }); return true;
+      default: return false;
+    }
+  }
+
+  template <class T> void floating(std::size_t i) {
+    switch (program_.code[i].op) {
+      case Op::div: return map<T, T>(i, [](T a, T b, T) { return a / b; });
+      case Op::neg: return map<T, T>(i, [](T a, T, T) { return -a; });
+      case Op::abs: return map<T, T>(i, [](T a, T, T) { return std::fabs(a); });
+      case Op::fma: return map<T, T>(i, [](T a, T b, T c) { return std::fma(a, b, c); });
+      case Op::sqrt: return map<T, T>(i, [](T a, T, T) { return std::sqrt(a); });
+      case Op::rint: return map<T, T>(i, [](T a, T, T) { return std::nearbyint(a); });
+      default: throw std::logic_error("an opcode that the block runner lacks");
+    }
+  }
+
+  template <class T> void integral(std::size_t i) {
+    switch (program_.code[i].op) {
+      case Op::bit_and: return map<T, T>(i, [](T a, T b, T) { return a & b; });
+      case Op::bit_or: return map<T, T>(i, [](T a, T b, T) { return a | b; });
+      case Op::bit_xor: return map<T, T>(i, [](T a, T b, T) { return a ^ b; });
+      case Op::bit_not:
+        if constexpr (std::is_same_v<T, bool>) return map<T, T>(i, [](T a, T, T) { return !a; });
+        else return map<T, T>(i, [](T a, T, T) { return ~a; });
+      case Op::shl: return map<T, T>(i, [](T a, T b, T) { return b < T(8 * sizeof(T)) ? a << b : 0; });
+      case Op::shr: return map<T, T>(i, [](T a, T b, T) { return b < T(8 * sizeof(T)) ? a >> b : 0; });
+      case Op::minimum: return map<T, T>(i, [](T a, T b, T) { return a < b ? a : b; });
+      case Op::maximum: return map<T, T>(i, [](T a, T b, T) { return a < b ? b : a; });
+      case Op::mulhi:
+        return map<T, T>(i, [](T a, T b, T) {
+          return static_cast<T>(static_cast<unsigned __int128>(a) * b >> 64);  // uint64 alone
+        });
+      default: throw std::logic_error("an opcode that the block runner lacks");
+    }
+  }
+
+  void step(std::size_t i, std::span<const void* const> inputs) {
+    const ir::ScalarInst& inst = program_.code[i];
+    const std::size_t width = size_of(inst.dtype);
+    if (inst.op == Op::constant) return;
+    if (inst.op == Op::input) {
+      std::memcpy(values_[i].data(), inputs[inst.imm], width * block_size);
+    } else if (inst.op == Op::bitcast) {
+      std::memcpy(values_[i].data(), operand<char>(inst.a), width * block_size);
+    } else if (inst.op == Op::select) {
+      typed(inst.dtype, [&]<class T>(T*) {
+        const bool* const a = operand<bool>(inst.a);
+        const T* const b = operand<T>(inst.b);
+        const T* const c = operand<T>(inst.c);
+        for (std::size_t k = 0; k < block_size; ++k) at<T>(i)[k] = a[k] ? b[k] : c[k];
+      });
+    } else if (inst.op == Op::lookup) {
+      typed(inst.dtype, [&]<class T>(T*) {
+        const auto& table = program_.tables[inst.imm].bits;
+        for (std::size_t k = 0; k < block_size; ++k) {
+          const auto at_k = static_cast<std::size_t>(operand<std::int32_t>(inst.a)[k]);
+          std::memcpy(at<T>(i) + k, &table.at(at_k), sizeof(T));
+        }
+      });
+    } else {
+      compute(i);
+    }
+  }
+
+  void compute(std::size_t i) {
+    const ir::ScalarInst& inst = program_.code[i];
+    typed(program_.code[static_cast<std::size_t>(inst.a)].dtype, [&]<class T>(T*) {
+      if (inst.op == Op::convert) {  // transcendentals never leave the range
+        typed(inst.dtype, [&]<class R>(R*) { map<R, T>(i, [](T a, T, T) { return static_cast<R>(a); }); });
+      } else if (!common<T>(i)) {
+        if constexpr (std::is_floating_point_v<T>) floating<T>(i);
+        else integral<T>(i);
+      }
+    });
+  }
+
+  const ir::ScalarProgram& program_;
+  std::vector<std::vector<std::uint64_t>> values_;
+};
+
+}  // namespace weft::check

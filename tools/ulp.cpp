@@ -1,0 +1,156 @@
+// Measures the worst error of every transcendental of ir/scalar_math.h against libm: float32 over all 2^32 inputs or
+// every n-th, float64 and functions of two operands over a random sample. Exit code 1 where a stated bound is broken.
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <random>
+#include <string>
+#include <thread>
+
+#include "tests/ir/scalar_blocks.h"
+#include "tests/ir/scalar_math_cases.h"
+
+namespace {
+
+using namespace weft;
+using check::block_size;
+
+struct Worst {
+  double ulp = 0;
+  double at = 0, at_second = 0;
+  void add(double error, double x, double y = 0) {
+    if (error > ulp) *this = {error, x, y};
+  }
+};
+
+template <class T> ir::ScalarProgram program_of(ir::ScalarValue (*build)(ir::ScalarValue)) {
+  ir::ScalarBuilder b;
+  const ir::ScalarValue result = build(b.input(0, dtype_of<T>));
+  return b.finish(std::span(&result, 1));
+}
+
+template <class T> ir::ScalarProgram program_of(ir::ScalarValue (*build)(ir::ScalarValue, ir::ScalarValue)) {
+  ir::ScalarBuilder b;
+  const ir::ScalarValue x = b.input(0, dtype_of<T>);
+  const ir::ScalarValue result = build(x, b.input(1, dtype_of<T>));
+  return b.finish(std::span(&result, 1));
+}
+
+/// Calls `part(number)` on each thread and keeps the worst of the answers.
+template <class F> Worst on_threads(unsigned count, F part) {
+  std::vector<Worst> found(count);
+  std::vector<std::thread> threads;
+  for (unsigned i = 0; i < count; ++i) threads.emplace_back([&, i] { found[i] = part(i); });
+  for (std::thread& t : threads) t.join();
+  return *std::ranges::max_element(found, {}, &Worst::ulp);
+}
+
+Worst measure_floats(const check::UnaryCase& c, std::uint64_t stride, unsigned threads) {
+  const ir::ScalarProgram program = program_of<float>(c.build);
+  return on_threads(threads, [&](unsigned thread) {
+    check::BlockRunner runner(program);
+    Worst worst;
+    std::vector<float> x(block_size);
+    const std::uint64_t step = stride * block_size;
+    for (std::uint64_t first = thread * step; first < std::uint64_t{1} << 32; first += threads * step) {
+      for (std::size_t i = 0; i < block_size; ++i)
+        x[i] = std::bit_cast<float>(static_cast<std::uint32_t>(first + i * stride));
+      const void* const inputs[] = {x.data()};
+      const auto* const got = static_cast<const float*>(runner.run(inputs));
+      for (std::size_t i = 0; i < block_size; ++i) {
+        const double exact = c.reference(x[i]);
+        // Correctly rounded is at most a half; the exact fraction matters to nobody.
+        const bool same = std::bit_cast<std::uint32_t>(got[i]) ==
+                          std::bit_cast<std::uint32_t>(static_cast<float>(exact));
+        worst.add(same ? 0.5 : check::ulp_error(got[i], exact), double{x[i]});
+      }
+    }
+    return worst;
+  });
+}
+
+/// All exponents alike, or around one: half of the sample each.
+template <class T> T random_value(std::mt19937_64& random) {
+  using Bits = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
+  const auto any = std::bit_cast<T>(static_cast<Bits>(random()));
+  if (random() % 2 == 0) return any;
+  int exponent = 0;
+  return std::ldexp(std::frexp(any, &exponent), static_cast<int>(random() % 24) - 12);
+}
+
+template <class T, class Case> Worst measure_sample(const Case& c, std::uint64_t count, unsigned threads) {
+  const ir::ScalarProgram program = program_of<T>(c.build);
+  return on_threads(threads, [&](unsigned thread) {
+    std::mt19937_64 random(thread + 1);
+    check::BlockRunner runner(program);
+    Worst worst;
+    std::vector<T> x(block_size), y(block_size);
+    for (std::uint64_t done = 0; done < count / threads; done += block_size) {
+      std::ranges::generate(x, [&] { return random_value<T>(random); });
+      std::ranges::generate(y, [&] { return random_value<T>(random); });
+      const void* const inputs[] = {x.data(), y.data()};
+      const auto* const got = static_cast<const T*>(runner.run(inputs));
+      for (std::size_t i = 0; i < block_size; ++i) {
+        if constexpr (std::is_same_v<Case, check::UnaryCase>)
+          worst.add(check::ulp_error(got[i], c.exact(x[i])), static_cast<double>(x[i]));
+        else
+          worst.add(check::ulp_error(got[i], c.exact(x[i], y[i])), static_cast<double>(x[i]),
+                    static_cast<double>(y[i]));
+      }
+    }
+    return worst;
+  });
+}
+
+bool report(std::string_view name, DType dtype, const ir::ScalarProgram& program, const Worst& worst, double bound) {
+  const auto instructions = std::ranges::count_if(program.code, [](const ir::ScalarInst& i) {
+    return ir::arity(i.op) > 0 && i.op != ir::ScalarOp::bitcast;
+  });
+  const bool good = worst.ulp <= bound;
+  std::printf("%-8s %-8s %4td instructions  worst %8.4f ulp at %.17g %.17g  bound %g%s\n",
+              std::string(name).c_str(), std::string(weft::name(dtype)).c_str(), instructions, worst.ulp,
+              worst.at, worst.at_second, bound, good ? "" : "  EXCEEDED");
+  std::fflush(stdout);
+  return good;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{"Worst error in ulp of each transcendental. Build with -O3 -march=native for speed."};
+  std::uint64_t stride = 1, sample = 1 << 22;
+  unsigned threads = 2;
+  std::vector<std::string> only;
+  bool skip32 = false, skip64 = false;
+  app.add_option("--stride", stride, "try every n-th float32 (1: all)")->check(CLI::PositiveNumber);
+  app.add_option("--sample", sample, "random float64 inputs, and pairs");
+  app.add_option("--threads", threads, "threads")->check(CLI::PositiveNumber);
+  app.add_option("--only", only, "names of functions");
+  app.add_flag("--no-float32", skip32, "leave out float32");
+  app.add_flag("--no-float64", skip64, "leave out float64");
+  CLI11_PARSE(app, argc, argv);
+
+  const auto wanted = [&](std::string_view name) {
+    return only.empty() || std::ranges::find(only, name) != only.end();
+  };
+  bool good = true;
+  for (const check::UnaryCase& c : check::unary_cases) {
+    if (!wanted(c.name)) continue;
+    if (!skip32)
+      good &= report(c.name, DType::float32, program_of<float>(c.build),
+                     measure_floats(c, stride, threads), c.bound32);
+    if (!skip64)
+      good &= report(c.name, DType::float64, program_of<double>(c.build),
+                     measure_sample<double>(c, sample, threads), c.bound64);
+  }
+  for (const check::BinaryCase& c : check::binary_cases) {
+    if (!wanted(c.name)) continue;
+    if (!skip32)
+      good &= report(c.name, DType::float32, program_of<float>(c.build),
+                     measure_sample<float>(c, sample, threads), c.bound32);
+    if (!skip64)
+      good &= report(c.name, DType::float64, program_of<double>(c.build),
+                     measure_sample<double>(c, sample, threads), c.bound64);
+  }
+  return good ? 0 : 1;
+}
