@@ -1,0 +1,186 @@
+#include "weft/data.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <numeric>
+#include <unistd.h>
+
+#include "runtime/thread_pool.h"
+
+namespace weft::data {
+
+Dataset Dataset::slice(std::int64_t begin, std::int64_t end) const {
+  if (begin < 0 || end < begin || end > size())
+    throw IndexError("samples " + std::to_string(begin) + " to " + std::to_string(end) + " of " + std::to_string(size()));
+  return {runtime::slice_view(inputs, 0, begin, end - begin, 1), runtime::slice_view(targets, 0, begin, end - begin, 1)};
+}
+
+// ---- loader --------------------------------------------------------------------------------------------------------
+
+DataLoader::DataLoader(Dataset dataset, LoaderOptions options)
+    : dataset_{dataset.inputs.contiguous(), dataset.targets.contiguous()}, options_(options) {
+  if (options_.batch_size < 1) throw Error("a batch of " + std::to_string(options_.batch_size) + " samples");
+  if (dataset_.targets.shape().empty() || dataset_.targets.shape()[0] != dataset_.size())
+    throw ShapeError("a data set of " + to_string(dataset_.inputs.shape()) + " inputs and " +
+                     to_string(dataset_.targets.shape()) + " targets");
+}
+
+std::int64_t DataLoader::size() const {
+  const std::int64_t n = dataset_.size(), batch = options_.batch_size;
+  return options_.drop_last ? n / batch : (n + batch - 1) / batch;
+}
+
+DataLoader::Iterator DataLoader::begin() const {
+  std::vector<std::int64_t> order;
+  if (options_.shuffle) {   // Fisher and Yates
+    order.resize(static_cast<std::size_t>(dataset_.size()));
+    std::iota(order.begin(), order.end(), 0);
+    const std::vector<double> draws = rand({dataset_.size()}, DType::float64).tolist<double>();
+    for (std::size_t i = order.size(); i > 1; --i)
+      std::swap(order[i - 1], order[static_cast<std::size_t>(draws[i - 1] * static_cast<double>(i))]);
+  }
+  return {this, std::move(order), 0};
+}
+
+namespace {
+
+/// Rows `order[begin, end)` of `from`, in that order.
+Array take_rows(const Array& from, std::span<const std::int64_t> order) {
+  Shape shape = from.shape();
+  shape[0] = std::ssize(order);
+  Array result = Array::uninitialized(from.dtype(), shape);
+  const std::size_t row = from.nbytes() / static_cast<std::size_t>(std::max<std::int64_t>(from.shape()[0], 1));
+  std::byte* out = result.mutable_bytes();
+  const std::byte* in = from.bytes();
+  const auto grain = static_cast<std::int64_t>((std::size_t{128} << 10) / std::max<std::size_t>(row, 1)) + 1;
+  runtime::parallel_for(std::ssize(order), grain, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i)
+      std::memcpy(out + static_cast<std::size_t>(i) * row,
+                  in + static_cast<std::size_t>(order[static_cast<std::size_t>(i)]) * row, row);
+  });
+  return result;
+}
+
+}  // namespace
+
+Dataset DataLoader::Iterator::operator*() const {
+  const std::int64_t batch = loader_->options_.batch_size;
+  const std::int64_t begin = at_ * batch, end = std::min(begin + batch, loader_->dataset_.size());
+  if (order_.empty()) return loader_->dataset_.slice(begin, end);
+  const auto rows = std::span(order_).subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin));
+  return {take_rows(loader_->dataset_.inputs, rows), take_rows(loader_->dataset_.targets, rows)};
+}
+
+// ---- trainer -------------------------------------------------------------------------------------------------------
+
+namespace {
+
+/// One line on a terminal, redrawn; nothing where standard error is not one.
+class ProgressBar {
+ public:
+  ProgressBar(bool wanted, std::int64_t epoch, std::int64_t epochs, std::int64_t batches)
+      : shown_(wanted && isatty(STDERR_FILENO) != 0), epoch_(epoch), epochs_(epochs), batches_(batches) {}
+  void draw(std::int64_t done, double loss) {
+    constexpr int width = 30;
+    const int filled = static_cast<int>(done * width / std::max<std::int64_t>(batches_, 1));
+    if (!shown_ || filled == last_) return;
+    last_ = filled;
+    const std::string bar = std::string(static_cast<std::size_t>(filled), '#') + std::string(static_cast<std::size_t>(width - filled), '.');
+    std::fprintf(stderr, "\repoch %2ld/%ld [%s] loss %.4f", static_cast<long>(epoch_), static_cast<long>(epochs_),
+                 bar.c_str(), loss);
+    std::fflush(stderr);
+  }
+  void clear() const {
+    if (shown_) std::fprintf(stderr, "\r%*s\r", 70, "");
+  }
+
+ private:
+  bool shown_;
+  std::int64_t epoch_, epochs_, batches_;
+  int last_ = -1;
+};
+
+Function evaluation(nn::Module& model, const Array& like) {
+  Dims shape = to_dims(like.shape());
+  if (!shape.empty()) shape[0] = dim("N");
+  const Tensor x(shape, like.dtype(), "x");
+  const bool training = model.is_training();
+  model.eval();
+  Tensor outputs = model(x);
+  model.train(training);
+  return Function({x}, outputs, {.name = "predict"});
+}
+
+}  // namespace
+
+Trainer::Trainer(nn::Module& model, optim::Optimizer& optimizer, Loss loss, TrainerOptions options)
+    : model_(model), optimizer_(optimizer), loss_(std::move(loss)), options_(options) {}
+
+void Trainer::build(const Dataset& train) {
+  Dims x_shape = to_dims(train.inputs.shape()), t_shape = to_dims(train.targets.shape());
+  x_shape[0] = t_shape[0] = dim("N");
+  const Tensor x(x_shape, train.inputs.dtype(), "x"), t(t_shape, train.targets.dtype(), "t");
+  model_.train();
+  const Tensor loss = loss_(model_(x), t);
+  step_.emplace(std::vector<Tensor>{x, t}, loss, FunctionOptions{.updates = optimizer_.updates(loss), .name = "train_step"});
+  predict_.emplace(evaluation(model_, train.inputs));
+}
+
+const Function& Trainer::step() const {
+  if (!step_) throw Error("the trainer has no step before fit");
+  return *step_;
+}
+const Function& Trainer::predict() const {
+  if (!predict_) throw Error("the trainer has no predictions before fit");
+  return *predict_;
+}
+
+std::vector<EpochResult> Trainer::fit(const Dataset& train, const Dataset& test,
+                                      const std::function<void(const EpochResult&)>& watch) {
+  if (!step_) build(train);
+  const DataLoader loader(train, {.batch_size = options_.batch_size, .shuffle = options_.shuffle});
+  std::vector<EpochResult> results;
+  for (std::int64_t epoch = 1; epoch <= options_.epochs; ++epoch) {
+    const auto start = std::chrono::steady_clock::now();
+    ProgressBar bar(options_.progress, epoch, options_.epochs, loader.size());
+    double total = 0;
+    std::int64_t done = 0;
+    Array loss;
+    for (const Dataset& batch : loader) {
+      const Array inputs[] = {batch.inputs, batch.targets};
+      step_->call_into(std::span(&loss, 1), inputs);
+      total += loss.item<double>();
+      ++done;
+      bar.draw(done, total / static_cast<double>(done));
+    }
+    EpochResult result;
+    result.epoch = epoch;
+    result.loss = total / static_cast<double>(std::max<std::int64_t>(done, 1));
+    result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    bar.clear();
+    if (test.size() > 0) result.accuracy = accuracy(test);
+    if (watch) watch(result);
+    results.push_back(result);
+  }
+  return results;
+}
+
+double Trainer::accuracy(const Dataset& test) {
+  const DataLoader loader(test, {.batch_size = std::min<std::int64_t>(test.size(), 1000)});
+  std::int64_t right = 0;
+  for (const Dataset& batch : loader) {
+    const Array outputs = predict()(batch.inputs).front();
+    const std::vector<float> scores = outputs.tolist<float>();
+    const std::vector<std::int64_t> targets = batch.targets.tolist<std::int64_t>();
+    const std::size_t classes = scores.size() / std::max<std::size_t>(targets.size(), 1);
+    for (std::size_t i = 0; i < targets.size(); ++i) {
+      const auto first = scores.begin() + static_cast<std::ptrdiff_t>(i * classes);
+      right += std::max_element(first, first + static_cast<std::ptrdiff_t>(classes)) - first == targets[i];
+    }
+  }
+  return static_cast<double>(right) / static_cast<double>(std::max<std::int64_t>(test.size(), 1));
+}
+
+}  // namespace weft::data

@@ -1,0 +1,169 @@
+#include "weft/nn.h"
+
+#include <cmath>
+
+#include "apply.h"
+#include "ir/ops/attrs.h"
+
+namespace weft::nn {
+
+namespace ops = ir::ops;
+using frontend::apply;
+
+// ---- Module --------------------------------------------------------------------------------------------------------
+
+void Module::collect(const std::string& prefix, NamedTensors& into) const {
+  for (const auto& [name, tensor] : own_) into.emplace_back(prefix + name, tensor);
+  for (const auto& [name, child] : children_) child->collect(prefix + name + ".", into);
+}
+
+NamedTensors Module::named_parameters() const {
+  NamedTensors result;
+  collect("", result);
+  return result;
+}
+
+std::vector<Tensor> Module::parameters() const {
+  std::vector<Tensor> result;
+  for (auto& [name, tensor] : named_parameters()) result.push_back(tensor);
+  return result;
+}
+
+std::int64_t Module::parameter_count() const {
+  std::int64_t count = 0;
+  for (const Tensor& parameter : parameters()) count += parameter.size();
+  return count;
+}
+
+Module& Module::train(bool on) {
+  training_ = on;
+  for (auto& [name, child] : children_) child->train(on);
+  return *this;
+}
+
+void Module::zero_grad() const {
+  for (const Tensor& parameter : parameters()) parameter.zero_grad();
+}
+
+Module& Module::requires_grad(bool on) {
+  for (Tensor& parameter : parameters()) parameter.requires_grad(on);
+  return *this;
+}
+
+NamedArrays Module::state_dict() const {
+  NamedArrays state;
+  for (const auto& [name, tensor] : named_parameters()) state.emplace(name, tensor.value());
+  return state;
+}
+
+void Module::load_state_dict(const NamedArrays& state) {
+  const NamedTensors named = named_parameters();
+  for (const auto& [name, tensor] : named) {
+    const auto found = state.find(name);
+    if (found == state.end()) throw Error("load_state_dict: there is no '" + name + "'");
+    if (found->second.shape() != tensor.shape())
+      throw ShapeError("load_state_dict: '" + name + "' has shape " + to_string(found->second.shape()) +
+                       ", expected " + to_string(tensor.shape()));
+  }
+  for (auto [name, tensor] : named) tensor.set_value(state.at(name));
+}
+
+Tensor Module::register_parameter(std::string name, const Array& value) {
+  Tensor parameter(value, {.requires_grad = true, .name = name});
+  own_.emplace_back(std::move(name), parameter);
+  return parameter;
+}
+
+// ---- modules -------------------------------------------------------------------------------------------------------
+
+Tensor Sequential::forward(const Tensor& x) {
+  Tensor result = x;
+  for (const auto& step : steps_) result = step->forward(result);
+  return result;
+}
+
+namespace {
+
+/// Uniform in ±bound.
+Array uniform(Shape shape, double bound) {
+  Array array = rand(std::move(shape), DType::float32);
+  float* values = array.mutable_data<float>();
+  for (std::int64_t i = 0; i < array.size(); ++i) values[i] = static_cast<float>((2.0 * values[i] - 1.0) * bound);
+  return array.to(default_dtype());
+}
+
+}  // namespace
+
+Linear::Linear(std::int64_t in_features, std::int64_t out_features, bool has_bias) : has_bias_(has_bias) {
+  const double bound = in_features > 0 ? 1 / std::sqrt(static_cast<double>(in_features)) : 0;
+  weight = register_parameter("weight", uniform({out_features, in_features}, bound));
+  if (has_bias) bias = register_parameter("bias", uniform({out_features}, bound));
+}
+Tensor Linear::forward(const Tensor& x) { return has_bias_ ? linear(x, weight, bias) : linear(x, weight); }
+
+Embedding::Embedding(std::int64_t num_embeddings, std::int64_t embedding_dim) {
+  weight = register_parameter("weight", randn({num_embeddings, embedding_dim}));
+}
+Tensor Embedding::forward(const Tensor& indices) { return embedding(indices, weight); }
+
+LayerNorm::LayerNorm(std::int64_t features, double eps, bool elementwise_affine)
+    : eps_(eps), affine_(elementwise_affine) {
+  if (!affine_) return;
+  weight = register_parameter("weight", ones({features}));
+  bias = register_parameter("bias", zeros({features}));
+}
+Tensor LayerNorm::forward(const Tensor& x) {
+  return affine_ ? layer_norm(x, weight, bias, eps_) : layer_norm(x, 1.0, 0.0, eps_);
+}
+
+// ---- functional forms ----------------------------------------------------------------------------------------------
+
+namespace {
+std::string spelled(Reduction reduction) {
+  switch (reduction) {
+    case Reduction::mean: return "mean";
+    case Reduction::sum: return "sum";
+    case Reduction::none: return "none";
+  }
+  __builtin_unreachable();
+}
+Tensor loss(const ir::Op& op, const Operand& input, const Operand& target, Reduction reduction) {
+  return apply(op, {input, target}, ir::LossAttrs{spelled(reduction)});
+}
+}  // namespace
+
+Tensor linear(const Operand& x, const Operand& weight) {
+  return matmul(x, apply(ops::matrix_transpose, {weight}));
+}
+Tensor linear(const Operand& x, const Operand& weight, const Operand& bias) { return linear(x, weight) + bias; }
+
+Tensor cross_entropy(const Operand& logits, const Operand& targets, Reduction reduction, std::int64_t ignore_index,
+                     double label_smoothing) {
+  return apply(ops::cross_entropy, {logits, targets},
+               ir::ClassLossAttrs{spelled(reduction), ignore_index, label_smoothing});
+}
+Tensor nll_loss(const Operand& log_probabilities, const Operand& targets, Reduction reduction,
+                std::int64_t ignore_index) {
+  return apply(ops::nll_loss, {log_probabilities, targets}, ir::ClassLossAttrs{spelled(reduction), ignore_index});
+}
+Tensor mse_loss(const Operand& input, const Operand& target, Reduction reduction) {
+  return loss(ops::mse_loss, input, target, reduction);
+}
+Tensor l1_loss(const Operand& input, const Operand& target, Reduction reduction) {
+  return loss(ops::l1_loss, input, target, reduction);
+}
+Tensor binary_cross_entropy(const Operand& probabilities, const Operand& targets, Reduction reduction) {
+  return loss(ops::binary_cross_entropy, probabilities, targets, reduction);
+}
+Tensor binary_cross_entropy_with_logits(const Operand& logits, const Operand& targets, Reduction reduction) {
+  return loss(ops::binary_cross_entropy_with_logits, logits, targets, reduction);
+}
+
+Tensor layer_norm(const Operand& x, const Operand& weight, const Operand& bias, double eps) {
+  const Tensor centred = x - mean(x, Axes{-1}, true);
+  const Tensor variance = mean(square(centred), Axes{-1}, true);
+  return centred * rsqrt(variance + eps) * weight + bias;
+}
+Tensor embedding(const Operand& indices, const Operand& weight) { return gather_rows(weight, indices); }
+
+}  // namespace weft::nn

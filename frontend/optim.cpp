@@ -1,0 +1,94 @@
+#include "weft/optim.h"
+
+namespace weft::optim {
+
+Optimizer::Optimizer(std::vector<Tensor> parameters, double learning_rate)
+    : parameters_(std::move(parameters)), rate_(Variable(Array(learning_rate).to(default_dtype()), "learning_rate")) {
+  if (parameters_.empty()) throw Error("an optimiser needs at least one parameter");
+  if (!(learning_rate >= 0)) throw Error("learning rate " + std::to_string(learning_rate) + " is negative");
+}
+
+std::vector<Tensor> Optimizer::state_like_parameters(const char* name) const {
+  std::vector<Tensor> state;
+  for (const Tensor& parameter : parameters_)
+    state.push_back(Variable(zeros(parameter.shape(), parameter.dtype()), parameter.name() + "." + name));
+  return state;
+}
+
+Updates Optimizer::updates(const Tensor& loss) { return updates(grad(loss, parameters_)); }
+
+Updates Optimizer::updates(const std::vector<Tensor>& gradients) {
+  if (gradients.size() != parameters_.size())
+    throw Error("optimiser: expected " + std::to_string(parameters_.size()) + " gradients, received " +
+                std::to_string(gradients.size()));
+  Updates result;
+  shared_rule(result);
+  for (std::size_t i = 0; i < parameters_.size(); ++i) rule(i, gradients[i], result);
+  return result;
+}
+
+void Optimizer::step() {
+  if (!step_) {
+    for (const Tensor& parameter : parameters_)
+      step_gradients_.emplace_back(to_dims(parameter.shape()), parameter.dtype(), parameter.name() + ".grad");
+    step_.emplace(step_gradients_, std::vector<Tensor>{},
+                  FunctionOptions{.updates = updates(step_gradients_), .name = "optimiser_step"});
+  }
+  std::vector<Array> gradients;
+  for (const Tensor& parameter : parameters_) gradients.push_back(parameter.grad().value());
+  (*step_)(gradients);
+}
+
+void Optimizer::zero_grad() const {
+  for (const Tensor& parameter : parameters_) parameter.zero_grad();
+}
+
+void Optimizer::set_learning_rate(double rate) { rate_.set_value(Array(rate).to(rate_.dtype())); }
+double Optimizer::learning_rate() const { return rate_.item<double>(); }
+
+// ---- SGD -----------------------------------------------------------------------------------------------------------
+
+SGD::SGD(std::vector<Tensor> parameters, SGDOptions options)
+    : Optimizer(std::move(parameters), options.lr), options_(options) {
+  if (options.nesterov && (options.momentum <= 0 || options.dampening != 0))
+    throw Error("SGD: Nesterov momentum needs momentum and no dampening");
+  if (options_.momentum != 0) momentum_ = state_like_parameters("momentum");
+}
+
+void SGD::rule(std::size_t i, const Tensor& gradient, Updates& into) {
+  const Tensor& parameter = parameters_[i];
+  Tensor step = options_.weight_decay == 0 ? gradient : gradient + options_.weight_decay * parameter;
+  if (options_.momentum != 0) {
+    const Tensor moved = options_.momentum * momentum_[i] + (1 - options_.dampening) * step;
+    into.emplace_back(momentum_[i], moved);
+    step = options_.nesterov ? step + options_.momentum * moved : moved;
+  }
+  into.emplace_back(parameter, parameter - rate_ * step);
+}
+
+// ---- Adam ----------------------------------------------------------------------------------------------------------
+
+Adam::Adam(std::vector<Tensor> parameters, AdamOptions options, bool decoupled)
+    : Optimizer(std::move(parameters), options.lr), options_(options), decoupled_(decoupled),
+      first_(state_like_parameters("first_moment")), second_(state_like_parameters("second_moment")),
+      count_(Variable(Array(0.f), "steps")) {}
+
+void Adam::shared_rule(Updates& into) { into.emplace_back(count_, count_ + 1.0); }
+
+void Adam::rule(std::size_t i, const Tensor& gradient, Updates& into) {
+  const Tensor& parameter = parameters_[i];
+  const bool in_gradient = options_.weight_decay != 0 && !decoupled_;
+  const Tensor g = in_gradient ? gradient + options_.weight_decay * parameter : gradient;
+  const Tensor first = options_.beta1 * first_[i] + (1 - options_.beta1) * g;
+  const Tensor second = options_.beta2 * second_[i] + (1 - options_.beta2) * square(g);
+  const Tensor steps = count_ + 1.0;
+  const Tensor rate = rate_ / (1.0 - pow(options_.beta1, steps));
+  const Tensor spread = sqrt(second) / sqrt(1.0 - pow(options_.beta2, steps)) + options_.eps;
+  const bool decays = options_.weight_decay != 0 && decoupled_;
+  const Tensor decayed = decays ? parameter * (1.0 - rate_ * options_.weight_decay) : parameter;
+  into.emplace_back(first_[i], first);
+  into.emplace_back(second_[i], second);
+  into.emplace_back(parameter, decayed - rate * first / spread);
+}
+
+}  // namespace weft::optim

@@ -1,0 +1,195 @@
+// Building blocks of networks: modules that own parameters, and functional forms. Names, arguments and defaults are
+// PyTorch's. A module builds graph nodes when it is called; what it builds is differentiated, compiled and updated like
+// any other graph.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "weft/io.h"
+#include "weft/ops.h"
+
+namespace weft::nn {
+
+using NamedTensors = std::vector<std::pair<std::string, Tensor>>;
+
+/// Owns parameters and child modules by name. Copies share both.
+class Module {
+ public:
+  virtual ~Module() = default;
+  virtual Tensor forward(const Tensor& x) = 0;
+  Tensor operator()(const Tensor& x) { return forward(x); }
+
+  /// Own parameters first, then the children's, in order of registration.
+  [[nodiscard]] std::vector<Tensor> parameters() const;
+  /// The same with dotted names: `0.weight`.
+  [[nodiscard]] NamedTensors named_parameters() const;
+  [[nodiscard]] std::int64_t parameter_count() const;
+
+  /// Training mode is read when a graph is built: dropout and the like.
+  Module& train(bool on = true);
+  Module& eval() { return train(false); }
+  [[nodiscard]] bool is_training() const { return training_; }
+  void zero_grad() const;
+  Module& requires_grad(bool on);
+
+  [[nodiscard]] NamedArrays state_dict() const;
+  /// Every parameter must be there, of its shape; Error names the first that is not. Changes nothing when it throws.
+  void load_state_dict(const NamedArrays& state);
+
+ protected:
+  Module() = default;
+  Module(const Module&) = default;
+  Module& operator=(const Module&) = default;
+  Tensor register_parameter(std::string name, const Array& value);
+  template <class M> std::shared_ptr<M> register_module(std::string name, std::shared_ptr<M> child) {
+    children_.emplace_back(std::move(name), child);
+    return child;
+  }
+
+ private:
+  void collect(const std::string& prefix, NamedTensors& into) const;
+
+  NamedTensors own_;
+  std::vector<std::pair<std::string, std::shared_ptr<Module>>> children_;
+  bool training_ = true;
+};
+
+/// Modules one after another.
+class Sequential : public Module {
+ public:
+  Sequential() = default;
+  template <class First, class... Rest>
+    requires(std::is_base_of_v<Module, std::remove_cvref_t<First>> && !std::is_same_v<std::remove_cvref_t<First>, Sequential>)
+  explicit Sequential(First&& first, Rest&&... rest) {
+    push_back(std::forward<First>(first));
+    (push_back(std::forward<Rest>(rest)), ...);
+  }
+  template <class M> requires std::is_base_of_v<Module, std::remove_cvref_t<M>>
+  Sequential& push_back(M&& module) {
+    return push_back(std::make_shared<std::remove_cvref_t<M>>(std::forward<M>(module)));
+  }
+  template <class M> Sequential& push_back(std::shared_ptr<M> module) {
+    steps_.push_back(register_module(std::to_string(steps_.size()), std::move(module)));
+    return *this;
+  }
+  Tensor forward(const Tensor& x) override;
+
+ private:
+  std::vector<std::shared_ptr<Module>> steps_;
+};
+
+/// x·Wᵀ + b; weight (out, in), both uniform in ±1/√in.
+class Linear : public Module {
+ public:
+  Linear(std::int64_t in_features, std::int64_t out_features, bool bias = true);
+  Tensor forward(const Tensor& x) override;
+  Tensor weight, bias;
+
+ private:
+  bool has_bias_;
+};
+
+/// Rows of a table; weight (entries, width) is standard normal.
+class Embedding : public Module {
+ public:
+  Embedding(std::int64_t num_embeddings, std::int64_t embedding_dim);
+  Tensor forward(const Tensor& indices) override;
+  Tensor weight;
+};
+
+/// Normalises the last axis, of extent `features`.
+class LayerNorm : public Module {
+ public:
+  explicit LayerNorm(std::int64_t features, double eps = 1e-5, bool elementwise_affine = true);
+  Tensor forward(const Tensor& x) override;
+  Tensor weight, bias;
+
+ private:
+  double eps_;
+  bool affine_;
+};
+
+class Dropout : public Module {
+ public:
+  explicit Dropout(double p = 0.5) : p_(p) {}
+  Tensor forward(const Tensor& x) override { return dropout(x, p_, is_training()); }
+
+ private:
+  double p_;
+};
+
+/// Joins axes start_dim to end_dim.
+class Flatten : public Module {
+ public:
+  explicit Flatten(std::int64_t start_dim = 1, std::int64_t end_dim = -1) : start_(start_dim), end_(end_dim) {}
+  Tensor forward(const Tensor& x) override { return flatten(x, start_, end_); }
+
+ private:
+  std::int64_t start_, end_;
+};
+
+class Identity : public Module { public: Tensor forward(const Tensor& x) override { return x; } };
+class ReLU : public Module { public: Tensor forward(const Tensor& x) override { return relu(x); } };
+class Sigmoid : public Module { public: Tensor forward(const Tensor& x) override { return sigmoid(x); } };
+class Tanh : public Module { public: Tensor forward(const Tensor& x) override { return tanh(x); } };
+class GELU : public Module { public: Tensor forward(const Tensor& x) override { return gelu(x); } };
+class SiLU : public Module { public: Tensor forward(const Tensor& x) override { return silu(x); } };
+class Softplus : public Module { public: Tensor forward(const Tensor& x) override { return softplus(x); } };
+class LeakyReLU : public Module {
+ public:
+  explicit LeakyReLU(double negative_slope = 0.01) : slope_(negative_slope) {}
+  Tensor forward(const Tensor& x) override { return leaky_relu(x, slope_); }
+
+ private:
+  double slope_;
+};
+class ELU : public Module {
+ public:
+  explicit ELU(double alpha = 1) : alpha_(alpha) {}
+  Tensor forward(const Tensor& x) override { return elu(x, alpha_); }
+
+ private:
+  double alpha_;
+};
+class Softmax : public Module {
+ public:
+  explicit Softmax(std::int64_t dim = -1) : dim_(dim) {}
+  Tensor forward(const Tensor& x) override { return softmax(x, dim_); }
+
+ private:
+  std::int64_t dim_;
+};
+class LogSoftmax : public Module {
+ public:
+  explicit LogSoftmax(std::int64_t dim = -1) : dim_(dim) {}
+  Tensor forward(const Tensor& x) override { return log_softmax(x, dim_); }
+
+ private:
+  std::int64_t dim_;
+};
+
+// ---- functional forms ----------------------------------------------------------------------------------------------
+
+enum class Reduction : std::uint8_t { mean, sum, none };
+
+Tensor linear(const Operand& x, const Operand& weight);
+Tensor linear(const Operand& x, const Operand& weight, const Operand& bias);
+/// Scores (N, C) or (C); targets are class numbers, or probabilities of the scores' shape.
+Tensor cross_entropy(const Operand& logits, const Operand& targets, Reduction reduction = Reduction::mean,
+                     std::int64_t ignore_index = -100, double label_smoothing = 0);
+/// Log-probabilities and class numbers.
+Tensor nll_loss(const Operand& log_probabilities, const Operand& targets, Reduction reduction = Reduction::mean,
+                std::int64_t ignore_index = -100);
+Tensor mse_loss(const Operand& input, const Operand& target, Reduction reduction = Reduction::mean);
+Tensor l1_loss(const Operand& input, const Operand& target, Reduction reduction = Reduction::mean);
+Tensor binary_cross_entropy(const Operand& probabilities, const Operand& targets, Reduction reduction = Reduction::mean);
+Tensor binary_cross_entropy_with_logits(const Operand& logits, const Operand& targets,
+                                        Reduction reduction = Reduction::mean);
+Tensor layer_norm(const Operand& x, const Operand& weight, const Operand& bias, double eps = 1e-5);
+Tensor embedding(const Operand& indices, const Operand& weight);
+
+}  // namespace weft::nn
