@@ -61,17 +61,27 @@ void drop_zeros(std::string& fraction) {
   while (!fraction.empty() && fraction.back() == '0') fraction.pop_back();
 }
 
-Pieces positional(double value, DType dtype, int precision, bool plus) {
+/// The exact value rounded to a number of decimals.
+Pieces rounded(double magnitude, int decimals) {
+  std::string text(400, '\0');
+  char* const end = text.data() + text.size();
+  text.resize(static_cast<std::size_t>(
+      std::to_chars(text.data(), end, magnitude, std::chars_format::fixed, decimals).ptr - text.data()));
+  const std::size_t dot = std::min(text.find('.'), text.size());
+  return {text.substr(0, dot), dot < text.size() ? text.substr(dot + 1) : "", ""};
+}
+
+/// Shortest digits, or the exact value where they are more than `precision` decimals. Where they end before the
+/// point, zeros follow, or (in arrays) the exact value's digits.
+Pieces positional(double value, DType dtype, int precision, bool plus, bool exact_whole) {
   const double magnitude = std::abs(value);
   const Decimal d = shortest(magnitude, dtype);
   const auto digits = static_cast<int>(d.digits.size());
   Pieces p;
-  if (digits - 1 - d.exponent > precision) {  // more than there is room for: round the exact value
-    std::string text(400, '\0');
-    text.resize(static_cast<std::size_t>(
-        std::to_chars(text.data(), text.data() + text.size(), magnitude, std::chars_format::fixed, precision).ptr - text.data()));
-    const std::size_t dot = std::min(text.find('.'), text.size());
-    p = {text.substr(0, dot), dot < text.size() ? text.substr(dot + 1) : "", ""};
+  if (digits - 1 - d.exponent > precision) {
+    p = rounded(magnitude, precision);
+  } else if (exact_whole && digits <= d.exponent) {
+    p = rounded(magnitude, 0);
   } else if (d.exponent < 0) {
     p = {"0", std::string(static_cast<std::size_t>(-d.exponent - 1), '0') + d.digits, ""};
   } else {
@@ -85,10 +95,11 @@ Pieces positional(double value, DType dtype, int precision, bool plus) {
   return p;
 }
 
-Pieces scientific(double value, DType dtype, int precision, bool plus) {
+/// Shortest digits, or exactly `precision` decimals of the exact value where those are more or `all` are wanted.
+Pieces scientific(double value, DType dtype, int precision, bool plus, bool all) {
   const double magnitude = std::abs(value);
   Decimal d = shortest(magnitude, dtype);
-  if (static_cast<int>(d.digits.size()) - 1 > precision) {
+  if (all || static_cast<int>(d.digits.size()) - 1 > precision) {
     char text[64];
     d = parse_scientific(text, std::to_chars(text, text + sizeof text, magnitude, std::chars_format::scientific, precision).ptr);
   }
@@ -133,12 +144,12 @@ class FloatFormat {
       return pad_left(std::move(text), left_ + right_ + 1);
     }
     if (exponential_) {
-      Pieces p = scientific(value, dtype_, static_cast<int>(precision_), plus_);
+      Pieces p = scientific(value, dtype_, static_cast<int>(precision_), plus_, true);
       p.fraction.append(precision_ - std::min(precision_, p.fraction.size()), '0');
       p.exponent.insert(1, exponent_ + 1 - std::min(exponent_ + 1, p.exponent.size()), '0');
       return pad_left(p.whole, left_) + '.' + p.fraction + 'e' + p.exponent;
     }
-    const Pieces p = positional(value, dtype_, static_cast<int>(precision_), plus_);
+    const Pieces p = positional(value, dtype_, static_cast<int>(precision_), plus_, true);
     return pad_left(p.whole, left_) + '.' + p.fraction + std::string(right_ - std::min(right_, p.fraction.size()), ' ');
   }
 
@@ -158,7 +169,8 @@ class FloatFormat {
   }
 
   void measure(double v) {
-    const Pieces p = exponential_ ? scientific(v, dtype_, max_precision, plus_) : positional(v, dtype_, max_precision, plus_);
+    const Pieces p = exponential_ ? scientific(v, dtype_, max_precision, plus_, false)
+                                  : positional(v, dtype_, max_precision, plus_, false);
     left_ = std::max(left_, p.whole.size());
     if (exponential_) {
       precision_ = std::max(precision_, p.fraction.size());
@@ -179,10 +191,10 @@ std::string lone_float(double value, DType dtype, bool point, bool plus = false)
   if (std::isinf(value)) return sign_of(value, plus) + "inf";
   const double magnitude = std::abs(value);
   if (magnitude != 0 && (magnitude >= 1e16 || magnitude < 1e-4)) {
-    const Pieces p = scientific(value, dtype, 17, plus);
+    const Pieces p = scientific(value, dtype, 17, plus, false);
     return p.whole + (p.fraction.empty() ? "" : "." + p.fraction) + "e" + p.exponent;
   }
-  const Pieces p = positional(value, dtype, 400, plus);
+  const Pieces p = positional(value, dtype, 400, plus, false);
   return p.whole + (p.fraction.empty() ? (point ? ".0" : "") : "." + p.fraction);
 }
 
