@@ -48,7 +48,9 @@ Target detect() {
   target.vector_registers = 32;
 #endif
 #ifdef _SC_LEVEL3_CACHE_SIZE
-  if (const long bytes = sysconf(_SC_LEVEL3_CACHE_SIZE); bytes > 0) target.cache_bytes = static_cast<std::size_t>(bytes);
+  // Virtual machines report the whole host's; what one core can use of it is seldom more than this.
+  if (const long bytes = sysconf(_SC_LEVEL3_CACHE_SIZE); bytes > 0)
+    target.cache_bytes = std::min(target.cache_bytes, static_cast<std::size_t>(bytes));
 #endif
   return target;
 }
@@ -163,7 +165,7 @@ int vectors_in_flight(const Kernel& kernel, int lanes, const Target& target, std
     return 1;
   }
   int count = most.work <= 6 ? 4 : 8;  // short ones wait for memory, not for each other
-  while (count > 1 && (count * most.registers > target.vector_registers || count * most.masks > 7)) count /= 2;
+  while (count > 1 && (count * most.registers > target.vector_registers || count * most.masks > 8)) count /= 2;
   std::int64_t elements = 1;
   for (const Dim& extent : kernel.axes) elements *= std::max<std::int64_t>(1, std::min<std::int64_t>(constant_or(extent, 1024), 1 << 20)), elements = std::min<std::int64_t>(elements, 1 << 30);
   const int worth = elements < (1 << 14) ? 2 : elements < (1 << 18) ? 4 : 8;

@@ -22,7 +22,7 @@ class PointwiseEmitter {
     const std::size_t inner = f_.extents.size() - 1;
     coordinates_.assign(f_.extents.size(), nullptr);
     if (inner == 0) {
-      segment(f_.begin, x.sub(f_.end, f_.begin));
+      f_.when(f_.b.CreateICmpSLT(f_.begin, f_.end), [&] { segment(f_.begin, x.sub(f_.end, f_.begin)); });
     } else {
       // Each turn ends where the last axis or the range ends.
       auto& b = f_.b;

@@ -321,10 +321,17 @@ void Frame::store(int access, const Wide& values, Value* element, Value* stride,
   }
 }
 
+namespace {
+/// Scratch memory begins on lines of 64 bytes.
+llvm::Align dense_alignment(DType dtype, int lanes) {
+  return llvm::Align(std::min<std::size_t>(64, size_of(dtype) * static_cast<std::size_t>(lanes)));
+}
+}  // namespace
+
 Wide Frame::load_dense(Value* address, DType dtype, const Group& group) {
   Wide result;
   auto* vector = memory_type(context(), dtype, group.lanes);
-  const llvm::Align alignment(size_of(dtype) * static_cast<std::size_t>(group.lanes));
+  const llvm::Align alignment = dense_alignment(dtype, group.lanes);
   for (int v = 0; v < group.count; ++v) {
     Value* at = b.CreateConstGEP1_64(vector, address, static_cast<std::uint64_t>(v));
     result.push_back(to_register(b.CreateAlignedLoad(vector, at, alignment), dtype));
@@ -334,7 +341,7 @@ Wide Frame::load_dense(Value* address, DType dtype, const Group& group) {
 
 void Frame::store_dense(Value* address, DType dtype, const Wide& values, const Group& group) {
   auto* vector = memory_type(context(), dtype, group.lanes);
-  const llvm::Align alignment(size_of(dtype) * static_cast<std::size_t>(group.lanes));
+  const llvm::Align alignment = dense_alignment(dtype, group.lanes);
   for (int v = 0; v < group.count; ++v)
     b.CreateAlignedStore(to_memory(codegen::at(values, static_cast<std::size_t>(v)), dtype),
                          b.CreateConstGEP1_64(vector, address, static_cast<std::uint64_t>(v)), alignment);
