@@ -1,0 +1,166 @@
+// Activations: pointwise, each one scalar program.
+#include <numbers>
+
+#include "ir/ops/rules.h"
+#include "ir/scalar_math.h"
+
+namespace weft::ir {
+namespace {
+
+constexpr double inv_sqrt2 = 1 / std::numbers::sqrt2;
+constexpr double inv_sqrt_2pi = std::numbers::inv_sqrtpi / std::numbers::sqrt2;
+constexpr double gelu_cubic = 0.044715;
+constexpr double two_sqrt_2_over_pi = 2 * std::numbers::sqrt2 * std::numbers::inv_sqrtpi;
+
+// The normal distribution function through erfc keeps its relative accuracy in the lower tail.
+ScalarValue gelu_of(ScalarValue x) { return x * (0.5 * math::erfc(x * -inv_sqrt2)); }
+Exprs gelu_grad(const GradArgs& a) {
+  const Expr& x = a.x[0];
+  const Expr below = apply(ops::erfc, {x * -inv_sqrt2}) * 0.5;
+  return {a.g * (below + x * exp(x * x * -0.5) * inv_sqrt_2pi)};
+}
+double ref_gelu(double x) { return 0.5 * x * std::erfc(-x * inv_sqrt2); }
+
+// (1 + tanh(u)) / 2 is sigmoid(2u), which loses nothing for negative u.
+ScalarValue gelu_tanh_of(ScalarValue x) {
+  return x * math::sigmoid(x * two_sqrt_2_over_pi * (1.0 + x * x * gelu_cubic));
+}
+Exprs gelu_tanh_grad(const GradArgs& a) {
+  const Expr &x = a.x[0], square = x * x;
+  const Expr s = apply(ops::sigmoid, {x * two_sqrt_2_over_pi * (square * gelu_cubic + 1.0)});
+  const Expr slope = (square * (3 * gelu_cubic) + 1.0) * two_sqrt_2_over_pi;
+  return {a.g * (s + x * s * (1.0 - s) * slope)};
+}
+double ref_gelu_tanh(double x) {
+  return 0.5 * x * (1 + std::tanh(two_sqrt_2_over_pi / 2 * (x + gelu_cubic * x * x * x)));
+}
+
+ScalarValue silu_of(ScalarValue x) { return x * math::sigmoid(x); }
+Exprs silu_grad(const GradArgs& a) {
+  const Expr s = apply(ops::sigmoid, {a.x[0]});
+  return {a.g * (s + a.y * (1.0 - s))};
+}
+
+ScalarValue softplus_of(ScalarValue x) {
+  return maximum(x, x.builder().constant(x.dtype(), 0)) + math::log1p(math::exp(-abs(x)));
+}
+
+double alpha_of(const Attrs& attrs) { return attrs.get<AlphaAttrs>().alpha; }
+
+RefArray ref_leaky_relu(std::span<const RefArray> args, const Attrs& attrs) {
+  return ref_pointwise(args, [&](const auto& x) { return x[0] > 0 ? x[0] : alpha_of(attrs) * x[0]; });
+}
+RefArray ref_elu(std::span<const RefArray> args, const Attrs& attrs) {
+  return ref_pointwise(args, [&](const auto& x) { return x[0] > 0 ? x[0] : alpha_of(attrs) * std::expm1(x[0]); });
+}
+std::vector<Sample> alpha_samples() {
+  std::vector<Sample> samples = pointwise_samples(1, -3, 3);
+  for (std::size_t i = 0; i < samples.size(); ++i) samples[i].attrs = AlphaAttrs{i % 2 == 0 ? 1.0 : 0.01};
+  return samples;
+}
+
+Expr positive(const Expr& x) { return apply(ops::gt, {x, x.scalar(0)}); }
+
+}  // namespace
+
+namespace ops {
+
+constinit const Op relu{
+    .name = "relu",
+    .doc = "max(x, 0)",
+    .infer = infer_pointwise,
+    .meaning = Pointwise{OperandRule::arithmetic,
+                         [](ScalarBuilder& s, ScalarOperands x, const Attrs&) {
+                           return ir::maximum(x[0], s.constant(x[0].dtype(), 0));
+                         }},
+    .grad = [](const GradArgs& a) -> Exprs { return {ir::where(positive(a.x[0]), a.g, a.g.scalar(0))}; },
+    .reference = {.unary = [](double x) { return x > 0 ? x : 0; }},
+    .samples = {.make = in_range<1, -3.0, 3.0>, .dtypes = Samples::numeric},
+    .onnx = "Relu",
+};
+
+constinit const Op gelu{
+    .name = "gelu",
+    .doc = "x times the normal distribution function of x",
+    .infer = infer_pointwise,
+    .meaning = Pointwise{OperandRule::floating, unary<gelu_of>},
+    .grad = gelu_grad,
+    .reference = {.unary = ref_gelu},
+    .samples = {.make = in_range<1, -3.0, 3.0>, .ulp = 12},
+    .onnx = "Gelu",
+};
+
+constinit const Op gelu_tanh{
+    .name = "gelu_tanh",
+    .doc = "gelu, approximated through tanh",
+    .infer = infer_pointwise,
+    .meaning = Pointwise{OperandRule::floating, unary<gelu_tanh_of>},
+    .grad = gelu_tanh_grad,
+    .reference = {.unary = ref_gelu_tanh},
+    .samples = {.make = in_range<1, -3.0, 3.0>, .ulp = 12},
+};
+
+constinit const Op silu{
+    .name = "silu",
+    .doc = "x * sigmoid(x)",
+    .infer = infer_pointwise,
+    .meaning = Pointwise{OperandRule::floating, unary<silu_of>},
+    .grad = silu_grad,
+    .reference = {.unary = [](double x) { return x / (1 + std::exp(-x)); }},
+    .samples = {.make = in_range<1, -5.0, 5.0>, .ulp = 2},
+};
+
+constinit const Op softplus{
+    .name = "softplus",
+    .doc = "log(1 + exp(x))",
+    .infer = infer_pointwise,
+    .meaning = Pointwise{OperandRule::floating, unary<softplus_of>},
+    .grad = derivative<[](const Expr& x, const Expr&) { return apply(sigmoid, {x}); }>,
+    .reference = {.unary = [](double x) { return x > 0 ? x + std::log1p(std::exp(-x)) : std::log1p(std::exp(x)); }},
+    .samples = {.make = in_range<1, -5.0, 5.0>, .ulp = 3},
+    .onnx = "Softplus",
+};
+
+constinit const Op leaky_relu{
+    .name = "leaky_relu",
+    .doc = "x, or alpha * x where x is negative",
+    .infer = infer_pointwise,
+    .meaning = Pointwise{OperandRule::floating,
+                         [](ScalarBuilder&, ScalarOperands x, const Attrs& attrs) {
+                           return select(ir::gt(x[0], 0.0), x[0], x[0] * alpha_of(attrs));
+                         }},
+    .grad = [](const GradArgs& a) -> Exprs {
+      return {ir::where(positive(a.x[0]), a.g, a.g * alpha_of(a.attrs()))};
+    },
+    .reference = {.general = ref_leaky_relu},
+    .samples = {.make = alpha_samples},
+    .onnx = "LeakyRelu",
+    .parse_attrs = attrs_from_fields<AlphaAttrs>,
+};
+
+constinit const Op elu{
+    .name = "elu",
+    .doc = "x, or alpha * (exp(x) - 1) where x is negative",
+    .infer = infer_pointwise,
+    .meaning = Pointwise{OperandRule::floating,
+                         [](ScalarBuilder&, ScalarOperands x, const Attrs& attrs) {
+                           return select(ir::gt(x[0], 0.0), x[0], math::expm1(x[0]) * alpha_of(attrs));
+                         }},
+    .grad = [](const GradArgs& a) -> Exprs {
+      const Expr& x = a.x[0];  // exp of the negative part alone: no 0 * inf in further derivatives
+      const Expr slope = ir::exp(apply(minimum, {x, x.scalar(0)})) * alpha_of(a.attrs());
+      return {ir::where(positive(x), a.g, a.g * slope)};
+    },
+    .reference = {.general = ref_elu},
+    .samples = {.make = alpha_samples, .ulp = 2},
+    .onnx = "Elu",
+    .parse_attrs = attrs_from_fields<AlphaAttrs>,
+};
+
+constexpr const Op* activation_rows[] = {&relu, &gelu, &gelu_tanh, &silu, &softplus, &leaky_relu, &elu};
+
+}  // namespace ops
+
+Rows family::activation() { return ops::activation_rows; }
+
+}  // namespace weft::ir
