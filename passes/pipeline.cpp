@@ -3,7 +3,9 @@
 #include <array>
 
 #include "ir/verify.h"
+#include "passes/fold.h"
 #include "passes/lower.h"
+#include "passes/rewrite.h"
 #include "passes/specialize.h"
 
 namespace weft::passes {
@@ -15,7 +17,12 @@ struct Stage {
 };
 
 constexpr std::array stages{
+    Stage{"simplify", [](const ir::Graph& g, const PipelineOptions&) { return simplify(g); }},
+    Stage{"stabilise", [](const ir::Graph& g, const PipelineOptions&) { return stabilise(g); }},
+    Stage{"fast_math", [](const ir::Graph& g, const PipelineOptions& o) { return o.fast_math ? relax(g) : g; }},
     Stage{"expand", [](const ir::Graph& g, const PipelineOptions&) { return expand(g); }},
+    Stage{"fold", [](const ir::Graph& g, const PipelineOptions& o) { return fold(g, o.evaluate); }},
+    Stage{"simplify again", [](const ir::Graph& g, const PipelineOptions&) { return simplify(g); }},
 };
 
 constexpr auto names = [] {
@@ -45,8 +52,8 @@ ir::Graph optimize(const ir::Graph& graph, std::span<const ir::Type> inputs, con
 
 ir::Plan plan(const ir::Graph& graph, std::span<const ir::Type> inputs, const PipelineOptions& options) {
   LowerOptions lowering;
-  lowering.donated = options.donated;
-  lowering.fuse = options.fuse;
+  for (const auto& [input, output] : options.donated) lowering.donated.emplace_back(output, input);
+  lowering.fusion.fuse = options.fuse;
   return lower(optimize(graph, inputs, options), lowering);
 }
 
