@@ -15,13 +15,12 @@ struct OpInfo {
 };
 
 constexpr std::array<OpInfo, scalar_op_count> op_infos{{
-    {"input", 0}, {"constant", 0}, {"index", 0},
-    {"add", 2}, {"sub", 2}, {"mul", 2}, {"div", 2}, {"rem", 2}, {"neg", 1}, {"abs", 1}, {"fma", 3},
-    {"mulhi", 2}, {"minimum", 2}, {"maximum", 2},
-    {"sqrt", 1}, {"floor", 1}, {"ceil", 1}, {"trunc", 1}, {"rint", 1},
-    {"bit_and", 2}, {"bit_or", 2}, {"bit_xor", 2}, {"bit_not", 1}, {"shl", 2}, {"shr", 2},
-    {"eq", 2}, {"ne", 2}, {"lt", 2}, {"le", 2},
-    {"select", 3}, {"convert", 1}, {"bitcast", 1}, {"lookup", 1},
+    {"input", 0},   {"constant", 0}, {"index", 0},  {"add", 2},     {"sub", 2},     {"mul", 2},
+    {"div", 2},     {"rem", 2},      {"neg", 1},    {"abs", 1},     {"fma", 3},     {"mulhi", 2},
+    {"minimum", 2}, {"maximum", 2},  {"sqrt", 1},   {"floor", 1},   {"ceil", 1},    {"trunc", 1},
+    {"rint", 1},    {"bit_and", 2},  {"bit_or", 2}, {"bit_xor", 2}, {"bit_not", 1}, {"shl", 2},
+    {"shr", 2},     {"eq", 2},       {"ne", 2},     {"lt", 2},      {"le", 2},      {"select", 3},
+    {"convert", 1}, {"bitcast", 1},  {"lookup", 1},
 }};
 
 const OpInfo& info(ScalarOp op) { return op_infos[static_cast<std::size_t>(op)]; }
@@ -37,23 +36,39 @@ bool fits(std::uint64_t bits, DType t) {
   return width >= 64 || bits >> width == 0;
 }
 
-/// Whether `op` is defined on operands of `operand` giving `result`; a select's operand is its second.
+/// Whether `op` is defined on operands of `operand` giving `result`; a select's operand is its
+/// second.
 bool dtypes_agree(ScalarOp op, DType result, DType operand) {
   switch (op) {
-    case ScalarOp::input: case ScalarOp::constant: return is_holdable(result);
+    case ScalarOp::input:
+    case ScalarOp::constant: return is_holdable(result);
     case ScalarOp::index: return result == DType::int64;
-    case ScalarOp::add: case ScalarOp::sub: case ScalarOp::mul: case ScalarOp::div: case ScalarOp::rem:
-    case ScalarOp::neg: case ScalarOp::abs: case ScalarOp::minimum: case ScalarOp::maximum:
-      return is_numeric(operand) && result == operand;
-    case ScalarOp::fma: case ScalarOp::sqrt: case ScalarOp::floor: case ScalarOp::ceil:
-    case ScalarOp::trunc: case ScalarOp::rint:
-      return is_wide_float(operand) && result == operand;
-    case ScalarOp::mulhi:
-      return is_integer(operand) && size_of(operand) >= 4 && result == operand;
-    case ScalarOp::bit_and: case ScalarOp::bit_or: case ScalarOp::bit_xor: case ScalarOp::bit_not:
-      return is_bits(operand) && result == operand;
-    case ScalarOp::shl: case ScalarOp::shr: return is_integer(operand) && result == operand;
-    case ScalarOp::eq: case ScalarOp::ne: case ScalarOp::lt: case ScalarOp::le:
+    case ScalarOp::add:
+    case ScalarOp::sub:
+    case ScalarOp::mul:
+    case ScalarOp::div:
+    case ScalarOp::rem:
+    case ScalarOp::neg:
+    case ScalarOp::abs:
+    case ScalarOp::minimum:
+    case ScalarOp::maximum: return is_numeric(operand) && result == operand;
+    case ScalarOp::fma:
+    case ScalarOp::sqrt:
+    case ScalarOp::floor:
+    case ScalarOp::ceil:
+    case ScalarOp::trunc:
+    case ScalarOp::rint: return is_wide_float(operand) && result == operand;
+    case ScalarOp::mulhi: return is_integer(operand) && size_of(operand) >= 4 && result == operand;
+    case ScalarOp::bit_and:
+    case ScalarOp::bit_or:
+    case ScalarOp::bit_xor:
+    case ScalarOp::bit_not: return is_bits(operand) && result == operand;
+    case ScalarOp::shl:
+    case ScalarOp::shr: return is_integer(operand) && result == operand;
+    case ScalarOp::eq:
+    case ScalarOp::ne:
+    case ScalarOp::lt:
+    case ScalarOp::le:
       return (is_numeric(operand) || operand == DType::boolean) && result == DType::boolean;
     case ScalarOp::select:
       return (is_numeric(operand) || operand == DType::boolean) && result == operand;
@@ -84,7 +99,8 @@ std::string problem_with_operands(const ScalarProgram& p, const ScalarInst& inst
   const DType operand = first >= 0 ? dtype_at(first) : inst.dtype;
   for (const std::int32_t o : {inst.b, inst.c}) {
     if (o >= 0 && dtype_at(o) != operand)
-      return "mixes operands of " + std::string(name(operand)) + " and " + std::string(name(dtype_at(o)));
+      return "mixes operands of " + std::string(name(operand)) + " and " +
+             std::string(name(dtype_at(o)));
   }
   if (!dtypes_agree(inst.op, inst.dtype, operand))
     return "does not take " + std::string(name(operand)) + " to " + std::string(name(inst.dtype));
@@ -111,7 +127,8 @@ std::size_t hash_of(const ScalarInst& inst) {
     h = (h ^ x) * 0x9e3779b97f4a7c15u;
     return h ^ (h >> 29);
   };
-  std::uint64_t h = mix(static_cast<std::uint64_t>(inst.op), static_cast<std::uint64_t>(inst.dtype));
+  std::uint64_t h =
+      mix(static_cast<std::uint64_t>(inst.op), static_cast<std::uint64_t>(inst.dtype));
   for (const std::int32_t o : {inst.a, inst.b, inst.c}) h = mix(h, static_cast<std::uint32_t>(o));
   return mix(h, inst.imm);
 }
@@ -134,14 +151,15 @@ void verify(const ScalarProgram& p) {
   for (std::size_t i = 0; i < p.code.size(); ++i) {
     const std::string problem = problem_at(p, i);
     if (!problem.empty()) {
-      throw Error("scalar program: %" + std::to_string(i) + " (" + std::string(name(p.code[i].op)) + "." +
-                  std::string(name(p.code[i].dtype)) + ") " + problem);
+      throw Error("scalar program: %" + std::to_string(i) + " (" + std::string(name(p.code[i].op)) +
+                  "." + std::string(name(p.code[i].dtype)) + ") " + problem);
     }
   }
   for (const ScalarTable& table : p.tables) {
     for (const std::uint64_t bits : table.bits) {
       if (!is_holdable(table.dtype) || !fits(bits, table.dtype))
-        throw Error("scalar program: a table of " + std::string(name(table.dtype)) + " holds other bits");
+        throw Error("scalar program: a table of " + std::string(name(table.dtype)) +
+                    " holds other bits");
     }
   }
   for (const std::int32_t o : p.outputs) {
@@ -176,7 +194,8 @@ ScalarValue ScalarBuilder::input(int number, DType stored) {
 ScalarValue ScalarBuilder::constant(DType dtype, double value) {
   if (dtype == DType::bfloat16)
     return constant_bits(DType::uint16, bfloat16(static_cast<float>(value)).bits);
-  return constant_bits(dtype, evaluate(ScalarOp::convert, dtype, DType::float64, bits_of(value), 0, 0));
+  return constant_bits(dtype,
+                       evaluate(ScalarOp::convert, dtype, DType::float64, bits_of(value), 0, 0));
 }
 
 ScalarValue ScalarBuilder::constant_int(DType dtype, std::int64_t value) {
@@ -191,13 +210,15 @@ ScalarValue ScalarBuilder::constant_bits(DType dtype, std::uint64_t bits) {
 
 ScalarValue ScalarBuilder::index(int axis) {
   assert(axis >= 0);
-  return intern({.op = ScalarOp::index, .dtype = DType::int64, .imm = static_cast<std::uint64_t>(axis)});
+  return intern(
+      {.op = ScalarOp::index, .dtype = DType::int64, .imm = static_cast<std::uint64_t>(axis)});
 }
 
 std::int32_t ScalarBuilder::same_as(const ScalarInst& i) const {
   const auto operand_is = [&](std::int32_t id, double value) {
     if (!is_constant(id)) return false;
-    const std::uint64_t bits = evaluate(ScalarOp::convert, i.dtype, DType::float64, bits_of(value), 0, 0);
+    const std::uint64_t bits =
+        evaluate(ScalarOp::convert, i.dtype, DType::float64, bits_of(value), 0, 0);
     return inst(id).imm == bits;
   };
   const bool floating = is_floating(i.dtype);
@@ -211,29 +232,48 @@ std::int32_t ScalarBuilder::same_as(const ScalarInst& i) const {
       if (operand_is(i.b, 1.0)) return i.a;
       return operand_is(i.a, 1.0) ? i.b : -1;
     case ScalarOp::div: return operand_is(i.b, 1.0) ? i.a : -1;
-    case ScalarOp::neg: case ScalarOp::bit_not: return inst(i.a).op == i.op ? inst(i.a).a : -1;
-    case ScalarOp::bit_or: case ScalarOp::bit_xor: case ScalarOp::shl: case ScalarOp::shr:
-      return operand_is(i.b, 0.0) ? i.a : -1;
+    case ScalarOp::neg:
+    case ScalarOp::bit_not: return inst(i.a).op == i.op ? inst(i.a).a : -1;
+    case ScalarOp::bit_or:
+    case ScalarOp::bit_xor:
+    case ScalarOp::shl:
+    case ScalarOp::shr: return operand_is(i.b, 0.0) ? i.a : -1;
     case ScalarOp::select:
       if (is_constant(i.a)) return inst(i.a).imm != 0 ? i.b : i.c;
       return i.b == i.c ? i.b : -1;
-    case ScalarOp::convert: case ScalarOp::bitcast: return dtype(i.a) == i.dtype ? i.a : -1;
-    case ScalarOp::input: case ScalarOp::constant: case ScalarOp::index: case ScalarOp::rem:
-    case ScalarOp::abs: case ScalarOp::fma: case ScalarOp::mulhi: case ScalarOp::minimum:
-    case ScalarOp::maximum: case ScalarOp::sqrt: case ScalarOp::floor: case ScalarOp::ceil:
-    case ScalarOp::trunc: case ScalarOp::rint: case ScalarOp::bit_and: case ScalarOp::eq:
-    case ScalarOp::ne: case ScalarOp::lt: case ScalarOp::le: case ScalarOp::lookup: return -1;
+    case ScalarOp::convert:
+    case ScalarOp::bitcast: return dtype(i.a) == i.dtype ? i.a : -1;
+    case ScalarOp::input:
+    case ScalarOp::constant:
+    case ScalarOp::index:
+    case ScalarOp::rem:
+    case ScalarOp::abs:
+    case ScalarOp::fma:
+    case ScalarOp::mulhi:
+    case ScalarOp::minimum:
+    case ScalarOp::maximum:
+    case ScalarOp::sqrt:
+    case ScalarOp::floor:
+    case ScalarOp::ceil:
+    case ScalarOp::trunc:
+    case ScalarOp::rint:
+    case ScalarOp::bit_and:
+    case ScalarOp::eq:
+    case ScalarOp::ne:
+    case ScalarOp::lt:
+    case ScalarOp::le:
+    case ScalarOp::lookup: return -1;
   }
   return -1;
 }
 
-ScalarValue ScalarBuilder::emit(ScalarOp op, DType result, ScalarValue a, ScalarValue b, ScalarValue c,
-                                std::uint64_t imm) {
+ScalarValue ScalarBuilder::emit(ScalarOp op, DType result, ScalarValue a, ScalarValue b,
+                                ScalarValue c, std::uint64_t imm) {
   const ScalarInst i{.op = op, .dtype = result, .a = a.id(), .b = b.id(), .c = c.id(), .imm = imm};
   const int count = arity(op);
   assert(count > 0);
-  const bool folds = op != ScalarOp::lookup && is_constant(i.a) && (count < 2 || is_constant(i.b)) &&
-                     (count < 3 || is_constant(i.c));
+  const bool folds = op != ScalarOp::lookup && is_constant(i.a) &&
+                     (count < 2 || is_constant(i.b)) && (count < 3 || is_constant(i.c));
   if (folds) {
     const auto bits = [&](std::int32_t id) { return id >= 0 ? inst(id).imm : 0; };
     const DType operand = dtype(op == ScalarOp::select ? i.b : i.a);
@@ -246,7 +286,9 @@ ScalarValue ScalarBuilder::emit(ScalarOp op, DType result, ScalarValue a, Scalar
 ScalarValue ScalarBuilder::convert(ScalarValue x, DType from, DType to) {
   assert(x.dtype() == held(from) && !is_complex(from) && !is_complex(to));
   if (from == to) return x;
-  const auto through_float32 = [&] { return convert(convert(x, from, DType::float32), DType::float32, to); };
+  const auto through_float32 = [&] {
+    return convert(convert(x, from, DType::float32), DType::float32, to);
+  };
   if (from == DType::bfloat16) {
     if (to != DType::float32) return through_float32();
     return bitcast(shl(emit(ScalarOp::convert, DType::uint32, x), 16), DType::float32);
@@ -254,11 +296,13 @@ ScalarValue ScalarBuilder::convert(ScalarValue x, DType from, DType to) {
   const bool narrow = from == DType::float16 || to == DType::float16 || to == DType::bfloat16;
   if (narrow && from != DType::float32 && to != DType::float32) return through_float32();
   if (to != DType::bfloat16) return emit(ScalarOp::convert, to, x);
-  // Round to nearest even on the bits: half an ulp less one, plus the last bit that stays. NaN keeps its top bits.
+  // Round to nearest even on the bits: half an ulp less one, plus the last bit that stays. NaN
+  // keeps its top bits.
   const auto word = [&](std::int64_t v) { return constant_int(DType::uint32, v); };
   const ScalarValue bits = bitcast(x, DType::uint32);
   const ScalarValue rounded = bits + word(0x7fff) + (shr(bits, 16) & word(1));
-  const ScalarValue chosen = select(emit(ScalarOp::ne, DType::boolean, x, x), bits | word(0x400000), rounded);
+  const ScalarValue chosen =
+      select(emit(ScalarOp::ne, DType::boolean, x, x), bits | word(0x400000), rounded);
   return emit(ScalarOp::convert, DType::uint16, shr(chosen, 16));
 }
 
@@ -280,10 +324,14 @@ std::vector<ScalarValue> ScalarBuilder::inline_program(const ScalarProgram& prog
     return id < 0 ? ScalarValue() : copies[static_cast<std::size_t>(id)];
   };
   for (const ScalarInst& i : program.code) {
-    if (i.op == ScalarOp::input) copies.push_back(inputs[i.imm]);
-    else if (arity(i.op) == 0) copies.push_back(intern(i));
-    else if (i.op == ScalarOp::lookup) copies.push_back(lookup(program.tables[i.imm], copy_of(i.a)));
-    else copies.push_back(emit(i.op, i.dtype, copy_of(i.a), copy_of(i.b), copy_of(i.c), i.imm));
+    if (i.op == ScalarOp::input)
+      copies.push_back(inputs[i.imm]);
+    else if (arity(i.op) == 0)
+      copies.push_back(intern(i));
+    else if (i.op == ScalarOp::lookup)
+      copies.push_back(lookup(program.tables[i.imm], copy_of(i.a)));
+    else
+      copies.push_back(emit(i.op, i.dtype, copy_of(i.a), copy_of(i.b), copy_of(i.c), i.imm));
   }
   std::vector<ScalarValue> outputs;
   for (const std::int32_t o : program.outputs) outputs.push_back(copy_of(o));
@@ -300,7 +348,9 @@ ScalarProgram ScalarBuilder::finish(std::span<const ScalarValue> outputs) {
       if (o >= 0) number[static_cast<std::size_t>(o)] = 0;
     }
   }
-  const auto renumbered = [&](std::int32_t id) { return id < 0 ? id : number[static_cast<std::size_t>(id)]; };
+  const auto renumbered = [&](std::int32_t id) {
+    return id < 0 ? id : number[static_cast<std::size_t>(id)];
+  };
   ScalarProgram result{.inputs = program_.inputs, .code = {}, .tables = {}, .outputs = {}};
   std::vector<std::int32_t> table_number(program_.tables.size(), -1);
   for (std::size_t i = 0; i < code.size(); ++i) {
@@ -325,7 +375,9 @@ ScalarProgram ScalarBuilder::finish(std::span<const ScalarValue> outputs) {
 namespace {
 
 ScalarValue unary(ScalarOp op, ScalarValue x) { return x.builder().emit(op, x.dtype(), x); }
-ScalarValue binary(ScalarOp op, ScalarValue a, ScalarValue b) { return a.builder().emit(op, a.dtype(), a, b); }
+ScalarValue binary(ScalarOp op, ScalarValue a, ScalarValue b) {
+  return a.builder().emit(op, a.dtype(), a, b);
+}
 ScalarValue compare(ScalarOp op, ScalarValue a, ScalarValue b) {
   return a.builder().emit(op, DType::boolean, a, b);
 }

@@ -66,9 +66,10 @@ template <class T> T shift_right(T a, T b) {
 }
 
 template <class T> T upper_product(T a, T b) {
-  using Wide = std::conditional_t<
-      sizeof(T) == 8, std::conditional_t<std::is_signed_v<T>, __int128, unsigned __int128>,
-      std::conditional_t<std::is_signed_v<T>, std::int64_t, u64>>;
+  using Wide =
+      std::conditional_t<sizeof(T) == 8,
+                         std::conditional_t<std::is_signed_v<T>, __int128, unsigned __int128>,
+                         std::conditional_t<std::is_signed_v<T>, std::int64_t, u64>>;
   return static_cast<T>((Wide{a} * Wide{b}) >> (8 * sizeof(T)));
 }
 
@@ -118,16 +119,27 @@ template <class T> u64 evaluate_float(ScalarOp op, u64 abits, u64 bbits, u64 cbi
     case ScalarOp::ne: return a != b;
     case ScalarOp::lt: return a < b;
     case ScalarOp::le: return a <= b;
-    case ScalarOp::input: case ScalarOp::constant: case ScalarOp::index: case ScalarOp::mulhi:
-    case ScalarOp::bit_and: case ScalarOp::bit_or: case ScalarOp::bit_xor: case ScalarOp::bit_not:
-    case ScalarOp::shl: case ScalarOp::shr: case ScalarOp::select: case ScalarOp::convert:
-    case ScalarOp::bitcast: case ScalarOp::lookup: break;
+    case ScalarOp::input:
+    case ScalarOp::constant:
+    case ScalarOp::index:
+    case ScalarOp::mulhi:
+    case ScalarOp::bit_and:
+    case ScalarOp::bit_or:
+    case ScalarOp::bit_xor:
+    case ScalarOp::bit_not:
+    case ScalarOp::shl:
+    case ScalarOp::shr:
+    case ScalarOp::select:
+    case ScalarOp::convert:
+    case ScalarOp::bitcast:
+    case ScalarOp::lookup: break;
   }
   assert(false && "not an operation on floats");
   return 0;
 }
 
-/// Sums and products wrap: they are done in 64 bits and cut, which is exact modulo any narrower width.
+/// Sums and products wrap: they are done in 64 bits and cut, which is exact modulo any narrower
+/// width.
 template <class T> u64 evaluate_integer(ScalarOp op, u64 abits, u64 bbits) {
   const T a = from_bits<T>(abits), b = from_bits<T>(bbits);
   switch (op) {
@@ -153,9 +165,18 @@ template <class T> u64 evaluate_integer(ScalarOp op, u64 abits, u64 bbits) {
     case ScalarOp::ne: return a != b;
     case ScalarOp::lt: return a < b;
     case ScalarOp::le: return a <= b;
-    case ScalarOp::input: case ScalarOp::constant: case ScalarOp::index: case ScalarOp::fma:
-    case ScalarOp::sqrt: case ScalarOp::floor: case ScalarOp::ceil: case ScalarOp::trunc:
-    case ScalarOp::rint: case ScalarOp::select: case ScalarOp::convert: case ScalarOp::bitcast:
+    case ScalarOp::input:
+    case ScalarOp::constant:
+    case ScalarOp::index:
+    case ScalarOp::fma:
+    case ScalarOp::sqrt:
+    case ScalarOp::floor:
+    case ScalarOp::ceil:
+    case ScalarOp::trunc:
+    case ScalarOp::rint:
+    case ScalarOp::select:
+    case ScalarOp::convert:
+    case ScalarOp::bitcast:
     case ScalarOp::lookup: break;
   }
   assert(false && "not an operation on integers");
@@ -175,9 +196,12 @@ std::uint64_t evaluate(ScalarOp op, DType result, DType operand, u64 a, u64 b, u
   return visit_dtype(operand, [&]<class T>(std::type_identity<T>) -> u64 {
     if constexpr (std::is_arithmetic_v<T>) {
       if (op == ScalarOp::convert) return convert_from(from_bits<T>(a), result);
-      if constexpr (std::is_same_v<T, bool>) return evaluate_boolean(op, a, b);
-      else if constexpr (std::is_integral_v<T>) return evaluate_integer<T>(op, a, b);
-      else return evaluate_float<T>(op, a, b, c);
+      if constexpr (std::is_same_v<T, bool>)
+        return evaluate_boolean(op, a, b);
+      else if constexpr (std::is_integral_v<T>)
+        return evaluate_integer<T>(op, a, b);
+      else
+        return evaluate_float<T>(op, a, b, c);
     } else if constexpr (std::is_same_v<T, float16>) {
       assert(op == ScalarOp::convert);
       const auto half = float16::from_bits(static_cast<std::uint16_t>(a));

@@ -6,19 +6,25 @@ namespace weft::ir::math {
 namespace {
 
 // (e^r - 1 - r) / r^2, |r| <= ln(2)/2
-constexpr double exp_float[] = {
-    0.5, 0.16666576, 0.041666552, 0.008363293, 0.0013926326};
-constexpr double exp_single[] = {
-    0.5000000013620138, 0.16666666681794626, 0.041666463386339524, 0.008333310754576892,
-    0.001393382048977602, 0.00019891180158282143};
-constexpr double exp_double[] = {
-    0.5, 0.1666666666666667, 0.04166666666666667, 0.008333333333326025, 0.001388888888888367,
-    0.00019841269875205077, 2.4801587325822283e-05, 2.75572549134867e-06, 2.7557273295539724e-07,
-    2.5105419192016337e-08, 2.091483135138041e-09};
+constexpr double exp_float[] = {0.5, 0.16666576, 0.041666552, 0.008363293, 0.0013926326};
+constexpr double exp_single[] = {0.5000000013620138,   0.16666666681794626,
+                                 0.041666463386339524, 0.008333310754576892,
+                                 0.001393382048977602, 0.00019891180158282143};
+constexpr double exp_double[] = {0.5,
+                                 0.1666666666666667,
+                                 0.04166666666666667,
+                                 0.008333333333326025,
+                                 0.001388888888888367,
+                                 0.00019841269875205077,
+                                 2.4801587325822283e-05,
+                                 2.75572549134867e-06,
+                                 2.7557273295539724e-07,
+                                 2.5105419192016337e-08,
+                                 2.091483135138041e-09};
 // (tanh(x)/x - 1) / z in z = x^2, |x| <= 0.55
-constexpr double tanh_float[] = {
-    -0.3333333, 0.13333113, -0.053909376, 0.021309063, -0.006609614};
-constexpr float ln2_float_high = 0.693145751953125f;  // 15 bits: its products with an exponent are exact
+constexpr double tanh_float[] = {-0.3333333, 0.13333113, -0.053909376, 0.021309063, -0.006609614};
+constexpr float ln2_float_high =
+    0.693145751953125f;  // 15 bits: its products with an exponent are exact
 constexpr double ln2_float_low = 1.4286068203094173e-06;
 
 bool is_float32(ScalarValue x) { return x.dtype() == DType::float32; }
@@ -53,8 +59,8 @@ ScalarValue power_of_two(ScalarValue shifted) {
   return float_of(shl(bits_of(shifted), mantissa_bits(shifted)));
 }
 
-/// p * 2^k where `shifted` holds k + 2 bias. The power is cut in two halves, so that denormal results are rounded
-/// once and a k beyond the largest exponent still works.
+/// p * 2^k where `shifted` holds k + 2 bias. The power is cut in two halves, so that denormal
+/// results are rounded once and a k beyond the largest exponent still works.
 ScalarValue scale(ScalarValue p, ScalarValue shifted) {
   const int width = mantissa_bits(p);
   const ScalarValue bits = bits_of(shifted);
@@ -67,7 +73,8 @@ ScalarValue scale(ScalarValue p, ScalarValue shifted) {
 
 std::span<const double> exp_tail(ScalarValue r, Grade grade) {
   if (is_float32(r)) return exp_float;
-  return grade == Grade::single ? std::span<const double>(exp_single) : std::span<const double>(exp_double);
+  return grade == Grade::single ? std::span<const double>(exp_single)
+                                : std::span<const double>(exp_double);
 }
 
 /// e^r for |r| <= ln(2)/2.
@@ -124,16 +131,18 @@ ScalarValue exp_kernel(ScalarValue hi, ScalarValue lo, Grade grade, int extra) {
                         : once         ? clamp(hi, -120, 120)
                                        : clamp(hi, -746, 711.6);
   Reduced reduced = reduce(x, (once ? 1 : 2) * exponent_bias(x) + extra);
-  // The offset's `extra` goes into the power alone: n is free of it, as the same offset is subtracted.
+  // The offset's `extra` goes into the power alone: n is free of it, as the same offset is
+  // subtracted.
   if (lo.id() >= 0) reduced.rest = reduced.rest + lo;
   const ScalarValue p = exp_reduced(reduced.rest, grade);
   return once ? p * power_of_two(reduced.shifted) : scale(p, reduced.shifted);
 }
 
-// e^x - 1 = (2^n - 1) + 2^n r + 2^n (r^2 P(r) + what reducing lost), the first sum held exactly; all of it halved
-// so that n = 1024 works.
+// e^x - 1 = (2^n - 1) + 2^n r + 2^n (r^2 P(r) + what reducing lost), the first sum held exactly;
+// all of it halved so that n = 1024 works.
 ScalarValue expm1_kernel(ScalarValue argument, Grade grade) {
-  const ScalarValue x = grade == Grade::single ? clamp(argument, -30, 120) : clamp(argument, -45, 710);
+  const ScalarValue x =
+      grade == Grade::single ? clamp(argument, -30, 120) : clamp(argument, -45, 710);
   const double add = magic(x) + exponent_bias(x) - 1;
   const ScalarValue shifted = fma(x, like(x, log2_e), like(x, add));
   const ScalarValue n = shifted - add;
@@ -153,7 +162,8 @@ ScalarValue expm1_kernel(ScalarValue argument, Grade grade) {
 ScalarValue exp(ScalarValue x) { return exp_kernel(x, {}, Grade::full); }
 
 ScalarValue exp2(ScalarValue argument) {
-  const ScalarValue x = is_float32(argument) ? clamp(argument, -151, 129) : clamp(argument, -1076, 1025);
+  const ScalarValue x =
+      is_float32(argument) ? clamp(argument, -151, 129) : clamp(argument, -1076, 1025);
   const Reduced reduced = round_exponent(x, 2 * exponent_bias(x));
   const ScalarValue f = x - reduced.n;
   const ScalarValue r = f * ln2;

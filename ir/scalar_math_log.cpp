@@ -6,28 +6,32 @@ namespace weft::ir::math {
 namespace {
 
 // (log(1+f) - f + f^2/2) / f^3, sqrt(1/2) <= 1+f <= sqrt(2)
-constexpr double log_float[] = {
-    0.3333333, -0.24999997, 0.2000072, -0.1666781, 0.14248876, -0.1242536, 0.11687025,
-    -0.114830814, 0.069713466};
-constexpr double log_single[] = {
-    0.33333333385370767, -0.2499999949374083, 0.19999973491091114, -0.16666720205459498,
-    0.14287901290655597, -0.12499929352623955, 0.11047939750412325, -0.09931224353705724,
-    0.09806561952720282, -0.09730952869753397, 0.05554867874310336};
+constexpr double log_float[] = {0.3333333,  -0.24999997, 0.2000072,    -0.1666781, 0.14248876,
+                                -0.1242536, 0.11687025,  -0.114830814, 0.069713466};
+constexpr double log_single[] = {0.33333333385370767,  -0.2499999949374083,  0.19999973491091114,
+                                 -0.16666720205459498, 0.14287901290655597,  -0.12499929352623955,
+                                 0.11047939750412325,  -0.09931224353705724, 0.09806561952720282,
+                                 -0.09730952869753397, 0.05554867874310336};
 // (log((1+s)/(1-s)) - 2s) / s^3 in z = s^2
-constexpr double log_pow_single[] = {
-    0.6666666666738229, 0.399999987875307, 0.28571756536232323, 0.22191273957130947,
-    0.19365116363462445};
-constexpr double log_double[] = {
-    0.666666666666667, 0.3999999999989827, 0.28571428626533335, 0.22222211043822487,
-    0.18182895746801428, 0.1533150172120742, 0.1461916477718642};
+constexpr double log_pow_single[] = {0.6666666666738229, 0.399999987875307, 0.28571756536232323,
+                                     0.22191273957130947, 0.19365116363462445};
+constexpr double log_double[] = {0.666666666666667,   0.3999999999989827,  0.28571428626533335,
+                                 0.22222211043822487, 0.18182895746801428, 0.1533150172120742,
+                                 0.1461916477718642};
 // the same less its first term, 2/3, divided by z
-constexpr double log_tail_double[] = {
-    0.4, 0.28571428571429375, 0.22222222221649282, 0.18181818336888536, 0.15384594802856283,
-    0.13334813369111848, 0.11706004250300112, 0.11725603260192677};
+constexpr double log_tail_double[] = {0.4,
+                                      0.28571428571429375,
+                                      0.22222222221649282,
+                                      0.18181818336888536,
+                                      0.15384594802856283,
+                                      0.13334813369111848,
+                                      0.11706004250300112,
+                                      0.11725603260192677};
 
 constexpr double log10_e = 0.4342944819032518, log10_e_rest = 1.098319650216765e-17;
 constexpr double log2_e_rest = 2.0355273740931033e-17;
-constexpr double log10_2_high = 0.30102999566383914, log10_2_low = 1.42050232272661e-13;  // 42 bits and the rest
+constexpr double log10_2_high = 0.30102999566383914,
+                 log10_2_low = 1.42050232272661e-13;  // 42 bits and the rest
 constexpr double two_thirds = 0.6666666666666666, two_thirds_rest = 3.700743415417188e-17;
 
 /// x = 2^exponent (1 + f) with sqrt(1/2) <= 1 + f < sqrt(2).
@@ -40,13 +44,15 @@ Split split_float32(ScalarValue argument) {
   const ScalarValue tiny = lt(argument, 0x1p-126);
   const ScalarValue x = select(tiny, argument * 0x1p23, argument);
   const auto word = [&](std::int64_t v) { return b.constant_int(DType::int32, v); };
-  const ScalarValue from_root = bitcast(x, DType::int32) - word(0x3f3504f3);  // of 1/2, rounded down
+  const ScalarValue from_root =
+      bitcast(x, DType::int32) - word(0x3f3504f3);  // of 1/2, rounded down
   const ScalarValue mantissa = (from_root & word(0x7fffff)) + word(0x3f3504f3);
   const ScalarValue exponent = b.convert(shr(from_root, 23), DType::int32, DType::float32);
   return {exponent + select(tiny, like(x, -23), like(x, 0)), bitcast(mantissa, DType::float32) - 1};
 }
 
-/// The exponent becomes a float by way of a large one's low bits: few processors convert 64-bit integers quickly.
+/// The exponent becomes a float by way of a large one's low bits: few processors convert 64-bit
+/// integers quickly.
 Split split_float64(ScalarValue argument, Grade grade) {
   ScalarBuilder& b = argument.builder();
   ScalarValue x = argument;
@@ -74,7 +80,8 @@ ScalarValue log_float32(ScalarValue x) {
   const Split s = split_float32(x);
   const ScalarValue z = s.f * s.f;
   const ScalarValue bend = fma(z, like(x, -0.5), s.f * z * poly(s.f, log_float));
-  const Pair sum = fast_two_sum(s.exponent * 0.693145751953125, s.f);  // ln(2) to 15 bits: an exact product
+  const Pair sum =
+      fast_two_sum(s.exponent * 0.693145751953125, s.f);  // ln(2) to 15 bits: an exact product
   const ScalarValue tail = fma(s.exponent, like(x, 1.4286068203094173e-06), bend);
   return with_specials(x, sum.hi + (tail + sum.lo));
 }
@@ -91,7 +98,8 @@ Mantissa log_mantissa(ScalarValue f) {
   return {half_square, s * fma(z, poly(z, log_double), half_square)};
 }
 
-/// log(x (1 + correction)) for a tiny correction; x is positive and normal, or its specials are seen to elsewhere.
+/// log(x (1 + correction)) for a tiny correction; x is positive and normal, or its specials are
+/// seen to elsewhere.
 ScalarValue log_float64(ScalarValue x, Grade grade, ScalarValue correction = {}) {
   const Split s = split_float64(x, grade);
   const auto corrected = [&](ScalarValue y) { return correction.id() >= 0 ? y + correction : y; };
@@ -105,7 +113,8 @@ ScalarValue log_float64(ScalarValue x, Grade grade, ScalarValue correction = {})
   return fma(s.exponent, like(x, ln2_high), s.f - (m.half_square - low));
 }
 
-/// The logarithm to a base: `scale` is 1/ln(base), `exponent` log of 2 in that base, each in two parts.
+/// The logarithm to a base: `scale` is 1/ln(base), `exponent` log of 2 in that base, each in two
+/// parts.
 struct Base {
   double scale, scale_rest, exponent, exponent_rest;
 };
@@ -204,8 +213,10 @@ ScalarValue pow_float64(ScalarValue x, ScalarValue y, Grade grade) {
 ScalarValue log1p_kernel(ScalarValue x, Grade grade) {
   const ScalarValue u = x + 1;
   ScalarValue lost = select(lt(x, 1), x - (u - 1), 1 - (u - x));
-  if (grade == Grade::single) lost = select(lt(x, 1), lost, like(x, 0));
-  else lost = lost / u;
+  if (grade == Grade::single)
+    lost = select(lt(x, 1), lost, like(x, 0));
+  else
+    lost = lost / u;
   const ScalarValue y = with_specials(u, log_float64(u, grade, lost));
   return select(lt(abs(x), 0x1p-54), x, y);
 }

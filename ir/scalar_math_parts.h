@@ -1,6 +1,7 @@
-// What the transcendentals share: the exponential and logarithm kernels and small helpers. Internal to
-// ir/scalar_math*.cpp. A float32 function that would need compensated sums is computed in float64 with `Grade::single`
-// polynomials instead: about as many cycles, half an ulp, and no denormals or overflow on the way.
+// What the transcendentals share: the exponential and logarithm kernels and small helpers. Internal
+// to ir/scalar_math*.cpp. A float32 function that would need compensated sums is computed in
+// float64 with `Grade::single` polynomials instead: about as many cycles, half an ulp, and no
+// denormals or overflow on the way.
 #pragma once
 
 #include <span>
@@ -9,8 +10,8 @@
 
 namespace weft::ir::math {
 
-/// How good a float64 computation has to be: `single` is good to about 2^-29, for a result that becomes float32,
-/// whose arguments are float32 values too.
+/// How good a float64 computation has to be: `single` is good to about 2^-29, for a result that
+/// becomes float32, whose arguments are float32 values too.
 enum class Grade : std::uint8_t { single, full };
 
 /// An unevaluated sum; |lo| is at most half an ulp of hi.
@@ -20,7 +21,8 @@ struct Pair {
 
 constexpr double infinity = __builtin_inf();
 constexpr double not_a_number = __builtin_nan("");
-constexpr double ln2_high = 0.6931471805598903, ln2_low = 5.497923018708371e-14;  // 42 bits and the rest
+constexpr double ln2_high = 0.6931471805598903,
+                 ln2_low = 5.497923018708371e-14;  // 42 bits and the rest
 constexpr double ln2 = 0.6931471805599453, ln2_rest = 2.3190468138462996e-17;
 constexpr double log2_e = 1.4426950408889634;
 

@@ -68,7 +68,8 @@ class Reader {
   DType dtype(std::string_view text) const {
     const auto t = parse_dtype(text);
     if (!t) fail("unknown dtype '" + std::string(text) + "'");
-    if (*t == DType::bfloat16 || is_complex(*t)) fail(std::string(text) + " never appears in scalar programs");
+    if (*t == DType::bfloat16 || is_complex(*t))
+      fail(std::string(text) + " never appears in scalar programs");
     return *t;
   }
 
@@ -76,20 +77,25 @@ class Reader {
     T value{};
     const char* const end = text.data() + text.size();
     std::from_chars_result r{};
-    if constexpr (std::is_floating_point_v<T>) r = std::from_chars(text.data(), end, value);
-    else r = std::from_chars(text.data(), end, value, base);
-    if (r.ec != std::errc() || r.ptr != end) fail("expected a number, found '" + std::string(text) + "'");
+    if constexpr (std::is_floating_point_v<T>)
+      r = std::from_chars(text.data(), end, value);
+    else
+      r = std::from_chars(text.data(), end, value, base);
+    if (r.ec != std::errc() || r.ptr != end)
+      fail("expected a number, found '" + std::string(text) + "'");
     return value;
   }
 
   std::int32_t value(std::string_view text) const {
-    if (!text.starts_with('%')) fail("expected a value such as %0, found '" + std::string(text) + "'");
+    if (!text.starts_with('%'))
+      fail("expected a value such as %0, found '" + std::string(text) + "'");
     return number<std::int32_t>(text.substr(1));
   }
 
   std::uint64_t element(DType dtype, std::string_view text) const {
     const std::uint64_t bits = element_bits(dtype, text);
-    if (dtype == DType::boolean ? bits > 1 : size_of(dtype) < 8 && bits >> (8 * size_of(dtype)) != 0)
+    if (dtype == DType::boolean ? bits > 1
+                                : size_of(dtype) < 8 && bits >> (8 * size_of(dtype)) != 0)
       fail("'" + std::string(text) + "' does not fit " + std::string(name(dtype)));
     return bits;
   }
@@ -139,7 +145,8 @@ void parse_instruction(Reader& reader, std::string_view target, ScalarProgram& p
   inst.dtype = reader.dtype(spelled.substr(std::min(dot + 1, spelled.size())));
   std::int32_t* const operands[] = {&inst.a, &inst.b, &inst.c};
   for (int k = 0; k < arity(inst.op); ++k) *operands[k] = reader.value(reader.word("an operand"));
-  if (inst.op == ScalarOp::constant) inst.imm = reader.element(inst.dtype, reader.word("a constant"));
+  if (inst.op == ScalarOp::constant)
+    inst.imm = reader.element(inst.dtype, reader.word("a constant"));
   else if (arity(inst.op) == 0 || inst.op == ScalarOp::lookup)
     inst.imm = reader.number<std::uint64_t>(reader.word("a number"));
   p.code.push_back(inst);
@@ -154,7 +161,8 @@ std::string to_string(const ScalarProgram& p) {
   for (const DType t : p.inputs) text.append(" ").append(name(t));
   for (const ScalarTable& table : p.tables) {
     text.append("\ntable ").append(name(table.dtype));
-    for (const std::uint64_t bits : table.bits) text.append(" ").append(element_text(table.dtype, bits));
+    for (const std::uint64_t bits : table.bits)
+      text.append(" ").append(element_text(table.dtype, bits));
   }
   for (std::size_t i = 0; i < p.code.size(); ++i) {
     const ScalarInst& inst = p.code[i];
@@ -163,7 +171,8 @@ std::string to_string(const ScalarProgram& p) {
     for (const std::int32_t o : {inst.a, inst.b, inst.c}) {
       if (o >= 0) text.append(" %").append(std::to_string(o));
     }
-    if (inst.op == ScalarOp::constant) text.append(" ").append(element_text(inst.dtype, inst.imm));
+    if (inst.op == ScalarOp::constant)
+      text.append(" ").append(element_text(inst.dtype, inst.imm));
     else if (arity(inst.op) == 0 || inst.op == ScalarOp::lookup)
       text.append(" ").append(std::to_string(inst.imm));
   }
@@ -183,7 +192,8 @@ ScalarProgram parse_scalar_program(std::string_view text) {
       while (!reader.at_end()) p.inputs.push_back(reader.dtype(reader.word("a dtype")));
     } else if (first == "table") {
       ScalarTable table{reader.dtype(reader.word("a dtype")), {}};
-      while (!reader.at_end()) table.bits.push_back(reader.element(table.dtype, reader.word("an element")));
+      while (!reader.at_end())
+        table.bits.push_back(reader.element(table.dtype, reader.word("an element")));
       p.tables.push_back(std::move(table));
     } else if (first == "outputs") {
       while (!reader.at_end()) {
@@ -195,7 +205,8 @@ ScalarProgram parse_scalar_program(std::string_view text) {
     } else {
       parse_instruction(reader, first, p);
     }
-    if (!reader.at_end()) reader.fail("'" + std::string(reader.word("")) + "' was not expected here");
+    if (!reader.at_end())
+      reader.fail("'" + std::string(reader.word("")) + "' was not expected here");
   }
   if (!ended) reader.fail("expected 'outputs'");
   verify(p);

@@ -1,5 +1,6 @@
-// Measures the worst error of every transcendental of ir/scalar_math.h against libm: float32 over all 2^32 inputs or
-// every n-th, float64 and functions of two operands over a random sample. Exit code 1 where a stated bound is broken.
+// Measures the worst error of every transcendental of ir/scalar_math.h against libm: float32 over
+// all 2^32 inputs or every n-th, float64 and functions of two operands over a random sample. Exit
+// code 1 where a stated bound is broken.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
@@ -29,7 +30,8 @@ template <class T> ir::ScalarProgram program_of(ir::ScalarValue (*build)(ir::Sca
   return b.finish(std::span(&result, 1));
 }
 
-template <class T> ir::ScalarProgram program_of(ir::ScalarValue (*build)(ir::ScalarValue, ir::ScalarValue)) {
+template <class T>
+ir::ScalarProgram program_of(ir::ScalarValue (*build)(ir::ScalarValue, ir::ScalarValue)) {
   ir::ScalarBuilder b;
   const ir::ScalarValue x = b.input(0, dtype_of<T>);
   const ir::ScalarValue result = build(x, b.input(1, dtype_of<T>));
@@ -52,7 +54,8 @@ Worst measure_floats(const check::UnaryCase& c, std::uint64_t stride, unsigned t
     Worst worst;
     std::vector<float> x(block_size);
     const std::uint64_t step = stride * block_size;
-    for (std::uint64_t first = thread * step; first < std::uint64_t{1} << 32; first += threads * step) {
+    for (std::uint64_t first = thread * step; first < std::uint64_t{1} << 32;
+         first += threads * step) {
       for (std::size_t i = 0; i < block_size; ++i)
         x[i] = std::bit_cast<float>(static_cast<std::uint32_t>(first + i * stride));
       const void* const inputs[] = {x.data()};
@@ -78,7 +81,8 @@ template <class T> T random_value(std::mt19937_64& random) {
   return std::ldexp(std::frexp(any, &exponent), static_cast<int>(random() % 24) - 12);
 }
 
-template <class T, class Case> Worst measure_sample(const Case& c, std::uint64_t count, unsigned threads) {
+template <class T, class Case>
+Worst measure_sample(const Case& c, std::uint64_t count, unsigned threads) {
   const ir::ScalarProgram program = program_of<T>(c.build);
   return on_threads(threads, [&](unsigned thread) {
     std::mt19937_64 random(thread + 1);
@@ -102,14 +106,15 @@ template <class T, class Case> Worst measure_sample(const Case& c, std::uint64_t
   });
 }
 
-bool report(std::string_view name, DType dtype, const ir::ScalarProgram& program, const Worst& worst, double bound) {
+bool report(std::string_view name, DType dtype, const ir::ScalarProgram& program,
+            const Worst& worst, double bound) {
   const auto instructions = std::ranges::count_if(program.code, [](const ir::ScalarInst& i) {
     return ir::arity(i.op) > 0 && i.op != ir::ScalarOp::bitcast;
   });
   const bool good = worst.ulp <= bound;
   std::printf("%-8s %-8s %4td instructions  worst %8.4f ulp at %.17g %.17g  bound %g%s\n",
-              std::string(name).c_str(), std::string(weft::name(dtype)).c_str(), instructions, worst.ulp,
-              worst.at, worst.at_second, bound, good ? "" : "  EXCEEDED");
+              std::string(name).c_str(), std::string(weft::name(dtype)).c_str(), instructions,
+              worst.ulp, worst.at, worst.at_second, bound, good ? "" : "  EXCEEDED");
   std::fflush(stdout);
   return good;
 }
@@ -117,7 +122,8 @@ bool report(std::string_view name, DType dtype, const ir::ScalarProgram& program
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{"Worst error in ulp of each transcendental. Build with -O3 -march=native for speed."};
+  CLI::App app{
+      "Worst error in ulp of each transcendental. Build with -O3 -march=native for speed."};
   std::uint64_t stride = 1, sample = 1 << 22;
   unsigned threads = 2;
   std::vector<std::string> only;

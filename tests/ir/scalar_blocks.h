@@ -1,6 +1,6 @@
-// Runs a scalar program over many elements, a loop an instruction: quick enough to try every float32. For checking
-// only; written apart from `evaluate`, over values of the C++ types themselves. Just the opcodes and dtypes that
-// transcendentals use.
+// Runs a scalar program over many elements, a loop an instruction: quick enough to try every
+// float32. For checking only; written apart from `evaluate`, over values of the C++ types
+// themselves. Just the opcodes and dtypes that transcendentals use.
 #pragma once
 
 #include <cmath>
@@ -40,12 +40,16 @@ class BlockRunner {
   using Op = ir::ScalarOp;
 
   template <class T> T* at(std::size_t i) { return reinterpret_cast<T*>(values_[i].data()); }
-  template <class T> const T* operand(std::int32_t i) { return at<const T>(static_cast<std::size_t>(i)); }
+  template <class T> const T* operand(std::int32_t i) {
+    return at<const T>(static_cast<std::size_t>(i));
+  }
 
   template <class F> static void typed(DType t, F f) {
     visit_dtype(t, [&]<class T>(std::type_identity<T>) {
-      if constexpr (std::is_arithmetic_v<T>) f(static_cast<T*>(nullptr));
-      else throw std::logic_error("a dtype that the block runner lacks");
+      if constexpr (std::is_arithmetic_v<T>)
+        f(static_cast<T*>(nullptr));
+      else
+        throw std::logic_error("a dtype that the block runner lacks");
     });
   }
 
@@ -59,48 +63,45 @@ class BlockRunner {
   }
 
   template <class T> bool common(std::size_t i) {
-    switch (program_.code[i].op) {
-      case Op::add: map<T, T>(i, [](T a, T b, T) { return a + b; }); return true;
-      case Op::sub: map<T, T>(i, [](T a, T b, T) { return a - b; }); return true;
-      case Op::mul: map<T, T>(i, [](T a, T b, T) { return a * b; }); return true;
-      case Op::eq: map<bool, T>(i, [](T a, T b, T) { return a == b; }); return true;
-      case Op::ne: map<bool, T>(i, [](T a, T b, T) { return a != b; }); return true;
-      case Op::lt: map<bool, T>(i, [](T a, T b, T) { return a < b; }); return true;
-      case Op::le: map<bool, T>(i, [](T a, T b, T) { return a <= b; }); return true;
-      default: return false;
-    }
+    const Op op = program_.code[i].op;
+    if (op == Op::add) return map<T, T>(i, [](T a, T b, T) { return a + b; }), true;
+    if (op == Op::sub) return map<T, T>(i, [](T a, T b, T) { return a - b; }), true;
+    if (op == Op::mul) return map<T, T>(i, [](T a, T b, T) { return a * b; }), true;
+    if (op == Op::eq) return map<bool, T>(i, [](T a, T b, T) { return a == b; }), true;
+    if (op == Op::ne) return map<bool, T>(i, [](T a, T b, T) { return a != b; }), true;
+    if (op == Op::lt) return map<bool, T>(i, [](T a, T b, T) { return a < b; }), true;
+    if (op == Op::le) return map<bool, T>(i, [](T a, T b, T) { return a <= b; }), true;
+    return false;
   }
 
   template <class T> void floating(std::size_t i) {
-    switch (program_.code[i].op) {
-      case Op::div: return map<T, T>(i, [](T a, T b, T) { return a / b; });
-      case Op::neg: return map<T, T>(i, [](T a, T, T) { return -a; });
-      case Op::abs: return map<T, T>(i, [](T a, T, T) { return std::fabs(a); });
-      case Op::fma: return map<T, T>(i, [](T a, T b, T c) { return std::fma(a, b, c); });
-      case Op::sqrt: return map<T, T>(i, [](T a, T, T) { return std::sqrt(a); });
-      case Op::rint: return map<T, T>(i, [](T a, T, T) { return std::nearbyint(a); });
-      default: throw std::logic_error("an opcode that the block runner lacks");
-    }
+    const Op op = program_.code[i].op;
+    if (op == Op::div) return map<T, T>(i, [](T a, T b, T) { return a / b; });
+    if (op == Op::neg) return map<T, T>(i, [](T a, T, T) { return -a; });
+    if (op == Op::abs) return map<T, T>(i, [](T a, T, T) { return std::fabs(a); });
+    if (op == Op::fma) return map<T, T>(i, [](T a, T b, T c) { return std::fma(a, b, c); });
+    if (op == Op::sqrt) return map<T, T>(i, [](T a, T, T) { return std::sqrt(a); });
+    if (op == Op::rint) return map<T, T>(i, [](T a, T, T) { return std::nearbyint(a); });
+    throw std::logic_error("an opcode that the block runner lacks");
   }
 
   template <class T> void integral(std::size_t i) {
-    switch (program_.code[i].op) {
-      case Op::bit_and: return map<T, T>(i, [](T a, T b, T) { return a & b; });
-      case Op::bit_or: return map<T, T>(i, [](T a, T b, T) { return a | b; });
-      case Op::bit_xor: return map<T, T>(i, [](T a, T b, T) { return a ^ b; });
-      case Op::bit_not:
-        if constexpr (std::is_same_v<T, bool>) return map<T, T>(i, [](T a, T, T) { return !a; });
-        else return map<T, T>(i, [](T a, T, T) { return ~a; });
-      case Op::shl: return map<T, T>(i, [](T a, T b, T) { return b < T(8 * sizeof(T)) ? a << b : 0; });
-      case Op::shr: return map<T, T>(i, [](T a, T b, T) { return b < T(8 * sizeof(T)) ? a >> b : 0; });
-      case Op::minimum: return map<T, T>(i, [](T a, T b, T) { return a < b ? a : b; });
-      case Op::maximum: return map<T, T>(i, [](T a, T b, T) { return a < b ? b : a; });
-      case Op::mulhi:
-        return map<T, T>(i, [](T a, T b, T) {
-          return static_cast<T>(static_cast<unsigned __int128>(a) * b >> 64);  // uint64 alone
-        });
-      default: throw std::logic_error("an opcode that the block runner lacks");
-    }
+    const Op op = program_.code[i].op;
+    if (op == Op::bit_and) return map<T, T>(i, [](T a, T b, T) { return a & b; });
+    if (op == Op::bit_or) return map<T, T>(i, [](T a, T b, T) { return a | b; });
+    if (op == Op::bit_xor) return map<T, T>(i, [](T a, T b, T) { return a ^ b; });
+    if (op == Op::bit_not) return map<T, T>(i, [](T a, T, T) { return a ^ T(-1); });
+    if (op == Op::shl)
+      return map<T, T>(i, [](T a, T b, T) { return b < T(8 * sizeof(T)) ? a << b : 0; });
+    if (op == Op::shr)
+      return map<T, T>(i, [](T a, T b, T) { return b < T(8 * sizeof(T)) ? a >> b : 0; });
+    if (op == Op::minimum) return map<T, T>(i, [](T a, T b, T) { return a < b ? a : b; });
+    if (op == Op::maximum) return map<T, T>(i, [](T a, T b, T) { return a < b ? b : a; });
+    if (op == Op::mulhi)
+      return map<T, T>(i, [](T a, T b, T) {
+        return static_cast<T>(static_cast<unsigned __int128>(a) * b >> 64);  // uint64 alone
+      });
+    throw std::logic_error("an opcode that the block runner lacks");
   }
 
   void step(std::size_t i, std::span<const void* const> inputs) {
@@ -135,10 +136,13 @@ class BlockRunner {
     const ir::ScalarInst& inst = program_.code[i];
     typed(program_.code[static_cast<std::size_t>(inst.a)].dtype, [&]<class T>(T*) {
       if (inst.op == Op::convert) {  // transcendentals never leave the range
-        typed(inst.dtype, [&]<class R>(R*) { map<R, T>(i, [](T a, T, T) { return static_cast<R>(a); }); });
+        typed(inst.dtype,
+              [&]<class R>(R*) { map<R, T>(i, [](T a, T, T) { return static_cast<R>(a); }); });
       } else if (!common<T>(i)) {
-        if constexpr (std::is_floating_point_v<T>) floating<T>(i);
-        else integral<T>(i);
+        if constexpr (std::is_floating_point_v<T>)
+          floating<T>(i);
+        else
+          integral<T>(i);
       }
     });
   }

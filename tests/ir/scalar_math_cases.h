@@ -1,5 +1,5 @@
-// The transcendentals with their references in libm and the bounds that ir/scalar_math.h states, and how errors are
-// counted. Shared by the tests and by tools/ulp.
+// The transcendentals with their references in libm and the bounds that ir/scalar_math.h states,
+// and how errors are counted. Shared by the tests and by tools/ulp.
 #pragma once
 
 #include <array>
@@ -64,8 +64,8 @@ inline constexpr std::array<BinaryCase, 2> binary_cases{{
     {"pow", m::pow, std::pow, std::pow, 2, 2},
 }};
 
-/// |got - exact| in units of the last place of a T at `exact`; infinite where one alone is NaN, an infinity is not due
-/// or a zero has the wrong sign.
+/// |got - exact| in units of the last place of a T at `exact`; infinite where one alone is NaN, an
+/// infinity is not due or a zero has the wrong sign.
 template <class T, class Wide> double ulp_error(T got, Wide exact) {
   const T rounded = static_cast<T>(exact);
   if (std::isnan(got) || std::isnan(rounded))

@@ -1,5 +1,5 @@
-// Transcendentals against libm: float32 in double, float64 in long double, over a fixed sample of every exponent and
-// the special values. tools/ulp tries all floats.
+// Transcendentals against libm: float32 in double, float64 in long double, over a fixed sample of
+// every exponent and the special values. tools/ulp tries all floats.
 #include <doctest/doctest.h>
 
 #include <random>
@@ -17,9 +17,10 @@ template <class T> const std::vector<T>& specials() {
   using Limits = std::numeric_limits<T>;
   static const std::vector<T> values = [] {
     std::vector<T> v;
-    for (const T x : {T(0), T(0.5), T(1), T(1.5), T(2), T(3), T(10), T(0.55), T(100), T(1e4), T(1e30), Limits::min(),
-                      Limits::denorm_min(), Limits::max(), Limits::infinity(), Limits::epsilon(),
-                      std::nextafter(T(1), T(0)), std::nextafter(T(1), T(2)), Limits::min() * T(0.75)}) {
+    for (const T x :
+         {T(0), T(0.5), T(1), T(1.5), T(2), T(3), T(10), T(0.55), T(100), T(1e4), T(1e30),
+          Limits::min(), Limits::denorm_min(), Limits::max(), Limits::infinity(), Limits::epsilon(),
+          std::nextafter(T(1), T(0)), std::nextafter(T(1), T(2)), Limits::min() * T(0.75)}) {
       v.push_back(x);
       v.push_back(-x);
     }
@@ -40,8 +41,9 @@ template <class T> std::vector<T> sample(std::size_t count, std::uint64_t seed) 
   while (x.size() < count || x.size() % block_size != 0) {
     const auto any = std::bit_cast<T>(static_cast<Bits>(random()));
     int exponent = 0;
-    x.push_back(x.size() % 2 == 0 ? any
-                                  : std::ldexp(std::frexp(any, &exponent), static_cast<int>(random() % 24) - 12));
+    x.push_back(x.size() % 2 == 0
+                    ? any
+                    : std::ldexp(std::frexp(any, &exponent), static_cast<int>(random() % 24) - 12));
   }
   return x;
 }
@@ -61,8 +63,9 @@ template <class T> void check_unary(const check::UnaryCase& c, std::size_t count
     const auto* const got = static_cast<const T*>(runner.run(inputs));
     for (std::size_t i = 0; i < block_size; ++i) {
       const T v = x[first + i];
-      const double error = sizeof(T) == 4 ? check::ulp_error(got[i], c.reference(static_cast<double>(v)))
-                                          : check::ulp_error(got[i], c.exact(v));
+      const double error = sizeof(T) == 4
+                               ? check::ulp_error(got[i], c.reference(static_cast<double>(v)))
+                               : check::ulp_error(got[i], c.exact(v));
       if (error > worst) worst = error, at = v;
     }
   }
@@ -71,7 +74,8 @@ template <class T> void check_unary(const check::UnaryCase& c, std::size_t count
 }
 
 template <class T>
-void check_pairs(const check::BinaryCase& c, const std::vector<T>& x, const std::vector<T>& y, double bound) {
+void check_pairs(const check::BinaryCase& c, const std::vector<T>& x, const std::vector<T>& y,
+                 double bound) {
   ir::ScalarBuilder b;
   const ir::ScalarValue first_input = b.input(0, dtype_of<T>);
   const ir::ScalarValue result = c.build(first_input, b.input(1, dtype_of<T>));
@@ -89,7 +93,8 @@ void check_pairs(const check::BinaryCase& c, const std::vector<T>& x, const std:
       if (error > worst) worst = error, at_x = v, at_y = w;
     }
   }
-  INFO(std::string(c.name) << " is worst at " << static_cast<double>(at_x) << ", " << static_cast<double>(at_y));
+  INFO(std::string(c.name) << " is worst at " << static_cast<double>(at_x) << ", "
+                           << static_cast<double>(at_y));
   CHECK(worst <= bound);
 }
 

@@ -1,4 +1,5 @@
-// Scalar programs: opcode meanings against C++ spelled out here, the builder, the text form and the verifier.
+// Scalar programs: opcode meanings against C++ spelled out here, the builder, the text form and the
+// verifier.
 #include "ir/scalar.h"
 
 #include <doctest/doctest.h>
@@ -41,13 +42,19 @@ template <class T> bool test(Op op, T a, T b) {
 }
 
 /// Evaluates a finished program one instruction at a time.
-std::vector<std::uint64_t> interpret(const ScalarProgram& p, std::span<const std::uint64_t> inputs) {
+std::vector<std::uint64_t> interpret(const ScalarProgram& p,
+                                     std::span<const std::uint64_t> inputs) {
   std::vector<std::uint64_t> values;
   for (const ScalarInst& i : p.code) {
-    const auto at = [&](std::int32_t id) { return id < 0 ? 0 : values[static_cast<std::size_t>(id)]; };
-    if (i.op == Op::input) values.push_back(inputs[i.imm]);
-    else if (i.op == Op::constant) values.push_back(i.imm);
-    else if (i.op == Op::lookup) values.push_back(p.tables[i.imm].bits[at(i.a)]);
+    const auto at = [&](std::int32_t id) {
+      return id < 0 ? 0 : values[static_cast<std::size_t>(id)];
+    };
+    if (i.op == Op::input)
+      values.push_back(inputs[i.imm]);
+    else if (i.op == Op::constant)
+      values.push_back(i.imm);
+    else if (i.op == Op::lookup)
+      values.push_back(p.tables[i.imm].bits[at(i.a)]);
     else {
       const std::int32_t first = i.op == Op::select ? i.b : i.a;
       const DType operand = p.code[static_cast<std::size_t>(first)].dtype;
@@ -196,7 +203,8 @@ TEST_CASE("folding a constant gives what running the program gives") {
     const std::uint64_t inputs[] = {x, y};
     const auto got = static_cast<std::uint32_t>(interpret(program, inputs)[0]);
     const auto expected = static_cast<std::uint32_t>(folded.inst(constant.id()).imm);
-    const bool both_nan = std::isnan(std::bit_cast<float>(got)) && std::isnan(std::bit_cast<float>(expected));
+    const bool both_nan =
+        std::isnan(std::bit_cast<float>(got)) && std::isnan(std::bit_cast<float>(expected));
     CHECK((got == expected || both_nan));
   }
 }
@@ -210,15 +218,18 @@ TEST_CASE("bfloat16 is uint16 bits, rounded to nearest even") {
                                      b.convert(h, DType::bfloat16, DType::float32)});
   CHECK(p.inputs[1] == DType::uint16);
   std::mt19937_64 random(3);
-  std::vector<std::uint32_t> samples{0, 0x80000000, 0x7f800000, 0xff800000, 0x7fc00000, 0x7f800001, 0x7fffffff,
-                                     0xffffffff, 0x7f7fffff, 0x3f808000, 0x3f818000, 0x3f808001, 1, 0x8000};
+  std::vector<std::uint32_t> samples{0,          0x80000000, 0x7f800000, 0xff800000, 0x7fc00000,
+                                     0x7f800001, 0x7fffffff, 0xffffffff, 0x7f7fffff, 0x3f808000,
+                                     0x3f818000, 0x3f808001, 1,          0x8000};
   for (int i = 0; i < 5000; ++i) samples.push_back(static_cast<std::uint32_t>(random()));
   for (const std::uint32_t s : samples) {
     const std::uint64_t inputs[] = {s, s & 0xffff};
     const auto got = interpret(p, inputs);
     const float value = std::bit_cast<float>(s);
-    if (std::isnan(value)) CHECK(std::isnan(float(bfloat16::from_bits(static_cast<std::uint16_t>(got[0])))));
-    else CHECK(got[0] == bfloat16(value).bits);
+    if (std::isnan(value))
+      CHECK(std::isnan(float(bfloat16::from_bits(static_cast<std::uint16_t>(got[0])))));
+    else
+      CHECK(got[0] == bfloat16(value).bits);
     CHECK(got[1] == (s & 0xffff) << 16);
   }
 }
@@ -264,11 +275,12 @@ TEST_CASE("the text form reads back exactly") {
   const ScalarValue x = b.input(0, DType::float32), d = b.input(2, DType::float64);
   const ScalarTable table{DType::float64, {bits(0.1), bits(-0.0), 0x7ff8000000000001}};
   const ScalarValue n = b.convert(b.index(1), DType::int64, DType::int32);
-  const ScalarProgram p = finish(
-      b, {fma(x, x * 0.1, b.constant(DType::float32, inf)), d + b.lookup(table, n),
-          b.constant_int(DType::int8, -3), b.constant(DType::float16, 1.5), b.constant_int(DType::uint64, -1),
-          b.constant_int(DType::int64, min64), b.constant(DType::boolean, 1),
-          b.constant_bits(DType::float32, 0x7fc12345), b.constant_bits(DType::float32, 1), eq(x, -0.0)});
+  const ScalarProgram p =
+      finish(b, {fma(x, x * 0.1, b.constant(DType::float32, inf)), d + b.lookup(table, n),
+                 b.constant_int(DType::int8, -3), b.constant(DType::float16, 1.5),
+                 b.constant_int(DType::uint64, -1), b.constant_int(DType::int64, min64),
+                 b.constant(DType::boolean, 1), b.constant_bits(DType::float32, 0x7fc12345),
+                 b.constant_bits(DType::float32, 1), eq(x, -0.0)});
   const std::string text = to_string(p);
   CHECK(parse_scalar_program(text) == p);
   CHECK(to_string(parse_scalar_program(text)) == text);
@@ -279,9 +291,7 @@ TEST_CASE("text that is no program says where") {
   const auto message = [](std::string_view text) -> std::string {
     try {
       (void)parse_scalar_program(text);
-    } catch (const ParseError& e) {
-      return e.what();
-    }
+    } catch (const ParseError& e) { return e.what(); }
     return "accepted";
   };
   const auto has = [&](std::string_view text, std::string_view part) {
@@ -297,7 +307,8 @@ TEST_CASE("text that is no program says where") {
   has("inputs\n%0 = frob.int8 1\noutputs %0\n", "unknown opcode 'frob'");
   has("inputs\n%0 = constant.float32 1.5x\noutputs %0\n", "expected a number");
   has("inputs\n%0 = constant.int8 1 2\noutputs %0\n", "'2' was not expected");
-  has("inputs float32 int8\n%0 = input.float32 0\n%1 = input.int8 1\n%2 = add.float32 %0 %1\noutputs %2\n",
+  has("inputs float32 int8\n%0 = input.float32 0\n%1 = input.int8 1\n%2 = add.float32 %0 "
+      "%1\noutputs %2\n",
       "mixes operands");
   has("inputs\noutputs %0\n", "no such value");
   has("inputs\n", "expected 'outputs'");
@@ -310,7 +321,9 @@ TEST_CASE("the verifier names the instruction at fault") {
   ScalarBuilder b;
   const ScalarValue x = b.input(0, DType::float32);
   const ScalarProgram good = finish(b, {x + 1.0});
-  const auto fails = [](const ScalarProgram& p, const char* what) { CHECK_THROWS_WITH_AS(verify(p), what, Error); };
+  const auto fails = [](const ScalarProgram& p, const char* what) {
+    CHECK_THROWS_WITH_AS(verify(p), what, Error);
+  };
   ScalarProgram bad = good;
   bad.code[2].a = 2;
   fails(bad, "scalar program: %2 (add.float32) refers to %2, which is not an earlier instruction");
