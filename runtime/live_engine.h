@@ -1,0 +1,86 @@
+// The engine behind runtime/reactive.h: one mutex, the live graph's records, updates. Functions that take a `Lock` run
+// under the mutex; one that has to wait for somebody's turn on a variable releases it, and its caller starts over.
+#pragma once
+
+#include <condition_variable>
+#include <mutex>
+
+#include "runtime/live_state.h"
+#include "runtime/wave.h"
+
+namespace weft::runtime {
+
+using EngineLock = std::unique_lock<std::recursive_mutex>;
+
+/// A watcher that has to hear of a value.
+struct Note {
+  std::shared_ptr<WatchEntry> watcher;
+  Array value;
+};
+/// Runs watchers outside the mutex: those of updates that watchers make come after the ones waiting already. The first
+/// exception is thrown when all have run.
+void deliver(std::vector<Note> notes);
+
+/// A leaf with the whole value that it is to have.
+struct LeafChange {
+  LiveState* leaf;
+  Array value;
+};
+
+class LiveEngine {
+ public:
+  static LiveEngine& get();
+
+  [[nodiscard]] EngineLock lock() { return EngineLock(mutex_); }
+  void enter_graph(const EngineLock&, const ir::NodeRef& node);
+  void leave_graph(LiveState& state);
+  void handles_gone(LiveState& state);
+  /// The node's record, made when there is none.
+  LiveState& record(const EngineLock&, const ir::NodeRef& node);
+  const ir::Type& live_type(const EngineLock&, LiveState& state);
+
+  /// The current value; null after waiting, when all has to be looked at again.
+  const Array* pull(EngineLock&, LiveState& state, std::vector<Note>& notes);
+  /// False after waiting, with nothing done.
+  bool update(EngineLock&, std::span<const Change> changes, Push push, std::vector<Note>& notes);
+  /// Values given back by a Lease: cannot fail.
+  void install(const EngineLock&, std::span<LiveState* const> leaves, std::vector<Array>& values) noexcept;
+  /// Computes the watched tensors that are stale below these leaves.
+  void refresh_watched(EngineLock&, std::span<LiveState* const> leaves, std::vector<Note>& notes);
+
+  /// Takes the calling thread's turn on all of `leaves`, or waits and returns false.
+  bool take_turns(EngineLock&, std::span<LiveState* const> leaves);
+  void end_turns(const EngineLock&, std::span<LiveState* const> leaves) noexcept;
+  void set_marks(std::span<const ir::Node* const> nodes);
+
+  /// True while cells run: callbacks must not change what they are computed from.
+  [[nodiscard]] bool computing() const { return computing_; }
+  void changed_structure(LiveState& state);
+
+ private:
+  LiveState& create(const ir::Node& node);
+  void check_types(const EngineLock&, LiveState& state);
+  void wait(EngineLock&, const LiveState& state);
+  bool wait_for_turns(EngineLock&, const Wave& wave);
+  std::uint64_t epoch(LiveState& state);
+  std::uint64_t new_stamp() { return stamp_ += std::uint64_t{1} << 32; }
+
+  std::vector<LeafChange> fold(std::span<const Change> changes) const;
+  Wave* find_wave(std::span<const LeafChange> leaves, Push push);
+  std::unique_ptr<Wave> plan_update(std::span<const LeafChange> leaves, Push push, bool types_changed);
+  void execute(Wave& wave, WaveRun& run);
+  void commit(Wave& wave, WaveRun& run, std::span<LeafChange> leaves, bool types_changed) noexcept;
+  void commit_results(Wave& wave, WaveRun& run) noexcept;
+  static std::vector<Note> notes_of(Wave& wave, WaveRun& run, std::span<const LeafChange> leaves);
+  void invalidate(LiveState& state) noexcept;
+  void wipe_marks(std::span<LiveState* const> leaves);
+  [[noreturn]] void unset(const LiveState& state) const;
+
+  std::recursive_mutex mutex_;
+  std::condition_variable_any turns_;
+  std::uint64_t stamp_ = 0, epoch_ = 0;
+  std::int64_t marks_ = 0;   // nodes marked
+  bool computing_ = false;
+};
+
+}  // namespace weft::runtime

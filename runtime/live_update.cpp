@@ -1,0 +1,334 @@
+// Updates: leaves get values, what depends on them follows, all of it or nothing.
+#include <algorithm>
+#include <cassert>
+
+#include "ir/graph.h"
+#include "ir/ops/ops.h"
+#include "runtime/live_engine.h"
+
+namespace weft::runtime {
+namespace {
+
+using ir::Node;
+using ir::NodeRef;
+
+constexpr std::size_t waves_kept = 4;   // a leaf
+
+bool same_type(const Array& a, const Array& b) { return a.dtype() == b.dtype() && a.shape() == b.shape(); }
+
+/// Leaves that are set for the first time: what depends on them may become able to have a value. Taken back unless kept.
+class Readiness {
+ public:
+  explicit Readiness(std::span<const LeafChange> leaves) {
+    std::vector<LiveState*> ready;
+    for (const LeafChange& change : leaves)
+      if (!change.leaf->ready()) ready.push_back(change.leaf), lower(*change.leaf);
+    while (!ready.empty()) {
+      const LiveState* state = ready.back();
+      ready.pop_back();
+      for (const LiveState::Link& link : state->consumers) {
+        lower(*link.consumer);
+        if (link.consumer->ready()) ready.push_back(link.consumer);
+      }
+    }
+  }
+  ~Readiness() {
+    for (LiveState* state : lowered_) ++state->unready;
+  }
+  void keep() { lowered_.clear(); }
+
+ private:
+  void lower(LiveState& state) {
+    lowered_.push_back(&state);
+    --state.unready;
+  }
+  std::vector<LiveState*> lowered_;
+};
+
+/// The changed leaves' new values, for as long as the cells run.
+class PendingLeaves {
+ public:
+  explicit PendingLeaves(std::span<LeafChange> leaves) : leaves_(leaves) {
+    for (LeafChange& change : leaves_) change.leaf->pending = &change.value;
+  }
+  ~PendingLeaves() {
+    for (LeafChange& change : leaves_) change.leaf->pending = nullptr;
+  }
+  PendingLeaves(const PendingLeaves&) = delete;
+  PendingLeaves& operator=(const PendingLeaves&) = delete;
+
+ private:
+  std::span<LeafChange> leaves_;
+};
+
+Array with_part(const Array& base, const BasicIndices& part, const Array& value, SourceLocation where) {
+  Array whole = base;
+  std::byte* bytes = whole.mutable_bytes();   // no one else's from here on
+  const Array view = part_view(whole, part, where);
+  const Array source = broadcast_view(value.to(base.dtype()), view.shape());
+  copy_strided(bytes + (view.offset() - whole.offset()), view.strides(), source.bytes(), source.strides(), view.shape(),
+               size_of(base.dtype()));
+  return whole;
+}
+
+}  // namespace
+
+// ---- turns ---------------------------------------------------------------------------------------------------------
+
+void LiveEngine::wait(EngineLock& locked, const LiveState& state) {
+  if (computing_ || state.extras->lessee == std::this_thread::get_id())
+    throw Error(describe(state.node) + " is being updated by the function that this call is made from");
+  turns_.wait(locked);
+}
+
+bool LiveEngine::wait_for_turns(EngineLock& locked, const Wave& wave) {
+  for (const auto* states : {&wave.changed, &wave.frontier})
+    for (const LiveState* state : *states)
+      if (state->leased()) {
+        wait(locked, *state);
+        return true;
+      }
+  return false;
+}
+
+bool LiveEngine::take_turns(EngineLock& locked, std::span<LiveState* const> leaves) {
+  for (LiveState* leaf : leaves)
+    if (leaf->leased()) {
+      wait(locked, *leaf);
+      return false;
+    }
+  for (LiveState* leaf : leaves)
+    if (!leaf->valid) unset(*leaf);
+  for (LiveState* leaf : leaves) leaf->extra();
+  for (LiveState* leaf : leaves) leaf->extras->lessee = std::this_thread::get_id();
+  return true;
+}
+
+void LiveEngine::end_turns(const EngineLock&, std::span<LiveState* const> leaves) noexcept {
+  for (LiveState* leaf : leaves) leaf->extras->lessee = {};
+  turns_.notify_all();
+}
+
+// ---- one update ----------------------------------------------------------------------------------------------------
+
+std::vector<LeafChange> LiveEngine::fold(std::span<const Change> changes) const {
+  std::vector<LeafChange> leaves;
+  for (const Change& change : changes) {
+    LiveState& leaf = *state_of(*change.leaf);
+    auto known = std::ranges::find(leaves, &leaf, &LeafChange::leaf);
+    if (change.part) {
+      if (known == leaves.end() && !leaf.valid) unset(leaf);
+      const Array& base = known != leaves.end() ? known->value : leaf.value;
+      Array whole = with_part(base, *change.part, change.value, change.where);
+      if (known != leaves.end()) known->value = std::move(whole);
+      else leaves.push_back({&leaf, std::move(whole)});
+    } else if (known != leaves.end()) {
+      known->value = change.value;
+    } else {
+      leaves.push_back({&leaf, change.value});
+    }
+  }
+  std::ranges::sort(leaves, {}, [](const LeafChange& c) { return c.leaf->node.sequence(); });
+  return leaves;
+}
+
+Wave* LiveEngine::find_wave(std::span<const LeafChange> leaves, Push push) {
+  LiveState& first = *leaves.front().leaf;
+  if (!first.extras) return nullptr;
+  for (const auto& wave : first.extras->waves) {
+    if (wave->push != push || wave->changed.size() != leaves.size()) continue;
+    bool same = true;
+    for (std::size_t i = 0; i < leaves.size() && same; ++i)
+      same = wave->changed[i] == leaves[i].leaf && wave->epochs[i] == epoch(*leaves[i].leaf);
+    if (same && still_planned(*wave)) return wave.get();
+  }
+  return nullptr;
+}
+
+std::unique_ptr<Wave> LiveEngine::plan_update(std::span<const LeafChange> leaves, Push push, bool types_changed) {
+  auto wave = std::make_unique<Wave>();
+  wave->push = push;
+  wave->repeatable = !types_changed;
+  for (const LeafChange& change : leaves) {
+    wave->changed.push_back(change.leaf);
+    wave->epochs.push_back(epoch(*change.leaf));
+  }
+  const std::uint64_t stamp = new_stamp();
+  collect_affected(*wave, stamp, types_changed);
+  std::vector<LiveState*> targets;
+  for (LiveState* state : wave->affected) {
+    if (!state->ready() || push == Push::none) continue;
+    if (push == Push::held ? state->held() : state->watched()) targets.push_back(state);
+  }
+  plan_cells(*wave, std::move(targets), stamp);
+  return wave;
+}
+
+void LiveEngine::execute(Wave& wave, WaveRun& run) {
+  struct Computing {
+    explicit Computing(bool& on) : flag(on) { flag = true; }
+    ~Computing() { flag = false; }
+    bool& flag;
+  } const computing(computing_);
+  (void)wave;
+  run.execute();
+}
+
+std::vector<Note> LiveEngine::notes_of(Wave& wave, WaveRun& run, std::span<const LeafChange> leaves) {
+  std::vector<Note> notes;
+  const auto add = [&](LiveState& state, const Array& value) {
+    if (!state.watched()) return;
+    for (const auto& watcher : state.extras->watchers) notes.push_back({watcher, value});
+  };
+  for (const LeafChange& change : leaves) add(*change.leaf, change.value);
+  for (const WaveCell& cell : wave.cells)
+    for (std::size_t i = 0; i < cell.outputs.size(); ++i)
+      if (run.fresh(cell.first_result + i)) add(*cell.outputs[i], run.result(cell.first_result + i));
+  return notes;
+}
+
+void LiveEngine::commit_results(Wave& wave, WaveRun& run) noexcept {
+  for (const WaveCell& cell : wave.cells) {
+    for (std::size_t i = 0; i < cell.outputs.size(); ++i) {
+      LiveState& state = *cell.outputs[i];
+      state.valid = true;
+      state.stored = true;
+      if (run.fresh(cell.first_result + i)) state.value = std::move(run.result(cell.first_result + i));
+    }
+  }
+}
+
+void LiveEngine::commit(Wave& wave, WaveRun& run, std::span<LeafChange> leaves, bool types_changed) noexcept {
+  for (LiveState* state : wave.affected) {
+    invalidate(*state);
+    if (!types_changed) continue;
+    state->live.reset();
+    state->stand_in = {};
+  }
+  for (LeafChange& change : leaves) {
+    LiveState& leaf = *change.leaf;
+    leaf.value = std::move(change.value);
+    leaf.stored = leaf.valid = true;
+    if (!types_changed) continue;
+    leaf.live.reset();
+    leaf.stand_in = {};
+  }
+  commit_results(wave, run);
+}
+
+bool LiveEngine::update(EngineLock& locked, std::span<const Change> changes, Push push, std::vector<Note>& notes) {
+  if (computing_) throw Error("a callback must not set the values that it is computed from", changes.front().where);
+  for (const Change& change : changes) {
+    const LiveState& leaf = *state_of(*change.leaf);
+    if (!leaf.leased()) continue;
+    wait(locked, leaf);
+    return false;
+  }
+  std::vector<LeafChange> leaves = fold(changes);
+  std::vector<LiveState*> all;
+  if (marks_ > 0)
+    for (const LeafChange& change : leaves) all.push_back(change.leaf);
+  std::erase_if(leaves, [](const LeafChange& c) { return c.leaf->valid && same_small_value(c.leaf->value, c.value); });
+  if (leaves.empty()) {
+    wipe_marks(all);
+    return true;
+  }
+
+  const bool types_changed = std::ranges::any_of(
+      leaves, [](const LeafChange& c) { return !c.leaf->valid || !same_type(c.leaf->value, c.value); });
+  Readiness readiness(leaves);
+  Wave* wave = types_changed ? nullptr : find_wave(leaves, push);
+  std::unique_ptr<Wave> planned;
+  if (!wave) {
+    planned = plan_update(leaves, push, types_changed);
+    wave = planned.get();
+  }
+  if (wait_for_turns(locked, *wave)) return false;
+  {
+    const PendingLeaves pending(leaves);
+    WaveRun run(*wave);
+    execute(*wave, run);
+    notes = notes_of(*wave, run, leaves);
+    if (types_changed) changed_structure(*leaves.front().leaf);
+    commit(*wave, run, leaves, types_changed);
+    readiness.keep();
+  }
+  wipe_marks(all);
+  if (!planned || !planned->repeatable) return true;
+  auto& kept = planned->changed.front()->extra().waves;
+  std::erase_if(kept, [&](const auto& old) { return old->push == push && old->changed == planned->changed; });
+  if (kept.size() >= waves_kept) kept.erase(kept.begin());
+  kept.push_back(std::move(planned));
+  return true;
+}
+
+// ---- asking --------------------------------------------------------------------------------------------------------
+
+void LiveEngine::unset(const LiveState& state) const {
+  std::vector<std::string> names;
+  const NodeRef root(&state.node);
+  for (const Node* node : ir::topological_order(std::span(&root, 1)))
+    if (&node->op() == &ir::ops::input && !state_of(*node)->valid) names.push_back(describe(*node));
+  if (state.is_leaf())
+    throw UnsetInput(describe(state.node) + " has no value: it is an input that was never set", state.node.where());
+  std::string list;
+  for (std::size_t i = 0; i < names.size(); ++i)
+    list += (i == 0 ? "" : i + 1 == names.size() ? " and " : ", ") + names[i];
+  throw UnsetInput(describe(state.node) + " has no value: " + list + (names.size() == 1 ? " is" : " are") + " not set");
+}
+
+const Array* LiveEngine::pull(EngineLock& locked, LiveState& state, std::vector<Note>& notes) {
+  if (!state.ready()) unset(state);
+  if (state.leased()) {
+    wait(locked, state);
+    return nullptr;
+  }
+  if (state.valid) {
+    if (!state.stored) {
+      state.value = from_literal(state.node.attrs().get<ir::ConstantAttrs>().value);
+      state.stored = true;
+    }
+    return &state.value;
+  }
+  if (computing_) throw Error("a callback must not ask for " + describe(state.node) + ", which has to be computed first");
+  std::unique_ptr<Wave>& kept = state.extra().pull;
+  if (!kept || (state.component && kept->epochs.front() != epoch(state)) || !still_planned(*kept)) {
+    kept = std::make_unique<Wave>();
+    kept->epochs.push_back(state.component ? epoch(state) : 0);
+    plan_cells(*kept, {&state}, new_stamp());
+  }
+  if (wait_for_turns(locked, *kept)) return nullptr;
+  WaveRun run(*kept);
+  execute(*kept, run);
+  std::vector<Note> heard = notes_of(*kept, run, {});
+  notes.insert(notes.end(), std::make_move_iterator(heard.begin()), std::make_move_iterator(heard.end()));
+  commit_results(*kept, run);
+  return &state.value;
+}
+
+// ---- leases --------------------------------------------------------------------------------------------------------
+
+void LiveEngine::install(const EngineLock&, std::span<LiveState* const> leaves, std::vector<Array>& values) noexcept {
+  for (std::size_t i = 0; i < leaves.size(); ++i) leaves[i]->value = std::move(values[i]);
+  Wave stale;
+  stale.changed.assign(leaves.begin(), leaves.end());
+  collect_affected(stale, new_stamp(), false);
+  for (LiveState* state : stale.affected) {
+    invalidate(*state);
+    marks_ -= state->marked ? 1 : 0;
+    state->marked = false;
+  }
+}
+
+void LiveEngine::refresh_watched(EngineLock& locked, std::span<LiveState* const> leaves, std::vector<Note>& notes) {
+  Wave below;
+  below.changed.assign(leaves.begin(), leaves.end());
+  collect_affected(below, new_stamp(), false);
+  std::vector<NodeRef> watched;   // held while the mutex is given up
+  for (LiveState* state : below.affected)
+    if (state->watched() && state->ready() && !state->valid) watched.emplace_back(&state->node);
+  for (const NodeRef& node : watched)
+    while (!pull(locked, *state_of(*node), notes)) {}
+}
+
+}  // namespace weft::runtime

@@ -1,0 +1,286 @@
+// The engine's face: checks of what is set, transactions, watchers, leases.
+#include "runtime/reactive.h"
+
+#include <algorithm>
+#include <deque>
+
+#include "ir/ops/ops.h"
+#include "runtime/live_engine.h"
+
+namespace weft::runtime {
+namespace {
+
+using ir::Node;
+using ir::NodeRef;
+
+struct OpenTransaction {
+  int depth = 0;
+  std::vector<Change> changes;
+};
+thread_local OpenTransaction transaction;
+
+std::string type_text(const Array& value) {
+  return std::string(name(value.dtype())) + to_string(value.shape());
+}
+
+std::string asked(const Change& change) {
+  return "set_value of " + describe(*change.leaf) + ", " + to_string(change.leaf->type());
+}
+
+bool shape_fits(const Dims& declared, const Shape& shape) {
+  if (declared.size() != shape.size()) return false;
+  DimBindings bindings;
+  for (std::size_t i = 0; i < shape.size(); ++i) {
+    if (declared[i].is_constant() && declared[i].value() != shape[i]) return false;
+    if (const auto symbol = declared[i].symbol_name(); symbol && !bindings.bind(*symbol, shape[i])) return false;
+  }
+  return true;
+}
+
+void check_category(const Change& change, DType declared) {
+  if (category(change.value.dtype()) > category(declared))
+    throw DTypeError(asked(change) + ", to " + type_text(change.value) + ": the value does not fit into " +
+                         std::string(name(declared)) + ", convert it first with to(DType::" +
+                         std::string(name(declared)) + ")", change.where);
+}
+
+/// Ours to keep: on the processor, dense, of the declared dtype, and no one's who may write to it behind our back.
+Array own(Array value, std::optional<DType> dtype) {
+  if (!value.device().is_cpu()) value = value.to(Device::cpu());
+  if (dtype && *dtype != value.dtype()) value = value.to(*dtype);
+  value = value.contiguous();
+  if (value.buffer() && !value.buffer().owned()) (void)value.mutable_bytes();
+  return value;
+}
+
+/// Checks what can be checked before the update.
+void prepare(Change& change) {
+  const Node& node = *change.leaf;
+  if (&node.op() != &ir::ops::input)
+    throw Error("set_value of " + describe(node) + ": it is computed by " + std::string(node.op().name) +
+                    "; only inputs and Variables can be set", change.where);
+  const ir::Type& declared = node.type();
+  if (declared.dtype) check_category(change, *declared.dtype);
+  if (!change.part) {
+    if (declared.shape && !shape_fits(*declared.shape, change.value.shape()))
+      throw ShapeError(asked(change) + ", to " + type_text(change.value) + ": the shapes differ", change.where);
+    change.value = own(std::move(change.value), declared.dtype);
+    return;
+  }
+  const auto pending = std::ranges::find_if(transaction.changes.rbegin(), transaction.changes.rend(), [&](const Change& c) {
+    return c.leaf == change.leaf && !c.part;
+  });
+  const Array base = pending == transaction.changes.rend() ? value(change.leaf) : pending->value;
+  check_category(change, base.dtype());
+  const Array part = part_view(base, *change.part, change.where);
+  try {
+    (void)broadcast_view(change.value, part.shape());
+  } catch (const ShapeError&) {
+    throw ShapeError(asked(change) + ": a part of shape " + to_string(part.shape()) + " cannot hold " +
+                         type_text(change.value), change.where);
+  }
+  change.value = own(std::move(change.value), base.dtype());
+}
+
+void update(std::span<const Change> changes, Push push) {
+  LiveEngine& engine = LiveEngine::get();
+  std::vector<Note> notes;
+  {
+    EngineLock locked = engine.lock();
+    for (const Change& change : changes) engine.record(locked, change.leaf);
+    while (!engine.update(locked, changes, push, notes)) {}
+  }
+  if (!notes.empty()) deliver(std::move(notes));
+}
+
+/// All watchers that wait to run on this thread.
+struct Delivery {
+  std::deque<Note> waiting;
+  bool running = false;
+};
+thread_local Delivery delivery;
+
+}  // namespace
+
+void deliver(std::vector<Note> notes) {
+  for (Note& note : notes) delivery.waiting.push_back(std::move(note));
+  if (delivery.running) return;
+  delivery.running = true;
+  std::exception_ptr first;
+  while (!delivery.waiting.empty()) {
+    const Note note = std::move(delivery.waiting.front());
+    delivery.waiting.pop_front();
+    if (!note.watcher->active) continue;
+    try {
+      note.watcher->run(note.value);
+    } catch (...) {
+      if (!first) first = std::current_exception();
+    }
+  }
+  delivery.running = false;
+  if (first) std::rethrow_exception(first);
+}
+
+void set_value(Change change, Push push) {
+  prepare(change);
+  if (transaction.depth > 0) {
+    transaction.changes.push_back(std::move(change));
+    return;
+  }
+  update(std::span(&change, 1), push);
+}
+
+void begin_transaction() { ++transaction.depth; }
+
+void end_transaction(bool discard, Push push) {
+  if (--transaction.depth > 0) {
+    if (discard) transaction.changes.clear();
+    return;
+  }
+  const std::vector<Change> changes = std::exchange(transaction.changes, {});
+  if (!discard && !changes.empty()) update(changes, push);
+}
+
+bool has_value(const NodeRef& node) {
+  LiveEngine& engine = LiveEngine::get();
+  const EngineLock locked = engine.lock();
+  return engine.record(locked, node).ready();
+}
+
+Array value(const NodeRef& node) { return std::move(values(std::span(&node, 1)).front()); }
+
+std::vector<Array> values(std::span<const NodeRef> nodes) {
+  LiveEngine& engine = LiveEngine::get();
+  std::vector<Note> notes;
+  std::vector<Array> result;
+  {
+    EngineLock locked = engine.lock();
+    while (result.size() < nodes.size()) {
+      const NodeRef& node = nodes[result.size()];
+      if (const Array* found = engine.pull(locked, engine.record(locked, node), notes)) result.push_back(*found);
+      else result.clear();
+    }
+  }
+  if (!notes.empty()) deliver(std::move(notes));
+  return result;
+}
+
+// ---- watching ------------------------------------------------------------------------------------------------------
+
+namespace {
+
+struct WatchToken {
+  WatchToken(NodeRef watched, std::shared_ptr<WatchEntry> of) : node(std::move(watched)), entry(std::move(of)) {
+    track(node);
+    node->add_handle();
+  }
+  ~WatchToken() {
+    entry->active = false;
+    {
+      LiveEngine& engine = LiveEngine::get();
+      const EngineLock locked = engine.lock();
+      if (LiveState& state = *state_of(*node); state.extras) {
+        std::erase(state.extras->watchers, entry);
+        engine.changed_structure(state);
+      }
+    }
+    node->drop_handle();
+  }
+  WatchToken(const WatchToken&) = delete;
+  WatchToken& operator=(const WatchToken&) = delete;
+
+  NodeRef node;
+  std::shared_ptr<WatchEntry> entry;
+};
+
+}  // namespace
+
+std::shared_ptr<void> watch(const NodeRef& node, Watcher watcher) {
+  auto entry = std::make_shared<WatchEntry>();
+  entry->run = std::move(watcher);
+  auto token = std::make_shared<WatchToken>(node, entry);
+  if (has_value(node)) (void)value(node);   // watching is observing: from here on changes are known
+  LiveEngine& engine = LiveEngine::get();
+  const EngineLock locked = engine.lock();
+  LiveState& state = *state_of(*node);
+  state.extra().watchers.push_back(std::move(entry));
+  engine.changed_structure(state);
+  return token;
+}
+
+// ---- leases --------------------------------------------------------------------------------------------------------
+
+namespace {
+
+std::vector<LiveState*> states_of(std::span<const NodeRef> nodes) {
+  std::vector<LiveState*> states;
+  for (const NodeRef& node : nodes) states.push_back(state_of(*node));
+  return states;
+}
+
+}  // namespace
+
+Lease::Lease(std::span<const NodeRef> variables, std::span<const NodeRef> reads)
+    : variables_(variables.begin(), variables.end()) {
+  LiveEngine& engine = LiveEngine::get();
+  std::vector<Note> notes;
+  values_.resize(variables_.size());
+  {
+    EngineLock locked = engine.lock();
+    for (const NodeRef& variable : variables_) engine.record(locked, variable);
+    const std::vector<LiveState*> leaves = states_of(variables_);
+    if (engine.computing()) throw Error("a callback must not call a function that updates variables");
+    for (bool waited = true; waited;) {
+      waited = std::ranges::any_of(leaves, [](const LiveState* s) { return s->leased(); });
+      reads_.clear();
+      for (std::size_t i = 0; i < reads.size() && !waited; ++i) {
+        const Array* found = engine.pull(locked, engine.record(locked, reads[i]), notes);
+        waited = !found;
+        if (found) reads_.push_back(*found);
+      }
+      if (!waited || std::ranges::any_of(leaves, [](const LiveState* s) { return s->leased(); }))
+        waited = !engine.take_turns(locked, leaves);
+    }
+    for (std::size_t i = 0; i < leaves.size(); ++i) values_[i] = std::move(leaves[i]->value);
+    open_ = true;
+  }
+  if (notes.empty()) return;
+  try {
+    deliver(std::move(notes));
+  } catch (...) {
+    give_back();
+    throw;
+  }
+}
+
+void Lease::give_back() noexcept {
+  if (!std::exchange(open_, false)) return;
+  LiveEngine& engine = LiveEngine::get();
+  const EngineLock locked = engine.lock();
+  for (std::size_t i = 0; i < variables_.size(); ++i) {
+    LiveState* leaf = state_of(*variables_[i]);
+    leaf->value = std::move(values_[i]);
+    engine.end_turns(locked, std::span(&leaf, 1));
+  }
+}
+
+Lease::~Lease() { give_back(); }
+
+void Lease::commit(std::vector<Array> values) {
+  LiveEngine& engine = LiveEngine::get();
+  const std::vector<LiveState*> leaves = states_of(variables_);
+  std::vector<Note> notes;
+  {
+    EngineLock locked = engine.lock();
+    for (std::size_t i = 0; i < leaves.size(); ++i)
+      if (leaves[i]->watched())
+        for (const auto& watcher : leaves[i]->extras->watchers) notes.push_back({watcher, values[i]});
+    engine.install(locked, leaves, values);
+    engine.end_turns(locked, leaves);
+    open_ = false;
+    engine.refresh_watched(locked, leaves, notes);
+  }
+  if (!notes.empty()) deliver(std::move(notes));
+}
+
+}  // namespace weft::runtime

@@ -1,0 +1,203 @@
+#include "runtime/wave.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "ir/op.h"
+#include "ir/ops/ops.h"
+
+namespace weft::runtime {
+namespace {
+
+/// Beyond this many results a wave is cut into several cells: long chains repeat, so that their pieces share code.
+constexpr std::size_t cell_results = 64;
+constexpr std::size_t compared_bytes = 256;
+
+bool is_type_only(const ir::Node& node, std::size_t operand) {
+  return operand < 32 && (node.op().type_only >> operand & 1u) != 0;
+}
+
+void sort_by_creation(std::vector<LiveState*>& states) {
+  std::ranges::sort(states, {}, [](const LiveState* s) { return s->node.sequence(); });
+}
+
+/// Worth a value of its own where only its consumers change.
+bool is_costly(const ir::Op& op) {
+  struct Visitor {
+    bool operator()(const ir::Leaf&) const { return false; }
+    bool operator()(const ir::Pointwise&) const { return false; }
+    bool operator()(const ir::View&) const { return false; }
+    bool operator()(const ir::Regions&) const { return false; }
+    bool operator()(const ir::Reduction&) const { return true; }
+    bool operator()(const ir::ContractionMeaning&) const { return true; }
+    bool operator()(const ir::Expansion&) const { return true; }
+    bool operator()(const ir::Extern&) const { return true; }
+  };
+  return std::visit(Visitor{}, op.meaning);
+}
+
+bool reads_other_result(const ir::Node& node) { return &node.op() == &ir::ops::get; }
+
+class Planner {
+ public:
+  Planner(Wave& wave, std::uint64_t stamp) : wave_(wave), stamp_(stamp) {}
+
+  void run(std::vector<LiveState*> targets) {
+    for (LiveState* target : targets) target->wanted = stamp_;
+    find_needed(std::move(targets));
+    keep_costly();
+    for (LiveState* state : needed_) place(*state);
+    for (WaveCell& cell : wave_.cells) {
+      cell.first_result = wave_.results;
+      wave_.results += cell.outputs.size();
+      for (const LiveState* s : cell.inputs) cell.input_nodes.push_back(&s->node);
+      for (const LiveState* s : cell.outputs) cell.output_nodes.push_back(&s->node);
+    }
+  }
+
+ private:
+  [[nodiscard]] bool is_needed(const LiveState& s) const { return s.needed == stamp_; }
+  [[nodiscard]] bool is_affected(const LiveState& s) const { return s.affected == stamp_; }
+  [[nodiscard]] bool is_stale(const LiveState& s) const { return !s.is_leaf() && (!s.valid || is_affected(s)); }
+
+  void find_needed(std::vector<LiveState*> stack) {
+    for (LiveState* target : stack) target->needed = stamp_;
+    while (!stack.empty()) {
+      LiveState* state = stack.back();
+      stack.pop_back();
+      needed_.push_back(state);
+      for (const ir::NodeRef& input : state->node.inputs()) {
+        LiveState& producer = *state_of(*input);
+        if (is_needed(producer) || !is_stale(producer)) continue;
+        producer.needed = stamp_;
+        stack.push_back(&producer);
+      }
+    }
+    sort_by_creation(needed_);
+  }
+
+  /// Where an update meets what it does not change and what was dear to compute, that value is kept for the next one.
+  void keep_costly() {
+    for (LiveState* state : needed_) {
+      state->costly = is_costly(state->node.op());
+      for (const ir::NodeRef& input : state->node.inputs()) {
+        LiveState& producer = *state_of(*input);
+        if (!is_needed(producer)) continue;
+        if (is_affected(producer)) continue;
+        if (!is_affected(*state)) state->costly |= producer.costly;
+        else if (producer.costly && producer.node.extra_types().empty()) producer.wanted = stamp_;
+      }
+    }
+  }
+
+  void place(LiveState& state) {
+    std::vector<WaveCell>& cells = wave_.cells;
+    if (cells.empty() || (cells.back().outputs.size() >= cell_results && !reads_other_result(state.node)))
+      cells.emplace_back();
+    state.cell = static_cast<std::uint32_t>(cells.size() - 1);
+    for (const ir::NodeRef& input : state.node.inputs()) {
+      if (is_inline_constant(*input)) continue;
+      LiveState& producer = *state_of(*input);
+      if (is_needed(producer) && producer.cell == state.cell) continue;
+      if (is_needed(producer)) make_result(producer);
+      make_input(producer);
+    }
+    if (state.wanted == stamp_ || state.held() || draws_anew(state.node)) make_result(state);
+  }
+
+  void make_result(LiveState& state) {
+    if (state.entered == stamp_) return;
+    state.entered = stamp_;
+    if (!is_affected(state) && !wave_.changed.empty()) wave_.repeatable = false;   // current next time
+    wave_.cells[state.cell].outputs.push_back(&state);
+  }
+
+  /// `entered` says in which cell's input list a record was entered last; for a result it is the stamp itself.
+  void make_input(LiveState& state) {
+    WaveCell& cell = wave_.cells.back();
+    if (is_needed(state)) {
+      if (std::ranges::find(cell.inputs, &state) == cell.inputs.end()) cell.inputs.push_back(&state);
+      return;
+    }
+    const std::uint64_t mark = stamp_ + wave_.cells.size();
+    if (state.entered == mark) return;
+    if (state.entered < stamp_ && !is_affected(state)) wave_.frontier.push_back(&state);
+    state.entered = mark;
+    cell.inputs.push_back(&state);
+  }
+
+  Wave& wave_;
+  std::uint64_t stamp_;
+  std::vector<LiveState*> needed_;
+};
+
+}  // namespace
+
+void collect_affected(Wave& wave, std::uint64_t stamp, bool types_changed) {
+  std::vector<LiveState*> stack = wave.changed;
+  for (LiveState* leaf : stack) leaf->affected = stamp;
+  while (!stack.empty()) {
+    const LiveState* state = stack.back();
+    stack.pop_back();
+    for (const LiveState::Link& link : state->consumers) {
+      if (link.consumer->affected == stamp) continue;
+      if (!types_changed && is_type_only(link.consumer->node, link.operand)) continue;
+      link.consumer->affected = stamp;
+      wave.affected.push_back(link.consumer);
+      stack.push_back(link.consumer);
+    }
+  }
+  sort_by_creation(wave.affected);
+}
+
+void plan_cells(Wave& wave, std::vector<LiveState*> targets, std::uint64_t stamp) {
+  if (!targets.empty()) Planner(wave, stamp).run(std::move(targets));
+}
+
+bool still_planned(const Wave& wave) {
+  if (!std::ranges::all_of(wave.frontier, [](const LiveState* s) { return s->valid; })) return false;
+  if (!wave.changed.empty()) return true;
+  for (const WaveCell& cell : wave.cells)
+    for (const LiveState* state : cell.outputs)
+      if (state->valid) return false;
+  return true;
+}
+
+WaveRun::WaveRun(Wave& wave)
+    : wave_(wave), results_(wave.results), ran_(wave.cells.size(), 0), fresh_(wave.results, 0) {}
+
+WaveRun::~WaveRun() {
+  for (const WaveCell& cell : wave_.cells)
+    for (LiveState* state : cell.outputs) state->pending = nullptr;
+}
+
+void WaveRun::execute() {
+  for (WaveCell& cell : wave_.cells) execute(cell);
+}
+
+void WaveRun::execute(WaveCell& cell) {
+  const bool stopped = std::ranges::all_of(cell.outputs, [](const LiveState* s) { return s->valid; }) &&
+                       std::ranges::none_of(cell.inputs, [](const LiveState* s) { return s->pending != nullptr; });
+  if (stopped) return;
+  ran_[static_cast<std::size_t>(&cell - wave_.cells.data())] = 1;
+  std::vector<const Array*> inputs;
+  inputs.reserve(cell.inputs.size());
+  for (const LiveState* state : cell.inputs) inputs.push_back(&state->current());
+  if (!cell.code || !cell.code->fits(inputs)) cell.code = find_cell(cell.input_nodes, cell.output_nodes, inputs);
+  else if (cell.code->wants_native()) make_native(*cell.code, cell.input_nodes, cell.output_nodes, inputs);
+  cell.code->run(inputs, std::span(results_).subspan(cell.first_result, cell.outputs.size()));
+  for (std::size_t i = 0; i < cell.outputs.size(); ++i) {
+    LiveState& state = *cell.outputs[i];
+    const std::size_t k = cell.first_result + i;
+    if (state.stored && same_small_value(state.value, results_[k])) continue;
+    fresh_[k] = 1;
+    state.pending = &results_[k];
+  }
+}
+
+bool same_small_value(const Array& a, const Array& b) {
+  return a.dtype() == b.dtype() && a.nbytes() <= compared_bytes && a.shape() == b.shape() &&
+         (a.size() == 0 || std::memcmp(a.bytes(), b.bytes(), a.nbytes()) == 0);
+}
+
+}  // namespace weft::runtime
