@@ -120,13 +120,12 @@ class FloatFormat {
  public:
   FloatFormat(const std::vector<double>& values, DType dtype, bool plus) : dtype_(dtype), plus_(plus) {
     choose_exponent(values);
-    bool infinite_below = plus, not_finite = false, infinite = false;
+    bool infinite_below = plus, not_finite = false;
     for (const double v : values) {
       if (std::isfinite(v)) {
         measure(v);
       } else {
         not_finite = true;
-        infinite |= std::isinf(v);
         infinite_below |= std::isinf(v) && v < 0;
       }
     }

@@ -70,13 +70,10 @@ class Pool {
       workers_[i].turn.fetch_add(1, std::memory_order_release);
       workers_[i].turn.notify_one();
     }
-    std::exception_ptr error;
     inside = true;
-    try {
-      job_.run(0);
-    } catch (...) {
-      error = std::current_exception();
-    }
+    std::exception_ptr error = run_chunk(0);
+    for (std::size_t i = 0; i < helpers; ++i)  // what a late worker has not begun
+      if (workers_[i].take()) finish(workers_[i], static_cast<std::int64_t>(i) + 1);
     inside = false;
     for (int left = pending_.load(std::memory_order_acquire); left != 0;) left = wait_change(pending_, left);
     for (std::size_t i = 0; i < helpers; ++i)
@@ -87,9 +84,30 @@ class Pool {
 
  private:
   struct alignas(64) Worker {
-    std::atomic<int> turn{0};  // counts the jobs given to this worker
+    std::atomic<int> turn{0};  // odd while a chunk waits to be taken, by the worker or by a caller who is sooner
     std::exception_ptr error;
+
+    bool take() {
+      int now = turn.load(std::memory_order_relaxed);
+      return (now & 1) && turn.compare_exchange_strong(now, static_cast<int>(static_cast<unsigned>(now) + 1),
+                                                       std::memory_order_acquire);
+    }
   };
+
+  std::exception_ptr run_chunk(std::int64_t chunk) const {
+    try {
+      job_.run(chunk);
+      return nullptr;
+    } catch (...) {
+      return std::current_exception();
+    }
+  }
+
+  /// Runs a chunk that has been taken. The job stays until the last one has counted itself off.
+  void finish(Worker& worker, std::int64_t chunk) {
+    worker.error = run_chunk(chunk);
+    if (pending_.fetch_sub(1, std::memory_order_acq_rel) == 1) pending_.notify_one();
+  }
 
   /// Starts what is missing; a machine that refuses more threads makes do with fewer.
   void start_workers(int wanted) {
@@ -109,13 +127,8 @@ class Pool {
   void work(Worker& me, std::int64_t chunk) {
     inside = true;
     for (int seen = 0;;) {
-      seen = wait_change(me.turn, seen);
-      try {
-        job_.run(chunk);
-      } catch (...) {
-        me.error = std::current_exception();
-      }
-      if (pending_.fetch_sub(1, std::memory_order_acq_rel) == 1) pending_.notify_one();
+      if (me.take()) finish(me, chunk);
+      else seen = wait_change(me.turn, seen);
     }
   }
 

@@ -20,6 +20,12 @@ using namespace weft::runtime;
 
 namespace {
 
+#if defined(__SANITIZE_THREAD__)
+constexpr bool can_fork = false;  // ThreadSanitizer refuses new threads in a forked child
+#else
+constexpr bool can_fork = true;
+#endif
+
 /// Sets the number of threads for one test.
 struct Threads {
   explicit Threads(int n) : before(num_threads()) { set_num_threads(n); }
@@ -110,7 +116,7 @@ TEST_CASE("several callers at once") {
   CHECK(total == 4 * 500 * 97);
 }
 
-TEST_CASE("a forked child has a pool of its own") {
+TEST_CASE("a forked child has a pool of its own" * doctest::skip(!can_fork)) {
   const Threads guard(3);
   std::atomic<int> total{0};
   parallel_for(30, 1, [&](std::int64_t b, std::int64_t e) { total += static_cast<int>(e - b); });
