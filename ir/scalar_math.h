@@ -1,13 +1,14 @@
-// Transcendentals as scalar programs, so that they inline and vectorise on every backend. Each takes
-// float32 or float64 (the caller converts the rest). Special values follow C's <cmath>, Annex F. No
-// branches: select only. Most float32 functions compute in float64 and so err by little over a half;
-// exp, exp2, log and tanh are float32 throughout, the circular ones are right for every argument.
+// Transcendentals as scalar programs, so that they inline and vectorise on every backend. Each
+// takes float32 or float64 (the caller converts the rest). Special values follow C's <cmath>, Annex
+// F. No branches: select only. Most float32 functions compute in float64 and so err by little over
+// a half; exp, exp2, log and tanh are float32 throughout, the circular ones are right for every
+// argument.
 //
 // Bounds in ulp: float32 at most 1, 2 for tanh and pow; float64 as stated. At each name: the worst
 // float32 error found ("all": over all 2^32 inputs; otherwise over every 131st, 33 million, or four
 // million random pairs), then the float64 bound and in brackets the worst of four million random
-// float64 inputs. `tools/ulp` measures them; the float32 figures here had glibc's vector functions in
-// double as reference, which is quicker than its scalar ones, the pairs and float64 long double.
+// float64 inputs. `tools/ulp` measures them; the float32 figures here had glibc's vector functions
+// in double as reference, which is quicker than its scalar ones, the pairs and float64 long double.
 #pragma once
 
 #include "ir/scalar.h"
