@@ -93,7 +93,7 @@ inline Value reduce(const ir::KernelReduction& r, const std::vector<Value>& valu
 
 inline DimBindings bindings_of(const std::vector<std::int64_t>& symbols) {
   DimBindings bindings;
-  for (std::size_t i = 0; i < symbols.size(); ++i) bindings.bind("s" + std::to_string(i), symbols[i]);
+  for (std::size_t i = 0; i < symbols.size(); ++i) bindings.bind(std::string("s").append(std::to_string(i)), symbols[i]);
   return bindings;
 }
 
