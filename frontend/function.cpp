@@ -22,11 +22,6 @@ namespace {
 
 bool is_leaf_input(const ir::Node& node) { return &node.op() == &ir::ops::input; }
 
-std::string describe(const ir::Node& node) {
-  if (!node.label().empty()) return node.label();
-  return node.where().known() ? "the unnamed tensor of " + node.where().str() : "an unnamed tensor";
-}
-
 ir::Type type_of(const Array& array) { return {array.dtype(), to_dims(array.shape())}; }
 
 /// Leaves below `roots` that are not inputs of the function, in order of creation.
@@ -44,7 +39,7 @@ std::vector<Tensor> capture(std::span<const ir::NodeRef> roots, const std::vecto
   std::string missing;
   for (const ir::Node* leaf : leaves) {
     captured.emplace_back(ir::NodeRef(leaf));
-    if (!captured.back().has_value()) missing += (missing.empty() ? "" : ", ") + describe(*leaf);
+    if (!captured.back().has_value()) missing += (missing.empty() ? "" : ", ") + runtime::describe(*leaf);
   }
   if (!missing.empty())
     throw UnsetInput("function" + (name.empty() ? std::string() : " '" + name + "'") + ": " + missing +
@@ -64,7 +59,7 @@ std::shared_ptr<Function::Impl> build(std::vector<Tensor> inputs, const std::vec
   std::unordered_set<const ir::Node*> distinct;
   for (const Tensor& input : inputs)
     if (!distinct.insert(input.node().get()).second)
-      throw Error("function: " + describe(*input.node()) + " is given twice as an input", where);
+      throw Error("function: " + runtime::describe(*input.node()) + " is given twice as an input", where);
 
   auto impl = std::make_shared<Function::Impl>();
   std::vector<ir::NodeRef> roots;
@@ -75,13 +70,18 @@ std::shared_ptr<Function::Impl> build(std::vector<Tensor> inputs, const std::vec
   for (const auto& [variable, value] : options.updates) {
     if (!is_leaf_input(*variable.node()) || distinct.contains(variable.node().get()) || !variable.has_value())
       throw Error("function: only a variable that holds a value and is not an input can be updated, not " +
-                      describe(*variable.node()), where);
+                      runtime::describe(*variable.node()), where);
     if (!updated.insert(variable.node().get()).second)
-      throw Error("function: " + describe(*variable.node()) + " is updated twice", where);
+      throw Error("function: " + runtime::describe(*variable.node()) + " is updated twice", where);
     std::size_t at = index_of(impl->captured, variable);
     if (at == impl->captured.size()) impl->captured.push_back(variable);
     impl->updated.push_back(at);
   }
+
+  for (std::size_t i = 0; i < impl->captured.size(); ++i)
+    if (std::ranges::find(impl->updated, i) == impl->updated.end())
+      impl->read_nodes.push_back(impl->captured[i].node());
+  for (const std::size_t i : impl->updated) impl->updated_nodes.push_back(impl->captured[i].node());
 
   std::vector<ir::NodeRef> graph_inputs;
   for (const Tensor& input : inputs) graph_inputs.push_back(input.node());
@@ -212,9 +212,9 @@ std::shared_ptr<const Function::Impl::Entry> Function::Impl::representative() co
   }
   auto made = std::make_shared<Entry>();
   for (const ir::NodeRef& input : graph.inputs()) {
-    made->types.push_back(runtime::live_type(*input));
+    made->types.push_back(runtime::live_type(input));
     if (!made->types.back().known())
-      throw UnsetInput("function: the type of " + describe(*input) +
+      throw UnsetInput("function: the type of " + runtime::describe(*input) +
                            " is not known before the first call; declare its dtype and shape", where);
   }
   made->program = frontend::compile(graph, made->types, compile_options());
@@ -248,15 +248,12 @@ void Function::Impl::run(std::span<const Array> given, std::span<Array> outputs,
   for (std::size_t i = 0; i < given.size(); ++i) values.push_back(fit(given[i], *inputs[i].node(), i, where));
 
   std::optional<runtime::Lease> lease;   // a turn on the variables that this call will write
-  if (!updated.empty()) {
-    std::vector<ir::NodeRef> variables;
-    for (const std::size_t i : updated) variables.push_back(captured[i].node());
-    lease.emplace(variables);
-  }
-  for (std::size_t i = 0; i < captured.size(); ++i) {
+  if (!updated.empty()) lease.emplace(updated_nodes, read_nodes);
+  const std::vector<Array> current = lease || read_nodes.empty() ? std::vector<Array>{} : runtime::values(read_nodes);
+  for (std::size_t i = 0, read = 0; i < captured.size(); ++i) {
     const auto update = std::ranges::find(updated, i);
-    if (update == updated.end()) values.push_back(captured[i].value().contiguous());
-    else values.push_back(lease->value(static_cast<std::size_t>(update - updated.begin())).contiguous());
+    if (update != updated.end()) values.push_back(lease->value(static_cast<std::size_t>(update - updated.begin())).contiguous());
+    else values.push_back((lease ? lease->reads()[read] : current[read]).contiguous()), ++read;
   }
 
   std::pmr::vector<const Array*> arrays(&memory);

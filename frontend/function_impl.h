@@ -21,6 +21,7 @@ struct Function::Impl {
   std::vector<Tensor> inputs;        // handles: what a user gave up may still be needed here
   std::vector<Tensor> captured;
   std::vector<std::size_t> updated;  // for each update, the index in `captured`
+  std::vector<ir::NodeRef> updated_nodes, read_nodes;   // the captured ones, by whether a call writes them
   std::size_t output_count = 0;
   FunctionOptions options;           // without the updates
   SourceLocation where;

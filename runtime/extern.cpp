@@ -7,6 +7,7 @@
 #include <string>
 
 #include "ir/ops/attrs.h"
+#include "ir/ops/host_function.h"
 #include "runtime/array.h"
 #include "runtime/philox.h"
 #include "runtime/thread_pool.h"
@@ -189,8 +190,8 @@ void run_extern(ir::ExternKind kind, const ir::Attrs& attrs, std::span<const Ten
                           static_cast<std::int64_t>(random().b), next_stream(n));
     }
     case ir::ExternKind::callback: {
-      const auto& object = attrs.get<ir::CallbackAttrs>().function;
-      return (*static_cast<const HostFunction*>(object.object.get()))(in, out);
+      const ir::HostFunction& function = ir::host_function(attrs.get<ir::CallbackAttrs>());
+      return static_cast<const HostCallback&>(function).call(in, out);
     }
     case ir::ExternKind::sort:
     case ir::ExternKind::cumulate:

@@ -1,12 +1,12 @@
 // Implementations of the extern meanings, keyed by ir::ExternKind: what no loop nest over affine indices can say.
 #pragma once
 
-#include <functional>
 #include <span>
 
 #include "ir/attrs.h"
 #include "ir/error.h"
 #include "ir/op.h"
+#include "ir/ops/host_function.h"
 
 namespace weft::runtime {
 
@@ -20,7 +20,10 @@ struct TensorView {
 };
 
 /// What a `callback` node's HostObject points at: a user's function over values on the host.
-using HostFunction = std::function<void(std::span<const TensorView> inputs, std::span<const TensorView> outputs)>;
+class HostCallback : public ir::HostFunction {
+ public:
+  virtual void call(std::span<const TensorView> inputs, std::span<const TensorView> outputs) const = 0;
+};
 
 /// Throws IndexError (with `where`) for an index out of range, and whatever a user's callback throws; outputs are then
 /// unspecified, inputs untouched.

@@ -330,7 +330,8 @@ void Program::run_step(const Sizes& sizes, Frame& frame, std::size_t index) cons
     std::vector<TensorView> result;
     for (const int slot : slots) {
       const auto i = static_cast<std::size_t>(slot);
-      result.push_back({plan_.slots[i].dtype, sizes.slot_shapes[i], frame.slots[i]});
+      if (slot < 0) result.emplace_back();   // an operand that was taken for its type only
+      else result.push_back({plan_.slots[i].dtype, sizes.slot_shapes[i], frame.slots[i]});
     }
     return result;
   };
