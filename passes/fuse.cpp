@@ -17,7 +17,8 @@ using ir::ScalarOp;
 using ir::ScalarProgram;
 using ir::ScalarValue;
 
-constexpr int free_instructions = 8;   // a program over nothing, no longer than this, is never stored
+constexpr int free_instructions = 16;  // a value over inputs, no longer than this, is computed where it is read
+constexpr std::size_t free_leaves = 2; // and reads no more buffers than this
 constexpr int view_depth = 64;         // a longer chain of views is copied, so that resolving stays linear
 
 /// Coordinates become inputs, so that readers can compute them from their own axes.
@@ -305,8 +306,11 @@ class Fuser {
   std::optional<Read> read(int v, const MapRef& map, std::span<const Dim> extents, bool may_copy) {
     while (true) {
       std::optional<Read> r = resolve(f_.values, v, map, extents);
-      if (r || !may_copy) return r;
-      copy_blocking(v);
+      const bool fits = r && (!r->inlined || can_inline(r->value, r->map, extents, nullptr));
+      if (fits) return r;
+      if (!may_copy) return std::nullopt;
+      if (r) dense_free(r->value);
+      else copy_blocking(v);
     }
   }
 
@@ -386,9 +390,8 @@ class Fuser {
     if (!has_merged_axes(g)) return true;
     for (const Read& r : p.reads) {
       if (r.inside || !r.map) continue;
-      const Value& from = value(r.value);
-      if (from.free && from.body && !from.body->index_axes.empty()) return false;
-      if (!from.free && !merges_in(g, element_of(f_.values, r, g.axes.size()))) return false;
+      if (r.inlined ? !can_inline(r.value, r.map, g.axes, &g)
+                    : !merges_in(g, element_of(f_.values, r, g.axes.size()))) return false;
     }
     if (v.body && !v.body->index_axes.empty()) return false;
     return merges_in(g, stored_at(v, p.at, g.axes.size()));
@@ -443,10 +446,10 @@ class Fuser {
     bool meets = false;
     for (std::size_t i = 0; i < v.operands.size(); ++i) {
       const MapRef map = operand_map(f_.values, v, i, p.at, axes.size());
-      std::optional<Read> r = resolve(f_.values, v.operands[i], map, axes);
+      std::optional<Read> r = read(v.operands[i], map, axes, false);
       if (!r) return false;
       const Value& from = value(r->value);
-      if (!from.free && from.group >= g) {
+      if (!r->inlined && from.group >= g) {
         if (from.group > g || r->flat || !from.at || !same_map(r->map, from.at)) return false;
         if (!p.along_row && from.along_row) return false;
         r->inside = true;
@@ -460,9 +463,14 @@ class Fuser {
     return p.along_row || meets;
   }
 
+  int loads_of(const Read& r) const {
+    if (r.inlined) return static_cast<int>(f_.values[static_cast<std::size_t>(r.value)].leaves.size());
+    return !r.inside && r.map ? 1 : 0;
+  }
+
   bool has_room(const Group& g, const Value& v, const Placement& p) const {
     int loads = 0;
-    for (const Read& r : p.reads) loads += !r.inside && r.map;
+    for (const Read& r : p.reads) loads += loads_of(r);
     if (g.members.empty()) return true;
     const int length = v.body ? static_cast<int>(v.body->program.code.size()) : 1;
     return g.instructions + length <= options_.max_instructions && g.buffers + loads + 1 <= options_.max_buffers;
@@ -484,7 +492,7 @@ class Fuser {
   void settle(int v, int g, Placement p) {
     Group& to = group(g);
     Value& x = value(v);
-    for (const Read& r : p.reads) to.buffers += !r.inside && r.map;
+    for (const Read& r : p.reads) to.buffers += loads_of(r);
     to.instructions += x.body ? static_cast<int>(x.body->program.code.size()) : 1;
     x.group = g;
     x.at = std::move(p.at);
@@ -523,12 +531,44 @@ class Fuser {
     return found == latest_.end() ? -1 : found->second;
   }
 
-  bool is_free(const Value& v) {
-    if (v.target >= 0 || static_cast<int>(v.body->program.code.size()) > free_instructions) return false;
-    if (!v.body->index_axes.empty() && !to_shape(*v.shape)) return false;
-    return std::all_of(v.operands.begin(), v.operands.end(), [&](int o) {
-      return value(o).kind == ValueKind::scalar;
-    });
+  /// Whether `v` is cheap enough to be computed wherever it is read; notes what that takes.
+  bool is_free(Value& v) {
+    if (v.target >= 0 || (!v.body->index_axes.empty() && !to_shape(*v.shape))) return false;
+    v.cost = static_cast<int>(v.body->program.code.size() - v.body->program.inputs.size());
+    for (const int o : v.operands) {
+      const int r = root_[static_cast<std::size_t>(o)];
+      const Value& from = value(r);
+      if (from.free) {
+        v.cost += from.cost;
+        for (const int leaf : from.leaves) note_leaf(v, leaf);
+      } else if (from.kind == ValueKind::input || from.kind == ValueKind::constant) {
+        note_leaf(v, r);
+      } else if (from.kind != ValueKind::scalar) {
+        return false;
+      }
+    }
+    if (!options_.fuse) return v.leaves.empty();
+    return v.cost <= free_instructions && v.leaves.size() <= free_leaves;
+  }
+  static void note_leaf(Value& v, int leaf) {
+    if (std::find(v.leaves.begin(), v.leaves.end(), leaf) == v.leaves.end()) v.leaves.push_back(leaf);
+  }
+
+  /// Whether inlined `v` can be computed at `map`, in a kernel over `extents`; with `g`, in that group.
+  bool can_inline(int v, const MapRef& map, std::span<const Dim> extents, const Group* g) {
+    const Value& x = value(v);
+    if (g && has_merged_axes(*g) && !x.body->index_axes.empty()) return false;
+    for (std::size_t i = 0; i < x.operands.size(); ++i) {
+      const MapRef at = operand_map(f_.values, x, i, map, extents.size());
+      const std::optional<Read> r = resolve(f_.values, x.operands[i], at, extents);
+      if (!r) return false;
+      if (r->inlined) {
+        if (!can_inline(r->value, r->map, extents, g)) return false;
+      } else if (r->map && g && !merges_in(*g, element_of(f_.values, *r, extents.size()))) {
+        return false;
+      }
+    }
+    return true;
   }
 
   void place(int v) {
@@ -721,7 +761,7 @@ class Fuser {
     p.along_row = false;
     p.phase = 1;
     const Value& from = value(r->value);
-    if (!from.free && from.group >= g) {
+    if (!r->inlined && from.group >= g) {
       if (from.group > g || r->flat || !same_map(r->map, from.at)) return false;
       p.phase = from.along_row ? from.phase + 1 : from.phase + 2;
       r->inside = true;
@@ -768,17 +808,24 @@ class Fuser {
     ir::ContractionDef def = std::get<ir::ContractionMeaning>(node.op().meaning).define(node);
     int a = value(v).operands[0], b = value(v).operands[1];
     const auto has = [](const std::string& s, char c) { return s.find(c) != std::string::npos; };
-    // The operand that gives the first label of the result's own rows is `a`.
-    for (const char c : def.out) {
-      if (has(def.a, c) && has(def.b, c)) continue;
-      if (has(def.b, c)) {
-        std::swap(def.a, def.b);
-        std::swap(a, b);
-      }
+    const auto own = [&](const std::string& s, char c) { return has(s, c) && !(has(def.a, c) && has(def.b, c)); };
+    // The operand that gives the result's last own axis is `b`; the axes of `a` just before are the rows. All axes
+    // before those are batch axes, along which an operand may be broadcast: the result is dense in this order.
+    const bool both = std::any_of(def.out.begin(), def.out.end(), [&](char c) { return own(def.b, c); });
+    for (std::size_t i = def.out.size(); both && i-- > 0;) {
+      if (own(def.b, def.out[i])) break;
+      if (!own(def.a, def.out[i])) continue;
+      std::swap(def.a, def.b);
+      std::swap(a, b);
       break;
     }
-    std::string batch, m, n, k;
-    for (const char c : def.out) (has(def.a, c) ? (has(def.b, c) ? batch : m) : n) += c;
+    std::size_t n_begin = def.out.size();
+    while (n_begin > 0 && own(def.b, def.out[n_begin - 1])) --n_begin;
+    std::size_t m_begin = n_begin;
+    while (m_begin > 0 && own(def.a, def.out[m_begin - 1])) --m_begin;
+    const std::string batch = def.out.substr(0, m_begin), m = def.out.substr(m_begin, n_begin - m_begin);
+    const std::string n = def.out.substr(n_begin);
+    std::string k;
     for (const char c : def.a) {
       if (has(def.out, c)) continue;
       if (!has(def.b, c)) throw UnsupportedOp("a contraction that sums an axis of one operand alone", node.where());
@@ -818,12 +865,12 @@ class Fuser {
       k_labels += c;
     }
     Placement p;
-    std::vector<int> own(def.out.size(), -1);
-    for (std::size_t i = 0; i < own.size(); ++i) {
+    std::vector<int> axes(def.out.size(), -1);
+    for (std::size_t i = 0; i < axes.size(); ++i) {
       const auto at = labels.find(def.out[i]);
-      if (at != std::string::npos) own[i] = static_cast<int>(at);
+      if (at != std::string::npos) axes[i] = static_cast<int>(at);
     }
-    p.at = make_map(own, g.axes.size());
+    p.at = make_map(axes, g.axes.size());
     const DType dtype = value(v).dtype;
     p.reads.push_back(contraction_operand(a, def.a, labels + k_labels, g, g.batch_axes, g.m_axes, dtype));
     p.reads.push_back(contraction_operand(b, def.b, labels + k_labels, g, g.batch_axes + g.m_axes, g.n_axes, dtype));
@@ -846,7 +893,7 @@ class Fuser {
     const bool stored = value(v).dtype == dtype;
     if (stored) {
       std::optional<Read> r = read(v, map_of(labels), extents, false);
-      if (r && r->map && !value(r->value).free && value(r->value).kind != ValueKind::scalar &&
+      if (r && r->map && !r->inlined && value(r->value).kind != ValueKind::scalar &&
           is_matrix(element_of(f_.values, *r, extents.size()), extents, g, own_begin, own_count)) return *r;
     }
     // Copied as batch…, own…, k….
@@ -990,10 +1037,15 @@ class Fuser {
           if (o >= 0) value(o).stored = true;
         }
         for (const Read& r : value(m).reads) {
-          if (!r.inside && !value(r.value).free) value(r.value).stored = true;
+          if (!r.inside) note_stored(r);
         }
       }
     }
+  }
+
+  void note_stored(const Read& r) {
+    if (!r.inlined) value(r.value).stored = true;
+    // What an inlined value reads are leaves, which have buffers anyway.
   }
 
   const ir::Graph& graph_;
@@ -1013,8 +1065,8 @@ std::optional<Read> resolve(const std::vector<Value>& values, int value, MapRef 
   const auto at = [&](int v) -> const Value& { return values[static_cast<std::size_t>(v)]; };
   while (true) {
     const Value& v = at(value);
-    if (v.kind == ValueKind::scalar) return Read{value, false, false, nullptr};
-    if (v.kind != ValueKind::view) return Read{value, false, false, std::move(map)};
+    if (v.kind == ValueKind::scalar) return Read{.value = value, .map = nullptr};
+    if (v.kind != ValueKind::view) return Read{.value = value, .inlined = v.free, .map = std::move(map)};
     if (v.copy >= 0) {
       value = v.copy;
     } else if (v.view) {
@@ -1027,9 +1079,9 @@ std::optional<Read> resolve(const std::vector<Value>& values, int value, MapRef 
       auto flat = std::make_shared<const IndexMap>(IndexMap{linear(*map, *v.shape, extents.size())});
       while (at(value).kind == ValueKind::view && !at(value).view && at(value).copy < 0) value = at(value).operands[0];
       if (at(value).copy >= 0) value = at(value).copy;
-      if (at(value).kind == ValueKind::scalar) return Read{value, false, false, nullptr};
+      if (at(value).kind == ValueKind::scalar) return Read{.value = value, .map = nullptr};
       if (at(value).kind == ValueKind::view || at(value).free) return std::nullopt;
-      return Read{value, false, true, std::move(flat)};
+      return Read{.value = value, .flat = true, .map = std::move(flat)};
     }
   }
 }

@@ -4,7 +4,8 @@
 // acyclic by construction and the whole pass linear.
 //
 // Rules, in the order they are tried:
-//   - scalar constants and small programs over nothing (iota, arithmetic on constants) are inlined wherever they are read;
+//   - scalar constants, and small programs over constants and at most two of the graph's inputs, are inlined wherever
+//     they are read (as cheap as reading a buffer);
 //   - views are index maps and cost nothing; one is copied only where a reshape of it is not affine, or where a dense
 //     buffer is needed (extern operations, contractions without a unit stride, results);
 //   - a pointwise value joins the last group among its producers', where the iteration space is the same, or the latest
@@ -54,6 +55,7 @@ enum class ValueKind : std::uint8_t {
 struct Read {
   int value = -1;
   bool inside = false;   // computed by the same group at the same element
+  bool inlined = false;  // computed where it is read
   bool flat = false;     // `map` has one entry, the linear element number
   MapRef map;            // null for scalars and inside reads
 };
@@ -71,6 +73,8 @@ struct Value {
   int target = -1;                  // written into this value's buffer, at `place` (one entry a target axis)
   MapRef place;                     // over own axes
   bool free = false;                // inlined wherever it is read
+  int cost = 0;                     // free: instructions, those of its own operands included
+  std::vector<int> leaves;          // free: the buffers that it reads
   int copy = -1;                    // a dense copy of this view, where one was needed
   int depth = 0;                    // views since the last buffer
 

@@ -106,7 +106,7 @@ class Lowering {
 
   static Affine over(const Affine& at, const Ranges& ranges) {
     Affine out{at.offset, {}};
-    for (const auto& [begin, end] : ranges) out.strides.push_back(at.strides[end - 1]);
+    for (const auto& [begin, end] : ranges) out.strides.push_back(begin == end ? Dim(0) : at.strides[end - 1]);
     return out;
   }
   Dims extents_of(const Ranges& ranges) const {
@@ -186,7 +186,7 @@ class Lowering {
   ScalarValue outside(Stage& s, const Read& r) {
     const Value& x = value(r.value);
     if (x.kind == ValueKind::scalar) return constant(s, x);
-    if (x.free) return inlined(s, r.value, r.map);
+    if (r.inlined) return inlined(s, r.value, r.map);
     return writer_->load(s, slot_of(r.value), x.dtype, in_kernel(element_of(f_.values, r, group_->axes.size())));
   }
 
@@ -292,6 +292,7 @@ class Lowering {
     const std::vector<int> members = live_members();
     if (members.empty()) return;
     frame_ = {parallel_ranges(), 0};
+    if (frame_.ranges.empty()) frame_.ranges.emplace_back(0, 0);
     Dims axes = extents_of(frame_.ranges);
     const std::size_t limit = axes.size();
     begin(std::move(axes), false, limit);
@@ -431,6 +432,7 @@ class Lowering {
     const int out = direct ? slot_of(v) : add_slot(ir::Slot::Kind::temp, 0, accumulator(x.dtype), axes);
     begin(axes, false, m);
     fill_contraction(x, out);
+    cost_[v] = 0;
     if (!direct || members.size() > 1) {
       Stage& s = stage_of(0);
       s.values[v] = s.builder.convert(writer_->load(s, out, accumulator(x.dtype), dense), accumulator(x.dtype), x.dtype);

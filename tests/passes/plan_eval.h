@@ -1,0 +1,392 @@
+// A plan run in the plainest way: one element at a time, scalar programs by `ir::evaluate`, buffers in one arena at the
+// planned offsets, so that a wrong lifetime shows as a wrong number. And the same graph node by node, by the rows' own
+// references. Neither shares code with what it checks.
+#pragma once
+
+#include <cmath>
+#include <cstring>
+#include <map>
+#include <unordered_map>
+
+#include <doctest/doctest.h>
+
+#include "ir/builder.h"
+#include "ir/ops/attrs.h"
+#include "ir/ops/ops.h"
+#include "ir/plan.h"
+#include "passes/lower.h"
+
+namespace plan_test {
+
+using namespace weft;
+using namespace weft::ir;
+namespace ops = weft::ir::ops;
+
+// ---- building -------------------------------------------------------------------------------------------------------
+
+struct B {
+  GraphBuilder builder;
+  std::vector<NodeRef> inputs;
+
+  Expr in(Dims shape, DType dtype = DType::float32) {
+    inputs.push_back(make_input({dtype, std::move(shape)}, "x" + std::to_string(inputs.size())));
+    return {builder, inputs.back()};
+  }
+  Expr reduce(const Op& op, const Expr& x, std::vector<std::int64_t> axes, bool keepdims = false) {
+    return apply(op, {x}, ReduceAttrs{std::move(axes), false, keepdims});
+  }
+  Expr reduce_all(const Op& op, const Expr& x) { return apply(op, {x}, ReduceAttrs{}); }
+  Graph graph(std::initializer_list<Expr> outputs) {
+    std::vector<NodeRef> outs;
+    for (const Expr& e : outputs) outs.push_back(e.node());
+    return Graph(inputs, std::move(outs));
+  }
+};
+
+// ---- values ---------------------------------------------------------------------------------------------------------
+
+inline double to_double(DType t, std::uint64_t bits) {
+  const DType source = t == DType::bfloat16 ? DType::float32 : t;
+  if (t == DType::bfloat16) bits <<= 16;
+  if (source == DType::float64) return std::bit_cast<double>(bits);
+  if (source == DType::float32) return std::bit_cast<float>(static_cast<std::uint32_t>(bits));
+  if (source == DType::float16) return float(float16::from_bits(static_cast<std::uint16_t>(bits)));
+  return std::bit_cast<double>(evaluate(ScalarOp::convert, DType::float64, source, bits, 0, 0));
+}
+inline std::uint64_t from_double(DType t, double x) {
+  if (t == DType::bfloat16) return bfloat16(static_cast<float>(x)).bits;
+  if (t == DType::float16) return float16(static_cast<float>(x)).bits;
+  return evaluate(ScalarOp::convert, t, DType::float64, std::bit_cast<std::uint64_t>(x), 0, 0);
+}
+
+inline RefArray filled(DType dtype, Shape shape, unsigned seed) {
+  RefArray a{dtype, std::move(shape), {}};
+  std::uint32_t state = seed * 2654435761u + 12345u;
+  for (std::int64_t i = 0, n = element_count(a.shape); i < n; ++i) {
+    state = state * 1664525u + 1013904223u;
+    const double x = static_cast<double>(state >> 8) / (1 << 24) * 4 - 2;
+    a.data.push_back(to_double(dtype, from_double(dtype, is_floating(dtype) ? x : std::floor(x * 2))));
+  }
+  return a;
+}
+
+// ---- node by node ---------------------------------------------------------------------------------------------------
+
+inline RefArray literal_value(const Literal& literal) {
+  RefArray a{literal.dtype(), literal.shape(), {}};
+  for (std::int64_t i = 0; i < literal.size(); ++i) a.data.push_back(literal.at(i));
+  return a;
+}
+
+inline RefArray broadcast(const RefArray& a, const Shape& shape) {
+  RefArray out{a.dtype, shape, {}};
+  const std::int64_t n = element_count(shape);
+  for (std::int64_t i = 0; i < n; ++i) {
+    std::int64_t rest = i, at = 0, stride = 1;
+    for (std::size_t k = shape.size(); k-- > 0;) {
+      const std::int64_t c = rest % shape[k];
+      rest /= shape[k];
+      const std::size_t below = shape.size() - k;
+      if (below > a.shape.size()) continue;
+      const std::int64_t extent = a.shape[a.shape.size() - below];
+      at += (extent == 1 ? 0 : c) * stride;
+      stride *= extent;
+    }
+    out.data.push_back(a.data[static_cast<std::size_t>(at)]);
+  }
+  return out;
+}
+
+inline RefArray node_value(const Node& node, const std::vector<RefArray>& args, const DimBindings& bindings) {
+  const Reference& ref = node.op().reference;
+  const Shape shape = evaluate(*node.type().shape, bindings);
+  RefArray out;
+  if (ref.unary || ref.binary) {
+    out.shape = shape;
+    const RefArray a = broadcast(args[0], shape);
+    const RefArray b = ref.binary ? broadcast(args[1], shape) : a;
+    for (std::size_t i = 0; i < a.data.size(); ++i) {
+      out.data.push_back(ref.binary ? ref.binary(a.data[i], b.data[i]) : ref.unary(a.data[i]));
+    }
+  } else {
+    REQUIRE_MESSAGE((ref.general != nullptr), std::string(node.op().name));
+    out = ref.general(args, node.attrs());
+  }
+  out.dtype = *node.type().dtype;
+  for (double& x : out.data) x = to_double(out.dtype, from_double(out.dtype, x));
+  CHECK(out.shape == shape);
+  return out;
+}
+
+inline std::vector<RefArray> run_reference(const Graph& graph, const std::vector<RefArray>& inputs) {
+  std::unordered_map<const Node*, RefArray> values;
+  DimBindings bindings;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    values[graph.inputs()[i].get()] = inputs[i];
+    const Dims& dims = *graph.inputs()[i]->type().shape;
+    for (std::size_t k = 0; k < dims.size(); ++k) {
+      if (const auto name = dims[k].symbol_name()) bindings.bind(*name, inputs[i].shape[k]);
+    }
+  }
+  for (const Node* node : topological_order(graph)) {
+    if (values.contains(node)) continue;
+    if (node->attrs().is<ConstantAttrs>()) {
+      values[node] = literal_value(node->attrs().get<ConstantAttrs>().value);
+      continue;
+    }
+    std::vector<RefArray> args;
+    for (const NodeRef& in : node->inputs()) args.push_back(values.at(in.get()));
+    values[node] = node_value(*node, args, bindings);
+  }
+  std::vector<RefArray> outputs;
+  for (const NodeRef& out : graph.outputs()) outputs.push_back(values.at(out.get()));
+  return outputs;
+}
+
+// ---- the plan -------------------------------------------------------------------------------------------------------
+
+inline std::vector<std::uint64_t> run_program(const ScalarProgram& p, const std::vector<std::uint64_t>& in,
+                                              const std::vector<std::int64_t>& index) {
+  std::vector<std::uint64_t> v;
+  const auto at = [&](std::int32_t id) { return id < 0 ? 0 : v[static_cast<std::size_t>(id)]; };
+  for (const ScalarInst& i : p.code) {
+    if (i.op == ScalarOp::input) v.push_back(in[i.imm]);
+    else if (i.op == ScalarOp::constant) v.push_back(i.imm);
+    else if (i.op == ScalarOp::index) v.push_back(static_cast<std::uint64_t>(index[i.imm]));
+    else if (i.op == ScalarOp::lookup) v.push_back(p.tables[i.imm].bits[at(i.a)]);
+    else {
+      const std::int32_t first = i.op == ScalarOp::select ? i.b : i.a;
+      v.push_back(evaluate(i.op, i.dtype, p.code[static_cast<std::size_t>(first)].dtype, at(i.a), at(i.b), at(i.c)));
+    }
+  }
+  std::vector<std::uint64_t> out;
+  for (const std::int32_t o : p.outputs) out.push_back(at(o));
+  return out;
+}
+
+class KernelRun {
+ public:
+  KernelRun(const Kernel& k, std::vector<std::byte*> buffers, std::vector<std::int64_t> sizes, DimBindings symbols)
+      : k_(k), buffers_(std::move(buffers)), sizes_(std::move(sizes)), symbols_(std::move(symbols)) {
+    for (const Dim& d : k.axes) extents_.push_back(d.evaluate(symbols_));
+  }
+
+  void run() {
+    if (k_.contraction) contract();
+    if (k_.stages.empty()) return;
+    std::vector<std::int64_t> point(extents_.size(), 0);
+    const std::size_t parallel = k_.parallel_axes();
+    const std::int64_t points = element_count(std::span(extents_).first(parallel));
+    for (std::int64_t i = 0; i < points; ++i) {
+      std::int64_t rest = i;
+      for (std::size_t a = parallel; a-- > 0;) {
+        point[a] = rest % extents_[a];
+        rest /= extents_[a];
+      }
+      run_point(point);
+    }
+  }
+
+ private:
+  std::int64_t value(const Dim& d) const { return d.evaluate(symbols_); }
+
+  std::uint64_t get(int buffer, std::int64_t at) const {
+    const std::size_t size = size_of(k_.buffers[static_cast<std::size_t>(buffer)].dtype);
+    REQUIRE(at >= 0);
+    REQUIRE(at < sizes_[static_cast<std::size_t>(buffer)]);
+    std::uint64_t bits = 0;
+    std::memcpy(&bits, buffers_[static_cast<std::size_t>(buffer)] + static_cast<std::size_t>(at) * size, size);
+    return bits;
+  }
+  void put(int buffer, std::int64_t at, std::uint64_t bits) const {
+    const std::size_t size = size_of(k_.buffers[static_cast<std::size_t>(buffer)].dtype);
+    REQUIRE(at >= 0);
+    REQUIRE(at < sizes_[static_cast<std::size_t>(buffer)]);
+    std::memcpy(buffers_[static_cast<std::size_t>(buffer)] + static_cast<std::size_t>(at) * size, &bits, size);
+  }
+
+  std::int64_t element(const Access& a, const std::vector<std::int64_t>& point) const {
+    std::int64_t at = value(a.offset);
+    for (std::size_t i = 0; i < point.size(); ++i) at += value(a.strides[i]) * point[i];
+    return at;
+  }
+
+  void contract() {
+    const Contraction& c = *k_.contraction;
+    const std::size_t batch = extents_.size() - 2;
+    const DType ta = k_.buffers[static_cast<std::size_t>(c.a)].dtype, tb = k_.buffers[static_cast<std::size_t>(c.b)].dtype;
+    const DType to = k_.buffers[static_cast<std::size_t>(c.out)].dtype;
+    const std::int64_t total = element_count(extents_), depth = value(c.k);
+    for (std::int64_t e = 0; e < total; ++e) {
+      std::vector<std::int64_t> at(extents_.size());
+      std::int64_t rest = e;
+      for (std::size_t i = at.size(); i-- > 0; rest /= extents_[i]) at[i] = rest % extents_[i];
+      std::int64_t a = value(c.a_offset) + value(c.a_m) * at[batch], b = value(c.b_offset) + value(c.b_n) * at[batch + 1];
+      for (std::size_t i = 0; i < batch; ++i) a += value(c.a_batch[i]) * at[i], b += value(c.b_batch[i]) * at[i];
+      double sum = 0;
+      for (std::int64_t k = 0; k < depth; ++k) {
+        sum += to_double(ta, get(c.a, a + k * value(c.a_k))) * to_double(tb, get(c.b, b + k * value(c.b_k)));
+      }
+      put(c.out, value(c.out_offset) + e, from_double(to, sum));
+    }
+  }
+
+  void run_point(std::vector<std::int64_t> point) {
+    std::int64_t length = k_.has_row ? extents_.back() : 1;
+    if (k_.clip) length = std::min(length, value(*k_.clip) - point[point.size() - 2] * extents_.back());
+    std::vector<std::uint64_t> point_temps(k_.point_temps.size());
+    std::vector<std::vector<std::uint64_t>> row_temps(k_.row_temps.size(), std::vector<std::uint64_t>(static_cast<std::size_t>(length)));
+    for (const Stage& s : k_.stages) {
+      std::vector<std::vector<std::uint64_t>> accumulators;
+      for (const KernelReduction& r : s.reductions) accumulators.push_back(r.identity);
+      for (std::int64_t i = 0; i < (s.over_row ? length : 1); ++i) {
+        if (k_.has_row) point.back() = s.over_row ? i : 0;
+        std::vector<std::uint64_t> in;
+        for (const Source& from : s.sources) {
+          const auto id = static_cast<std::size_t>(from.id);
+          if (from.kind == Source::Kind::point_temp) in.push_back(point_temps[id]);
+          else if (from.kind == Source::Kind::row_temp) in.push_back(row_temps[id][static_cast<std::size_t>(i)]);
+          else in.push_back(get(k_.accesses[id].buffer, element(k_.accesses[id], point)));
+        }
+        const std::vector<std::uint64_t> out = run_program(s.body, in, point);
+        for (std::size_t r = 0; r < s.reductions.size(); ++r) {
+          std::vector<std::uint64_t> both = accumulators[r];
+          for (const int o : s.reductions[r].outputs) both.push_back(out[static_cast<std::size_t>(o)]);
+          accumulators[r] = run_program(s.reductions[r].combine, both, {});
+        }
+        for (const Sink& to : s.sinks) {
+          const auto id = static_cast<std::size_t>(to.id);
+          const std::uint64_t bits = out[static_cast<std::size_t>(to.output)];
+          if (to.kind == Sink::Kind::point_temp) point_temps[id] = bits;
+          else if (to.kind == Sink::Kind::row_temp) row_temps[id][static_cast<std::size_t>(i)] = bits;
+          else put(k_.accesses[id].buffer, element(k_.accesses[id], point), bits);
+        }
+      }
+      for (std::size_t r = 0; r < s.reductions.size(); ++r) {
+        for (std::size_t t = 0; t < s.reductions[r].temps.size(); ++t) {
+          point_temps[static_cast<std::size_t>(s.reductions[r].temps[t])] = accumulators[r][t];
+        }
+      }
+    }
+  }
+
+  const Kernel& k_;
+  std::vector<std::byte*> buffers_;
+  std::vector<std::int64_t> sizes_;
+  DimBindings symbols_;
+  Shape extents_;
+};
+
+inline std::vector<RefArray> run_plan(const Plan& plan, const std::vector<RefArray>& inputs) {
+  DimBindings bindings;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    const Dims& dims = *plan.inputs[i].shape;
+    for (std::size_t k = 0; k < dims.size(); ++k) {
+      if (const auto name = dims[k].symbol_name()) bindings.bind(*name, inputs[i].shape[k]);
+    }
+  }
+  for (const ShapeCheck& c : plan.checks) CHECK(c.left.evaluate(bindings) == c.right.evaluate(bindings));
+  std::vector<std::byte> arena(static_cast<std::size_t>(plan.arena_bytes.evaluate(bindings)), std::byte{0x5a});
+  std::vector<std::vector<std::byte>> own(plan.slots.size());
+  std::vector<std::byte*> data(plan.slots.size());
+  std::vector<std::int64_t> sizes(plan.slots.size());
+  const auto write = [&](std::size_t s, const RefArray& a) {
+    const std::size_t size = size_of(a.dtype);
+    for (std::size_t i = 0; i < a.data.size(); ++i) {
+      const std::uint64_t bits = from_double(a.dtype, a.data[i]);
+      std::memcpy(data[s] + i * size, &bits, size);
+    }
+  };
+  for (std::size_t s = 0; s < plan.slots.size(); ++s) {
+    const Slot& slot = plan.slots[s];
+    sizes[s] = element_count(evaluate(slot.shape, bindings));
+    if (slot.kind == Slot::Kind::temp) {
+      const std::int64_t offset = slot.offset.evaluate(bindings);
+      CHECK(offset % 64 == 0);
+      CHECK(offset + sizes[s] * static_cast<std::int64_t>(size_of(slot.dtype)) <= static_cast<std::int64_t>(arena.size()));
+      data[s] = arena.data() + offset;
+      continue;
+    }
+    own[s].assign(static_cast<std::size_t>(sizes[s]) * size_of(slot.dtype) + 1, std::byte{0x5a});
+    data[s] = own[s].data();
+    if (slot.kind == Slot::Kind::input) write(s, inputs[static_cast<std::size_t>(slot.number)]);
+    if (slot.kind == Slot::Kind::constant) {
+      std::memcpy(data[s], plan.constants[static_cast<std::size_t>(slot.number)].data(), own[s].size() - 1);
+    }
+  }
+  for (std::size_t o = 0; o < plan.outputs.size(); ++o) {   // donated: one storage
+    if (plan.donated[o] < 0) continue;
+    for (std::size_t s = 0; s < plan.slots.size(); ++s) {
+      if (plan.slots[s].kind == Slot::Kind::input && plan.slots[s].number == plan.donated[o]) {
+        data[static_cast<std::size_t>(plan.outputs[o])] = data[s];
+      }
+    }
+  }
+  for (const Step& step : plan.steps) {
+    const auto* ks = std::get_if<KernelStep>(&step.what);
+    REQUIRE(ks);
+    const Kernel& kernel = plan.kernels[static_cast<std::size_t>(ks->kernel)];
+    verify(kernel);
+    DimBindings symbols;
+    REQUIRE(static_cast<int>(ks->symbols.size()) == kernel.symbols);
+    for (std::size_t i = 0; i < ks->symbols.size(); ++i) {
+      symbols.bind("s" + std::to_string(i), ks->symbols[i].evaluate(bindings));
+    }
+    std::vector<std::byte*> buffers;
+    std::vector<std::int64_t> counts;
+    for (const int s : ks->slots) {
+      buffers.push_back(data[static_cast<std::size_t>(s)]);
+      counts.push_back(sizes[static_cast<std::size_t>(s)]);
+    }
+    KernelRun(kernel, std::move(buffers), std::move(counts), std::move(symbols)).run();
+  }
+  std::vector<RefArray> outputs;
+  for (const int s : plan.outputs) {
+    const Slot& slot = plan.slots[static_cast<std::size_t>(s)];
+    RefArray a{slot.dtype, evaluate(slot.shape, bindings), {}};
+    for (std::int64_t i = 0; i < sizes[static_cast<std::size_t>(s)]; ++i) {
+      std::uint64_t bits = 0;
+      const std::size_t size = size_of(slot.dtype);
+      std::memcpy(&bits, data[static_cast<std::size_t>(s)] + static_cast<std::size_t>(i) * size, size);
+      a.data.push_back(to_double(slot.dtype, bits));
+    }
+    outputs.push_back(std::move(a));
+  }
+  return outputs;
+}
+
+inline void check_close(const std::vector<RefArray>& got, const std::vector<RefArray>& want, double tolerance) {
+  REQUIRE(got.size() == want.size());
+  for (std::size_t o = 0; o < got.size(); ++o) {
+    CHECK(got[o].dtype == want[o].dtype);
+    REQUIRE(got[o].shape == want[o].shape);
+    for (std::size_t i = 0; i < got[o].data.size(); ++i) {
+      const double g = got[o].data[i], w = want[o].data[i];
+      const bool close = g == w || std::abs(g - w) <= tolerance * (1 + std::abs(w)) || (g != g && w != w);
+      if (!close) {
+        INFO("output ", o, " element ", i);
+        CHECK(g == w);
+        return;
+      }
+    }
+  }
+}
+
+/// Lowers, checks the numbers fused and unfused, and gives the fused plan for counting.
+inline Plan check(const Graph& graph, const weft::passes::LowerOptions& options = {}, const DimBindings& sizes = {},
+                  double tolerance = 2e-5) {
+  std::vector<RefArray> inputs;
+  for (std::size_t i = 0; i < graph.inputs().size(); ++i) {
+    const Type& t = graph.inputs()[i]->type();
+    inputs.push_back(filled(*t.dtype, evaluate(*t.shape, sizes), static_cast<unsigned>(i + 1)));
+  }
+  const std::vector<RefArray> want = run_reference(graph, inputs);
+  weft::passes::LowerOptions apart = options;
+  apart.fusion.fuse = false;
+  check_close(run_plan(weft::passes::lower(graph, apart), inputs), want, tolerance);
+  Plan plan = weft::passes::lower(graph, options);
+  check_close(run_plan(plan, inputs), want, tolerance);
+  return plan;
+}
+
+}  // namespace plan_test
