@@ -181,10 +181,14 @@ struct Op {
   Samples samples = {};
   std::string_view onnx = {};          // ONNX operator, empty for none
   AttrsParser parse_attrs = nullptr;    // null: takes no attributes
-  std::uint32_t type_only = 0;      // bit i: operand i is taken for its type only
+  std::uint32_t type_only = 0;      // bit i: operand i is taken for its type only; bit 31: 31 and beyond
   bool has_identity = false;        // never interned: placeholders, random operations, callbacks
   /// Types of results 1, 2, … of a multi-result operation; null for one result.
   std::vector<Type> (*infer_extra)(const InferContext&) = nullptr;
+
+  [[nodiscard]] constexpr bool takes_type_only(std::size_t operand) const {
+    return (type_only >> (operand < 31 ? operand : 31) & 1u) != 0;
+  }
 };
 
 /// All rows, family after family. Deterministic order.

@@ -384,7 +384,8 @@ constexpr Op elementwise_loss(std::string_view name, std::string_view doc,
 }
 
 constexpr Op class_loss(std::string_view name, std::string_view doc, int operands, InferRule infer,
-                        NodeRef (*expand)(GraphBuilder&, const Node&, std::span<const NodeRef>), GradRule grad) {
+                        NodeRef (*expand)(GraphBuilder&, const Node&, std::span<const NodeRef>), GradRule grad,
+                        Reference reference, Samples samples, std::string_view onnx) {
   return {.name = name,
           .doc = doc,
           .min_inputs = operands,
@@ -392,14 +393,10 @@ constexpr Op class_loss(std::string_view name, std::string_view doc, int operand
           .infer = infer,
           .meaning = Expansion{expand},
           .grad = grad,
+          .reference = reference,
+          .samples = samples,
+          .onnx = onnx,
           .parse_attrs = attrs_from_fields<ClassLossAttrs>};
-}
-
-constexpr Op sampled(Op row, Reference reference, Samples samples, std::string_view onnx) {
-  row.reference = reference;
-  row.samples = samples;
-  row.onnx = onnx;
-  return row;
 }
 
 }  // namespace
@@ -443,17 +440,17 @@ constinit const Op one_hot{
 };
 
 constinit const Op cross_entropy =
-    sampled(class_loss("cross_entropy", "Of scores (softmax is taken) against class indices or probabilities", 2,
-                       infer_class_loss<true>, expand_class_loss<true>, class_loss_grad<cross_entropy_grad, true>),
-            {.general = ref_class_loss<true>}, {.make = cross_entropy_samples, .ulp = 8}, "SoftmaxCrossEntropyLoss");
+    class_loss("cross_entropy", "Of scores (softmax is taken) against class indices or probabilities", 2,
+               infer_class_loss<true>, expand_class_loss<true>, class_loss_grad<cross_entropy_grad, true>,
+               {.general = ref_class_loss<true>}, {.make = cross_entropy_samples, .ulp = 8}, "SoftmaxCrossEntropyLoss");
 constinit const Op nll_loss =
-    sampled(class_loss("nll_loss", "Of log-probabilities against class indices", 2, infer_class_loss<false>,
-                       expand_class_loss<false>, class_loss_grad<nll_loss_grad, false>),
-            {.general = ref_class_loss<false>}, {.make = index_loss_samples, .ulp = 8}, "NegativeLogLikelihoodLoss");
+    class_loss("nll_loss", "Of log-probabilities against class indices", 2, infer_class_loss<false>,
+               expand_class_loss<false>, class_loss_grad<nll_loss_grad, false>, {.general = ref_class_loss<false>},
+               {.make = index_loss_samples, .ulp = 8}, "NegativeLogLikelihoodLoss");
 constinit const Op cross_entropy_grad = class_loss("cross_entropy_grad", "Cotangent of one operand of cross_entropy: from g, scores, targets",
-                                                   3, infer_class_grad<true>, expand_class_grad<true>, nullptr);
+                                                   3, infer_class_grad<true>, expand_class_grad<true>, nullptr, {}, {}, "");
 constinit const Op nll_loss_grad = class_loss("nll_loss_grad", "Cotangent of nll_loss's scores: from g, scores, targets", 3,
-                                              infer_class_grad<false>, expand_class_grad<false>, nullptr);
+                                              infer_class_grad<false>, expand_class_grad<false>, nullptr, {}, {}, "");
 
 constinit const Op mse_loss = elementwise_loss(
     "mse_loss", "Squared difference", expand_loss<mse>, loss_grad<mse_dx, mse_dt>,

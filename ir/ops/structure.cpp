@@ -52,19 +52,23 @@ Exprs concatenate_grad(const GradArgs& a) {
   bool known = true;
   for (const Expr& x : a.x) known = known && x.type().shape;
   Exprs grads;
+  const auto fitted = [&](const Expr& d, const Expr& x) {
+    return x.type().dtype && x.type().dtype == d.type().dtype ? d : cast_like(d, x);
+  };
   GraphBuilder& b = a.g.builder();
   Dim offset = 0;
   for (std::size_t i = 0; i < a.x.size(); ++i) {
     if (known) {
       const Dims& shape = *a.x[i].type().shape;
       const Dim end = offset + shape[normal_axis(axis, shape.size())];
-      grads.push_back(apply(ops::slice, {a.g}, SliceAttrs{{axis}, {offset}, {end}, {1}}));
+      grads.push_back(fitted(apply(ops::slice, {a.g}, SliceAttrs{{axis}, {offset}, {end}, {1}}), a.x[i]));
       offset = end;
       continue;
     }
     std::vector<NodeRef> operands = {a.g.node()};
     for (const Expr& x : a.x) operands.push_back(x.node());
-    grads.emplace_back(b, b.make(ops::split_like, std::move(operands), SplitAttrs{axis, static_cast<std::int64_t>(i)}));
+    const SplitAttrs part{axis, static_cast<std::int64_t>(i)};
+    grads.push_back(fitted({b, b.make(ops::split_like, std::move(operands), part)}, a.x[i]));
   }
   return grads;
 }
