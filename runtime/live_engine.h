@@ -32,11 +32,11 @@ class LiveEngine {
   static LiveEngine& get();
 
   [[nodiscard]] EngineLock lock() { return EngineLock(mutex_); }
-  void enter_graph(const EngineLock&, const ir::NodeRef& node);
+  void enter_graph(const EngineLock&, const ir::Node& node);
   void leave_graph(LiveState& state);
   void handles_gone(LiveState& state);
   /// The node's record, made when there is none.
-  LiveState& record(const EngineLock&, const ir::NodeRef& node);
+  LiveState& record(const EngineLock&, const ir::Node& node);
   const ir::Type& live_type(const EngineLock&, LiveState& state);
 
   /// The current value; null after waiting, when all has to be looked at again.

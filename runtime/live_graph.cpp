@@ -102,21 +102,28 @@ void LiveEngine::changed_structure(LiveState& state) {
   if (state.component) root_of(state.component)->epoch = ++epoch_;
 }
 
-void LiveEngine::enter_graph(const EngineLock& locked, const NodeRef& node) {
-  if (LiveState* known = state_of(*node)) {
+void LiveEngine::enter_graph(const EngineLock& locked, const Node& node) {
+  if (LiveState* known = state_of(node)) {
     if (!known->held()) changed_structure(*known);
     return;
   }
   check_types(locked, record(locked, node));
 }
 
-LiveState& LiveEngine::record(const EngineLock&, const NodeRef& node) {
-  if (LiveState* known = state_of(*node)) return *known;
+LiveState& LiveEngine::record(const EngineLock&, const Node& node) {
+  if (LiveState* known = state_of(node)) return *known;
   const auto is_known = [](const Node& n) { return n.state() != nullptr; };
-  if (std::ranges::all_of(node->inputs(), [&](const NodeRef& input) { return is_known(*input); })) return create(*node);
-  for (const Node* above : ir::topological_order(std::span(&node, 1), is_known))
+  bool shallow = true;   // the ordinary case: only constants, if anything, are new
+  for (const NodeRef& input : node.inputs()) {
+    if (is_known(*input)) continue;
+    if (input->inputs().empty()) create(*input);
+    else shallow = false;
+  }
+  if (shallow) return create(node);
+  const NodeRef root(&node);
+  for (const Node* above : ir::topological_order(std::span(&root, 1), is_known))
     if (!is_known(*above)) create(*above);
-  return *state_of(*node);
+  return *state_of(node);
 }
 
 void LiveEngine::check_types(const EngineLock& locked, LiveState& state) {
@@ -174,7 +181,7 @@ const ir::Type& LiveEngine::live_type(const EngineLock&, LiveState& asked) {
 void LiveEngine::set_marks(std::span<const Node* const> nodes) {
   const EngineLock locked = lock();
   for (const Node* node : nodes) {
-    LiveState& state = record(locked, NodeRef(node));
+    LiveState& state = record(locked, *node);
     marks_ += state.marked ? 0 : 1;
     state.marked = true;
   }
@@ -202,7 +209,7 @@ const Node* find_marked(std::span<const Node* const> nodes) {
 Attachment& attachment(const NodeRef& node, std::unique_ptr<Attachment> (*make)()) {
   LiveEngine& engine = LiveEngine::get();
   const EngineLock locked = engine.lock();
-  LiveState::Extras& extras = engine.record(locked, node).extra();
+  LiveState::Extras& extras = engine.record(locked, *node).extra();
   if (!extras.attachment) extras.attachment = make();
   return *extras.attachment;
 }
@@ -213,13 +220,13 @@ Attachment* find_attachment(const Node& node) {
   return state && state->extras ? state->extras->attachment.get() : nullptr;
 }
 
-void track(const NodeRef& node) {
+void check_live_type(const Node& node) {
   LiveEngine& engine = LiveEngine::get();
   engine.enter_graph(engine.lock(), node);
 }
 
-ir::Type live_type(const NodeRef& node) {
-  if (node->type().concrete()) return node->type();
+ir::Type live_type(const Node& node) {
+  if (node.type().concrete()) return node.type();
   LiveEngine& engine = LiveEngine::get();
   const EngineLock locked = engine.lock();
   return engine.live_type(locked, engine.record(locked, node));

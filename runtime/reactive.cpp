@@ -87,7 +87,7 @@ void update(std::span<const Change> changes, Push push) {
   std::vector<Note> notes;
   {
     EngineLock locked = engine.lock();
-    for (const Change& change : changes) engine.record(locked, change.leaf);
+    for (const Change& change : changes) engine.record(locked, *change.leaf);
     while (!engine.update(locked, changes, push, notes)) {}
   }
   if (!notes.empty()) deliver(std::move(notes));
@@ -130,6 +130,11 @@ void set_value(Change change, Push push) {
   update(std::span(&change, 1), push);
 }
 
+void set_values(std::vector<Change> changes, Push push) {
+  for (Change& change : changes) prepare(change);
+  if (!changes.empty()) update(changes, push);
+}
+
 void begin_transaction() { ++transaction.depth; }
 
 void end_transaction(bool discard, Push push) {
@@ -144,7 +149,7 @@ void end_transaction(bool discard, Push push) {
 bool has_value(const NodeRef& node) {
   LiveEngine& engine = LiveEngine::get();
   const EngineLock locked = engine.lock();
-  return engine.record(locked, node).ready();
+  return engine.record(locked, *node).ready();
 }
 
 Array value(const NodeRef& node) { return std::move(values(std::span(&node, 1)).front()); }
@@ -157,7 +162,7 @@ std::vector<Array> values(std::span<const NodeRef> nodes) {
     EngineLock locked = engine.lock();
     while (result.size() < nodes.size()) {
       const NodeRef& node = nodes[result.size()];
-      if (const Array* found = engine.pull(locked, engine.record(locked, node), notes)) result.push_back(*found);
+      if (const Array* found = engine.pull(locked, engine.record(locked, *node), notes)) result.push_back(*found);
       else result.clear();
     }
   }
@@ -171,7 +176,7 @@ namespace {
 
 struct WatchToken {
   WatchToken(NodeRef watched, std::shared_ptr<WatchEntry> of) : node(std::move(watched)), entry(std::move(of)) {
-    track(node);
+    check_live_type(*node);
     node->add_handle();
   }
   ~WatchToken() {
@@ -227,14 +232,14 @@ Lease::Lease(std::span<const NodeRef> variables, std::span<const NodeRef> reads)
   values_.resize(variables_.size());
   {
     EngineLock locked = engine.lock();
-    for (const NodeRef& variable : variables_) engine.record(locked, variable);
+    for (const NodeRef& variable : variables_) engine.record(locked, *variable);
     const std::vector<LiveState*> leaves = states_of(variables_);
     if (engine.computing()) throw Error("a callback must not call a function that updates variables");
     for (bool waited = true; waited;) {
       waited = std::ranges::any_of(leaves, [](const LiveState* s) { return s->leased(); });
       reads_.clear();
       for (std::size_t i = 0; i < reads.size() && !waited; ++i) {
-        const Array* found = engine.pull(locked, engine.record(locked, reads[i]), notes);
+        const Array* found = engine.pull(locked, engine.record(locked, *reads[i]), notes);
         waited = !found;
         if (found) reads_.push_back(*found);
       }

@@ -40,9 +40,9 @@ void set_cell_compiler(CellCompiler& compiler);
 /// To be called for every node that gets a user handle, before the handle is counted. Enters the node, and what it
 /// depends on, into the live graph. Where its type is not fully known but its inputs have values, the type rules run on
 /// the types of these, and throw here.
-void track(const ir::NodeRef& node);
+void check_live_type(const ir::Node& node);
 /// What is known of a node's type now, from its values or those of its inputs.
-ir::Type live_type(const ir::NodeRef& node);
+ir::Type live_type(const ir::Node& node);
 
 // ---- values --------------------------------------------------------------------------------------------------------
 
@@ -75,6 +75,8 @@ struct Change {
 };
 /// Joins this thread's transaction, else is one update of its own, pushed as `push` says.
 void set_value(Change change, Push push);
+/// The same for several leaves, as one update, now: no part of a transaction.
+void set_values(std::vector<Change> changes, Push push);
 
 /// This thread's transaction. Changes are checked when they are made, and applied together when the outermost ends.
 void begin_transaction();

@@ -1,0 +1,286 @@
+// `backward`: the imperative face of the gradient pass. The graph between y and the values that it starts from is
+// specialised to their types, differentiated and compiled into one cell, which is kept with y: a training loop pays for
+// that once. The cell adds to the gradients that have accumulated; all of them change in one update.
+#include <algorithm>
+#include <atomic>
+#include <mutex>
+#include <unordered_set>
+
+#include "apply.h"
+#include "gradient_state.h"
+#include "ir/builder.h"
+#include "ir/ops/ops.h"
+#include "live.h"
+#include "passes/autodiff.h"
+#include "passes/specialize.h"
+#include "weft/grad.h"
+
+namespace weft {
+namespace {
+
+using ir::Node;
+using ir::NodeRef;
+
+thread_local bool no_grad = false;
+
+/// Changes whenever it may change what a `backward` computes: who requires gradients, what is detached.
+std::atomic<std::uint64_t> tracking_epoch{1};
+
+/// Nodes here are y's ancestors: they live as long as y does, with which this is kept.
+struct BackwardPlan {
+  std::uint64_t epoch = 0;
+  std::vector<const Node*> inputs;     // values that the cell starts from
+  std::vector<const Node*> xs;         // leaves that require gradients
+  std::vector<const Node*> between;    // what depends on these, y included
+  bool seeded = false;                 // the cotangent is given, the next input
+  std::vector<char> accumulate;        // one an x: its gradient so far is a further input
+  std::shared_ptr<runtime::CellCode> code;
+};
+
+struct GradientState final : runtime::Attachment {
+  std::atomic<bool> requires_grad = false;
+  std::atomic<bool> detached = false;
+  std::atomic<bool> accumulated = false;   // `gradient` is more than zeros
+  std::mutex mutex;                        // guards the rest; nothing is called under it
+  NodeRef gradient;                        // a leaf
+  std::vector<std::shared_ptr<const BackwardPlan>> plans;
+
+  static std::unique_ptr<runtime::Attachment> make() { return std::make_unique<GradientState>(); }
+};
+
+GradientState& state_of(const NodeRef& node) {
+  return static_cast<GradientState&>(runtime::attachment(node, &GradientState::make));
+}
+
+const GradientState* find_state(const Node& node) {
+  return static_cast<const GradientState*>(runtime::find_attachment(node));
+}
+
+bool is_detached(const Node& node) {
+  const GradientState* state = find_state(node);
+  return &node.op() == &ir::ops::stop_gradient || (state && state->detached);
+}
+
+bool wants_gradient(const Node& node) {
+  const GradientState* state = find_state(node);
+  return state && state->requires_grad;
+}
+
+bool is_leaf(const Node& node) { return &node.op() == &ir::ops::input; }
+
+bool is_type_only(const Node& node, std::size_t operand) {
+  return operand < 32 && (node.op().type_only >> operand & 1u) != 0;
+}
+
+Array zeros_like(const Array& value) {
+  Array zeros = Array::uninitialized(value.dtype(), value.shape());
+  std::fill_n(zeros.mutable_bytes(), zeros.nbytes(), std::byte{0});
+  return zeros;
+}
+
+/// Where the cell starts: at inputs, at what draws anew or is detached, at constants too large for code.
+bool is_start(const Node& node) {
+  if (&node.op() == &ir::ops::constant) return !runtime::is_inline_constant(node);
+  return is_leaf(node) || runtime::draws_anew(node) || is_detached(node);
+}
+
+BackwardPlan trace(const NodeRef& y) {
+  BackwardPlan plan;
+  std::unordered_set<const Node*> dependent;
+  for (const Node* node : ir::topological_order(std::span(&y, 1), is_start)) {
+    if (is_start(*node)) plan.inputs.push_back(node);
+    if (is_leaf(*node) && wants_gradient(*node)) {
+      plan.xs.push_back(node);
+      dependent.insert(node);
+    }
+    if (is_start(*node)) continue;
+    bool depends = false;
+    for (std::size_t i = 0; i < node->inputs().size() && !depends; ++i)
+      depends = !is_type_only(*node, i) && dependent.contains(node->input(i).get());
+    if (!depends) continue;
+    dependent.insert(node);
+    plan.between.push_back(node);
+  }
+  return plan;
+}
+
+std::vector<NodeRef> references(const std::vector<const Node*>& nodes) {
+  std::vector<NodeRef> result;
+  for (const Node* node : nodes) result.emplace_back(node);
+  return result;
+}
+
+/// The cell's graph on inputs of these values: gradients of all xs, added to what has accumulated.
+ir::Graph gradient_graph(const BackwardPlan& plan, const NodeRef& y, std::span<const Array> values) {
+  std::vector<ir::Type> types;
+  for (const Array& value : values.first(plan.inputs.size())) types.push_back({value.dtype(), to_dims(value.shape())});
+  const ir::Graph forward = passes::specialize(ir::Graph(references(plan.inputs), {y}), types);
+
+  std::vector<NodeRef> inputs(forward.inputs().begin(), forward.inputs().end()), xs;
+  for (const Node* x : plan.xs) {
+    const auto at = static_cast<std::size_t>(std::ranges::find(plan.inputs, x) - plan.inputs.begin());
+    xs.push_back(forward.inputs()[at]);
+  }
+  const auto add_input = [&] {
+    const Array& value = values[inputs.size()];
+    inputs.push_back(ir::make_input({value.dtype(), to_dims(value.shape())}));
+    return inputs.back();
+  };
+  const NodeRef seed[] = {plan.seeded ? add_input() : NodeRef()};
+  std::vector<NodeRef> gradients = passes::gradient(forward.outputs(), xs, seed);
+  for (std::size_t i = 0; i < gradients.size(); ++i)
+    if (plan.accumulate[i]) gradients[i] = ir::make_node(ir::ops::add, {add_input(), gradients[i]});
+  return ir::Graph(std::move(inputs), std::move(gradients), "backward");
+}
+
+void check_seed(const NodeRef& y, const Array* cotangent, SourceLocation where) {
+  const ir::Type type = runtime::live_type(*y);
+  const auto shape = type.shape ? to_shape(*type.shape) : std::nullopt;
+  if (!shape) return;
+  if (!cotangent && element_count(*shape) != 1)
+    throw ShapeError("backward of " + runtime::describe(*y) + ", " + to_string(type) +
+                         ": a value of more than one element needs a cotangent, backward(cotangent)", where);
+  if (cotangent && cotangent->shape() != *shape)
+    throw ShapeError("backward of " + runtime::describe(*y) + ", " + to_string(type) + ": the cotangent has shape " +
+                         to_string(cotangent->shape()), where);
+}
+
+/// The plan for y as things stand: a kept one, or a copy to be completed with code.
+std::shared_ptr<const BackwardPlan> find_plan(const NodeRef& y, bool seeded) {
+  const std::uint64_t epoch = tracking_epoch.load();
+  std::vector<std::shared_ptr<const BackwardPlan>> plans;
+  {
+    GradientState& state = state_of(y);
+    const std::scoped_lock lock(state.mutex);
+    plans = state.plans;
+  }
+  for (const auto& plan : plans) {
+    if (plan->epoch != epoch || plan->seeded != seeded) continue;
+    bool same = true;
+    for (std::size_t i = 0; i < plan->xs.size() && same; ++i)
+      same = (plan->accumulate[i] != 0) == find_state(*plan->xs[i])->accumulated;
+    if (same) return plan;
+  }
+  auto plan = std::make_shared<BackwardPlan>(trace(y));
+  plan->epoch = epoch;
+  plan->seeded = seeded;
+  for (const Node* x : plan->xs) plan->accumulate.push_back(find_state(*x)->accumulated ? 1 : 0);
+  return plan;
+}
+
+void keep_plan(const NodeRef& y, std::shared_ptr<const BackwardPlan> plan) {
+  constexpr std::size_t kept = 4;
+  GradientState& state = state_of(y);
+  const std::scoped_lock lock(state.mutex);
+  auto& plans = state.plans;
+  std::erase_if(plans, [&](const auto& old) {
+    return old->epoch != plan->epoch || (old->seeded == plan->seeded && old->accumulate == plan->accumulate);
+  });
+  if (plans.size() >= kept) plans.erase(plans.begin());
+  plans.push_back(std::move(plan));
+}
+
+/// x's gradient leaf; zeros where nothing has accumulated yet.
+NodeRef gradient_leaf(const NodeRef& x) {
+  GradientState& state = state_of(x);
+  NodeRef gradient;
+  {
+    const std::scoped_lock lock(state.mutex);
+    if (!state.gradient)
+      state.gradient = ir::make_input(x->type(), x->label().empty() ? "" : x->label() + ".grad", x->where());
+    gradient = state.gradient;
+  }
+  if (state.accumulated || !runtime::has_value(x)) return gradient;
+  const Array value = runtime::value(x);
+  if (!runtime::has_value(gradient) || runtime::value(gradient).shape() != value.shape())
+    runtime::set_values({{gradient, zeros_like(value)}}, frontend::push_mode());
+  return gradient;
+}
+
+void run_backward(const NodeRef& y, const Array* cotangent, bool retain, SourceLocation where) {
+  std::shared_ptr<const BackwardPlan> plan = find_plan(y, cotangent != nullptr);
+  if (plan->xs.empty())
+    throw Error("backward of " + runtime::describe(*y) + ": nothing that it depends on requires a gradient", where);
+  if (!runtime::has_value(y)) (void)runtime::value(y);   // throws, naming what is not set
+  check_seed(y, cotangent, where);
+  if (const Node* freed = runtime::find_marked(plan->between))
+    throw GraphFreed("backward of " + runtime::describe(*y) + ": the graph at " + runtime::describe(*freed) +
+                         " was freed by an earlier backward; keep it with backward(true)", where);
+
+  std::vector<NodeRef> leaves = references(plan->inputs);
+  for (std::size_t i = 0; i < plan->xs.size(); ++i)
+    if (plan->accumulate[i]) leaves.push_back(gradient_leaf(NodeRef(plan->xs[i])));
+  std::vector<Array> values = runtime::values(leaves);
+  if (cotangent)
+    values.insert(values.begin() + std::ssize(plan->inputs),
+                  cotangent->to(runtime::live_type(*y).dtype.value_or(cotangent->dtype())).contiguous());
+
+  if (!plan->code || !runtime::fits(*plan->code, values)) {
+    auto complete = std::make_shared<BackwardPlan>(*plan);
+    complete->code = runtime::cell_code(gradient_graph(*plan, y, values), values);
+    plan = complete;
+    keep_plan(y, complete);
+  } else if (runtime::wants_native(*plan->code)) {
+    runtime::make_native(*plan->code, gradient_graph(*plan, y, values), values);
+  }
+  std::vector<Array> gradients = runtime::run_cell(*plan->code, values);
+
+  std::vector<runtime::Change> changes;
+  for (std::size_t i = 0; i < gradients.size(); ++i)
+    changes.push_back({gradient_leaf(NodeRef(plan->xs[i])), std::move(gradients[i]), {}, where});
+  runtime::set_values(std::move(changes), frontend::push_mode());
+  for (const Node* x : plan->xs) state_of(NodeRef(x)).accumulated = true;
+  if (!retain) runtime::set_marks(plan->between);
+}
+
+}  // namespace
+
+void frontend::note_new_tensor(const NodeRef& node) {
+  if (!no_grad || node->inputs().empty()) return;
+  state_of(node).detached = true;
+  tracking_epoch.fetch_add(1);
+}
+
+NoGrad::NoGrad() : previous_(std::exchange(no_grad, true)) {}
+NoGrad::~NoGrad() { no_grad = previous_; }
+
+Tensor& Tensor::requires_grad(bool on, Where where) {
+  if (!is_leaf(*node_))
+    throw Error("requires_grad of " + runtime::describe(*node_) + ": it is computed by " +
+                    std::string(node_->op().name) + "; only inputs and Variables can require gradients", where);
+  const ir::Type type = runtime::live_type(*node_);
+  if (on && type.dtype && category(*type.dtype) < Category::floating)
+    throw DTypeError("requires_grad of " + runtime::describe(*node_) + ", " + to_string(type) +
+                         ": only floating tensors have gradients", where);
+  if (state_of(node_).requires_grad.exchange(on) != on) tracking_epoch.fetch_add(1);
+  return *this;
+}
+
+bool Tensor::requires_grad() const {
+  if (is_leaf(*node_)) return wants_gradient(*node_);
+  return !is_detached(*node_) && !trace(node_).xs.empty();
+}
+
+void Tensor::backward(bool retain_graph, Where where) const { run_backward(node_, nullptr, retain_graph, where); }
+
+void Tensor::backward(const Array& cotangent, bool retain_graph, Where where) const {
+  run_backward(node_, &cotangent, retain_graph, where);
+}
+
+Tensor Tensor::grad() const { return Tensor(gradient_leaf(node_)); }
+
+void Tensor::zero_grad() const {
+  GradientState& state = state_of(node_);
+  state.accumulated = false;
+  NodeRef gradient;
+  {
+    const std::scoped_lock lock(state.mutex);
+    gradient = state.gradient;
+  }
+  if (gradient && runtime::has_value(gradient))
+    runtime::set_values({{gradient, zeros_like(runtime::value(gradient))}}, frontend::push_mode());
+}
+
+Tensor Tensor::detach(Where where) const { return frontend::apply(ir::ops::stop_gradient, {node_}, {}, where); }
+
+}  // namespace weft
