@@ -54,8 +54,10 @@ std::string dot_quote(std::string_view text) {
   std::string out = "\"";
   for (const char c : text) {
     if (c == '"' || c == '\\') out += '\\';
-    if (c == '\n') out += "\\n";
-    else out += c;
+    if (c == '\n')
+      out += "\\n";
+    else
+      out += c;
   }
   return out + '"';
 }
@@ -66,10 +68,12 @@ std::string box_text(const Node& node) {
   return text + "\n" + to_string(node.type());
 }
 
-/// Ancestors in a growing tree, found in logarithmic time by one jump pointer a vertex (Myers' skew-binary numbers).
+/// Ancestors in a growing tree, found in logarithmic time by one jump pointer a vertex (Myers'
+/// skew-binary numbers).
 class AncestorTree {
  public:
-  explicit AncestorTree(std::size_t vertices) : up_(vertices + 1), jump_(vertices + 1), depth_(vertices + 1) {
+  explicit AncestorTree(std::size_t vertices)
+      : up_(vertices + 1), jump_(vertices + 1), depth_(vertices + 1) {
     up_[root()] = jump_[root()] = root();
   }
   [[nodiscard]] std::size_t root() const { return up_.size() - 1; }
@@ -122,22 +126,23 @@ std::vector<bool> reachable_from(const Graph& graph, std::size_t from) {
   const FlowGraph flow(graph);
   std::vector<boost::default_color_type> color(num_vertices(flow), boost::white_color);
   boost::queue<FlowGraph::Vertex> queue;
-  boost::breadth_first_visit(flow, from, queue, boost::default_bfs_visitor(),
-                             boost::make_iterator_property_map(color.begin(), get(boost::vertex_index, flow)));
+  boost::breadth_first_visit(
+      flow, from, queue, boost::default_bfs_visitor(),
+      boost::make_iterator_property_map(color.begin(), get(boost::vertex_index, flow)));
   std::vector<bool> reached(color.size());
   for (std::size_t v = 0; v < color.size(); ++v) reached[v] = color[v] != boost::white_color;
   return reached;
 }
 
-// On a graph without cycles, in topological order, a vertex's dominator is the nearest common ancestor of all that come
-// before it. (Boost's Lengauer-Tarjan follows ancestors by recursion, which a long chain would not survive; the tests
-// hold the two against each other.)
+// On a graph without cycles, in topological order, a vertex's dominator is the nearest common
+// ancestor of all that come before it. (Boost's Lengauer-Tarjan follows ancestors by recursion,
+// which a long chain would not survive; the tests hold the two against each other.)
 std::vector<std::int64_t> dominators(const Graph& graph, Flow direction) {
   const FlowGraph flow(graph);
   const std::size_t n = num_vertices(flow);
   const bool forward = direction == Flow::to_outputs;
   AncestorTree tree(n);
-  std::vector<bool> seen_outside(n);   // results are used by the world outside
+  std::vector<bool> seen_outside(n);  // results are used by the world outside
   if (!forward) {
     std::unordered_map<const Node*, std::size_t> number;
     for (std::size_t v = 0; v < n; ++v) number[&flow.node(v)] = v;
@@ -149,13 +154,15 @@ std::vector<std::int64_t> dominators(const Graph& graph, Flow direction) {
     std::size_t meet = tree.root();
     if (first != last && !seen_outside[v]) {
       meet = forward ? first->source : first->target;
-      for (auto e = first + 1; e != last; ++e) meet = tree.common(meet, forward ? e->source : e->target);
+      for (auto e = first + 1; e != last; ++e)
+        meet = tree.common(meet, forward ? e->source : e->target);
     }
     tree.add(v, meet);
   }
   std::vector<std::int64_t> immediate(n);
   for (std::size_t v = 0; v < n; ++v)
-    immediate[v] = tree.parent(v) == tree.root() ? no_dominator : static_cast<std::int64_t>(tree.parent(v));
+    immediate[v] =
+        tree.parent(v) == tree.root() ? no_dominator : static_cast<std::int64_t>(tree.parent(v));
   return immediate;
 }
 

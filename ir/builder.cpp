@@ -18,18 +18,23 @@ std::string expected_operands(const Op& op) {
 void check_operands(const Op& op, std::span<const NodeRef> inputs, SourceLocation where) {
   const auto given = static_cast<std::ptrdiff_t>(inputs.size());
   if (given < op.min_inputs || (op.max_inputs >= 0 && given > op.max_inputs))
-    throw Error(std::string(op.name) + " takes " + expected_operands(op) + ", not " + std::to_string(given), where);
-  assert(std::ranges::all_of(inputs, [](const NodeRef& input) { return static_cast<bool>(input); }));
+    throw Error(
+        std::string(op.name) + " takes " + expected_operands(op) + ", not " + std::to_string(given),
+        where);
+  assert(
+      std::ranges::all_of(inputs, [](const NodeRef& input) { return static_cast<bool>(input); }));
 }
 
-NodeInit infer_node(const Op& op, std::vector<NodeRef> inputs, Attrs attrs, SourceLocation where, std::string label) {
+NodeInit infer_node(const Op& op, std::vector<NodeRef> inputs, Attrs attrs, SourceLocation where,
+                    std::string label) {
   check_operands(op, inputs, where);
   assert(op.infer);
   const InferContext context{op, inputs, attrs, where};
   Type type = op.infer(context);
   std::vector<Type> extra;
   if (op.infer_extra) extra = op.infer_extra(context);
-  return {&op, std::move(inputs), std::move(attrs), std::move(type), std::move(extra), where, std::move(label)};
+  return {&op,   std::move(inputs), std::move(attrs), std::move(type), std::move(extra),
+          where, std::move(label)};
 }
 
 NodeInit constant_node(Literal value, bool weak, SourceLocation where) {
@@ -42,7 +47,8 @@ NodeInit constant_node(Literal value, bool weak, SourceLocation where) {
 }
 
 // The type of anything but a leaf follows from the rest.
-std::size_t key_of(const Op& op, std::span<const NodeRef> inputs, const Attrs& attrs, const Type* leaf_type) {
+std::size_t key_of(const Op& op, std::span<const NodeRef> inputs, const Attrs& attrs,
+                   const Type* leaf_type) {
   std::size_t key = reinterpret_cast<std::uintptr_t>(&op);
   for (const NodeRef& input : inputs) mix_hash(key, reinterpret_cast<std::uintptr_t>(input.get()));
   if (!attrs.empty()) mix_hash(key, attrs.hash());
@@ -52,7 +58,8 @@ std::size_t key_of(const Op& op, std::span<const NodeRef> inputs, const Attrs& a
 
 }  // namespace
 
-NodeRef make_node(const Op& op, std::vector<NodeRef> inputs, Attrs attrs, SourceLocation where, std::string label) {
+NodeRef make_node(const Op& op, std::vector<NodeRef> inputs, Attrs attrs, SourceLocation where,
+                  std::string label) {
   return Node::make(infer_node(op, std::move(inputs), std::move(attrs), where, std::move(label)));
 }
 
@@ -70,8 +77,8 @@ NodeRef make_constant(Literal value, bool weak, SourceLocation where) {
   return Node::make(constant_node(std::move(value), weak, where));
 }
 
-const NodeRef* GraphBuilder::find(std::size_t key, const Op& op, std::span<const NodeRef> inputs, const Attrs& attrs,
-                                  const Type* leaf_type) const {
+const NodeRef* GraphBuilder::find(std::size_t key, const Op& op, std::span<const NodeRef> inputs,
+                                  const Attrs& attrs, const Type* leaf_type) const {
   const auto [first, last] = interned_.equal_range(key);
   for (auto it = first; it != last; ++it) {
     const Node& node = *it->second;
@@ -86,10 +93,11 @@ NodeRef GraphBuilder::intern(std::size_t key, NodeInit init) {
   return interned_.emplace(key, Node::make(std::move(init)))->second;
 }
 
-NodeRef GraphBuilder::make(const Op& op, std::vector<NodeRef> inputs, Attrs attrs, SourceLocation where,
-                           std::string label) {
+NodeRef GraphBuilder::make(const Op& op, std::vector<NodeRef> inputs, Attrs attrs,
+                           SourceLocation where, std::string label) {
   if (!where.known()) where = where_;
-  if (op.has_identity) return make_node(op, std::move(inputs), std::move(attrs), where, std::move(label));
+  if (op.has_identity)
+    return make_node(op, std::move(inputs), std::move(attrs), where, std::move(label));
   const std::size_t key = key_of(op, inputs, attrs, nullptr);
   if (const NodeRef* found = find(key, op, inputs, attrs, nullptr)) return *found;
   return intern(key, infer_node(op, std::move(inputs), std::move(attrs), where, std::move(label)));

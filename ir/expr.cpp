@@ -7,7 +7,8 @@
 namespace weft::ir {
 
 Expr Expr::scalar(double value) const {
-  // The width of a weak scalar never matters (see promote_weak), so float64 keeps the value as it was written.
+  // The width of a weak scalar never matters (see promote_weak), so float64 keeps the value as it
+  // was written.
   return {*builder_, builder_->constant(Literal::scalar(DType::float64, value), true)};
 }
 

@@ -41,7 +41,8 @@ class NodeMap {
     return i;
   }
   void grow() {
-    std::vector<Slot> old = std::exchange(slots_, std::vector<Slot>(slots_.empty() ? 32 : 2 * slots_.size()));
+    std::vector<Slot> old =
+        std::exchange(slots_, std::vector<Slot>(slots_.empty() ? 32 : 2 * slots_.size()));
     shift_ = 64 - std::countr_zero(slots_.size());
     for (const Slot& slot : old)
       if (slot.node) slots_[place(slot.node)] = slot;
@@ -58,7 +59,8 @@ struct Numbered {
     std::vector<NodeRef> roots(g.inputs().begin(), g.inputs().end());
     roots.insert(roots.end(), g.outputs().begin(), g.outputs().end());
     order = topological_order(roots);
-    for (std::size_t i = 0; i < order.size(); ++i) numbers.insert(order[i], static_cast<std::uint32_t>(i));
+    for (std::size_t i = 0; i < order.size(); ++i)
+      numbers.insert(order[i], static_cast<std::uint32_t>(i));
   }
   [[nodiscard]] std::uint32_t number(const NodeRef& node) const { return numbers.find(node.get()); }
 
@@ -67,7 +69,8 @@ struct Numbered {
   NodeMap numbers;
 };
 
-bool same_numbers(const Numbered& a, std::span<const NodeRef> x, const Numbered& b, std::span<const NodeRef> y) {
+bool same_numbers(const Numbered& a, std::span<const NodeRef> x, const Numbered& b,
+                  std::span<const NodeRef> y) {
   if (x.size() != y.size()) return false;
   for (std::size_t i = 0; i < x.size(); ++i)
     if (a.number(x[i]) != b.number(y[i])) return false;
@@ -87,7 +90,8 @@ std::vector<const Node*> topological_order(std::span<const NodeRef> roots,
   std::vector<Frame> stack;
   NodeMap entered;
   const auto enter = [&](const Node* node) {
-    if (node && entered.insert(node, 0)) stack.push_back({node, 0, stop && stop(*node) ? 0 : node->inputs().size()});
+    if (node && entered.insert(node, 0))
+      stack.push_back({node, 0, stop && stop(*node) ? 0 : node->inputs().size()});
   };
   for (const NodeRef& root : roots) {
     enter(root.get());
@@ -107,7 +111,8 @@ std::vector<const Node*> topological_order(std::span<const NodeRef> roots,
 bool structurally_equal(const Graph& a, const Graph& b) {
   const Numbered x(a), y(b);
   if (x.order.size() != y.order.size()) return false;
-  if (!same_numbers(x, a.inputs(), y, b.inputs()) || !same_numbers(x, a.outputs(), y, b.outputs())) return false;
+  if (!same_numbers(x, a.inputs(), y, b.inputs()) || !same_numbers(x, a.outputs(), y, b.outputs()))
+    return false;
   for (std::size_t i = 0; i < x.order.size(); ++i) {
     const Node &m = *x.order[i], &n = *y.order[i];
     if (&m.op() != &n.op() || m.type() != n.type() || !same_numbers(x, m.inputs(), y, n.inputs()) ||

@@ -48,10 +48,10 @@ std::string contraction_text(const Contraction& c) {
   const auto operand = [](std::string_view which, int buffer, const Dim& offset) {
     return "    " + std::string(which) + " " + std::to_string(buffer) + " at " + offset.str();
   };
-  return "  contraction {\n" + operand("a", c.a, c.a_offset) + " batch " + dims_text(c.a_batch) + " m " + c.a_m.str() +
-         " k " + c.a_k.str() + "\n" + operand("b", c.b, c.b_offset) + " batch " + dims_text(c.b_batch) + " k " +
-         c.b_k.str() + " n " + c.b_n.str() + "\n" + operand("out", c.out, c.out_offset) + "\n    k " + c.k.str() +
-         "\n  }\n";
+  return "  contraction {\n" + operand("a", c.a, c.a_offset) + " batch " + dims_text(c.a_batch) +
+         " m " + c.a_m.str() + " k " + c.a_k.str() + "\n" + operand("b", c.b, c.b_offset) +
+         " batch " + dims_text(c.b_batch) + " k " + c.b_k.str() + " n " + c.b_n.str() + "\n" +
+         operand("out", c.out, c.out_offset) + "\n    k " + c.k.str() + "\n  }\n";
 }
 
 std::string reduction_text(const KernelReduction& r) {
@@ -66,13 +66,15 @@ std::string reduction_text(const KernelReduction& r) {
 std::string stage_text(const Stage& stage) {
   std::string out = stage.over_row ? "  stage row {\n" : "  stage point {\n";
   out += "    sources " + list_text(stage.sources, [](const Source& s) {
-    return std::string(source_names[static_cast<std::size_t>(s.kind)]) + " " + std::to_string(s.id);
-  });
+           return std::string(source_names[static_cast<std::size_t>(s.kind)]) + " " +
+                  std::to_string(s.id);
+         });
   out += "\n" + program_text(stage.body, "    ");
   out += "    sinks " + list_text(stage.sinks, [](const Sink& s) {
-    return std::to_string(s.output) + " to " + std::string(sink_names[static_cast<std::size_t>(s.kind)]) + " " +
-           std::to_string(s.id);
-  });
+           return std::to_string(s.output) + " to " +
+                  std::string(sink_names[static_cast<std::size_t>(s.kind)]) + " " +
+                  std::to_string(s.id);
+         });
   out += "\n";
   for (const KernelReduction& r : stage.reductions) out += reduction_text(r);
   return out + "  }\n";
@@ -97,7 +99,8 @@ std::vector<int> parse_ints(Scanner& scan) {
   return ints;
 }
 
-template <class Kind, std::size_t n> Kind parse_kind(Scanner& scan, const std::string_view (&names)[n]) {
+template <class Kind, std::size_t n>
+Kind parse_kind(Scanner& scan, const std::string_view (&names)[n]) {
   std::string expected;
   for (std::size_t i = 0; i < n; ++i) {
     if (scan.accept(names[i])) return static_cast<Kind>(i);
@@ -198,13 +201,14 @@ Access parse_access(Scanner& scan) {
 }  // namespace
 
 std::string to_string(const Kernel& kernel) {
-  std::string out = "kernel {\n  symbols " + std::to_string(kernel.symbols) + "\n  axes " + dims_text(kernel.axes);
+  std::string out = "kernel {\n  symbols " + std::to_string(kernel.symbols) + "\n  axes " +
+                    dims_text(kernel.axes);
   if (kernel.has_row) out += " row";
   out += "\n";
   if (kernel.clip) out += "  clip " + kernel.clip->str() + "\n";
   out += "  buffers " + list_text(kernel.buffers, [](const KernelBuffer& b) {
-    return std::string(name(b.dtype)) + (b.written ? " written" : "");
-  });
+           return std::string(name(b.dtype)) + (b.written ? " written" : "");
+         });
   out += "\n";
   for (const Access& access : kernel.accesses)
     out += "  access " + std::to_string(access.buffer) + " at " + access.offset.str() + " by " +

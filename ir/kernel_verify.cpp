@@ -46,7 +46,8 @@ class KernelVerifier {
   void check(bool fine, const std::string& message) const {
     if (fine) return;
     const bool in_stage = number_ < kernel_.stages.size();
-    throw Error("kernel verifier: " + (in_stage ? "stage " + text(number_) + ": " : std::string()) + message);
+    throw Error("kernel verifier: " + (in_stage ? "stage " + text(number_) + ": " : std::string()) +
+                message);
   }
 
   void in_range(int id, std::size_t size, const std::string& what) const {
@@ -60,7 +61,8 @@ class KernelVerifier {
     for (const std::string& name : names) {
       int k = -1;
       const char* const end = name.data() + name.size();
-      const bool number = name.starts_with('s') && std::from_chars(name.data() + 1, end, k).ptr == end;
+      const bool number =
+          name.starts_with('s') && std::from_chars(name.data() + 1, end, k).ptr == end;
       check(number && k >= 0 && k < kernel_.symbols && name == "s" + text(k),
             "'" + name + "' is not one of the kernel's " + text(kernel_.symbols) + " symbols");
     }
@@ -94,37 +96,46 @@ class KernelVerifier {
     check(c.a_batch.size() == batch && c.b_batch.size() == batch,
           "the contraction's operands need " + text(batch) + " batch strides");
     const DType a = buffer(c.a).dtype, b = buffer(c.b).dtype, out = buffer(c.out).dtype;
-    check(a == b && out == accumulator(a), "the contraction's dtypes do not fit: " + std::string(name(a)) + ", " +
-                                               std::string(name(b)) + " to " + std::string(name(out)));
+    check(a == b && out == accumulator(a),
+          "the contraction's dtypes do not fit: " + std::string(name(a)) + ", " +
+              std::string(name(b)) + " to " + std::string(name(out)));
     extent(c.k, "k");
     symbols(c.a_batch);
     symbols(c.b_batch);
-    for (const Dim* d : {&c.a_offset, &c.b_offset, &c.out_offset, &c.a_m, &c.a_k, &c.b_k, &c.b_n}) symbols(*d);
+    for (const Dim* d : {&c.a_offset, &c.b_offset, &c.out_offset, &c.a_m, &c.a_k, &c.b_k, &c.b_n})
+      symbols(*d);
     writer_[static_cast<std::size_t>(c.out)] = the_contraction;
   }
 
-  [[nodiscard]] const KernelBuffer& buffer(int id) const { return kernel_.buffers[static_cast<std::size_t>(id)]; }
-  [[nodiscard]] const Access& access(int id) const { return kernel_.accesses[static_cast<std::size_t>(id)]; }
+  [[nodiscard]] const KernelBuffer& buffer(int id) const {
+    return kernel_.buffers[static_cast<std::size_t>(id)];
+  }
+  [[nodiscard]] const Access& access(int id) const {
+    return kernel_.accesses[static_cast<std::size_t>(id)];
+  }
 
   static std::size_t at(int id) { return static_cast<std::size_t>(id); }
 
   void same_dtype(DType found, DType wanted, const std::string& what) const {
-    check(found == wanted, what + " is " + std::string(name(found)) + " and should be " + std::string(name(wanted)));
+    check(found == wanted,
+          what + " is " + std::string(name(found)) + " and should be " + std::string(name(wanted)));
   }
 
   void program(const ScalarProgram& p, bool may_index) const {
     verify(p);
     for (const ScalarInst& inst : p.code) {
       if (inst.op != ScalarOp::index) continue;
-      check(may_index && inst.imm < kernel_.axes.size(), "an index of axis " + std::to_string(inst.imm));
+      check(may_index && inst.imm < kernel_.axes.size(),
+            "an index of axis " + std::to_string(inst.imm));
     }
   }
 
   void stage(const Stage& s) {
     check(!s.over_row || kernel_.has_row, "it runs over a row that the kernel does not have");
     program(s.body, true);
-    check(s.sources.size() == s.body.inputs.size(), "its program has " + text(s.body.inputs.size()) + " inputs and " +
-                                                         text(s.sources.size()) + " sources");
+    check(s.sources.size() == s.body.inputs.size(),
+          "its program has " + text(s.body.inputs.size()) + " inputs and " +
+              text(s.sources.size()) + " sources");
     for (std::size_t i = 0; i < s.sources.size(); ++i) source(s, i);
     // What this stage writes can be read by later ones only.
     std::vector<int> point_written, row_written;
@@ -157,7 +168,8 @@ class KernelVerifier {
     }
   }
 
-  void sink(const Stage& s, const Sink& to, std::vector<int>& point_written, std::vector<int>& row_written) {
+  void sink(const Stage& s, const Sink& to, std::vector<int>& point_written,
+            std::vector<int>& row_written) {
     in_range(to.output, s.body.outputs.size(), "program output");
     const DType given = s.body.output_dtype(at(to.output));
     switch (to.kind) {
@@ -169,13 +181,15 @@ class KernelVerifier {
       case Sink::Kind::point_temp:
         check(!s.over_row, "a row stage writes a point temp without a reduction");
         in_range(to.id, kernel_.point_temps.size(), "point temp");
-        same_dtype(given, as_loaded(kernel_.point_temps[at(to.id)]), "what goes to point temp " + text(to.id));
+        same_dtype(given, as_loaded(kernel_.point_temps[at(to.id)]),
+                   "what goes to point temp " + text(to.id));
         point_written.push_back(to.id);
         return;
       case Sink::Kind::row_temp:
         check(s.over_row, "a row temp is written outside the row");
         in_range(to.id, kernel_.row_temps.size(), "row temp");
-        same_dtype(given, as_loaded(kernel_.row_temps[at(to.id)]), "what goes to row temp " + text(to.id));
+        same_dtype(given, as_loaded(kernel_.row_temps[at(to.id)]),
+                   "what goes to row temp " + text(to.id));
         row_written.push_back(to.id);
         return;
     }
@@ -190,13 +204,15 @@ class KernelVerifier {
 
   void reduction(const Stage& s, const KernelReduction& r, std::vector<int>& written) {
     check(s.over_row, "a reduction outside the row");
-    check(!r.partial || !r.second_level, "a reduction is both the first and the second of two kernels");
-    check(!r.partial || kernel_.parallel_axes() > 0, "a partial reduction needs a parallel axis of blocks");
+    check(!r.partial || !r.second_level,
+          "a reduction is both the first and the second of two kernels");
+    check(!r.partial || kernel_.parallel_axes() > 0,
+          "a partial reduction needs a parallel axis of blocks");
     partial_ = partial_ || r.partial;
     program(r.combine, false);
     const std::size_t n = r.identity.size();
-    check(n > 0 && r.outputs.size() == n && r.temps.size() == n && r.combine.inputs.size() == 2 * n &&
-              r.combine.outputs.size() == n,
+    check(n > 0 && r.outputs.size() == n && r.temps.size() == n &&
+              r.combine.inputs.size() == 2 * n && r.combine.outputs.size() == n,
           "a reduction's identity, outputs, temps and combining program differ in number");
     for (std::size_t i = 0; i < n; ++i) {
       in_range(r.temps[i], kernel_.point_temps.size(), "point temp");
@@ -207,7 +223,8 @@ class KernelVerifier {
       same_dtype(r.combine.inputs[i], wanted, what);
       same_dtype(r.combine.inputs[n + i], wanted, what);
       same_dtype(r.combine.output_dtype(i), wanted, what);
-      check(size_of(wanted) >= 8 || r.identity[i] >> (8 * size_of(wanted)) == 0, "the identity of " + what + " is too wide");
+      check(size_of(wanted) >= 8 || r.identity[i] >> (8 * size_of(wanted)) == 0,
+            "the identity of " + what + " is too wide");
       written.push_back(r.temps[i]);
     }
   }
@@ -221,7 +238,8 @@ class KernelVerifier {
     for (std::size_t i = 0; i < kernel_.buffers.size(); ++i) {
       const bool written = kernel_.buffers[i].written;
       check(used[i], "nothing uses buffer " + text(i));
-      check(written == (writer_[i] != nobody), "buffer " + text(i) + (written ? " is never written" : " is written but not marked"));
+      check(written == (writer_[i] != nobody),
+            "buffer " + text(i) + (written ? " is never written" : " is written but not marked"));
       check(written || !outputs, "buffer " + text(i) + " stands after an output");
       outputs = outputs || written;
     }
@@ -230,15 +248,16 @@ class KernelVerifier {
         if (from.kind != Source::Kind::load) continue;
         const int writer = writer_[at(access(from.id).buffer)];
         check(writer < 0 || access(from.id) == access(writer),
-              "buffer " + text(access(from.id).buffer) + " is read back at another element than it is written");
+              "buffer " + text(access(from.id).buffer) +
+                  " is read back at another element than it is written");
       }
     }
   }
 
   const Kernel& kernel_;
-  std::vector<int> writer_;   // of each buffer: the access that stores to it
+  std::vector<int> writer_;  // of each buffer: the access that stores to it
   std::vector<bool> point_ready_, row_ready_;
-  std::size_t number_ = ~std::size_t{0};   // the stage that is being checked
+  std::size_t number_ = ~std::size_t{0};  // the stage that is being checked
   bool partial_ = false;
 };
 

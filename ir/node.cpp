@@ -8,7 +8,8 @@ namespace {
 std::atomic<std::uint64_t> next_sequence{1};
 std::atomic<std::int64_t> alive{0};
 
-/// Nodes that wait for destruction on this thread. Trivial, so that it outlives objects with static storage.
+/// Nodes that wait for destruction on this thread. Trivial, so that it outlives objects with static
+/// storage.
 struct Worklist {
   const Node* head = nullptr;
   bool running = false;
@@ -37,7 +38,8 @@ Node::~Node() {
   alive.fetch_sub(1, std::memory_order_relaxed);
 }
 
-// Destroying a node releases its inputs, which comes back here: those only join the list of the outermost call.
+// Destroying a node releases its inputs, which comes back here: those only join the list of the
+// outermost call.
 void Node::release(const Node* node) {
   node->next_dead_ = worklist.head;
   worklist.head = node;

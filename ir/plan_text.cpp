@@ -15,8 +15,10 @@ std::string number_list(const std::vector<int>& numbers, std::string_view mark =
 }
 
 std::string slot_text(const Slot& slot) {
-  const auto type = std::string(name(slot.dtype)) + weft::to_string(std::span<const Dim>(slot.shape));
-  const auto steps = ", steps " + std::to_string(slot.first_step) + " to " + std::to_string(slot.last_step);
+  const auto type =
+      std::string(name(slot.dtype)) + weft::to_string(std::span<const Dim>(slot.shape));
+  const auto steps =
+      ", steps " + std::to_string(slot.first_step) + " to " + std::to_string(slot.last_step);
   switch (slot.kind) {
     case Slot::Kind::input: return "input " + std::to_string(slot.number) + " : " + type;
     case Slot::Kind::constant: return "constant " + std::to_string(slot.number) + " : " + type;
@@ -65,9 +67,11 @@ std::string to_string(const Plan& plan) {
   std::string out = "plan {\n";
   for (std::size_t i = 0; i < plan.inputs.size(); ++i)
     out += "  input " + std::to_string(i) + " : " + to_string(plan.inputs[i]) + "\n";
-  for (std::size_t i = 0; i < plan.slots.size(); ++i) out += "  $" + std::to_string(i) + " = " + slot_text(plan.slots[i]) + "\n";
+  for (std::size_t i = 0; i < plan.slots.size(); ++i)
+    out += "  $" + std::to_string(i) + " = " + slot_text(plan.slots[i]) + "\n";
   for (const ShapeCheck& check : plan.checks)
-    out += "  check " + check.left.str() + " = " + check.right.str() + "   # " + check.message + "\n";
+    out +=
+        "  check " + check.left.str() + " = " + check.right.str() + "   # " + check.message + "\n";
   for (const Step& step : plan.steps) {
     out += "  " + std::visit([](const auto& s) { return step_text(s); }, step.what);
     if (!step.label.empty()) out += "   # " + step.label;
@@ -77,9 +81,12 @@ std::string to_string(const Plan& plan) {
   out += "  outputs " + number_list(plan.outputs) + "\n";
   for (std::size_t i = 0; i < plan.donated.size(); ++i)
     if (plan.donated[i] >= 0)
-      out += "  output " + std::to_string(i) + " takes the storage of input " + std::to_string(plan.donated[i]) + "\n";
-  out += "  arena " + plan.arena_bytes.str() + " bytes, " + std::to_string(plan.bytes_moved) + " bytes moved\n}\n";
-  for (std::size_t i = 0; i < plan.kernels.size(); ++i) out += "# kernel " + std::to_string(i) + "\n" + to_string(plan.kernels[i]);
+      out += "  output " + std::to_string(i) + " takes the storage of input " +
+             std::to_string(plan.donated[i]) + "\n";
+  out += "  arena " + plan.arena_bytes.str() + " bytes, " + std::to_string(plan.bytes_moved) +
+         " bytes moved\n}\n";
+  for (std::size_t i = 0; i < plan.kernels.size(); ++i)
+    out += "# kernel " + std::to_string(i) + "\n" + to_string(plan.kernels[i]);
   return out;
 }
 

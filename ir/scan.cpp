@@ -21,9 +21,12 @@ int hex_digit(char c) {
 
 std::size_t Scanner::position() {
   while (at_ < text_.size()) {
-    if (text_[at_] == '#') at_ = std::min(text_.find('\n', at_), text_.size());
-    else if (is_blank(text_[at_])) ++at_;
-    else break;
+    if (text_[at_] == '#')
+      at_ = std::min(text_.find('\n', at_), text_.size());
+    else if (is_blank(text_[at_]))
+      ++at_;
+    else
+      break;
   }
   return at_;
 }
@@ -52,13 +55,15 @@ std::string_view Scanner::word(std::string_view expected) {
 std::int64_t Scanner::integer(std::int64_t low, std::int64_t high) {
   const std::size_t begin = position();
   std::int64_t value = 0;
-  const auto [end, error] = std::from_chars(text_.data() + begin, text_.data() + text_.size(), value);
+  const auto [end, error] =
+      std::from_chars(text_.data() + begin, text_.data() + text_.size(), value);
   if (error == std::errc::result_out_of_range) fail("the integer does not fit in 64 bits");
   if (error != std::errc()) fail_expected("an integer");
   at_ = static_cast<std::size_t>(end - text_.data());
   if (at_ < text_.size() && in_word(text_[at_])) fail_at(begin, "expected an integer");
   if (value < low || value > high)
-    fail_at(begin, std::to_string(value) + " is not between " + std::to_string(low) + " and " + std::to_string(high));
+    fail_at(begin, std::to_string(value) + " is not between " + std::to_string(low) + " and " +
+                       std::to_string(high));
   return value;
 }
 
@@ -76,7 +81,8 @@ std::uint64_t Scanner::bits() {
 
 std::string_view Scanner::number() {
   const std::size_t begin = position();
-  while (at_ < text_.size() && (in_word(text_[at_]) || text_[at_] == '+' || text_[at_] == '-')) ++at_;
+  while (at_ < text_.size() && (in_word(text_[at_]) || text_[at_] == '+' || text_[at_] == '-'))
+    ++at_;
   if (at_ == begin) fail_expected("a number");
   return text_.substr(begin, at_ - begin);
 }
@@ -91,7 +97,8 @@ std::string Scanner::quoted() {
       continue;
     }
     const char c = at_ + 1 < text_.size() ? text_[at_ + 1] : '\0';
-    if (c == 'x' && at_ + 3 < text_.size() && hex_digit(text_[at_ + 2]) >= 0 && hex_digit(text_[at_ + 3]) >= 0) {
+    if (c == 'x' && at_ + 3 < text_.size() && hex_digit(text_[at_ + 2]) >= 0 &&
+        hex_digit(text_[at_ + 3]) >= 0) {
       out += static_cast<char>(hex_digit(text_[at_ + 2]) * 16 + hex_digit(text_[at_ + 3]));
       at_ += 4;
     } else if (c == '"' || c == '\\' || c == 'n' || c == 't') {
@@ -101,12 +108,14 @@ std::string Scanner::quoted() {
       fail_at(at_, "unknown escape in a string");
     }
   }
-  if (at_ >= text_.size() || text_[at_] != '"') fail_at(begin, "the string does not end on its line");
+  if (at_ >= text_.size() || text_[at_] != '"')
+    fail_at(begin, "the string does not end on its line");
   ++at_;
   return out;
 }
 
-// An extent ends at a delimiter outside its own parentheses, or at a blank where no operator carries it on.
+// An extent ends at a delimiter outside its own parentheses, or at a blank where no operator
+// carries it on.
 Dim Scanner::dim() {
   constexpr std::size_t longest = 4096;
   constexpr std::string_view operators = "+-*";
@@ -124,7 +133,8 @@ Dim Scanner::dim() {
       i = next - 1;
       continue;
     }
-    if (!in_word(c) && operators.find(c) == std::string_view::npos && c != '(' && !(depth > 0 && (c == ')' || c == ',')))
+    if (!in_word(c) && operators.find(c) == std::string_view::npos && c != '(' &&
+        !(depth > 0 && (c == ')' || c == ',')))
       break;
     depth += (c == '(') - (c == ')');
     end = i + 1;
@@ -159,7 +169,8 @@ Type Scanner::type() {
 std::string_view Scanner::enclosed() {
   const std::size_t begin = at_;
   const std::size_t end = text_.find_first_of("{}", begin);
-  if (end == std::string_view::npos || text_[end] != '}') fail_at(std::min(end, text_.size()), "expected '}'");
+  if (end == std::string_view::npos || text_[end] != '}')
+    fail_at(std::min(end, text_.size()), "expected '}'");
   at_ = end + 1;
   return text_.substr(begin, end - begin);
 }
@@ -177,8 +188,8 @@ void Scanner::fail_at(std::size_t position, std::string_view message) const {
   const std::string_view before = text_.substr(0, position);
   const auto line = 1 + std::count(before.begin(), before.end(), '\n');
   const std::size_t column = position - (before.rfind('\n') + 1) + 1;  // npos + 1 is 0
-  throw ParseError(std::string(what_) + ", line " + std::to_string(line) + ", column " + std::to_string(column) +
-                   ": " + std::string(message));
+  throw ParseError(std::string(what_) + ", line " + std::to_string(line) + ", column " +
+                   std::to_string(column) + ": " + std::string(message));
 }
 
 std::string quote(std::string_view text) {
@@ -186,11 +197,16 @@ std::string quote(std::string_view text) {
   std::string out = "\"";
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\') out.append({'\\', c});
-    else if (c == '\n') out += "\\n";
-    else if (c == '\t') out += "\\t";
-    else if (byte < 0x20 || byte == 0x7f) out.append({'\\', 'x', digits[byte / 16], digits[byte % 16]});
-    else out += c;
+    if (c == '"' || c == '\\')
+      out.append({'\\', c});
+    else if (c == '\n')
+      out += "\\n";
+    else if (c == '\t')
+      out += "\\t";
+    else if (byte < 0x20 || byte == 0x7f)
+      out.append({'\\', 'x', digits[byte / 16], digits[byte % 16]});
+    else
+      out += c;
   }
   return out + '"';
 }

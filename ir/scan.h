@@ -1,5 +1,6 @@
-// A cursor over text for the parsers of ir/: words, numbers, strings and extents, with line and column in every error.
-// Blanks and comments (`#` to the end of the line) may stand anywhere between tokens. The text outlives the scanner.
+// A cursor over text for the parsers of ir/: words, numbers, strings and extents, with line and
+// column in every error. Blanks and comments (`#` to the end of the line) may stand anywhere
+// between tokens. The text outlives the scanner.
 #pragma once
 
 #include <cstdint>
@@ -28,14 +29,15 @@ class Scanner {
   /// Letters, digits, `_` and `.`; `expected` names it in the message.
   std::string_view word(std::string_view expected);
   std::int64_t integer(std::int64_t low = INT64_MIN, std::int64_t high = INT64_MAX);
-  std::uint64_t bits();                // 0x…
+  std::uint64_t bits();  // 0x…
   /// A number as it is spelled, signs and `inf` included; for the caller to convert.
   std::string_view number();
   std::string quoted();
   Dim dim();
   Type type();
   DType dtype();
-  /// The text up to the `}` that closes an already taken `{`, which is taken too. It holds no braces itself.
+  /// The text up to the `}` that closes an already taken `{`, which is taken too. It holds no
+  /// braces itself.
   std::string_view enclosed();
 
   /// `open item, item close`, in which a comma may follow the last.
@@ -53,9 +55,7 @@ class Scanner {
   template <class F> auto at(std::size_t position, F f) {
     try {
       return f();
-    } catch (const Error& e) {
-      fail_at(position, e.what());
-    }
+    } catch (const Error& e) { fail_at(position, e.what()); }
   }
   [[noreturn]] void fail(std::string_view message) { fail_at(position(), message); }
   [[noreturn]] void fail_expected(std::string_view expected);

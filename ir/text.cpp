@@ -13,9 +13,12 @@ namespace weft::ir {
 namespace {
 
 bool is_name(std::string_view label) {
-  const auto letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; };
-  return !label.empty() && letter(label[0]) &&
-         std::ranges::all_of(label, [&](char c) { return letter(c) || (c >= '0' && c <= '9') || c == '.'; });
+  const auto letter = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+  };
+  return !label.empty() && letter(label[0]) && std::ranges::all_of(label, [&](char c) {
+    return letter(c) || (c >= '0' && c <= '9') || c == '.';
+  });
 }
 
 class Writer {
@@ -52,8 +55,10 @@ class Writer {
   void value_of(const Literal& v, int) { out_ += literal_text(v, options_); }
   void value_of(const HostObject& v, int) { out_ += "host " + quote(v.name); }
   void value_of(const GraphPtr& v, int indent) {
-    if (v) graph(*v, indent);
-    else out_ += "null graph";
+    if (v)
+      graph(*v, indent);
+    else
+      out_ += "null graph";
   }
   template <class Items, class Text> void items(const Items& list, Text text) {
     out_ += '[';
@@ -88,33 +93,40 @@ void Writer::graph(const Graph& g, int indent) {
 
 void Writer::node(const Node& n, const Names& names, int indent) {
   const std::string& own = names.at(&n);
-  out_.append(static_cast<std::size_t>(indent), ' ').append("%").append(own).append(" = ").append(n.op().name);
+  out_.append(static_cast<std::size_t>(indent), ' ')
+      .append("%")
+      .append(own)
+      .append(" = ")
+      .append(n.op().name);
   if (!n.inputs().empty()) {
     out_ += '(';
     refer(n.inputs(), names);
     out_ += ')';
   }
   // What an input declares is its type, nearly always.
-  const bool only_type = n.attrs().is<InputAttrs>() && n.attrs().get<InputAttrs>().declared == n.type().shape.value_or(Dims{});
+  const bool only_type = n.attrs().is<InputAttrs>() &&
+                         n.attrs().get<InputAttrs>().declared == n.type().shape.value_or(Dims{});
   if (!n.attrs().empty() && !only_type) {
     out_ += ' ';
     attrs(n.attrs(), indent);
   }
   types(n);
   if (!n.label().empty() && n.label() != own) out_ += " " + quote(n.label());
-  if (options_.locations && n.where().known()) out_ += " @ " + quote(n.where().file) + ":" + std::to_string(n.where().line);
+  if (options_.locations && n.where().known())
+    out_ += " @ " + quote(n.where().file) + ":" + std::to_string(n.where().line);
   out_ += '\n';
 }
 
 void Writer::types(const Node& n) {
-  const bool needed = n.attrs().is<InputAttrs>() || n.type().weak;   // no rule gives these
+  const bool needed = n.attrs().is<InputAttrs>() || n.type().weak;  // no rule gives these
   if (!options_.types && !needed) return;
   out_ += " : " + to_string(n.type());
   for (const Type& t : n.extra_types()) out_ += ", " + to_string(t);
 }
 
 void Writer::refer(std::span<const NodeRef> nodes, const Names& names) {
-  for (std::size_t i = 0; i < nodes.size(); ++i) out_.append(i ? ", %" : "%").append(names.at(nodes[i].get()));
+  for (std::size_t i = 0; i < nodes.size(); ++i)
+    out_.append(i ? ", %" : "%").append(names.at(nodes[i].get()));
 }
 
 void Writer::attrs(const Attrs& attrs, int indent) {

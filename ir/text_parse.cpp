@@ -57,7 +57,7 @@ class Parser {
     const Op* op = nullptr;
     std::vector<NodeRef> inputs;
     Attrs attrs;
-    std::vector<Type> types;   // as declared; none where they are left out
+    std::vector<Type> types;  // as declared; none where they are left out
     std::string label;
     SourceLocation where;
   };
@@ -99,8 +99,10 @@ Graph Parser::graph() {
   scan_.expect("}");
   for (const Reference& r : input_names) {
     const auto found = values.find(r.name);
-    if (found == values.end()) scan_.fail_at(r.at, "the graph has no value %" + std::string(r.name));
-    if (&found->second->op() != &ops::input) scan_.fail_at(r.at, "%" + std::string(r.name) + " is not an input");
+    if (found == values.end())
+      scan_.fail_at(r.at, "the graph has no value %" + std::string(r.name));
+    if (&found->second->op() != &ops::input)
+      scan_.fail_at(r.at, "%" + std::string(r.name) + " is not an input");
     if (std::ranges::find(inputs, found->second) != inputs.end())
       scan_.fail_at(r.at, "%" + std::string(r.name) + " is listed twice");
     inputs.push_back(found->second);
@@ -118,14 +120,16 @@ Parser::Reference Parser::reference() {
 NodeRef Parser::value(const Values& values) {
   const Reference r = reference();
   const auto found = values.find(r.name);
-  if (found == values.end()) scan_.fail_at(r.at, "there is no value %" + std::string(r.name) + " so far");
+  if (found == values.end())
+    scan_.fail_at(r.at, "there is no value %" + std::string(r.name) + " so far");
   return found->second;
 }
 
 void Parser::statement(Values& values) {
   Statement s;
   const Reference target = reference();
-  if (values.contains(target.name)) scan_.fail_at(target.at, "there is a value %" + std::string(target.name) + " already");
+  if (values.contains(target.name))
+    scan_.fail_at(target.at, "there is a value %" + std::string(target.name) + " already");
   scan_.expect("=");
   s.at = scan_.position();
   const std::string_view op = scan_.word("an operation");
@@ -140,8 +144,10 @@ void Parser::statement(Values& values) {
     while (scan_.accept(","));
   }
   const bool numbered = target.name[0] >= '0' && target.name[0] <= '9';
-  if (scan_.peek() == '"') s.label = scan_.quoted();
-  else if (!numbered) s.label = target.name;
+  if (scan_.peek() == '"')
+    s.label = scan_.quoted();
+  else if (!numbered)
+    s.label = target.name;
   if (scan_.accept("@")) {
     const std::string file = scan_.quoted();
     scan_.expect(":");
@@ -166,7 +172,8 @@ Attrs Parser::attributes(const Op& op) {
     scan_.list("{", "}", [&] {
       const std::size_t at = scan_.position();
       const std::string name(scan_.word("the name of an attribute"));
-      if (!among(known, name)) scan_.fail_at(at, std::string(op.name) + " has no attribute '" + name + "'");
+      if (!among(known, name))
+        scan_.fail_at(at, std::string(op.name) + " has no attribute '" + name + "'");
       if (among(given, name)) scan_.fail_at(at, "the attribute '" + name + "' is given twice");
       scan_.expect("=");
       given.emplace_back(name, attribute());
@@ -210,7 +217,8 @@ AttrValue Parser::word_attribute() {
   const DType dtype = scan_.dtype();
   if (scan_.peek() == '(') return parse_literal(scan_, dtype, options_, splat_bytes_);
   if (scan_.peek() != '[') return dtype;
-  if (dtype != DType::float64) scan_.fail("a list of numbers is float64[...]; a literal has its shape before its elements");
+  if (dtype != DType::float64)
+    scan_.fail("a list of numbers is float64[...]; a literal has its shape before its elements");
   std::vector<double> items;
   scan_.list("[", "]", [&] { items.push_back(parse_double(scan_)); });
   return items;
@@ -221,7 +229,8 @@ void Parser::merge(Type& inferred, const Type& declared, std::size_t at) const {
   const bool agree = (!inferred.dtype || !declared.dtype || *inferred.dtype == *declared.dtype) &&
                      (!inferred.shape || !declared.shape || *inferred.shape == *declared.shape) &&
                      inferred.weak == declared.weak;
-  if (!agree) scan_.fail_at(at, "declared as " + to_string(declared) + ", but it is " + to_string(inferred));
+  if (!agree)
+    scan_.fail_at(at, "declared as " + to_string(declared) + ", but it is " + to_string(inferred));
   if (!inferred.dtype) inferred.dtype = declared.dtype;
   if (!inferred.shape) inferred.shape = declared.shape;
 }
@@ -252,22 +261,26 @@ NodeRef Parser::leaf(Statement s) {
 NodeRef Parser::node(Statement s) {
   if (std::holds_alternative<Leaf>(s.op->meaning)) return leaf(std::move(s));
   if (!s.op->infer) scan_.fail_at(s.at, std::string(s.op->name) + " has no type rule");
-  NodeRef made = scan_.at(s.at, [&] { return make_node(*s.op, s.inputs, s.attrs, s.where, s.label); });
+  NodeRef made =
+      scan_.at(s.at, [&] { return make_node(*s.op, s.inputs, s.attrs, s.where, s.label); });
   if (s.types.empty()) return made;
   if (s.types.size() != 1 + made->extra_types().size())
-    scan_.fail_at(s.types_at, std::string(s.op->name) + " has " + std::to_string(1 + made->extra_types().size()) + " results");
+    scan_.fail_at(s.types_at, std::string(s.op->name) + " has " +
+                                  std::to_string(1 + made->extra_types().size()) + " results");
   Type type = made->type();
   std::vector<Type> extra(made->extra_types().begin(), made->extra_types().end());
   merge(type, s.types[0], s.types_at);
   for (std::size_t i = 0; i < extra.size(); ++i) merge(extra[i], s.types[i + 1], s.types_at);
   if (type == made->type() && std::ranges::equal(extra, made->extra_types())) return made;
-  return Node::make({s.op, std::move(s.inputs), std::move(s.attrs), std::move(type), std::move(extra), s.where,
-                     std::move(s.label)});
+  return Node::make({s.op, std::move(s.inputs), std::move(s.attrs), std::move(type),
+                     std::move(extra), s.where, std::move(s.label)});
 }
 
 }  // namespace
 
-Graph parse_graph(std::string_view text, const ParseOptions& options) { return Parser(text, options).file(); }
+Graph parse_graph(std::string_view text, const ParseOptions& options) {
+  return Parser(text, options).file();
+}
 
 AttrValue parse_attr_value(std::string_view text, const ParseOptions& options) {
   return Parser(text, options).single_attribute();

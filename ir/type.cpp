@@ -13,8 +13,10 @@ bool Type::concrete() const {
 
 std::string to_string(const Type& type) {
   std::string text(type.dtype ? name(*type.dtype) : "?");
-  if (type.shape) text += weft::to_string(std::span<const Dim>(*type.shape));
-  else if (type.dtype) text += "?";
+  if (type.shape)
+    text += weft::to_string(std::span<const Dim>(*type.shape));
+  else if (type.dtype)
+    text += "?";
   if (type.weak) text += "~";
   return text;
 }
@@ -41,8 +43,10 @@ Type promote_types(std::span<const Type> types) {
   for (const Type& t : types) {
     all_weak = all_weak && t.weak;
     std::optional<DType>& meet = t.weak ? weak : strong;
-    if (!t.dtype) unknown = true;
-    else meet = meet ? promote(*meet, *t.dtype) : *t.dtype;
+    if (!t.dtype)
+      unknown = true;
+    else
+      meet = meet ? promote(*meet, *t.dtype) : *t.dtype;
   }
   Type result;
   result.weak = all_weak && !types.empty();

@@ -11,7 +11,8 @@ namespace {
 
 [[noreturn]] void fail(const Node& node, const std::string& message) {
   const std::string label = node.label().empty() ? "" : " '" + node.label() + "'";
-  throw Error("graph verifier: " + std::string(node.op().name) + label + ": " + message, node.where());
+  throw Error("graph verifier: " + std::string(node.op().name) + label + ": " + message,
+              node.where());
 }
 
 void check_operands(const Node& node) {
@@ -26,8 +27,8 @@ void check_operands(const Node& node) {
 }
 
 void check_type(const Node& node, const Type& found, const Type& rule) {
-  const bool agree = (!rule.dtype || found.dtype == rule.dtype) && (!rule.shape || found.shape == rule.shape) &&
-                     found.weak == rule.weak;
+  const bool agree = (!rule.dtype || found.dtype == rule.dtype) &&
+                     (!rule.shape || found.shape == rule.shape) && found.weak == rule.weak;
   if (!agree) fail(node, "its type is " + to_string(found) + ", the rule gives " + to_string(rule));
 }
 
@@ -46,8 +47,8 @@ void check_rule(const Node& node) {
   check_type(node, node.type(), op.infer(context));
   const std::vector<Type> extra = op.infer_extra ? op.infer_extra(context) : std::vector<Type>{};
   if (extra.size() != node.extra_types().size())
-    fail(node, "it has " + std::to_string(1 + node.extra_types().size()) + " results, the rule gives " +
-                   std::to_string(1 + extra.size()));
+    fail(node, "it has " + std::to_string(1 + node.extra_types().size()) +
+                   " results, the rule gives " + std::to_string(1 + extra.size()));
   for (std::size_t i = 0; i < extra.size(); ++i) check_type(node, node.extra_types()[i], extra[i]);
 }
 
@@ -65,14 +66,17 @@ void verify(const Graph& graph) {
   for (const NodeRef& input : graph.inputs()) {
     if (!input) throw Error("graph verifier: an input is missing");
     if (&input->op() != &ops::input) fail(*input, "it stands as an input of the graph");
-    if (!inputs.insert(input.get()).second) fail(*input, "it is listed twice as an input of the graph");
+    if (!inputs.insert(input.get()).second)
+      fail(*input, "it is listed twice as an input of the graph");
   }
   if (!std::ranges::all_of(graph.outputs(), [](const NodeRef& n) { return static_cast<bool>(n); }))
     throw Error("graph verifier: an output is missing");
   for (const Node* node : topological_order(graph)) {
     check_operands(*node);
-    if (std::holds_alternative<Leaf>(node->op().meaning)) check_leaf(*node);
-    else check_rule(*node);
+    if (std::holds_alternative<Leaf>(node->op().meaning))
+      check_leaf(*node);
+    else
+      check_rule(*node);
     if (!node->attrs().empty()) check_nested(*node);
   }
 }

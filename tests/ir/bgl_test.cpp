@@ -21,21 +21,26 @@ BOOST_CONCEPT_ASSERT((boost::BidirectionalGraphConcept<FlowGraph>));
 
 namespace {
 
-NodeRef f32(std::string label = {}) { return make_input({DType::float32, Dims{2}, false}, std::move(label)); }
+NodeRef f32(std::string label = {}) {
+  return make_input({DType::float32, Dims{2}, false}, std::move(label));
+}
 
-/// `nodes` additions of random earlier values over one input; every value that nothing uses is an output.
+/// `nodes` additions of random earlier values over one input; every value that nothing uses is an
+/// output.
 Graph random_graph(std::uint32_t seed, int nodes) {
   std::mt19937 random(seed);
   std::vector<NodeRef> values{f32()};
   std::vector<bool> used(static_cast<std::size_t>(nodes) + 1);
   for (int i = 0; i < nodes; ++i) {
     const auto pick = [&] {
-      const std::size_t near = values.size() - 1 - random() % std::min<std::size_t>(values.size(), 5);
+      const std::size_t near =
+          values.size() - 1 - random() % std::min<std::size_t>(values.size(), 5);
       const std::size_t chosen = random() % 4 ? near : random() % values.size();
       used[chosen] = true;
       return values[chosen];
     };
-    values.push_back(random() % 3 ? make_node(ops::add, {pick(), pick()}) : make_node(ops::neg, {pick()}));
+    values.push_back(random() % 3 ? make_node(ops::add, {pick(), pick()})
+                                  : make_node(ops::neg, {pick()}));
   }
   std::vector<NodeRef> outputs;
   for (std::size_t i = 0; i < values.size(); ++i)
@@ -48,9 +53,11 @@ std::vector<std::int64_t> boost_dominators(const FlowGraph& flow) {
   const auto none = boost::graph_traits<FlowGraph>::null_vertex();
   std::vector<std::size_t> immediate(n, none);
   boost::lengauer_tarjan_dominator_tree(
-      flow, 0, boost::make_iterator_property_map(immediate.begin(), get(boost::vertex_index, flow)));
+      flow, 0,
+      boost::make_iterator_property_map(immediate.begin(), get(boost::vertex_index, flow)));
   std::vector<std::int64_t> out;
-  for (const std::size_t v : immediate) out.push_back(v == none ? no_dominator : static_cast<std::int64_t>(v));
+  for (const std::size_t v : immediate)
+    out.push_back(v == none ? no_dominator : static_cast<std::int64_t>(v));
   return out;
 }
 

@@ -36,9 +36,7 @@ GraphPtr twice(const std::string& label) {
 std::string message(auto f) {
   try {
     f();
-  } catch (const Error& e) {
-    return e.what();
-  }
+  } catch (const Error& e) { return e.what(); }
   return "nothing thrown";
 }
 
@@ -47,8 +45,9 @@ std::string message(auto f) {
 TEST_CASE("make_node infers types and counts operands") {
   const NodeRef x = f32({2, 3}), y = f32({3});
   CHECK(make_node(ops::add, {x, y})->type() == Type{DType::float32, Dims{2, 3}, false});
-  CHECK(message([&] { make_node(ops::add, {x}, {}, {"dir/model.cc", 42}); }) ==
-        "add takes 2 operands, not 1 (model.cc:42)");
+  CHECK(message([&] {
+          make_node(ops::add, {x}, {}, {"dir/model.cc", 42});
+        }) == "add takes 2 operands, not 1 (model.cc:42)");
   CHECK(message([&] { make_node(ops::neg, {x, y}); }) == "neg takes 1 operand, not 2");
   const std::string bad = message([&] { make_node(ops::add, {x, f32({4})}, {}, {"model.cc", 7}); });
   CHECK(bad.find("float32(2, 3)") != std::string::npos);
@@ -64,8 +63,10 @@ TEST_CASE("equal nodes are one within a builder") {
   CHECK(first->where().line == 1);
   CHECK(b.make(ops::add, {y, x}) != first);
   CHECK(b.make(ops::sub, {x, y}) != first);
-  CHECK(b.make(ops::cast, {x}, CastAttrs{DType::int32}) == b.make(ops::cast, {x}, CastAttrs{DType::int32}));
-  CHECK(b.make(ops::cast, {x}, CastAttrs{DType::int32}) != b.make(ops::cast, {x}, CastAttrs{DType::int8}));
+  CHECK(b.make(ops::cast, {x}, CastAttrs{DType::int32}) ==
+        b.make(ops::cast, {x}, CastAttrs{DType::int32}));
+  CHECK(b.make(ops::cast, {x}, CastAttrs{DType::int32}) !=
+        b.make(ops::cast, {x}, CastAttrs{DType::int8}));
   GraphBuilder other;
   CHECK(other.make(ops::add, {x, y}) != first);
 }
@@ -113,7 +114,9 @@ TEST_CASE("the location of a rule's nodes is the builder's") {
 
 TEST_CASE("a multi-result operation gets its extra types from its rule") {
   Op pair = ops::neg;
-  pair.infer_extra = [](const InferContext& c) -> std::vector<Type> { return {c.type(0), {DType::int64, Dims{}, false}}; };
+  pair.infer_extra = [](const InferContext& c) -> std::vector<Type> {
+    return {c.type(0), {DType::int64, Dims{}, false}};
+  };
   const NodeRef y = make_node(pair, {f32({2})});
   REQUIRE(y->extra_types().size() == 2);
   CHECK(y->extra_types()[1].dtype == DType::int64);
@@ -131,7 +134,8 @@ TEST_CASE("expressions are written as mathematics") {
 
 TEST_CASE("attributes compare by value") {
   const double nan = std::bit_cast<double>(0x7ff8000000000001u);
-  const ManyAttrs base{nan, {0.0, nan}, Literal::scalar(DType::int8, 3), twice("a"), {"f", nullptr}};
+  const ManyAttrs base{
+      nan, {0.0, nan}, Literal::scalar(DType::int8, 3), twice("a"), {"f", nullptr}};
   const Attrs a = base;
   CHECK(a == Attrs(base));
   ManyAttrs other = base;
@@ -157,7 +161,8 @@ TEST_CASE("structural equality looks at wiring") {
     const NodeRef x = f32({2}), y = f32({2});
     const NodeRef e = make_node(ops::exp, {x});
     const NodeRef e2 = shared ? e : make_node(ops::exp, {x});
-    return Graph({x, y}, {swapped ? make_node(ops::add, {e2, e}) : make_node(ops::add, {e, e2}), y});
+    return Graph({x, y},
+                 {swapped ? make_node(ops::add, {e2, e}) : make_node(ops::add, {e, e2}), y});
   };
   CHECK(structurally_equal(graph(false, true), graph(true, true)));
   CHECK(structurally_equal(graph(false, false), graph(true, false)));

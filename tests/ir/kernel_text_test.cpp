@@ -61,7 +61,10 @@ Kernel row_kernel() {
 Kernel contraction_kernel() {
   Kernel k;
   k.axes = {3, 64, 32};
-  k.buffers = {{DType::float16, false}, {DType::float16, false}, {DType::float32, true}, {DType::float32, true}};
+  k.buffers = {{DType::float16, false},
+               {DType::float16, false},
+               {DType::float32, true},
+               {DType::float32, true}};
   k.accesses = {{2, 0, {2048, 32, 1}}, {3, 0, {2048, 32, 1}}};
   Contraction c;
   c.a = 0, c.b = 1, c.out = 2;
@@ -71,7 +74,9 @@ Kernel contraction_kernel() {
   c.a_m = 16, c.a_k = 1, c.b_k = 32, c.b_n = 1, c.k = 16;
   k.contraction = c;
   Stage s;
-  s.body = program(1, [](auto& b, const Values& x) { return Values{maximum(x[0], b.constant(DType::float32, 0))}; });
+  s.body = program(1, [](auto& b, const Values& x) {
+    return Values{maximum(x[0], b.constant(DType::float32, 0))};
+  });
   s.sources = {{Source::Kind::load, 0}};
   s.sinks = {{Sink::Kind::store, 0, 1}};
   k.stages = {s};
@@ -84,7 +89,9 @@ Kernel pointwise_kernel(DType t = DType::float32) {
   k.buffers = {{t, false}, {t, true}};
   k.accesses = {{0, 0, {1}}, {1, 0, {1}}};
   Stage s;
-  s.body = program(1, [](auto&, const Values& x) { return Values{x[0]}; }, t == DType::bfloat16 ? DType::uint16 : t);
+  s.body = program(
+      1, [](auto&, const Values& x) { return Values{x[0]}; },
+      t == DType::bfloat16 ? DType::uint16 : t);
   s.sources = {{Source::Kind::load, 0}};
   s.sinks = {{Sink::Kind::store, 0, 1}};
   k.stages = {s};
@@ -106,17 +113,15 @@ Kernel partial_kernel() {
 std::string problem(const Kernel& k) {
   try {
     verify(k);
-  } catch (const Error& e) {
-    return e.what();
-  }
+  } catch (const Error& e) { return e.what(); }
   return {};
 }
 
 }  // namespace
 
 TEST_CASE("kernels read back exactly") {
-  for (const Kernel& k : {row_kernel(), contraction_kernel(), pointwise_kernel(), pointwise_kernel(DType::bfloat16),
-                          partial_kernel()}) {
+  for (const Kernel& k : {row_kernel(), contraction_kernel(), pointwise_kernel(),
+                          pointwise_kernel(DType::bfloat16), partial_kernel()}) {
     CHECK(problem(k) == "");
     const std::string text = to_string(k);
     INFO(text);
@@ -158,35 +163,60 @@ TEST_CASE("what breaks an invariant is named") {
     std::function<void(Kernel&)> spoil;
     std::string_view message;
   };
-  const Kernel row = row_kernel(), dot = contraction_kernel(), plain = pointwise_kernel(), part = partial_kernel();
+  const Kernel row = row_kernel(), dot = contraction_kernel(), plain = pointwise_kernel(),
+               part = partial_kernel();
   const Case cases[] = {
       {row, [](Kernel& k) { k.symbols = 1; }, "'s1' is not one of the kernel's 1 symbols"},
       {row, [](Kernel& k) { k.axes[0] = dim("N"); }, "'N' is not one of"},
       {row, [](Kernel& k) { k.axes[0] = -3; }, "negative extent -3"},
-      {row, [](Kernel& k) { k.accesses[0].strides.pop_back(); }, "access 0 has 1 strides for 2 axes"},
+      {row, [](Kernel& k) { k.accesses[0].strides.pop_back(); },
+       "access 0 has 1 strides for 2 axes"},
       {row, [](Kernel& k) { k.accesses[0].buffer = 9; }, "there is no buffer 9"},
       {row, [](Kernel& k) { k.has_row = false; }, "without a row axis there is one stage, not 3"},
-      {row, [](Kernel& k) { std::swap(k.stages[0], k.stages[2]); }, "stage 0: no earlier stage writes row temp 0"},
-      {row, [](Kernel& k) { std::swap(k.stages[0], k.stages[1]); }, "stage 0: no earlier stage writes point temp 0"},
+      {row, [](Kernel& k) { std::swap(k.stages[0], k.stages[2]); },
+       "stage 0: no earlier stage writes row temp 0"},
+      {row, [](Kernel& k) { std::swap(k.stages[0], k.stages[1]); },
+       "stage 0: no earlier stage writes point temp 0"},
       {row, [](Kernel& k) { k.stages[0].sources.clear(); }, "1 inputs and 0 sources"},
       {row, [](Kernel& k) { k.stages[0].sources[0].id = -1; }, "there is no access -1"},
-      {row, [](Kernel& k) { k.stages[2].over_row = false; }, "stage 2: a row temp is read outside the row"},
-      {row, [](Kernel& k) { k.stages[0].over_row = false; }, "stage 0: a row temp is written outside the row"},
-      {row, [](Kernel& k) { k.stages[0].sinks[0] = {Sink::Kind::point_temp, 0, 0}; }, "without a reduction"},
+      {row, [](Kernel& k) { k.stages[2].over_row = false; },
+       "stage 2: a row temp is read outside the row"},
+      {row, [](Kernel& k) { k.stages[0].over_row = false; },
+       "stage 0: a row temp is written outside the row"},
+      {row,
+       [](Kernel& k) {
+         k.stages[0].sinks[0] = {Sink::Kind::point_temp, 0, 0};
+       },
+       "without a reduction"},
       {row, [](Kernel& k) { k.stages[0].sinks[0].output = 2; }, "there is no program output 2"},
-      {row, [](Kernel& k) { k.point_temps[0] = DType::float64; }, "accumulator 0 is float32 and should be float64"},
-      {row, [](Kernel& k) { k.buffers[0].dtype = DType::int32; }, "source 0 is int32 and should be float32"},
+      {row, [](Kernel& k) { k.point_temps[0] = DType::float64; },
+       "accumulator 0 is float32 and should be float64"},
+      {row, [](Kernel& k) { k.buffers[0].dtype = DType::int32; },
+       "source 0 is int32 and should be float32"},
       {row, [](Kernel& k) { k.stages[0].reductions[0].identity.push_back(0); }, "differ in number"},
       {row, [](Kernel& k) { k.stages[0].reductions[0].identity[0] = 1ull << 32; }, "too wide"},
-      {row, [](Kernel& k) { k.stages[0].reductions[0].partial = true; }, "clip goes with partial reductions"},
-      {part, [](Kernel& k) { k.stages[0].reductions[0].second_level = true; }, "both the first and the second"},
+      {row, [](Kernel& k) { k.stages[0].reductions[0].partial = true; },
+       "clip goes with partial reductions"},
+      {part, [](Kernel& k) { k.stages[0].reductions[0].second_level = true; },
+       "both the first and the second"},
       {part, [](Kernel& k) { k.clip.reset(); }, "clip goes with partial reductions"},
-      {row, [](Kernel& k) { k.stages[2].body.code.push_back({ScalarOp::index, DType::int64, -1, -1, -1, 2}); },
+      {row,
+       [](Kernel& k) {
+         k.stages[2].body.code.push_back({ScalarOp::index, DType::int64, -1, -1, -1, 2});
+       },
        "an index of axis 2"},
       {plain, [](Kernel& k) { k.buffers[1].written = false; }, "not marked as written"},
       {plain, [](Kernel& k) { k.buffers[0].written = true; }, "buffer 0 is never written"},
-      {plain, [](Kernel& k) { k.buffers.push_back({DType::float32, false}); }, "nothing uses buffer 2"},
-      {plain, [](Kernel& k) { k.stages[0].sinks.push_back({Sink::Kind::store, 0, 0}); }, "not marked as written"},
+      {plain,
+       [](Kernel& k) {
+         k.buffers.push_back({DType::float32, false});
+       },
+       "nothing uses buffer 2"},
+      {plain,
+       [](Kernel& k) {
+         k.stages[0].sinks.push_back({Sink::Kind::store, 0, 0});
+       },
+       "not marked as written"},
       {plain,
        [](Kernel& k) {
          k.accesses.push_back({1, 3, {1}});
@@ -207,7 +237,8 @@ TEST_CASE("what breaks an invariant is named") {
        },
        "buffer 1 stands after an output"},
       {plain, [](Kernel& k) { k.stages[0].body.outputs[0] = 5; }, ""},
-      {dot, [](Kernel& k) { k.buffers[2].dtype = DType::float16; }, "the contraction's dtypes do not fit"},
+      {dot, [](Kernel& k) { k.buffers[2].dtype = DType::float16; },
+       "the contraction's dtypes do not fit"},
       {dot, [](Kernel& k) { k.contraction->out = 0; }, "writes to its own operand"},
       {dot, [](Kernel& k) { k.contraction->a_batch.clear(); }, "need 1 batch strides"},
       {dot, [](Kernel& k) { k.contraction->k = dim("s0"); }, "'s0' is not one of"},
@@ -223,7 +254,7 @@ TEST_CASE("what breaks an invariant is named") {
 }
 
 TEST_CASE("bad kernel text is an error with a line, never a crash") {
-  const std::string good = to_string(row_kernel()) ;
+  const std::string good = to_string(row_kernel());
   const auto survives = [](const std::string& text) {
     try {
       verify(parse_kernel(text));
@@ -233,13 +264,16 @@ TEST_CASE("bad kernel text is an error with a line, never a crash") {
   };
   for (std::size_t n = 0; n < good.size(); ++n) survives(good.substr(0, n));
   std::mt19937 random(5);
-  for (const std::string& text : {good, to_string(contraction_kernel()), to_string(partial_kernel())}) {
+  for (const std::string& text :
+       {good, to_string(contraction_kernel()), to_string(partial_kernel())}) {
     for (int i = 0; i < 4'000; ++i) {
       std::string bad = text;
       for (unsigned k = random() % 3 + 1; k > 0; --k) {
         const std::size_t at = random() % bad.size();
-        if (random() % 2) bad[at] = text[random() % text.size()];
-        else bad.erase(at, random() % 6);
+        if (random() % 2)
+          bad[at] = text[random() % text.size()];
+        else
+          bad.erase(at, random() % 6);
       }
       survives(bad);
     }

@@ -116,16 +116,18 @@ TEST_CASE("topological order is deterministic, depth first, and stops where told
   const NodeRef roots[] = {b, a, y};
   CHECK(topological_order(roots) == std::vector<const Node*>{x.get(), y.get(), a.get(), b.get()});
   const auto stop = [&](const Node& n) { return &n == a.get(); };
-  CHECK(topological_order(roots, stop) == std::vector<const Node*>{a.get(), x.get(), b.get(), y.get()});
+  CHECK(topological_order(roots, stop) ==
+        std::vector<const Node*>{a.get(), x.get(), b.get(), y.get()});
 }
 
 TEST_CASE("types as text") {
-  const std::vector<Type> types = {{},
-                                   {DType::float32, std::nullopt, false},
-                                   {std::nullopt, Dims{2, 3}, false},
-                                   {DType::int64, Dims{}, true},
-                                   {DType::bfloat16, Dims{dim("N") * 2 + 1, floordiv(dim("N"), 2), 7}, false},
-                                   {std::nullopt, std::nullopt, true}};
+  const std::vector<Type> types = {
+      {},
+      {DType::float32, std::nullopt, false},
+      {std::nullopt, Dims{2, 3}, false},
+      {DType::int64, Dims{}, true},
+      {DType::bfloat16, Dims{dim("N") * 2 + 1, floordiv(dim("N"), 2), 7}, false},
+      {std::nullopt, std::nullopt, true}};
   for (const Type& t : types) CHECK(parse_type(to_string(t)) == t);
   CHECK(to_string(types[0]) == "?");
   CHECK(to_string(types[1]) == "float32?");

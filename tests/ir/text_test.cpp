@@ -10,6 +10,7 @@
 
 #include "ir/builder.h"
 #include "ir/ops/ops.h"
+#include "ir/verify.h"
 
 using namespace weft;
 using namespace weft::ir;
@@ -27,9 +28,7 @@ template <class T> Literal literal(Shape shape, const std::vector<T>& values) {
 std::string error_of(std::string_view text) {
   try {
     parse_graph(text);
-  } catch (const ParseError& e) {
-    return e.what();
-  }
+  } catch (const ParseError& e) { return e.what(); }
   return "nothing thrown";
 }
 
@@ -51,12 +50,14 @@ void value_round_trip(const AttrValue& v) {
 }
 
 Graph example() {
-  const NodeRef x = make_input({DType::float32, Dims{dim("N"), 784}, false}, "x", {"src/model.cc", 12});
+  const NodeRef x =
+      make_input({DType::float32, Dims{dim("N"), 784}, false}, "x", {"src/model.cc", 12});
   const NodeRef t = make_input({}, "t");
   const NodeRef c = make_constant(literal<float>({2, 1}, {0.1f, -INFINITY}));
   const NodeRef half = make_constant(Literal::scalar(DType::float64, 0.5), true);
   const NodeRef y = make_node(ops::mul, {x, half}, {}, {"src/model.cc", 14}, "the \"scaled\" x");
-  const NodeRef z = make_node(ops::cast, {make_node(ops::add, {y, t}, {}, {}, "x")}, CastAttrs{DType::float16});
+  const NodeRef z =
+      make_node(ops::cast, {make_node(ops::add, {y, t}, {}, {}, "x")}, CastAttrs{DType::float16});
   return Graph({x, t}, {z, c, x}, "step");
 }
 
@@ -110,10 +111,11 @@ TEST_CASE("written by hand") {
 }
 
 TEST_CASE("attribute values read back") {
-  for (const std::int64_t i : {std::int64_t{0}, std::int64_t{-1}, INT64_MIN, INT64_MAX}) value_round_trip(i);
+  for (const std::int64_t i : {std::int64_t{0}, std::int64_t{-1}, INT64_MIN, INT64_MAX})
+    value_round_trip(i);
   const double nan = std::numeric_limits<double>::quiet_NaN();
-  for (const double d : {0.0, -0.0, 1.0, 0.1, -1e300, 5e-324, double(INFINITY), -double(INFINITY), nan, -nan,
-                         std::bit_cast<double>(0x7ff0000000000001u)})
+  for (const double d : {0.0, -0.0, 1.0, 0.1, -1e300, 5e-324, double(INFINITY), -double(INFINITY),
+                         nan, -nan, std::bit_cast<double>(0x7ff0000000000001u)})
     value_round_trip(d);
   value_round_trip(true);
   value_round_trip(std::string("a\"\\\n\t\x01 \x7f é"));
@@ -139,10 +141,12 @@ TEST_CASE("every bit of a literal survives") {
     const auto dtype = static_cast<DType>(t);
     for (const Shape& shape : {Shape{}, Shape{0}, Shape{3, 5}, Shape{1, 67}, Shape{200}}) {
       std::vector<std::uint64_t> bits(2 * static_cast<std::size_t>(element_count(shape)) + 1);
-      for (std::uint64_t& b : bits) b = random() & (dtype == DType::boolean ? 0x0101010101010101u : ~0ull);
+      for (std::uint64_t& b : bits)
+        b = random() & (dtype == DType::boolean ? 0x0101010101010101u : ~0ull);
       value_round_trip(Literal::copy(dtype, shape, bits.data()));
     }
-    const std::vector<std::byte> odd(64, std::byte{0xff});  // every NaN bit; a boolean that is neither 0 nor 1
+    const std::vector<std::byte> odd(
+        64, std::byte{0xff});  // every NaN bit; a boolean that is neither 0 nor 1
     value_round_trip(Literal::copy(dtype, {2}, odd.data()));
     value_round_trip(Literal::scalar(dtype, 1.5));
   }
@@ -182,10 +186,12 @@ TEST_CASE("large literals are splats, blobs or stored") {
 
 TEST_CASE("errors know their line and column") {
   const auto body = [](std::string_view line) {
-    return error_of("graph \"g\" (%x) {\n  %x = input : float32(2, 3)\n  " + std::string(line) + "\n  return %x\n}");
+    return error_of("graph \"g\" (%x) {\n  %x = input : float32(2, 3)\n  " + std::string(line) +
+                    "\n  return %x\n}");
   };
   CHECK(error_of("") == "weft, line 1, column 1: expected 'graph', found the end");
-  CHECK(error_of("weft 2 graph") == "weft, line 1, column 6: only version 1 of the text form is known");
+  CHECK(error_of("weft 2 graph") ==
+        "weft, line 1, column 6: only version 1 of the text form is known");
   CHECK(body("%y = ad(%x, %x)") == "weft, line 3, column 8: unknown operation 'ad'");
   CHECK(body("%y = add(%x)") == "weft, line 3, column 8: add takes 2 operands, not 1");
   CHECK(body("%y = neg(%z)") == "weft, line 3, column 12: there is no value %z so far");
@@ -194,7 +200,8 @@ TEST_CASE("errors know their line and column") {
         "weft, line 3, column 18: declared as float32(2, 4), but it is float32(2, 3)");
   CHECK(body("%y = neg(%x) : float99(2, 4)") == "weft, line 3, column 18: unknown dtype 'float99'");
   CHECK(body("%y = neg(%x) {a = 1}") == "weft, line 3, column 16: neg takes no attributes");
-  CHECK(body("%y = cast(%x) {dtipe = int8}") == "weft, line 3, column 18: cast has no attribute 'dtipe'");
+  CHECK(body("%y = cast(%x) {dtipe = int8}") ==
+        "weft, line 3, column 18: cast has no attribute 'dtipe'");
   CHECK(body("%y = cast(%x) {dtype = int8, dtype = int8}") ==
         "weft, line 3, column 32: the attribute 'dtype' is given twice");
   CHECK(body("%y = cast(%x) {dtype = 3}") ==
@@ -202,13 +209,17 @@ TEST_CASE("errors know their line and column") {
   CHECK(body("%y = constant : float32()") == "weft, line 3, column 17: a constant needs its value");
   CHECK(body("%y = constant {value = float32(3,) [1, 2]}") ==
         "weft, line 3, column 38: the literal has 2 elements, its shape wants 3");
-  CHECK(body("%y = constant {value = uint8() [256]}") == "weft, line 3, column 35: '256' is not a uint8");
+  CHECK(body("%y = constant {value = uint8() [256]}") ==
+        "weft, line 3, column 35: '256' is not a uint8");
   CHECK(body("%y = input") == "weft, line 4, column 3: an input needs its type");
   CHECK(body("%y = input : float32(N $)").starts_with("weft, line 3, column 26: expected ')'"));
-  CHECK(body("%y = neg(%x) \"open") == "weft, line 3, column 16: the string does not end on its line");
-  CHECK(error_of("graph \"g\" (%x) { return }") == "weft, line 1, column 12: the graph has no value %x");
-  CHECK(body("%c = input : float32(3,)  %y = add(%x, %c)  %z = input : float32(4,) %w = add(%y, %z)").find(
-            "line 3, column 77: add of float32(2, 3) and float32(4,)") != std::string::npos);
+  CHECK(body("%y = neg(%x) \"open") ==
+        "weft, line 3, column 16: the string does not end on its line");
+  CHECK(error_of("graph \"g\" (%x) { return }") ==
+        "weft, line 1, column 12: the graph has no value %x");
+  CHECK(
+      body("%c = input : float32(3,)  %y = add(%x, %c)  %z = input : float32(4,) %w = add(%y, %z)")
+          .find("line 3, column 77: add of float32(2, 3) and float32(4,)") != std::string::npos);
 }
 
 TEST_CASE("bad text is an error, never a crash") {
@@ -239,7 +250,8 @@ TEST_CASE("bad text is an error, never a crash") {
   std::string deep = "graph \"\" () { return ";
   for (int i = 0; i < 100'000; ++i) deep += "(";
   survives(deep);
-  survives("graph \"\" () { %x = input : float32(" + std::string(3000, '(') + "1" + std::string(3000, ')') + ")");
+  survives("graph \"\" () { %x = input : float32(" + std::string(3000, '(') + "1" +
+           std::string(3000, ')') + ")");
   survives("graph \"\" () { %x = input : float32(" + std::string(5000, '-') + "1)");
   survives("graph \"\" () { %x = constant {value = float32(1000000, 1000000) splat 1} }");
   survives("graph \"\" () { %x = constant {value = float32(4000000000, 4000000000, 4) splat 1} }");
@@ -253,4 +265,23 @@ TEST_CASE("a hundred thousand nodes are written and read") {
   for (int i = 0; i < 100'000; ++i) y = make_node(ops::add, {y, x});
   const Graph g({x}, {y});
   CHECK(structurally_equal(parse_graph(to_text(g)), g));
+}
+
+TEST_CASE("every row of the catalogue reads back with its sample attributes") {
+  for (const Op* op : all_ops()) {
+    if (!op->samples.make) continue;
+    const auto dtypes = static_cast<unsigned>(op->samples.dtypes);
+    const DType usual = dtypes & Samples::floats     ? DType::float32
+                        : dtypes & Samples::integers ? DType::int32
+                                                     : DType::boolean;
+    for (const Sample& sample : op->samples.make()) {
+      std::vector<NodeRef> inputs;
+      for (const SampleOperand& operand : sample.operands)
+        inputs.push_back(make_input({operand.fixed.value_or(usual), to_dims(operand.shape), false}));
+      const NodeRef node = make_node(*op, inputs, sample.attrs);
+      const Graph g = round_trip(Graph(inputs, {node}));
+      CHECK(g.outputs()[0]->attrs() == sample.attrs);
+      verify(g);
+    }
+  }
 }

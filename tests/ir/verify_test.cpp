@@ -17,13 +17,13 @@ NodeRef f32(Dims shape, std::string label = {}) {
 std::string problem(const Graph& g) {
   try {
     verify(g);
-  } catch (const Error& e) {
-    return e.what();
-  }
+  } catch (const Error& e) { return e.what(); }
   return {};
 }
 
-bool mentions(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
+bool mentions(const std::string& text, std::string_view part) {
+  return text.find(part) != std::string::npos;
+}
 
 }  // namespace
 
@@ -47,14 +47,19 @@ TEST_CASE("inputs are distinct input nodes") {
 TEST_CASE("operands and types are as the rows say") {
   const NodeRef x = f32({2, 3});
   const Type right{DType::float32, Dims{2, 3}, false}, wrong{DType::float32, Dims{3, 2}, false};
-  const auto graph = [&](const Op& op, std::vector<NodeRef> inputs, Type type, std::vector<Type> extra = {}) {
-    return Graph({x}, {Node::make({&op, std::move(inputs), {}, type, std::move(extra), {"model.cc", 5}, {}})});
+  const auto graph = [&](const Op& op, std::vector<NodeRef> inputs, Type type,
+                         std::vector<Type> extra = {}) {
+    return Graph(
+        {x},
+        {Node::make({&op, std::move(inputs), {}, type, std::move(extra), {"model.cc", 5}, {}})});
   };
   CHECK(problem(graph(ops::neg, {x}, right)) == "");
   CHECK(mentions(problem(graph(ops::neg, {x, x}, right)), "neg: it has 2 operands (model.cc:5)"));
-  CHECK(mentions(problem(graph(ops::neg, {x}, wrong)), "its type is float32(3, 2), the rule gives float32(2, 3)"));
+  CHECK(mentions(problem(graph(ops::neg, {x}, wrong)),
+                 "its type is float32(3, 2), the rule gives float32(2, 3)"));
   CHECK(mentions(problem(graph(ops::neg, {x}, {})), "its type is ?"));
-  CHECK(mentions(problem(graph(ops::neg, {x}, right, {right})), "it has 2 results, the rule gives 1"));
+  CHECK(mentions(problem(graph(ops::neg, {x}, right, {right})),
+                 "it has 2 results, the rule gives 1"));
   CHECK(mentions(problem(graph(ops::constant, {}, right)), "it has no value"));
   Op none = ops::neg;
   none.infer = nullptr;
@@ -63,6 +68,7 @@ TEST_CASE("operands and types are as the rows say") {
 
 TEST_CASE("a constant's type is its value's") {
   const Literal two = Literal::scalar(DType::float32, 2);
-  const NodeRef bad = Node::make({&ops::constant, {}, ConstantAttrs{two}, {DType::float64, Dims{}, false}, {}, {}, {}});
+  const NodeRef bad = Node::make(
+      {&ops::constant, {}, ConstantAttrs{two}, {DType::float64, Dims{}, false}, {}, {}, {}});
   CHECK(mentions(problem(Graph({}, {bad})), "its type is float64(), the rule gives float32()"));
 }
