@@ -150,11 +150,15 @@ int lanes_for(const Kernel& kernel, const Target& target) {
 std::int64_t constant_or(const Dim& dim, std::int64_t otherwise) { return dim.constant().value_or(otherwise); }
 
 /// As many vectors as the registers hold; fewer where the data is too small to repay the time to compile.
-int vectors_in_flight(const Kernel& kernel, int lanes, const Target& target, std::string& reason) {
+int vectors_in_flight(const Kernel& kernel, const Schedule& schedule, const Target& target, std::string& reason) {
+  const int lanes = schedule.lanes;
   Pressure most;
   for (const Stage& stage : kernel.stages) {
     if (kernel.has_row && !stage.over_row) continue;
-    const Pressure one = pressure_of(stage.body, lanes, target);
+    Pressure one = pressure_of(stage.body, lanes, target);
+    for (const auto& reduction : stage.reductions)
+      for (std::size_t i = 0; i < reduction.temps.size(); ++i)
+        one.registers += registers_of(reduction.combine.output_dtype(i), lanes, target);
     most.registers = std::max(most.registers, one.registers);
     most.masks = std::max(most.masks, one.masks);
     most.work = std::max(most.work, one.work);
@@ -164,7 +168,11 @@ int vectors_in_flight(const Kernel& kernel, int lanes, const Target& target, std
     reason += "; instructions done lane by lane";
     return 1;
   }
-  int count = most.work <= 6 ? 4 : 8;  // short ones wait for memory, not for each other
+  int count = most.work <= 6 ? 4 : 8;  // short programs wait for memory, not for each other
+  if (schedule.kind == Schedule::Kind::along_points) {
+    const std::int64_t points = constant_or(kernel.axes[static_cast<std::size_t>(schedule.axis)], 1024);
+    while (count > 1 && count * lanes > points) count /= 2;
+  }
   while (count > 1 && (count * most.registers > target.vector_registers || count * most.masks > 8)) count /= 2;
   std::int64_t elements = 1;
   for (const Dim& extent : kernel.axes) elements *= std::max<std::int64_t>(1, std::min<std::int64_t>(constant_or(extent, 1024), 1 << 20)), elements = std::min<std::int64_t>(elements, 1 << 30);
@@ -229,7 +237,7 @@ Schedule schedule_row(const Kernel& kernel, const Target& target) {
     schedule.lanes = 1;
     schedule.reason += "; points of one vector would have rows of several lengths";
   }
-  schedule.in_flight = vectors_in_flight(kernel, schedule.lanes, target, schedule.reason);
+  schedule.in_flight = vectors_in_flight(kernel, schedule, target, schedule.reason);
   if (schedule.kind == Schedule::Kind::along_row)
     schedule.in_flight = std::min(schedule.in_flight, static_cast<int>(ir::lane_count) / schedule.lanes);
   if (schedule.lanes == 1) schedule.in_flight = 1;
@@ -284,7 +292,7 @@ Schedule choose_schedule(const Kernel& kernel, const Target& target) {
   schedule.axis = static_cast<int>(kernel.axes.size()) - 1;
   schedule.reason = "elements in order";
   schedule.lanes = lanes_for(kernel, target);
-  schedule.in_flight = vectors_in_flight(kernel, schedule.lanes, target, schedule.reason);
+  schedule.in_flight = vectors_in_flight(kernel, schedule, target, schedule.reason);
   schedule.streaming = writes_past_cache(kernel, target);
   return schedule;
 }
