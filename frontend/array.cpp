@@ -28,14 +28,15 @@ template <class F> Array generate(Shape shape, DType dtype, F f) {
 std::int64_t count_steps(double lo, double hi, double step, const char* what) {
   const double n = (hi - lo) / step;
   if (!(n >= 0) || n > 0x1p62)
-    throw ShapeError(std::string(what) + " from " + std::to_string(lo) + " to " + std::to_string(hi) +
-                     " cannot go in steps of " + std::to_string(step));
+    throw ShapeError(std::string(what) + " from " + std::to_string(lo) + " to " +
+                     std::to_string(hi) + " cannot go in steps of " + std::to_string(step));
   return static_cast<std::int64_t>(std::ceil(n));
 }
 
 void require_random_dtype(DType dtype, const char* what) {
   if (!is_floating(dtype) && !is_complex(dtype))
-    throw DTypeError(std::string(what) + " draws floating values; the dtype asked for is " + std::string(name(dtype)));
+    throw DTypeError(std::string(what) + " draws floating values; the dtype asked for is " +
+                     std::string(name(dtype)));
 }
 
 }  // namespace
@@ -50,15 +51,18 @@ Array detail::full(Shape shape, const Array& value, DType dtype) {
 
 Array detail::arange(std::int64_t lo, std::int64_t hi, std::int64_t step, DType dtype) {
   if (step == 0 || (step > 0 ? hi < lo : hi > lo))
-    throw ShapeError("arange from " + std::to_string(lo) + " to " + std::to_string(hi) + " cannot go in steps of " +
-                     std::to_string(step));
+    throw ShapeError("arange from " + std::to_string(lo) + " to " + std::to_string(hi) +
+                     " cannot go in steps of " + std::to_string(step));
   const auto distance = static_cast<std::uint64_t>(hi) - static_cast<std::uint64_t>(lo);
   const std::uint64_t span = step > 0 ? distance : 0 - distance;
-  const std::uint64_t stride = step > 0 ? static_cast<std::uint64_t>(step) : 0 - static_cast<std::uint64_t>(step);
+  const std::uint64_t stride =
+      step > 0 ? static_cast<std::uint64_t>(step) : 0 - static_cast<std::uint64_t>(step);
   const std::uint64_t n = span / stride + (span % stride != 0);
   if (n > INT64_MAX) throw ShapeError("arange would have more elements than 64 bits can count");
   return generate({static_cast<std::int64_t>(n)}, dtype, [=](std::int64_t i) {
-    return static_cast<std::int64_t>(static_cast<std::uint64_t>(lo) + static_cast<std::uint64_t>(i) * static_cast<std::uint64_t>(step));
+    return static_cast<std::int64_t>(static_cast<std::uint64_t>(lo) +
+                                     static_cast<std::uint64_t>(i) *
+                                         static_cast<std::uint64_t>(step));
   });
 }
 
@@ -76,9 +80,11 @@ Array range(double lo, double hi, double step, DType dtype) {
 Array linspace(double lo, double hi, std::int64_t steps, DType dtype) {
   if (steps < 0) throw ShapeError("linspace needs a number of steps, not " + std::to_string(steps));
   const double step = steps > 1 ? (hi - lo) / static_cast<double>(steps - 1) : 0;
-  return generate({steps}, dtype, [=](std::int64_t i) {  // from both ends, so that it is symmetric and ends exactly
-    return i < steps - i ? lo + static_cast<double>(i) * step : hi - static_cast<double>(steps - 1 - i) * step;
-  });
+  return generate({steps}, dtype,
+                  [=](std::int64_t i) {  // from both ends, so that it is symmetric and ends exactly
+                    return i < steps - i ? lo + static_cast<double>(i) * step
+                                         : hi - static_cast<double>(steps - 1 - i) * step;
+                  });
 }
 
 Array empty(Shape shape, DType dtype) { return Array::uninitialized(dtype, std::move(shape)); }
@@ -86,9 +92,11 @@ Array empty(Shape shape, DType dtype) { return Array::uninitialized(dtype, std::
 Array zeros(Shape shape, DType dtype) {
   const std::int64_t n = element_count(shape);
   std::size_t bytes;
-  if (__builtin_mul_overflow(static_cast<std::size_t>(n), size_of(dtype), &bytes)) return empty(std::move(shape), dtype);
+  if (__builtin_mul_overflow(static_cast<std::size_t>(n), size_of(dtype), &bytes))
+    return empty(std::move(shape), dtype);
   Shape strides = runtime::contiguous_strides(shape);
-  return Array::from_buffer(runtime::Buffer::allocate_zeroed(bytes), dtype, std::move(shape), std::move(strides));
+  return Array::from_buffer(runtime::Buffer::allocate_zeroed(bytes), dtype, std::move(shape),
+                            std::move(strides));
 }
 
 Array ones(Shape shape, DType dtype) { return full(std::move(shape), 1, dtype); }
@@ -99,7 +107,8 @@ Array eye(std::int64_t n, std::int64_t m, DType dtype) {
   Array out = zeros({n, m}, dtype);
   visit_dtype(dtype, [&]<class T>(std::type_identity<T>) {
     T* data = out.mutable_data<T>();
-    for (std::int64_t i = 0; i < std::min(n, m); ++i) data[i * m + i] = ir::convert_element<T>(true);
+    for (std::int64_t i = 0; i < std::min(n, m); ++i)
+      data[i * m + i] = ir::convert_element<T>(true);
   });
   return out;
 }
@@ -122,9 +131,11 @@ Array randn(Shape shape, DType dtype) {
 
 Array randint(std::int64_t lo, std::int64_t hi, Shape shape, DType dtype) {
   if (lo >= hi)
-    throw ShapeError("randint draws from [" + std::to_string(lo) + ", " + std::to_string(hi) + "), which is empty");
+    throw ShapeError("randint draws from [" + std::to_string(lo) + ", " + std::to_string(hi) +
+                     "), which is empty");
   Array out = empty(std::move(shape), dtype);
-  runtime::fill_randint(dtype, out.mutable_bytes(), out.size(), lo, hi, runtime::next_stream(out.size()));
+  runtime::fill_randint(dtype, out.mutable_bytes(), out.size(), lo, hi,
+                        runtime::next_stream(out.size()));
   return out;
 }
 
@@ -149,7 +160,8 @@ bool allclose(const Array& x, const Array& y, double rtol, double atol, bool equ
     const double scale = std::abs(b), distance = std::abs(a - b);
     return std::isfinite(scale) && distance <= atol + rtol * scale;
   };
-  if (is_complex(promote(x.dtype(), y.dtype()))) return all_pairs<std::complex<double>>(x, y, close);
+  if (is_complex(promote(x.dtype(), y.dtype())))
+    return all_pairs<std::complex<double>>(x, y, close);
   return all_pairs<double>(x, y, close);
 }
 

@@ -30,7 +30,9 @@ Decimal parse_scientific(const char* begin, const char* end) {
   return d;
 }
 
-template <class Half> double round_trip(double value) { return static_cast<double>(static_cast<float>(Half(static_cast<float>(value)))); }
+template <class Half> double round_trip(double value) {
+  return static_cast<double>(static_cast<float>(Half(static_cast<float>(value))));
+}
 
 /// The fewest digits that give `magnitude` back when read as a value of `dtype`.
 Decimal shortest(double magnitude, DType dtype) {
@@ -38,14 +40,19 @@ Decimal shortest(double magnitude, DType dtype) {
   const auto write = [&](auto... how) {
     return std::to_chars(text, text + sizeof text, how..., std::chars_format::scientific).ptr;
   };
-  if (dtype == DType::float64 || dtype == DType::complex128) return parse_scientific(text, write(magnitude));
+  if (dtype == DType::float64 || dtype == DType::complex128)
+    return parse_scientific(text, write(magnitude));
   if (dtype == DType::float32 || dtype == DType::complex64)
     return parse_scientific(text, write(static_cast<float>(magnitude)));
   for (int precision = 0;; ++precision) {
-    char* end = std::to_chars(text, text + sizeof text, magnitude, std::chars_format::scientific, precision).ptr;
+    char* end =
+        std::to_chars(text, text + sizeof text, magnitude, std::chars_format::scientific, precision)
+            .ptr;
     double back = 0;
     std::from_chars(text, end, back);
-    if ((dtype == DType::float16 ? round_trip<float16>(back) : round_trip<bfloat16>(back)) == magnitude || precision > 16)
+    if ((dtype == DType::float16 ? round_trip<float16>(back) : round_trip<bfloat16>(back)) ==
+            magnitude ||
+        precision > 16)
       return parse_scientific(text, end);
   }
 }
@@ -66,7 +73,8 @@ Pieces rounded(double magnitude, int decimals) {
   std::string text(400, '\0');
   char* const end = text.data() + text.size();
   text.resize(static_cast<std::size_t>(
-      std::to_chars(text.data(), end, magnitude, std::chars_format::fixed, decimals).ptr - text.data()));
+      std::to_chars(text.data(), end, magnitude, std::chars_format::fixed, decimals).ptr -
+      text.data()));
   const std::size_t dot = std::min(text.find('.'), text.size());
   return {text.substr(0, dot), dot < text.size() ? text.substr(dot + 1) : "", ""};
 }
@@ -101,11 +109,14 @@ Pieces scientific(double value, DType dtype, int precision, bool plus, bool all)
   Decimal d = shortest(magnitude, dtype);
   if (all || static_cast<int>(d.digits.size()) - 1 > precision) {
     char text[64];
-    d = parse_scientific(text, std::to_chars(text, text + sizeof text, magnitude, std::chars_format::scientific, precision).ptr);
+    d = parse_scientific(text, std::to_chars(text, text + sizeof text, magnitude,
+                                             std::chars_format::scientific, precision)
+                                   .ptr);
   }
   std::string exponent = std::to_string(std::abs(d.exponent));
   if (exponent.size() < 2) exponent.insert(0, "0");
-  Pieces p{sign_of(value, plus) + d.digits[0], d.digits.substr(1), (d.exponent < 0 ? "-" : "+") + exponent};
+  Pieces p{sign_of(value, plus) + d.digits[0], d.digits.substr(1),
+           (d.exponent < 0 ? "-" : "+") + exponent};
   drop_zeros(p.fraction);
   return p;
 }
@@ -118,7 +129,8 @@ std::string pad_left(std::string text, std::size_t width) {
 /// One format for all the numbers shown, as numpy's FloatingFormat.
 class FloatFormat {
  public:
-  FloatFormat(const std::vector<double>& values, DType dtype, bool plus) : dtype_(dtype), plus_(plus) {
+  FloatFormat(const std::vector<double>& values, DType dtype, bool plus)
+      : dtype_(dtype), plus_(plus) {
     choose_exponent(values);
     bool infinite_below = plus, not_finite = false;
     for (const double v : values) {
@@ -129,8 +141,10 @@ class FloatFormat {
         infinite_below |= std::isinf(v) && v < 0;
       }
     }
-    if (exponential_) right_ = exponent_ + 2 + precision_;
-    else precision_ = right_;
+    if (exponential_)
+      right_ = exponent_ + 2 + precision_;
+    else
+      precision_ = right_;
     if (not_finite) {
       const std::size_t longest = std::max<std::size_t>(3, 3 + (infinite_below ? 1 : 0));
       left_ = std::max(left_, longest - std::min(longest, right_ + 1));
@@ -139,7 +153,8 @@ class FloatFormat {
 
   [[nodiscard]] std::string operator()(double value) const {
     if (!std::isfinite(value)) {
-      std::string text = std::isnan(value) ? (plus_ ? "+nan" : "nan") : sign_of(value, plus_) + "inf";
+      std::string text =
+          std::isnan(value) ? (plus_ ? "+nan" : "nan") : sign_of(value, plus_) + "inf";
       return pad_left(std::move(text), left_ + right_ + 1);
     }
     if (exponential_) {
@@ -149,7 +164,8 @@ class FloatFormat {
       return pad_left(p.whole, left_) + '.' + p.fraction + 'e' + p.exponent;
     }
     const Pieces p = positional(value, dtype_, static_cast<int>(precision_), plus_, true);
-    return pad_left(p.whole, left_) + '.' + p.fraction + std::string(right_ - std::min(right_, p.fraction.size()), ' ');
+    return pad_left(p.whole, left_) + '.' + p.fraction +
+           std::string(right_ - std::min(right_, p.fraction.size()), ' ');
   }
 
  private:
@@ -163,7 +179,9 @@ class FloatFormat {
     if (high == 0) return;
     const bool narrow = dtype_ != DType::float64 && dtype_ != DType::complex128;
     const double small = narrow ? static_cast<double>(0.0001f) : 0.0001;
-    const double ratio = narrow ? static_cast<double>(static_cast<float>(high) / static_cast<float>(low)) : high / low;
+    const double ratio =
+        narrow ? static_cast<double>(static_cast<float>(high) / static_cast<float>(low))
+               : high / low;
     exponential_ = high >= 1e8 || low < small || ratio > 1000;
   }
 
@@ -198,7 +216,8 @@ std::string lone_float(double value, DType dtype, bool point, bool plus = false)
 }
 
 std::string lone_complex(std::complex<double> z, DType dtype) {
-  const std::string imaginary = lone_float(z.imag(), dtype, false, z.real() != 0 || std::signbit(z.real())) + "j";
+  const std::string imaginary =
+      lone_float(z.imag(), dtype, false, z.real() != 0 || std::signbit(z.real())) + "j";
   if (z.real() == 0 && !std::signbit(z.real())) return imaginary;
   return "(" + lone_float(z.real(), dtype, false) + imaginary + ")";
 }
@@ -232,16 +251,22 @@ class Printer {
       at_.push_back(x_.bytes() + offset * static_cast<std::int64_t>(size_of(x_.dtype())));
       return;
     }
-    shown(x_.shape()[axis], [&](std::int64_t i) { collect(axis + 1, offset + i * x_.strides()[axis]); }, [] {});
+    shown(
+        x_.shape()[axis],
+        [&](std::int64_t i) { collect(axis + 1, offset + i * x_.strides()[axis]); }, [] {});
   }
 
   std::string lone() const {
     return visit_dtype(x_.dtype(), [&]<class T>(std::type_identity<T>) -> std::string {
       const T v = ir::load_element<T>(at_[0]);
-      if constexpr (std::is_same_v<T, bool>) return v ? "True" : "False";
-      else if constexpr (std::is_integral_v<T>) return std::to_string(v);
-      else if constexpr (ir::is_complex_type<T>) return lone_complex(v, x_.dtype());
-      else return lone_float(static_cast<double>(v), x_.dtype(), true);
+      if constexpr (std::is_same_v<T, bool>)
+        return v ? "True" : "False";
+      else if constexpr (std::is_integral_v<T>)
+        return std::to_string(v);
+      else if constexpr (ir::is_complex_type<T>)
+        return lone_complex(v, x_.dtype());
+      else
+        return lone_float(static_cast<double>(v), x_.dtype(), true);
     });
   }
 
@@ -290,13 +315,18 @@ class Printer {
         }
         line += word + " ";
       };
-      shown(extent, [&](std::int64_t) { extend(words_[next_++]); }, [&] { extend("..."); });
+      shown(
+          extent, [&](std::int64_t) { extend(words_[next_++]); }, [&] { extend("..."); });
       line.pop_back();
       out += line;
     } else {
       const std::string separator(x_.shape().size() - axis - 1, '\n');
-      const auto add = [&](const std::string& item) { out += (out.empty() ? "" : separator) + indent + item; };
-      shown(extent, [&](std::int64_t) { add(nested(axis + 1, indent + " ", width - 1)); }, [&] { add("..."); });
+      const auto add = [&](const std::string& item) {
+        out += (out.empty() ? "" : separator) + indent + item;
+      };
+      shown(
+          extent, [&](std::int64_t) { add(nested(axis + 1, indent + " ", width - 1)); },
+          [&] { add("..."); });
     }
     return "[" + out.substr(indent.size()) + "]";
   }

@@ -16,14 +16,16 @@ Source Source::open(const std::string& path) {
   if (!file) throw IoError(path + ": cannot be opened: " + std::strerror(errno));
   s.file_.reset(file, [](std::FILE* f) { std::fclose(f); });
   struct stat info {};
-  if (fstat(fileno(file), &info) != 0 || !S_ISREG(info.st_mode)) throw IoError(path + ": is not a regular file");
+  if (fstat(fileno(file), &info) != 0 || !S_ISREG(info.st_mode))
+    throw IoError(path + ": is not a regular file");
   s.size_ = static_cast<std::uint64_t>(info.st_size);
   return s;
 }
 
 void Source::require(std::uint64_t offset, std::uint64_t count) const {
   if (offset > size_ || count > size_ - offset)
-    fail(offset, "truncated: " + std::to_string(count) + " bytes are needed here and the end is at byte " + std::to_string(size_));
+    fail(offset, "truncated: " + std::to_string(count) +
+                     " bytes are needed here and the end is at byte " + std::to_string(size_));
 }
 
 void Source::read(std::uint64_t offset, void* out, std::size_t count) const {
@@ -38,8 +40,8 @@ void Source::read(std::uint64_t offset, void* out, std::size_t count) const {
     const ssize_t got = pread(fileno(file_.get()), to, count, static_cast<off_t>(offset));
     if (got < 0 && errno == EINTR) continue;
     if (got <= 0)
-      throw IoError(name_ + ": reading at byte " + std::to_string(offset) + " failed: " +
-                    (got < 0 ? std::strerror(errno) : "the file has become shorter"));
+      throw IoError(name_ + ": reading at byte " + std::to_string(offset) +
+                    " failed: " + (got < 0 ? std::strerror(errno) : "the file has become shorter"));
     to += got;
     offset += static_cast<std::uint64_t>(got);
     count -= static_cast<std::size_t>(got);
@@ -83,7 +85,8 @@ void Sink::commit() {
 }
 
 void Sink::fail(const char* what) const {
-  throw IoError(path_ + ": " + what + " at byte " + std::to_string(written_) + ": " + std::strerror(errno));
+  throw IoError(path_ + ": " + what + " at byte " + std::to_string(written_) + ": " +
+                std::strerror(errno));
 }
 
 }  // namespace weft::frontend

@@ -30,7 +30,8 @@ class Source {
     unsigned char raw[sizeof(T)];
     read(offset, raw, sizeof(T));
     T value = 0;
-    for (std::size_t i = sizeof(T); i-- > 0;) value = static_cast<T>(static_cast<std::uint64_t>(value) << 8 | raw[i]);
+    for (std::size_t i = sizeof(T); i-- > 0;)
+      value = static_cast<T>(static_cast<std::uint64_t>(value) << 8 | raw[i]);
     return value;
   }
   /// Throws ParseError unless `count` bytes lie at `offset`.

@@ -12,7 +12,8 @@ namespace weft {
 namespace frontend {
 namespace {
 
-static_assert(std::endian::native == std::endian::little, "elements are written as they lie in memory");
+static_assert(std::endian::native == std::endian::little,
+              "elements are written as they lie in memory");
 
 constexpr std::string_view magic("\x93NUMPY", 6);
 
@@ -21,9 +22,10 @@ struct Code {
   DType dtype;
 };
 constexpr Code codes[] = {
-    {"b1", DType::boolean}, {"u1", DType::uint8},    {"i1", DType::int8},     {"i2", DType::int16},
-    {"i4", DType::int32},   {"i8", DType::int64},    {"u2", DType::uint16},   {"u4", DType::uint32},
-    {"u8", DType::uint64},  {"f2", DType::float16},  {"V2", DType::bfloat16}, {"f4", DType::float32},
+    {"b1", DType::boolean}, {"u1", DType::uint8},     {"i1", DType::int8},
+    {"i2", DType::int16},   {"i4", DType::int32},     {"i8", DType::int64},
+    {"u2", DType::uint16},  {"u4", DType::uint32},    {"u8", DType::uint64},
+    {"f2", DType::float16}, {"V2", DType::bfloat16},  {"f4", DType::float32},
     {"f8", DType::float64}, {"c8", DType::complex64}, {"c16", DType::complex128},
 };
 
@@ -46,10 +48,14 @@ class HeaderParser {
     while (!accept('}')) {
       const std::string_view key = string();
       expect(':');
-      if (key == "descr") dtype(h);
-      else if (key == "fortran_order") h.fortran = boolean();
-      else if (key == "shape") h.shape = shape();
-      else fail("an unknown key '" + std::string(key) + "'");
+      if (key == "descr")
+        dtype(h);
+      else if (key == "fortran_order")
+        h.fortran = boolean();
+      else if (key == "shape")
+        h.shape = shape();
+      else
+        fail("an unknown key '" + std::string(key) + "'");
       if (!accept(',') && peek() != '}') fail("expected ',' or '}'");
     }
     if (peek() != '\0') fail("something after the header's end");
@@ -58,7 +64,9 @@ class HeaderParser {
   }
 
  private:
-  [[noreturn]] void fail(const std::string& problem) const { source_.fail(begin_ + at_, "in the .npy header: " + problem); }
+  [[noreturn]] void fail(const std::string& problem) const {
+    source_.fail(begin_ + at_, "in the .npy header: " + problem);
+  }
 
   char peek() {
     while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\n')) ++at_;
@@ -89,7 +97,8 @@ class HeaderParser {
     if (peek() == '[') fail("structured dtypes are not supported");
     const std::string_view s = string();
     const auto* code = std::find_if(std::begin(codes), std::end(codes), [&](const Code& c) {
-      return s.size() > 1 && std::string_view("<>|=").find(s[0]) != std::string_view::npos && s.substr(1) == c.text;
+      return s.size() > 1 && std::string_view("<>|=").find(s[0]) != std::string_view::npos &&
+             s.substr(1) == c.text;
     });
     if (code == std::end(codes)) fail("the dtype '" + std::string(s) + "' is not supported");
     h.dtype = code->dtype;
@@ -99,7 +108,8 @@ class HeaderParser {
   bool boolean() {
     peek();
     for (const bool value : {true, false})
-      if (const std::string_view word = value ? "True" : "False"; text_.substr(at_).starts_with(word)) {
+      if (const std::string_view word = value ? "True" : "False";
+          text_.substr(at_).starts_with(word)) {
         at_ += word.size();
         return value;
       }
@@ -142,15 +152,18 @@ void swap_bytes(Array& a) {
 void normalise_booleans(Array& array) {
   if (array.dtype() != DType::boolean) return;
   std::byte* p = array.mutable_bytes();
-  for (std::byte* const end = p + array.nbytes(); p < end; ++p) *p = *p != std::byte{0} ? std::byte{1} : std::byte{0};
+  for (std::byte* const end = p + array.nbytes(); p < end; ++p)
+    *p = *p != std::byte{0} ? std::byte{1} : std::byte{0};
 }
 
 Array read_npy(const Source& source) {
-  if (source.size() < magic.size() || source.text(0, magic.size()) != magic) source.fail(0, "not a .npy file: wrong magic");
+  if (source.size() < magic.size() || source.text(0, magic.size()) != magic)
+    source.fail(0, "not a .npy file: wrong magic");
   const auto version = source.integer<std::uint8_t>(6);
   if (version < 1 || version > 3) source.fail(6, "unknown .npy version " + std::to_string(version));
   const std::uint64_t begin = version == 1 ? 10 : 12;
-  const std::uint64_t length = version == 1 ? source.integer<std::uint16_t>(8) : source.integer<std::uint32_t>(8);
+  const std::uint64_t length =
+      version == 1 ? source.integer<std::uint16_t>(8) : source.integer<std::uint32_t>(8);
   source.require(begin, length);
   if (length > 1 << 20) source.fail(8, "a header of " + std::to_string(length) + " bytes");
   const std::string text = source.text(begin, length);
@@ -158,7 +171,8 @@ Array read_npy(const Source& source) {
 
   std::uint64_t bytes = size_of(*h.dtype);
   for (const std::int64_t d : *h.shape)
-    if (__builtin_mul_overflow(bytes, static_cast<std::uint64_t>(d), &bytes)) source.fail(begin, "the shape " + to_string(*h.shape) + " overflows");
+    if (__builtin_mul_overflow(bytes, static_cast<std::uint64_t>(d), &bytes))
+      source.fail(begin, "the shape " + to_string(*h.shape) + " overflows");
   source.require(begin + length, bytes);
   Shape shape = *h.shape;
   if (*h.fortran) std::reverse(shape.begin(), shape.end());
@@ -173,7 +187,8 @@ Array read_npy(const Source& source) {
 }
 
 std::string npy_header(const Array& array) {
-  const auto* code = std::find_if(std::begin(codes), std::end(codes), [&](const Code& c) { return c.dtype == array.dtype(); });
+  const auto* code = std::find_if(std::begin(codes), std::end(codes),
+                                  [&](const Code& c) { return c.dtype == array.dtype(); });
   const bool bytes_only = size_of(array.dtype()) == 1 || array.dtype() == DType::bfloat16;
   std::string text = "{'descr': '" + std::string(bytes_only ? "|" : "<") + std::string(code->text) +
                      "', 'fortran_order': False, 'shape': " + to_string(array.shape()) + ", }";
@@ -184,7 +199,8 @@ std::string npy_header(const Array& array) {
   std::string header(magic);
   header += wide ? '\2' : '\1';
   header += '\0';
-  for (std::size_t i = 0; i < before - 8; ++i) header += static_cast<char>(text.size() >> (8 * i) & 0xff);
+  for (std::size_t i = 0; i < before - 8; ++i)
+    header += static_cast<char>(text.size() >> (8 * i) & 0xff);
   return header + text;
 }
 

@@ -14,7 +14,8 @@ namespace {
 using frontend::Sink;
 using frontend::Source;
 
-constexpr std::uint32_t local_magic = 0x04034b50, central_magic = 0x02014b50, end_magic = 0x06054b50;
+constexpr std::uint32_t local_magic = 0x04034b50, central_magic = 0x02014b50,
+                        end_magic = 0x06054b50;
 constexpr std::uint16_t stored = 0, deflated = 8;
 
 struct Entry {
@@ -40,7 +41,8 @@ std::vector<Entry> read_directory(const Source& zip) {
   if (count == 0xffff || at == 0xffffffff) zip.fail(end, "zip64 is not supported");
   std::vector<Entry> entries;
   for (int i = 0; i < count; ++i) {
-    if (zip.integer<std::uint32_t>(at) != central_magic) zip.fail(at, "not an entry of the zip directory");
+    if (zip.integer<std::uint32_t>(at) != central_magic)
+      zip.fail(at, "not an entry of the zip directory");
     Entry e;
     if (zip.integer<std::uint16_t>(at + 8) & 1) zip.fail(at, "an encrypted entry");
     e.method = zip.integer<std::uint16_t>(at + 10);
@@ -50,7 +52,8 @@ std::vector<Entry> read_directory(const Source& zip) {
     e.offset = zip.integer<std::uint32_t>(at + 42);
     const auto name = zip.integer<std::uint16_t>(at + 28);
     e.name = zip.text(at + 46, name);
-    if (e.packed == 0xffffffff || e.size == 0xffffffff || e.offset == 0xffffffff) zip.fail(at, "zip64 is not supported");
+    if (e.packed == 0xffffffff || e.size == 0xffffffff || e.offset == 0xffffffff)
+      zip.fail(at, "zip64 is not supported");
     at += 46u + name + zip.integer<std::uint16_t>(at + 30) + zip.integer<std::uint16_t>(at + 32);
     entries.push_back(std::move(e));
   }
@@ -58,7 +61,8 @@ std::vector<Entry> read_directory(const Source& zip) {
 }
 
 std::vector<std::byte> inflate_entry(const Source& zip, std::uint64_t at, const Entry& e) {
-  if (e.size / 1040 > e.packed) zip.fail(at, "an entry that says it is larger than deflate can make it");
+  if (e.size / 1040 > e.packed)
+    zip.fail(at, "an entry that says it is larger than deflate can make it");
   std::vector<std::byte> packed(e.packed), out(e.size);
   zip.read(at, packed.data(), packed.size());
   z_stream z{};
@@ -70,13 +74,15 @@ std::vector<std::byte> inflate_entry(const Source& zip, std::uint64_t at, const 
   const int status = inflate(&z, Z_FINISH);
   const auto made = z.total_out;
   inflateEnd(&z);
-  if (status != Z_STREAM_END || made != e.size) zip.fail(at, "damaged deflate data in '" + e.name + "'");
+  if (status != Z_STREAM_END || made != e.size)
+    zip.fail(at, "damaged deflate data in '" + e.name + "'");
   return out;
 }
 
 std::vector<std::byte> read_entry(const Source& zip, const Entry& e) {
   if (zip.integer<std::uint32_t>(e.offset) != local_magic) zip.fail(e.offset, "not a zip entry");
-  const std::uint64_t at = std::uint64_t{e.offset} + 30 + zip.integer<std::uint16_t>(e.offset + 26ull) +
+  const std::uint64_t at = std::uint64_t{e.offset} + 30 +
+                           zip.integer<std::uint16_t>(e.offset + 26ull) +
                            zip.integer<std::uint16_t>(e.offset + 28ull);
   zip.require(at, e.packed);
   std::vector<std::byte> bytes;
@@ -88,13 +94,15 @@ std::vector<std::byte> read_entry(const Source& zip, const Entry& e) {
   } else {
     zip.fail(e.offset, "the compression method " + std::to_string(e.method) + " is not supported");
   }
-  if (crc32_z(0, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()) != e.crc) zip.fail(at, "wrong checksum of '" + e.name + "'");
+  if (crc32_z(0, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()) != e.crc)
+    zip.fail(at, "wrong checksum of '" + e.name + "'");
   return bytes;
 }
 
 std::string deflate_text(const std::string& bytes) {
   z_stream z{};
-  if (deflateInit2(&z, Z_DEFAULT_COMPRESSION, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY) != Z_OK) throw IoError("zlib could not be started");
+  if (deflateInit2(&z, Z_DEFAULT_COMPRESSION, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY) != Z_OK)
+    throw IoError("zlib could not be started");
   std::string out(deflateBound(&z, bytes.size()), '\0');
   z.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(bytes.data()));
   z.avail_in = static_cast<uInt>(bytes.size());
@@ -107,7 +115,8 @@ std::string deflate_text(const std::string& bytes) {
 }
 
 template <class T> void put(std::string& out, T value) {
-  for (std::size_t i = 0; i < sizeof(T); ++i) out += static_cast<char>(static_cast<std::uint64_t>(value) >> (8 * i) & 0xff);
+  for (std::size_t i = 0; i < sizeof(T); ++i)
+    out += static_cast<char>(static_cast<std::uint64_t>(value) >> (8 * i) & 0xff);
 }
 
 /// What the local and the central header have in common, from the version needed on.
@@ -122,7 +131,7 @@ std::string common_header(const Entry& e) {
   put(h, e.packed);
   put(h, e.size);
   put<std::uint16_t>(h, static_cast<std::uint16_t>(e.name.size()));
-  put<std::uint16_t>(h, 0);       // extra
+  put<std::uint16_t>(h, 0);  // extra
   return h;
 }
 
@@ -134,11 +143,13 @@ void write_entry(Sink& sink, Entry& e, const Array& array, bool compressed) {
     throw IoError("save_npz: '" + e.name + "' is too large for a zip file without zip64");
   e.size = e.packed = static_cast<std::uint32_t>(header.size() + dense.nbytes());
   e.offset = static_cast<std::uint32_t>(sink.written());
-  e.crc = static_cast<std::uint32_t>(crc32_z(crc32_z(0, reinterpret_cast<const Bytef*>(header.data()), header.size()),
-                                             reinterpret_cast<const Bytef*>(dense.bytes()), dense.nbytes()));
+  e.crc = static_cast<std::uint32_t>(
+      crc32_z(crc32_z(0, reinterpret_cast<const Bytef*>(header.data()), header.size()),
+              reinterpret_cast<const Bytef*>(dense.bytes()), dense.nbytes()));
   std::string packed;
   if (compressed) {
-    packed = deflate_text(header + std::string(reinterpret_cast<const char*>(dense.bytes()), dense.nbytes()));
+    packed = deflate_text(
+        header + std::string(reinterpret_cast<const char*>(dense.bytes()), dense.nbytes()));
     e.method = deflated;
     e.packed = static_cast<std::uint32_t>(packed.size());
   }
@@ -174,14 +185,16 @@ NamedArrays load_npz(const std::string& path) {
   for (const Entry& e : read_directory(zip)) {
     if (e.name.ends_with('/')) continue;
     const std::vector<std::byte> bytes = read_entry(zip, e);
-    const std::string name = e.name.ends_with(".npy") ? e.name.substr(0, e.name.size() - 4) : e.name;
+    const std::string name =
+        e.name.ends_with(".npy") ? e.name.substr(0, e.name.size() - 4) : e.name;
     arrays.insert_or_assign(name, frontend::read_npy(Source(path + "(" + e.name + ")", bytes)));
   }
   return arrays;
 }
 
 void save_npz(const std::string& path, const NamedArrays& arrays, bool compressed) {
-  if (arrays.size() >= 0xffff) throw IoError(path + ": too many arrays for a zip file without zip64");
+  if (arrays.size() >= 0xffff)
+    throw IoError(path + ": too many arrays for a zip file without zip64");
   Sink sink(path);
   std::string directory;
   for (const auto& [name, array] : arrays) {

@@ -13,7 +13,8 @@
 
 namespace weft::ir {
 
-template <class T> inline constexpr bool is_half = std::is_same_v<T, float16> || std::is_same_v<T, bfloat16>;
+template <class T>
+inline constexpr bool is_half = std::is_same_v<T, float16> || std::is_same_v<T, bfloat16>;
 template <class T> inline constexpr bool is_complex_type = false;
 template <class T> inline constexpr bool is_complex_type<std::complex<T>> = true;
 
@@ -24,8 +25,10 @@ template <class To, class From> To convert_element(From x) {
     return convert_element<To>(static_cast<float>(x));
   } else if constexpr (is_complex_type<To>) {
     using Part = typename To::value_type;
-    if constexpr (is_complex_type<From>) return To(static_cast<Part>(x.real()), static_cast<Part>(x.imag()));
-    else return To(convert_element<Part>(x));
+    if constexpr (is_complex_type<From>)
+      return To(static_cast<Part>(x.real()), static_cast<Part>(x.imag()));
+    else
+      return To(convert_element<Part>(x));
   } else if constexpr (std::is_same_v<To, bool>) {
     return x != From(0);
   } else if constexpr (is_complex_type<From>) {
@@ -34,7 +37,7 @@ template <class To, class From> To convert_element(From x) {
     return To(static_cast<float>(x));
   } else if constexpr (std::is_integral_v<To> && std::is_floating_point_v<From>) {
     using Limits = std::numeric_limits<To>;
-    constexpr From below = static_cast<From>(Limits::min());      // exact: zero or a power of two
+    constexpr From below = static_cast<From>(Limits::min());  // exact: zero or a power of two
     constexpr From above = static_cast<From>(Limits::max() / 2 + 1) * From(2);
     if (x >= above) return Limits::max();
     if (x <= below) return Limits::min();

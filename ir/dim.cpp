@@ -98,7 +98,9 @@ std::string_view name(AtomKind kind) {
 }
 
 bool starts_name(char c) { return std::isalpha(static_cast<unsigned char>(c)) || c == '_'; }
-bool continues_name(char c) { return starts_name(c) || std::isdigit(static_cast<unsigned char>(c)) || c == '.'; }
+bool continues_name(char c) {
+  return starts_name(c) || std::isdigit(static_cast<unsigned char>(c)) || c == '.';
+}
 
 }  // namespace
 
@@ -122,7 +124,8 @@ struct DimAlgebra {
     }
     if (merged.empty()) return Dim(0);
     if (merged.size() == 1 && merged[0].factors.empty()) return Dim(merged[0].coefficient);
-    if (merged.size() > max_terms) throw ShapeError("an extent has become an expression of over 4096 terms");
+    if (merged.size() > max_terms)
+      throw ShapeError("an extent has become an expression of over 4096 terms");
     auto expr = std::make_shared<DimExpr>();
     expr->terms_ = std::move(merged);
     finish(*expr);
@@ -140,13 +143,15 @@ struct DimAlgebra {
         e.depth_ = std::max({e.depth_, 1 + depth(f->left), 1 + depth(f->right)});
       }
     }
-    if (e.depth_ > max_depth) throw ShapeError("an extent has become an expression nested over 100 deep");
+    if (e.depth_ > max_depth)
+      throw ShapeError("an extent has become an expression nested over 100 deep");
   }
 
   static int depth(const Dim& d) { return d.expr_ ? d.expr_->depth_ : 0; }
 
   static Dim atom(AtomKind kind, std::string name, Dim left, Dim right) {
-    auto a = std::make_shared<const Atom>(Atom{kind, std::move(name), std::move(left), std::move(right)});
+    auto a = std::make_shared<const Atom>(
+        Atom{kind, std::move(name), std::move(left), std::move(right)});
     return make({Term{1, {std::move(a)}}});
   }
 
@@ -169,7 +174,8 @@ struct DimAlgebra {
 
   static Dim product(const Dim& a, const Dim& b) {
     const Terms s = terms(a), t = terms(b);
-    if (s.size() * t.size() > max_terms) throw ShapeError("an extent has become an expression of over 4096 terms");
+    if (s.size() * t.size() > max_terms)
+      throw ShapeError("an extent has become an expression of over 4096 terms");
     Terms all;
     for (const Term& x : s)
       for (const Term& y : t) all.push_back(times(x, y));
@@ -182,8 +188,10 @@ struct DimAlgebra {
     Term r{a.coefficient / b.coefficient, {}};
     std::size_t j = 0;
     for (const AtomPtr& f : a.factors) {
-      if (j < b.factors.size() && compare(f, b.factors[j]) == 0) ++j;
-      else r.factors.push_back(f);
+      if (j < b.factors.size() && compare(f, b.factors[j]) == 0)
+        ++j;
+      else
+        r.factors.push_back(f);
     }
     if (j < b.factors.size()) return std::nullopt;
     return r;
@@ -232,8 +240,10 @@ struct DimAlgebra {
   /// When `d` is one atom of `kind` plus a constant: the atom and the constant.
   static std::optional<std::pair<AtomPtr, std::int64_t>> single(const Dim& d, AtomKind kind) {
     const Terms t = terms(d);
-    if (t.empty() || t.size() > 2 || t[0].coefficient != 1 || t[0].factors.size() != 1) return std::nullopt;
-    if (t[0].factors[0]->kind != kind || (t.size() == 2 && !t[1].factors.empty())) return std::nullopt;
+    if (t.empty() || t.size() > 2 || t[0].coefficient != 1 || t[0].factors.size() != 1)
+      return std::nullopt;
+    if (t[0].factors[0]->kind != kind || (t.size() == 2 && !t[1].factors.empty()))
+      return std::nullopt;
     return std::pair{t[0].factors[0], t.size() == 2 ? t[1].coefficient : 0};
   }
 
@@ -243,11 +253,13 @@ struct DimAlgebra {
     const std::int64_t g = common_divisor(rest, b);
     rest = divide(rest, g).first;
     b /= g;
-    if (const auto inner = single(rest, AtomKind::floordiv); inner && inner->first->right.is_constant()) {
+    if (const auto inner = single(rest, AtomKind::floordiv);
+        inner && inner->first->right.is_constant()) {
       // floordiv(floordiv(x, m) + c, b) = floordiv(x + m*c, m*b)
       const std::int64_t m = inner->first->right.value();
       std::int64_t shift, divisor;
-      if (!__builtin_mul_overflow(m, inner->second, &shift) && !__builtin_mul_overflow(m, b, &divisor))
+      if (!__builtin_mul_overflow(m, inner->second, &shift) &&
+          !__builtin_mul_overflow(m, b, &divisor))
         return whole + floordiv_constant(inner->first->left + Dim(shift), divisor);
     }
     return whole + atom(AtomKind::floordiv, {}, rest, Dim(b));
@@ -283,11 +295,13 @@ struct DimAlgebra {
 
   static Dim extremum(AtomKind kind, const Dim& a, const Dim& b) {
     const bool is_max = kind == AtomKind::max;
-    if (a.is_constant() && b.is_constant()) return is_max ? std::max(a.value(), b.value()) : std::min(a.value(), b.value());
+    if (a.is_constant() && b.is_constant())
+      return is_max ? std::max(a.value(), b.value()) : std::min(a.value(), b.value());
     if (nonnegative(a - b)) return is_max ? a : b;
     if (nonnegative(b - a)) return is_max ? b : a;
     if (compare(a, b) > 0) return extremum(kind, b, a);
-    if (const auto inner = single(a, kind); inner && b.is_constant() && inner->first->right.is_constant()) {
+    if (const auto inner = single(a, kind);
+        inner && b.is_constant() && inner->first->right.is_constant()) {
       // max(max(x, k) + c, b) = max(x + c, max(k + c, b)): repeated slicing does not nest
       const Dim bound = extremum(kind, inner->first->right + Dim(inner->second), b);
       return extremum(kind, inner->first->left + Dim(inner->second), bound);
@@ -320,7 +334,8 @@ std::optional<std::int64_t> DimBindings::find(std::string_view name) const {
 }
 
 Dim Dim::symbol(std::string_view name) {
-  if (name.empty() || !starts_name(name[0]) || !std::all_of(name.begin(), name.end(), continues_name))
+  if (name.empty() || !starts_name(name[0]) ||
+      !std::all_of(name.begin(), name.end(), continues_name))
     throw ShapeError("an unknown extent needs a name of letters, digits, '_' and '.', not \"" +
                      std::string(name) + '"');
   return DimAlgebra::atom(AtomKind::symbol, std::string(name), {}, {});
@@ -354,7 +369,9 @@ std::int64_t Dim::evaluate(const DimBindings& bindings) const {
         if (!v) throw ShapeError("the extent " + f->name + " is not known");
         p = multiply(p, *v);
       } else {
-        p = multiply(p, DimAlgebra::apply(f->kind, f->left.evaluate(bindings), f->right.evaluate(bindings)).value());
+        p = multiply(
+            p, DimAlgebra::apply(f->kind, f->left.evaluate(bindings), f->right.evaluate(bindings))
+                   .value());
       }
     }
     sum = add(sum, p);
@@ -369,7 +386,8 @@ Dim Dim::substitute(const std::function<std::optional<Dim>(std::string_view)>& r
     Dim p = t.coefficient;
     for (const AtomPtr& f : t.factors) {
       if (f->kind != AtomKind::symbol)
-        p = p * DimAlgebra::apply(f->kind, f->left.substitute(replace), f->right.substitute(replace));
+        p = p *
+            DimAlgebra::apply(f->kind, f->left.substitute(replace), f->right.substitute(replace));
       else if (const auto r = replace(f->name))
         p = p * *r;
       else
@@ -445,7 +463,8 @@ Dim operator*(const Dim& a, const Dim& b) {
 Dim floordiv(const Dim& a, const Dim& b) {
   if (b.is_constant()) {
     require_positive(b.value(), "floordiv");
-    return a.is_constant() ? Dim(floor_divide(a.value(), b.value())) : DimAlgebra::floordiv_constant(a, b.value());
+    return a.is_constant() ? Dim(floor_divide(a.value(), b.value()))
+                           : DimAlgebra::floordiv_constant(a, b.value());
   }
   const auto [whole, rest] = DimAlgebra::divide(a, b);
   return rest == Dim(0) ? whole : whole + DimAlgebra::atom(AtomKind::floordiv, {}, rest, b);
@@ -454,7 +473,8 @@ Dim floordiv(const Dim& a, const Dim& b) {
 Dim mod(const Dim& a, const Dim& b) {
   if (b.is_constant()) {
     require_positive(b.value(), "mod");
-    return a.is_constant() ? Dim(floor_modulo(a.value(), b.value())) : DimAlgebra::mod_constant(a, b.value());
+    return a.is_constant() ? Dim(floor_modulo(a.value(), b.value()))
+                           : DimAlgebra::mod_constant(a, b.value());
   }
   const Dim rest = DimAlgebra::divide(a, b).second;
   return rest == Dim(0) ? rest : DimAlgebra::atom(AtomKind::mod, {}, rest, b);
@@ -479,8 +499,8 @@ class DimParser {
 
  private:
   [[noreturn]] void fail(const std::string& expected) const {
-    throw ParseError("in the extent \"" + std::string(text_) + "\": expected " + expected + " at column " +
-                     std::to_string(at_ + 1));
+    throw ParseError("in the extent \"" + std::string(text_) + "\": expected " + expected +
+                     " at column " + std::to_string(at_ + 1));
   }
 
   char peek() {
@@ -502,9 +522,12 @@ class DimParser {
     if (++depth_ > 2 * max_depth) fail("less nesting");
     Dim sum = accept('-') ? product(-1) : product(1);
     while (true) {
-      if (accept('+')) sum = sum + product(1);
-      else if (accept('-')) sum = sum + product(-1);
-      else break;
+      if (accept('+'))
+        sum = sum + product(1);
+      else if (accept('-'))
+        sum = sum + product(-1);
+      else
+        break;
     }
     --depth_;
     return sum;
@@ -533,7 +556,8 @@ class DimParser {
 
   Dim integer(std::int64_t sign) {  // the sign is read with the digits: INT64_MIN has no positive
     std::string digits = sign < 0 ? "-" : "";
-    while (at_ < text_.size() && std::isdigit(static_cast<unsigned char>(text_[at_]))) digits += text_[at_++];
+    while (at_ < text_.size() && std::isdigit(static_cast<unsigned char>(text_[at_])))
+      digits += text_[at_++];
     std::int64_t value = 0;
     const auto r = std::from_chars(digits.data(), digits.data() + digits.size(), value);
     if (r.ec != std::errc{}) fail("an integer that fits in 64 bits");
@@ -604,7 +628,7 @@ template <class T, class Join>
 std::vector<T> broadcast(std::span<const T> a, std::span<const T> b, Join join) {
   std::vector<T> out(std::max(a.size(), b.size()), T(1));
   for (std::size_t i = 0; i < out.size(); ++i) {  // from the last axis on
-    const T& result = i >= b.size() ? a[a.size() - 1 - i]
+    const T& result = i >= b.size()   ? a[a.size() - 1 - i]
                       : i >= a.size() ? b[b.size() - 1 - i]
                                       : join(a[a.size() - 1 - i], b[b.size() - 1 - i]);
     out[out.size() - 1 - i] = result;
@@ -613,7 +637,8 @@ std::vector<T> broadcast(std::span<const T> a, std::span<const T> b, Join join) 
 }
 
 template <class T> [[noreturn]] void cannot_broadcast(std::span<const T> a, std::span<const T> b) {
-  throw ShapeError("shapes " + to_string(a) + " and " + to_string(b) + " do not broadcast together");
+  throw ShapeError("shapes " + to_string(a) + " and " + to_string(b) +
+                   " do not broadcast together");
 }
 
 }  // namespace

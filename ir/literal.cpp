@@ -27,7 +27,10 @@ template <class From> Literal one_element(DType dtype, From value) {
 }  // namespace
 
 Literal::Literal(DType dtype, Shape shape, std::shared_ptr<const std::byte> bytes)
-    : dtype_(dtype), shape_(std::move(shape)), size_(element_count(shape_)), bytes_(std::move(bytes)) {}
+    : dtype_(dtype),
+      shape_(std::move(shape)),
+      size_(element_count(shape_)),
+      bytes_(std::move(bytes)) {}
 
 Literal Literal::scalar(DType dtype, double value) { return one_element(dtype, value); }
 Literal Literal::scalar_int(DType dtype, std::int64_t value) { return one_element(dtype, value); }
@@ -41,7 +44,8 @@ Literal Literal::copy(DType dtype, Shape shape, const void* bytes) {
 
 double Literal::at(std::int64_t i) const {
   return visit_dtype(dtype_, [&]<class T>(std::type_identity<T>) {
-    return convert_element<double>(load_element<T>(bytes_.get() + static_cast<std::size_t>(i) * sizeof(T)));
+    return convert_element<double>(
+        load_element<T>(bytes_.get() + static_cast<std::size_t>(i) * sizeof(T)));
   });
 }
 
@@ -55,7 +59,9 @@ std::optional<double> Literal::splat() const {
 std::size_t Literal::hash() const {
   constexpr std::size_t block = 1024;
   std::size_t seed = static_cast<std::size_t>(dtype_);
-  const auto mix = [&](std::size_t v) { seed ^= v + 0x9e3779b97f4a7c15ull + (seed << 6) + (seed >> 2); };
+  const auto mix = [&](std::size_t v) {
+    seed ^= v + 0x9e3779b97f4a7c15ull + (seed << 6) + (seed >> 2);
+  };
   for (const std::int64_t d : shape_) mix(static_cast<std::size_t>(d));
   const auto bytes = [&](std::size_t from, std::size_t count) {
     mix(std::hash<std::string_view>{}({reinterpret_cast<const char*>(data()) + from, count}));
@@ -71,7 +77,8 @@ std::size_t Literal::hash() const {
 
 bool operator==(const Literal& a, const Literal& b) {
   if (a.dtype_ != b.dtype_ || a.shape_ != b.shape_) return false;
-  return a.bytes_ == b.bytes_ || a.nbytes() == 0 || std::memcmp(a.data(), b.data(), a.nbytes()) == 0;
+  return a.bytes_ == b.bytes_ || a.nbytes() == 0 ||
+         std::memcmp(a.data(), b.data(), a.nbytes()) == 0;
 }
 
 }  // namespace weft::ir

@@ -10,7 +10,8 @@ namespace {
 
 std::size_t bytes_for(DType dtype, std::int64_t count, const Shape& shape) {
   std::size_t bytes;
-  if (__builtin_mul_overflow(static_cast<std::size_t>(count), size_of(dtype), &bytes) || bytes > PTRDIFF_MAX)
+  if (__builtin_mul_overflow(static_cast<std::size_t>(count), size_of(dtype), &bytes) ||
+      bytes > PTRDIFF_MAX)
     throw OutOfMemory("out of memory: an array of shape " + to_string(shape) + " and dtype " +
                       std::string(name(dtype)) + " has more bytes than can be addressed");
   return bytes;
@@ -18,8 +19,8 @@ std::size_t bytes_for(DType dtype, std::int64_t count, const Shape& shape) {
 
 void require_cpu(const Array& a, const char* what) {
   if (!a.device().is_cpu())
-    throw DeviceError(std::string(what) + " needs a value on the processor, not on " + a.device().str() +
-                      ": move it with x.to(Device::cpu())");
+    throw DeviceError(std::string(what) + " needs a value on the processor, not on " +
+                      a.device().str() + ": move it with x.to(Device::cpu())");
 }
 
 /// The strides that give the elements of `a` the shape `shape` in row order without a copy.
@@ -31,7 +32,8 @@ std::optional<Shape> reshaped_strides(const Array& a, const Shape& shape) {
   while (axis >= 0) {
     // One run of axes that follow each other in memory.
     std::int64_t run = at(a.shape(), axis), stride = at(a.strides(), axis);
-    while (axis > 0 && (run == 1 || at(a.shape(), axis - 1) == 1 || at(a.strides(), axis - 1) == run * stride)) {
+    while (axis > 0 && (run == 1 || at(a.shape(), axis - 1) == 1 ||
+                        at(a.strides(), axis - 1) == run * stride)) {
       --axis;
       if (run == 1) stride = at(a.strides(), axis);
       run *= at(a.shape(), axis);
@@ -44,7 +46,8 @@ std::optional<Shape> reshaped_strides(const Array& a, const Shape& shape) {
     }
     if (covered != run) return std::nullopt;
   }
-  for (; target >= 0; --target) strides[static_cast<std::size_t>(target)] = 1;  // leading extents of one
+  for (; target >= 0; --target)
+    strides[static_cast<std::size_t>(target)] = 1;  // leading extents of one
   return strides;
 }
 
@@ -62,7 +65,8 @@ Array Array::uninitialized(DType dtype, Shape shape) {
   return a;
 }
 
-Array Array::from_buffer(runtime::Buffer buffer, DType dtype, Shape shape, Shape strides, std::int64_t offset) {
+Array Array::from_buffer(runtime::Buffer buffer, DType dtype, Shape shape, Shape strides,
+                         std::int64_t offset) {
   Array a;
   a.size_ = element_count(shape);
   a.buffer_ = std::move(buffer);
@@ -87,7 +91,8 @@ Array Array::contiguous() const {
   if (is_contiguous()) return *this;
   require_cpu(*this, "contiguous()");
   Array out = uninitialized(dtype_, shape_);
-  runtime::copy_strided(out.buffer_.data(), out.strides_, bytes(), strides_, shape_, size_of(dtype_));
+  runtime::copy_strided(out.buffer_.data(), out.strides_, bytes(), strides_, shape_,
+                        size_of(dtype_));
   return out;
 }
 
@@ -95,7 +100,8 @@ std::byte* Array::mutable_bytes() {
   if (!buffer_.writable() || !is_contiguous()) {
     require_cpu(*this, "mutable_data()");
     Array own = uninitialized(dtype_, shape_);
-    runtime::copy_strided(own.buffer_.data(), own.strides_, bytes(), strides_, shape_, size_of(dtype_));
+    runtime::copy_strided(own.buffer_.data(), own.strides_, bytes(), strides_, shape_,
+                          size_of(dtype_));
     *this = std::move(own);
   }
   return buffer_.data() + offset_;
@@ -103,7 +109,8 @@ std::byte* Array::mutable_bytes() {
 
 Array Array::reshape(Shape shape) const {
   const auto fail = [&](const std::string& why) {
-    throw ShapeError("reshape of an array of shape " + to_string(shape_) + " to " + to_string(shape) + ": " + why);
+    throw ShapeError("reshape of an array of shape " + to_string(shape_) + " to " +
+                     to_string(shape) + ": " + why);
   };
   const auto unknown = std::find(shape.begin(), shape.end(), -1);
   if (unknown != shape.end()) {
@@ -144,8 +151,8 @@ void Array::convert_into(DType dtype, void* out) const {
   require_cpu(*this, "reading elements");
   if (size_ == 0) return;
   if (dtype == dtype_ && !is_contiguous()) {
-    runtime::copy_strided(static_cast<std::byte*>(out), runtime::contiguous_strides(shape_), bytes(), strides_,
-                          shape_, size_of(dtype_));
+    runtime::copy_strided(static_cast<std::byte*>(out), runtime::contiguous_strides(shape_),
+                          bytes(), strides_, shape_, size_of(dtype_));
     return;
   }
   const Array dense = contiguous();
@@ -159,7 +166,8 @@ void Array::ragged(std::int64_t expected, std::int64_t found) {
 
 Array Array::copy_bytes(DType dtype, const void* data, std::int64_t count, Shape shape) {
   if (element_count(shape) != count)
-    throw ShapeError("Array::from: " + std::to_string(count) + " elements do not fill the shape " + to_string(shape));
+    throw ShapeError("Array::from: " + std::to_string(count) + " elements do not fill the shape " +
+                     to_string(shape));
   Array a = uninitialized(dtype, std::move(shape));
   runtime::convert_elements(dtype, data, dtype, a.buffer_.data(), count);
   return a;
@@ -168,15 +176,16 @@ Array Array::copy_bytes(DType dtype, const void* data, std::int64_t count, Shape
 Array Array::borrow_bytes(DType dtype, const void* data, Shape shape, std::shared_ptr<void> owner) {
   const std::size_t bytes = bytes_for(dtype, element_count(shape), shape);
   Shape strides = runtime::contiguous_strides(shape);
-  return from_buffer(runtime::Buffer::borrow(data, bytes, std::move(owner)), dtype, std::move(shape), std::move(strides));
+  return from_buffer(runtime::Buffer::borrow(data, bytes, std::move(owner)), dtype,
+                     std::move(shape), std::move(strides));
 }
 
 void Array::demand(DType dtype, const char* method) const {
   if (dtype == dtype_ && device().is_cpu()) return;
   const std::string called = std::string(method) + "<" + std::string(name(dtype)) + ">()";
   if (dtype != dtype_)
-    throw DTypeError(called + " of an array of dtype " + std::string(name(dtype_)) + ": convert it first with to(DType::" +
-                     std::string(name(dtype)) + ")");
+    throw DTypeError(called + " of an array of dtype " + std::string(name(dtype_)) +
+                     ": convert it first with to(DType::" + std::string(name(dtype)) + ")");
   require_cpu(*this, called.c_str());
 }
 
@@ -192,7 +201,8 @@ Shape contiguous_strides(std::span<const std::int64_t> shape) {
   std::int64_t stride = 1;
   for (std::size_t i = shape.size(); i-- > 0;) {
     strides[i] = stride;
-    if (shape[i] > 1 && __builtin_mul_overflow(stride, shape[i], &stride)) stride = 0;  // only where another is 0
+    if (shape[i] > 1 && __builtin_mul_overflow(stride, shape[i], &stride))
+      stride = 0;  // only where another is 0
   }
   return strides;
 }
@@ -202,10 +212,12 @@ Array strided_view(const Array& a, Shape shape, Shape strides, std::int64_t offs
   return Array::from_buffer(a.buffer(), a.dtype(), std::move(shape), std::move(strides), bytes);
 }
 
-Array slice_view(const Array& a, std::int64_t axis, std::int64_t start, std::int64_t count, std::int64_t step) {
+Array slice_view(const Array& a, std::int64_t axis, std::int64_t start, std::int64_t count,
+                 std::int64_t step) {
   const auto i = static_cast<std::size_t>(axis);
   Shape shape = a.shape(), strides = a.strides();
-  const std::int64_t offset = count > 0 ? start * strides[i] : 0;  // an empty slice may start past the end
+  const std::int64_t offset =
+      count > 0 ? start * strides[i] : 0;  // an empty slice may start past the end
   shape[i] = count;
   strides[i] *= step;
   return strided_view(a, std::move(shape), std::move(strides), offset);
@@ -237,14 +249,17 @@ Array broadcast_view(const Array& a, Shape shape) {
     fits = own == shape[i] || own == 1;
     if (own == shape[i]) strides[i] = a.strides()[i - extra];
   }
-  if (!fits) throw ShapeError("an array of shape " + to_string(a.shape()) + " does not broadcast to " + to_string(shape));
+  if (!fits)
+    throw ShapeError("an array of shape " + to_string(a.shape()) + " does not broadcast to " +
+                     to_string(shape));
   return strided_view(a, std::move(shape), std::move(strides), 0);
 }
 
 ir::Literal to_literal(const Array& a) {
   require_cpu(a, "a constant");
   Array dense = a.contiguous();
-  if (dense.buffer() && !dense.buffer().owned()) return ir::Literal::copy(a.dtype(), a.shape(), dense.bytes());
+  if (dense.buffer() && !dense.buffer().owned())
+    return ir::Literal::copy(a.dtype(), a.shape(), dense.bytes());
   auto keep = std::make_shared<const Buffer>(dense.buffer());
   return {a.dtype(), a.shape(), std::shared_ptr<const std::byte>(std::move(keep), dense.bytes())};
 }
@@ -252,8 +267,8 @@ ir::Literal to_literal(const Array& a) {
 Array from_literal(const ir::Literal& literal) {
   auto owner = std::const_pointer_cast<std::byte>(literal.owner());
   Shape strides = contiguous_strides(literal.shape());
-  return Array::from_buffer(Buffer::borrow(literal.data(), literal.nbytes(), std::move(owner)), literal.dtype(),
-                            literal.shape(), std::move(strides));
+  return Array::from_buffer(Buffer::borrow(literal.data(), literal.nbytes(), std::move(owner)),
+                            literal.dtype(), literal.shape(), std::move(strides));
 }
 
 }  // namespace runtime

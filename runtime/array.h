@@ -21,18 +21,23 @@
 namespace weft {
 
 namespace detail {
-template <class T> inline constexpr bool is_special_element =
-    std::is_same_v<T, float16> || std::is_same_v<T, bfloat16> || std::is_same_v<T, std::complex<float>> ||
-    std::is_same_v<T, std::complex<double>>;
+template <class T>
+inline constexpr bool is_special_element =
+    std::is_same_v<T, float16> || std::is_same_v<T, bfloat16> ||
+    std::is_same_v<T, std::complex<float>> || std::is_same_v<T, std::complex<double>>;
 
 /// The dtype with T's layout: `long long` and `char` have one too.
 template <class T> constexpr DType stored_dtype() {
   if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>) {
     constexpr bool is_signed = std::is_signed_v<T>;
-    if constexpr (sizeof(T) == 1) return is_signed ? DType::int8 : DType::uint8;
-    else if constexpr (sizeof(T) == 2) return is_signed ? DType::int16 : DType::uint16;
-    else if constexpr (sizeof(T) == 4) return is_signed ? DType::int32 : DType::uint32;
-    else return is_signed ? DType::int64 : DType::uint64;
+    if constexpr (sizeof(T) == 1)
+      return is_signed ? DType::int8 : DType::uint8;
+    else if constexpr (sizeof(T) == 2)
+      return is_signed ? DType::int16 : DType::uint16;
+    else if constexpr (sizeof(T) == 4)
+      return is_signed ? DType::int32 : DType::uint32;
+    else
+      return is_signed ? DType::int64 : DType::uint64;
   } else {
     return dtype_of<T>;
   }
@@ -44,7 +49,8 @@ using Written = std::conditional_t<std::is_integral_v<T> && !std::is_same_v<T, b
                                    std::conditional_t<std::is_same_v<T, long double>, double, T>>;
 }  // namespace detail
 
-template <class T> concept ArrayElement = std::is_arithmetic_v<T> || detail::is_special_element<T>;
+template <class T>
+concept ArrayElement = std::is_arithmetic_v<T> || detail::is_special_element<T>;
 
 class Array {
  public:
@@ -53,13 +59,14 @@ class Array {
   template <ArrayElement T> Array(T value) : Array(written<T>({})) { fill_from(value); }
   template <ArrayElement T> Array(std::initializer_list<T> values) : Array(nested<T>(values)) {}
   template <ArrayElement T>
-  Array(std::initializer_list<std::initializer_list<T>> values)
-      : Array(nested<T>(values)) {}
+  Array(std::initializer_list<std::initializer_list<T>> values) : Array(nested<T>(values)) {}
   template <ArrayElement T>
   Array(std::initializer_list<std::initializer_list<std::initializer_list<T>>> values)
       : Array(nested<T>(values)) {}
   template <ArrayElement T>
-  Array(std::initializer_list<std::initializer_list<std::initializer_list<std::initializer_list<T>>>> values)
+  Array(
+      std::initializer_list<std::initializer_list<std::initializer_list<std::initializer_list<T>>>>
+          values)
       : Array(nested<T>(values)) {}
 
   /// Copies the elements of a span, vector or array, row by row; the dtype is the element type's own.
@@ -71,14 +78,16 @@ class Array {
     return copy_of(all, {static_cast<std::int64_t>(all.size())});
   }
   /// Does not copy: `owner` (or, where it is empty, the caller) keeps the memory alive. It is never written to.
-  template <ArrayElement T> static Array borrow(const T* data, Shape shape, std::shared_ptr<void> owner = {}) {
+  template <ArrayElement T>
+  static Array borrow(const T* data, Shape shape, std::shared_ptr<void> owner = {}) {
     return borrow_bytes(detail::stored_dtype<T>(), data, std::move(shape), std::move(owner));
   }
 
   /// Contents not initialised.
   static Array uninitialized(DType dtype, Shape shape);
   /// `strides` in elements, `offset` in bytes to the first element. The caller answers for the bounds.
-  static Array from_buffer(runtime::Buffer buffer, DType dtype, Shape shape, Shape strides, std::int64_t offset = 0);
+  static Array from_buffer(runtime::Buffer buffer, DType dtype, Shape shape, Shape strides,
+                           std::int64_t offset = 0);
 
   [[nodiscard]] DType dtype() const { return dtype_; }
   [[nodiscard]] const Shape& shape() const { return shape_; }
@@ -86,7 +95,9 @@ class Array {
   [[nodiscard]] Device device() const { return buffer_.device(); }
   [[nodiscard]] std::int64_t size() const { return size_; }
   [[nodiscard]] std::int64_t ndim() const { return static_cast<std::int64_t>(shape_.size()); }
-  [[nodiscard]] std::size_t nbytes() const { return static_cast<std::size_t>(size_) * size_of(dtype_); }
+  [[nodiscard]] std::size_t nbytes() const {
+    return static_cast<std::size_t>(size_) * size_of(dtype_);
+  }
   [[nodiscard]] bool is_contiguous() const;
 
   /// One extent may be -1. A view where the strides allow it.
@@ -144,10 +155,13 @@ class Array {
     *reinterpret_cast<W*>(buffer_.data()) = static_cast<W>(value);
   }
   template <class T> static void measure(const T&, Shape&, std::size_t) {}
-  template <class T> static void measure(const std::initializer_list<T>& list, Shape& shape, std::size_t depth) {
+  template <class T>
+  static void measure(const std::initializer_list<T>& list, Shape& shape, std::size_t depth) {
     const auto n = static_cast<std::int64_t>(list.size());
-    if (shape.size() == depth) shape.push_back(n);
-    else if (shape[depth] != n) ragged(shape[depth], n);
+    if (shape.size() == depth)
+      shape.push_back(n);
+    else if (shape[depth] != n)
+      ragged(shape[depth], n);
     for (const T& item : list) measure(item, shape, depth + 1);
   }
   template <class W, class T> static W* copy_nested(const T& value, W* out) {
@@ -168,12 +182,13 @@ class Array {
   template <class T, std::size_t n> static Array copy_of(std::span<T, n> values, Shape shape) {
     using Element = std::remove_cv_t<T>;
     static_assert(ArrayElement<Element>, "the elements must be numbers that an Array can hold");
-    return copy_bytes(detail::stored_dtype<Element>(), values.data(), static_cast<std::int64_t>(values.size()),
-                      std::move(shape));
+    return copy_bytes(detail::stored_dtype<Element>(), values.data(),
+                      static_cast<std::int64_t>(values.size()), std::move(shape));
   }
   [[noreturn]] static void ragged(std::int64_t expected, std::int64_t found);
   static Array copy_bytes(DType dtype, const void* data, std::int64_t count, Shape shape);
-  static Array borrow_bytes(DType dtype, const void* data, Shape shape, std::shared_ptr<void> owner);
+  static Array borrow_bytes(DType dtype, const void* data, Shape shape,
+                            std::shared_ptr<void> owner);
   void demand(DType dtype, const char* method) const;
   void demand_single() const;
 
@@ -191,16 +206,19 @@ namespace runtime {
 Shape contiguous_strides(std::span<const std::int64_t> shape);
 
 // Views. Arguments are in range already (the callers' indexing rules see to that); storage is shared.
-Array slice_view(const Array&, std::int64_t axis, std::int64_t start, std::int64_t count, std::int64_t step);
+Array slice_view(const Array&, std::int64_t axis, std::int64_t start, std::int64_t count,
+                 std::int64_t step);
 Array select_view(const Array&, std::int64_t axis, std::int64_t index);  // the axis disappears
-Array transpose_view(const Array&, std::span<const std::int64_t> axes);  // result axis i is axis axes[i]
-Array broadcast_view(const Array&, Shape shape);                         // ShapeError when it does not fit
+Array transpose_view(const Array&,
+                     std::span<const std::int64_t> axes);  // result axis i is axis axes[i]
+Array broadcast_view(const Array&, Shape shape);           // ShapeError when it does not fit
 /// `offset` in elements from the first one.
 Array strided_view(const Array&, Shape shape, Shape strides, std::int64_t offset);
 
 /// Copies elements of `element` bytes between any two layouts of one shape; strides in elements. In parallel when large.
 void copy_strided(std::byte* out, std::span<const std::int64_t> out_strides, const std::byte* in,
-                  std::span<const std::int64_t> in_strides, std::span<const std::int64_t> shape, std::size_t element);
+                  std::span<const std::int64_t> in_strides, std::span<const std::int64_t> shape,
+                  std::size_t element);
 /// Converts `n` contiguous elements. In parallel when large.
 void convert_elements(DType from, const void* in, DType to, void* out, std::int64_t n);
 

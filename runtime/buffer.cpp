@@ -35,8 +35,8 @@ std::atomic<std::int64_t> live{0};
 std::atomic<std::int64_t> failing_in{0};
 
 std::size_t physical_memory() {
-  static const std::size_t bytes =
-      static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  static const std::size_t bytes = static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) *
+                                   static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
   return bytes;
 }
 
@@ -53,13 +53,16 @@ int class_of(std::size_t bytes) {
 std::size_t class_bytes(int c) {
   if (c < 4) return static_cast<std::size_t>(c + 1) * alignment;
   const int log = c / 4 + 1;
-  const std::size_t size = ((std::size_t{1} << log) + (static_cast<std::size_t>(c % 4) + 1) * (std::size_t{1} << (log - 2))) * alignment;
+  const std::size_t size = ((std::size_t{1} << log) +
+                            (static_cast<std::size_t>(c % 4) + 1) * (std::size_t{1} << (log - 2))) *
+                           alignment;
   return size < huge ? size : (size + huge - 1) / huge * huge;
 }
 
 /// A mapping of its own, aligned to huge pages; zero. Null when there is no memory.
 std::byte* map(std::size_t bytes) {
-  void* raw = mmap(nullptr, bytes + huge, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* raw =
+      mmap(nullptr, bytes + huge, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (raw == MAP_FAILED) return nullptr;
   const auto start = reinterpret_cast<std::uintptr_t>(raw);
   const std::uintptr_t aligned = (start + huge - 1) / huge * huge;
@@ -71,8 +74,10 @@ std::byte* map(std::size_t bytes) {
 }
 
 void free_memory(std::byte* data, int c) noexcept {
-  if (pooling && class_bytes(c) >= huge) munmap(data, class_bytes(c));
-  else std::free(data);
+  if (pooling && class_bytes(c) >= huge)
+    munmap(data, class_bytes(c));
+  else
+    std::free(data);
 }
 
 void free_block(BufferBlock* block) noexcept {
@@ -110,7 +115,8 @@ class Pool {
       {
         const std::lock_guard lock(mutex_);
         block = std::exchange(list, nullptr);
-        for (BufferBlock* b = block; b; b = b->next) kept_.fetch_sub(class_bytes(b->size_class), std::memory_order_relaxed);
+        for (BufferBlock* b = block; b; b = b->next)
+          kept_.fetch_sub(class_bytes(b->size_class), std::memory_order_relaxed);
       }
       while (block) free_block(std::exchange(block, block->next));
     }
@@ -193,7 +199,8 @@ void give_cached(BufferBlock* block) noexcept {
 void inject_failure(std::size_t bytes) {
   if (failing_in.load(std::memory_order_relaxed) == 0) return;
   if (failing_in.fetch_sub(1, std::memory_order_relaxed) == 1)
-    throw OutOfMemory("out of memory (injected by a test): " + std::to_string(bytes) + " bytes were asked for");
+    throw OutOfMemory("out of memory (injected by a test): " + std::to_string(bytes) +
+                      " bytes were asked for");
 }
 
 std::byte* system_memory(std::size_t asked, int c) {
@@ -235,7 +242,8 @@ std::pair<BufferBlock*, bool> new_block(std::size_t bytes) {
   return {block, fresh};
 }
 
-BufferBlock* foreign_block(void* data, std::size_t bytes, std::shared_ptr<void> owner, Device device, bool in_place) {
+BufferBlock* foreign_block(void* data, std::size_t bytes, std::shared_ptr<void> owner,
+                           Device device, bool in_place) {
   auto* block = new BufferBlock;
   block->in_place = in_place;
   block->device = device;
@@ -256,7 +264,8 @@ Buffer Buffer::allocate_zeroed(std::size_t bytes) {
   return Buffer(block);
 }
 
-Buffer Buffer::borrow(const void* data, std::size_t bytes, std::shared_ptr<void> owner, Device device) {
+Buffer Buffer::borrow(const void* data, std::size_t bytes, std::shared_ptr<void> owner,
+                      Device device) {
   return Buffer(foreign_block(const_cast<void*>(data), bytes, std::move(owner), device, false));
 }
 
@@ -266,8 +275,10 @@ Buffer Buffer::adopt(void* data, std::size_t bytes, std::shared_ptr<void> owner,
 
 void Buffer::release(BufferBlock* block) noexcept {
   live.fetch_sub(1, std::memory_order_relaxed);
-  if (block->size_class < 0) delete block;  // the owner goes with it
-  else give_cached(block);
+  if (block->size_class < 0)
+    delete block;  // the owner goes with it
+  else
+    give_cached(block);
 }
 
 std::int64_t live_buffers() noexcept { return live.load(std::memory_order_relaxed); }

@@ -15,7 +15,9 @@
 #include "runtime/device.h"
 
 namespace weft {
-class OutOfMemory : public Error { using Error::Error; };
+class OutOfMemory : public Error {
+  using Error::Error;
+};
 }  // namespace weft
 
 namespace weft::runtime {
@@ -23,13 +25,13 @@ namespace weft::runtime {
 /// What stands behind a Buffer. Kept together with its memory while in the pool.
 struct BufferBlock {
   std::atomic<std::uint32_t> references{1};
-  std::int32_t size_class = -1;      // -1: not the pool's
-  bool in_place = true;              // may be written when there is one reference
+  std::int32_t size_class = -1;  // -1: not the pool's
+  bool in_place = true;          // may be written when there is one reference
   Device device;
   std::byte* data = nullptr;
-  std::size_t bytes = 0;             // asked for
-  std::shared_ptr<void> owner;       // of borrowed memory
-  BufferBlock* next = nullptr;       // in a free list
+  std::size_t bytes = 0;        // asked for
+  std::shared_ptr<void> owner;  // of borrowed memory
+  BufferBlock* next = nullptr;  // in a free list
 };
 
 class Buffer {
@@ -40,9 +42,11 @@ class Buffer {
   static Buffer allocate_zeroed(std::size_t bytes);
   /// Memory of someone else, kept alive by `owner` (which may be empty: then the caller keeps it alive). Others may
   /// see it, so it is never written in place.
-  static Buffer borrow(const void* data, std::size_t bytes, std::shared_ptr<void> owner, Device device = {});
+  static Buffer borrow(const void* data, std::size_t bytes, std::shared_ptr<void> owner,
+                       Device device = {});
   /// Memory handed over for good (of a device, a mapped file): freed by `owner`, written in place.
-  static Buffer adopt(void* data, std::size_t bytes, std::shared_ptr<void> owner, Device device = {});
+  static Buffer adopt(void* data, std::size_t bytes, std::shared_ptr<void> owner,
+                      Device device = {});
 
   Buffer(const Buffer& other) noexcept : block_(other.block_) {
     if (block_) block_->references.fetch_add(1, std::memory_order_relaxed);

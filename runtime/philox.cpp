@@ -15,7 +15,9 @@ using Block = std::array<std::uint32_t, 4>;
 
 constexpr std::int64_t grain = 8192;  // a multiple of four: ranges begin at a block
 
-std::uint64_t wide(const Block& b, std::size_t i) { return std::uint64_t{b[2 * i]} << 32 | b[2 * i + 1]; }
+std::uint64_t wide(const Block& b, std::size_t i) {
+  return std::uint64_t{b[2 * i]} << 32 | b[2 * i + 1];
+}
 
 /// Natural logarithm for 0 < x <= 1, within about an ulp: 2 atanh(s) with s = (m-1)/(m+1), m near 1.
 double log_unit(double x) {
@@ -26,7 +28,9 @@ double log_unit(double x) {
   const double m = std::bit_cast<double>(bits);
   const double s = (m - 1) / (m + 1), z = s * s;
   double p = 1.0 / 21;
-  for (const double c : {1.0 / 19, 1.0 / 17, 1.0 / 15, 1.0 / 13, 1.0 / 11, 1.0 / 9, 1.0 / 7, 1.0 / 5, 1.0 / 3}) p = p * z + c;
+  for (const double c :
+       {1.0 / 19, 1.0 / 17, 1.0 / 15, 1.0 / 13, 1.0 / 11, 1.0 / 9, 1.0 / 7, 1.0 / 5, 1.0 / 3})
+    p = p * z + c;
   constexpr double ln2_high = 0x1.62e42fefa38p-1, ln2_low = 0x1.ef35793c7673p-45;
   const auto e = static_cast<double>(exponent);
   return e * ln2_high + (2 * s + (2 * s * z * p + e * ln2_low));
@@ -41,8 +45,12 @@ SinCos sincos_turn(double v) {
   const auto quarter = static_cast<int>(v * 4 + 0.5);
   const double t = (v - quarter * 0.25) * 6.283185307179586476925, z = t * t;
   double s = -1.0 / 1307674368000, c = 1.0 / 20922789888000;
-  for (const double k : {1.0 / 6227020800, -1.0 / 39916800, 1.0 / 362880, -1.0 / 5040, 1.0 / 120, -1.0 / 6}) s = s * z + k;
-  for (const double k : {-1.0 / 87178291200, 1.0 / 479001600, -1.0 / 3628800, 1.0 / 40320, -1.0 / 720, 1.0 / 24, -0.5}) c = c * z + k;
+  for (const double k :
+       {1.0 / 6227020800, -1.0 / 39916800, 1.0 / 362880, -1.0 / 5040, 1.0 / 120, -1.0 / 6})
+    s = s * z + k;
+  for (const double k : {-1.0 / 87178291200, 1.0 / 479001600, -1.0 / 3628800, 1.0 / 40320,
+                         -1.0 / 720, 1.0 / 24, -0.5})
+    c = c * z + k;
   s = t + t * z * s;
   c = 1 + z * c;
   switch (quarter & 3) {
@@ -65,7 +73,8 @@ void fill(T* out, std::int64_t n, const PhiloxStream& stream, Draw draw) {
   constexpr auto count = static_cast<std::int64_t>(per_block);
   parallel_for(n, grain, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; i += count) {
-      const std::array<T, per_block> values = draw(stream.block(static_cast<std::uint64_t>(i / count)));
+      const std::array<T, per_block> values =
+          draw(stream.block(static_cast<std::uint64_t>(i / count)));
       std::copy_n(values.begin(), std::min(count, end - i), out + i);
     }
   });
@@ -78,13 +87,15 @@ std::array<float, 4> uniform_floats(const Block& b) {
 }
 
 std::array<double, 2> uniform_doubles(const Block& b) {
-  return {static_cast<double>(wide(b, 0) >> 11) * 0x1p-53, static_cast<double>(wide(b, 1) >> 11) * 0x1p-53};
+  return {static_cast<double>(wide(b, 0) >> 11) * 0x1p-53,
+          static_cast<double>(wide(b, 1) >> 11) * 0x1p-53};
 }
 
 std::array<float, 4> normal_floats(const Block& b) {
   std::array<float, 4> r;
   for (std::size_t i = 0; i < 4; i += 2) {
-    const SinCos pair = normal_pair((static_cast<double>(b[i]) + 1) * 0x1p-32, static_cast<double>(b[i + 1]) * 0x1p-32);
+    const SinCos pair = normal_pair((static_cast<double>(b[i]) + 1) * 0x1p-32,
+                                    static_cast<double>(b[i + 1]) * 0x1p-32);
     r[i] = static_cast<float>(pair.cos);
     r[i + 1] = static_cast<float>(pair.sin);
   }
@@ -99,7 +110,8 @@ std::array<double, 2> normal_doubles(const Block& b) {
 
 /// Draws doubles for float64 and its pairs, floats for the rest, which are converted.
 template <class Floats, class Doubles>
-void fill_real(DType dtype, void* out, std::int64_t n, const PhiloxStream& stream, Floats floats, Doubles doubles) {
+void fill_real(DType dtype, void* out, std::int64_t n, const PhiloxStream& stream, Floats floats,
+               Doubles doubles) {
   visit_dtype(dtype, [&]<class T>(std::type_identity<T>) {
     if constexpr (std::is_same_v<T, double>) {
       fill<T, 2>(static_cast<T*>(out), n, stream, doubles);
@@ -131,13 +143,16 @@ void manual_seed(std::uint64_t seed) {
 PhiloxStream next_stream(std::int64_t elements) {
   const std::lock_guard lock(state_mutex);
   const PhiloxStream here = state;
-  state.offset += static_cast<std::uint64_t>(std::max<std::int64_t>(elements, 0)) + 1;  // at most a block an element
+  state.offset += static_cast<std::uint64_t>(std::max<std::int64_t>(elements, 0)) +
+                  1;  // at most a block an element
   return here;
 }
 
 void fill_uniform(DType dtype, void* out, std::int64_t n, PhiloxStream stream) {
   // A narrow dtype takes only as many bits as it has, so that nothing rounds up to 1.
-  const std::uint32_t keep = dtype == DType::float16 ? 0xffe00000u : dtype == DType::bfloat16 ? 0xff000000u : ~0u;
+  const std::uint32_t keep = dtype == DType::float16    ? 0xffe00000u
+                             : dtype == DType::bfloat16 ? 0xff000000u
+                                                        : ~0u;
   const auto floats = [keep](Block b) {
     for (std::uint32_t& word : b) word &= keep;
     return uniform_floats(b);
@@ -151,30 +166,36 @@ void fill_normal(DType dtype, void* out, std::int64_t n, PhiloxStream stream) {
     for (auto& v : values) v *= static_cast<std::remove_reference_t<decltype(v)>>(scale);
     return values;
   };
-  fill_real(dtype, out, n, stream, [&](const Block& b) { return scaled(normal_floats(b)); },
-            [&](const Block& b) { return scaled(normal_doubles(b)); });
+  fill_real(
+      dtype, out, n, stream, [&](const Block& b) { return scaled(normal_floats(b)); },
+      [&](const Block& b) { return scaled(normal_doubles(b)); });
 }
 
-void fill_randint(DType dtype, void* out, std::int64_t n, std::int64_t lo, std::int64_t hi, PhiloxStream stream) {
-  const auto width = static_cast<unsigned __int128>(static_cast<std::uint64_t>(hi) - static_cast<std::uint64_t>(lo));
+void fill_randint(DType dtype, void* out, std::int64_t n, std::int64_t lo, std::int64_t hi,
+                  PhiloxStream stream) {
+  const auto width = static_cast<unsigned __int128>(static_cast<std::uint64_t>(hi) -
+                                                    static_cast<std::uint64_t>(lo));
   visit_dtype(dtype, [&]<class T>(std::type_identity<T>) {
     fill<T, 2>(static_cast<T*>(out), n, stream, [&](const Block& b) {
       std::array<T, 2> r;
       for (std::size_t i = 0; i < 2; ++i) {
         const auto above = static_cast<std::uint64_t>((width * wide(b, i)) >> 64);
-        r[i] = ir::convert_element<T>(static_cast<std::int64_t>(static_cast<std::uint64_t>(lo) + above));
+        r[i] = ir::convert_element<T>(
+            static_cast<std::int64_t>(static_cast<std::uint64_t>(lo) + above));
       }
       return r;
     });
   });
 }
 
-void fill_bernoulli(DType dtype, void* out, std::int64_t n, double probability, PhiloxStream stream) {
+void fill_bernoulli(DType dtype, void* out, std::int64_t n, double probability,
+                    PhiloxStream stream) {
   visit_dtype(dtype, [&]<class T>(std::type_identity<T>) {
     fill<T, 4>(static_cast<T*>(out), n, stream, [&](const Block& b) {
       std::array<T, 4> r;
       for (std::size_t i = 0; i < 4; ++i)
-        r[i] = ir::convert_element<T>(static_cast<double>(b[i]) * 0x1p-32 < probability ? 1.0f : 0.0f);
+        r[i] =
+            ir::convert_element<T>(static_cast<double>(b[i]) * 0x1p-32 < probability ? 1.0f : 0.0f);
       return r;
     });
   });

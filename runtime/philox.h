@@ -17,8 +17,9 @@ constexpr std::array<std::uint32_t, 4> philox4x32_10(std::array<std::uint32_t, 4
   for (int round = 0; round < 10; ++round) {
     const std::uint64_t a = std::uint64_t{0xD2511F53} * counter[0];
     const std::uint64_t b = std::uint64_t{0xCD9E8D57} * counter[2];
-    counter = {static_cast<std::uint32_t>(b >> 32) ^ counter[1] ^ key[0], static_cast<std::uint32_t>(b),
-               static_cast<std::uint32_t>(a >> 32) ^ counter[3] ^ key[1], static_cast<std::uint32_t>(a)};
+    counter = {
+        static_cast<std::uint32_t>(b >> 32) ^ counter[1] ^ key[0], static_cast<std::uint32_t>(b),
+        static_cast<std::uint32_t>(a >> 32) ^ counter[3] ^ key[1], static_cast<std::uint32_t>(a)};
     key[0] += 0x9E3779B9;
     key[1] += 0xBB67AE85;
   }
@@ -31,8 +32,9 @@ struct PhiloxStream {
 
   [[nodiscard]] std::array<std::uint32_t, 4> block(std::uint64_t i) const {
     const std::uint64_t c = offset + i;
-    return philox4x32_10({static_cast<std::uint32_t>(c), static_cast<std::uint32_t>(c >> 32), 0, 0},
-                         {static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)});
+    return philox4x32_10(
+        {static_cast<std::uint32_t>(c), static_cast<std::uint32_t>(c >> 32), 0, 0},
+        {static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)});
   }
 };
 
@@ -43,7 +45,8 @@ PhiloxStream next_stream(std::int64_t elements);
 
 // `out` holds n contiguous elements of the dtype. Complex dtypes get independent parts.
 void fill_uniform(DType, void* out, std::int64_t n, PhiloxStream);  // [0, 1)
-void fill_normal(DType, void* out, std::int64_t n, PhiloxStream);   // mean 0, variance 1 (complex: half each part)
+void fill_normal(DType, void* out, std::int64_t n,
+                 PhiloxStream);  // mean 0, variance 1 (complex: half each part)
 /// Integers in [lo, hi), lo < hi; converted to the dtype.
 void fill_randint(DType, void* out, std::int64_t n, std::int64_t lo, std::int64_t hi, PhiloxStream);
 /// One with the given probability, else zero, in the dtype.

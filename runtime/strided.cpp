@@ -25,7 +25,8 @@ std::vector<Axis> merge_axes(std::span<const std::int64_t> shape, std::span<cons
   for (std::size_t i = 0; i < shape.size(); ++i) {
     if (shape[i] == 1) continue;
     const Axis next{shape[i], out[i], in[i]};
-    if (!axes.empty() && axes.back().out == next.out * next.extent && axes.back().in == next.in * next.extent)
+    if (!axes.empty() && axes.back().out == next.out * next.extent &&
+        axes.back().in == next.in * next.extent)
       axes.back() = {axes.back().extent * next.extent, next.out, next.in};
     else
       axes.push_back(next);
@@ -37,15 +38,17 @@ std::vector<Axis> merge_axes(std::span<const std::int64_t> shape, std::span<cons
 /// Brings the axis along which the source is densest next to the last one.
 void pair_axes(std::vector<Axis>& axes) {
   const auto density = [](const Axis& a) { return a.in == 0 ? INT64_MAX : std::abs(a.in); };
-  const auto best = std::min_element(axes.begin(), axes.end(),
-                                     [&](const Axis& a, const Axis& b) { return density(a) < density(b); });
+  const auto best = std::min_element(axes.begin(), axes.end(), [&](const Axis& a, const Axis& b) {
+    return density(a) < density(b);
+  });
   if (best + 1 < axes.end()) std::rotate(best, best + 1, axes.end() - 1);
 }
 
 template <std::size_t size> struct Element { std::byte bytes[size]; };
 
 template <std::size_t size>
-void copy_plane(std::byte* out, const std::byte* in, const Axis& a, const Axis& b, std::int64_t begin, std::int64_t end) {
+void copy_plane(std::byte* out, const std::byte* in, const Axis& a, const Axis& b,
+                std::int64_t begin, std::int64_t end) {
   using E = Element<size>;
   auto* to = reinterpret_cast<E*>(out);
   const auto* from = reinterpret_cast<const E*>(in);
@@ -61,7 +64,8 @@ void copy_plane(std::byte* out, const std::byte* in, const Axis& a, const Axis& 
           to[i * a.out + j * b.out] = from[i * a.in + j * b.in];
 }
 
-using CopyPlane = void (*)(std::byte*, const std::byte*, const Axis&, const Axis&, std::int64_t, std::int64_t);
+using CopyPlane = void (*)(std::byte*, const std::byte*, const Axis&, const Axis&, std::int64_t,
+                           std::int64_t);
 
 CopyPlane plane_of(std::size_t element) {
   switch (element) {
@@ -76,7 +80,8 @@ CopyPlane plane_of(std::size_t element) {
 }  // namespace
 
 void copy_strided(std::byte* out, std::span<const std::int64_t> out_strides, const std::byte* in,
-                  std::span<const std::int64_t> in_strides, std::span<const std::int64_t> shape, std::size_t element) {
+                  std::span<const std::int64_t> in_strides, std::span<const std::int64_t> shape,
+                  std::size_t element) {
   if (element_count(shape) == 0) return;
   std::vector<Axis> axes = merge_axes(shape, out_strides, in_strides);
   pair_axes(axes);
@@ -91,16 +96,17 @@ void copy_strided(std::byte* out, std::span<const std::int64_t> out_strides, con
   }
   std::int64_t planes = 1;
   for (const Axis& axis : axes) planes *= axis.extent;
-  parallel_for(planes, std::max<std::int64_t>(1, grain_elements / (a.extent * b.extent)), [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t p = begin; p < end; ++p) {
-      std::int64_t rest = p, to = 0, from = 0;
-      for (std::size_t i = axes.size(); i-- > 0; rest /= axes[i].extent) {
-        to += rest % axes[i].extent * axes[i].out;
-        from += rest % axes[i].extent * axes[i].in;
-      }
-      plane(out + to * bytes, in + from * bytes, a, b, 0, a.extent);
-    }
-  });
+  parallel_for(planes, std::max<std::int64_t>(1, grain_elements / (a.extent * b.extent)),
+               [&](std::int64_t begin, std::int64_t end) {
+                 for (std::int64_t p = begin; p < end; ++p) {
+                   std::int64_t rest = p, to = 0, from = 0;
+                   for (std::size_t i = axes.size(); i-- > 0; rest /= axes[i].extent) {
+                     to += rest % axes[i].extent * axes[i].out;
+                     from += rest % axes[i].extent * axes[i].in;
+                   }
+                   plane(out + to * bytes, in + from * bytes, a, b, 0, a.extent);
+                 }
+               });
 }
 
 }  // namespace weft::runtime

@@ -50,7 +50,9 @@ struct Job {
   std::int64_t n, grain, units, chunks;
 
   void run(std::int64_t chunk) const {
-    const auto first = [&](std::int64_t c) { return units / chunks * c + std::min(c, units % chunks); };
+    const auto first = [&](std::int64_t c) {
+      return units / chunks * c + std::min(c, units % chunks);
+    };
     (*body)(first(chunk) * grain, chunk + 1 == chunks ? n : first(chunk + 1) * grain);
   }
 };
@@ -63,7 +65,8 @@ class Pool {
     if (!lock) return false;
     start_workers(threads - 1);
     job_ = asked;
-    job_.chunks = std::min<std::int64_t>({threads, asked.units, static_cast<std::int64_t>(workers_.size()) + 1});
+    job_.chunks = std::min<std::int64_t>(
+        {threads, asked.units, static_cast<std::int64_t>(workers_.size()) + 1});
     const auto helpers = static_cast<std::size_t>(job_.chunks - 1);
     pending_.store(static_cast<int>(helpers), std::memory_order_relaxed);
     for (std::size_t i = 0; i < helpers; ++i) {
@@ -75,7 +78,8 @@ class Pool {
     for (std::size_t i = 0; i < helpers; ++i)  // what a late worker has not begun
       if (workers_[i].take()) finish(workers_[i], static_cast<std::int64_t>(i) + 1);
     inside = false;
-    for (int left = pending_.load(std::memory_order_acquire); left != 0;) left = wait_change(pending_, left);
+    for (int left = pending_.load(std::memory_order_acquire); left != 0;)
+      left = wait_change(pending_, left);
     for (std::size_t i = 0; i < helpers; ++i)
       if (auto e = std::exchange(workers_[i].error, nullptr); !error) error = e;
     if (error) std::rethrow_exception(error);
@@ -84,13 +88,15 @@ class Pool {
 
  private:
   struct alignas(64) Worker {
-    std::atomic<int> turn{0};  // odd while a chunk waits to be taken, by the worker or by a caller who is sooner
+    std::atomic<int> turn{
+        0};  // odd while a chunk waits to be taken, by the worker or by a caller who is sooner
     std::exception_ptr error;
 
     bool take() {
       int now = turn.load(std::memory_order_relaxed);
-      return (now & 1) && turn.compare_exchange_strong(now, static_cast<int>(static_cast<unsigned>(now) + 1),
-                                                       std::memory_order_acquire);
+      return (now & 1) &&
+             turn.compare_exchange_strong(now, static_cast<int>(static_cast<unsigned>(now) + 1),
+                                          std::memory_order_acquire);
     }
   };
 
@@ -98,9 +104,7 @@ class Pool {
     try {
       job_.run(chunk);
       return nullptr;
-    } catch (...) {
-      return std::current_exception();
-    }
+    } catch (...) { return std::current_exception(); }
   }
 
   /// Runs a chunk that has been taken. The job stays until the last one has counted itself off.
@@ -127,8 +131,10 @@ class Pool {
   void work(Worker& me, std::int64_t chunk) {
     inside = true;
     for (int seen = 0;;) {
-      if (me.take()) finish(me, chunk);
-      else seen = wait_change(me.turn, seen);
+      if (me.take())
+        finish(me, chunk);
+      else
+        seen = wait_change(me.turn, seen);
     }
   }
 
@@ -173,8 +179,9 @@ int quota(const std::string& folder) {
 int available_processors() {
   cpu_set_t set;
   CPU_ZERO(&set);
-  int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set)
-                                                      : static_cast<int>(std::thread::hardware_concurrency());
+  int n = sched_getaffinity(0, sizeof set, &set) == 0
+              ? CPU_COUNT(&set)
+              : static_cast<int>(std::thread::hardware_concurrency());
   const auto limit = [&n](const std::string& folder) {
     if (const int q = quota(folder); q > 0) n = std::min(n, q);
   };
@@ -217,7 +224,8 @@ void parallel_for(std::int64_t n, std::int64_t grain, Body body) {
 int num_threads() { return threads().load(std::memory_order_relaxed); }
 
 void set_num_threads(int n) {
-  if (n < 1) throw Error("set_num_threads(" + std::to_string(n) + "): at least one thread is needed");
+  if (n < 1)
+    throw Error("set_num_threads(" + std::to_string(n) + "): at least one thread is needed");
   threads().store(std::min(n, max_threads), std::memory_order_relaxed);
 }
 

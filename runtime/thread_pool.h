@@ -17,9 +17,10 @@ template <class Signature> class FunctionRef;
 template <class R, class... Args> class FunctionRef<R(Args...)> {
  public:
   template <class F>
-    requires(!std::is_same_v<std::remove_cvref_t<F>, FunctionRef> && std::is_invocable_r_v<R, F&, Args...>)
-  FunctionRef(F&& f)
-      : object_(const_cast<void*>(static_cast<const void*>(std::addressof(f)))), call_([](void* object, Args... args) -> R {
+  requires(!std::is_same_v<std::remove_cvref_t<F>, FunctionRef> &&
+           std::is_invocable_r_v<R, F&, Args...>) FunctionRef(F&& f)
+      : object_(const_cast<void*>(static_cast<const void*>(std::addressof(f)))),
+        call_([](void* object, Args... args) -> R {
           return (*static_cast<std::remove_reference_t<F>*>(object))(std::forward<Args>(args)...);
         }) {}
   R operator()(Args... args) const { return call_(object_, std::forward<Args>(args)...); }
@@ -32,7 +33,8 @@ template <class R, class... Args> class FunctionRef<R(Args...)> {
 /// Calls `body(begin, end)` on disjoint ranges that make up [0, n), each beginning at a multiple of `grain`, at most
 /// one a thread; returns when all are done. A range of one grain stays in the caller. When bodies throw, the
 /// exception of the lowest range is rethrown here, after the others have ended.
-void parallel_for(std::int64_t n, std::int64_t grain, FunctionRef<void(std::int64_t begin, std::int64_t end)> body);
+void parallel_for(std::int64_t n, std::int64_t grain,
+                  FunctionRef<void(std::int64_t begin, std::int64_t end)> body);
 
 /// Threads that `parallel_for` uses, the caller among them: WEFT_NUM_THREADS where set, else the processors that this
 /// process may use (affinity and cgroup quota).

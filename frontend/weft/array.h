@@ -13,17 +13,22 @@ namespace weft {
 namespace detail {
 /// The dtype that a function filling with values of T gives unless told: the default one for floats, int64, boolean.
 template <class T> DType filled_dtype() {
-  if constexpr (std::is_same_v<T, bool>) return DType::boolean;
-  else if constexpr (std::is_integral_v<T>) return DType::int64;
-  else if constexpr (std::is_floating_point_v<T>) return default_dtype();
-  else return dtype_of<T>;
+  if constexpr (std::is_same_v<T, bool>)
+    return DType::boolean;
+  else if constexpr (std::is_integral_v<T>)
+    return DType::int64;
+  else if constexpr (std::is_floating_point_v<T>)
+    return default_dtype();
+  else
+    return dtype_of<T>;
 }
 Array full(Shape shape, const Array& value, DType dtype);
 Array arange(std::int64_t lo, std::int64_t hi, std::int64_t step, DType dtype);
 Array arange(double lo, double hi, double step, DType dtype);
-template <class T> concept Real = std::is_arithmetic_v<T>;
-template <class... T> using Meeting =
-    std::conditional_t<(std::is_integral_v<T> && ...), std::int64_t, double>;
+template <class T>
+concept Real = std::is_arithmetic_v<T>;
+template <class... T>
+using Meeting = std::conditional_t<(std::is_integral_v<T> && ...), std::int64_t, double>;
 }  // namespace detail
 
 /// Contents not initialised.
@@ -37,7 +42,8 @@ template <ArrayElement T> Array full(Shape shape, T value) {
   return detail::full(std::move(shape), Array(value), detail::filled_dtype<T>());
 }
 /// lo, lo + step, … below hi. int64 when all are integers, else the default dtype.
-template <detail::Real A, detail::Real B, detail::Real C> Array arange(A lo, B hi, C step, DType dtype) {
+template <detail::Real A, detail::Real B, detail::Real C>
+Array arange(A lo, B hi, C step, DType dtype) {
   using T = detail::Meeting<A, B, C>;
   return detail::arange(static_cast<T>(lo), static_cast<T>(hi), static_cast<T>(step), dtype);
 }
@@ -45,7 +51,9 @@ template <detail::Real A, detail::Real B, detail::Real C> Array arange(A lo, B h
   return arange(lo, hi, step, detail::filled_dtype<detail::Meeting<A, B, C>>());
 }
 template <detail::Real A, detail::Real B> Array arange(A lo, B hi) { return arange(lo, hi, 1); }
-template <detail::Real A, detail::Real B> Array arange(A lo, B hi, DType dtype) { return arange(lo, hi, 1, dtype); }
+template <detail::Real A, detail::Real B> Array arange(A lo, B hi, DType dtype) {
+  return arange(lo, hi, 1, dtype);
+}
 template <detail::Real B> Array arange(B hi) { return arange(0, hi, 1); }
 template <detail::Real B> Array arange(B hi, DType dtype) { return arange(0, hi, 1, dtype); }
 /// As arange, `hi` included, in the default dtype unless told.
@@ -64,7 +72,8 @@ Array randn(Shape shape, DType dtype = default_dtype());  // standard normal
 Array randint(std::int64_t lo, std::int64_t hi, Shape shape, DType dtype = DType::int64);
 
 /// |x - y| <= atol + rtol * |y| everywhere; dtypes are promoted, unequal shapes are false.
-bool allclose(const Array& x, const Array& y, double rtol = 1e-5, double atol = 1e-8, bool equal_nan = false);
+bool allclose(const Array& x, const Array& y, double rtol = 1e-5, double atol = 1e-8,
+              bool equal_nan = false);
 /// Same shape and equal elements; dtypes are promoted.
 bool array_equal(const Array& x, const Array& y);
 

@@ -13,7 +13,14 @@ struct Device {
   std::int32_t id;
 };
 
-enum class TypeCode : std::uint8_t { integer = 0, unsigned_integer = 1, floating = 2, bfloat = 4, complex = 5, boolean = 6 };
+enum class TypeCode : std::uint8_t {
+  integer = 0,
+  unsigned_integer = 1,
+  floating = 2,
+  bfloat = 4,
+  complex = 5,
+  boolean = 6
+};
 
 struct DataType {
   TypeCode code;

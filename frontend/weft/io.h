@@ -22,7 +22,8 @@ NamedArrays load_npz(const std::string& path);
 void save_npz(const std::string& path, const NamedArrays& arrays, bool compressed = false);
 
 /// `metadata`, where given, receives the file's own strings.
-NamedArrays load_safetensors(const std::string& path, std::map<std::string, std::string>* metadata = nullptr);
+NamedArrays load_safetensors(const std::string& path,
+                             std::map<std::string, std::string>* metadata = nullptr);
 /// complex128 has no place in the format: DTypeError.
 void save_safetensors(const std::string& path, const NamedArrays& arrays,
                       const std::map<std::string, std::string>& metadata = {});

@@ -31,7 +31,8 @@ std::string slurp(const std::string& path) {
 
 void spit(const std::string& path, const std::string& bytes) {
   fs::remove(path);  // a new file: some file systems flush one that is truncated and written again
-  std::ofstream(path, std::ios::binary | std::ios::trunc).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+  std::ofstream(path, std::ios::binary | std::ios::trunc)
+      .write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
 }
 
 bool same_bits(const Array& a, const Array& b) {
@@ -42,7 +43,8 @@ bool same_bits(const Array& a, const Array& b) {
 NamedArrays samples() {
   NamedArrays m;
   const Array base{{0, 1, 2}, {3, 100, 7}};
-  for (int i = 0; i < dtype_count; ++i) m[std::string(name(static_cast<DType>(i)))] = base.to(static_cast<DType>(i));
+  for (int i = 0; i < dtype_count; ++i)
+    m[std::string(name(static_cast<DType>(i)))] = base.to(static_cast<DType>(i));
   m["scalar"] = Array(2.5);
   m["empty"] = zeros({0, 4});
   m["transposed"] = runtime::transpose_view(base, std::array<std::int64_t, 2>{1, 0});
@@ -50,7 +52,8 @@ NamedArrays samples() {
 }
 
 /// Loading `bytes` gives arrays or an Error with the path, and nothing else. True when it threw.
-bool survives(const std::string& path, const std::string& bytes, const std::function<void(const std::string&)>& load) {
+bool survives(const std::string& path, const std::string& bytes,
+              const std::function<void(const std::string&)>& load) {
   spit(path, bytes);
   try {
     load(path);
@@ -60,18 +63,19 @@ bool survives(const std::string& path, const std::string& bytes, const std::func
     CHECK(std::string(e.what()).find("byte ") != std::string::npos);
   } catch (const IoError& e) {
     CHECK(std::string(e.what()).find(path) == 0);
-  } catch (const OutOfMemory&) {
-  }
+  } catch (const OutOfMemory&) {}
   return true;
 }
 
-void fuzz(const std::string& path, const std::string& good, const std::function<void(const std::string&)>& load) {
+void fuzz(const std::string& path, const std::string& good,
+          const std::function<void(const std::string&)>& load) {
   for (std::size_t n = 0; n < good.size(); ++n) CHECK(survives(path, good.substr(0, n), load));
   std::mt19937 rng(11);
   for (int i = 0; i < 3000; ++i) {
     std::string bad = good;
     for (unsigned flips = 1 + rng() % 3; flips > 0; --flips)
-      bad[rng() % bad.size()] = static_cast<char>(static_cast<unsigned>(bad[rng() % bad.size()]) ^ (1u << rng() % 8));
+      bad[rng() % bad.size()] =
+          static_cast<char>(static_cast<unsigned>(bad[rng() % bad.size()]) ^ (1u << rng() % 8));
     survives(path, bad, load);
   }
 }
@@ -110,7 +114,8 @@ TEST_CASE("npy: errors say where") {
   CHECK_THROWS_AS(save_npy(dir / "no/such/folder.npy", Array(1)), IoError);
   const auto with_shape = [&](const std::string& shape) {
     std::string header = "{'descr': '<f8', 'fortran_order': False, 'shape': " + shape + ", }";
-    spit(dir / "x.npy", std::string("\x93NUMPY\x01\x00", 8) + static_cast<char>(header.size()) + '\0' + header);
+    spit(dir / "x.npy",
+         std::string("\x93NUMPY\x01\x00", 8) + static_cast<char>(header.size()) + '\0' + header);
     return load_npy(dir / "x.npy");
   };
   CHECK_THROWS_AS(with_shape("(4294967296, 4294967296)"), ParseError);
@@ -119,7 +124,9 @@ TEST_CASE("npy: errors say where") {
   CHECK_THROWS_AS(with_shape("(2"), ParseError);
   CHECK(with_shape("(0,)").size() == 0);
   spit(dir / "m.npy", "hello, world");
-  CHECK_THROWS_WITH_AS(load_npy(dir / "m.npy"), ((dir / "m.npy") + ": byte 0: not a .npy file: wrong magic").c_str(), ParseError);
+  CHECK_THROWS_WITH_AS(load_npy(dir / "m.npy"),
+                       ((dir / "m.npy") + ": byte 0: not a .npy file: wrong magic").c_str(),
+                       ParseError);
 }
 
 TEST_CASE("npz: round trips, stored and deflated") {
@@ -155,7 +162,8 @@ TEST_CASE("damaged files are errors, never crashes") {
   fuzz(dir / "bad.npy", slurp(dir / "a.npy"), [](const std::string& p) { load_npy(p); });
   save_npz(dir / "a.npz", {{"x", Array{1.f, 2.f}}, {"y", Array{true, false}}}, true);
   fuzz(dir / "bad.npz", slurp(dir / "a.npz"), [](const std::string& p) { load_npz(p); });
-  save_safetensors(dir / "a.st", {{"x", Array{1.f, 2.f}}, {"y", Array{{true, false}}}}, {{"k", "v"}});
+  save_safetensors(dir / "a.st", {{"x", Array{1.f, 2.f}}, {"y", Array{{true, false}}}},
+                   {{"k", "v"}});
   fuzz(dir / "bad.st", slurp(dir / "a.st"), [](const std::string& p) { load_safetensors(p); });
 }
 
@@ -175,8 +183,15 @@ TEST_CASE("dlpack: shared both ways, released once") {
   static int released = 0;
   std::int64_t shape[] = {2, 2}, strides[] = {1, 2};
   std::int32_t data[] = {1, 2, 3, 4, 5};
-  dlpack::ManagedTensor t{{data, {dlpack::DeviceType::cpu, 0}, 2, {dlpack::TypeCode::integer, 32, 1}, shape, strides, 4},
-                          nullptr, [](dlpack::ManagedTensor*) { ++released; }};
+  dlpack::ManagedTensor t{{data,
+                           {dlpack::DeviceType::cpu, 0},
+                           2,
+                           {dlpack::TypeCode::integer, 32, 1},
+                           shape,
+                           strides,
+                           4},
+                          nullptr,
+                          [](dlpack::ManagedTensor*) { ++released; }};
   {
     const Array view = from_dlpack(&t);
     CHECK(view.tolist<int>() == std::vector<int>{2, 4, 3, 5});

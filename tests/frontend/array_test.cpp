@@ -45,7 +45,9 @@ TEST_CASE("arrays from nested lists and scalars") {
   const Array copy{x};
   CHECK(copy.shape() == Shape{2, 2});
   CHECK(Array().shape() == Shape{0});
-  CHECK_THROWS_WITH_AS((Array{{1, 2}, {3}}), "nested lists of different lengths: 2 and 1 elements on one axis", ShapeError);
+  CHECK_THROWS_WITH_AS((Array{{1, 2}, {3}}),
+                       "nested lists of different lengths: 2 and 1 elements on one axis",
+                       ShapeError);
 }
 
 TEST_CASE("from copies, borrow does not") {
@@ -78,8 +80,10 @@ TEST_CASE("storage is shared by copies and copied on write") {
 
 TEST_CASE("wrong use throws the named errors") {
   const Array a{{1.f, 2.f}, {3.f, 4.f}};
-  CHECK_THROWS_WITH_AS((void)a.data<double>(),
-                       "data<float64>() of an array of dtype float32: convert it first with to(DType::float64)", DTypeError);
+  CHECK_THROWS_WITH_AS(
+      (void)a.data<double>(),
+      "data<float64>() of an array of dtype float32: convert it first with to(DType::float64)",
+      DTypeError);
   CHECK_THROWS_AS((void)a.item<float>(), ShapeError);
   CHECK_THROWS_AS((void)a.reshape({3}), ShapeError);
   CHECK_THROWS_AS((void)a.reshape({-1, -1}), ShapeError);
@@ -122,19 +126,23 @@ TEST_CASE("creation") {
 TEST_CASE("conversions between all dtypes") {
   const double inf = std::numeric_limits<double>::infinity();
   const Array x{0., 1., -1.9, 200.7, -1e30, 1e30, inf, -inf, std::nan("")};
-  CHECK(x.to(DType::int8).tolist<int>() == std::vector<int>{0, 1, -1, 127, -128, 127, 127, -128, 0});
+  CHECK(x.to(DType::int8).tolist<int>() ==
+        std::vector<int>{0, 1, -1, 127, -128, 127, 127, -128, 0});
   CHECK(x.to(DType::uint8).tolist<int>() == std::vector<int>{0, 1, 0, 200, 0, 255, 255, 0, 0});
   CHECK(x.to(DType::int64).tolist<std::int64_t>()[5] == INT64_MAX);
   CHECK(x.to(DType::int64).tolist<std::int64_t>()[4] == INT64_MIN);
   CHECK(x.to(DType::uint64).tolist<std::uint64_t>()[6] == UINT64_MAX);
-  CHECK(x.to(DType::boolean).tolist<bool>() == std::vector<bool>{false, true, true, true, true, true, true, true, true});
+  CHECK(x.to(DType::boolean).tolist<bool>() ==
+        std::vector<bool>{false, true, true, true, true, true, true, true, true});
   CHECK(Array(300).to(DType::int8).item<int>() == 44);
   CHECK(Array(std::complex<double>(3.7, 4)).to(DType::int32).item<int>() == 3);
   const Array small{{0, 1, 2}, {3, 100, 7}};
   for (int i = 1; i < dtype_count; ++i)
     for (int j = 1; j < dtype_count; ++j)
-      CHECK(array_equal(small.to(static_cast<DType>(i)).to(static_cast<DType>(j)).to(DType::int64), small));
-  CHECK(small.to(DType::boolean).to(DType::complex128).tolist<int>() == std::vector<int>{0, 1, 1, 1, 1, 1});
+      CHECK(array_equal(small.to(static_cast<DType>(i)).to(static_cast<DType>(j)).to(DType::int64),
+                        small));
+  CHECK(small.to(DType::boolean).to(DType::complex128).tolist<int>() ==
+        std::vector<int>{0, 1, 1, 1, 1, 1});
 }
 
 TEST_CASE("views share storage and read right") {
@@ -150,7 +158,8 @@ TEST_CASE("views share storage and read right") {
       for (int j = 0; j < 3; ++j) CHECK(values[at++] == i * 12 + j * 4 + k);
   const Array reversed = runtime::slice_view(a, 2, 3, 2, -2);
   CHECK(reversed.tolist<int>() == std::vector<int>{3, 1, 7, 5, 11, 9, 15, 13, 19, 17, 23, 21});
-  CHECK(runtime::select_view(a, 1, 2).tolist<int>() == std::vector<int>{8, 9, 10, 11, 20, 21, 22, 23});
+  CHECK(runtime::select_view(a, 1, 2).tolist<int>() ==
+        std::vector<int>{8, 9, 10, 11, 20, 21, 22, 23});
   const Array wide = runtime::broadcast_view(Array{{1}, {2}}, {3, 2, 2});
   CHECK(wide.tolist<int>() == std::vector<int>{1, 1, 2, 2, 1, 1, 2, 2, 1, 1, 2, 2});
   Array written = wide;
@@ -170,8 +179,10 @@ TEST_CASE("views share storage and read right") {
 TEST_CASE("large strided copies agree with element by element ones") {
   const std::int64_t n = 300, m = 517;
   const Array a = arange(n * m * 3).reshape({n, m, 3});
-  for (const DType dtype : {DType::uint8, DType::float16, DType::float32, DType::int64, DType::complex128}) {
-    const Array t = runtime::transpose_view(a.to(dtype), std::array<std::int64_t, 3>{1, 2, 0}).contiguous();
+  for (const DType dtype :
+       {DType::uint8, DType::float16, DType::float32, DType::int64, DType::complex128}) {
+    const Array t =
+        runtime::transpose_view(a.to(dtype), std::array<std::int64_t, 3>{1, 2, 0}).contiguous();
     const Array back = runtime::transpose_view(t, std::array<std::int64_t, 3>{2, 0, 1});
     CHECK(array_equal(back, a.to(dtype)));
   }
@@ -219,11 +230,13 @@ TEST_CASE("printing is NumPy's (texts from numpy.array2string)") {
   CHECK(text(Array{std::nan(""), INFINITY * -1.0, 1.}) == "[ nan -inf   1.]");
   CHECK(text(Array{true, false}) == "[ True False]");
   CHECK(text(Array{1, -20, 300}) == "[  1 -20 300]");
-  CHECK(text(Array{std::complex<double>(1, -2), std::complex<double>(0.5, 3)}) == "[1. -2.j 0.5+3.j]");
+  CHECK(text(Array{std::complex<double>(1, -2), std::complex<double>(0.5, 3)}) ==
+        "[1. -2.j 0.5+3.j]");
   CHECK(text(arange(2000)) == "[   0    1    2 ... 1997 1998 1999]");
   CHECK(text(zeros({0, 3})) == "[]");
   CHECK(text(arange(30)) ==
-        "[ 0  1  2  3  4  5  6  7  8  9 10 11 12 13 14 15 16 17 18 19 20 21 22 23\n 24 25 26 27 28 29]");
+        "[ 0  1  2  3  4  5  6  7  8  9 10 11 12 13 14 15 16 17 18 19 20 21 22 23\n 24 25 26 27 28 "
+        "29]");
   CHECK(text(arange(8).reshape({2, 2, 2})) == "[[[0 1]\n  [2 3]]\n\n [[4 5]\n  [6 7]]]");
   CHECK(text(zeros({1001, 1})) == "[[0.]\n [0.]\n [0.]\n ...\n [0.]\n [0.]\n [0.]]");
   CHECK(text(Array{19728, 2000}.to(DType::float16)) == "[19728.  2000.]");

@@ -25,7 +25,9 @@ struct Sample {
 };
 
 Sample random_sample(std::mt19937& rng, const DimBindings& env, int depth) {
-  const auto pick = [&](int count) { return static_cast<int>(rng() % static_cast<unsigned>(count)); };
+  const auto pick = [&](int count) {
+    return static_cast<int>(rng() % static_cast<unsigned>(count));
+  };
   if (depth == 0) {
     if (pick(2) == 0) {
       const std::int64_t c = pick(13) - 4;
@@ -82,7 +84,8 @@ TEST_CASE("dims: text") {
   CHECK((3 * max(n, m) * k - 7).str() == "3*K*max(M, N)-7");
   CHECK(parse_dim(" 2 * N + 1 ") == 2 * n + 1);
   CHECK(parse_dim("-9223372036854775808") == Dim(std::numeric_limits<std::int64_t>::min()));
-  for (const char* bad : {"", "N+", "floordiv(N)", "3 4", "foo(N, 1)", "99999999999999999999", "mod(N, 0)", "(N", "N)"})
+  for (const char* bad : {"", "N+", "floordiv(N)", "3 4", "foo(N, 1)", "99999999999999999999",
+                          "mod(N, 0)", "(N", "N)"})
     CHECK_THROWS_AS(parse_dim(bad), ParseError);
   CHECK_THROWS_AS(parse_dim(std::string(100000, '(')), ParseError);
   CHECK(to_string(Dims{2, n, 4}) == "(2, N, 4)");
@@ -99,7 +102,8 @@ TEST_CASE("dims: random expressions evaluate, substitute and parse back") {
     CAPTURE(s.dim.str());
     CHECK(s.dim.evaluate(env) == s.value);
     CHECK(parse_dim(s.dim.str()) == s.dim);
-    const Dim bound = s.dim.substitute([&](std::string_view name) { return std::optional<Dim>(*env.find(name)); });
+    const Dim bound = s.dim.substitute(
+        [&](std::string_view name) { return std::optional<Dim>(*env.find(name)); });
     CHECK(bound == Dim(s.value));
     CHECK(s.dim.substitute([](std::string_view) { return std::nullopt; }) == s.dim);
   }
@@ -112,7 +116,10 @@ TEST_CASE("dims: errors") {
   CHECK_THROWS_AS(Dim::symbol("2x"), ShapeError);
   CHECK_THROWS_AS(Dim(std::int64_t{1} << 62) * 4, ShapeError);
   Dim deep = n;
-  CHECK_THROWS_AS(([&] { for (int i = 0; i < 1000; ++i) deep = max(deep * 2 - 3, m) * 3; })(), ShapeError);
+  CHECK_THROWS_AS(([&] {
+                    for (int i = 0; i < 1000; ++i) deep = max(deep * 2 - 3, m) * 3;
+                  })(),
+                  ShapeError);
 }
 
 TEST_CASE("shapes: counting and broadcasting") {
@@ -123,7 +130,8 @@ TEST_CASE("shapes: counting and broadcasting") {
   CHECK_THROWS_AS(element_count(Shape{-1}), ShapeError);
   CHECK(broadcast_shapes(Shape{3, 1}, Shape{4}) == Shape{3, 4});
   CHECK(broadcast_shapes(Shape{0}, Shape{1}) == Shape{0});
-  CHECK_THROWS_WITH(broadcast_shapes(Shape{3}, Shape{4}), "shapes (3,) and (4,) do not broadcast together");
+  CHECK_THROWS_WITH(broadcast_shapes(Shape{3}, Shape{4}),
+                    "shapes (3,) and (4,) do not broadcast together");
   CHECK(broadcast_dims(Dims{n, 1}, Dims{3}) == Dims{n, 3});
   CHECK(broadcast_dims(Dims{n}, Dims{3}) == Dims{3});
   CHECK_THROWS_AS(broadcast_dims(Dims{n + 1}, Dims{n}), ShapeError);

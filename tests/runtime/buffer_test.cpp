@@ -15,7 +15,8 @@ using runtime::Buffer;
 TEST_CASE("buffers are aligned, counted and shared") {
   const std::int64_t before = runtime::live_buffers();
   {
-    for (const std::size_t bytes : {0ul, 1ul, 64ul, 65ul, 1000ul, 65536ul, 65537ul, 1ul << 20, (2ul << 20) + 1, 9ul << 20}) {
+    for (const std::size_t bytes :
+         {0ul, 1ul, 64ul, 65ul, 1000ul, 65536ul, 65537ul, 1ul << 20, (2ul << 20) + 1, 9ul << 20}) {
       const Buffer b = Buffer::allocate(bytes);
       CHECK(b.size() == bytes);
       CHECK(reinterpret_cast<std::uintptr_t>(b.data()) % 64 == 0);
@@ -61,7 +62,8 @@ TEST_CASE("borrowed memory keeps its owner and is not writable") {
 
 TEST_CASE("out of memory is an error that says how much was asked for") {
   CHECK_THROWS_AS(Buffer::allocate(std::numeric_limits<std::size_t>::max()), OutOfMemory);
-  CHECK_THROWS_WITH(Buffer::allocate(1ul << 60), "out of memory: 1152921504606846976 bytes were asked for");
+  CHECK_THROWS_WITH(Buffer::allocate(1ul << 60),
+                    "out of memory: 1152921504606846976 bytes were asked for");
   runtime::fail_allocation(2);
   CHECK_NOTHROW(Buffer::allocate(8));
   CHECK_THROWS_AS(Buffer::allocate(8), OutOfMemory);
@@ -82,9 +84,11 @@ TEST_CASE("many threads allocate, hand over and free") {
     std::mt19937 rng(seed);
     for (int i = 0; i < 3000; ++i) {
       Buffer b = Buffer::allocate(rng() % (i % 50 == 0 ? 3000000 : 5000));
-      if (b.size() > 0) std::memset(b.data(), static_cast<int>(seed), std::min<std::size_t>(b.size(), 4096));
+      if (b.size() > 0)
+        std::memset(b.data(), static_cast<int>(seed), std::min<std::size_t>(b.size(), 4096));
       const std::lock_guard lock(mutex);
-      if (shelf.size() > 20) shelf.erase(shelf.begin() + static_cast<std::ptrdiff_t>(rng() % shelf.size()));
+      if (shelf.size() > 20)
+        shelf.erase(shelf.begin() + static_cast<std::ptrdiff_t>(rng() % shelf.size()));
       shelf.push_back(std::move(b));
     }
   };

@@ -43,8 +43,10 @@ template <class T> Moments moments(const std::vector<T>& v) {
 TEST_CASE("philox4x32-10: known answers of the Random123 distribution") {
   using Block = std::array<std::uint32_t, 4>;
   constexpr std::uint32_t all = 0xffffffff;
-  CHECK(philox4x32_10({0, 0, 0, 0}, {0, 0}) == Block{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8});
-  CHECK(philox4x32_10({all, all, all, all}, {all, all}) == Block{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd});
+  CHECK(philox4x32_10({0, 0, 0, 0}, {0, 0}) ==
+        Block{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8});
+  CHECK(philox4x32_10({all, all, all, all}, {all, all}) ==
+        Block{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd});
   CHECK(philox4x32_10({0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, {0xa4093822, 0x299f31d0}) ==
         Block{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1});
 }
@@ -53,7 +55,9 @@ TEST_CASE("draws do not depend on the number of threads or on the length") {
   const PhiloxStream stream{42, 1000};
   const int before = num_threads();
   for (const std::int64_t n : {1, 3, 8191, 8193, 100001}) {
-    const auto normals = [&](float* p, std::int64_t k) { fill_normal(DType::float32, p, k, stream); };
+    const auto normals = [&](float* p, std::int64_t k) {
+      fill_normal(DType::float32, p, k, stream);
+    };
     set_num_threads(1);
     const auto one = filled<float>(n, normals);
     set_num_threads(3);
@@ -80,23 +84,29 @@ TEST_CASE("uniform, normal, integer and Bernoulli draws have their moments") {
     CHECK(m.variance == doctest::Approx(1).epsilon(0.01));
     CHECK(m.kurtosis == doctest::Approx(3).epsilon(0.03));
   };
-  check_uniform(filled<float>(n, [&](float* p, std::int64_t k) { fill_uniform(DType::float32, p, k, stream); }));
-  check_uniform(filled<double>(n, [&](double* p, std::int64_t k) { fill_uniform(DType::float64, p, k, stream); }));
-  check_normal(filled<float>(n, [&](float* p, std::int64_t k) { fill_normal(DType::float32, p, k, stream); }));
-  check_normal(filled<double>(n, [&](double* p, std::int64_t k) { fill_normal(DType::float64, p, k, stream); }));
+  check_uniform(filled<float>(
+      n, [&](float* p, std::int64_t k) { fill_uniform(DType::float32, p, k, stream); }));
+  check_uniform(filled<double>(
+      n, [&](double* p, std::int64_t k) { fill_uniform(DType::float64, p, k, stream); }));
+  check_normal(filled<float>(
+      n, [&](float* p, std::int64_t k) { fill_normal(DType::float32, p, k, stream); }));
+  check_normal(filled<double>(
+      n, [&](double* p, std::int64_t k) { fill_normal(DType::float64, p, k, stream); }));
   for (const DType half : {DType::float16, DType::bfloat16}) {
     std::vector<std::uint16_t> bits(n);
     fill_uniform(half, bits.data(), n, stream);
     std::vector<float> v;
     for (const std::uint16_t b : bits)
-      v.push_back(half == DType::float16 ? float(float16::from_bits(b)) : float(bfloat16::from_bits(b)));
+      v.push_back(half == DType::float16 ? float(float16::from_bits(b))
+                                         : float(bfloat16::from_bits(b)));
     CHECK(*std::max_element(v.begin(), v.end()) < 1);
     CHECK(moments(v).mean == doctest::Approx(0.5).epsilon(0.01));
   }
   std::vector<std::int64_t> dice(n);
   fill_randint(DType::int64, dice.data(), n, -3, 3, stream);
   for (std::int64_t face = -3; face < 3; ++face)
-    CHECK(static_cast<double>(std::count(dice.begin(), dice.end(), face)) == doctest::Approx(n / 6.0).epsilon(0.02));
+    CHECK(static_cast<double>(std::count(dice.begin(), dice.end(), face)) ==
+          doctest::Approx(n / 6.0).epsilon(0.02));
   fill_randint(DType::int64, dice.data(), n, INT64_MIN, INT64_MAX, stream);
   CHECK(*std::min_element(dice.begin(), dice.end()) < INT64_MIN / 2);
   std::vector<std::uint8_t> coins(n);
@@ -112,9 +122,11 @@ TEST_CASE("normals are Box-Muller of the block's words") {
   for (std::uint64_t i = 0; i < 1000; ++i) {
     const auto b = stream.block(i);
     const std::uint64_t x = std::uint64_t{b[0]} << 32 | b[1], y = std::uint64_t{b[2]} << 32 | b[3];
-    const double u = static_cast<double>((x >> 11) + 1) * 0x1p-53, a = 2 * std::acos(-1.0) * (static_cast<double>(y >> 11) * 0x1p-53);
+    const double u = static_cast<double>((x >> 11) + 1) * 0x1p-53,
+                 a = 2 * std::acos(-1.0) * (static_cast<double>(y >> 11) * 0x1p-53);
     const double r = std::sqrt(-2 * std::log(u));
-    worst = std::max({worst, std::abs(v[2 * i] - r * std::cos(a)), std::abs(v[2 * i + 1] - r * std::sin(a))});
+    worst = std::max(
+        {worst, std::abs(v[2 * i] - r * std::cos(a)), std::abs(v[2 * i + 1] - r * std::sin(a))});
   }
   CHECK(worst < 1e-14);
 }

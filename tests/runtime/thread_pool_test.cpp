@@ -94,9 +94,7 @@ TEST_CASE("exceptions reach the caller, the lowest range's first") {
         if (begin > 0) throw std::runtime_error(std::to_string(begin));
       });
       FAIL("nothing was thrown");
-    } catch (const std::runtime_error& e) {
-      CHECK(std::string(e.what()) == "1");
-    }
+    } catch (const std::runtime_error& e) { CHECK(std::string(e.what()) == "1"); }
   }
   std::atomic<int> after{0};
   parallel_for(4, 1, [&](std::int64_t b, std::int64_t e) { after += static_cast<int>(e - b); });
@@ -132,4 +130,6 @@ TEST_CASE("a forked child has a pool of its own" * doctest::skip(!can_fork)) {
   CHECK(status == 0);
 }
 
-TEST_CASE("the number of threads must be positive") { CHECK_THROWS_AS(set_num_threads(0), weft::Error); }
+TEST_CASE("the number of threads must be positive") {
+  CHECK_THROWS_AS(set_num_threads(0), weft::Error);
+}
