@@ -1,5 +1,7 @@
 // Structure that is not a view: concatenate, pad and the transposes of slice and diagonal are regions, each operand
 // written at affine places over a fill; iota is generated from its own index.
+#include <algorithm>
+
 #include "ir/ops/rules.h"
 
 namespace weft::ir {
@@ -157,9 +159,16 @@ void check_view_shape(const InferContext& c, const Dims& expected) {
 
 Type infer_unslice(const InferContext& c) {
   refuse_complex(c);
+  const auto& s = c.attrs.get<SliceAttrs>();
+  const std::size_t n = s.axes.size();
+  if (s.starts.size() != n || s.stops.size() != n || s.steps.size() != n)
+    fail_shape(c, "needs one start, stop and step an axis");
+  if (std::ranges::find(s.steps, 0) != s.steps.end()) fail_shape(c, "a step of 0");
   if (const auto& shape = c.type(1).shape) {
+    axis_set(c, s.axes, static_cast<int>(shape->size()));
     Dims sizes;
-    for (const AxisSlice& s : resolve_slices(c.attrs.get<SliceAttrs>(), *shape)) sizes.push_back(s.size);
+    for (const AxisSlice& slice : with_context(c, [&] { return resolve_slices(s, *shape); }))
+      sizes.push_back(slice.size);
     check_view_shape(c, sizes);
   }
   return infer_like(c);

@@ -277,11 +277,48 @@ TEST_CASE("every row of the catalogue reads back with its sample attributes") {
     for (const Sample& sample : op->samples.make()) {
       std::vector<NodeRef> inputs;
       for (const SampleOperand& operand : sample.operands)
-        inputs.push_back(make_input({operand.fixed.value_or(usual), to_dims(operand.shape), false}));
+        inputs.push_back(
+            make_input({operand.fixed.value_or(usual), to_dims(operand.shape), false}));
       const NodeRef node = make_node(*op, inputs, sample.attrs);
       const Graph g = round_trip(Graph(inputs, {node}));
       CHECK(g.outputs()[0]->attrs() == sample.attrs);
       verify(g);
     }
   }
+}
+
+TEST_CASE("type rules withstand any attributes and shapes that a text may give") {
+  std::mt19937 random(11);
+  int sound = 0, unsound = 0;
+  for (const Op* op : all_ops()) {
+    if (!op->samples.make) continue;
+    for (const Sample& sample : op->samples.make()) {
+      std::vector<NodeRef> inputs;
+      for (const SampleOperand& operand : sample.operands)
+        inputs.push_back(
+            make_input({operand.fixed.value_or(DType::float32), to_dims(operand.shape), false}));
+      std::string good;
+      try {
+        good = to_text(Graph(inputs, {make_node(*op, inputs, sample.attrs)}), {.types = false});
+      } catch (const Error&) {
+        continue;  // not for float32
+      }
+      for (int i = 0; i < 60; ++i) {
+        std::string text = good;
+        for (unsigned k = random() % 3 + 1; k > 0; --k) {
+          const std::size_t at = text.find_first_of("0123456789", random() % text.size());
+          if (at == std::string::npos) continue;
+          constexpr std::string_view others[] = {
+              "-1", "0", "1", "7", "N", "9000000000000000000", "-9000000000000000000", ""};
+          text.replace(at, 1, others[random() % std::size(others)]);
+        }
+        INFO(text);
+        try {
+          verify(parse_graph(text));
+        } catch (const ParseError&) {}
+      }
+    }
+  }
+  CHECK(sound > 100);
+  CHECK(unsound > 100);
 }
