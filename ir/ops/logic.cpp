@@ -4,8 +4,10 @@
 namespace weft::ir {
 namespace {
 
+using Emit = ScalarValue (*)(ScalarBuilder&, ScalarOperands, const Attrs&);
+
 constexpr Op comparison(std::string_view name, std::string_view doc,
-                        ScalarValue (*emit)(ScalarBuilder&, ScalarOperands, const Attrs&), double (*reference)(double, double),
+                        Emit emit, double (*reference)(double, double),
                         std::string_view onnx) {
   return {.name = name,
           .doc = doc,
@@ -21,7 +23,7 @@ constexpr Op comparison(std::string_view name, std::string_view doc,
 
 /// Of booleans (logical_*) or of whole integers (bitwise_*).
 constexpr Op binary_logic(std::string_view name, std::string_view doc, OperandRule rule,
-                          ScalarValue (*emit)(ScalarBuilder&, ScalarOperands, const Attrs&), double (*reference)(double, double),
+                          Emit emit, double (*reference)(double, double),
                           std::string_view onnx) {
   const bool logical = rule == OperandRule::logical;
   return {.name = name,
@@ -37,7 +39,7 @@ constexpr Op binary_logic(std::string_view name, std::string_view doc, OperandRu
           .onnx = onnx};
 }
 
-constexpr Op predicate(std::string_view name, std::string_view doc, ScalarValue (*emit)(ScalarBuilder&, ScalarOperands, const Attrs&),
+constexpr Op predicate(std::string_view name, std::string_view doc, Emit emit,
                        double (*reference)(double), std::string_view onnx) {
   return {.name = name,
           .doc = doc,
@@ -62,10 +64,6 @@ ScalarValue finite(ScalarValue x) { return ~(infinite(x) | nan(x)); }
 ScalarValue shifted_left(ScalarValue x, ScalarValue n) { return x.builder().emit(ScalarOp::shl, x.dtype(), x, n); }
 ScalarValue shifted_right(ScalarValue x, ScalarValue n) { return x.builder().emit(ScalarOp::shr, x.dtype(), x, n); }
 
-std::vector<Sample> shift_samples() {
-  std::vector<Sample> samples = pointwise_samples(2, 0, 6);
-  return samples;
-}
 std::vector<Sample> where_samples() {
   std::vector<Sample> samples = pointwise_samples(3, -2, 2);
   for (Sample& s : samples) s.operands[0] = {s.operands[0].shape, 0, 1, DType::boolean};
@@ -150,7 +148,7 @@ constinit const Op bitwise_not{
     .onnx = "BitwiseNot",
 };
 
-constexpr Op shift(std::string_view name, std::string_view doc, ScalarValue (*emit)(ScalarBuilder&, ScalarOperands, const Attrs&),
+constexpr Op shift(std::string_view name, std::string_view doc, Emit emit,
                    RefArray (*reference)(std::span<const RefArray>, const Attrs&)) {
   return {.name = name,
           .doc = doc,
@@ -165,7 +163,7 @@ constexpr Op shift(std::string_view name, std::string_view doc, ScalarValue (*em
           .meaning = Pointwise{OperandRule::bitwise, emit},
           .grad = no_gradient,
           .reference = {.general = reference},
-          .samples = {.make = shift_samples, .dtypes = Samples::integers},
+          .samples = {.make = in_range<2, 0.0, 6.0>, .dtypes = Samples::integers},
           .onnx = "BitShift"};
 }
 

@@ -226,7 +226,7 @@ std::vector<Sample> concatenate_samples() {
 std::vector<Sample> pad_samples() {
   return {{{{{2, 3}}}, PadAttrs{{1, 0}, {0, 2}, {}, 0}},
           {{{{4}}}, PadAttrs{{2}, {1}, {2}, 7}},
-          {{{{0, 2}}}, PadAttrs{{1, 1}, {1, 1}, {1, 0}, -1}}};
+          {{{{0, 2}}}, PadAttrs{{1, 1}, {1, 1}, {1, 0}, 1}}};
 }
 std::vector<Sample> unslice_samples() {
   return {{{{{3, 6}}, {{5, 6}}}, SliceAttrs{{0}, {1}, {4}, {1}}},
