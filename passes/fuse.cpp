@@ -99,7 +99,7 @@ class Fuser {
     collect();
     for (std::size_t i = 0; i < order_.size(); ++i) visit(order_[i]);
     place_outputs();
-    mark_stored();
+    settle_storage();
     return std::move(f_);
   }
 
@@ -1028,24 +1028,83 @@ class Fuser {
     return base;
   }
 
-  /// What another group or a result needs.
-  void mark_stored() {
-    for (const int v : f_.outputs) value(v).stored = true;
-    for (const Group& g : f_.groups) {
-      for (const int m : g.members) {
-        for (const int o : g.kind == GroupKind::external ? value(m).operands : std::vector<int>{}) {
-          if (o >= 0) value(o).stored = true;
-        }
-        for (const Read& r : value(m).reads) {
-          if (!r.inside) note_stored(r);
-        }
+  // ---- what is stored --------------------------------------------------------------------------------------------
+
+  /// Groups from last to first: by then it is known which of its values later groups read.
+  void settle_storage() {
+    for (const int v : f_.outputs) pin(v);
+    readers_.resize(f_.values.size());
+    for (std::size_t g = f_.groups.size(); g-- > 0;) {
+      const Group& at = f_.groups[g];
+      for (std::size_t i = at.members.size(); i-- > 0;) {
+        const int m = at.members[i];
+        if (options_.fuse && !value(m).stored && recompute(m)) readers_[static_cast<std::size_t>(m)].clear();
+        if (!readers_[static_cast<std::size_t>(m)].empty()) value(m).stored = true;
       }
+      note_reads(at);
     }
   }
 
-  void note_stored(const Read& r) {
-    if (!r.inlined) value(r.value).stored = true;
-    // What an inlined value reads are leaves, which have buffers anyway.
+  void pin(int v) { value(v).stored = true; }
+
+  /// What the live members of a group read from others.
+  void note_reads(const Group& g) {
+    if (g.kind == GroupKind::external) {
+      for (const int o : value(g.members.front()).operands) {
+        if (o >= 0) pin(o);
+      }
+      return;
+    }
+    std::unordered_set<int> inside;
+    for (std::size_t i = g.members.size(); i-- > 0;) {
+      const int m = g.members[i];
+      const Value& x = value(m);
+      if (!x.stored && x.target < 0 && !inside.contains(m)) continue;
+      for (std::size_t k = 0; k < x.reads.size(); ++k) {
+        const Read& r = x.reads[k];
+        if (r.inside) inside.insert(r.value);
+        else if (r.inlined || r.flat || x.kind == ValueKind::contraction) pin_read(r);
+        else readers_[static_cast<std::size_t>(r.value)].emplace_back(m, k);
+      }
+    }
+  }
+  void pin_read(const Read& r) {
+    if (!r.inlined) pin(r.value);   // what an inlined value reads was pinned with it
+  }
+
+  /// Has the readers of `v` compute it themselves, if all can and that moves fewer bytes than storing it.
+  bool recompute(int v) {
+    const Value& x = value(v);
+    const auto& readers = readers_[static_cast<std::size_t>(v)];
+    if (readers.empty() || x.kind != ValueKind::pointwise || x.target >= 0) return false;
+    if (static_cast<int>(x.body->program.code.size()) > free_instructions) return false;
+    double again = 0;
+    for (const Read& r : x.reads) {
+      if (r.inside && !(value(r.value).stored || !readers_[static_cast<std::size_t>(r.value)].empty())) return false;
+      if (r.inlined) {
+        for (const int leaf : value(r.value).leaves) again += bytes(leaf);
+      } else if (value(r.value).kind != ValueKind::scalar) {
+        again += bytes(r.value);
+      }
+    }
+    const auto count = static_cast<double>(readers.size());
+    if (again * count > bytes(v) * (1 + count)) return false;
+    for (const auto& [m, k] : readers) {
+      const Read& r = value(m).reads[k];
+      const Group& g = group(value(m).group);
+      if (!can_inline(v, r.map, g.axes, &g)) return false;
+    }
+    for (const auto& [m, k] : readers) value(m).reads[k].inlined = true;
+    for (const Read& r : x.reads) {
+      if (!r.inlined) pin(r.value);
+    }
+    return true;
+  }
+
+  double bytes(int v) {
+    double n = static_cast<double>(size_of(value(v).dtype));
+    for (const Dim& d : *value(v).shape) n *= d.is_constant() ? static_cast<double>(d.value()) : 1000;
+    return n;
   }
 
   const ir::Graph& graph_;
@@ -1056,6 +1115,7 @@ class Fuser {
   std::unordered_map<const Node*, int> number_;
   std::unordered_map<std::size_t, std::vector<std::pair<const Node*, std::shared_ptr<const Body>>>> bodies_;
   std::unordered_map<std::size_t, int> latest_;   // hash of a domain -> its latest group; a clash fails to match
+  std::vector<std::vector<std::pair<int, std::size_t>>> readers_;   // (member, read) in later groups
   std::unordered_set<int> results_;   // values whose buffer is a result
 };
 

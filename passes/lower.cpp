@@ -429,7 +429,8 @@ class Lowering {
     const Affine dense{0, dense_strides(axes)};
     const bool in_place = same_element(in_kernel(stored_at(x)), dense, axes) && x.dtype == accumulator(x.dtype);
     const bool direct = in_place && x.stored;
-    const int out = direct ? slot_of(v) : add_slot(ir::Slot::Kind::temp, 0, accumulator(x.dtype), axes);
+    const int result = direct ? v : epilogue_result(members, dense, axes);
+    const int out = result >= 0 ? slot_of(result) : add_slot(ir::Slot::Kind::temp, 0, accumulator(x.dtype), axes);
     begin(axes, false, m);
     fill_contraction(x, out);
     cost_[v] = 0;
@@ -444,6 +445,20 @@ class Lowering {
       }
     }
     emit(members);
+  }
+
+  /// An epilogue's result that the raw product may lie in: written at each element after that was read. Not one that is
+  /// to take over an input's storage, which the epilogue may still read.
+  int epilogue_result(const std::vector<int>& members, const Affine& dense, const Dims& axes) const {
+    for (const int e : members) {
+      const Value& x = value(e);
+      if (e == members.front() || !x.stored || x.dtype != accumulator(value(members.front()).dtype)) continue;
+      const bool taken = std::any_of(options_.donated.begin(), options_.donated.end(), [&](const auto& pair) {
+        return f_.outputs[static_cast<std::size_t>(pair.first)] == e;
+      });
+      if (!taken && same_element(in_kernel(stored_at(x)), dense, axes)) return e;
+    }
+    return -1;
   }
 
   static bool same_element(const Affine& a, const Affine& b, const Dims& axes) {

@@ -1,25 +1,421 @@
 #include "passes/memory.h"
 
 #include <algorithm>
+#include <map>
+#include <queue>
+#include <unordered_map>
 
 namespace weft::passes {
 namespace {
 
-Dim bytes_of(const ir::Slot& slot) {
+using ir::ExternStep;
+using ir::Kernel;
+using ir::KernelStep;
+using ir::Plan;
+using ir::Slot;
+using ir::Step;
+
+constexpr std::int64_t alignment = 64;
+
+Dim bytes_of(const Slot& slot) {
   const Dim bytes = product(slot.shape) * Dim(static_cast<std::int64_t>(size_of(slot.dtype)));
-  return ceildiv(bytes, 64) * Dim(64);
+  return ceildiv(bytes, alignment) * Dim(alignment);
 }
+
+const Kernel& kernel_of(const Plan& plan, const KernelStep& step) {
+  return plan.kernels[static_cast<std::size_t>(step.kernel)];
+}
+
+bool may_fail(const Step& step) {
+  const auto* e = std::get_if<ExternStep>(&step.what);
+  return e && e->may_fail;
+}
+
+/// `visit(slot, written)` for every slot that a step touches.
+template <class F> void for_each_slot(const Plan& plan, const Step& step, F&& visit) {
+  if (const auto* k = std::get_if<KernelStep>(&step.what)) {
+    for (std::size_t b = 0; b < k->slots.size(); ++b) visit(k->slots[b], kernel_of(plan, *k).buffers[b].written);
+    return;
+  }
+  const ExternStep& e = std::get<ExternStep>(step.what);
+  for (const int s : e.inputs) {
+    if (s >= 0) visit(s, false);
+  }
+  for (const int s : e.outputs) visit(s, true);
+}
+
+/// Whether buffer `to` may lie over buffer `from`: every element of `from` is read only where and not after the same
+/// element of `to` is written.
+bool writes_over(const Kernel& k, int from, int to) {
+  const auto buffer = [&](int b) -> const ir::KernelBuffer& { return k.buffers[static_cast<std::size_t>(b)]; };
+  if (size_of(buffer(from).dtype) != size_of(buffer(to).dtype) || buffer(from).written) return false;
+  if (k.contraction && (from == k.contraction->a || from == k.contraction->b || to == k.contraction->out)) return false;
+  const ir::Access* write = nullptr;
+  std::size_t write_stage = 0;
+  for (std::size_t s = 0; s < k.stages.size(); ++s) {
+    for (const ir::Sink& sink : k.stages[s].sinks) {
+      const auto id = static_cast<std::size_t>(sink.id);
+      if (sink.kind != ir::Sink::Kind::store || k.accesses[id].buffer != to) continue;
+      write = &k.accesses[id];
+      write_stage = s;
+    }
+  }
+  if (!write) return false;
+  for (std::size_t s = 0; s < k.stages.size(); ++s) {
+    for (const ir::Source& source : k.stages[s].sources) {
+      if (source.kind != ir::Source::Kind::load) continue;
+      const ir::Access& read = k.accesses[static_cast<std::size_t>(source.id)];
+      if (read.buffer != from) continue;
+      if (s > write_stage || !(read.offset == write->offset) || read.strides != write->strides) return false;
+    }
+  }
+  return true;
+}
+
+class MemoryPlan {
+ public:
+  MemoryPlan(Plan& plan, const std::vector<std::pair<int, int>>& donated, bool reuse)
+      : plan_(plan), wanted_(donated), reuse_(reuse) {}
+
+  void run() {
+    donate();
+    lifetimes();
+    place();
+    count();
+  }
+
+ private:
+  Slot& slot(int s) { return plan_.slots[static_cast<std::size_t>(s)]; }
+
+  // ---- donated inputs: the step that writes the output comes after all that read the input or may fail ------------
+
+  struct Donation {
+    int output, input;       // numbers
+    int step;                // that writes the output
+    bool dropped = false;
+  };
+
+  std::vector<int> input_slots() const {
+    std::vector<int> slots(plan_.inputs.size(), -1);
+    for (std::size_t s = 0; s < plan_.slots.size(); ++s) {
+      if (plan_.slots[s].kind == Slot::Kind::input) slots[static_cast<std::size_t>(plan_.slots[s].number)] = static_cast<int>(s);
+    }
+    return slots;
+  }
+
+  void donate() {
+    plan_.donated.assign(plan_.outputs.size(), -1);
+    if (wanted_.empty()) return;
+    const std::vector<int> inputs = input_slots();
+    std::vector<std::vector<int>> readers(plan_.slots.size()), writers(plan_.slots.size());
+    for (std::size_t i = 0; i < plan_.steps.size(); ++i) {
+      for_each_slot(plan_, plan_.steps[i], [&](int s, bool written) {
+        (written ? writers : readers)[static_cast<std::size_t>(s)].push_back(static_cast<int>(i));
+      });
+    }
+    std::vector<Donation> donations = candidates(inputs, writers);
+    order_steps(donations, inputs, readers, writers);
+    for (const Donation& d : donations) {
+      if (!d.dropped) plan_.donated[static_cast<std::size_t>(d.output)] = d.input;
+    }
+  }
+
+  std::vector<Donation> candidates(const std::vector<int>& inputs, const std::vector<std::vector<int>>& writers) {
+    std::vector<Donation> found;
+    std::vector<char> used(inputs.size(), 0), returned(plan_.slots.size(), 0);
+    for (const int s : plan_.outputs) returned[static_cast<std::size_t>(s)] = 1;
+    for (const auto& [output, input] : wanted_) {
+      const int to = plan_.outputs[static_cast<std::size_t>(output)], from = inputs[static_cast<std::size_t>(input)];
+      if (slot(to).kind != Slot::Kind::output || used[static_cast<std::size_t>(input)] != 0) continue;
+      if (returned[static_cast<std::size_t>(from)] != 0) continue;
+      if (slot(to).dtype != slot(from).dtype || slot(to).shape != slot(from).shape) continue;
+      const std::vector<int>& by = writers[static_cast<std::size_t>(to)];
+      if (by.size() != 1 || !fits_in_step(plan_.steps[static_cast<std::size_t>(by[0])], from, to)) continue;
+      used[static_cast<std::size_t>(input)] = 1;
+      found.push_back({output, input, by[0], false});
+    }
+    return found;
+  }
+
+  bool fits_in_step(const Step& step, int from, int to) const {
+    const auto* k = std::get_if<KernelStep>(&step.what);
+    if (!k) return false;
+    int from_buffer = -1, to_buffer = -1, uses = 0;
+    for (std::size_t b = 0; b < k->slots.size(); ++b) {
+      if (k->slots[b] == from) from_buffer = static_cast<int>(b);
+      if (k->slots[b] == to) to_buffer = static_cast<int>(b), ++uses;
+    }
+    return uses == 1 && (from_buffer < 0 || writes_over(kernel_of(plan_, *k), from_buffer, to_buffer));
+  }
+
+  /// Steps in their old order as far as possible, a donation's step after the readers of its input and after whatever
+  /// may fail. A donation that this cannot hold for is dropped.
+  void order_steps(std::vector<Donation>& donations, const std::vector<int>& inputs,
+                   const std::vector<std::vector<int>>& readers, const std::vector<std::vector<int>>& writers) {
+    const std::size_t n = plan_.steps.size();
+    const auto barrier = n;   // stands after all that may fail
+    std::vector<std::vector<int>> after(n + 1);
+    std::vector<int> waits(n + 1, 0), soft(n + 1, 0);
+    const auto edge = [&](std::size_t from, std::size_t to, bool is_soft) {
+      after[from].push_back(static_cast<int>(is_soft ? ~to : to));
+      ++(is_soft ? soft : waits)[to];
+    };
+    for (std::size_t s = 0; s < writers.size(); ++s) {
+      const auto link = [&](const std::vector<int>& to) {
+        if (writers[s].empty()) return;
+        for (const int r : to) {
+          for (const int w : writers[s]) {
+            if (w < r) edge(static_cast<std::size_t>(w), static_cast<std::size_t>(r), false);
+          }
+        }
+      };
+      link(readers[s]);
+      for (std::size_t i = 1; i < writers[s].size(); ++i) {   // pieces of one value keep their order
+        edge(static_cast<std::size_t>(writers[s][i - 1]), static_cast<std::size_t>(writers[s][i]), false);
+      }
+    }
+    for (std::size_t i = 0; i < n; ++i) {
+      if (may_fail(plan_.steps[i])) edge(i, barrier, false);
+    }
+    std::unordered_map<int, std::vector<Donation*>> of_step;
+    for (Donation& d : donations) {
+      of_step[d.step].push_back(&d);
+      edge(barrier, static_cast<std::size_t>(d.step), true);
+      for (const int r : readers[static_cast<std::size_t>(inputs[static_cast<std::size_t>(d.input)])]) {
+        if (r != d.step) edge(static_cast<std::size_t>(r), static_cast<std::size_t>(d.step), true);
+      }
+    }
+    using Heap = std::priority_queue<std::size_t, std::vector<std::size_t>, std::greater<>>;
+    Heap ready, held;   // held: only a donation's wishes keep it back
+    std::vector<char> done(n + 1, 0);
+    const auto offer = [&](std::size_t i) {
+      if (waits[i] == 0 && done[i] == 0) (soft[i] == 0 ? ready : held).push(i);
+    };
+    for (std::size_t i = 0; i <= n; ++i) offer(i);
+    std::vector<Step> ordered;
+    while (ordered.size() < n) {
+      if (ready.empty()) {
+        const std::size_t i = held.top();
+        held.pop();
+        if (done[i] != 0 || soft[i] == 0) continue;
+        for (Donation* d : of_step[static_cast<int>(i)]) d->dropped = true;
+        soft[i] = 0;
+        ready.push(i);
+        continue;
+      }
+      const std::size_t i = ready.top();
+      ready.pop();
+      if (done[i] != 0) continue;
+      done[i] = 1;
+      if (i < n) ordered.push_back(std::move(plan_.steps[i]));
+      for (const int to : after[i]) {
+        const auto t = static_cast<std::size_t>(to < 0 ? ~to : to);
+        int& left = (to < 0 ? soft : waits)[t];
+        if (left > 0) --left;
+        offer(t);
+      }
+    }
+    plan_.steps = std::move(ordered);
+  }
+
+  // ---- lifetimes and places --------------------------------------------------------------------------------------
+
+  void lifetimes() {
+    const int last = static_cast<int>(plan_.steps.size()) - 1;
+    for (Slot& s : plan_.slots) {
+      const bool given = s.kind == Slot::Kind::input || s.kind == Slot::Kind::constant;
+      s.first_step = given ? 0 : last + 1;
+      s.last_step = s.kind == Slot::Kind::output ? last : -1;
+    }
+    for (std::size_t i = 0; i < plan_.steps.size(); ++i) {
+      for_each_slot(plan_, plan_.steps[i], [&](int s, bool) {
+        slot(s).first_step = std::min(slot(s).first_step, static_cast<int>(i));
+        slot(s).last_step = std::max(slot(s).last_step, static_cast<int>(i));
+      });
+    }
+  }
+
+  /// Memory that slots share one after another.
+  struct Block {
+    Dim bytes;
+    Dim offset;
+    int last_step = -1;
+  };
+
+  void place() {
+    std::vector<std::vector<int>> born(plan_.steps.size());
+    for (std::size_t s = 0; s < plan_.slots.size(); ++s) {
+      const Slot& x = plan_.slots[s];
+      if (x.kind == Slot::Kind::temp && x.last_step >= x.first_step) {
+        born[static_cast<std::size_t>(x.first_step)].push_back(static_cast<int>(s));
+      }
+    }
+    block_of_.assign(plan_.slots.size(), -1);
+    std::vector<std::vector<int>> dying(plan_.steps.size());
+    for (std::size_t i = 0; i < plan_.steps.size(); ++i) {
+      for (const int s : born[i]) {
+        int b = reuse_ ? taken_over(plan_.steps[i], static_cast<int>(i), s) : -1;
+        if (b < 0) b = allocate(bytes_of(slot(s)));
+        block_of_[static_cast<std::size_t>(s)] = b;
+        Block& block = blocks_[static_cast<std::size_t>(b)];
+        block.last_step = std::max(block.last_step, slot(s).last_step);
+        dying[static_cast<std::size_t>(slot(s).last_step)].push_back(b);
+      }
+      for (const int b : dying[i]) {
+        Block& block = blocks_[static_cast<std::size_t>(b)];
+        if (reuse_ && block.last_step == static_cast<int>(i)) release(b);
+        if (block.last_step == static_cast<int>(i)) block.last_step = -1;   // once
+      }
+    }
+    Dim end = constant_end_;
+    for (Block& block : blocks_) {
+      if (block.bytes.is_constant()) continue;
+      block.offset = end;
+      end = end + block.bytes;
+    }
+    plan_.arena_bytes = end;
+    for (std::size_t s = 0; s < plan_.slots.size(); ++s) {
+      if (block_of_[s] >= 0) plan_.slots[s].offset = blocks_[static_cast<std::size_t>(block_of_[s])].offset;
+    }
+  }
+
+  /// The block of a temporary that dies in this very step and that `to` may lie over.
+  int taken_over(const Step& step, int number, int to) {
+    const auto* k = std::get_if<KernelStep>(&step.what);
+    if (!k) return -1;
+    const auto to_buffer = static_cast<int>(std::find(k->slots.begin(), k->slots.end(), to) - k->slots.begin());
+    if (std::count(k->slots.begin(), k->slots.end(), to) != 1) return -1;
+    for (std::size_t b = 0; b < k->slots.size(); ++b) {
+      const int from = k->slots[b];
+      const int block = block_of_[static_cast<std::size_t>(from)];
+      if (block < 0 || slot(from).kind != Slot::Kind::temp || slot(from).first_step == number) continue;
+      if (blocks_[static_cast<std::size_t>(block)].last_step != number) continue;   // lives on, or is taken
+      if (!(product(slot(from).shape) == product(slot(to).shape))) continue;
+      if (std::count(k->slots.begin(), k->slots.end(), from) != 1) continue;
+      if (writes_over(kernel_of(plan_, *k), static_cast<int>(b), to_buffer)) {
+        // A value that dies at once would leave the block open to a second taker.
+        if (slot(to).last_step > number) return block;
+      }
+    }
+    return -1;
+  }
+
+  int allocate(const Dim& bytes) {
+    blocks_.push_back({bytes, 0, -1});
+    const int number = static_cast<int>(blocks_.size()) - 1;
+    if (!bytes.is_constant()) {
+      std::vector<int>& same = free_unknown_[bytes];
+      if (same.empty()) return number;
+      blocks_.pop_back();
+      const int b = same.back();
+      same.pop_back();
+      return b;
+    }
+    const std::int64_t size = std::max<std::int64_t>(bytes.value(), alignment);
+    auto best = free_by_size_.lower_bound(size);
+    if (best != free_by_size_.end()) {
+      const auto [have, at] = *best;
+      free_by_size_.erase(best);
+      free_at_.erase(at);
+      if (have > size) add_free(at + size, have - size);
+      blocks_.back().offset = at;
+      return number;
+    }
+    // Nothing fits: the end grows, over a free piece that touches it.
+    std::int64_t at = constant_end_;
+    if (!free_at_.empty() && std::prev(free_at_.end())->first + std::prev(free_at_.end())->second == constant_end_) {
+      at = std::prev(free_at_.end())->first;
+      remove_free(at);
+    }
+    blocks_.back().offset = at;
+    constant_end_ = at + size;
+    return number;
+  }
+
+  void release(int b) {
+    const Block& block = blocks_[static_cast<std::size_t>(b)];
+    if (!block.bytes.is_constant()) {
+      free_unknown_[block.bytes].push_back(b);
+      return;
+    }
+    std::int64_t at = block.offset.value(), size = std::max<std::int64_t>(block.bytes.value(), alignment);
+    const auto next = free_at_.find(at + size);
+    if (next != free_at_.end()) {
+      size += next->second;
+      remove_free(next->first);
+    }
+    const auto above = free_at_.lower_bound(at);
+    if (above != free_at_.begin() && std::prev(above)->first + std::prev(above)->second == at) {
+      at = std::prev(above)->first;
+      size += std::prev(above)->second;
+      remove_free(at);
+    }
+    add_free(at, size);
+  }
+
+  void add_free(std::int64_t at, std::int64_t size) {
+    free_at_[at] = size;
+    free_by_size_.emplace(size, at);
+  }
+  void remove_free(std::int64_t at) {
+    const std::int64_t size = free_at_.at(at);
+    free_at_.erase(at);
+    for (auto [it, end] = free_by_size_.equal_range(size); it != end; ++it) {
+      if (it->second == at) {
+        free_by_size_.erase(it);
+        return;
+      }
+    }
+  }
+
+  // ---- what a call costs -----------------------------------------------------------------------------------------
+
+  void count() {
+    for (const Step& step : plan_.steps) {
+      const auto* k = std::get_if<KernelStep>(&step.what);
+      for_each_slot(plan_, step, [&](int s, bool) {
+        const Dim bytes = product(slot(s).shape) * Dim(static_cast<std::int64_t>(size_of(slot(s).dtype)));
+        if (bytes.is_constant()) plan_.bytes_moved += bytes.value();
+      });
+      if (k) plan_.flops += flops_of(kernel_of(plan_, *k));
+    }
+  }
+
+  static double flops_of(const Kernel& kernel) {
+    double points = 1, row = 1;
+    for (std::size_t i = 0; i < kernel.axes.size(); ++i) {
+      if (!kernel.axes[i].is_constant()) return 0;
+      const auto extent = static_cast<double>(kernel.axes[i].value());
+      (i < kernel.parallel_axes() ? points : row) *= extent;
+    }
+    double flops = 0;
+    if (kernel.contraction && kernel.contraction->k.is_constant()) {
+      flops += 2 * points * static_cast<double>(kernel.contraction->k.value());
+    }
+    for (const ir::Stage& s : kernel.stages) {
+      std::size_t work = 0;
+      for (const ir::ScalarInst& inst : s.body.code) work += arity(inst.op) > 0;
+      for (const ir::KernelReduction& r : s.reductions) work += r.identity.size();
+      flops += points * (s.over_row ? row : 1) * static_cast<double>(work);
+    }
+    return flops;
+  }
+
+  Plan& plan_;
+  const std::vector<std::pair<int, int>>& wanted_;
+  bool reuse_;
+  std::vector<Block> blocks_;
+  std::vector<int> block_of_;   // of each slot
+  std::int64_t constant_end_ = 0;
+  std::map<std::int64_t, std::int64_t> free_at_;            // offset -> size
+  std::multimap<std::int64_t, std::int64_t> free_by_size_;  // size -> offset
+  std::unordered_map<Dim, std::vector<int>> free_unknown_;  // blocks by size
+};
 
 }  // namespace
 
-void plan_memory(ir::Plan& plan, const std::vector<std::pair<int, int>>& donated, bool reuse) {
-  (void)donated, (void)reuse;
-  plan.donated.assign(plan.outputs.size(), -1);
-  for (ir::Slot& slot : plan.slots) {
-    if (slot.kind != ir::Slot::Kind::temp) continue;
-    slot.offset = plan.arena_bytes;
-    plan.arena_bytes = plan.arena_bytes + bytes_of(slot);
-  }
+void plan_memory(Plan& plan, const std::vector<std::pair<int, int>>& donated, bool reuse) {
+  MemoryPlan(plan, donated, reuse).run();
 }
 
 }  // namespace weft::passes
