@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <atomic>
+#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -61,25 +62,34 @@ class Module {
 
   static std::string find() {
     const std::string name = WEFT_LLVM_MODULE;
-    if (const char* folders = std::getenv("WEFT_MODULE_PATH")) {
-      std::string_view rest = folders;
-      while (!rest.empty()) {
-        const auto end = std::min(rest.find(':'), rest.size());
-        const std::string path = std::string(rest.substr(0, end)) + "/" + name;
-        if (end > 0 && readable(path)) return path;
-        rest.remove_prefix(std::min(end + 1, rest.size()));
-      }
-    }
+    std::vector<std::string> folders;
+    if (const char* named = std::getenv("WEFT_MODULE_PATH")) folders.emplace_back(named);
     Dl_info info{};
     if (dladdr(reinterpret_cast<void*>(&make_llvm_compiler), &info) != 0 && info.dli_fname) {
       std::string folder = info.dli_fname;
       const auto slash = folder.rfind('/');
       folder = slash == std::string::npos ? "." : folder.substr(0, slash);
-      for (const std::string& path : {folder + "/" + name, folder + "/" + WEFT_MODULE_RELATIVE_DIR + "/" + name})
-        if (readable(path)) return path;
+      folders.push_back(folder);
+      folders.push_back(folder + "/" + WEFT_MODULE_RELATIVE_DIR);
     }
-    const std::string path = std::string(WEFT_MODULE_DIR) + "/" + name;
-    return readable(path) ? path : std::string();
+    for (std::string& folder : search_path()) folders.push_back(std::move(folder));
+    for (const std::string& folder : folders)
+      if (const std::string path = folder + "/" + name; readable(path)) return path;
+    return {};
+  }
+
+  /// Where dlopen would look, asked without opening anything.
+  static std::vector<std::string> search_path() {
+    void* program = dlopen(nullptr, RTLD_LAZY | RTLD_NOLOAD);
+    Dl_serinfo size{};
+    if (!program || dlinfo(program, RTLD_DI_SERINFOSIZE, &size) != 0) return {};
+    std::vector<std::max_align_t> storage(size.dls_size / sizeof(std::max_align_t) + 1);
+    auto* found = reinterpret_cast<Dl_serinfo*>(storage.data());
+    std::vector<std::string> folders;
+    if (dlinfo(program, RTLD_DI_SERINFOSIZE, found) == 0 && dlinfo(program, RTLD_DI_SERINFO, found) == 0)
+      for (unsigned i = 0; i < found->dls_cnt; ++i) folders.emplace_back(found->dls_serpath[i].dls_name);
+    dlclose(program);
+    return folders;
   }
 
   std::string path_;

@@ -212,7 +212,7 @@ std::shared_ptr<const Function::Impl::Entry> Function::Impl::representative() co
   }
   auto made = std::make_shared<Entry>();
   for (const ir::NodeRef& input : graph.inputs()) {
-    made->types.push_back(runtime::live_type(input));
+    made->types.push_back(runtime::live_type(*input));
     if (!made->types.back().known())
       throw UnsetInput("function: the type of " + runtime::describe(*input) +
                            " is not known before the first call; declare its dtype and shape", where);

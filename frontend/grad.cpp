@@ -25,7 +25,7 @@ std::vector<Tensor> tensors(std::vector<ir::NodeRef> nodes) {
 /// Integers have no gradient: said here rather than answered with zeros.
 void demand_floating(const char* what, const std::vector<Tensor>& xs, SourceLocation where) {
   for (const Tensor& x : xs) {
-    const ir::Type type = runtime::live_type(x.node());
+    const ir::Type type = runtime::live_type(*x.node());
     if (type.dtype && !is_floating(*type.dtype) && !is_complex(*type.dtype))
       throw DTypeError(std::string(what) + " with respect to " + ir::to_string(type) +
                            ": only floating tensors have gradients", where);
@@ -42,7 +42,7 @@ void demand_count(const char* what, std::size_t expected, std::size_t given, Sou
 
 std::vector<Tensor> grad(const Tensor& loss, const std::vector<Tensor>& xs, std::source_location where) {
   demand_floating("grad", xs, where);
-  const ir::Type type = runtime::live_type(loss.node());
+  const ir::Type type = runtime::live_type(*loss.node());
   if (type.shape)
     for (const Dim& extent : *type.shape)
       if (extent.constant().value_or(1) != 1)

@@ -38,7 +38,7 @@ std::int64_t bound_of(const Bound& bound, std::int64_t absent, SourceLocation wh
 class Planner {
  public:
   Planner(const Tensor& base, std::span<const Index> index, SourceLocation where)
-      : type_(runtime::live_type(base.node())), index_(index), where_(where) {}
+      : type_(runtime::live_type(*base.node())), index_(index), where_(where) {}
 
   Plan run() {
     const auto consumes = [](const Index& i) {

@@ -118,7 +118,7 @@ Tensor argmin(const Operand& x, std::optional<std::int64_t> axis, bool keepdims)
 Tensor reshape(const Operand& x, Dims shape) { return apply(ops::reshape, {x}, ir::ShapeAttrs{std::move(shape)}); }
 
 Tensor flatten(const Operand& x, std::int64_t start_dim, std::int64_t end_dim) {
-  const ir::Type type = runtime::live_type(x.node());
+  const ir::Type type = runtime::live_type(*x.node());
   if (!type.shape)
     throw ShapeError("flatten: the number of axes of its operand must be known; use reshape", x.where());
   const Dims& shape = *type.shape;
@@ -138,7 +138,7 @@ Tensor flatten(const Operand& x, std::int64_t start_dim, std::int64_t end_dim) {
 Tensor permute(const Operand& x, Axes axes) { return apply(ops::permute, {x}, ir::AxesAttrs{std::move(axes)}); }
 
 Tensor transpose(const Operand& x, std::int64_t a, std::int64_t b) {
-  const ir::Type type = runtime::live_type(x.node());
+  const ir::Type type = runtime::live_type(*x.node());
   if ((a == -1 && b == -2) || (a == -2 && b == -1)) return apply(ops::matrix_transpose, {x});
   if (!type.shape) throw ShapeError("transpose: the number of axes of its operand must be known", x.where());
   const auto rank = std::ssize(*type.shape);
@@ -190,7 +190,7 @@ Tensor pad(const Operand& x, std::vector<std::pair<std::int64_t, std::int64_t>> 
 }
 
 std::vector<Tensor> split(const Operand& x, std::int64_t parts, std::int64_t axis) {
-  const ir::Type type = runtime::live_type(x.node());
+  const ir::Type type = runtime::live_type(*x.node());
   const auto rank = std::ssize(type.shape.value_or(Dims{}));
   const std::int64_t at = axis < 0 ? axis + rank : axis;
   if (!type.shape || at < 0 || at >= rank || parts < 1)
@@ -248,8 +248,8 @@ Tensor gather(const Operand& x, std::int64_t axis, const Operand& indices) {
 Tensor index_select(const Operand& x, std::int64_t axis, const Operand& indices) {
   if (axis == 0) return gather_rows(x, indices);
   const Line line{x.where()};
-  const auto rank = runtime::live_type(x.node()).rank();
-  const auto index_rank = runtime::live_type(indices.node()).rank();
+  const auto rank = runtime::live_type(*x.node()).rank();
+  const auto index_rank = runtime::live_type(*indices.node()).rank();
   if (!rank || !index_rank)
     throw ShapeError("index_select: the number of axes of its operands must be known", x.where());
   const std::int64_t at = axis < 0 ? axis + *rank : axis;
