@@ -1,0 +1,126 @@
+// What every program of generated kernels starts with: scalar opcodes that are no plain operator of C.
+#include "codegen/cuda/cuda_text.h"
+
+namespace weft::codegen {
+
+std::string_view cuda_prelude() {
+  return R"(#define WEFT_FUNCTION static __device__ __forceinline__
+typedef long long weft_i64;
+typedef unsigned long long weft_u64;
+
+template <class T> struct weft_int;   // the unsigned type of the same width, and the limits
+template <> struct weft_int<signed char> { typedef unsigned char word; static const int width = 8; };
+template <> struct weft_int<short> { typedef unsigned short word; static const int width = 16; };
+template <> struct weft_int<int> { typedef unsigned word; static const int width = 32; };
+template <> struct weft_int<weft_i64> { typedef weft_u64 word; static const int width = 64; };
+template <> struct weft_int<unsigned char> { typedef unsigned char word; static const int width = 8; };
+template <> struct weft_int<unsigned short> { typedef unsigned short word; static const int width = 16; };
+template <> struct weft_int<unsigned> { typedef unsigned word; static const int width = 32; };
+template <> struct weft_int<weft_u64> { typedef weft_u64 word; static const int width = 64; };
+
+template <class T> WEFT_FUNCTION bool weft_is_signed() { return T(-1) < T(0); }
+template <class T> WEFT_FUNCTION T weft_add(T a, T b) { return T(weft_u64(a) + weft_u64(b)); }
+template <class T> WEFT_FUNCTION T weft_sub(T a, T b) { return T(weft_u64(a) - weft_u64(b)); }
+template <class T> WEFT_FUNCTION T weft_mul(T a, T b) { return T(weft_u64(a) * weft_u64(b)); }
+template <class T> WEFT_FUNCTION T weft_neg(T a) { return T(weft_u64(0) - weft_u64(a)); }
+template <class T> WEFT_FUNCTION T weft_abs(T a) { return a < T(0) ? weft_neg(a) : a; }
+template <class T> WEFT_FUNCTION T weft_div(T a, T b) {
+  if (b == T(0)) return T(0);
+  if (weft_is_signed<T>() && b == T(-1)) return weft_neg(a);
+  return T(a / b);
+}
+template <class T> WEFT_FUNCTION T weft_rem(T a, T b) {
+  if (b == T(0) || (weft_is_signed<T>() && b == T(-1))) return T(0);
+  return T(a % b);
+}
+template <class T> WEFT_FUNCTION T weft_shl(T a, T b) {
+  typedef typename weft_int<T>::word word;
+  return word(b) >= weft_int<T>::width ? T(0) : T(weft_u64(word(a)) << word(b));
+}
+template <class T> WEFT_FUNCTION T weft_shr(T a, T b) {
+  typedef typename weft_int<T>::word word;
+  return word(b) >= weft_int<T>::width ? T(a < T(0) ? -1 : 0) : T(a >> word(b));
+}
+template <class T> WEFT_FUNCTION T weft_min(T a, T b) { return a < b ? a : b; }
+template <class T> WEFT_FUNCTION T weft_max(T a, T b) { return a < b ? b : a; }
+WEFT_FUNCTION int weft_mulhi(int a, int b) { return __mulhi(a, b); }
+WEFT_FUNCTION unsigned weft_mulhi(unsigned a, unsigned b) { return __umulhi(a, b); }
+WEFT_FUNCTION weft_i64 weft_mulhi(weft_i64 a, weft_i64 b) { return __mul64hi(a, b); }
+WEFT_FUNCTION weft_u64 weft_mulhi(weft_u64 a, weft_u64 b) { return __umul64hi(a, b); }
+
+template <class To, class From> WEFT_FUNCTION To weft_bits(From x) {
+  To to;
+  memcpy(&to, &x, sizeof to);
+  return to;
+}
+
+// NaN if either is NaN; -0 is less than +0.
+WEFT_FUNCTION float weft_min(float a, float b) {
+  if (a != a || b != b) return a + b;
+  if (a == b) return __uint_as_float(__float_as_uint(a) | __float_as_uint(b));
+  return a < b ? a : b;
+}
+WEFT_FUNCTION float weft_max(float a, float b) {
+  if (a != a || b != b) return a + b;
+  if (a == b) return __uint_as_float(__float_as_uint(a) & __float_as_uint(b));
+  return a > b ? a : b;
+}
+WEFT_FUNCTION double weft_min(double a, double b) {
+  if (a != a || b != b) return a + b;
+  if (a == b) return __longlong_as_double(__double_as_longlong(a) | __double_as_longlong(b));
+  return a < b ? a : b;
+}
+WEFT_FUNCTION double weft_max(double a, double b) {
+  if (a != a || b != b) return a + b;
+  if (a == b) return __longlong_as_double(__double_as_longlong(a) & __double_as_longlong(b));
+  return a > b ? a : b;
+}
+
+// Truncates and saturates; NaN gives 0.
+template <class To, class From> WEFT_FUNCTION To weft_saturate(From x) {
+  typedef typename weft_int<To>::word word;
+  const int digits = weft_int<To>::width - (weft_is_signed<To>() ? 1 : 0);
+  const To largest = To(word(~word(0)) >> (weft_int<To>::width - digits));
+  const To lowest = weft_is_signed<To>() ? To(word(1) << (weft_int<To>::width - 1)) : To(0);
+  if (x != x) return To(0);
+  if (x >= From(weft_u64(1) << (digits - 1)) * From(2)) return largest;
+  if (x <= From(lowest)) return lowest;
+  return To(x);
+}
+
+WEFT_FUNCTION float weft_half_to_float(unsigned short h) {
+  const unsigned sign = unsigned(h & 0x8000) << 16, rest = h & 0x7fff;
+  if (rest >= 0x7c00) return __uint_as_float(sign | ((rest << 13) + (224u << 23)));
+  if (rest >= 0x400) return __uint_as_float(sign | ((rest << 13) + (112u << 23)));
+  return __uint_as_float(sign | __float_as_uint(float(rest) * __uint_as_float(0x33800000u)));
+}
+WEFT_FUNCTION unsigned short weft_float_to_half(float x) {
+  const unsigned bits = __float_as_uint(x), sign = (bits >> 16) & 0x8000, rest = bits & 0x7fffffff;
+  if (rest > 0x7f800000) return (unsigned short)(sign | 0x7e00 | ((rest >> 13) & 0x1ff));
+  if (rest >= 0x477ff000) return (unsigned short)(sign | 0x7c00);
+  if (rest < 0x38800000)
+    return (unsigned short)(sign | (__float_as_uint(__uint_as_float(rest) + 0.5f) - 0x3f000000u));
+  return (unsigned short)(sign | ((rest - (112u << 23) + 0xfff + ((rest >> 13) & 1)) >> 13));
+}
+
+WEFT_FUNCTION weft_i64 weft_floordiv(weft_i64 a, weft_i64 b) {
+  const weft_i64 q = a / b;
+  return a % b != 0 && (a < 0) != (b < 0) ? q - 1 : q;
+}
+WEFT_FUNCTION weft_i64 weft_mod(weft_i64 a, weft_i64 b) { return a - weft_floordiv(a, b) * b; }
+
+// Types narrower than a register travel as int.
+WEFT_FUNCTION int weft_wide(bool x) { return x; }
+WEFT_FUNCTION int weft_wide(signed char x) { return x; }
+WEFT_FUNCTION int weft_wide(unsigned char x) { return x; }
+WEFT_FUNCTION int weft_wide(short x) { return x; }
+WEFT_FUNCTION int weft_wide(unsigned short x) { return x; }
+template <class T> WEFT_FUNCTION T weft_wide(T x) { return x; }
+template <class T> WEFT_FUNCTION T weft_down(T x, int by) { return T(__shfl_down_sync(~0u, weft_wide(x), by)); }
+template <class T> WEFT_FUNCTION T weft_from(T x, int lane) { return T(__shfl_sync(~0u, weft_wide(x), lane)); }
+
+template <class T, int n> struct __align__(sizeof(T) * n) weft_vector { T at[n]; };
+)";
+}
+
+}  // namespace weft::codegen
