@@ -22,10 +22,11 @@ std::string InferContext::describe() const {
 std::span<const Op* const> all_ops() {
   static const std::vector<const Op*> rows = [] {
     std::vector<const Op*> all;
-    for (const auto family : {family::leaf, family::arithmetic, family::logic, family::transcendental,
-                              family::activation, family::like, family::reduction, family::reduction_expansions,
-                              family::view, family::structure, family::contraction, family::softmax,
-                              family::indexing, family::random, family::control}) {
+    for (const auto family :
+         {family::leaf, family::arithmetic, family::logic, family::transcendental,
+          family::activation, family::like, family::reduction, family::reduction_expansions,
+          family::view, family::structure, family::contraction, family::softmax, family::indexing,
+          family::random, family::control}) {
       const Rows members = family();
       all.insert(all.end(), members.begin(), members.end());
     }

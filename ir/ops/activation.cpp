@@ -48,14 +48,17 @@ ScalarValue softplus_of(ScalarValue x) {
 double alpha_of(const Attrs& attrs) { return attrs.get<AlphaAttrs>().alpha; }
 
 RefArray ref_leaky_relu(std::span<const RefArray> args, const Attrs& attrs) {
-  return ref_pointwise(args, [&](const auto& x) { return x[0] > 0 ? x[0] : alpha_of(attrs) * x[0]; });
+  return ref_pointwise(args,
+                       [&](const auto& x) { return x[0] > 0 ? x[0] : alpha_of(attrs) * x[0]; });
 }
 RefArray ref_elu(std::span<const RefArray> args, const Attrs& attrs) {
-  return ref_pointwise(args, [&](const auto& x) { return x[0] > 0 ? x[0] : alpha_of(attrs) * std::expm1(x[0]); });
+  return ref_pointwise(
+      args, [&](const auto& x) { return x[0] > 0 ? x[0] : alpha_of(attrs) * std::expm1(x[0]); });
 }
 std::vector<Sample> alpha_samples() {
   std::vector<Sample> samples = pointwise_samples(1, -3, 3);
-  for (std::size_t i = 0; i < samples.size(); ++i) samples[i].attrs = AlphaAttrs{i % 2 == 0 ? 1.0 : 0.01};
+  for (std::size_t i = 0; i < samples.size(); ++i)
+    samples[i].attrs = AlphaAttrs{i % 2 == 0 ? 1.0 : 0.01};
   return samples;
 }
 
@@ -73,7 +76,9 @@ constinit const Op relu{
                          [](ScalarBuilder& s, ScalarOperands x, const Attrs&) {
                            return ir::maximum(x[0], s.constant(x[0].dtype(), 0));
                          }},
-    .grad = [](const GradArgs& a) -> Exprs { return {ir::where(positive(a.x[0]), a.g, a.g.scalar(0))}; },
+    .grad = [](const GradArgs& a) -> Exprs {
+      return {ir::where(positive(a.x[0]), a.g, a.g.scalar(0))};
+    },
     .reference = {.unary = [](double x) { return x > 0 ? x : 0; }},
     .samples = {.make = in_range<1, -3.0, 3.0>, .dtypes = Samples::numeric},
     .onnx = "Relu",
@@ -116,7 +121,10 @@ constinit const Op softplus{
     .infer = infer_pointwise,
     .meaning = Pointwise{OperandRule::floating, unary<softplus_of>},
     .grad = derivative<[](const Expr& x, const Expr&) { return apply(sigmoid, {x}); }>,
-    .reference = {.unary = [](double x) { return x > 0 ? x + std::log1p(std::exp(-x)) : std::log1p(std::exp(x)); }},
+    .reference = {.unary =
+                      [](double x) {
+                        return x > 0 ? x + std::log1p(std::exp(-x)) : std::log1p(std::exp(x));
+                      }},
     .samples = {.make = in_range<1, -5.0, 5.0>, .ulp = 3},
     .onnx = "Softplus",
 };
@@ -144,7 +152,8 @@ constinit const Op elu{
     .infer = infer_pointwise,
     .meaning = Pointwise{OperandRule::floating,
                          [](ScalarBuilder&, ScalarOperands x, const Attrs& attrs) {
-                           return select(ir::gt(x[0], 0.0), x[0], math::expm1(x[0]) * alpha_of(attrs));
+                           return select(ir::gt(x[0], 0.0), x[0],
+                                         math::expm1(x[0]) * alpha_of(attrs));
                          }},
     .grad = [](const GradArgs& a) -> Exprs {
       const Expr& x = a.x[0];  // exp of the negative part alone: no 0 * inf in further derivatives
@@ -157,7 +166,8 @@ constinit const Op elu{
     .parse_attrs = attrs_from_fields<AlphaAttrs>,
 };
 
-constexpr const Op* activation_rows[] = {&relu, &gelu, &gelu_tanh, &silu, &softplus, &leaky_relu, &elu};
+constexpr const Op* activation_rows[] = {&relu,     &gelu,       &gelu_tanh, &silu,
+                                         &softplus, &leaky_relu, &elu};
 
 }  // namespace ops
 

@@ -63,8 +63,10 @@ ScalarValue sign_of(ScalarValue x) {  // zeros and NaN stay as they are
 ScalarValue clipped(ScalarBuilder& s, ScalarOperands x, const Attrs& attrs) {
   const auto& bounds = attrs.get<ClipAttrs>();
   ScalarValue r = x[0];
-  if (bounds.min > -std::numeric_limits<double>::infinity()) r = maximum(r, s.constant(r.dtype(), bounds.min));
-  if (bounds.max < std::numeric_limits<double>::infinity()) r = minimum(r, s.constant(r.dtype(), bounds.max));
+  if (bounds.min > -std::numeric_limits<double>::infinity())
+    r = maximum(r, s.constant(r.dtype(), bounds.min));
+  if (bounds.max < std::numeric_limits<double>::infinity())
+    r = minimum(r, s.constant(r.dtype(), bounds.max));
   return r;
 }
 
@@ -77,9 +79,10 @@ Exprs extremum_grad(const GradArgs& a, const Op& wins) {
 
 Exprs pow_grad(const GradArgs& a) {
   const Expr &x = a.x[0], &e = a.x[1], zero = a.g.scalar(0);
-  const Expr flat = apply(ops::eq, {e, e.scalar(0)});   // no 0 * inf at x = 0
+  const Expr flat = apply(ops::eq, {e, e.scalar(0)});  // no 0 * inf at x = 0
   const Expr dx = where(flat, zero, a.g * e * apply(ops::pow, {x, e - 1.0}));
-  const Expr at_zero = apply(ops::logical_and, {apply(ops::eq, {x, x.scalar(0)}), apply(ops::ge, {e, e.scalar(0)})});
+  const Expr at_zero =
+      apply(ops::logical_and, {apply(ops::eq, {x, x.scalar(0)}), apply(ops::ge, {e, e.scalar(0)})});
   const Expr safe = where(at_zero, x.scalar(1), x);
   return {dx, where(at_zero, zero, a.g * a.y * log(safe))};
 }
@@ -133,7 +136,9 @@ constinit const Op add{
                          [](ScalarBuilder&, ScalarOperands x, const Attrs&) {
                            return is_boolean(x[0]) ? x[0] | x[1] : x[0] + x[1];
                          }},
-    .grad = [](const GradArgs& a) -> Exprs { return {a.g, a.g}; },
+    .grad = [](const GradArgs& a) -> Exprs {
+      return {a.g, a.g};
+    },
     .reference = {.binary = [](double a, double b) { return a + b; }},
     .samples = two_numbers,
     .onnx = "Add",
@@ -146,7 +151,9 @@ constinit const Op sub{
     .max_inputs = 2,
     .infer = infer_pointwise,
     .meaning = Pointwise{OperandRule::arithmetic, binary<(operator-)>},
-    .grad = [](const GradArgs& a) -> Exprs { return {a.g, -a.g}; },
+    .grad = [](const GradArgs& a) -> Exprs {
+      return {a.g, -a.g};
+    },
     .reference = {.binary = [](double a, double b) { return a - b; }},
     .samples = two_numbers,
     .onnx = "Sub",
@@ -162,7 +169,9 @@ constinit const Op mul{
                          [](ScalarBuilder&, ScalarOperands x, const Attrs&) {
                            return is_boolean(x[0]) ? x[0] & x[1] : x[0] * x[1];
                          }},
-    .grad = [](const GradArgs& a) -> Exprs { return {a.g * a.x[1], a.g * a.x[0]}; },
+    .grad = [](const GradArgs& a) -> Exprs {
+      return {a.g * a.x[1], a.g * a.x[0]};
+    },
     .reference = {.binary = [](double a, double b) { return a * b; }},
     .samples = two_numbers,
     .onnx = "Mul",
@@ -175,7 +184,9 @@ constinit const Op div{
     .max_inputs = 2,
     .infer = infer_pointwise,
     .meaning = Pointwise{OperandRule::floating, binary<(operator/)>},
-    .grad = [](const GradArgs& a) -> Exprs { return {a.g / a.x[1], -(a.g * a.y / a.x[1])}; },
+    .grad = [](const GradArgs& a) -> Exprs {
+      return {a.g / a.x[1], -(a.g * a.y / a.x[1])};
+    },
     .reference = {.binary = [](double a, double b) { return a / b; }},
     .samples = {.make = divisor_samples},
     .onnx = "Div",
@@ -230,7 +241,8 @@ constinit const Op pow{
     .infer = infer_pointwise,
     .meaning = Pointwise{OperandRule::arithmetic,
                          [](ScalarBuilder&, ScalarOperands x, const Attrs&) {
-                           return is_floating(x[0].dtype()) ? math::pow(x[0], x[1]) : integer_pow(x[0], x[1]);
+                           return is_floating(x[0].dtype()) ? math::pow(x[0], x[1])
+                                                            : integer_pow(x[0], x[1]);
                          }},
     .grad = pow_grad,
     .reference = {.binary = ::pow},
@@ -266,7 +278,9 @@ constinit const Op sign{
     .infer = infer_pointwise,
     .meaning = Pointwise{OperandRule::arithmetic, unary<sign_of>},
     .grad = no_gradient,
-    .reference = {.unary = [](double x) { return x > 0 ? 1.0 : x < 0 ? -1.0 : x; }},
+    .reference = {.unary = [](double x) { return x > 0   ? 1.0
+                                                 : x < 0 ? -1.0
+                                                         : x; }},
     .samples = one_number,
     .onnx = "Sign",
 };
@@ -287,8 +301,8 @@ constinit const Op square{
     .name = "square",
     .doc = "x * x",
     .infer = infer_pointwise,
-    .meaning = Pointwise{OperandRule::arithmetic,
-                         [](ScalarBuilder&, ScalarOperands x, const Attrs&) { return x[0] * x[0]; }},
+    .meaning = Pointwise{OperandRule::arithmetic, [](ScalarBuilder&, ScalarOperands x,
+                                                     const Attrs&) { return x[0] * x[0]; }},
     .grad = [](const GradArgs& a) -> Exprs { return {a.g * (2.0 * a.x[0])}; },
     .reference = {.unary = [](double x) { return x * x; }},
     .samples = one_number,
@@ -334,12 +348,16 @@ constinit const Op fma{
     .infer = infer_pointwise,
     .meaning = Pointwise{OperandRule::arithmetic,
                          [](ScalarBuilder&, ScalarOperands x, const Attrs&) {
-                           return is_floating(x[0].dtype()) ? ir::fma(x[0], x[1], x[2]) : x[0] * x[1] + x[2];
+                           return is_floating(x[0].dtype()) ? ir::fma(x[0], x[1], x[2])
+                                                            : x[0] * x[1] + x[2];
                          }},
-    .grad = [](const GradArgs& a) -> Exprs { return {a.g * a.x[1], a.g * a.x[0], a.g}; },
+    .grad = [](const GradArgs& a) -> Exprs {
+      return {a.g * a.x[1], a.g * a.x[0], a.g};
+    },
     .reference = {.general =
                       [](std::span<const RefArray> args, const Attrs&) {
-                        return ref_pointwise(args, [](const auto& x) { return std::fma(x[0], x[1], x[2]); });
+                        return ref_pointwise(
+                            args, [](const auto& x) { return std::fma(x[0], x[1], x[2]); });
                       }},
     .samples = {.make = in_range<3, -2.0, 2.0>, .dtypes = Samples::numeric},
 };
@@ -352,14 +370,17 @@ constinit const Op clip{
     .grad = [](const GradArgs& a) -> Exprs {
       const auto& bounds = a.attrs().get<ClipAttrs>();
       const Expr& x = a.x[0];
-      const Expr inside = apply(logical_and, {apply(ge, {x, x.scalar(bounds.min)}), apply(le, {x, x.scalar(bounds.max)})});
+      const Expr inside = apply(logical_and, {apply(ge, {x, x.scalar(bounds.min)}),
+                                              apply(le, {x, x.scalar(bounds.max)})});
       return {ir::where(inside, a.g, a.g.scalar(0))};
     },
     .reference = {.general =
                       [](std::span<const RefArray> args, const Attrs& attrs) {
                         const auto& bounds = attrs.get<ClipAttrs>();
                         return ref_pointwise(args, [&](const auto& x) {
-                          return x[0] < bounds.min ? bounds.min : x[0] > bounds.max ? bounds.max : x[0];
+                          return x[0] < bounds.min   ? bounds.min
+                                 : x[0] > bounds.max ? bounds.max
+                                                     : x[0];
                         });
                       }},
     .samples = {.make = clip_samples, .dtypes = Samples::numeric},
@@ -367,8 +388,9 @@ constinit const Op clip{
     .parse_attrs = attrs_from_fields<ClipAttrs>,
 };
 
-constexpr const Op* arithmetic_rows[] = {&add, &sub,  &mul,        &div,    &floor_divide, &remainder, &fmod, &pow, &neg,
-                                         &abs, &sign, &reciprocal, &square, &maximum,      &minimum,   &fma,  &clip};
+constexpr const Op* arithmetic_rows[] = {
+    &add, &sub,  &mul,        &div,    &floor_divide, &remainder, &fmod, &pow, &neg,
+    &abs, &sign, &reciprocal, &square, &maximum,      &minimum,   &fma,  &clip};
 
 }  // namespace ops
 

@@ -11,9 +11,11 @@ std::optional<DType> product_dtype(const InferContext& c) {
   for (const Type* t : {&a, &b}) {
     if (!t->dtype) continue;
     if (t->dtype == DType::boolean) fail_dtype(c, "not defined for boolean; cast to a number");
-    if (is_complex(*t->dtype)) throw UnsupportedOp(c.describe() + ": complex numbers are not supported here yet", c.where);
+    if (is_complex(*t->dtype))
+      throw UnsupportedOp(c.describe() + ": complex numbers are not supported here yet", c.where);
   }
-  if (a.dtype && b.dtype && *a.dtype != *b.dtype) fail_dtype(c, "operands must have one dtype; cast one of them");
+  if (a.dtype && b.dtype && *a.dtype != *b.dtype)
+    fail_dtype(c, "operands must have one dtype; cast one of them");
   return a.dtype ? a.dtype : b.dtype;
 }
 
@@ -21,11 +23,13 @@ Type infer_matmul(const InferContext& c) {
   Type result{product_dtype(c), {}};
   const auto &a = c.type(0).shape, &b = c.type(1).shape;
   for (const auto* shape : {&a, &b})
-    if (*shape && (*shape)->empty()) fail_shape(c, "operands need at least one axis; multiply by a scalar with *");
+    if (*shape && (*shape)->empty())
+      fail_shape(c, "operands need at least one axis; multiply by a scalar with *");
   if (!a || !b) return result;
   const bool row = a->size() == 1, column = b->size() == 1;
   unify(c, a->back(), column ? b->back() : (*b)[b->size() - 2], "the summed extents");
-  const std::span<const Dim> a_batch(a->data(), row ? 0 : a->size() - 2), b_batch(b->data(), column ? 0 : b->size() - 2);
+  const std::span<const Dim> a_batch(a->data(), row ? 0 : a->size() - 2),
+      b_batch(b->data(), column ? 0 : b->size() - 2);
   Dims shape = with_context(c, [&] { return broadcast_dims(a_batch, b_batch); });
   if (!row) shape.push_back((*a)[a->size() - 2]);
   if (!column) shape.push_back(b->back());
@@ -42,9 +46,11 @@ std::string batch_labels(std::size_t count) {
 
 ContractionDef define_matmul(const Node& n) {
   const std::size_t a = n.input(0)->type().shape->size(), b = n.input(1)->type().shape->size();
-  const std::string a_batch = batch_labels(a < 2 ? 0 : a - 2), b_batch = batch_labels(b < 2 ? 0 : b - 2);
+  const std::string a_batch = batch_labels(a < 2 ? 0 : a - 2),
+                    b_batch = batch_labels(b < 2 ? 0 : b - 2);
   const std::string m = a == 1 ? "" : "m", column = b == 1 ? "" : "n";
-  return {a_batch + m + "k", b_batch + "k" + column, (a_batch.size() > b_batch.size() ? a_batch : b_batch) + m + column};
+  return {a_batch + m + "k", b_batch + "k" + column,
+          (a_batch.size() > b_batch.size() ? a_batch : b_batch) + m + column};
 }
 
 RefArray ref_matmul(std::span<const RefArray> args, const Attrs&) {
@@ -52,7 +58,8 @@ RefArray ref_matmul(std::span<const RefArray> args, const Attrs&) {
   const bool row = a.shape.size() == 1, column = b.shape.size() == 1;
   if (row) a.shape.insert(a.shape.begin(), 1);
   if (column) b.shape.push_back(1);
-  const Shape a_batch(a.shape.begin(), a.shape.end() - 2), b_batch(b.shape.begin(), b.shape.end() - 2);
+  const Shape a_batch(a.shape.begin(), a.shape.end() - 2),
+      b_batch(b.shape.begin(), b.shape.end() - 2);
   Shape shape = broadcast_shapes(a_batch, b_batch);
   const std::size_t batch = shape.size();
   shape.push_back(a.shape[a.shape.size() - 2]);
@@ -73,13 +80,17 @@ RefArray ref_matmul(std::span<const RefArray> args, const Attrs&) {
 }
 
 std::vector<Sample> matmul_samples() {
-  return {{{{{3, 4}}, {{4, 5}}}},         {{{{4}}, {{4}}}},       {{{{4}}, {{2, 4, 3}}}}, {{{{2, 3, 4}}, {{4}}}},
-          {{{{2, 1, 3, 4}}, {{5, 4, 2}}}}, {{{{3, 0}}, {{0, 2}}}}, {{{{1, 17}}, {{17, 33}}}}};
+  return {{{{{3, 4}}, {{4, 5}}}},          {{{{4}}, {{4}}}},
+          {{{{4}}, {{2, 4, 3}}}},          {{{{2, 3, 4}}, {{4}}}},
+          {{{{2, 1, 3, 4}}, {{5, 4, 2}}}}, {{{{3, 0}}, {{0, 2}}}},
+          {{{{1, 17}}, {{17, 33}}}}};
 }
 
 Expr matmul(const Expr& a, const Expr& b) { return apply(ops::matmul, {a, b}); }
 Expr transposed(const Expr& x) { return apply(ops::matrix_transpose, {x}); }
-Expr with_axis(const Expr& x, std::int64_t axis) { return apply(ops::expand_dims, {x}, AxesAttrs{{axis}}); }
+Expr with_axis(const Expr& x, std::int64_t axis) {
+  return apply(ops::expand_dims, {x}, AxesAttrs{{axis}});
+}
 
 /// g as a matrix (or a batch of them): the axes that vectors lack are put back.
 Expr matrix_of_product(const Expr& g, bool row, bool column) {
@@ -107,8 +118,12 @@ NodeRef expand_grad_b(GraphBuilder& builder, const Node&, std::span<const NodeRe
   return sum_to_like(d, b).node();
 }
 
-Expr grad_a(const Expr& g, const Expr& b, const Expr& a) { return apply(ops::matmul_grad_a, {g, b, a}); }
-Expr grad_b(const Expr& g, const Expr& a, const Expr& b) { return apply(ops::matmul_grad_b, {g, a, b}); }
+Expr grad_a(const Expr& g, const Expr& b, const Expr& a) {
+  return apply(ops::matmul_grad_a, {g, b, a});
+}
+Expr grad_b(const Expr& g, const Expr& a, const Expr& b) {
+  return apply(ops::matmul_grad_b, {g, a, b});
+}
 
 /// Reference of the gradients: matmul is bilinear, so the cotangent is a sum over the products that an element is in.
 template <bool OfA> RefArray ref_matmul_grad(std::span<const RefArray> args, const Attrs&) {
@@ -126,10 +141,16 @@ template <bool OfA> RefArray ref_matmul_grad(std::span<const RefArray> args, con
 }
 
 std::vector<Sample> grad_a_samples() {
-  return {{{{{3, 5}}, {{4, 5}}, {{3, 4}}}}, {{{{}}, {{4}}, {{4}}}}, {{{{2, 3}}, {{2, 4, 3}}, {{4}}}}, {{{{2, 3}}, {{4}}, {{2, 3, 4}}}}};
+  return {{{{{3, 5}}, {{4, 5}}, {{3, 4}}}},
+          {{{{}}, {{4}}, {{4}}}},
+          {{{{2, 3}}, {{2, 4, 3}}, {{4}}}},
+          {{{{2, 3}}, {{4}}, {{2, 3, 4}}}}};
 }
 std::vector<Sample> grad_b_samples() {
-  return {{{{{3, 5}}, {{3, 4}}, {{4, 5}}}}, {{{{}}, {{4}}, {{4}}}}, {{{{2, 3}}, {{4}}, {{2, 4, 3}}}}, {{{{2, 3}}, {{2, 3, 4}}, {{4}}}}};
+  return {{{{{3, 5}}, {{3, 4}}, {{4, 5}}}},
+          {{{{}}, {{4}}, {{4}}}},
+          {{{{2, 3}}, {{4}}, {{2, 4, 3}}}},
+          {{{{2, 3}}, {{2, 3, 4}}, {{4}}}}};
 }
 
 }  // namespace
@@ -161,14 +182,20 @@ constinit const Op dot{
           for (std::size_t i = 0; i < 2; ++i)
             if (const auto rank = c.type(i).rank(); rank && *rank != 1)
               fail_shape(c, "needs vectors; matmul multiplies matrices");
-          if (const auto &a = c.type(0).shape, &b = c.type(1).shape; a && b)
+          if (const auto& a = c.type(0).shape, &b = c.type(1).shape; a && b)
             unify(c, a->front(), b->front(), "the lengths");
           return Type{product_dtype(c), Dims{}};
         },
-    .meaning = ContractionMeaning{[](const Node&) { return ContractionDef{"k", "k", ""}; }},
-    .grad = [](const GradArgs& a) -> Exprs { return {a.g * a.x[1], a.g * a.x[0]}; },
+    .meaning = ContractionMeaning{[](const Node&) {
+      return ContractionDef{"k", "k", ""};
+    }},
+    .grad = [](const GradArgs& a) -> Exprs {
+      return {a.g * a.x[1], a.g * a.x[0]};
+    },
     .reference = {.general = ref_matmul},
-    .samples = {.make = []() -> std::vector<Sample> { return {{{{{5}}, {{5}}}}, {{{{0}}, {{0}}}}, {{{{133}}, {{133}}}}}; },
+    .samples = {.make = []() -> std::vector<Sample> {
+                  return {{{{{5}}, {{5}}}}, {{{{0}}, {{0}}}}, {{{{133}}, {{133}}}}};
+                },
                 .dtypes = Samples::numeric},
 };
 

@@ -5,19 +5,22 @@
 namespace weft::ir {
 
 std::vector<Expr> HostFunction::grad(const GradArgs& a) const {
-  throw UnsupportedOp("callback '" + a.attrs().get<CallbackAttrs>().function.name + "' has no backward function",
-                      a.node.where());
+  throw UnsupportedOp(
+      "callback '" + a.attrs().get<CallbackAttrs>().function.name + "' has no backward function",
+      a.node.where());
 }
 
 namespace {
 
 std::vector<Type> result_types(const InferContext& c) {
   const auto& attrs = c.attrs.get<CallbackAttrs>();
-  if (!attrs.function.object) throw UnsupportedOp("callback '" + attrs.function.name + "' is not in this program", c.where);
+  if (!attrs.function.object)
+    throw UnsupportedOp("callback '" + attrs.function.name + "' is not in this program", c.where);
   std::vector<Type> operands;
   for (const NodeRef& input : c.inputs) operands.push_back(input->type());
   std::vector<Type> results = host_function(attrs).infer(operands);
-  if (results.empty()) throw Error(c.describe() + ": '" + attrs.function.name + "' has no result", c.where);
+  if (results.empty())
+    throw Error(c.describe() + ": '" + attrs.function.name + "' has no result", c.where);
   return results;
 }
 

@@ -16,11 +16,12 @@ class HostFunction {
 };
 
 struct CallbackAttrs {
-  HostObject function;   // its object is a HostFunction
+  HostObject function;  // its object is a HostFunction
   template <class S, class F> static void fields(S& s, F&& f) { f("function", s.function); }
 };
 
-inline CallbackAttrs callback_attrs(std::string name, std::shared_ptr<const HostFunction> function) {
+inline CallbackAttrs callback_attrs(std::string name,
+                                    std::shared_ptr<const HostFunction> function) {
   return {{std::move(name), std::move(function)}};
 }
 inline const HostFunction& host_function(const CallbackAttrs& attrs) {

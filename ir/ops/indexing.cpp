@@ -29,7 +29,8 @@ Type infer_scatter_add_rows(const InferContext& c) {
   if (rows && indices && table) {
     Dims expected = *indices;
     expected.insert(expected.end(), table->begin() + 1, table->end());
-    if (rows->size() != expected.size()) fail_shape(c, "rows must have shape " + to_string(std::span<const Dim>(expected)));
+    if (rows->size() != expected.size())
+      fail_shape(c, "rows must have shape " + to_string(std::span<const Dim>(expected)));
     for (std::size_t i = 0; i < expected.size(); ++i) unify(c, (*rows)[i], expected[i], "extents");
   }
   return {c.type(0).dtype, table};
@@ -40,7 +41,8 @@ void check_along(const InferContext& c, std::size_t whole) {
   need_integers(c, 1);
   const auto &x = c.type(whole).shape, &indices = c.type(1).shape;
   if (!x || !indices) return;
-  const std::size_t axis = normal_axis(c, c.attrs.get<AxisAttrs>().axis, static_cast<int>(x->size()));
+  const std::size_t axis =
+      normal_axis(c, c.attrs.get<AxisAttrs>().axis, static_cast<int>(x->size()));
   if (x->size() != indices->size()) fail_shape(c, "indices must have as many axes as the array");
   for (std::size_t i = 0; i < x->size(); ++i)
     if (i != axis) unify(c, (*x)[i], (*indices)[i], "extents off the axis");
@@ -57,7 +59,8 @@ Type infer_scatter_add(const InferContext& c) {
   const auto &values = c.type(0).shape, &indices = c.type(1).shape;
   if (values && indices) {
     if (values->size() != indices->size()) fail_shape(c, "values and indices must have one shape");
-    for (std::size_t i = 0; i < values->size(); ++i) unify(c, (*values)[i], (*indices)[i], "extents");
+    for (std::size_t i = 0; i < values->size(); ++i)
+      unify(c, (*values)[i], (*indices)[i], "extents");
   }
   return {c.type(0).dtype, c.type(2).shape};
 }
@@ -73,7 +76,8 @@ RefArray ref_gather_rows(std::span<const RefArray> args, const Attrs&) {
   shape.insert(shape.end(), table.shape.begin() + 1, table.shape.end());
   return ref_fill(table.dtype, shape, [&](const Shape& at) {
     const auto split = at.begin() + static_cast<std::ptrdiff_t>(indices.shape.size());
-    Shape from{counted(indices.data[flat_index(indices.shape, Shape(at.begin(), split))], table.shape[0])};
+    Shape from{
+        counted(indices.data[flat_index(indices.shape, Shape(at.begin(), split))], table.shape[0])};
     from.insert(from.end(), split, at.end());
     return table.data[flat_index(table.shape, from)];
   });
@@ -85,7 +89,8 @@ RefArray ref_scatter_add_rows(std::span<const RefArray> args, const Attrs&) {
   std::size_t i = 0;
   for_each_index(rows.shape, [&](const Shape& at) {
     const auto split = at.begin() + static_cast<std::ptrdiff_t>(indices.shape.size());
-    Shape to{counted(indices.data[flat_index(indices.shape, Shape(at.begin(), split))], r.shape[0])};
+    Shape to{
+        counted(indices.data[flat_index(indices.shape, Shape(at.begin(), split))], r.shape[0])};
     to.insert(to.end(), split, at.end());
     r.data[flat_index(r.shape, to)] += rows.data[i++];
   });
@@ -113,19 +118,26 @@ RefArray ref_scatter_add(std::span<const RefArray> args, const Attrs& attrs) {
   return r;
 }
 
-SampleOperand indices(Shape shape, double lo, double hi) { return {std::move(shape), lo, hi, DType::int64}; }
+SampleOperand indices(Shape shape, double lo, double hi) {
+  return {std::move(shape), lo, hi, DType::int64};
+}
 
 std::vector<Sample> row_samples() {
-  return {{{{{5, 3}}, indices({4}, 0, 4)}}, {{{{5}}, indices({2, 3}, -5, 4)}}, {{{{5, 2, 2}}, indices({}, 1, 3)}}, {{{{5, 3}}, indices({0}, 0, 4)}}};
+  return {{{{{5, 3}}, indices({4}, 0, 4)}},
+          {{{{5}}, indices({2, 3}, -5, 4)}},
+          {{{{5, 2, 2}}, indices({}, 1, 3)}},
+          {{{{5, 3}}, indices({0}, 0, 4)}}};
 }
 std::vector<Sample> scatter_row_samples() {
   return {{{{{4, 3}}, indices({4}, 0, 4), {{5, 3}}}}, {{{{2, 3}}, indices({2, 3}, -5, 4), {{5}}}}};
 }
 std::vector<Sample> gather_samples() {
-  return {{{{{5, 3}}, indices({2, 3}, 0, 4)}, AxisAttrs{0}}, {{{{4, 6}}, indices({4, 2}, -6, 5)}, AxisAttrs{-1}}};
+  return {{{{{5, 3}}, indices({2, 3}, 0, 4)}, AxisAttrs{0}},
+          {{{{4, 6}}, indices({4, 2}, -6, 5)}, AxisAttrs{-1}}};
 }
 std::vector<Sample> scatter_samples() {
-  return {{{{{2, 3}}, indices({2, 3}, 0, 4), {{5, 3}}}, AxisAttrs{0}}, {{{{4, 2}}, indices({4, 2}, -6, 5), {{4, 6}}}, AxisAttrs{-1}}};
+  return {{{{{2, 3}}, indices({2, 3}, 0, 4), {{5, 3}}}, AxisAttrs{0}},
+          {{{{4, 2}}, indices({4, 2}, -6, 5), {{4, 6}}}, AxisAttrs{-1}}};
 }
 
 }  // namespace
@@ -139,7 +151,9 @@ constinit const Op gather_rows{
     .max_inputs = 2,
     .infer = infer_gather_rows,
     .meaning = Extern{ExternKind::gather_rows},
-    .grad = [](const GradArgs& a) -> Exprs { return {apply(scatter_add_rows, {a.g, a.x[1], a.x[0]}), Expr()}; },
+    .grad = [](const GradArgs& a) -> Exprs {
+      return {apply(scatter_add_rows, {a.g, a.x[1], a.x[0]}), Expr()};
+    },
     .reference = {.general = ref_gather_rows},
     .samples = {.make = row_samples, .dtypes = Samples::all},
     .onnx = "Gather",
@@ -147,12 +161,15 @@ constinit const Op gather_rows{
 
 constinit const Op scatter_add_rows{
     .name = "scatter_add_rows",
-    .doc = "Zeros of operand 2's shape with the rows of operand 0 added at the indices of operand 1",
+    .doc =
+        "Zeros of operand 2's shape with the rows of operand 0 added at the indices of operand 1",
     .min_inputs = 3,
     .max_inputs = 3,
     .infer = infer_scatter_add_rows,
     .meaning = Extern{ExternKind::scatter_add_rows},
-    .grad = [](const GradArgs& a) -> Exprs { return {apply(gather_rows, {a.g, a.x[1]}), Expr(), Expr()}; },
+    .grad = [](const GradArgs& a) -> Exprs {
+      return {apply(gather_rows, {a.g, a.x[1]}), Expr(), Expr()};
+    },
     .reference = {.general = ref_scatter_add_rows},
     .samples = {.make = scatter_row_samples, .ulp = 4},
     .type_only = 0b100,
@@ -165,7 +182,9 @@ constinit const Op gather{
     .max_inputs = 2,
     .infer = infer_gather,
     .meaning = Extern{ExternKind::gather},
-    .grad = [](const GradArgs& a) -> Exprs { return {apply(scatter_add, {a.g, a.x[1], a.x[0]}, a.attrs()), Expr()}; },
+    .grad = [](const GradArgs& a) -> Exprs {
+      return {apply(scatter_add, {a.g, a.x[1], a.x[0]}, a.attrs()), Expr()};
+    },
     .reference = {.general = ref_gather},
     .samples = {.make = gather_samples, .dtypes = Samples::all},
     .onnx = "GatherElements",
@@ -174,12 +193,16 @@ constinit const Op gather{
 
 constinit const Op scatter_add{
     .name = "scatter_add",
-    .doc = "Zeros of operand 2's shape with operand 0 added at the indices of operand 1 along one axis",
+    .doc =
+        "Zeros of operand 2's shape with operand 0 added at the indices of operand 1 along one "
+        "axis",
     .min_inputs = 3,
     .max_inputs = 3,
     .infer = infer_scatter_add,
     .meaning = Extern{ExternKind::scatter_add},
-    .grad = [](const GradArgs& a) -> Exprs { return {apply(gather, {a.g, a.x[1]}, a.attrs()), Expr(), Expr()}; },
+    .grad = [](const GradArgs& a) -> Exprs {
+      return {apply(gather, {a.g, a.x[1]}, a.attrs()), Expr(), Expr()};
+    },
     .reference = {.general = ref_scatter_add},
     .samples = {.make = scatter_samples, .ulp = 4},
     .parse_attrs = attrs_from_fields<AxisAttrs>,

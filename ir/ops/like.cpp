@@ -11,7 +11,8 @@ ViewMap broadcast_map(const Dims& from, const Dims& to) {
   const std::size_t skip = to.size() - from.size();
   for (std::size_t i = 0; i < from.size(); ++i) {
     ViewMap::AxisExpr e;
-    if (from[i] == to[skip + i] || from[i] != Dim(1)) e.terms = {{static_cast<int>(skip + i), Dim(1)}};
+    if (from[i] == to[skip + i] || from[i] != Dim(1))
+      e.terms = {{static_cast<int>(skip + i), Dim(1)}};
     map.axes.push_back(std::move(e));
   }
   return map;
@@ -39,7 +40,8 @@ NodeRef expand_sum_to_like(GraphBuilder& b, const Node& n, std::span<const NodeR
   const std::size_t skip = from.size() - to.size();
   ReduceAttrs r{{}, false, false};
   for (std::size_t i = 0; i < from.size(); ++i)
-    if (i < skip || (to[i - skip] == Dim(1) && from[i] != Dim(1))) r.axes.push_back(static_cast<std::int64_t>(i));
+    if (i < skip || (to[i - skip] == Dim(1) && from[i] != Dim(1)))
+      r.axes.push_back(static_cast<std::int64_t>(i));
   const Expr total = r.axes.empty() ? x : cast(sum(x, r), *n.type().dtype);
   return reshape(total, to).node();
 }
@@ -55,16 +57,19 @@ Type infer_sum_to_like(const InferContext& c) {
 
 NodeRef filled(GraphBuilder& b, const Type& t, double value) {
   const Expr scalar(b, b.constant(Literal::scalar(*t.dtype, value)));
-  return t.shape->empty() ? scalar.node() : apply(ops::broadcast_to, {scalar}, ShapeAttrs{*t.shape}).node();
+  return t.shape->empty() ? scalar.node()
+                          : apply(ops::broadcast_to, {scalar}, ShapeAttrs{*t.shape}).node();
 }
 
 RefArray ref_broadcast_like(std::span<const RefArray> args, const Attrs&) {
-  return ref_fill(args[0].dtype, args[1].shape, [&](const Shape& at) { return args[0].data[flat_index(args[0].shape, at)]; });
+  return ref_fill(args[0].dtype, args[1].shape,
+                  [&](const Shape& at) { return args[0].data[flat_index(args[0].shape, at)]; });
 }
 RefArray ref_sum_to_like(std::span<const RefArray> args, const Attrs&) {
   RefArray r = ref_zeros(args[0].dtype, args[1].shape);
   std::size_t i = 0;
-  for_each_index(args[0].shape, [&](const Shape& at) { r.data[flat_index(r.shape, at)] += args[0].data[i++]; });
+  for_each_index(args[0].shape,
+                 [&](const Shape& at) { r.data[flat_index(r.shape, at)] += args[0].data[i++]; });
   return r;
 }
 RefArray ref_reshape_like(std::span<const RefArray> args, const Attrs&) {
@@ -97,8 +102,10 @@ std::optional<ViewMap> map_unreduce_like(const Node& n) {
   const std::vector<bool> removed = removed_axes(n);
   ViewMap map;
   for (std::size_t i = 0; i < removed.size(); ++i) {
-    if (!removed[i]) map.axes.push_back({{{static_cast<int>(i), Dim(1)}}});
-    else if (keepdims) map.axes.push_back({});
+    if (!removed[i])
+      map.axes.push_back({{{static_cast<int>(i), Dim(1)}}});
+    else if (keepdims)
+      map.axes.push_back({});
   }
   return map;
 }
@@ -109,8 +116,10 @@ RefArray ref_unreduce_like(std::span<const RefArray> args, const Attrs& attrs) {
   return ref_fill(args[0].dtype, args[1].shape, [&](const Shape& at) {
     Shape from;
     for (std::size_t i = 0; i < at.size(); ++i) {
-      if (!removed[i]) from.push_back(at[i]);
-      else if (r.keepdims) from.push_back(0);
+      if (!removed[i])
+        from.push_back(at[i]);
+      else if (r.keepdims)
+        from.push_back(0);
     }
     return args[0].data[flat_index(args[0].shape, from)];
   });
@@ -133,9 +142,12 @@ std::vector<Sample> like_samples() {
   return {{{{{3, 1}}, {{2, 3, 4}}}}, {{{{}}, {{5}}}}, {{{{4, 3}}, {{4, 3}}}}, {{{{1}}, {{0}}}}};
 }
 std::vector<Sample> sum_to_samples() {
-  return {{{{{2, 3, 4}}, {{3, 1}}}}, {{{{5}}, {{}}}}, {{{{4, 3}}, {{4, 3}}}}, {{{{0, 2}}, {{1, 2}}}}};
+  return {
+      {{{{2, 3, 4}}, {{3, 1}}}}, {{{{5}}, {{}}}}, {{{{4, 3}}, {{4, 3}}}}, {{{{0, 2}}, {{1, 2}}}}};
 }
-std::vector<Sample> reshape_samples() { return {{{{{2, 6}}, {{3, 4}}}}, {{{{1}}, {{}}}}, {{{{0, 3}}, {{5, 0}}}}}; }
+std::vector<Sample> reshape_samples() {
+  return {{{{{2, 6}}, {{3, 4}}}}, {{{{1}}, {{}}}}, {{{{0, 3}}, {{5, 0}}}}};
+}
 std::vector<Sample> cast_like_samples() { return {{{{{2, 6}}, {{1}, -2, 2, DType::float64}}}}; }
 std::vector<Sample> one_operand() { return {{{{{2, 3}}}}, {{{{}}}}, {{{{0, 2}}}}}; }
 std::vector<Sample> iota_like_samples() {
@@ -146,7 +158,9 @@ std::vector<Sample> unreduce_samples() {
           {{{{2, 1, 4}}, {{2, 3, 4}}}, over(-2, true)},
           {{{{}}, {{2, 3}}}, ReduceAttrs{}}};
 }
-std::vector<Sample> count_samples() { return {{{{{2, 3, 4}}}, over(1, false)}, {{{{2, 3}}}, ReduceAttrs{}}}; }
+std::vector<Sample> count_samples() {
+  return {{{{{2, 3, 4}}}, over(1, false)}, {{{{2, 3}}}, ReduceAttrs{}}};
+}
 
 }  // namespace
 
@@ -159,7 +173,9 @@ constinit const Op broadcast_like{
     .max_inputs = 2,
     .infer = infer_broadcast_like,
     .meaning = View{map_broadcast_like},
-    .grad = [](const GradArgs& a) -> Exprs { return {ir::sum_to_like(a.g, a.x[0]), Expr()}; },
+    .grad = [](const GradArgs& a) -> Exprs {
+      return {ir::sum_to_like(a.g, a.x[0]), Expr()};
+    },
     .reference = {.general = ref_broadcast_like},
     .samples = {.make = like_samples},
     .type_only = 0b10,
@@ -172,7 +188,9 @@ constinit const Op sum_to_like{
     .max_inputs = 2,
     .infer = infer_sum_to_like,
     .meaning = Expansion{expand_sum_to_like},
-    .grad = [](const GradArgs& a) -> Exprs { return {ir::broadcast_like(a.g, a.x[0]), Expr()}; },
+    .grad = [](const GradArgs& a) -> Exprs {
+      return {ir::broadcast_like(a.g, a.x[0]), Expr()};
+    },
     .reference = {.general = ref_sum_to_like},
     .samples = {.make = sum_to_samples},
     .type_only = 0b10,
@@ -183,11 +201,15 @@ constinit const Op cast_like{
     .doc = "Operand 0 converted to the dtype of operand 1",
     .min_inputs = 2,
     .max_inputs = 2,
-    .infer = [](const InferContext& c) -> Type { return {c.type(1).dtype, c.type(0).shape}; },
+    .infer = [](const InferContext& c) -> Type {
+      return {c.type(1).dtype, c.type(0).shape};
+    },
     .meaning = Expansion{[](GraphBuilder& b, const Node& n, std::span<const NodeRef> inputs) {
       return ir::cast({b, inputs[0]}, *n.type().dtype).node();
     }},
-    .grad = [](const GradArgs& a) -> Exprs { return {ir::cast_like(a.g, a.x[0]), Expr()}; },
+    .grad = [](const GradArgs& a) -> Exprs {
+      return {ir::cast_like(a.g, a.x[0]), Expr()};
+    },
     .reference = {.general = ref_cast_like},
     .samples = {.make = cast_like_samples},
     .onnx = "CastLike",
@@ -198,9 +220,12 @@ constinit const Op zeros_like{
     .name = "zeros_like",
     .doc = "Zeros of the operand's type",
     .infer = infer_first,
-    .meaning = Expansion{[](GraphBuilder& b, const Node& n, std::span<const NodeRef>) { return filled(b, n.type(), 0); }},
+    .meaning = Expansion{[](GraphBuilder& b, const Node& n, std::span<const NodeRef>) {
+      return filled(b, n.type(), 0);
+    }},
     .grad = no_gradient,
-    .reference = {.general = [](std::span<const RefArray> a, const Attrs&) { return ref_zeros(a[0].dtype, a[0].shape); }},
+    .reference = {.general = [](std::span<const RefArray> a,
+                                const Attrs&) { return ref_zeros(a[0].dtype, a[0].shape); }},
     .samples = {.make = one_operand, .dtypes = Samples::all},
     .type_only = 0b1,
 };
@@ -209,9 +234,12 @@ constinit const Op ones_like{
     .name = "ones_like",
     .doc = "Ones of the operand's type",
     .infer = infer_first,
-    .meaning = Expansion{[](GraphBuilder& b, const Node& n, std::span<const NodeRef>) { return filled(b, n.type(), 1); }},
+    .meaning = Expansion{[](GraphBuilder& b, const Node& n, std::span<const NodeRef>) {
+      return filled(b, n.type(), 1);
+    }},
     .grad = no_gradient,
-    .reference = {.general = [](std::span<const RefArray> a, const Attrs&) { return ref_zeros(a[0].dtype, a[0].shape, 1); }},
+    .reference = {.general = [](std::span<const RefArray> a,
+                                const Attrs&) { return ref_zeros(a[0].dtype, a[0].shape, 1); }},
     .samples = {.make = one_operand, .dtypes = Samples::all},
     .type_only = 0b1,
 };
@@ -227,7 +255,9 @@ constinit const Op reshape_like{
       return infer_like(c);
     },
     .meaning = View{[](const Node&) -> std::optional<ViewMap> { return std::nullopt; }},
-    .grad = [](const GradArgs& a) -> Exprs { return {ir::reshape_like(a.g, a.x[0]), Expr()}; },
+    .grad = [](const GradArgs& a) -> Exprs {
+      return {ir::reshape_like(a.g, a.x[0]), Expr()};
+    },
     .reference = {.general = ref_reshape_like},
     .samples = {.make = reshape_samples},
     .type_only = 0b10,
@@ -252,13 +282,16 @@ constinit const Op unreduce_like{
 constinit const Op count{
     .name = "count",
     .doc = "How many elements of the operand meet in one result of a reduction",
-    .infer = [](const InferContext&) -> Type { return {DType::int64, Dims{}}; },
+    .infer = [](const InferContext&) -> Type {
+      return {DType::int64, Dims{}};
+    },
     .meaning = Expansion{expand_count},
     .grad = no_gradient,
     .reference = {.general =
                       [](std::span<const RefArray> args, const Attrs& attrs) {
                         const auto& r = attrs.get<ReduceAttrs>();
-                        const std::vector<bool> reduced = reduced_axes(r.axes, r.all, args[0].shape.size());
+                        const std::vector<bool> reduced =
+                            reduced_axes(r.axes, r.all, args[0].shape.size());
                         double n = 1;
                         for (std::size_t i = 0; i < reduced.size(); ++i)
                           if (reduced[i]) n *= static_cast<double>(args[0].shape[i]);
@@ -277,13 +310,16 @@ constinit const Op iota_like{
       return {DType::int64, c.type(0).shape};
     },
     .meaning = Expansion{[](GraphBuilder& b, const Node& n, std::span<const NodeRef>) {
-      return b.make(iota, {}, IotaAttrs{*n.type().shape, n.attrs().get<AxisAttrs>().axis, DType::int64});
+      return b.make(iota, {},
+                    IotaAttrs{*n.type().shape, n.attrs().get<AxisAttrs>().axis, DType::int64});
     }},
     .grad = no_gradient,
     .reference = {.general =
                       [](std::span<const RefArray> args, const Attrs& attrs) {
-                        const std::size_t axis = normal_axis(attrs.get<AxisAttrs>().axis, args[0].shape.size());
-                        return ref_fill(DType::int64, args[0].shape, [&](const Shape& at) { return double(at[axis]); });
+                        const std::size_t axis =
+                            normal_axis(attrs.get<AxisAttrs>().axis, args[0].shape.size());
+                        return ref_fill(DType::int64, args[0].shape,
+                                        [&](const Shape& at) { return double(at[axis]); });
                       }},
     .samples = {.make = iota_like_samples},
     .parse_attrs = attrs_from_fields<AxisAttrs>,
@@ -294,15 +330,18 @@ constinit const Op stop_gradient{
     .name = "stop_gradient",
     .doc = "x, taken as constant by differentiation",
     .infer = [](const InferContext& c) -> Type { return c.type(0); },
-    .meaning = Expansion{[](GraphBuilder&, const Node&, std::span<const NodeRef> inputs) { return inputs[0]; }},
+    .meaning = Expansion{[](GraphBuilder&, const Node&, std::span<const NodeRef> inputs) {
+      return inputs[0];
+    }},
     .grad = no_gradient,
     .reference = {.unary = [](double x) { return x; }},
     .samples = {.make = one_operand, .dtypes = Samples::all},
     .onnx = "Identity",
 };
 
-constexpr const Op* like_rows[] = {&broadcast_like, &sum_to_like, &cast_like, &zeros_like, &ones_like, &reshape_like,
-                                   &unreduce_like, &count, &iota_like, &stop_gradient};
+constexpr const Op* like_rows[] = {&broadcast_like, &sum_to_like,  &cast_like,     &zeros_like,
+                                   &ones_like,      &reshape_like, &unreduce_like, &count,
+                                   &iota_like,      &stop_gradient};
 
 }  // namespace ops
 

@@ -6,9 +6,8 @@ namespace {
 
 using Emit = ScalarValue (*)(ScalarBuilder&, ScalarOperands, const Attrs&);
 
-constexpr Op comparison(std::string_view name, std::string_view doc,
-                        Emit emit, double (*reference)(double, double),
-                        std::string_view onnx) {
+constexpr Op comparison(std::string_view name, std::string_view doc, Emit emit,
+                        double (*reference)(double, double), std::string_view onnx) {
   return {.name = name,
           .doc = doc,
           .min_inputs = 2,
@@ -22,9 +21,8 @@ constexpr Op comparison(std::string_view name, std::string_view doc,
 }
 
 /// Of booleans (logical_*) or of whole integers (bitwise_*).
-constexpr Op binary_logic(std::string_view name, std::string_view doc, OperandRule rule,
-                          Emit emit, double (*reference)(double, double),
-                          std::string_view onnx) {
+constexpr Op binary_logic(std::string_view name, std::string_view doc, OperandRule rule, Emit emit,
+                          double (*reference)(double, double), std::string_view onnx) {
   const bool logical = rule == OperandRule::logical;
   return {.name = name,
           .doc = doc,
@@ -61,8 +59,12 @@ ScalarValue nan(ScalarValue x) { return ne(x, x); }
 ScalarValue finite(ScalarValue x) { return ~(infinite(x) | nan(x)); }
 
 /// Counts beyond the width, negative ones too, shift everything out.
-ScalarValue shifted_left(ScalarValue x, ScalarValue n) { return x.builder().emit(ScalarOp::shl, x.dtype(), x, n); }
-ScalarValue shifted_right(ScalarValue x, ScalarValue n) { return x.builder().emit(ScalarOp::shr, x.dtype(), x, n); }
+ScalarValue shifted_left(ScalarValue x, ScalarValue n) {
+  return x.builder().emit(ScalarOp::shl, x.dtype(), x, n);
+}
+ScalarValue shifted_right(ScalarValue x, ScalarValue n) {
+  return x.builder().emit(ScalarOp::shr, x.dtype(), x, n);
+}
 
 std::vector<Sample> where_samples() {
   std::vector<Sample> samples = pointwise_samples(3, -2, 2);
@@ -71,7 +73,8 @@ std::vector<Sample> where_samples() {
 }
 std::vector<Sample> cast_samples() {
   std::vector<Sample> samples;
-  for (const DType t : {DType::float32, DType::float64, DType::float16, DType::int32, DType::int8, DType::boolean})
+  for (const DType t :
+       {DType::float32, DType::float64, DType::float16, DType::int32, DType::int8, DType::boolean})
     samples.push_back({{{{3, 5}, -3, 3}}, CastAttrs{t}});
   return samples;
 }
@@ -98,55 +101,81 @@ RefArray ref_cast(std::span<const RefArray> args, const Attrs& attrs) {
 
 namespace ops {
 
-constinit const Op eq = comparison("eq", "a equals b", binary<ir::eq>, [](double a, double b) { return double(a == b); }, "Equal");
-constinit const Op ne = comparison("ne", "a differs from b", binary<ir::ne>, [](double a, double b) { return double(a != b); }, "");
-constinit const Op lt = comparison("lt", "a is less than b", binary<ir::lt>, [](double a, double b) { return double(a < b); }, "Less");
-constinit const Op le = comparison("le", "a is at most b", binary<ir::le>, [](double a, double b) { return double(a <= b); }, "LessOrEqual");
-constinit const Op gt = comparison("gt", "a is greater than b", binary<ir::gt>, [](double a, double b) { return double(a > b); }, "Greater");
-constinit const Op ge = comparison("ge", "a is at least b", binary<ir::ge>, [](double a, double b) { return double(a >= b); }, "GreaterOrEqual");
+constinit const Op eq = comparison(
+    "eq", "a equals b", binary<ir::eq>, [](double a, double b) { return double(a == b); }, "Equal");
+constinit const Op ne = comparison(
+    "ne", "a differs from b", binary<ir::ne>, [](double a, double b) { return double(a != b); },
+    "");
+constinit const Op lt = comparison(
+    "lt", "a is less than b", binary<ir::lt>, [](double a, double b) { return double(a < b); },
+    "Less");
+constinit const Op le = comparison(
+    "le", "a is at most b", binary<ir::le>, [](double a, double b) { return double(a <= b); },
+    "LessOrEqual");
+constinit const Op gt = comparison(
+    "gt", "a is greater than b", binary<ir::gt>, [](double a, double b) { return double(a > b); },
+    "Greater");
+constinit const Op ge = comparison(
+    "ge", "a is at least b", binary<ir::ge>, [](double a, double b) { return double(a >= b); },
+    "GreaterOrEqual");
 
-constinit const Op logical_and = binary_logic("logical_and", "Both are nonzero", OperandRule::logical, binary<(operator&)>,
-                                              [](double a, double b) { return double(a != 0 && b != 0); }, "And");
-constinit const Op logical_or = binary_logic("logical_or", "One is nonzero", OperandRule::logical, binary<(operator|)>,
-                                             [](double a, double b) { return double(a != 0 || b != 0); }, "Or");
-constinit const Op logical_xor = binary_logic("logical_xor", "Just one is nonzero", OperandRule::logical, binary<(operator^)>,
-                                              [](double a, double b) { return double((a != 0) != (b != 0)); }, "Xor");
+constinit const Op logical_and = binary_logic(
+    "logical_and", "Both are nonzero", OperandRule::logical, binary<(operator&)>,
+    [](double a, double b) { return double(a != 0 && b != 0); }, "And");
+constinit const Op logical_or = binary_logic(
+    "logical_or", "One is nonzero", OperandRule::logical, binary<(operator|)>,
+    [](double a, double b) { return double(a != 0 || b != 0); }, "Or");
+constinit const Op logical_xor = binary_logic(
+    "logical_xor", "Just one is nonzero", OperandRule::logical, binary<(operator^)>,
+    [](double a, double b) { return double((a != 0) != (b != 0)); }, "Xor");
 
 constinit const Op logical_not{
     .name = "logical_not",
     .doc = "x is zero",
     .infer = infer_pointwise,
-    .meaning = Pointwise{OperandRule::logical, unary<operator~>},
-    .grad = no_gradient,
-    .reference = {.unary = [](double x) { return double(x == 0); }},
-    .samples = {.make = in_range<1, -1.0, 1.0>, .dtypes = Samples::all},
-    .onnx = "Not",
-};
+    .meaning =
+        Pointwise{
+            OperandRule::logical,
+            unary < operator~> },
+            .grad = no_gradient,
+            .reference = {.unary = [](double x) { return double(x == 0); }},
+            .samples = {.make = in_range<1, -1.0, 1.0>, .dtypes = Samples::all},
+            .onnx = "Not",
+    };
 
-constinit const Op bitwise_and = binary_logic("bitwise_and", "Bits set in both", OperandRule::bitwise, binary<(operator&)>,
-                                              [](double a, double b) { return double(whole(a) & whole(b)); }, "BitwiseAnd");
-constinit const Op bitwise_or = binary_logic("bitwise_or", "Bits set in either", OperandRule::bitwise, binary<(operator|)>,
-                                             [](double a, double b) { return double(whole(a) | whole(b)); }, "BitwiseOr");
-constinit const Op bitwise_xor = binary_logic("bitwise_xor", "Bits set in just one", OperandRule::bitwise, binary<(operator^)>,
-                                              [](double a, double b) { return double(whole(a) ^ whole(b)); }, "BitwiseXor");
+constinit const Op bitwise_and = binary_logic(
+    "bitwise_and", "Bits set in both", OperandRule::bitwise, binary<(operator&)>,
+    [](double a, double b) { return double(whole(a) & whole(b)); }, "BitwiseAnd");
+constinit const Op bitwise_or = binary_logic(
+    "bitwise_or", "Bits set in either", OperandRule::bitwise, binary<(operator|)>,
+    [](double a, double b) { return double(whole(a) | whole(b)); }, "BitwiseOr");
+constinit const Op bitwise_xor = binary_logic(
+    "bitwise_xor", "Bits set in just one", OperandRule::bitwise, binary<(operator^)>,
+    [](double a, double b) { return double(whole(a) ^ whole(b)); }, "BitwiseXor");
 
 constinit const Op bitwise_not{
     .name = "bitwise_not",
     .doc = "All bits flipped; of booleans: not",
     .infer = infer_pointwise,
-    .meaning = Pointwise{OperandRule::bitwise, unary<operator~>},
-    .grad = no_gradient,
-    .reference = {.general =
-                      [](std::span<const RefArray> args, const Attrs&) {
-                        const DType t = args[0].dtype;
-                        const double top = is_signed(t) ? -1 : std::ldexp(1.0, static_cast<int>(8 * size_of(t))) - 1;
-                        return ref_pointwise(args, [&](const auto& x) {
-                          return t == DType::boolean ? double(x[0] == 0) : top - x[0];
-                        });
-                      }},
-    .samples = {.make = in_range<1, 0.0, 100.0>, .dtypes = Samples::integers},
-    .onnx = "BitwiseNot",
-};
+    .meaning =
+        Pointwise{
+            OperandRule::bitwise,
+            unary < operator~> },
+            .grad = no_gradient,
+            .reference = {.general =
+                              [](std::span<const RefArray> args, const Attrs&) {
+                                const DType t = args[0].dtype;
+                                const double top =
+                                    is_signed(t)
+                                        ? -1
+                                        : std::ldexp(1.0, static_cast<int>(8 * size_of(t))) - 1;
+                                return ref_pointwise(args, [&](const auto& x) {
+                                  return t == DType::boolean ? double(x[0] == 0) : top - x[0];
+                                });
+                              }},
+            .samples = {.make = in_range<1, 0.0, 100.0>, .dtypes = Samples::integers},
+            .onnx = "BitwiseNot",
+    };
 
 constexpr Op shift(std::string_view name, std::string_view doc, Emit emit,
                    RefArray (*reference)(std::span<const RefArray>, const Attrs&)) {
@@ -167,14 +196,19 @@ constexpr Op shift(std::string_view name, std::string_view doc, Emit emit,
           .onnx = "BitShift"};
 }
 
-constinit const Op left_shift =
-    shift("left_shift", "a * 2^b, wrapping", binary<shifted_left>, [](std::span<const RefArray> args, const Attrs&) {
-      return ref_pointwise(args, [](const auto& x) { return std::ldexp(x[0], static_cast<int>(x[1])); });
-    });
+constinit const Op left_shift = shift("left_shift", "a * 2^b, wrapping", binary<shifted_left>,
+                                      [](std::span<const RefArray> args, const Attrs&) {
+                                        return ref_pointwise(args, [](const auto& x) {
+                                          return std::ldexp(x[0], static_cast<int>(x[1]));
+                                        });
+                                      });
 constinit const Op right_shift =
-    shift("right_shift", "a / 2^b rounded down", binary<shifted_right>, [](std::span<const RefArray> args, const Attrs&) {
-      return ref_pointwise(args, [](const auto& x) { return std::floor(std::ldexp(x[0], -static_cast<int>(x[1]))); });
-    });
+    shift("right_shift", "a / 2^b rounded down", binary<shifted_right>,
+          [](std::span<const RefArray> args, const Attrs&) {
+            return ref_pointwise(args, [](const auto& x) {
+              return std::floor(std::ldexp(x[0], -static_cast<int>(x[1])));
+            });
+          });
 
 constinit const Op where{
     .name = "where",
@@ -182,8 +216,9 @@ constinit const Op where{
     .min_inputs = 3,
     .max_inputs = 3,
     .infer = infer_pointwise,
-    .meaning = Pointwise{OperandRule::choose,
-                         [](ScalarBuilder&, ScalarOperands x, const Attrs&) { return select(x[0], x[1], x[2]); }},
+    .meaning =
+        Pointwise{OperandRule::choose, [](ScalarBuilder&, ScalarOperands x,
+                                          const Attrs&) { return select(x[0], x[1], x[2]); }},
     .grad = [](const GradArgs& a) -> Exprs {
       const Expr none = a.g.scalar(0);
       return {Expr(), ir::where(a.x[0], a.g, none), ir::where(a.x[0], none, a.g)};
@@ -197,7 +232,8 @@ constinit const Op cast{
     .name = "cast",
     .doc = "Converts to another dtype; float to integer truncates and saturates",
     .infer = infer_pointwise,
-    .meaning = Pointwise{OperandRule::cast, [](ScalarBuilder&, ScalarOperands x, const Attrs&) { return x[0]; }},
+    .meaning = Pointwise{OperandRule::cast,
+                         [](ScalarBuilder&, ScalarOperands x, const Attrs&) { return x[0]; }},
     .grad = [](const GradArgs& a) -> Exprs {
       if (!is_floating(a.attrs().get<CastAttrs>().dtype)) return {Expr()};
       return {ir::cast_like(a.g, a.x[0])};
@@ -208,13 +244,19 @@ constinit const Op cast{
     .parse_attrs = attrs_from_fields<CastAttrs>,
 };
 
-constinit const Op isnan = predicate("isnan", "x is not a number", unary<nan>, [](double x) { return double(x != x); }, "IsNaN");
-constinit const Op isinf = predicate("isinf", "x is infinite", unary<infinite>, [](double x) { return double(std::fabs(x) == HUGE_VAL); }, "IsInf");
-constinit const Op isfinite = predicate("isfinite", "x is neither infinite nor NaN", unary<finite>, [](double x) { return double(x - x == 0); }, "");
+constinit const Op isnan = predicate(
+    "isnan", "x is not a number", unary<nan>, [](double x) { return double(x != x); }, "IsNaN");
+constinit const Op isinf = predicate(
+    "isinf", "x is infinite", unary<infinite>,
+    [](double x) { return double(std::fabs(x) == HUGE_VAL); }, "IsInf");
+constinit const Op isfinite = predicate(
+    "isfinite", "x is neither infinite nor NaN", unary<finite>,
+    [](double x) { return double(x - x == 0); }, "");
 
-constexpr const Op* logic_rows[] = {&eq, &ne, &lt, &le, &gt, &ge, &logical_and, &logical_or, &logical_xor, &logical_not,
-                                    &bitwise_and, &bitwise_or, &bitwise_xor, &bitwise_not, &left_shift, &right_shift,
-                                    &where, &cast, &isnan, &isinf, &isfinite};
+constexpr const Op* logic_rows[] = {
+    &eq,         &ne,          &lt,          &le,          &gt,         &ge,          &logical_and,
+    &logical_or, &logical_xor, &logical_not, &bitwise_and, &bitwise_or, &bitwise_xor, &bitwise_not,
+    &left_shift, &right_shift, &where,       &cast,        &isnan,      &isinf,       &isfinite};
 
 }  // namespace ops
 

@@ -30,7 +30,8 @@ Type infer_integer(const InferContext& c) {
   return infer_random(c);
 }
 
-constexpr Op row(std::string_view name, std::string_view doc, InferRule infer, ExternKind kind, std::string_view onnx) {
+constexpr Op row(std::string_view name, std::string_view doc, InferRule infer, ExternKind kind,
+                 std::string_view onnx) {
   return {.name = name,
           .doc = doc,
           .min_inputs = 0,
@@ -48,16 +49,18 @@ constexpr Op row(std::string_view name, std::string_view doc, InferRule infer, E
 
 namespace ops {
 
-constinit const Op random_uniform =
-    row("random_uniform", "Uniform in [a, b)", infer_floating, ExternKind::random_uniform, "RandomUniform");
-constinit const Op random_normal =
-    row("random_normal", "Normal with mean a and deviation b", infer_floating, ExternKind::random_normal, "RandomNormal");
+constinit const Op random_uniform = row("random_uniform", "Uniform in [a, b)", infer_floating,
+                                        ExternKind::random_uniform, "RandomUniform");
+constinit const Op random_normal = row("random_normal", "Normal with mean a and deviation b",
+                                       infer_floating, ExternKind::random_normal, "RandomNormal");
 constinit const Op random_bernoulli =
-    row("random_bernoulli", "One with probability a, else zero", infer_bernoulli, ExternKind::random_bernoulli, "Bernoulli");
-constinit const Op random_integer =
-    row("random_integer", "Integers of [a, b), each as likely", infer_integer, ExternKind::random_integer, "");
+    row("random_bernoulli", "One with probability a, else zero", infer_bernoulli,
+        ExternKind::random_bernoulli, "Bernoulli");
+constinit const Op random_integer = row("random_integer", "Integers of [a, b), each as likely",
+                                        infer_integer, ExternKind::random_integer, "");
 
-constexpr const Op* random_rows[] = {&random_uniform, &random_normal, &random_bernoulli, &random_integer};
+constexpr const Op* random_rows[] = {&random_uniform, &random_normal, &random_bernoulli,
+                                     &random_integer};
 
 }  // namespace ops
 

@@ -16,7 +16,9 @@ std::uint64_t bits_of(DType t, double value) {
   return s.inst(s.constant(t, value).id()).imm;
 }
 
-ScalarValue converted(ScalarValue x, DType from, DType to) { return from == to ? x : x.builder().convert(x, from, to); }
+ScalarValue converted(ScalarValue x, DType from, DType to) {
+  return from == to ? x : x.builder().convert(x, from, to);
+}
 
 /// One accumulator, elements and result converted to and from it.
 ReductionDef simple(const Node& n, DType accumulator, double identity, Combine combine) {
@@ -30,14 +32,13 @@ ReductionDef simple(const Node& n, DType accumulator, double identity, Combine c
   const ScalarValue left = join.input(0, accumulator), right = join.input(1, accumulator);
   const ScalarValue joined[] = {combine(left, right)};
   def.combine = join.finish(joined);
-  const ScalarValue finished[] = {converted(finish.input(0, accumulator), accumulator, *n.type().dtype)};
+  const ScalarValue finished[] = {
+      converted(finish.input(0, accumulator), accumulator, *n.type().dtype)};
   def.finish = finish.finish(finished);
   return def;
 }
 
-DType total_dtype(DType t) {
-  return is_floating(t) || t == DType::uint64 ? t : DType::int64;
-}
+DType total_dtype(DType t) { return is_floating(t) || t == DType::uint64 ? t : DType::int64; }
 
 template <bool Product> ReductionDef define_total(const Node& n) {
   const DType accumulator = compute_dtype(*n.type().dtype);
@@ -47,7 +48,8 @@ template <bool Product> ReductionDef define_total(const Node& n) {
 template <bool Max> ReductionDef define_extremum(const Node& n) {
   const DType t = compute_dtype(*n.type().dtype);
   constexpr double infinity = std::numeric_limits<double>::infinity();
-  if (t == DType::boolean) return simple(n, t, Max ? 0 : 1, Max ? Combine(operator|) : Combine(operator&));
+  if (t == DType::boolean)
+    return simple(n, t, Max ? 0 : 1, Max ? Combine(operator|) : Combine(operator&));
   return simple(n, t, Max ? -infinity : infinity, Max ? Combine(maximum) : Combine(minimum));
 }
 
@@ -99,7 +101,8 @@ void refuse_empty(const InferContext& c) {
   const Dims& shape = *c.type(0).shape;
   const std::vector<bool> reduced = reduced_axes(r.axes, r.all, shape.size());
   for (std::size_t i = 0; i < shape.size(); ++i)
-    if (reduced[i] && shape[i] == Dim(0)) fail_shape(c, "no elements to choose from along axis " + std::to_string(i));
+    if (reduced[i] && shape[i] == Dim(0))
+      fail_shape(c, "no elements to choose from along axis " + std::to_string(i));
 }
 
 Type infer_total(const InferContext& c) {
@@ -129,14 +132,17 @@ ReduceAttrs keeping(ReduceAttrs r) {
   return r;
 }
 
-Exprs sum_grad(const GradArgs& a) { return {unreduce_like(a.g, a.x[0], a.attrs().get<ReduceAttrs>())}; }
+Exprs sum_grad(const GradArgs& a) {
+  return {unreduce_like(a.g, a.x[0], a.attrs().get<ReduceAttrs>())};
+}
 
 /// The product of the others: y/x where no element is zero; with one zero, only its own cotangent is not 0. (Exact, but
 /// at zeros not differentiable again.)
 Exprs prod_grad(const GradArgs& a) {
   const auto& r = a.attrs().get<ReduceAttrs>();
   const Expr& x = a.x[0];
-  const Expr zero = apply(ops::eq, {x, x.scalar(0)}), g = unreduce_like(a.g, x, r), none = g.scalar(0);
+  const Expr zero = apply(ops::eq, {x, x.scalar(0)}), g = unreduce_like(a.g, x, r),
+             none = g.scalar(0);
   const Expr safe = where(zero, x.scalar(1), x);
   const Expr rest = apply(ops::prod, {safe}, keeping(r));
   const Expr zeros = sum(apply(ops::cast, {zero}, CastAttrs{DType::int64}), keeping(r));
@@ -173,7 +179,8 @@ Expr flat_position(const Expr& x, const ReduceAttrs& r) {
   return position ? position : cast(zeros_like(x), DType::int64);
 }
 
-template <const Op& Position> NodeRef expand_first(GraphBuilder& b, const Node& n, std::span<const NodeRef> inputs) {
+template <const Op& Position>
+NodeRef expand_first(GraphBuilder& b, const Node& n, std::span<const NodeRef> inputs) {
   const auto& r = n.attrs().get<ReduceAttrs>();
   const Expr x(b, inputs[0]);
   return apply(ops::eq, {flat_position(x, r), apply(Position, {x}, keeping(r))}).node();
@@ -183,19 +190,17 @@ template <const Op& Position> NodeRef expand_first(GraphBuilder& b, const Node& 
 
 template <bool WithEmpty> std::vector<Sample> reduction_samples() {
   std::vector<Sample> samples = {
-      {{{{2, 3, 4}}}, ReduceAttrs{}},
-      {{{{2, 3, 4}}}, over(-1, false)},
-      {{{{2, 3, 4}}}, over(1, true)},
-      {{{{5, 2, 3}}}, ReduceAttrs{{0, -1}, false, false}},
-      {{{{3, 133}}}, over(1, false)},
-      {{{{300, 3}}}, over(0, false)},
+      {{{{2, 3, 4}}}, ReduceAttrs{}}, {{{{2, 3, 4}}}, over(-1, false)},
+      {{{{2, 3, 4}}}, over(1, true)}, {{{{5, 2, 3}}}, ReduceAttrs{{0, -1}, false, false}},
+      {{{{3, 133}}}, over(1, false)}, {{{{300, 3}}}, over(0, false)},
       {{{{}}}, ReduceAttrs{}},
   };
   if (WithEmpty) samples.push_back({{{{2, 0}}}, over(1, false)});
   return samples;
 }
 
-template <double (*F)(const std::vector<double>&)> RefArray ref(std::span<const RefArray> args, const Attrs& attrs) {
+template <double (*F)(const std::vector<double>&)>
+RefArray ref(std::span<const RefArray> args, const Attrs& attrs) {
   const auto& r = attrs.get<ReduceAttrs>();
   return ref_reduce(args[0], r.axes, r.all, r.keepdims, F);
 }
@@ -224,8 +229,12 @@ double ref_argmin(const std::vector<double>& x) {
 }
 double ref_max(const std::vector<double>& x) { return x[static_cast<std::size_t>(ref_argmax(x))]; }
 double ref_min(const std::vector<double>& x) { return x[static_cast<std::size_t>(ref_argmin(x))]; }
-double ref_any(const std::vector<double>& x) { return std::ranges::any_of(x, [](double v) { return v != 0; }); }
-double ref_all(const std::vector<double>& x) { return std::ranges::all_of(x, [](double v) { return v != 0; }); }
+double ref_any(const std::vector<double>& x) {
+  return std::ranges::any_of(x, [](double v) { return v != 0; });
+}
+double ref_all(const std::vector<double>& x) {
+  return std::ranges::all_of(x, [](double v) { return v != 0; });
+}
 
 template <double (*Position)(const std::vector<double>&)>
 RefArray ref_first(std::span<const RefArray> args, const Attrs& attrs) {
@@ -238,8 +247,9 @@ RefArray ref_first(std::span<const RefArray> args, const Attrs& attrs) {
   });
 }
 
-constexpr Op row(std::string_view name, std::string_view doc, InferRule infer, Define define, GradRule grad,
-                 RefArray (*reference)(std::span<const RefArray>, const Attrs&), Samples samples, std::string_view onnx) {
+constexpr Op row(std::string_view name, std::string_view doc, InferRule infer, Define define,
+                 GradRule grad, RefArray (*reference)(std::span<const RefArray>, const Attrs&),
+                 Samples samples, std::string_view onnx) {
   return {.name = name,
           .doc = doc,
           .infer = infer,
@@ -258,26 +268,33 @@ constexpr Samples choices{.make = reduction_samples<false>, .dtypes = Samples::a
 
 namespace ops {
 
-constinit const Op sum = row("sum", "Sum", infer_total, define_total<false>, sum_grad, ref<ref_sum>, totals, "ReduceSum");
+constinit const Op sum = row("sum", "Sum", infer_total, define_total<false>, sum_grad, ref<ref_sum>,
+                             totals, "ReduceSum");
 constinit const Op prod =
     row("prod", "Product", infer_total, define_total<true>, prod_grad, ref<ref_prod>,
         {.make = reduction_samples<true>, .dtypes = Samples::floats, .ulp = 16}, "ReduceProd");
-constinit const Op max = row("max", "Largest; NaN where there is one; the gradient goes to the first", infer_extremum,
-                             define_extremum<true>, first_grad<first_max>, ref<ref_max>, choices, "ReduceMax");
-constinit const Op min = row("min", "Smallest; NaN where there is one; the gradient goes to the first", infer_extremum,
-                             define_extremum<false>, first_grad<first_min>, ref<ref_min>, choices, "ReduceMin");
-constinit const Op amax = row("amax", "Largest; the gradient is shared evenly at ties", infer_extremum,
-                              define_extremum<true>, even_grad, ref<ref_max>, choices, "");
-constinit const Op amin = row("amin", "Smallest; the gradient is shared evenly at ties", infer_extremum,
-                              define_extremum<false>, even_grad, ref<ref_min>, choices, "");
-constinit const Op any = row("any", "Some element is nonzero", infer_logical, define_logical<true>, no_gradient,
-                             ref<ref_any>, totals, "");
-constinit const Op all = row("all", "No element is zero", infer_logical, define_logical<false>, no_gradient, ref<ref_all>,
-                             totals, "");
-constinit const Op argmax = row("argmax", "Position of the first largest; NaN counts as largest", infer_position,
-                                define_position<true>, no_gradient, ref<ref_argmax>, choices, "ArgMax");
-constinit const Op argmin = row("argmin", "Position of the first smallest; NaN counts as smallest", infer_position,
-                                define_position<false>, no_gradient, ref<ref_argmin>, choices, "ArgMin");
+constinit const Op max =
+    row("max", "Largest; NaN where there is one; the gradient goes to the first", infer_extremum,
+        define_extremum<true>, first_grad<first_max>, ref<ref_max>, choices, "ReduceMax");
+constinit const Op min =
+    row("min", "Smallest; NaN where there is one; the gradient goes to the first", infer_extremum,
+        define_extremum<false>, first_grad<first_min>, ref<ref_min>, choices, "ReduceMin");
+constinit const Op amax =
+    row("amax", "Largest; the gradient is shared evenly at ties", infer_extremum,
+        define_extremum<true>, even_grad, ref<ref_max>, choices, "");
+constinit const Op amin =
+    row("amin", "Smallest; the gradient is shared evenly at ties", infer_extremum,
+        define_extremum<false>, even_grad, ref<ref_min>, choices, "");
+constinit const Op any = row("any", "Some element is nonzero", infer_logical, define_logical<true>,
+                             no_gradient, ref<ref_any>, totals, "");
+constinit const Op all = row("all", "No element is zero", infer_logical, define_logical<false>,
+                             no_gradient, ref<ref_all>, totals, "");
+constinit const Op argmax =
+    row("argmax", "Position of the first largest; NaN counts as largest", infer_position,
+        define_position<true>, no_gradient, ref<ref_argmax>, choices, "ArgMax");
+constinit const Op argmin =
+    row("argmin", "Position of the first smallest; NaN counts as smallest", infer_position,
+        define_position<false>, no_gradient, ref<ref_argmin>, choices, "ArgMin");
 
 constinit const Op first_max{
     .name = "first_max",
@@ -300,7 +317,8 @@ constinit const Op first_min{
     .parse_attrs = attrs_from_fields<ReduceAttrs>,
 };
 
-constexpr const Op* reduction_rows[] = {&sum, &prod, &max, &min, &amax, &amin, &any, &all, &argmax, &argmin, &first_max, &first_min};
+constexpr const Op* reduction_rows[] = {&sum, &prod, &max,    &min,    &amax,      &amin,
+                                        &any, &all,  &argmax, &argmin, &first_max, &first_min};
 
 }  // namespace ops
 

@@ -111,7 +111,8 @@ template <bool Root> RefArray ref_var(std::span<const RefArray> args, const Attr
     return Root ? std::sqrt(r) : r;
   });
 }
-template <double (*F)(const std::vector<double>&)> RefArray ref(std::span<const RefArray> args, const Attrs& attrs) {
+template <double (*F)(const std::vector<double>&)>
+RefArray ref(std::span<const RefArray> args, const Attrs& attrs) {
   const auto& r = attrs.get<ReduceAttrs>();
   return ref_reduce(args[0], r.axes, r.all, r.keepdims, F);
 }

@@ -27,11 +27,10 @@ std::optional<DType> promoted(std::span<const NodeRef> operands) {
   return strong ? strong : weak;
 }
 
-DType floating_dtype(DType t) {
-  return category(t) < Category::floating ? default_dtype() : t;
-}
+DType floating_dtype(DType t) { return category(t) < Category::floating ? default_dtype() : t; }
 
-std::optional<DType> operand_dtype(OperandRule rule, std::span<const NodeRef> operands, std::size_t i) {
+std::optional<DType> operand_dtype(OperandRule rule, std::span<const NodeRef> operands,
+                                   std::size_t i) {
   switch (rule) {
     case OperandRule::same:
     case OperandRule::arithmetic:
@@ -78,8 +77,10 @@ std::vector<bool> reduced_axes(std::span<const std::int64_t> axes, bool all, std
 Dims reduced_shape(const Dims& shape, const std::vector<bool>& reduced, bool keepdims) {
   Dims out;
   for (std::size_t i = 0; i < shape.size(); ++i) {
-    if (!reduced[i]) out.push_back(shape[i]);
-    else if (keepdims) out.push_back(1);
+    if (!reduced[i])
+      out.push_back(shape[i]);
+    else if (keepdims)
+      out.push_back(1);
   }
   return out;
 }
@@ -104,7 +105,8 @@ std::optional<Dims> broadcast_shape(const InferContext& c) {
 }
 
 void check_operand(const InferContext& c, OperandRule rule, DType t) {
-  if (is_complex(t)) throw UnsupportedOp(c.describe() + ": complex numbers are not supported here yet", c.where);
+  if (is_complex(t))
+    throw UnsupportedOp(c.describe() + ": complex numbers are not supported here yet", c.where);
   if (rule == OperandRule::arithmetic && t == DType::boolean)
     fail_dtype(c, "not defined for boolean; cast to a number, or use logical operations");
   if (rule == OperandRule::bitwise && category(t) > Category::integer)
@@ -151,7 +153,8 @@ Type infer_first(const InferContext& c) { return infer_of_type(c, 0); }
 
 Type infer_like(const InferContext& c) { return {c.type(0).dtype, c.type(1).shape}; }
 
-std::optional<Dims> infer_reduced(const InferContext& c, std::span<const std::int64_t> axes, bool all, bool keepdims) {
+std::optional<Dims> infer_reduced(const InferContext& c, std::span<const std::int64_t> axes,
+                                  bool all, bool keepdims) {
   refuse_complex(c);
   const auto& shape = c.type(0).shape;
   if (!shape) return axes.empty() && all && !keepdims ? std::optional(Dims{}) : std::nullopt;
@@ -206,8 +209,11 @@ DiagonalPlace resolve_diagonal(const DiagonalAttrs& d, const Dims& shape) {
 // ---- samples and references ----
 
 std::vector<Sample> pointwise_samples(std::size_t operands, double lo, double hi) {
-  const std::vector<std::vector<Shape>> shapes = {
-      {{2, 3}, {2, 3}, {2, 3}}, {{4, 1, 7}, {3, 1}, {7}}, {{}, {5}, {1}}, {{0, 3}, {1, 3}, {}}, {{133}, {1}, {133}}};
+  const std::vector<std::vector<Shape>> shapes = {{{2, 3}, {2, 3}, {2, 3}},
+                                                  {{4, 1, 7}, {3, 1}, {7}},
+                                                  {{}, {5}, {1}},
+                                                  {{0, 3}, {1, 3}, {}},
+                                                  {{133}, {1}, {133}}};
   std::vector<Sample> samples;
   for (const auto& row : shapes) {
     Sample s;
@@ -221,7 +227,8 @@ std::size_t flat_index(const Shape& shape, std::span<const std::int64_t> at) {
   const std::size_t skip = at.size() - shape.size();
   std::size_t flat = 0;
   for (std::size_t i = 0; i < shape.size(); ++i)
-    flat = flat * static_cast<std::size_t>(shape[i]) + static_cast<std::size_t>(shape[i] == 1 ? 0 : at[skip + i]);
+    flat = flat * static_cast<std::size_t>(shape[i]) +
+           static_cast<std::size_t>(shape[i] == 1 ? 0 : at[skip + i]);
   return flat;
 }
 
@@ -235,7 +242,8 @@ RefArray ref_reduce(const RefArray& x, std::span<const std::int64_t> axes, bool 
   }
   std::vector<std::vector<double>> groups(static_cast<std::size_t>(element_count(kept)));
   std::size_t i = 0;
-  for_each_index(x.shape, [&](const Shape& at) { groups[flat_index(kept, at)].push_back(x.data[i++]); });
+  for_each_index(x.shape,
+                 [&](const Shape& at) { groups[flat_index(kept, at)].push_back(x.data[i++]); });
   RefArray r = ref_zeros(x.dtype, shape);
   for (std::size_t g = 0; g < groups.size(); ++g) r.data[g] = value(groups[g]);
   return r;

@@ -46,9 +46,7 @@ Rows control();
 template <class Rule> auto with_context(const InferContext& c, Rule rule) {
   try {
     return rule();
-  } catch (const ShapeError& e) {
-    fail_shape(c, e.what());
-  }
+  } catch (const ShapeError& e) { fail_shape(c, e.what()); }
 }
 
 // ---- dtypes ----
@@ -80,13 +78,14 @@ Dim unify(const InferContext&, const Dim& a, const Dim& b, const char* what);
 
 // ---- type rules ----
 
-Type infer_pointwise(const InferContext&);   // broadcast; dtype by the row's OperandRule
-Type infer_first(const InferContext&);       // operand 0's type, strong
-Type infer_like(const InferContext&);        // shape of operand 1, dtype of operand 0
+Type infer_pointwise(const InferContext&);  // broadcast; dtype by the row's OperandRule
+Type infer_first(const InferContext&);      // operand 0's type, strong
+Type infer_like(const InferContext&);       // shape of operand 1, dtype of operand 0
 Type infer_of_type(const InferContext&, std::size_t operand);  // that operand's type, strong
 
 /// Dtype aside: the shape that a reduction leaves; axes are checked where the rank is known.
-std::optional<Dims> infer_reduced(const InferContext&, std::span<const std::int64_t> axes, bool all, bool keepdims);
+std::optional<Dims> infer_reduced(const InferContext&, std::span<const std::int64_t> axes, bool all,
+                                  bool keepdims);
 /// UnsupportedOp for complex operands.
 void refuse_complex(const InferContext&);
 
@@ -125,26 +124,38 @@ template <auto F> Exprs derivative(const GradArgs& a) { return {a.g * F(a.x[0], 
 inline Expr exp(const Expr& x) { return apply(ops::exp, {x}); }
 inline Expr log(const Expr& x) { return apply(ops::log, {x}); }
 inline Expr rsqrt(const Expr& x) { return apply(ops::rsqrt, {x}); }
-inline Expr where(const Expr& c, const Expr& yes, const Expr& no) { return apply(ops::where, {c, yes, no}); }
+inline Expr where(const Expr& c, const Expr& yes, const Expr& no) {
+  return apply(ops::where, {c, yes, no});
+}
 inline Expr cast(const Expr& x, DType t) {
   return x.type().dtype == t && !x.type().weak ? x : apply(ops::cast, {x}, CastAttrs{t});
 }
 inline Expr reshape(const Expr& x, Dims shape) {
   return x.type().shape == shape ? x : apply(ops::reshape, {x}, ShapeAttrs{std::move(shape)});
 }
-inline Expr broadcast_like(const Expr& x, const Expr& like) { return apply(ops::broadcast_like, {x, like}); }
-inline Expr sum_to_like(const Expr& x, const Expr& like) { return apply(ops::sum_to_like, {x, like}); }
+inline Expr broadcast_like(const Expr& x, const Expr& like) {
+  return apply(ops::broadcast_like, {x, like});
+}
+inline Expr sum_to_like(const Expr& x, const Expr& like) {
+  return apply(ops::sum_to_like, {x, like});
+}
 inline Expr cast_like(const Expr& x, const Expr& like) { return apply(ops::cast_like, {x, like}); }
-inline Expr reshape_like(const Expr& x, const Expr& like) { return apply(ops::reshape_like, {x, like}); }
+inline Expr reshape_like(const Expr& x, const Expr& like) {
+  return apply(ops::reshape_like, {x, like});
+}
 inline Expr zeros_like(const Expr& x) { return apply(ops::zeros_like, {x}); }
-inline Expr iota_like(const Expr& x, std::int64_t axis) { return apply(ops::iota_like, {x}, AxisAttrs{axis}); }
+inline Expr iota_like(const Expr& x, std::int64_t axis) {
+  return apply(ops::iota_like, {x}, AxisAttrs{axis});
+}
 /// `g`, of a reduction's shape, back over the reduced operand `x`.
 inline Expr unreduce_like(const Expr& g, const Expr& x, ReduceAttrs r) {
   return apply(ops::unreduce_like, {g, x}, std::move(r));
 }
 inline ReduceAttrs over(std::int64_t axis, bool keepdims) { return {{axis}, false, keepdims}; }
 /// float32 for 16-bit floats, the default dtype for integers: what means and exponentials are computed in.
-inline Expr widened(const Expr& x) { return cast(x, compute_dtype(floating_dtype(*x.type().dtype))); }
+inline Expr widened(const Expr& x) {
+  return cast(x, compute_dtype(floating_dtype(*x.type().dtype)));
+}
 inline Expr sum(const Expr& x, ReduceAttrs r) { return apply(ops::sum, {x}, std::move(r)); }
 
 // ---- samples ----

@@ -40,22 +40,28 @@ template <bool Log> RefArray ref_softmax(std::span<const RefArray> args, const A
   return ref_fill(x.dtype, x.shape, [&](const Shape& at) {
     double total = 0;
     Shape other(at);
-    for (other[axis] = 0; other[axis] < x.shape[axis]; ++other[axis]) total += std::exp(x.data[flat_index(x.shape, other)]);
+    for (other[axis] = 0; other[axis] < x.shape[axis]; ++other[axis])
+      total += std::exp(x.data[flat_index(x.shape, other)]);
     const double value = x.data[flat_index(x.shape, at)];
     return Log ? value - std::log(total) : std::exp(value) / total;
   });
 }
 
 std::vector<Sample> softmax_samples() {
-  return {{{{{3, 5}}}, AxisAttrs{-1}}, {{{{3, 5, 2}}}, AxisAttrs{1}}, {{{{2, 133}}}, AxisAttrs{1}}, {{{{4}}}, AxisAttrs{0}}};
+  return {{{{{3, 5}}}, AxisAttrs{-1}},
+          {{{{3, 5, 2}}}, AxisAttrs{1}},
+          {{{{2, 133}}}, AxisAttrs{1}},
+          {{{{4}}}, AxisAttrs{0}}};
 }
 
 // ---- one_hot ----
 
 Type infer_one_hot(const InferContext& c) {
   const auto& a = c.attrs.get<OneHotAttrs>();
-  if (a.depth.size() != 1 || (a.depth[0].is_constant() && a.depth[0].value() < 0)) fail_shape(c, "needs one depth, not negative");
-  if (const auto t = c.type(0).dtype; t && !is_integer(*t)) fail_dtype(c, "indices must be integers, not " + std::string(name(*t)));
+  if (a.depth.size() != 1 || (a.depth[0].is_constant() && a.depth[0].value() < 0))
+    fail_shape(c, "needs one depth, not negative");
+  if (const auto t = c.type(0).dtype; t && !is_integer(*t))
+    fail_dtype(c, "indices must be integers, not " + std::string(name(*t)));
   Type result{a.dtype, c.type(0).shape};
   if (result.shape) {
     const std::size_t axis = normal_axis(c, a.axis, *c.type(0).rank() + 1);
@@ -101,7 +107,9 @@ std::vector<Sample> one_hot_samples() {
 
 void check_reduction(const InferContext& c, const std::string& reduction) {
   if (reduction != "mean" && reduction != "sum" && reduction != "none")
-    throw Error(c.describe() + ": reduction is \"mean\", \"sum\" or \"none\", not \"" + reduction + '"', c.where);
+    throw Error(
+        c.describe() + ": reduction is \"mean\", \"sum\" or \"none\", not \"" + reduction + '"',
+        c.where);
 }
 
 /// `terms` divides the sum where the reduction is the mean.
@@ -113,25 +121,32 @@ Expr reduced(const Expr& loss, const std::string& reduction, const Expr& terms) 
 Expr reduced_cotangent(const Expr& g, const std::string& reduction, const Expr& terms) {
   return reduction == "mean" ? g / terms : g;
 }
-Expr count_of(const Expr& x, const Expr& like) { return cast_like(apply(ops::count, {x}, ReduceAttrs{}), like); }
+Expr count_of(const Expr& x, const Expr& like) {
+  return cast_like(apply(ops::count, {x}, ReduceAttrs{}), like);
+}
 
 // ---- losses over classes ----
 
 std::size_t class_axis(std::size_t rank) { return rank == 1 ? 0 : 1; }
 
-void check_targets(const InferContext& c, std::size_t scores, std::size_t targets, bool probabilities_too) {
+void check_targets(const InferContext& c, std::size_t scores, std::size_t targets,
+                   bool probabilities_too) {
   const auto &x = c.type(scores).shape, &t = c.type(targets).shape;
   const auto dtype = c.type(targets).dtype;
   if (x && x->empty()) fail_shape(c, "needs scores of at least one axis");
   const bool indices = dtype && is_integer(*dtype);
   if (dtype && !indices && !(probabilities_too && is_floating(*dtype)))
-    fail_dtype(c, std::string("targets must be class indices") + (probabilities_too ? " or probabilities" : "") + ", not " +
+    fail_dtype(c, std::string("targets must be class indices") +
+                      (probabilities_too ? " or probabilities" : "") + ", not " +
                       std::string(name(*dtype)));
   if (!x || !t || !dtype) return;
   Dims expected = *x;
-  if (indices) expected.erase(expected.begin() + static_cast<std::ptrdiff_t>(class_axis(x->size())));
-  if (t->size() != expected.size()) fail_shape(c, "targets must have shape " + to_string(std::span<const Dim>(expected)));
-  for (std::size_t i = 0; i < expected.size(); ++i) unify(c, (*t)[i], expected[i], "extents of scores and targets");
+  if (indices)
+    expected.erase(expected.begin() + static_cast<std::ptrdiff_t>(class_axis(x->size())));
+  if (t->size() != expected.size())
+    fail_shape(c, "targets must have shape " + to_string(std::span<const Dim>(expected)));
+  for (std::size_t i = 0; i < expected.size(); ++i)
+    unify(c, (*t)[i], expected[i], "extents of scores and targets");
 }
 
 template <bool Probabilities> Type infer_class_loss(const InferContext& c) {
@@ -141,7 +156,9 @@ template <bool Probabilities> Type infer_class_loss(const InferContext& c) {
   Type result{floating_of(c), Dims{}};
   if (a.reduction != "none") return result;
   result.shape = c.type(0).shape;
-  if (result.shape) result.shape->erase(result.shape->begin() + static_cast<std::ptrdiff_t>(class_axis(result.shape->size())));
+  if (result.shape)
+    result.shape->erase(result.shape->begin() +
+                        static_cast<std::ptrdiff_t>(class_axis(result.shape->size())));
   return result;
 }
 
@@ -156,10 +173,10 @@ template <bool Probabilities> Type infer_class_grad(const InferContext& c) {
 struct ClassTerms {
   std::int64_t axis = 0;
   bool indices = false;
-  Expr q;          // in the scores' shape: a condition (indices) or a distribution (probabilities)
-  Expr valid;      // targets that are not ignored; empty for probabilities
-  double kept = 1; // label smoothing: q * kept + spread
-  Expr spread;     // empty without smoothing
+  Expr q;           // in the scores' shape: a condition (indices) or a distribution (probabilities)
+  Expr valid;       // targets that are not ignored; empty for probabilities
+  double kept = 1;  // label smoothing: q * kept + spread
+  Expr spread;      // empty without smoothing
 };
 
 Expr integer_scalar(GraphBuilder& b, std::int64_t value) {
@@ -173,10 +190,12 @@ ClassTerms class_terms(const Expr& scores, const Expr& targets, const ClassLossA
   t.axis = static_cast<std::int64_t>(axis);
   t.indices = !is_floating(*targets.type().dtype);
   t.q = t.indices ? hot(targets, axis, shape) : cast_like(targets, scores);
-  if (t.indices) t.valid = apply(ops::ne, {targets, integer_scalar(targets.builder(), a.ignore_index)});
+  if (t.indices)
+    t.valid = apply(ops::ne, {targets, integer_scalar(targets.builder(), a.ignore_index)});
   t.kept = 1 - a.label_smoothing;
   if (a.label_smoothing != 0)
-    t.spread = a.label_smoothing / cast_like(apply(ops::count, {scores}, over(t.axis, false)), scores);
+    t.spread =
+        a.label_smoothing / cast_like(apply(ops::count, {scores}, over(t.axis, false)), scores);
   return t;
 }
 
@@ -200,23 +219,27 @@ Expr sample_count(const Expr& losses, const ClassTerms& t) {
   return t.indices ? sum(cast_like(t.valid, losses), ReduceAttrs{}) : count_of(losses, losses);
 }
 
-template <bool Logits> NodeRef expand_class_loss(GraphBuilder& b, const Node& n, std::span<const NodeRef> inputs) {
+template <bool Logits>
+NodeRef expand_class_loss(GraphBuilder& b, const Node& n, std::span<const NodeRef> inputs) {
   const auto& a = n.attrs().get<ClassLossAttrs>();
   const Expr scores = widened({b, inputs[0]});
   const ClassTerms t = class_terms(scores, {b, inputs[1]}, a);
-  const Expr losses = sample_losses(Logits ? apply(ops::log_softmax, {scores}, AxisAttrs{t.axis}) : scores, t);
+  const Expr losses =
+      sample_losses(Logits ? apply(ops::log_softmax, {scores}, AxisAttrs{t.axis}) : scores, t);
   return cast(reduced(losses, a.reduction, sample_count(losses, t)), *n.type().dtype).node();
 }
 
 /// The cotangent of each sample's loss, along the class axis.
-Expr sample_cotangents(const Expr& g, const Expr& scores, const ClassTerms& t, const std::string& reduction) {
+Expr sample_cotangents(const Expr& g, const Expr& scores, const ClassTerms& t,
+                       const std::string& reduction) {
   const Expr samples = sum(scores, over(t.axis, false));  // for its type
   Expr w = reduced_cotangent(cast_like(g, scores), reduction, sample_count(samples, t));
   w = t.indices ? where(t.valid, w, w.scalar(0)) : broadcast_like(w, samples);
   return apply(ops::expand_dims, {w}, AxesAttrs{{t.axis}});
 }
 
-template <bool Logits> NodeRef expand_class_grad(GraphBuilder& b, const Node& n, std::span<const NodeRef> inputs) {
+template <bool Logits>
+NodeRef expand_class_grad(GraphBuilder& b, const Node& n, std::span<const NodeRef> inputs) {
   const auto& a = n.attrs().get<ClassLossAttrs>();
   const Expr scores = widened({b, inputs[1]}), targets(b, inputs[2]);
   const ClassTerms t = class_terms(scores, targets, a);
@@ -258,7 +281,10 @@ template <bool Logits> RefArray ref_class_loss(std::span<const RefArray> args, c
   RefArray losses = ref_fill(x.dtype, samples, [&](const Shape& at) {
     Shape full(at);
     full.insert(full.begin() + static_cast<std::ptrdiff_t>(axis), 0);
-    const auto score = [&](std::int64_t c) { full[axis] = c; return x.data[flat_index(x.shape, full)]; };
+    const auto score = [&](std::int64_t c) {
+      full[axis] = c;
+      return x.data[flat_index(x.shape, full)];
+    };
     double norm = 0;
     for (std::int64_t c = 0; c < classes; ++c) norm += std::exp(score(c));
     const double index = indices ? targets.data[flat_index(targets.shape, at)] : 0;
@@ -266,8 +292,10 @@ template <bool Logits> RefArray ref_class_loss(std::span<const RefArray> args, c
     double loss = 0;
     for (std::int64_t c = 0; c < classes; ++c) {
       const double log_p = Logits ? score(c) - std::log(norm) : score(c);
-      const double q = indices ? double(index == static_cast<double>(c)) : targets.data[flat_index(targets.shape, full)];
-      loss -= (q * (1 - a.label_smoothing) + a.label_smoothing / static_cast<double>(classes)) * log_p;
+      const double q = indices ? double(index == static_cast<double>(c))
+                               : targets.data[flat_index(targets.shape, full)];
+      loss -=
+          (q * (1 - a.label_smoothing) + a.label_smoothing / static_cast<double>(classes)) * log_p;
     }
     counted += 1;
     total += loss;
@@ -278,7 +306,9 @@ template <bool Logits> RefArray ref_class_loss(std::span<const RefArray> args, c
 }
 
 std::vector<Sample> index_loss_samples() {
-  const auto classes = [](Shape shape, double hi) { return SampleOperand{std::move(shape), 0, hi, DType::int64}; };
+  const auto classes = [](Shape shape, double hi) {
+    return SampleOperand{std::move(shape), 0, hi, DType::int64};
+  };
   return {{{{{4, 5}}, classes({4}, 4)}, ClassLossAttrs{}},
           {{{{4, 5}}, classes({4}, 4)}, ClassLossAttrs{.reduction = "none", .ignore_index = 2}},
           {{{{5}}, classes({}, 4)}, ClassLossAttrs{.reduction = "sum"}},
@@ -286,7 +316,8 @@ std::vector<Sample> index_loss_samples() {
 }
 std::vector<Sample> cross_entropy_samples() {
   std::vector<Sample> samples = index_loss_samples();
-  samples.push_back({{{{4, 5}}, {{4}, 0, 4, DType::int64}}, ClassLossAttrs{.label_smoothing = 0.1}});
+  samples.push_back(
+      {{{{4, 5}}, {{4}, 0, 4, DType::int64}}, ClassLossAttrs{.label_smoothing = 0.1}});
   samples.push_back({{{{4, 5}}, {{4, 5}, 0.1, 1}}, ClassLossAttrs{}});
   return samples;
 }
@@ -299,7 +330,7 @@ Type infer_loss(const InferContext& c) {
   check_reduction(c, reduction);
   const auto met = promoted(c.inputs);
   Type result{met ? std::optional(floating_dtype(*met)) : std::nullopt, {}};
-  if (const auto &x = c.type(0).shape, &t = c.type(1).shape; x && t)
+  if (const auto& x = c.type(0).shape, &t = c.type(1).shape; x && t)
     result.shape = with_context(c, [&] { return broadcast_dims(*x, *t); });
   if (reduction != "none") result.shape = Dims{};
   return result;
@@ -307,10 +338,13 @@ Type infer_loss(const InferContext& c) {
 
 using Of2 = Expr (*)(const Expr& x, const Expr& t);
 
-template <Of2 Loss> NodeRef expand_loss(GraphBuilder& b, const Node& n, std::span<const NodeRef> inputs) {
+template <Of2 Loss>
+NodeRef expand_loss(GraphBuilder& b, const Node& n, std::span<const NodeRef> inputs) {
   const DType t = compute_dtype(*n.type().dtype);
   const Expr losses = Loss(cast({b, inputs[0]}, t), cast({b, inputs[1]}, t));
-  return cast(reduced(losses, n.attrs().get<LossAttrs>().reduction, count_of(losses, losses)), *n.type().dtype).node();
+  return cast(reduced(losses, n.attrs().get<LossAttrs>().reduction, count_of(losses, losses)),
+              *n.type().dtype)
+      .node();
 }
 
 /// `d` over the broadcast shape, for operand `x`; nothing for operands that are not floating.
@@ -325,13 +359,15 @@ template <Of2 Dx, Of2 Dt> Exprs loss_grad(const GradArgs& a) {
   return {cotangent_for(g * Dx(x, t), whole, x), cotangent_for(g * Dt(x, t), whole, t)};
 }
 
-template <double (*F)(double, double)> RefArray ref_loss(std::span<const RefArray> args, const Attrs& attrs) {
+template <double (*F)(double, double)>
+RefArray ref_loss(std::span<const RefArray> args, const Attrs& attrs) {
   RefArray r = ref_pointwise(args, [](const auto& x) { return F(x[0], x[1]); });
   const auto& reduction = attrs.get<LossAttrs>().reduction;
   if (reduction == "none") return r;
   double total = 0;
   for (const double v : r.data) total += v;
-  return ref_zeros(r.dtype, {}, reduction == "mean" ? total / static_cast<double>(r.data.size()) : total);
+  return ref_zeros(r.dtype, {},
+                   reduction == "mean" ? total / static_cast<double>(r.data.size()) : total);
 }
 
 template <double Lo, double Hi> std::vector<Sample> loss_samples() {
@@ -340,7 +376,7 @@ template <double Lo, double Hi> std::vector<Sample> loss_samples() {
           {{{{4, 5}, Lo, Hi}, {{5}, Lo, Hi}}, LossAttrs{"none"}}};
 }
 
-constexpr double log_floor = -100;   // PyTorch's: the logarithm of a probability of 0
+constexpr double log_floor = -100;  // PyTorch's: the logarithm of a probability of 0
 Expr clamped_log(const Expr& x) { return apply(ops::maximum, {log(x), x.scalar(log_floor)}); }
 Expr clamped_log1m(const Expr& x) {
   const Expr y = apply(ops::log1p, {-x});
@@ -355,7 +391,9 @@ Expr l1(const Expr& x, const Expr& t) { return apply(ops::abs, {x - t}); }
 Expr l1_dx(const Expr& x, const Expr& t) { return apply(ops::sign, {x - t}); }
 Expr l1_dt(const Expr& x, const Expr& t) { return apply(ops::sign, {t - x}); }
 
-Expr bce(const Expr& p, const Expr& t) { return -(t * clamped_log(p) + (1.0 - t) * clamped_log1m(p)); }
+Expr bce(const Expr& p, const Expr& t) {
+  return -(t * clamped_log(p) + (1.0 - t) * clamped_log1m(p));
+}
 Expr bce_dp(const Expr& p, const Expr& t) {
   const Expr spread = p * (1.0 - p);
   return (p - t) / apply(ops::maximum, {spread, spread.scalar(1e-12)});
@@ -369,8 +407,11 @@ Expr bce_logits_dx(const Expr& x, const Expr& t) { return apply(ops::sigmoid, {x
 Expr bce_logits_dt(const Expr& x, const Expr&) { return -x; }
 
 constexpr Op elementwise_loss(std::string_view name, std::string_view doc,
-                              NodeRef (*expand)(GraphBuilder&, const Node&, std::span<const NodeRef>), GradRule grad,
-                              RefArray (*reference)(std::span<const RefArray>, const Attrs&), std::vector<Sample> (*samples)()) {
+                              NodeRef (*expand)(GraphBuilder&, const Node&,
+                                                std::span<const NodeRef>),
+                              GradRule grad,
+                              RefArray (*reference)(std::span<const RefArray>, const Attrs&),
+                              std::vector<Sample> (*samples)()) {
   return {.name = name,
           .doc = doc,
           .min_inputs = 2,
@@ -384,8 +425,9 @@ constexpr Op elementwise_loss(std::string_view name, std::string_view doc,
 }
 
 constexpr Op class_loss(std::string_view name, std::string_view doc, int operands, InferRule infer,
-                        NodeRef (*expand)(GraphBuilder&, const Node&, std::span<const NodeRef>), GradRule grad,
-                        Reference reference, Samples samples, std::string_view onnx) {
+                        NodeRef (*expand)(GraphBuilder&, const Node&, std::span<const NodeRef>),
+                        GradRule grad, Reference reference, Samples samples,
+                        std::string_view onnx) {
   return {.name = name,
           .doc = doc,
           .min_inputs = operands,
@@ -408,7 +450,9 @@ constinit const Op softmax{
     .doc = "exp(x) over its sum along an axis",
     .infer = infer_softmax,
     .meaning = Expansion{expand_softmax},
-    .grad = [](const GradArgs& a) -> Exprs { return {a.y * (a.g - ir::sum(a.g * a.y, along(a.attrs())))}; },
+    .grad = [](const GradArgs& a) -> Exprs {
+      return {a.y * (a.g - ir::sum(a.g * a.y, along(a.attrs())))};
+    },
     .reference = {.general = ref_softmax<false>},
     .samples = {.make = softmax_samples, .ulp = 8},
     .onnx = "Softmax",
@@ -420,7 +464,9 @@ constinit const Op log_softmax{
     .doc = "Logarithm of softmax, without cancellation",
     .infer = infer_softmax,
     .meaning = Expansion{expand_log_softmax},
-    .grad = [](const GradArgs& a) -> Exprs { return {a.g - ir::exp(a.y) * ir::sum(a.g, along(a.attrs()))}; },
+    .grad = [](const GradArgs& a) -> Exprs {
+      return {a.g - ir::exp(a.y) * ir::sum(a.g, along(a.attrs()))};
+    },
     .reference = {.general = ref_softmax<true>},
     .samples = {.make = softmax_samples, .ulp = 8},
     .onnx = "LogSoftmax",
@@ -439,18 +485,22 @@ constinit const Op one_hot{
     .parse_attrs = attrs_from_fields<OneHotAttrs>,
 };
 
-constinit const Op cross_entropy =
-    class_loss("cross_entropy", "Of scores (softmax is taken) against class indices or probabilities", 2,
-               infer_class_loss<true>, expand_class_loss<true>, class_loss_grad<cross_entropy_grad, true>,
-               {.general = ref_class_loss<true>}, {.make = cross_entropy_samples, .ulp = 8}, "SoftmaxCrossEntropyLoss");
+constinit const Op cross_entropy = class_loss(
+    "cross_entropy", "Of scores (softmax is taken) against class indices or probabilities", 2,
+    infer_class_loss<true>, expand_class_loss<true>, class_loss_grad<cross_entropy_grad, true>,
+    {.general = ref_class_loss<true>}, {.make = cross_entropy_samples, .ulp = 8},
+    "SoftmaxCrossEntropyLoss");
 constinit const Op nll_loss =
     class_loss("nll_loss", "Of log-probabilities against class indices", 2, infer_class_loss<false>,
-               expand_class_loss<false>, class_loss_grad<nll_loss_grad, false>, {.general = ref_class_loss<false>},
-               {.make = index_loss_samples, .ulp = 8}, "NegativeLogLikelihoodLoss");
-constinit const Op cross_entropy_grad = class_loss("cross_entropy_grad", "Cotangent of one operand of cross_entropy: from g, scores, targets",
-                                                   3, infer_class_grad<true>, expand_class_grad<true>, nullptr, {}, {}, "");
-constinit const Op nll_loss_grad = class_loss("nll_loss_grad", "Cotangent of nll_loss's scores: from g, scores, targets", 3,
-                                              infer_class_grad<false>, expand_class_grad<false>, nullptr, {}, {}, "");
+               expand_class_loss<false>, class_loss_grad<nll_loss_grad, false>,
+               {.general = ref_class_loss<false>}, {.make = index_loss_samples, .ulp = 8},
+               "NegativeLogLikelihoodLoss");
+constinit const Op cross_entropy_grad = class_loss(
+    "cross_entropy_grad", "Cotangent of one operand of cross_entropy: from g, scores, targets", 3,
+    infer_class_grad<true>, expand_class_grad<true>, nullptr, {}, {}, "");
+constinit const Op nll_loss_grad =
+    class_loss("nll_loss_grad", "Cotangent of nll_loss's scores: from g, scores, targets", 3,
+               infer_class_grad<false>, expand_class_grad<false>, nullptr, {}, {}, "");
 
 constinit const Op mse_loss = elementwise_loss(
     "mse_loss", "Squared difference", expand_loss<mse>, loss_grad<mse_dx, mse_dt>,
@@ -459,16 +509,28 @@ constinit const Op l1_loss = elementwise_loss(
     "l1_loss", "Absolute difference", expand_loss<l1>, loss_grad<l1_dx, l1_dt>,
     ref_loss<[](double x, double t) { return std::fabs(x - t); }>, loss_samples<-2.0, 2.0>);
 constinit const Op binary_cross_entropy = elementwise_loss(
-    "binary_cross_entropy", "Of probabilities; logarithms are kept above -100", expand_loss<bce>, loss_grad<bce_dp, bce_dt>,
-    ref_loss<[](double p, double t) { return -(t * std::log(p) + (1 - t) * std::log(1 - p)); }>, loss_samples<0.125, 0.875>);
+    "binary_cross_entropy", "Of probabilities; logarithms are kept above -100", expand_loss<bce>,
+    loss_grad<bce_dp, bce_dt>,
+    ref_loss<[](double p, double t) { return -(t * std::log(p) + (1 - t) * std::log(1 - p)); }>,
+    loss_samples<0.125, 0.875>);
 constinit const Op binary_cross_entropy_with_logits = elementwise_loss(
     "binary_cross_entropy_with_logits", "Of scores (sigmoid is taken)", expand_loss<bce_logits>,
-    loss_grad<bce_logits_dx, bce_logits_dt>,
-    ref_loss<[](double x, double t) { return -(t * std::log(1 / (1 + std::exp(-x))) + (1 - t) * std::log(1 / (1 + std::exp(x)))); }>,
+    loss_grad<bce_logits_dx, bce_logits_dt>, ref_loss<[](double x, double t) {
+      return -(t * std::log(1 / (1 + std::exp(-x))) + (1 - t) * std::log(1 / (1 + std::exp(x))));
+    }>,
     loss_samples<0.125, 0.875>);
 
-constexpr const Op* softmax_rows[] = {&softmax, &log_softmax, &one_hot, &cross_entropy, &nll_loss, &cross_entropy_grad, &nll_loss_grad,
-                                      &mse_loss, &l1_loss, &binary_cross_entropy, &binary_cross_entropy_with_logits};
+constexpr const Op* softmax_rows[] = {&softmax,
+                                      &log_softmax,
+                                      &one_hot,
+                                      &cross_entropy,
+                                      &nll_loss,
+                                      &cross_entropy_grad,
+                                      &nll_loss_grad,
+                                      &mse_loss,
+                                      &l1_loss,
+                                      &binary_cross_entropy,
+                                      &binary_cross_entropy_with_logits};
 
 }  // namespace ops
 

@@ -29,19 +29,22 @@ Type infer_concatenate(const InferContext& c) {
     }
     if (part->size() != shape.size()) fail_shape(c, "operands must have one number of axes");
     for (std::size_t k = 0; k < shape.size(); ++k)
-      shape[k] = k == axis ? shape[k] + (*part)[k] : unify(c, shape[k], (*part)[k], "extents off the axis");
+      shape[k] = k == axis ? shape[k] + (*part)[k]
+                           : unify(c, shape[k], (*part)[k], "extents off the axis");
   }
   result.shape = shape;
   return result;
 }
 
 std::vector<Region> map_concatenate(const Node& n) {
-  const std::size_t rank = n.type().shape->size(), axis = normal_axis(n.attrs().get<AxisAttrs>().axis, rank);
+  const std::size_t rank = n.type().shape->size(),
+                    axis = normal_axis(n.attrs().get<AxisAttrs>().axis, rank);
   std::vector<Region> regions;
   Dim offset = 0;
   for (std::size_t i = 0; i < n.inputs().size(); ++i) {
     Region r{i, {}};
-    for (std::size_t k = 0; k < rank; ++k) r.place.axes.push_back(placed(k, 1, k == axis ? offset : Dim(0)));
+    for (std::size_t k = 0; k < rank; ++k)
+      r.place.axes.push_back(placed(k, 1, k == axis ? offset : Dim(0)));
     regions.push_back(std::move(r));
     offset = offset + (*n.input(i)->type().shape)[axis];
   }
@@ -63,7 +66,8 @@ Exprs concatenate_grad(const GradArgs& a) {
     if (known) {
       const Dims& shape = *a.x[i].type().shape;
       const Dim end = offset + shape[normal_axis(axis, shape.size())];
-      grads.push_back(fitted(apply(ops::slice, {a.g}, SliceAttrs{{axis}, {offset}, {end}, {1}}), a.x[i]));
+      grads.push_back(
+          fitted(apply(ops::slice, {a.g}, SliceAttrs{{axis}, {offset}, {end}, {1}}), a.x[i]));
       offset = end;
       continue;
     }
@@ -88,7 +92,9 @@ RefArray ref_concatenate(std::span<const RefArray> args, const Attrs& attrs) {
 
 // ---- pad ----
 
-std::int64_t interior_of(const PadAttrs& p, std::size_t axis) { return p.interior.empty() ? 0 : p.interior[axis]; }
+std::int64_t interior_of(const PadAttrs& p, std::size_t axis) {
+  return p.interior.empty() ? 0 : p.interior[axis];
+}
 
 Type infer_pad(const InferContext& c) {
   refuse_complex(c);
@@ -100,7 +106,8 @@ Type infer_pad(const InferContext& c) {
     fail_shape(c, "needs one low and one high width an axis");
   for (std::size_t i = 0; i < rank; ++i)
     for (const Dim& width : {p.low[i], p.high[i], Dim(interior_of(p, i))})
-      if (width.is_constant() && width.value() < 0) fail_shape(c, "negative width " + width.str() + "; slice instead");
+      if (width.is_constant() && width.value() < 0)
+        fail_shape(c, "negative width " + width.str() + "; slice instead");
   if (!result.shape) return result;
   for (std::size_t i = 0; i < rank; ++i) {
     Dim& extent = (*result.shape)[i];
@@ -112,7 +119,8 @@ Type infer_pad(const InferContext& c) {
 std::vector<Region> map_pad(const Node& n) {
   const auto& p = n.attrs().get<PadAttrs>();
   Region r;
-  for (std::size_t i = 0; i < p.low.size(); ++i) r.place.axes.push_back(placed(i, interior_of(p, i) + 1, p.low[i]));
+  for (std::size_t i = 0; i < p.low.size(); ++i)
+    r.place.axes.push_back(placed(i, interior_of(p, i) + 1, p.low[i]));
   return {r};
 }
 
@@ -123,10 +131,15 @@ Exprs pad_grad(const GradArgs& a) {
   for (std::size_t i = 0; i < p.low.size(); ++i) {
     s.axes.push_back(static_cast<std::int64_t>(i));
     s.starts.push_back(p.low[i]);
-    if (p.high[i] == Dim(0)) s.stops.push_back(slice_open_high);
-    else if (p.high[i].is_constant()) s.stops.push_back(Dim(0) - p.high[i]);
-    else if (a.y.type().shape) s.stops.push_back((*a.y.type().shape)[i] - p.high[i]);
-    else throw ShapeError("the gradient of pad by " + p.high[i].str() + " needs the operand's shape", a.node.where());
+    if (p.high[i] == Dim(0))
+      s.stops.push_back(slice_open_high);
+    else if (p.high[i].is_constant())
+      s.stops.push_back(Dim(0) - p.high[i]);
+    else if (a.y.type().shape)
+      s.stops.push_back((*a.y.type().shape)[i] - p.high[i]);
+    else
+      throw ShapeError("the gradient of pad by " + p.high[i].str() + " needs the operand's shape",
+                       a.node.where());
     s.steps.push_back(interior_of(p, i) + 1);
   }
   return {apply(ops::slice, {a.g}, std::move(s))};
@@ -137,12 +150,14 @@ RefArray ref_pad(std::span<const RefArray> args, const Attrs& attrs) {
   Shape shape;
   for (std::size_t i = 0; i < p.low.size(); ++i) {
     const std::int64_t n = args[0].shape[i];
-    shape.push_back(p.low[i].value() + p.high[i].value() + n + (n > 1 ? (n - 1) * interior_of(p, i) : 0));
+    shape.push_back(p.low[i].value() + p.high[i].value() + n +
+                    (n > 1 ? (n - 1) * interior_of(p, i) : 0));
   }
   RefArray r = ref_zeros(args[0].dtype, shape, p.value);
   std::size_t from = 0;
   for_each_index(args[0].shape, [&](Shape at) {
-    for (std::size_t i = 0; i < at.size(); ++i) at[i] = p.low[i].value() + at[i] * (interior_of(p, i) + 1);
+    for (std::size_t i = 0; i < at.size(); ++i)
+      at[i] = p.low[i].value() + at[i] * (interior_of(p, i) + 1);
     r.data[flat_index(shape, at)] = args[0].data[from++];
   });
   return r;
@@ -153,7 +168,8 @@ RefArray ref_pad(std::span<const RefArray> args, const Attrs& attrs) {
 void check_view_shape(const InferContext& c, const Dims& expected) {
   const auto& given = c.type(0).shape;
   if (!given) return;
-  if (given->size() != expected.size()) fail_shape(c, "operand 0 must have shape " + to_string(std::span<const Dim>(expected)));
+  if (given->size() != expected.size())
+    fail_shape(c, "operand 0 must have shape " + to_string(std::span<const Dim>(expected)));
   for (std::size_t i = 0; i < expected.size(); ++i) unify(c, (*given)[i], expected[i], "extents");
 }
 
@@ -186,7 +202,8 @@ Type infer_embed_diagonal(const InferContext& c) {
   if (const auto& shape = c.type(1).shape) {
     const auto& d = c.attrs.get<DiagonalAttrs>();
     const std::int64_t axes[] = {d.axis1, d.axis2};
-    Dims expected = reduced_shape(*shape, axis_set(c, axes, static_cast<int>(shape->size())), false);
+    Dims expected =
+        reduced_shape(*shape, axis_set(c, axes, static_cast<int>(shape->size())), false);
     expected.push_back(resolve_diagonal(d, *shape).size);
     check_view_shape(c, expected);
   }
@@ -207,12 +224,15 @@ std::vector<Region> map_embed_diagonal(const Node& n) {
 }
 
 /// Reads the view of an array of flat positions, and writes there.
-template <const Op& ViewRow> RefArray ref_transpose_of(std::span<const RefArray> args, const Attrs& attrs) {
+template <const Op& ViewRow>
+RefArray ref_transpose_of(std::span<const RefArray> args, const Attrs& attrs) {
   RefArray positions = ref_zeros(DType::int64, args[1].shape);
-  for (std::size_t i = 0; i < positions.data.size(); ++i) positions.data[i] = static_cast<double>(i);
+  for (std::size_t i = 0; i < positions.data.size(); ++i)
+    positions.data[i] = static_cast<double>(i);
   const RefArray seen = ViewRow.reference.general({&positions, 1}, attrs);
   RefArray r = ref_zeros(args[0].dtype, args[1].shape);
-  for (std::size_t i = 0; i < seen.data.size(); ++i) r.data[static_cast<std::size_t>(seen.data[i])] = args[0].data[i];
+  for (std::size_t i = 0; i < seen.data.size(); ++i)
+    r.data[static_cast<std::size_t>(seen.data[i])] = args[0].data[i];
   return r;
 }
 
@@ -234,10 +254,13 @@ std::vector<Sample> unslice_samples() {
           {{{{0}}, {{4}}}, SliceAttrs{{0}, {3}, {1}, {1}}}};
 }
 std::vector<Sample> embed_samples() {
-  return {{{{{4}}, {{4, 4}}}, DiagonalAttrs{}}, {{{{2, 3}}, {{3, 2, 4}}}, DiagonalAttrs{.axis1 = 0, .axis2 = 2}}};
+  return {{{{{4}}, {{4, 4}}}, DiagonalAttrs{}},
+          {{{{2, 3}}, {{3, 2, 4}}}, DiagonalAttrs{.axis1 = 0, .axis2 = 2}}};
 }
 std::vector<Sample> iota_samples() {
-  return {{{}, IotaAttrs{{3, 4}, 1, DType::int64}}, {{}, IotaAttrs{{5, 2}, -2, DType::float32}}, {{}, IotaAttrs{{0}, 0, DType::int32}}};
+  return {{{}, IotaAttrs{{3, 4}, 1, DType::int64}},
+          {{}, IotaAttrs{{5, 2}, -2, DType::float32}},
+          {{}, IotaAttrs{{0}, 0, DType::int32}}};
 }
 
 }  // namespace
@@ -276,7 +299,9 @@ constinit const Op unslice{
     .max_inputs = 2,
     .infer = infer_unslice,
     .meaning = Regions{map_unslice, zero_fill},
-    .grad = [](const GradArgs& a) -> Exprs { return {apply(slice, {a.g}, a.attrs()), Expr()}; },
+    .grad = [](const GradArgs& a) -> Exprs {
+      return {apply(slice, {a.g}, a.attrs()), Expr()};
+    },
     .reference = {.general = ref_transpose_of<slice>},
     .samples = {.make = unslice_samples},
     .parse_attrs = attrs_from_fields<SliceAttrs>,
@@ -290,7 +315,9 @@ constinit const Op embed_diagonal{
     .max_inputs = 2,
     .infer = infer_embed_diagonal,
     .meaning = Regions{map_embed_diagonal, zero_fill},
-    .grad = [](const GradArgs& a) -> Exprs { return {apply(diagonal, {a.g}, a.attrs()), Expr()}; },
+    .grad = [](const GradArgs& a) -> Exprs {
+      return {apply(diagonal, {a.g}, a.attrs()), Expr()};
+    },
     .reference = {.general = ref_transpose_of<diagonal>},
     .samples = {.make = embed_samples},
     .parse_attrs = attrs_from_fields<DiagonalAttrs>,
@@ -302,12 +329,11 @@ constinit const Op iota{
     .doc = "Coordinates along an axis",
     .min_inputs = 0,
     .max_inputs = 0,
-    .infer =
-        [](const InferContext& c) -> Type {
-          const auto& i = c.attrs.get<IotaAttrs>();
-          normal_axis(c, i.axis, static_cast<int>(i.shape.size()));
-          return {i.dtype, i.shape};
-        },
+    .infer = [](const InferContext& c) -> Type {
+      const auto& i = c.attrs.get<IotaAttrs>();
+      normal_axis(c, i.axis, static_cast<int>(i.shape.size()));
+      return {i.dtype, i.shape};
+    },
     .meaning = Pointwise{OperandRule::generate,
                          [](ScalarBuilder& s, ScalarOperands, const Attrs& attrs) {
                            const auto& i = attrs.get<IotaAttrs>();
@@ -318,7 +344,8 @@ constinit const Op iota{
                       [](std::span<const RefArray>, const Attrs& attrs) {
                         const auto& i = attrs.get<IotaAttrs>();
                         const std::size_t axis = normal_axis(i.axis, i.shape.size());
-                        return ref_fill(i.dtype, *to_shape(i.shape), [&](const Shape& at) { return double(at[axis]); });
+                        return ref_fill(i.dtype, *to_shape(i.shape),
+                                        [&](const Shape& at) { return double(at[axis]); });
                       }},
     .samples = {.make = iota_samples, .dtypes = Samples::floats},
     .parse_attrs = attrs_from_fields<IotaAttrs>,

@@ -10,11 +10,13 @@ namespace {
 
 using Emit = ScalarValue (*)(ScalarBuilder&, ScalarOperands, const Attrs&);
 
-constexpr double ln2 = std::numbers::ln2, ln10 = std::numbers::ln10, inv_sqrt_pi = std::numbers::inv_sqrtpi;
+constexpr double ln2 = std::numbers::ln2, ln10 = std::numbers::ln10,
+                 inv_sqrt_pi = std::numbers::inv_sqrtpi;
 
 /// One row: emitter, gradient, libm's function, where to sample it, float32 bound in ulps.
-constexpr Op function(std::string_view name, std::string_view doc, Emit emit, GradRule grad, double (*reference)(double),
-                      std::vector<Sample> (*samples)(), double ulp, std::string_view onnx) {
+constexpr Op function(std::string_view name, std::string_view doc, Emit emit, GradRule grad,
+                      double (*reference)(double), std::vector<Sample> (*samples)(), double ulp,
+                      std::string_view onnx) {
   return {.name = name,
           .doc = doc,
           .infer = infer_pointwise,
@@ -26,11 +28,12 @@ constexpr Op function(std::string_view name, std::string_view doc, Emit emit, Gr
 }
 
 /// Rounding is the identity on integers and constant almost everywhere on floats.
-template <ScalarValue (*F)(ScalarValue)> ScalarValue rounding(ScalarBuilder&, ScalarOperands x, const Attrs&) {
+template <ScalarValue (*F)(ScalarValue)>
+ScalarValue rounding(ScalarBuilder&, ScalarOperands x, const Attrs&) {
   return is_floating(x[0].dtype()) ? F(x[0]) : x[0];
 }
-constexpr Op rounding_row(std::string_view name, std::string_view doc, Emit emit, double (*reference)(double),
-                          std::string_view onnx) {
+constexpr Op rounding_row(std::string_view name, std::string_view doc, Emit emit,
+                          double (*reference)(double), std::string_view onnx) {
   return {.name = name,
           .doc = doc,
           .infer = infer_pointwise,
@@ -53,78 +56,98 @@ double ref_round(double x) {  // half to even
 
 namespace ops {
 
-constinit const Op exp = function(
-    "exp", "e to the power x", unary<math::exp>,
-    derivative<[](const Expr&, const Expr& y) { return y; }>, ::exp, in_range<1, -20.0, 20.0>, 1, "Exp");
-constinit const Op exp2 = function(
-    "exp2", "2 to the power x", unary<math::exp2>,
-    derivative<[](const Expr&, const Expr& y) { return y * ln2; }>, ::exp2, in_range<1, -20.0, 20.0>, 1, "");
-constinit const Op expm1 = function(
-    "expm1", "exp(x) - 1, exact near 0", unary<math::expm1>,
-    derivative<[](const Expr&, const Expr& y) { return y + 1.0; }>, ::expm1, in_range<1, -5.0, 5.0>, 1, "");
-constinit const Op log = function(
-    "log", "Natural logarithm", unary<math::log>,
-    derivative<[](const Expr& x, const Expr&) { return 1.0 / x; }>, ::log, in_range<1, 0.125, 20.0>, 1, "Log");
-constinit const Op log2 = function(
-    "log2", "Logarithm to base 2", unary<math::log2>,
-    derivative<[](const Expr& x, const Expr&) { return 1.0 / (x * ln2); }>, ::log2, in_range<1, 0.125, 20.0>, 1, "");
-constinit const Op log10 = function(
-    "log10", "Logarithm to base 10", unary<math::log10>,
-    derivative<[](const Expr& x, const Expr&) { return 1.0 / (x * ln10); }>, ::log10, in_range<1, 0.125, 20.0>, 1, "");
-constinit const Op log1p = function(
-    "log1p", "log(1 + x), exact near 0", unary<math::log1p>,
-    derivative<[](const Expr& x, const Expr&) { return 1.0 / (x + 1.0); }>, ::log1p, in_range<1, -0.5, 5.0>, 1, "");
-constinit const Op sqrt = function(
-    "sqrt", "Square root", unary<ir::sqrt>,
-    derivative<[](const Expr&, const Expr& y) { return 0.5 / y; }>, ::sqrt, in_range<1, 0.125, 20.0>, 0.5, "Sqrt");
+constinit const Op exp = function("exp", "e to the power x", unary<math::exp>,
+                                  derivative<[](const Expr&, const Expr& y) { return y; }>, ::exp,
+                                  in_range<1, -20.0, 20.0>, 1, "Exp");
+constinit const Op exp2 = function("exp2", "2 to the power x", unary<math::exp2>,
+                                   derivative<[](const Expr&, const Expr& y) { return y * ln2; }>,
+                                   ::exp2, in_range<1, -20.0, 20.0>, 1, "");
+constinit const Op expm1 = function("expm1", "exp(x) - 1, exact near 0", unary<math::expm1>,
+                                    derivative<[](const Expr&, const Expr& y) { return y + 1.0; }>,
+                                    ::expm1, in_range<1, -5.0, 5.0>, 1, "");
+constinit const Op log = function("log", "Natural logarithm", unary<math::log>,
+                                  derivative<[](const Expr& x, const Expr&) { return 1.0 / x; }>,
+                                  ::log, in_range<1, 0.125, 20.0>, 1, "Log");
+constinit const Op log2 =
+    function("log2", "Logarithm to base 2", unary<math::log2>,
+             derivative<[](const Expr& x, const Expr&) { return 1.0 / (x * ln2); }>, ::log2,
+             in_range<1, 0.125, 20.0>, 1, "");
+constinit const Op log10 =
+    function("log10", "Logarithm to base 10", unary<math::log10>,
+             derivative<[](const Expr& x, const Expr&) { return 1.0 / (x * ln10); }>, ::log10,
+             in_range<1, 0.125, 20.0>, 1, "");
+constinit const Op log1p =
+    function("log1p", "log(1 + x), exact near 0", unary<math::log1p>,
+             derivative<[](const Expr& x, const Expr&) { return 1.0 / (x + 1.0); }>, ::log1p,
+             in_range<1, -0.5, 5.0>, 1, "");
+constinit const Op sqrt = function("sqrt", "Square root", unary<ir::sqrt>,
+                                   derivative<[](const Expr&, const Expr& y) { return 0.5 / y; }>,
+                                   ::sqrt, in_range<1, 0.125, 20.0>, 0.5, "Sqrt");
 constinit const Op rsqrt = function(
-    "rsqrt", "1 / sqrt(x)", [](ScalarBuilder&, ScalarOperands x, const Attrs&) { return 1.0 / ir::sqrt(x[0]); },
-    derivative<[](const Expr&, const Expr& y) { return y * y * y * -0.5; }>, ref_rsqrt, in_range<1, 0.125, 20.0>, 1.5, "");
-constinit const Op sin = function(
-    "sin", "Sine", unary<math::sin>,
-    derivative<[](const Expr& x, const Expr&) { return apply(cos, {x}); }>, ::sin, in_range<1, -10.0, 10.0>, 1, "Sin");
-constinit const Op cos = function(
-    "cos", "Cosine", unary<math::cos>,
-    derivative<[](const Expr& x, const Expr&) { return -apply(sin, {x}); }>, ::cos, in_range<1, -10.0, 10.0>, 1, "Cos");
-constinit const Op tan = function(
-    "tan", "Tangent", unary<math::tan>,
-    derivative<[](const Expr&, const Expr& y) { return y * y + 1.0; }>, ::tan, in_range<1, -1.25, 1.25>, 1, "Tan");
-constinit const Op asin = function(
-    "asin", "Inverse sine", unary<math::asin>,
-    derivative<[](const Expr& x, const Expr&) { return ir::rsqrt(1.0 - x * x); }>, ::asin, in_range<1, -0.875, 0.875>, 1, "Asin");
-constinit const Op acos = function(
-    "acos", "Inverse cosine", unary<math::acos>,
-    derivative<[](const Expr& x, const Expr&) { return -ir::rsqrt(1.0 - x * x); }>, ::acos, in_range<1, -0.875, 0.875>, 1, "Acos");
-constinit const Op atan = function(
-    "atan", "Inverse tangent", unary<math::atan>,
-    derivative<[](const Expr& x, const Expr&) { return 1.0 / (x * x + 1.0); }>, ::atan, in_range<1, -5.0, 5.0>, 1, "Atan");
-constinit const Op sinh = function(
-    "sinh", "Hyperbolic sine", unary<math::sinh>,
-    derivative<[](const Expr& x, const Expr&) { return apply(cosh, {x}); }>, ::sinh, in_range<1, -5.0, 5.0>, 1, "Sinh");
-constinit const Op cosh = function(
-    "cosh", "Hyperbolic cosine", unary<math::cosh>,
-    derivative<[](const Expr& x, const Expr&) { return apply(sinh, {x}); }>, ::cosh, in_range<1, -5.0, 5.0>, 1, "Cosh");
-constinit const Op tanh = function(
-    "tanh", "Hyperbolic tangent", unary<math::tanh>,
-    derivative<[](const Expr&, const Expr& y) { return 1.0 - y * y; }>, ::tanh, in_range<1, -5.0, 5.0>, 2, "Tanh");
-constinit const Op asinh = function(
-    "asinh", "Inverse hyperbolic sine", unary<math::asinh>,
-    derivative<[](const Expr& x, const Expr&) { return ir::rsqrt(x * x + 1.0); }>, ::asinh, in_range<1, -5.0, 5.0>, 1, "Asinh");
-constinit const Op acosh = function(
-    "acosh", "Inverse hyperbolic cosine", unary<math::acosh>,
-    derivative<[](const Expr& x, const Expr&) { return ir::rsqrt(x * x - 1.0); }>, ::acosh, in_range<1, 1.25, 9.0>, 1, "Acosh");
-constinit const Op atanh = function(
-    "atanh", "Inverse hyperbolic tangent", unary<math::atanh>,
-    derivative<[](const Expr& x, const Expr&) { return 1.0 / (1.0 - x * x); }>, ::atanh, in_range<1, -0.875, 0.875>, 1, "Atanh");
-constinit const Op sigmoid = function(
-    "sigmoid", "1 / (1 + exp(-x))", unary<math::sigmoid>,
-    derivative<[](const Expr&, const Expr& y) { return y * (1.0 - y); }>, ref_sigmoid, in_range<1, -9.0, 9.0>, 1, "Sigmoid");
+    "rsqrt", "1 / sqrt(x)",
+    [](ScalarBuilder&, ScalarOperands x, const Attrs&) { return 1.0 / ir::sqrt(x[0]); },
+    derivative<[](const Expr&, const Expr& y) { return y * y * y * -0.5; }>, ref_rsqrt,
+    in_range<1, 0.125, 20.0>, 1.5, "");
+constinit const Op sin =
+    function("sin", "Sine", unary<math::sin>,
+             derivative<[](const Expr& x, const Expr&) { return apply(cos, {x}); }>, ::sin,
+             in_range<1, -10.0, 10.0>, 1, "Sin");
+constinit const Op cos =
+    function("cos", "Cosine", unary<math::cos>,
+             derivative<[](const Expr& x, const Expr&) { return -apply(sin, {x}); }>, ::cos,
+             in_range<1, -10.0, 10.0>, 1, "Cos");
+constinit const Op tan =
+    function("tan", "Tangent", unary<math::tan>,
+             derivative<[](const Expr&, const Expr& y) { return y * y + 1.0; }>, ::tan,
+             in_range<1, -1.25, 1.25>, 1, "Tan");
+constinit const Op asin =
+    function("asin", "Inverse sine", unary<math::asin>,
+             derivative<[](const Expr& x, const Expr&) { return ir::rsqrt(1.0 - x * x); }>, ::asin,
+             in_range<1, -0.875, 0.875>, 1, "Asin");
+constinit const Op acos =
+    function("acos", "Inverse cosine", unary<math::acos>,
+             derivative<[](const Expr& x, const Expr&) { return -ir::rsqrt(1.0 - x * x); }>, ::acos,
+             in_range<1, -0.875, 0.875>, 1, "Acos");
+constinit const Op atan =
+    function("atan", "Inverse tangent", unary<math::atan>,
+             derivative<[](const Expr& x, const Expr&) { return 1.0 / (x * x + 1.0); }>, ::atan,
+             in_range<1, -5.0, 5.0>, 1, "Atan");
+constinit const Op sinh =
+    function("sinh", "Hyperbolic sine", unary<math::sinh>,
+             derivative<[](const Expr& x, const Expr&) { return apply(cosh, {x}); }>, ::sinh,
+             in_range<1, -5.0, 5.0>, 1, "Sinh");
+constinit const Op cosh =
+    function("cosh", "Hyperbolic cosine", unary<math::cosh>,
+             derivative<[](const Expr& x, const Expr&) { return apply(sinh, {x}); }>, ::cosh,
+             in_range<1, -5.0, 5.0>, 1, "Cosh");
+constinit const Op tanh =
+    function("tanh", "Hyperbolic tangent", unary<math::tanh>,
+             derivative<[](const Expr&, const Expr& y) { return 1.0 - y * y; }>, ::tanh,
+             in_range<1, -5.0, 5.0>, 2, "Tanh");
+constinit const Op asinh =
+    function("asinh", "Inverse hyperbolic sine", unary<math::asinh>,
+             derivative<[](const Expr& x, const Expr&) { return ir::rsqrt(x * x + 1.0); }>, ::asinh,
+             in_range<1, -5.0, 5.0>, 1, "Asinh");
+constinit const Op acosh =
+    function("acosh", "Inverse hyperbolic cosine", unary<math::acosh>,
+             derivative<[](const Expr& x, const Expr&) { return ir::rsqrt(x * x - 1.0); }>, ::acosh,
+             in_range<1, 1.25, 9.0>, 1, "Acosh");
+constinit const Op atanh =
+    function("atanh", "Inverse hyperbolic tangent", unary<math::atanh>,
+             derivative<[](const Expr& x, const Expr&) { return 1.0 / (1.0 - x * x); }>, ::atanh,
+             in_range<1, -0.875, 0.875>, 1, "Atanh");
+constinit const Op sigmoid =
+    function("sigmoid", "1 / (1 + exp(-x))", unary<math::sigmoid>,
+             derivative<[](const Expr&, const Expr& y) { return y * (1.0 - y); }>, ref_sigmoid,
+             in_range<1, -9.0, 9.0>, 1, "Sigmoid");
 constinit const Op erf = function(
     "erf", "Error function", unary<math::erf>,
-    derivative<[](const Expr& x, const Expr&) { return ir::exp(-(x * x)) * (2 * inv_sqrt_pi); }>, ::erf, in_range<1, -3.0, 3.0>, 1, "Erf");
+    derivative<[](const Expr& x, const Expr&) { return ir::exp(-(x * x)) * (2 * inv_sqrt_pi); }>,
+    ::erf, in_range<1, -3.0, 3.0>, 1, "Erf");
 constinit const Op erfc = function(
     "erfc", "1 - erf(x), exact for large x", unary<math::erfc>,
-    derivative<[](const Expr& x, const Expr&) { return ir::exp(-(x * x)) * (-2 * inv_sqrt_pi); }>, ::erfc, in_range<1, -3.0, 3.0>, 1, "");
+    derivative<[](const Expr& x, const Expr&) { return ir::exp(-(x * x)) * (-2 * inv_sqrt_pi); }>,
+    ::erfc, in_range<1, -3.0, 3.0>, 1, "");
 
 constinit const Op atan2{
     .name = "atan2",
@@ -141,14 +164,18 @@ constinit const Op atan2{
     .samples = {.make = in_range<2, 0.25, 4.0>},
 };
 
-constinit const Op floor = rounding_row("floor", "Rounds down", rounding<ir::floor>, ::floor, "Floor");
+constinit const Op floor =
+    rounding_row("floor", "Rounds down", rounding<ir::floor>, ::floor, "Floor");
 constinit const Op ceil = rounding_row("ceil", "Rounds up", rounding<ir::ceil>, ::ceil, "Ceil");
-constinit const Op trunc = rounding_row("trunc", "Rounds toward zero", rounding<ir::trunc>, ::trunc, "");
-constinit const Op round = rounding_row("round", "Rounds to the nearest, half to even", rounding<ir::rint>, ref_round, "Round");
+constinit const Op trunc =
+    rounding_row("trunc", "Rounds toward zero", rounding<ir::trunc>, ::trunc, "");
+constinit const Op round = rounding_row("round", "Rounds to the nearest, half to even",
+                                        rounding<ir::rint>, ref_round, "Round");
 
-constexpr const Op* transcendental_rows[] = {&exp,  &exp2, &expm1, &log,  &log2,  &log10, &log1p,   &sqrt, &rsqrt, &sin,
-                                             &cos,  &tan,  &asin,  &acos, &atan,  &atan2, &sinh,    &cosh, &tanh,  &asinh,
-                                             &acosh, &atanh, &sigmoid, &erf, &erfc, &floor, &ceil, &trunc, &round};
+constexpr const Op* transcendental_rows[] = {
+    &exp,   &exp2,  &expm1,   &log,  &log2, &log10, &log1p, &sqrt,  &rsqrt, &sin,
+    &cos,   &tan,   &asin,    &acos, &atan, &atan2, &sinh,  &cosh,  &tanh,  &asinh,
+    &acosh, &atanh, &sigmoid, &erf,  &erfc, &floor, &ceil,  &trunc, &round};
 
 }  // namespace ops
 

@@ -21,7 +21,8 @@ std::optional<Dims> requested_shape(const InferContext& c) {
   Dim others = 1;
   for (std::size_t i = 0; i < shape.size(); ++i) {
     if (shape[i] == Dim(-1)) {
-      if (open) fail_shape(c, "only one extent may be -1 in " + to_string(std::span<const Dim>(shape)));
+      if (open)
+        fail_shape(c, "only one extent may be -1 in " + to_string(std::span<const Dim>(shape)));
       open = i;
     } else if (shape[i].is_constant() && shape[i].value() < 0) {
       fail_shape(c, "negative extent in " + to_string(std::span<const Dim>(shape)));
@@ -37,7 +38,9 @@ std::optional<Dims> requested_shape(const InferContext& c) {
     if (always_differ(total, others)) fail_shape(c, total.str() + " elements" + target);
     return shape;
   }
-  if (others == Dim(0)) fail_shape(c, "-1 is ambiguous beside an extent of 0 in " + to_string(std::span<const Dim>(shape)));
+  if (others == Dim(0))
+    fail_shape(
+        c, "-1 is ambiguous beside an extent of 0 in " + to_string(std::span<const Dim>(shape)));
   if (total.is_constant() && others.is_constant() && total.value() % others.value() != 0)
     fail_shape(c, total.str() + " elements" + target);
   shape[*open] = floordiv(total, others);
@@ -65,7 +68,8 @@ Type infer_permute(const InferContext& c) {
   if (!c.type(0).shape) return {c.type(0).dtype, std::nullopt};
   if (rank_of(c) != rank) fail_shape(c, std::to_string(rank) + " axes to permute");
   Dims shape;
-  for (const std::int64_t axis : axes) shape.push_back((*c.type(0).shape)[normal_axis(axis, axes.size())]);
+  for (const std::int64_t axis : axes)
+    shape.push_back((*c.type(0).shape)[normal_axis(axis, axes.size())]);
   return {c.type(0).dtype, shape};
 }
 
@@ -73,7 +77,8 @@ std::optional<ViewMap> map_permute(const Node& n) {
   const auto& axes = n.attrs().get<AxesAttrs>().axes;
   ViewMap map;
   map.axes.resize(axes.size());
-  for (std::size_t i = 0; i < axes.size(); ++i) map.axes[normal_axis(axes[i], axes.size())] = coordinate(i);
+  for (std::size_t i = 0; i < axes.size(); ++i)
+    map.axes[normal_axis(axes[i], axes.size())] = coordinate(i);
   return map;
 }
 
@@ -88,7 +93,8 @@ Exprs permute_grad(const GradArgs& a) {
 RefArray ref_permute(std::span<const RefArray> args, const Attrs& attrs) {
   const auto& axes = attrs.get<AxesAttrs>().axes;
   Shape shape;
-  for (const std::int64_t axis : axes) shape.push_back(args[0].shape[normal_axis(axis, axes.size())]);
+  for (const std::int64_t axis : axes)
+    shape.push_back(args[0].shape[normal_axis(axis, axes.size())]);
   return ref_fill(args[0].dtype, shape, [&](const Shape& at) {
     Shape from(at.size());
     for (std::size_t i = 0; i < at.size(); ++i) from[normal_axis(axes[i], axes.size())] = at[i];
@@ -133,7 +139,8 @@ Type infer_broadcast_to(const InferContext& c) {
     if (!fits) fail_shape(c, "does not broadcast to " + to_string(std::span<const Dim>(to)));
   }
   for (const Dim& d : to)
-    if (d.is_constant() && d.value() < 0) fail_shape(c, "negative extent in " + to_string(std::span<const Dim>(to)));
+    if (d.is_constant() && d.value() < 0)
+      fail_shape(c, "negative extent in " + to_string(std::span<const Dim>(to)));
   return {c.type(0).dtype, to, c.type(0).weak};
 }
 
@@ -142,7 +149,8 @@ std::optional<ViewMap> map_broadcast_to(const Node& n) {
   ViewMap map;
   const std::size_t skip = to.size() - from.size();
   for (std::size_t i = 0; i < from.size(); ++i)
-    map.axes.push_back(from[i] == Dim(1) && to[skip + i] != Dim(1) ? ViewMap::AxisExpr{} : coordinate(skip + i));
+    map.axes.push_back(from[i] == Dim(1) && to[skip + i] != Dim(1) ? ViewMap::AxisExpr{}
+                                                                   : coordinate(skip + i));
   return map;
 }
 
@@ -162,7 +170,8 @@ Type infer_slice(const InferContext& c) {
   Type result = infer_first(c);
   if (!result.shape) return result;
   axis_set(c, s.axes, *rank_of(c));
-  const std::vector<AxisSlice> slices = with_context(c, [&] { return resolve_slices(s, *c.type(0).shape); });
+  const std::vector<AxisSlice> slices =
+      with_context(c, [&] { return resolve_slices(s, *c.type(0).shape); });
   for (std::size_t i = 0; i < slices.size(); ++i) (*result.shape)[i] = slices[i].size;
   return result;
 }
@@ -191,7 +200,8 @@ RefArray ref_slice(std::span<const RefArray> args, const Attrs& attrs) {
     };
     const std::int64_t start = clamp(s.starts[k].value()), stop = clamp(s.stops[k].value());
     taken[axis].clear();
-    for (std::int64_t i = start; step > 0 ? i < stop : i > stop; i += step) taken[axis].push_back(i);
+    for (std::int64_t i = start; step > 0 ? i < stop : i > stop; i += step)
+      taken[axis].push_back(i);
   }
   Shape shape;
   for (const auto& t : taken) shape.push_back(static_cast<std::int64_t>(t.size()));
@@ -208,7 +218,8 @@ Type infer_flip(const InferContext& c) {
 
 std::optional<ViewMap> map_flip(const Node& n) {
   const Dims& shape = operand_shape(n);
-  const std::vector<bool> flipped = reduced_axes(n.attrs().get<AxesAttrs>().axes, false, shape.size());
+  const std::vector<bool> flipped =
+      reduced_axes(n.attrs().get<AxesAttrs>().axes, false, shape.size());
   ViewMap map;
   for (std::size_t i = 0; i < shape.size(); ++i)
     map.axes.push_back(flipped[i] ? coordinate(i, -1, shape[i] - 1) : coordinate(i));
@@ -268,7 +279,8 @@ Type infer_expand_dims(const InferContext& c) {
 }
 
 std::optional<ViewMap> map_expand_dims(const Node& n) {
-  const std::vector<bool> added = reduced_axes(n.attrs().get<AxesAttrs>().axes, false, n.type().shape->size());
+  const std::vector<bool> added =
+      reduced_axes(n.attrs().get<AxesAttrs>().axes, false, n.type().shape->size());
   ViewMap map;
   for (std::size_t i = 0; i < added.size(); ++i)
     if (!added[i]) map.axes.push_back(coordinate(i));
@@ -281,7 +293,8 @@ RefArray ref_squeeze(std::span<const RefArray> args, const Attrs& attrs) {
   const auto rank = static_cast<std::int64_t>(args[0].shape.size());
   for (std::int64_t i = 0; i < rank; ++i) {
     const std::int64_t n = args[0].shape[static_cast<std::size_t>(i)];
-    const bool given = std::ranges::any_of(axes, [&](std::int64_t a) { return a == i || a + rank == i; });
+    const bool given =
+        std::ranges::any_of(axes, [&](std::int64_t a) { return a == i || a + rank == i; });
     if (!(axes.empty() ? n == 1 : given)) r.shape.push_back(n);
   }
   return r;
@@ -293,7 +306,8 @@ RefArray ref_expand_dims(std::span<const RefArray> args, const Attrs& attrs) {
   const auto rank = static_cast<std::int64_t>(args[0].shape.size() + axes.size());
   std::size_t from = 0;
   for (std::int64_t i = 0; i < rank; ++i) {
-    const bool is_new = std::ranges::any_of(axes, [&](std::int64_t a) { return a == i || a + rank == i; });
+    const bool is_new =
+        std::ranges::any_of(axes, [&](std::int64_t a) { return a == i || a + rank == i; });
     r.shape.push_back(is_new ? 1 : args[0].shape[from++]);
   }
   return r;
@@ -329,19 +343,23 @@ std::optional<ViewMap> map_diagonal(const Node& n) {
 RefArray ref_diagonal(std::span<const RefArray> args, const Attrs& attrs) {
   const auto& d = attrs.get<DiagonalAttrs>();
   const Shape& from = args[0].shape;
-  const std::size_t row = normal_axis(d.axis1, from.size()), column = normal_axis(d.axis2, from.size());
+  const std::size_t row = normal_axis(d.axis1, from.size()),
+                    column = normal_axis(d.axis2, from.size());
   Shape shape;
   for (std::size_t i = 0; i < from.size(); ++i)
     if (i != row && i != column) shape.push_back(from[i]);
   std::int64_t length = 0;
-  for (std::int64_t i = 0; i < from[row]; ++i) length += i + d.offset >= 0 && i + d.offset < from[column];
+  for (std::int64_t i = 0; i < from[row]; ++i)
+    length += i + d.offset >= 0 && i + d.offset < from[column];
   shape.push_back(length);
   return ref_fill(args[0].dtype, shape, [&](const Shape& at) {
     Shape index;
     std::size_t other = 0;
     const std::int64_t first = d.offset < 0 ? -d.offset : 0;
     for (std::size_t i = 0; i < from.size(); ++i)
-      index.push_back(i == row ? at.back() + first : i == column ? at.back() + first + d.offset : at[other++]);
+      index.push_back(i == row      ? at.back() + first
+                      : i == column ? at.back() + first + d.offset
+                                    : at[other++]);
     return args[0].data[flat_index(from, index)];
   });
 }
@@ -360,7 +378,8 @@ std::optional<ViewMap> map_split_like(const Node& n) {
   const std::size_t rank = operand_shape(n).size(), axis = normal_axis(attrs.axis, rank);
   for (std::size_t i = 0; i < rank; ++i) map.axes.push_back(coordinate(i));
   for (std::int64_t i = 0; i < attrs.index; ++i)
-    map.axes[axis].offset = map.axes[axis].offset + (*n.input(static_cast<std::size_t>(i) + 1)->type().shape)[axis];
+    map.axes[axis].offset =
+        map.axes[axis].offset + (*n.input(static_cast<std::size_t>(i) + 1)->type().shape)[axis];
   return map;
 }
 
@@ -369,7 +388,9 @@ Exprs split_grad(const GradArgs& a) {
   const auto& attrs = a.attrs().get<SplitAttrs>();
   std::vector<NodeRef> parts;
   for (std::size_t i = 1; i < a.x.size(); ++i)
-    parts.push_back(i == static_cast<std::size_t>(attrs.index) + 1 ? a.g.node() : cast_like(zeros_like(a.x[i]), a.g).node());
+    parts.push_back(i == static_cast<std::size_t>(attrs.index) + 1
+                        ? a.g.node()
+                        : cast_like(zeros_like(a.x[i]), a.g).node());
   GraphBuilder& b = a.g.builder();
   Exprs grads(a.x.size());
   grads[0] = {b, b.make(ops::concatenate, std::move(parts), AxisAttrs{attrs.axis})};
@@ -381,7 +402,8 @@ RefArray ref_split_like(std::span<const RefArray> args, const Attrs& attrs) {
   const RefArray& part = args[static_cast<std::size_t>(s.index) + 1];
   const std::size_t axis = normal_axis(s.axis, part.shape.size());
   std::int64_t offset = 0;
-  for (std::int64_t i = 0; i < s.index; ++i) offset += args[static_cast<std::size_t>(i) + 1].shape[axis];
+  for (std::int64_t i = 0; i < s.index; ++i)
+    offset += args[static_cast<std::size_t>(i) + 1].shape[axis];
   return ref_fill(args[0].dtype, part.shape, [&](Shape at) {
     at[axis] += offset;
     return args[0].data[flat_index(args[0].shape, at)];
@@ -392,16 +414,24 @@ RefArray ref_split_like(std::span<const RefArray> args, const Attrs& attrs) {
 
 using List = std::vector<Sample>;
 List reshape_samples() {
-  return {{{{{2, 6}}}, ShapeAttrs{{3, 4}}}, {{{{2, 3, 4}}}, ShapeAttrs{{-1}}}, {{{{4, 3}}}, ShapeAttrs{{2, -1, 3}}},
-          {{{{1}}}, ShapeAttrs{{}}}, {{{{0, 3}}}, ShapeAttrs{{5, 0}}}};
+  return {{{{{2, 6}}}, ShapeAttrs{{3, 4}}},
+          {{{{2, 3, 4}}}, ShapeAttrs{{-1}}},
+          {{{{4, 3}}}, ShapeAttrs{{2, -1, 3}}},
+          {{{{1}}}, ShapeAttrs{{}}},
+          {{{{0, 3}}}, ShapeAttrs{{5, 0}}}};
 }
 List permute_samples() {
-  return {{{{{2, 3}}}, AxesAttrs{{1, 0}}}, {{{{2, 3, 4}}}, AxesAttrs{{2, 0, 1}}}, {{{{2, 3, 4}}}, AxesAttrs{{0, -1, -2}}},
+  return {{{{{2, 3}}}, AxesAttrs{{1, 0}}},
+          {{{{2, 3, 4}}}, AxesAttrs{{2, 0, 1}}},
+          {{{{2, 3, 4}}}, AxesAttrs{{0, -1, -2}}},
           {{{{}}}, AxesAttrs{}}};
 }
 List transpose_samples() { return {{{{{2, 3}}}}, {{{{5, 2, 3}}}}, {{{{0, 3}}}}}; }
 List broadcast_samples() {
-  return {{{{{3, 1}}}, ShapeAttrs{{2, 3, 4}}}, {{{{}}}, ShapeAttrs{{5}}}, {{{{1}}}, ShapeAttrs{{0}}}, {{{{4, 3}}}, ShapeAttrs{{4, 3}}}};
+  return {{{{{3, 1}}}, ShapeAttrs{{2, 3, 4}}},
+          {{{{}}}, ShapeAttrs{{5}}},
+          {{{{1}}}, ShapeAttrs{{0}}},
+          {{{{4, 3}}}, ShapeAttrs{{4, 3}}}};
 }
 List slice_samples() {
   return {{{{{5, 6}}}, SliceAttrs{{0}, {1}, {4}, {1}}},
@@ -411,20 +441,34 @@ List slice_samples() {
           {{{{4, 3}}}, SliceAttrs{{0}, {3}, {100}, {1}}},
           {{{{4, 3}}}, SliceAttrs{{0}, {3}, {1}, {1}}}};
 }
-List flip_samples() { return {{{{{4, 3}}}, AxesAttrs{{0}}}, {{{{4, 3}}}, AxesAttrs{{-1, 0}}}, {{{{0}}}, AxesAttrs{{0}}}}; }
-List squeeze_samples() { return {{{{{1, 3, 1}}}, AxesAttrs{{0}}}, {{{{1, 3, 1}}}, AxesAttrs{{-1, 0}}}, {{{{1, 3, 1}}}, AxesAttrs{}}}; }
-List expand_samples() { return {{{{{4, 3}}}, AxesAttrs{{0}}}, {{{{4, 3}}}, AxesAttrs{{-1, 1}}}, {{{{}}}, AxesAttrs{{0}}}}; }
+List flip_samples() {
+  return {
+      {{{{4, 3}}}, AxesAttrs{{0}}}, {{{{4, 3}}}, AxesAttrs{{-1, 0}}}, {{{{0}}}, AxesAttrs{{0}}}};
+}
+List squeeze_samples() {
+  return {{{{{1, 3, 1}}}, AxesAttrs{{0}}},
+          {{{{1, 3, 1}}}, AxesAttrs{{-1, 0}}},
+          {{{{1, 3, 1}}}, AxesAttrs{}}};
+}
+List expand_samples() {
+  return {{{{{4, 3}}}, AxesAttrs{{0}}}, {{{{4, 3}}}, AxesAttrs{{-1, 1}}}, {{{{}}}, AxesAttrs{{0}}}};
+}
 List diagonal_samples() {
-  return {{{{{4, 4}}}, DiagonalAttrs{}}, {{{{3, 5}}}, DiagonalAttrs{.offset = 1}}, {{{{5, 3}}}, DiagonalAttrs{.offset = -2}},
-          {{{{3, 2, 4}}}, DiagonalAttrs{.axis1 = 0, .axis2 = 2}}, {{{{2, 2}}}, DiagonalAttrs{.offset = 3}}};
+  return {{{{{4, 4}}}, DiagonalAttrs{}},
+          {{{{3, 5}}}, DiagonalAttrs{.offset = 1}},
+          {{{{5, 3}}}, DiagonalAttrs{.offset = -2}},
+          {{{{3, 2, 4}}}, DiagonalAttrs{.axis1 = 0, .axis2 = 2}},
+          {{{{2, 2}}}, DiagonalAttrs{.offset = 3}}};
 }
 List split_samples() {
-  return {{{{{5, 3}}, {{2, 3}}, {{3, 3}}}, SplitAttrs{0, 1}}, {{{{2, 6}}, {{2, 1}}, {{2, 2}}, {{2, 3}}}, SplitAttrs{-1, 1}}};
+  return {{{{{5, 3}}, {{2, 3}}, {{3, 3}}}, SplitAttrs{0, 1}},
+          {{{{2, 6}}, {{2, 1}}, {{2, 2}}, {{2, 3}}}, SplitAttrs{-1, 1}}};
 }
 
-constexpr Op view_row(std::string_view name, std::string_view doc, InferRule infer, std::optional<ViewMap> (*map)(const Node&),
-                      GradRule grad, RefArray (*reference)(std::span<const RefArray>, const Attrs&), List (*samples)(),
-                      AttrsParser attrs, std::string_view onnx) {
+constexpr Op view_row(std::string_view name, std::string_view doc, InferRule infer,
+                      std::optional<ViewMap> (*map)(const Node&), GradRule grad,
+                      RefArray (*reference)(std::span<const RefArray>, const Attrs&),
+                      List (*samples)(), AttrsParser attrs, std::string_view onnx) {
   return {.name = name,
           .doc = doc,
           .infer = infer,
@@ -444,35 +488,47 @@ namespace ops {
 
 constinit const Op reshape = view_row(
     "reshape", "The elements in row-major order in another shape; one extent may be -1",
-    [](const InferContext& c) -> Type { return {c.type(0).dtype, requested_shape(c)}; },
-    [](const Node&) -> std::optional<ViewMap> { return std::nullopt; }, back_to_operand, ref_reshape, reshape_samples,
-    attrs_from_fields<ShapeAttrs>, "Reshape");
-constinit const Op permute = view_row("permute", "Axis i of the result is axis axes[i] of x", infer_permute, map_permute, permute_grad,
-                                      ref_permute, permute_samples, attrs_from_fields<AxesAttrs>, "Transpose");
+    [](const InferContext& c) -> Type {
+      return {c.type(0).dtype, requested_shape(c)};
+    },
+    [](const Node&) -> std::optional<ViewMap> { return std::nullopt; }, back_to_operand,
+    ref_reshape, reshape_samples, attrs_from_fields<ShapeAttrs>, "Reshape");
+constinit const Op permute =
+    view_row("permute", "Axis i of the result is axis axes[i] of x", infer_permute, map_permute,
+             permute_grad, ref_permute, permute_samples, attrs_from_fields<AxesAttrs>, "Transpose");
 constinit const Op matrix_transpose = view_row(
     "matrix_transpose", "The last two axes exchanged", infer_matrix_transpose, map_matrix_transpose,
-    [](const GradArgs& a) -> Exprs { return {apply(matrix_transpose, {a.g})}; }, ref_matrix_transpose, transpose_samples, nullptr, "");
+    [](const GradArgs& a) -> Exprs { return {apply(matrix_transpose, {a.g})}; },
+    ref_matrix_transpose, transpose_samples, nullptr, "");
 constinit const Op broadcast_to = view_row(
-    "broadcast_to", "x repeated along axes of extent 1 and new leading ones", infer_broadcast_to, map_broadcast_to,
-    [](const GradArgs& a) -> Exprs { return {ir::sum_to_like(a.g, a.x[0])}; }, ref_broadcast_to, broadcast_samples,
-    attrs_from_fields<ShapeAttrs>, "Expand");
+    "broadcast_to", "x repeated along axes of extent 1 and new leading ones", infer_broadcast_to,
+    map_broadcast_to, [](const GradArgs& a) -> Exprs { return {ir::sum_to_like(a.g, a.x[0])}; },
+    ref_broadcast_to, broadcast_samples, attrs_from_fields<ShapeAttrs>, "Expand");
 constinit const Op slice = view_row(
-    "slice", "A range with a step along some axes, as Python's x[start:stop:step]", infer_slice, map_slice,
-    [](const GradArgs& a) -> Exprs { return {apply(unslice, {a.g, a.x[0]}, a.attrs())}; }, ref_slice, slice_samples,
-    attrs_from_fields<SliceAttrs>, "Slice");
+    "slice", "A range with a step along some axes, as Python's x[start:stop:step]", infer_slice,
+    map_slice,
+    [](const GradArgs& a) -> Exprs {
+      return {apply(unslice, {a.g, a.x[0]}, a.attrs())};
+    },
+    ref_slice, slice_samples, attrs_from_fields<SliceAttrs>, "Slice");
 constinit const Op flip = view_row(
     "flip", "Some axes reversed", infer_flip, map_flip,
-    [](const GradArgs& a) -> Exprs { return {apply(flip, {a.g}, a.attrs())}; }, ref_flip, flip_samples,
-    attrs_from_fields<AxesAttrs>, "");
-constinit const Op squeeze = view_row("squeeze", "Axes of extent 1 removed; all of them when none is named", infer_squeeze, map_squeeze,
-                                      back_to_operand, ref_squeeze, squeeze_samples, attrs_from_fields<AxesAttrs>, "Squeeze");
-constinit const Op expand_dims = view_row("expand_dims", "New axes of extent 1 at these places of the result", infer_expand_dims,
-                                          map_expand_dims, back_to_operand, ref_expand_dims, expand_samples,
-                                          attrs_from_fields<AxesAttrs>, "Unsqueeze");
+    [](const GradArgs& a) -> Exprs { return {apply(flip, {a.g}, a.attrs())}; }, ref_flip,
+    flip_samples, attrs_from_fields<AxesAttrs>, "");
+constinit const Op squeeze =
+    view_row("squeeze", "Axes of extent 1 removed; all of them when none is named", infer_squeeze,
+             map_squeeze, back_to_operand, ref_squeeze, squeeze_samples,
+             attrs_from_fields<AxesAttrs>, "Squeeze");
+constinit const Op expand_dims =
+    view_row("expand_dims", "New axes of extent 1 at these places of the result", infer_expand_dims,
+             map_expand_dims, back_to_operand, ref_expand_dims, expand_samples,
+             attrs_from_fields<AxesAttrs>, "Unsqueeze");
 constinit const Op diagonal = view_row(
     "diagonal", "A diagonal along two axes, which become the last", infer_diagonal, map_diagonal,
-    [](const GradArgs& a) -> Exprs { return {apply(embed_diagonal, {a.g, a.x[0]}, a.attrs())}; }, ref_diagonal, diagonal_samples,
-    attrs_from_fields<DiagonalAttrs>, "");
+    [](const GradArgs& a) -> Exprs {
+      return {apply(embed_diagonal, {a.g, a.x[0]}, a.attrs())};
+    },
+    ref_diagonal, diagonal_samples, attrs_from_fields<DiagonalAttrs>, "");
 
 constinit const Op split_like{
     .name = "split_like",
@@ -488,8 +544,9 @@ constinit const Op split_like{
     .type_only = ~1u,
 };
 
-constexpr const Op* view_rows[] = {&reshape, &permute, &matrix_transpose, &broadcast_to, &slice, &flip, &squeeze, &expand_dims, &diagonal,
-                                   &split_like};
+constexpr const Op* view_rows[] = {&reshape,  &permute,   &matrix_transpose, &broadcast_to,
+                                   &slice,    &flip,      &squeeze,          &expand_dims,
+                                   &diagonal, &split_like};
 
 }  // namespace ops
 

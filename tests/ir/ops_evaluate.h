@@ -31,9 +31,12 @@ inline std::uint64_t to_bits(DType t, double value) {
   std::memcpy(&bits, l.data(), size_of(t));
   return bits;
 }
-inline double to_double(DType t, std::uint64_t bits) { return ir::Literal::copy(t, {}, &bits).at(0); }
+inline double to_double(DType t, std::uint64_t bits) {
+  return ir::Literal::copy(t, {}, &bits).at(0);
+}
 
-inline std::vector<std::uint64_t> run(const ir::ScalarProgram& p, std::span<const std::uint64_t> inputs,
+inline std::vector<std::uint64_t> run(const ir::ScalarProgram& p,
+                                      std::span<const std::uint64_t> inputs,
                                       std::span<const std::int64_t> index = {}) {
   std::vector<std::uint64_t> v(p.code.size());
   const auto at = [&](std::int32_t i) { return i < 0 ? 0 : v[static_cast<std::size_t>(i)]; };
@@ -45,10 +48,12 @@ inline std::vector<std::uint64_t> run(const ir::ScalarProgram& p, std::span<cons
       case ir::ScalarOp::input: v[i] = inputs[imm]; break;
       case ir::ScalarOp::constant: v[i] = inst.imm; break;
       case ir::ScalarOp::index: v[i] = static_cast<std::uint64_t>(index[imm]); break;
-      case ir::ScalarOp::lookup: v[i] = p.tables[imm].bits[static_cast<std::size_t>(at(inst.a))]; break;
+      case ir::ScalarOp::lookup:
+        v[i] = p.tables[imm].bits[static_cast<std::size_t>(at(inst.a))];
+        break;
       default:
-        v[i] = ir::evaluate(inst.op, inst.dtype, p.code[static_cast<std::size_t>(typed)].dtype, at(inst.a), at(inst.b),
-                            at(inst.c));
+        v[i] = ir::evaluate(inst.op, inst.dtype, p.code[static_cast<std::size_t>(typed)].dtype,
+                            at(inst.a), at(inst.b), at(inst.c));
     }
   }
   std::vector<std::uint64_t> out;
@@ -60,7 +65,8 @@ inline std::size_t flat(const Shape& shape, std::span<const std::int64_t> at) {
   std::size_t f = 0;
   const std::size_t skip = at.size() - shape.size();
   for (std::size_t i = 0; i < shape.size(); ++i)
-    f = f * static_cast<std::size_t>(shape[i]) + static_cast<std::size_t>(shape[i] == 1 ? 0 : at[skip + i]);
+    f = f * static_cast<std::size_t>(shape[i]) +
+        static_cast<std::size_t>(shape[i] == 1 ? 0 : at[skip + i]);
   return f;
 }
 
@@ -80,7 +86,8 @@ inline Shape mapped(const ir::ViewMap& map, const Shape& at) {
   Shape out;
   for (const auto& axis : map.axes) {
     std::int64_t i = axis.offset.value();
-    for (const auto& [from, times] : axis.terms) i += times.value() * at[static_cast<std::size_t>(from)];
+    for (const auto& [from, times] : axis.terms)
+      i += times.value() * at[static_cast<std::size_t>(from)];
     out.push_back(i);
   }
   return out;
@@ -105,7 +112,8 @@ class Evaluator {
       Value v{l.dtype(), l.shape(), {}};
       for (std::int64_t i = 0; i < l.size(); ++i) {
         std::uint64_t bits = 0;
-        std::memcpy(&bits, l.data() + i * static_cast<std::int64_t>(size_of(l.dtype())), size_of(l.dtype()));
+        std::memcpy(&bits, l.data() + i * static_cast<std::int64_t>(size_of(l.dtype())),
+                    size_of(l.dtype()));
         v.bits.push_back(bits);
       }
       values_[&n] = std::move(v);
@@ -114,22 +122,28 @@ class Evaluator {
     if (!n.type().concrete()) throw std::logic_error("not concrete: " + std::string(n.op().name));
     Value v = std::visit([&](const auto& meaning) { return of(meaning, n); }, n.op().meaning);
     if (v.dtype != *n.type().dtype || v.shape != *to_shape(*n.type().shape))
-      throw std::logic_error(std::string(n.op().name) + ": the value differs from the type " + to_string(n.type()));
+      throw std::logic_error(std::string(n.op().name) + ": the value differs from the type " +
+                             to_string(n.type()));
     values_[&n] = std::move(v);
   }
 
   const Value& in(const Node& n, std::size_t i) { return values_.at(n.input(i).get()); }
   static Value empty(const Node& n) { return {*n.type().dtype, *to_shape(*n.type().shape), {}}; }
 
-  Value of(const ir::Leaf&, const Node& n) { throw std::logic_error("no value for " + to_string(n.type())); }
-  Value of(const ir::Extern&, const Node& n) { throw std::logic_error("not evaluated: " + std::string(n.op().name)); }
+  Value of(const ir::Leaf&, const Node& n) {
+    throw std::logic_error("no value for " + to_string(n.type()));
+  }
+  Value of(const ir::Extern&, const Node& n) {
+    throw std::logic_error("not evaluated: " + std::string(n.op().name));
+  }
 
   Value of(const ir::Pointwise&, const Node& n) {
     const ir::ScalarProgram p = pointwise_program(n);
     Value v = empty(n);
     each(v.shape, [&](const Shape& at) {
       std::vector<std::uint64_t> x;
-      for (std::size_t i = 0; i < n.inputs().size(); ++i) x.push_back(in(n, i).bits[flat(in(n, i).shape, at)]);
+      for (std::size_t i = 0; i < n.inputs().size(); ++i)
+        x.push_back(in(n, i).bits[flat(in(n, i).shape, at)]);
       v.bits.push_back(run(p, x, at)[0]);
     });
     return v;
@@ -138,8 +152,12 @@ class Evaluator {
   Value of(const ir::View& view, const Node& n) {
     Value v = empty(n);
     const auto map = view.map(n);
-    if (!map) v.bits = in(n, 0).bits;
-    else each(v.shape, [&](const Shape& at) { v.bits.push_back(in(n, 0).bits[flat(in(n, 0).shape, mapped(*map, at))]); });
+    if (!map)
+      v.bits = in(n, 0).bits;
+    else
+      each(v.shape, [&](const Shape& at) {
+        v.bits.push_back(in(n, 0).bits[flat(in(n, 0).shape, mapped(*map, at))]);
+      });
     return v;
   }
 
@@ -158,7 +176,8 @@ class Evaluator {
         ++written;
       });
     }
-    if (!regions.fill && written != size) throw std::logic_error("regions that do not cover the result");
+    if (!regions.fill && written != size)
+      throw std::logic_error("regions that do not cover the result");
     return v;
   }
 
@@ -168,7 +187,8 @@ class Evaluator {
     const Value& x = in(n, 0);
     std::vector<bool> reduced(x.shape.size(), r.axes.empty() && r.all);
     for (const std::int64_t a : r.axes)
-      reduced[static_cast<std::size_t>(a < 0 ? a + static_cast<std::int64_t>(x.shape.size()) : a)] = true;
+      reduced[static_cast<std::size_t>(a < 0 ? a + static_cast<std::int64_t>(x.shape.size()) : a)] =
+          true;
     Shape kept = x.shape;
     for (std::size_t i = 0; i < kept.size(); ++i)
       if (reduced[i]) kept[i] = 1;
@@ -192,7 +212,8 @@ class Evaluator {
     const ir::ContractionDef def = contraction.define(n);
     const Value &a = in(n, 0), &b = in(n, 1);
     std::map<char, std::int64_t> extents;
-    for (std::size_t i = 0; i < def.a.size(); ++i) extents[def.a[i]] = std::max(extents[def.a[i]], a.shape[i]);
+    for (std::size_t i = 0; i < def.a.size(); ++i)
+      extents[def.a[i]] = std::max(extents[def.a[i]], a.shape[i]);
     for (std::size_t i = 0; i < def.b.size(); ++i) {
       auto [at, fresh] = extents.emplace(def.b[i], b.shape[i]);
       if (!fresh && at->second == 1) at->second = b.shape[i];
@@ -210,7 +231,8 @@ class Evaluator {
         const auto element = [&](const Value& x, const std::string& names) {
           Shape index;
           for (const char c : names)
-            index.push_back(labels.find(c) == std::string::npos ? at[def.out.find(c)] : k[labels.find(c)]);
+            index.push_back(labels.find(c) == std::string::npos ? at[def.out.find(c)]
+                                                                : k[labels.find(c)]);
           return to_double(x.dtype, x.bits[flat(x.shape, index)]);
         };
         total += element(a, def.a) * element(b, def.b);

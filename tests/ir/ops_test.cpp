@@ -26,15 +26,14 @@ std::string type_of(const Op& op, std::vector<NodeRef> x, Attrs attrs = {}) {
 template <class E> std::string message(const Op& op, std::vector<NodeRef> x, Attrs attrs = {}) {
   try {
     make_node(op, std::move(x), std::move(attrs), {"dir/model.cc", 42});
-  } catch (const E& e) {
-    return e.what();
-  }
+  } catch (const E& e) { return e.what(); }
   return "nothing was thrown";
 }
 
 const Dim N = dim("N"), M = dim("M");
-constexpr DType b1 = DType::boolean, u8 = DType::uint8, i8 = DType::int8, i32 = DType::int32, i64 = DType::int64,
-                f16 = DType::float16, bf16 = DType::bfloat16, f32 = DType::float32, f64 = DType::float64;
+constexpr DType b1 = DType::boolean, u8 = DType::uint8, i8 = DType::int8, i32 = DType::int32,
+                i64 = DType::int64, f16 = DType::float16, bf16 = DType::bfloat16,
+                f32 = DType::float32, f64 = DType::float64;
 
 // ---- samples to values ----
 
@@ -87,7 +86,9 @@ RefArray reference(const Case& c) {
   for (const RefArray& v : c.values) shape = broadcast_shapes(shape, v.shape);
   RefArray out{c.dtype, shape, {}};
   check::each(shape, [&](const Shape& at) {
-    const auto x = [&](std::size_t i) { return c.values[i].data[check::flat(c.values[i].shape, at)]; };
+    const auto x = [&](std::size_t i) {
+      return c.values[i].data[check::flat(c.values[i].shape, at)];
+    };
     out.data.push_back(r.unary ? r.unary(x(0)) : r.binary(x(0), x(1)));
   });
   return out;
@@ -111,12 +112,15 @@ double stored_as(DType t, double x) {
   return check::to_double(t, static_cast<std::uint64_t>(static_cast<std::int64_t>(x)));
 }
 
-double epsilon(DType t) { return t == f16 ? 0x1p-10 : t == bf16 ? 0x1p-7 : t == f32 ? 0x1p-23 : 0x1p-40; }
+double epsilon(DType t) {
+  return t == f16 ? 0x1p-10 : t == bf16 ? 0x1p-7 : t == f32 ? 0x1p-23 : 0x1p-40;
+}
 
 // ---- gradients ----
 
 /// Reverse mode over a graph with known types, in a few lines.
-std::vector<Expr> differentiate(GraphBuilder& b, const NodeRef& y, const NodeRef& g, std::span<const NodeRef> xs) {
+std::vector<Expr> differentiate(GraphBuilder& b, const NodeRef& y, const NodeRef& g,
+                                std::span<const NodeRef> xs) {
   std::unordered_map<const Node*, Expr> cotangents{{y.get(), Expr(b, g)}};
   const NodeRef roots[] = {y};
   const std::vector<const Node*> order = topological_order(roots);
@@ -134,9 +138,11 @@ std::vector<Expr> differentiate(GraphBuilder& b, const NodeRef& y, const NodeRef
       grads = differentiate(b, body, args.g.node(), n.inputs());
     }
     for (std::size_t i = 0; i < grads.size(); ++i) {
-      if (!grads[i] || n.op().takes_type_only(i) || !is_floating(*n.input(i)->type().dtype)) continue;
+      if (!grads[i] || n.op().takes_type_only(i) || !is_floating(*n.input(i)->type().dtype))
+        continue;
       Expr d = grads[i];
-      if (std::holds_alternative<Pointwise>(n.op().meaning)) d = apply(ops::sum_to_like, {d, args.x[i]});
+      if (std::holds_alternative<Pointwise>(n.op().meaning))
+        d = apply(ops::sum_to_like, {d, args.x[i]});
       Expr& total = cotangents[n.input(i).get()];
       total = total ? total + d : d;
     }
@@ -162,8 +168,9 @@ std::vector<double> random_vector(std::size_t n, std::mt19937& rng) {
 }
 
 /// Σ w·f along a direction, by central differences, against the gradient of f at the inputs.
-void check_directional(const Case& c, const NodeRef& y, const std::vector<NodeRef>& gradients, const NodeRef& g,
-                       const RefArray& weights, std::mt19937& rng, double tolerance) {
+void check_directional(const Case& c, const NodeRef& y, const std::vector<NodeRef>& gradients,
+                       const NodeRef& g, const RefArray& weights, std::mt19937& rng,
+                       double tolerance) {
   Evaluator at = c.evaluate;
   at.set(g, to_value(weights));
   std::vector<std::vector<double>> directions;
@@ -183,7 +190,8 @@ void check_directional(const Case& c, const NodeRef& y, const std::vector<NodeRe
     for (std::size_t i = 0; i < c.inputs.size(); ++i) {
       RefArray x = c.values[i];
       if (x.dtype == f64)
-        for (std::size_t k = 0; k < x.data.size(); ++k) x.data[k] += (side == 0 ? h : -h) * directions[i][k];
+        for (std::size_t k = 0; k < x.data.size(); ++k)
+          x.data[k] += (side == 0 ? h : -h) * directions[i][k];
       moved.set(c.inputs[i], to_value(x));
     }
     sides[side] = dot(to_doubles(moved(y)), weights.data);
@@ -213,7 +221,9 @@ TEST_CASE("catalogue: names are unique, found again, and documented") {
 }
 
 TEST_CASE("promotion: PyTorch's table") {
-  const auto meet = [](DType a, DType b) { return type_of(ops::add, {input(a, {}), input(b, {})}); };
+  const auto meet = [](DType a, DType b) {
+    return type_of(ops::add, {input(a, {}), input(b, {})});
+  };
   CHECK(meet(u8, i8) == "int16()");
   CHECK(meet(b1, u8) == "uint8()");
   CHECK(meet(i64, f16) == "float16()");
@@ -236,7 +246,8 @@ TEST_CASE("promotion: PyTorch's table") {
 TEST_CASE("types: partly unknown operands") {
   CHECK(type_of(ops::add, {unknown(), input(f32, {2, 3})}) == "?");
   CHECK(type_of(ops::add, {make_input({f32, {}}), input(f64, {2, 3})}) == "float64?");
-  CHECK(type_of(ops::add, {make_input({std::nullopt, Dims{N, 1}}), input(f32, {1, 3})}) == "?(N, 3)");
+  CHECK(type_of(ops::add, {make_input({std::nullopt, Dims{N, 1}}), input(f32, {1, 3})}) ==
+        "?(N, 3)");
   CHECK(type_of(ops::add, {input(f32, {N, 3}), input(f32, {1, 3})}) == "float32(N, 3)");
   CHECK(type_of(ops::add, {input(f32, {N}), input(f32, {3})}) == "float32(3,)");
   CHECK(type_of(ops::sum, {unknown()}, ReduceAttrs{}) == "?()");
@@ -244,29 +255,39 @@ TEST_CASE("types: partly unknown operands") {
   CHECK(type_of(ops::reshape, {input(f32, {N, 4})}, ShapeAttrs{{-1}}) == "float32(4*N,)");
   CHECK(type_of(ops::reshape, {input(f32, {4 * N})}, ShapeAttrs{{N, -1}}) == "float32(N, 4)");
   CHECK(type_of(ops::reshape, {unknown()}, ShapeAttrs{{2, 3}}) == "?(2, 3)");
-  CHECK(type_of(ops::concatenate, {input(f32, {N, 3}), input(f32, {M, 3})}, AxisAttrs{0}) == "float32(M+N, 3)");
+  CHECK(type_of(ops::concatenate, {input(f32, {N, 3}), input(f32, {M, 3})}, AxisAttrs{0}) ==
+        "float32(M+N, 3)");
   CHECK(type_of(ops::concatenate, {input(f32, {2, 3}), unknown()}, AxisAttrs{0}) == "?");
   CHECK(type_of(ops::matmul, {input(f32, {N, 4}), input(f32, {4, 5})}) == "float32(N, 5)");
-  CHECK(type_of(ops::matmul, {input(f32, {2, 1, 3, 4}), input(f32, {5, 4, 6})}) == "float32(2, 5, 3, 6)");
+  CHECK(type_of(ops::matmul, {input(f32, {2, 1, 3, 4}), input(f32, {5, 4, 6})}) ==
+        "float32(2, 5, 3, 6)");
   CHECK(type_of(ops::matmul, {input(f32, {4}), input(f32, {4})}) == "float32()");
-  CHECK(type_of(ops::slice, {input(f32, {N})}, SliceAttrs{{0}, {1}, {slice_open_high}, {1}}) == "float32(max(N-1, 0),)");
-  CHECK(type_of(ops::slice, {input(f32, {N})}, SliceAttrs{{0}, {0}, {slice_open_high}, {1}}) == "float32(N,)");
-  CHECK(type_of(ops::unreduce_like, {input(f32, {2}), unknown()}, ReduceAttrs{{1}, false, false}) == "float32?");
+  CHECK(type_of(ops::slice, {input(f32, {N})}, SliceAttrs{{0}, {1}, {slice_open_high}, {1}}) ==
+        "float32(max(N-1, 0),)");
+  CHECK(type_of(ops::slice, {input(f32, {N})}, SliceAttrs{{0}, {0}, {slice_open_high}, {1}}) ==
+        "float32(N,)");
+  CHECK(type_of(ops::unreduce_like, {input(f32, {2}), unknown()}, ReduceAttrs{{1}, false, false}) ==
+        "float32?");
   CHECK(type_of(ops::cross_entropy, {unknown(), unknown()}, ClassLossAttrs{}) == "?()");
   CHECK(type_of(ops::cast_like, {input(i32, {2}), input(f64, {5})}) == "float64(2,)");
 }
 
 TEST_CASE("types: errors say what was asked and where") {
   CHECK(message<ShapeError>(ops::add, {input(f32, {2, 3}), input(f32, {4})}) ==
-        "add of float32(2, 3) and float32(4,): shapes (2, 3) and (4,) do not broadcast together (model.cc:42)");
+        "add of float32(2, 3) and float32(4,): shapes (2, 3) and (4,) do not broadcast together "
+        "(model.cc:42)");
   CHECK(message<DTypeError>(ops::sub, {input(b1, {2}), input(b1, {2})}) ==
-        "sub of boolean(2,) and boolean(2,): not defined for boolean; cast to a number, or use logical operations (model.cc:42)");
+        "sub of boolean(2,) and boolean(2,): not defined for boolean; cast to a number, or use "
+        "logical operations (model.cc:42)");
   CHECK(message<ShapeError>(ops::matmul, {input(f32, {2, 3}), input(f32, {4, 5})}) ==
-        "matmul of float32(2, 3) and float32(4, 5): the summed extents must agree, but are 3 and 4 (model.cc:42)");
+        "matmul of float32(2, 3) and float32(4, 5): the summed extents must agree, but are 3 and 4 "
+        "(model.cc:42)");
   CHECK(message<DTypeError>(ops::matmul, {input(f32, {2, 3}), input(f64, {3, 5})}) ==
-        "matmul of float32(2, 3) and float64(3, 5): operands must have one dtype; cast one of them (model.cc:42)");
+        "matmul of float32(2, 3) and float64(3, 5): operands must have one dtype; cast one of them "
+        "(model.cc:42)");
   CHECK(message<ShapeError>(ops::dot, {input(f32, {2, 2}), input(f32, {2, 2})}) ==
-        "dot of float32(2, 2) and float32(2, 2): needs vectors; matmul multiplies matrices (model.cc:42)");
+        "dot of float32(2, 2) and float32(2, 2): needs vectors; matmul multiplies matrices "
+        "(model.cc:42)");
   CHECK(message<ShapeError>(ops::sum, {input(f32, {2, 3})}, ReduceAttrs{{2}, false, false}) ==
         "sum of float32(2, 3): axis 2 is out of range for 2 axes (model.cc:42)");
   CHECK(message<ShapeError>(ops::sum, {input(f32, {2, 3})}, ReduceAttrs{{1, -1}, false, false}) ==
@@ -276,13 +297,18 @@ TEST_CASE("types: errors say what was asked and where") {
   CHECK(message<ShapeError>(ops::reshape, {input(f32, {2, 3})}, ShapeAttrs{{4, -1}}) ==
         "reshape of float32(2, 3): 6 elements does not fill shape (4, -1) (model.cc:42)");
   CHECK(message<DTypeError>(ops::bitwise_and, {input(f32, {}), input(i32, {})}) ==
-        "bitwise_and of float32() and int32(): needs integers or booleans, not float32 (model.cc:42)");
+        "bitwise_and of float32() and int32(): needs integers or booleans, not float32 "
+        "(model.cc:42)");
   CHECK(message<DTypeError>(ops::gather_rows, {input(f32, {4, 2}), input(f32, {3})}) ==
-        "gather_rows of float32(4, 2) and float32(3,): indices must be integers, not float32 (model.cc:42)");
-  CHECK(message<ShapeError>(ops::cross_entropy, {input(f32, {4, 10}), input(i64, {5})}, ClassLossAttrs{}) ==
-        "cross_entropy of float32(4, 10) and int64(5,): extents of scores and targets must agree, but are 5 and 4 (model.cc:42)");
+        "gather_rows of float32(4, 2) and float32(3,): indices must be integers, not float32 "
+        "(model.cc:42)");
+  CHECK(message<ShapeError>(ops::cross_entropy, {input(f32, {4, 10}), input(i64, {5})},
+                            ClassLossAttrs{}) ==
+        "cross_entropy of float32(4, 10) and int64(5,): extents of scores and targets must agree, "
+        "but are 5 and 4 (model.cc:42)");
   CHECK(message<ShapeError>(ops::squeeze, {input(f32, {2, 3})}, AxesAttrs{{0}}) ==
-        "squeeze of float32(2, 3): an extent to squeeze away and 1 must agree, but are 2 and 1 (model.cc:42)");
+        "squeeze of float32(2, 3): an extent to squeeze away and 1 must agree, but are 2 and 1 "
+        "(model.cc:42)");
 }
 
 TEST_CASE("meaning: every row against its reference") {
@@ -301,14 +327,19 @@ TEST_CASE("meaning: every row against its reference") {
         const std::vector<double> got = to_doubles(c.evaluate(c.node));
         double largest = 1, total = 0;  // of the operands: what rounding within sums is relative to
         for (const RefArray& v : c.values)
-          for (const double x : v.data) largest = std::max(largest, std::fabs(x)), total += std::fabs(x);
-        const double scale = 8 * largest + total / static_cast<double>(std::max<std::size_t>(got.size(), 1));
+          for (const double x : v.data)
+            largest = std::max(largest, std::fabs(x)), total += std::fabs(x);
+        const double scale =
+            8 * largest + total / static_cast<double>(std::max<std::size_t>(got.size(), 1));
         const DType result = *c.node->type().dtype;
         const bool pointwise = std::holds_alternative<Pointwise>(op->meaning);
         for (std::size_t i = 0; i < got.size(); ++i) {
           const double want = stored_as(result, expected.data[i]);
           if (got[i] == want || (std::isnan(got[i]) && std::isnan(want))) continue;
-          const double unit = is_floating(result) ? epsilon(is_floating(t) && epsilon(t) > epsilon(result) ? t : result) : 0;
+          const double unit =
+              is_floating(result)
+                  ? epsilon(is_floating(t) && epsilon(t) > epsilon(result) ? t : result)
+                  : 0;
           const double size = pointwise ? std::fabs(want) : std::max(scale, std::fabs(want));
           INFO("element ", i, ": ", got[i], " for ", want);
           CHECK(std::fabs(got[i] - want) <= op->samples.ulp * unit * size);
@@ -346,11 +377,13 @@ TEST_CASE("gradients: first and second order against differences") {
         const NodeRef g2 = input(f64, *gradients[i]->type().shape);
         RefArray weights2{f64, c.values[i].shape, random_vector(c.values[i].data.size(), rng)};
         std::vector<NodeRef> second;
-        for (const Expr& e : differentiate(b, gradients[i], g2, c.inputs)) second.push_back(e.node());
+        for (const Expr& e : differentiate(b, gradients[i], g2, c.inputs))
+          second.push_back(e.node());
         Case first = c;
         first.inputs.push_back(g);
         first.values.push_back(weights);
-        for (const Expr& e : differentiate(b, gradients[i], g2, std::span(&g, 1))) second.push_back(e.node());
+        for (const Expr& e : differentiate(b, gradients[i], g2, std::span(&g, 1)))
+          second.push_back(e.node());
         check_directional(first, gradients[i], second, g2, weights2, rng, 1e-5);
       }
     }
@@ -386,7 +419,8 @@ std::vector<double> result_of(const Op& op, const std::vector<RefArray>& values,
 }
 
 /// The gradient of a scalar result with respect to operand 0.
-std::vector<double> gradient_of(const Op& op, const std::vector<RefArray>& values, Attrs attrs = {}) {
+std::vector<double> gradient_of(const Op& op, const std::vector<RefArray>& values,
+                                Attrs attrs = {}) {
   Evaluator evaluate;
   std::vector<NodeRef> x;
   for (const RefArray& v : values) {
@@ -398,57 +432,75 @@ std::vector<double> gradient_of(const Op& op, const std::vector<RefArray>& value
   return to_doubles(evaluate(differentiate(b, y, g, x)[0].node()));
 }
 
-RefArray array(DType t, Shape shape, std::vector<double> data) { return {t, std::move(shape), std::move(data)}; }
+RefArray array(DType t, Shape shape, std::vector<double> data) {
+  return {t, std::move(shape), std::move(data)};
+}
 
 using List = std::vector<double>;
 constexpr double inf = std::numeric_limits<double>::infinity();
-const double nan = std::numeric_limits<double>::quiet_NaN();
+const double not_a_number = std::numeric_limits<double>::quiet_NaN();
 
 }  // namespace
 
 TEST_CASE("values: zero division, signs and ties") {
-  const RefArray a = array(i32, {6}, {7, -7, 7, -7, 5, -2147483648.0}), b = array(i32, {6}, {3, 3, -3, -3, 0, -1});
+  const RefArray a = array(i32, {6}, {7, -7, 7, -7, 5, -2147483648.0}),
+                 b = array(i32, {6}, {3, 3, -3, -3, 0, -1});
   CHECK(result_of(ops::floor_divide, {a, b}) == List{2, -3, -3, 2, 0, -2147483648.0});
   CHECK(result_of(ops::remainder, {a, b}) == List{1, 2, -2, -1, 0, 0});
   CHECK(result_of(ops::fmod, {a, b}) == List{1, -1, 1, -1, 0, 0});
-  CHECK(result_of(ops::floor_divide, {array(f64, {3}, {1, 1, -1}), array(f64, {3}, {0.1, 0, 0})}) == List{9, inf, -inf});
-  CHECK(result_of(ops::pow, {array(i64, {5}, {2, 3, -1, 2, 0}), array(i64, {5}, {10, 0, -3, -1, 0})}) == List{1024, 1, -1, 0, 1});
+  CHECK(result_of(ops::floor_divide, {array(f64, {3}, {1, 1, -1}), array(f64, {3}, {0.1, 0, 0})}) ==
+        List{9, inf, -inf});
+  CHECK(result_of(ops::pow, {array(i64, {5}, {2, 3, -1, 2, 0}),
+                             array(i64, {5}, {10, 0, -3, -1, 0})}) == List{1024, 1, -1, 0, 1});
   CHECK(result_of(ops::round, {array(f64, {4}, {0.5, 1.5, 2.5, -0.5})}) == List{0, 2, 2, 0});
-  CHECK(result_of(ops::argmax, {array(f64, {2, 4}, {1, 5, 5, 2, 1, nan, 9, nan})}, ReduceAttrs{{1}, false, false}) == List{1, 1});
+  CHECK(result_of(ops::argmax, {array(f64, {2, 4}, {1, 5, 5, 2, 1, not_a_number, 9, not_a_number})},
+                  ReduceAttrs{{1}, false, false}) == List{1, 1});
   CHECK(result_of(ops::argmax, {array(f64, {3}, {-inf, -inf, -inf})}, ReduceAttrs{}) == List{0});
   CHECK(gradient_of(ops::max, {array(f64, {4}, {1, 3, 3, 2})}, ReduceAttrs{}) == List{0, 1, 0, 0});
-  CHECK(gradient_of(ops::amax, {array(f64, {4}, {1, 3, 3, 2})}, ReduceAttrs{}) == List{0, 0.5, 0.5, 0});
+  CHECK(gradient_of(ops::amax, {array(f64, {4}, {1, 3, 3, 2})}, ReduceAttrs{}) ==
+        List{0, 0.5, 0.5, 0});
   CHECK(gradient_of(ops::prod, {array(f64, {3}, {2, 0, 5})}, ReduceAttrs{}) == List{0, 10, 0});
   CHECK(gradient_of(ops::prod, {array(f64, {3}, {2, 0, 0})}, ReduceAttrs{}) == List{0, 0, 0});
-  CHECK(result_of(ops::sum, {array(f16, {3}, {60000, 60000, -60000})}, ReduceAttrs{}) == List{60000});
+  CHECK(result_of(ops::sum, {array(f16, {3}, {60000, 60000, -60000})}, ReduceAttrs{}) ==
+        List{60000});
   CHECK(result_of(ops::mean, {array(f16, {2}, {60000, 60000})}, ReduceAttrs{}) == List{60000});
 }
 
 TEST_CASE("values: log-sum-exp and losses at infinities") {
   const ReduceAttrs rows{{1}, false, false};
-  CHECK(result_of(ops::logsumexp, {array(f64, {3, 2}, {-inf, -inf, inf, 0, 1000, -inf})}, rows) == List{-inf, inf, 1000});
-  CHECK(result_of(ops::softmax, {array(f64, {1, 3}, {1000, -inf, 1000})}, AxisAttrs{1}) == List{0.5, 0, 0.5});
-  const List masked = result_of(ops::cross_entropy, {array(f64, {1, 3}, {0, -inf, 0}), array(i64, {1}, {2})}, ClassLossAttrs{});
+  CHECK(result_of(ops::logsumexp, {array(f64, {3, 2}, {-inf, -inf, inf, 0, 1000, -inf})}, rows) ==
+        List{-inf, inf, 1000});
+  CHECK(result_of(ops::softmax, {array(f64, {1, 3}, {1000, -inf, 1000})}, AxisAttrs{1}) ==
+        List{0.5, 0, 0.5});
+  const List masked =
+      result_of(ops::cross_entropy, {array(f64, {1, 3}, {0, -inf, 0}), array(i64, {1}, {2})},
+                ClassLossAttrs{});
   CHECK(masked[0] == doctest::Approx(std::log(2.0)));
-  CHECK(result_of(ops::binary_cross_entropy, {array(f64, {1}, {0}), array(f64, {1}, {1})}, LossAttrs{}) == List{100});
-  CHECK(result_of(ops::binary_cross_entropy_with_logits, {array(f64, {2}, {-1000, 1000}), array(f64, {2}, {1, 1})},
+  CHECK(result_of(ops::binary_cross_entropy, {array(f64, {1}, {0}), array(f64, {1}, {1})},
+                  LossAttrs{}) == List{100});
+  CHECK(result_of(ops::binary_cross_entropy_with_logits,
+                  {array(f64, {2}, {-1000, 1000}), array(f64, {2}, {1, 1})},
                   LossAttrs{"none"}) == List{1000, 0});
 }
 
 TEST_CASE("values: cross entropy of two samples") {
   const std::vector<RefArray> x = {array(f64, {2, 3}, {1, 2, 3, 4, 5, 6}), array(i64, {2}, {1, 0})};
-  CHECK(result_of(ops::cross_entropy, x, ClassLossAttrs{})[0] == doctest::Approx(1.9076).epsilon(1e-5));
+  CHECK(result_of(ops::cross_entropy, x, ClassLossAttrs{})[0] ==
+        doctest::Approx(1.9076).epsilon(1e-5));
   const List expected = {0.045, -0.3776, 0.3326, -0.455, 0.1224, 0.3326};
   const List got = gradient_of(ops::cross_entropy, x, ClassLossAttrs{});
   for (std::size_t i = 0; i < expected.size(); ++i) CHECK(std::fabs(got[i] - expected[i]) < 6e-5);
 }
 
 TEST_CASE("references: gathering and scattering by hand") {
-  const auto ref = [](const Op& op, std::vector<RefArray> x, Attrs attrs = {}) { return op.reference.general(x, attrs).data; };
+  const auto ref = [](const Op& op, std::vector<RefArray> x, Attrs attrs = {}) {
+    return op.reference.general(x, attrs).data;
+  };
   const RefArray table = array(f64, {3, 2}, {1, 2, 3, 4, 5, 6});
   CHECK(ref(ops::gather_rows, {table, array(i64, {2}, {-1, 0})}) == List{5, 6, 1, 2});
-  CHECK(ref(ops::scatter_add_rows, {array(f64, {2, 2}, {1, 2, 3, 4}), array(i64, {2}, {1, 1}), table}) == List{0, 0, 4, 6, 0, 0});
+  CHECK(ref(ops::scatter_add_rows, {array(f64, {2, 2}, {1, 2, 3, 4}), array(i64, {2}, {1, 1}),
+                                    table}) == List{0, 0, 4, 6, 0, 0});
   CHECK(ref(ops::gather, {table, array(i64, {3, 1}, {1, 0, -1})}, AxisAttrs{1}) == List{2, 3, 6});
-  CHECK(ref(ops::scatter_add, {array(f64, {1, 2}, {7, 8}), array(i64, {1, 2}, {2, 0}), table}, AxisAttrs{0}) ==
-        List{0, 8, 0, 0, 7, 0});
+  CHECK(ref(ops::scatter_add, {array(f64, {1, 2}, {7, 8}), array(i64, {1, 2}, {2, 0}), table},
+            AxisAttrs{0}) == List{0, 8, 0, 0, 7, 0});
 }
