@@ -27,6 +27,8 @@ Type infer_matmul(const InferContext& c) {
       fail_shape(c, "operands need at least one axis; multiply by a scalar with *");
   if (!a || !b) return result;
   const bool row = a->size() == 1, column = b->size() == 1;
+  constexpr std::size_t labels = 26;
+  if (a->size() > labels + 2 || b->size() > labels + 2) fail_shape(c, "more than 26 batch axes");
   unify(c, a->back(), column ? b->back() : (*b)[b->size() - 2], "the summed extents");
   const std::span<const Dim> a_batch(a->data(), row ? 0 : a->size() - 2),
       b_batch(b->data(), column ? 0 : b->size() - 2);

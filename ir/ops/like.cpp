@@ -49,8 +49,10 @@ NodeRef expand_sum_to_like(GraphBuilder& b, const Node& n, std::span<const NodeR
 Type infer_sum_to_like(const InferContext& c) {
   const auto &from = c.type(0).shape, &to = c.type(1).shape;
   if (from && to) {
-    if (from->size() < to->size()) fail_shape(c, "fewer axes than the target");
-    with_context(c, [&] { return broadcast_dims(*from, *to); });
+    const Dims met = with_context(c, [&] { return broadcast_dims(*from, *to); });
+    bool fits = met.size() == from->size();
+    for (std::size_t i = 0; fits && i < met.size(); ++i) fits = !always_differ(met[i], (*from)[i]);
+    if (!fits) fail_shape(c, "the target does not broadcast to it");
   }
   return {c.type(0).dtype, to};
 }

@@ -7,6 +7,9 @@ namespace {
 
 Type infer_random(const InferContext& c) {
   const auto& r = c.attrs.get<RandomAttrs>();
+  if (is_complex(r.dtype)) throw UnsupportedOp(c.describe() + ": not of complex numbers", c.where);
+  for (const Dim& d : r.shape)
+    if (d.is_constant() && d.value() < 0) fail_shape(c, "negative extent " + d.str());
   if (c.inputs.empty()) return {r.dtype, r.shape};
   return {r.dtype, c.type(0).shape};
 }

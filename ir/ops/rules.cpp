@@ -139,7 +139,10 @@ Type infer_pointwise(const InferContext& c) {
     case OperandRule::compare:
     case OperandRule::logical:
     case OperandRule::predicate: result.dtype = DType::boolean; break;
-    case OperandRule::cast: result.dtype = c.attrs.get<CastAttrs>().dtype; break;
+    case OperandRule::cast:
+      result.dtype = c.attrs.get<CastAttrs>().dtype;
+      check_operand(c, rule, *result.dtype);
+      break;
     case OperandRule::generate: assert(!"a row that generates has a type rule of its own");
   }
   return result;
@@ -183,10 +186,19 @@ AxisSlice resolve_slice(const Dim& start, const Dim& stop, std::int64_t step, co
   }
   const Dim high = start == Dim(slice_open_high) ? n - 1 : weft::min(from_end(start, n), n - 1);
   const Dim low = stop == Dim(slice_open_low) ? Dim(-1) : weft::max(from_end(stop, n), Dim(-1));
-  return {high, weft::max(ceildiv(high - low, -step), Dim(0)), step};
+  return {high, weft::max(ceildiv(high - low, Dim(0) - Dim(step)), Dim(0)), step};
 }
 
 }  // namespace
+
+void check_slices(const InferContext& c, const SliceAttrs& s, std::optional<int> rank) {
+  const std::size_t n = s.axes.size();
+  if (s.starts.size() != n || s.stops.size() != n || s.steps.size() != n)
+    fail_shape(c, "needs one start, stop and step an axis");
+  for (const std::int64_t step : s.steps)
+    if (step == 0) fail_shape(c, "a step of 0");
+  if (rank) axis_set(c, s.axes, *rank);
+}
 
 std::vector<AxisSlice> resolve_slices(const SliceAttrs& s, const Dims& shape) {
   std::vector<AxisSlice> slices;
@@ -200,8 +212,8 @@ std::vector<AxisSlice> resolve_slices(const SliceAttrs& s, const Dims& shape) {
 
 DiagonalPlace resolve_diagonal(const DiagonalAttrs& d, const Dims& shape) {
   DiagonalPlace p{normal_axis(d.axis1, shape.size()), normal_axis(d.axis2, shape.size()), 0, 0, 0};
-  p.begin1 = d.offset < 0 ? -d.offset : 0;
-  p.begin2 = d.offset > 0 ? d.offset : 0;
+  p.begin1 = weft::max(Dim(0) - Dim(d.offset), Dim(0));
+  p.begin2 = weft::max(Dim(d.offset), Dim(0));
   p.size = weft::max(weft::min(shape[p.axis1] - p.begin1, shape[p.axis2] - p.begin2), Dim(0));
   return p;
 }

@@ -94,6 +94,8 @@ struct AxisSlice {
   Dim begin, size;
   std::int64_t step = 1;
 };
+/// One start, stop and step an axis, no step 0, no axis twice where the rank is known.
+void check_slices(const InferContext&, const SliceAttrs&, std::optional<int> rank);
 /// One an axis of `shape`; axes that the attributes leave out are whole.
 std::vector<AxisSlice> resolve_slices(const SliceAttrs&, const Dims& shape);
 /// Which coordinates of a matrix its diagonal starts from, and its length.

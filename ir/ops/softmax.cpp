@@ -165,7 +165,10 @@ template <bool Probabilities> Type infer_class_loss(const InferContext& c) {
 /// g, scores, targets
 template <bool Probabilities> Type infer_class_grad(const InferContext& c) {
   check_targets(c, 1, 2, Probabilities);
-  const auto wrt = static_cast<std::size_t>(c.attrs.get<ClassLossAttrs>().wrt);
+  const auto& a = c.attrs.get<ClassLossAttrs>();
+  check_reduction(c, a.reduction);
+  if (a.wrt != 0 && a.wrt != 1) fail_shape(c, "no operand " + std::to_string(a.wrt));
+  const auto wrt = static_cast<std::size_t>(a.wrt);
   return {floating_of(c, 1 + wrt), c.type(1 + wrt).shape};
 }
 

@@ -106,8 +106,8 @@ Type infer_pad(const InferContext& c) {
     fail_shape(c, "needs one low and one high width an axis");
   for (std::size_t i = 0; i < rank; ++i)
     for (const Dim& width : {p.low[i], p.high[i], Dim(interior_of(p, i))})
-      if (width.is_constant() && width.value() < 0)
-        fail_shape(c, "negative width " + width.str() + "; slice instead");
+      if ((width.is_constant() && width.value() < 0) || width == Dim(slice_open_high))
+        fail_shape(c, "width " + width.str() + "; widths are not negative (slice instead)");
   if (!result.shape) return result;
   for (std::size_t i = 0; i < rank; ++i) {
     Dim& extent = (*result.shape)[i];
@@ -120,7 +120,7 @@ std::vector<Region> map_pad(const Node& n) {
   const auto& p = n.attrs().get<PadAttrs>();
   Region r;
   for (std::size_t i = 0; i < p.low.size(); ++i)
-    r.place.axes.push_back(placed(i, interior_of(p, i) + 1, p.low[i]));
+    r.place.axes.push_back(placed(i, Dim(interior_of(p, i)) + 1, p.low[i]));
   return {r};
 }
 
@@ -176,12 +176,8 @@ void check_view_shape(const InferContext& c, const Dims& expected) {
 Type infer_unslice(const InferContext& c) {
   refuse_complex(c);
   const auto& s = c.attrs.get<SliceAttrs>();
-  const std::size_t n = s.axes.size();
-  if (s.starts.size() != n || s.stops.size() != n || s.steps.size() != n)
-    fail_shape(c, "needs one start, stop and step an axis");
-  if (std::ranges::find(s.steps, 0) != s.steps.end()) fail_shape(c, "a step of 0");
+  check_slices(c, s, c.type(1).rank());
   if (const auto& shape = c.type(1).shape) {
-    axis_set(c, s.axes, static_cast<int>(shape->size()));
     Dims sizes;
     for (const AxisSlice& slice : with_context(c, [&] { return resolve_slices(s, *shape); }))
       sizes.push_back(slice.size);
@@ -332,6 +328,10 @@ constinit const Op iota{
     .infer = [](const InferContext& c) -> Type {
       const auto& i = c.attrs.get<IotaAttrs>();
       normal_axis(c, i.axis, static_cast<int>(i.shape.size()));
+      if (is_complex(i.dtype))
+        throw UnsupportedOp(c.describe() + ": not of complex numbers", c.where);
+      for (const Dim& d : i.shape)
+        if (d.is_constant() && d.value() < 0) fail_shape(c, "negative extent " + d.str());
       return {i.dtype, i.shape};
     },
     .meaning = Pointwise{OperandRule::generate,

@@ -31,18 +31,19 @@ std::optional<Dims> requested_shape(const InferContext& c) {
     }
   }
   const auto& from = c.type(0).shape;
-  const std::string target = " does not fill shape " + to_string(std::span<const Dim>(shape));
+  const std::string target =
+      " elements cannot fill shape " + to_string(std::span<const Dim>(shape));
   if (!from) return open ? std::nullopt : std::optional(shape);
   const Dim total = product(*from);
   if (!open) {
-    if (always_differ(total, others)) fail_shape(c, total.str() + " elements" + target);
+    if (always_differ(total, others)) fail_shape(c, total.str() + target);
     return shape;
   }
   if (others == Dim(0))
     fail_shape(
         c, "-1 is ambiguous beside an extent of 0 in " + to_string(std::span<const Dim>(shape)));
   if (total.is_constant() && others.is_constant() && total.value() % others.value() != 0)
-    fail_shape(c, total.str() + " elements" + target);
+    fail_shape(c, total.str() + target);
   shape[*open] = floordiv(total, others);
   return shape;
 }
@@ -163,13 +164,9 @@ RefArray ref_broadcast_to(std::span<const RefArray> args, const Attrs& attrs) {
 
 Type infer_slice(const InferContext& c) {
   const auto& s = c.attrs.get<SliceAttrs>();
-  const std::size_t n = s.axes.size();
-  if (s.starts.size() != n || s.stops.size() != n || s.steps.size() != n)
-    fail_shape(c, "needs one start, stop and step an axis");
-  if (std::ranges::find(s.steps, 0) != s.steps.end()) fail_shape(c, "a step of 0");
+  check_slices(c, s, rank_of(c));
   Type result = infer_first(c);
   if (!result.shape) return result;
-  axis_set(c, s.axes, *rank_of(c));
   const std::vector<AxisSlice> slices =
       with_context(c, [&] { return resolve_slices(s, *c.type(0).shape); });
   for (std::size_t i = 0; i < slices.size(); ++i) (*result.shape)[i] = slices[i].size;
@@ -367,8 +364,22 @@ RefArray ref_diagonal(std::span<const RefArray> args, const Attrs& attrs) {
 // ---- split_like ----
 
 Type infer_split_like(const InferContext& c) {
-  const auto index = static_cast<std::size_t>(c.attrs.get<SplitAttrs>().index);
-  if (index + 1 >= c.inputs.size()) fail_shape(c, "no operand " + std::to_string(index));
+  const auto& attrs = c.attrs.get<SplitAttrs>();
+  const auto index = static_cast<std::size_t>(attrs.index);
+  if (attrs.index < 0 || index >= c.inputs.size() - 1)
+    fail_shape(c, "no operand " + std::to_string(attrs.index));
+  const auto& whole = c.type(0).shape;
+  Dim total = 0;
+  for (std::size_t i = 1; i < c.inputs.size(); ++i) {
+    const auto& part = c.type(i).shape;
+    if (!part || !whole) return {c.type(0).dtype, c.type(index + 1).shape};
+    if (part->size() != whole->size()) fail_shape(c, "operands must have one number of axes");
+    const std::size_t axis = normal_axis(c, attrs.axis, static_cast<int>(part->size()));
+    for (std::size_t k = 0; k < part->size(); ++k)
+      if (k != axis) unify(c, (*whole)[k], (*part)[k], "extents off the axis");
+    total = total + (*part)[axis];
+    if (i + 1 == c.inputs.size()) unify(c, (*whole)[axis], total, "extents along the axis");
+  }
   return {c.type(0).dtype, c.type(index + 1).shape};
 }
 

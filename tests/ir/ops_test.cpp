@@ -295,7 +295,7 @@ TEST_CASE("types: errors say what was asked and where") {
   CHECK(message<ShapeError>(ops::max, {input(f32, {2, 0})}, ReduceAttrs{}) ==
         "max of float32(2, 0): no elements to choose from along axis 1 (model.cc:42)");
   CHECK(message<ShapeError>(ops::reshape, {input(f32, {2, 3})}, ShapeAttrs{{4, -1}}) ==
-        "reshape of float32(2, 3): 6 elements does not fill shape (4, -1) (model.cc:42)");
+        "reshape of float32(2, 3): 6 elements cannot fill shape (4, -1) (model.cc:42)");
   CHECK(message<DTypeError>(ops::bitwise_and, {input(f32, {}), input(i32, {})}) ==
         "bitwise_and of float32() and int32(): needs integers or booleans, not float32 "
         "(model.cc:42)");
