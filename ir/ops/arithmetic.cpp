@@ -35,7 +35,8 @@ ScalarValue floor_quotient(ScalarValue a, ScalarValue b) {
   return select(eq(b, zero), a / b, nearest);
 }
 
-/// By squaring, all bits of the exponent. A negative exponent gives 1/a truncated: 0 but for a = 1 and a = -1.
+/// By squaring, all bits of the exponent. A negative exponent gives 1/a truncated: 0 but for a = 1
+/// and a = -1.
 ScalarValue integer_pow(ScalarValue a, ScalarValue e) {
   ScalarBuilder& s = a.builder();
   const ScalarValue zero = s.constant_int(a.dtype(), 0), one = s.constant_int(a.dtype(), 1);

@@ -32,8 +32,9 @@ struct VarAttrs {  // var, std_dev: divides by count - correction
   }
 };
 
-/// Python's slices, one entry an axis that is sliced. A constant below zero counts from the end; then both are clamped.
-/// An unknown extent as start or stop stands for a number that is not negative.
+/// Python's slices, one entry an axis that is sliced. A constant below zero counts from the end;
+/// then both are clamped. An unknown extent as start or stop stands for a number that is not
+/// negative.
 inline constexpr std::int64_t slice_open_high = std::numeric_limits<std::int64_t>::max();
 inline constexpr std::int64_t slice_open_low = std::numeric_limits<std::int64_t>::min();
 struct SliceAttrs {

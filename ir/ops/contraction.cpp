@@ -1,6 +1,6 @@
-// Matrix products, as NumPy's and PyTorch's matmul: operands of one axis are vectors, leading axes broadcast. In the
-// subscripts, batch labels are A, B, … from the last batch axis on; a batch axis of extent 1 may carry the label of a
-// longer one, which lowering turns into a stride of 0.
+// Matrix products, as NumPy's and PyTorch's matmul: operands of one axis are vectors, leading axes
+// broadcast. In the subscripts, batch labels are A, B, … from the last batch axis on; a batch axis
+// of extent 1 may carry the label of a longer one, which lowering turns into a stride of 0.
 #include "ir/ops/rules.h"
 
 namespace weft::ir {
@@ -127,7 +127,8 @@ Expr grad_b(const Expr& g, const Expr& a, const Expr& b) {
   return apply(ops::matmul_grad_b, {g, a, b});
 }
 
-/// Reference of the gradients: matmul is bilinear, so the cotangent is a sum over the products that an element is in.
+/// Reference of the gradients: matmul is bilinear, so the cotangent is a sum over the products that
+/// an element is in.
 template <bool OfA> RefArray ref_matmul_grad(std::span<const RefArray> args, const Attrs&) {
   RefArray unit = ref_zeros(args[2].dtype, args[2].shape);
   return ref_fill(args[2].dtype, args[2].shape, [&](const Shape& at) {

@@ -1,5 +1,5 @@
-// What a `callback` node calls: the user's function as the graph sees it. The frontend derives from it, adds the call
-// over arrays, and hands it over in a HostObject made by `callback_attrs`.
+// What a `callback` node calls: the user's function as the graph sees it. The frontend derives from
+// it, adds the call over arrays, and hands it over in a HostObject made by `callback_attrs`.
 #pragma once
 
 #include "ir/builder.h"

@@ -1,5 +1,6 @@
-// Access by integer indices: the runtime's own loops. Negative indices count from the end; one out of range throws
-// IndexError. The scattering rows add in the order of the indices and are what the gathering rows' gradients need.
+// Access by integer indices: the runtime's own loops. Negative indices count from the end; one out
+// of range throws IndexError. The scattering rows add in the order of the indices and are what the
+// gathering rows' gradients need.
 #include "ir/ops/rules.h"
 
 namespace weft::ir {

@@ -1,11 +1,13 @@
-// Helpers whose last operand is taken for its type only: what gradients use before shapes and dtypes are known. Each
-// expands to ordinary operations once they are. zeros_like, ones_like, iota_like and count take that operand alone.
+// Helpers whose last operand is taken for its type only: what gradients use before shapes and
+// dtypes are known. Each expands to ordinary operations once they are. zeros_like, ones_like,
+// iota_like and count take that operand alone.
 #include "ir/ops/rules.h"
 
 namespace weft::ir {
 namespace {
 
-/// Element o of the result is element o of the operand, aligned at the last axis; extents of 1 are repeated.
+/// Element o of the result is element o of the operand, aligned at the last axis; extents of 1 are
+/// repeated.
 ViewMap broadcast_map(const Dims& from, const Dims& to) {
   ViewMap map;
   const std::size_t skip = to.size() - from.size();

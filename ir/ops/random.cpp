@@ -1,5 +1,6 @@
-// Random operations: each call draws anew from the seed, a counter and the node's stream. They carry an identity, so
-// that two of them are never taken for one. With an operand, its type gives the shape.
+// Random operations: each call draws anew from the seed, a counter and the node's stream. They
+// carry an identity, so that two of them are never taken for one. With an operand, its type gives
+// the shape.
 #include "ir/ops/rules.h"
 
 namespace weft::ir {

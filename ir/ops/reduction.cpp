@@ -1,6 +1,6 @@
-// Reductions over the axes in ReduceAttrs. float16 and bfloat16 accumulate in float32; sum and prod of booleans and of
-// integers are int64 (uint64 of uint64), as PyTorch's. Of no elements: sum 0, prod 1, any false, all true; the rest
-// throw ShapeError.
+// Reductions over the axes in ReduceAttrs. float16 and bfloat16 accumulate in float32; sum and prod
+// of booleans and of integers are int64 (uint64 of uint64), as PyTorch's. Of no elements: sum 0,
+// prod 1, any false, all true; the rest throw ShapeError.
 #include <algorithm>
 
 #include "ir/ops/rules.h"
@@ -136,8 +136,8 @@ Exprs sum_grad(const GradArgs& a) {
   return {unreduce_like(a.g, a.x[0], a.attrs().get<ReduceAttrs>())};
 }
 
-/// The product of the others: y/x where no element is zero; with one zero, only its own cotangent is not 0. (Exact, but
-/// at zeros not differentiable again.)
+/// The product of the others: y/x where no element is zero; with one zero, only its own cotangent
+/// is not 0. (Exact, but at zeros not differentiable again.)
 Exprs prod_grad(const GradArgs& a) {
   const auto& r = a.attrs().get<ReduceAttrs>();
   const Expr& x = a.x[0];

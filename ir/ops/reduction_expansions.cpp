@@ -1,5 +1,6 @@
-// Reductions made of others: means, variances (two passes: mean, then squared deviations) and log-sum-exp. 16-bit
-// floats are computed in float32 and rounded once; integers become the default dtype.
+// Reductions made of others: means, variances (two passes: mean, then squared deviations) and
+// log-sum-exp. 16-bit floats are computed in float32 and rounded once; integers become the default
+// dtype.
 #include "ir/ops/rules.h"
 
 namespace weft::ir {
@@ -41,7 +42,8 @@ Exprs mean_grad(const GradArgs& a) {
   return {unreduce_like(a.g / count_like(a.x[0], r, a.g), a.x[0], r)};
 }
 
-/// What squared deviations are divided by; 0 where there are too few elements, which makes the variance NaN or infinite.
+/// What squared deviations are divided by; 0 where there are too few elements, which makes the
+/// variance NaN or infinite.
 Expr freedom(const Expr& x, const VarAttrs& v, const Expr& like) {
   const Expr n = count_like(x, axes_of(v), like) - v.correction;
   return apply(ops::maximum, {n, n.scalar(0)});
@@ -74,7 +76,8 @@ Exprs std_grad(const GradArgs& a) {
   return {g * (x - mean_of(x, keeping(axes_of(v))))};
 }
 
-/// Shifted by the maximum, unless that is infinite: then log and exp give the right infinity by themselves.
+/// Shifted by the maximum, unless that is infinite: then log and exp give the right infinity by
+/// themselves.
 NodeRef expand_logsumexp(GraphBuilder& b, const Node& n, std::span<const NodeRef> inputs) {
   const auto& r = n.attrs().get<ReduceAttrs>();
   const Expr x = widened({b, inputs[0]});

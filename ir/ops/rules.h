@@ -1,5 +1,5 @@
-// What the families of the catalogue share: type rules, promotion, emitters, gradient idioms, samples, references.
-// Included by ir/ops/*.cpp and ir/op.cpp only.
+// What the families of the catalogue share: type rules, promotion, emitters, gradient idioms,
+// samples, references. Included by ir/ops/*.cpp and ir/op.cpp only.
 #pragma once
 
 #include <cmath>
@@ -51,11 +51,13 @@ template <class Rule> auto with_context(const InferContext& c, Rule rule) {
 
 // ---- dtypes ----
 
-/// Where operands meet: strong ones promoted, then weak ones (see Type). Unknown when one of them is.
+/// Where operands meet: strong ones promoted, then weak ones (see Type). Unknown when one of them
+/// is.
 std::optional<DType> promoted(std::span<const NodeRef> operands);
 /// Integers and booleans become the default dtype.
 DType floating_dtype(DType);
-/// The dtype that a pointwise node's operands are converted to before `emit`; `i` matters for choose and cast.
+/// The dtype that a pointwise node's operands are converted to before `emit`; `i` matters for
+/// choose and cast.
 std::optional<DType> operand_dtype(OperandRule, std::span<const NodeRef> operands, std::size_t i);
 
 // ---- axes and shapes ----
@@ -154,7 +156,8 @@ inline Expr unreduce_like(const Expr& g, const Expr& x, ReduceAttrs r) {
   return apply(ops::unreduce_like, {g, x}, std::move(r));
 }
 inline ReduceAttrs over(std::int64_t axis, bool keepdims) { return {{axis}, false, keepdims}; }
-/// float32 for 16-bit floats, the default dtype for integers: what means and exponentials are computed in.
+/// float32 for 16-bit floats, the default dtype for integers: what means and exponentials are
+/// computed in.
 inline Expr widened(const Expr& x) {
   return cast(x, compute_dtype(floating_dtype(*x.type().dtype)));
 }
@@ -162,13 +165,14 @@ inline Expr sum(const Expr& x, ReduceAttrs r) { return apply(ops::sum, {x}, std:
 
 // ---- samples ----
 
-/// Equal shapes, broadcasting both ways, a scalar, an empty one and an odd tail; every operand in [Lo, Hi].
+/// Equal shapes, broadcasting both ways, a scalar, an empty one and an odd tail; every operand in
+/// [Lo, Hi].
 std::vector<Sample> pointwise_samples(std::size_t operands, double lo, double hi);
 template <std::size_t Operands, double Lo, double Hi> std::vector<Sample> in_range() {
   return pointwise_samples(Operands, Lo, Hi);
 }
 
-// ---- references: naive, in double; the dtype of a result is the node's, whatever a reference says ----
+// ---- references: naive, in double; a result has the node's dtype, whatever a reference says ----
 
 /// Row-major index of `at` in `shape`; extents of 1 broadcast, missing leading axes too.
 std::size_t flat_index(const Shape& shape, std::span<const std::int64_t> at);

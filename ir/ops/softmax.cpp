@@ -1,7 +1,9 @@
-// Rows and losses: expansions, each with a compact gradient that needs no shapes. 16-bit floats are computed in float32.
+// Rows and losses: expansions, each with a compact gradient that needs no shapes. 16-bit floats are
+// computed in float32.
 //
-// The gradients of cross_entropy and nll_loss are expansions of their own (they need to know whether the targets are
-// class indices or probabilities, and where the class axis is); they differentiate again by being expanded.
+// The gradients of cross_entropy and nll_loss are expansions of their own (they need to know
+// whether the targets are class indices or probabilities, and where the class axis is); they
+// differentiate again by being expanded.
 #include "ir/ops/rules.h"
 
 namespace weft::ir {
@@ -70,7 +72,8 @@ Type infer_one_hot(const InferContext& c) {
   return result;
 }
 
-/// True where class `c` along `axis` of a value of shape `shape` is the index in `indices` (which lack that axis).
+/// True where class `c` along `axis` of a value of shape `shape` is the index in `indices` (which
+/// lack that axis).
 Expr hot(const Expr& indices, std::size_t axis, const Dims& shape) {
   const auto signed_axis = static_cast<std::int64_t>(axis);
   Dims line(shape.size(), Dim(1));
@@ -172,7 +175,8 @@ template <bool Probabilities> Type infer_class_grad(const InferContext& c) {
   return {floating_of(c, 1 + wrt), c.type(1 + wrt).shape};
 }
 
-/// What the loss of one sample is made of: with targets as a distribution q over the classes, -Σ q log p.
+/// What the loss of one sample is made of: with targets as a distribution q over the classes, -Σ q
+/// log p.
 struct ClassTerms {
   std::int64_t axis = 0;
   bool indices = false;

@@ -1,5 +1,5 @@
-// Structure that is not a view: concatenate, pad and the transposes of slice and diagonal are regions, each operand
-// written at affine places over a fill; iota is generated from its own index.
+// Structure that is not a view: concatenate, pad and the transposes of slice and diagonal are
+// regions, each operand written at affine places over a fill; iota is generated from its own index.
 #include <algorithm>
 
 #include "ir/ops/rules.h"
@@ -51,7 +51,8 @@ std::vector<Region> map_concatenate(const Node& n) {
   return regions;
 }
 
-/// Slices where the extents are known; else by the operands' types (a square of them, but before shapes are known).
+/// Slices where the extents are known; else by the operands' types (a square of them, but before
+/// shapes are known).
 Exprs concatenate_grad(const GradArgs& a) {
   const std::int64_t axis = a.attrs().get<AxisAttrs>().axis;
   bool known = true;
@@ -124,7 +125,8 @@ std::vector<Region> map_pad(const Node& n) {
   return {r};
 }
 
-/// Every (interior + 1)-th element between the margins. A high margin whose width is unknown needs the extent.
+/// Every (interior + 1)-th element between the margins. A high margin whose width is unknown needs
+/// the extent.
 Exprs pad_grad(const GradArgs& a) {
   const auto& p = a.attrs().get<PadAttrs>();
   SliceAttrs s;

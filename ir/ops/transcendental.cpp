@@ -1,5 +1,5 @@
-// Transcendentals and rounding: pointwise, in floating point (integers become the default dtype; rounding leaves
-// integers as they are).
+// Transcendentals and rounding: pointwise, in floating point (integers become the default dtype;
+// rounding leaves integers as they are).
 #include <numbers>
 
 #include "ir/ops/rules.h"

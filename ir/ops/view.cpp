@@ -1,4 +1,5 @@
-// Views: every element of the result is one element of operand 0. All but reshape have an index map.
+// Views: every element of the result is one element of operand 0. All but reshape have an index
+// map.
 #include <algorithm>
 
 #include "ir/ops/rules.h"

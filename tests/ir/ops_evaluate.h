@@ -1,5 +1,6 @@
-// Evaluates graphs element by element straight from the rows' meanings: no kernels, no backends. Slow and simple; what
-// the catalogue's own tests compare with the references. Extern meanings are not evaluated.
+// Evaluates graphs element by element straight from the rows' meanings: no kernels, no backends.
+// Slow and simple; what the catalogue's own tests compare with the references. Extern meanings are
+// not evaluated.
 #pragma once
 
 #include <cstring>

@@ -1,4 +1,5 @@
-// The catalogue: type rules, promotion, and every row's meaning and gradients against its reference.
+// The catalogue: type rules, promotion, and every row's meaning and gradients against its
+// reference.
 #include <doctest/doctest.h>
 
 #include <algorithm>
