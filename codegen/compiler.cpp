@@ -123,6 +123,7 @@ class NativeExecutable final : public Executable {
   [[nodiscard]] std::int64_t multiple() const {
     if (schedule_.kind == Schedule::Kind::along_row) return 1;
     std::int64_t items = schedule_.group();
+    if (schedule_.turned) return std::max<std::int64_t>(1, kernel_.axes.back().constant().value_or(1)) * schedule_.lanes;
     if (schedule_.kind == Schedule::Kind::pointwise) return std::max<std::int64_t>(items, 64);
     for (std::size_t axis = static_cast<std::size_t>(schedule_.axis) + 1; axis < kernel_.parallel_axes(); ++axis)
       items *= std::max<std::int64_t>(1, kernel_.axes[axis].constant().value_or(1));

@@ -212,6 +212,19 @@ bool writes_past_cache(const Kernel& kernel, const Target& target) {
   return bytes > static_cast<std::int64_t>(target.cache_bytes / 2);
 }
 
+/// Some operand of a pointwise kernel has unit stride along the axis before the last and not along the last.
+bool lies_across(const Kernel& kernel, const Schedule& schedule) {
+  const std::size_t axes = kernel.axes.size();
+  if (kernel.stages.empty() || axes < 2 || schedule.lanes < 4 || schedule.lanes > 16) return false;
+  if (constant_or(kernel.axes[axes - 1], 1024) < schedule.lanes) return false;
+  if (constant_or(kernel.axes[axes - 2], 1024) < schedule.lanes) return false;
+  return std::ranges::any_of(kernel.stages.front().sources, [&](const ir::Source& source) {
+    const auto& strides = kernel.accesses[static_cast<std::size_t>(source.id)].strides;
+    const auto step = strides[axes - 1].constant();
+    return strides[axes - 2] == Dim(1) && step != 0 && step != 1;
+  });
+}
+
 Schedule schedule_row(const Kernel& kernel, const Target& target) {
   Schedule schedule;
   bool lanes_order = false, blocks_order = false;
@@ -256,7 +269,7 @@ std::string to_string(const Schedule& schedule) {
   static constexpr std::array<const char*, 3> kinds{"pointwise", "along_row", "along_points"};
   return std::string(kinds[static_cast<std::size_t>(schedule.kind)]) + " axis " + std::to_string(schedule.axis) + ", " +
          std::to_string(schedule.lanes) + " lanes x " + std::to_string(schedule.in_flight) + " in flight" +
-         (schedule.streaming ? ", streaming" : "") + ": " + schedule.reason;
+         (schedule.streaming ? ", streaming" : "") + (schedule.turned ? ", turned" : "") + ": " + schedule.reason;
 }
 
 Kernel simplify_axes(const Kernel& original) {
@@ -293,7 +306,12 @@ Schedule choose_schedule(const Kernel& kernel, const Target& target) {
   schedule.reason = "elements in order";
   schedule.lanes = lanes_for(kernel, target);
   schedule.in_flight = vectors_in_flight(kernel, schedule, target, schedule.reason);
-  schedule.streaming = writes_past_cache(kernel, target);
+  schedule.turned = lies_across(kernel, schedule);
+  schedule.streaming = !schedule.turned && writes_past_cache(kernel, target);
+  if (constant_or(kernel.axes.back(), 1024) < 256 && kernel.axes.size() > 1) {
+    schedule.carried = true;  // what is done once a segment counts
+    schedule.reason += "; short segments";
+  }
   return schedule;
 }
 

@@ -32,6 +32,7 @@ struct Schedule {
   int lanes = 1;            // elements a vector; a power of two, at most 64; 1: plain scalars
   int in_flight = 1;        // vectors emitted side by side, instruction by instruction; a power of two
   bool streaming = false;   // stores go past the cache
+  bool turned = false;      // operands along the axis before the last are transposed in registers
   bool carried = false;     // vectors are carried round a loop: the register allocator has to see loops
   std::string reason;
 

@@ -36,25 +36,115 @@ class PointwiseEmitter {
       item->addIncoming(f_.begin, before);
       Value* start = x.mod(item, f_.extents[inner]);
       f_.coordinates(x.div(item, f_.extents[inner]), 0, inner, coordinates_);
+      if (f_.schedule.turned) turned_rows(inside, item, start, after);
       Value* length = x.min(x.sub(f_.extents[inner], start), x.sub(f_.end, item));
       segment(start, length);
-      Value* next = b.CreateAdd(item, length);
-      item->addIncoming(next, b.GetInsertBlock());
-      b.CreateCondBr(b.CreateICmpSLT(next, f_.end), inside, after);
+      go_on(item, b.CreateAdd(item, length), inside, after);
       b.SetInsertPoint(after);
     }
     if (f_.schedule.streaming) fence();
   }
 
  private:
-  /// Elements `start` to `start + length` of the last axis.
-  void segment(Value* start, Value* length) {
+  void go_on(llvm::PHINode* item, Value* next, llvm::BasicBlock* loop, llvm::BasicBlock* after) {
+    item->addIncoming(next, f_.b.GetInsertBlock());
+    f_.b.CreateCondBr(f_.b.CreateICmpSLT(next, f_.end), loop, after);
+  }
+
+  /// Where as many whole rows as a vector has lanes lie ahead, they are done at once, in squares: operands that lie
+  /// along the rows' axis are read along it and turned in registers, so that no cache line is read twice.
+  void turned_rows(llvm::BasicBlock* loop, llvm::PHINode* item, Value* start, llvm::BasicBlock* after) {
+    auto& b = f_.b;
     Index& x = f_.x;
-    const Schedule& s = f_.schedule;
+    const int lanes = f_.schedule.lanes;
+    const std::size_t rows_axis = f_.extents.size() - 2;
+    Value* columns = f_.extents.back();
+    Value* size = b.CreateMul(columns, x.number(lanes));
+    Value* rows = x.sub(f_.extents[rows_axis], coordinates_[rows_axis]);
+    Value* fits = b.CreateAnd(b.CreateICmpSGE(rows, x.number(lanes)), b.CreateICmpSGE(x.sub(f_.end, item), size));
+    fits = b.CreateAnd(fits, b.CreateICmpEQ(start, x.number(0)));
+    auto* squares = llvm::BasicBlock::Create(f_.context(), "squares", b.GetInsertBlock()->getParent());
+    auto* otherwise = llvm::BasicBlock::Create(f_.context(), "otherwise", squares->getParent());
+    b.CreateCondBr(fits, squares, otherwise);
+    b.SetInsertPoint(squares);
+    Value* whole = x.sub(columns, x.mod(columns, x.number(lanes)));
+    place(x.number(0));
+    f_.loop(x.number(0), whole, x.number(lanes), [&](Value* column) { square(column); });
+    if (known(whole) != known(columns) || !known(columns)) {
+      Value* first = coordinates_[rows_axis];
+      f_.loop(x.number(0), x.number(lanes), x.number(1), [&](Value* row) {
+        coordinates_[rows_axis] = b.CreateAdd(first, row);
+        place(x.number(0));
+        partial(Values{}, whole, columns);
+      });
+      coordinates_[rows_axis] = first;
+    }
+    go_on(item, b.CreateAdd(item, size), loop, after);
+    b.SetInsertPoint(otherwise);
+  }
+
+  /// One vector of each of `lanes` rows, from this column on.
+  void square(Value* column) {
+    const int lanes = f_.schedule.lanes;
+    const std::size_t rows_axis = f_.extents.size() - 2;
+    std::vector<Wide> turned(stage_.sources.size());
+    for (std::size_t i = 0; i < turned.size(); ++i) {
+      const int access = stage_.sources[i].id;
+      if (!lies_along_rows(access)) continue;
+      const Group all{lanes, lanes, {}};
+      turned[i] = f_.transpose(f_.load(access, stage_.body.inputs[i], element(access, column),
+                                       f_.strides[static_cast<std::size_t>(access)][rows_axis], all, stride_of(access)));
+    }
+    const int count = std::min(f_.schedule.in_flight, lanes);
+    for (int first = 0; first < lanes; first += count) {
+      const Group group{lanes, count, {}};
+      const auto place_of = [&](int access) {  // of the first row of these
+        Value* down = f_.strides[static_cast<std::size_t>(access)][rows_axis];
+        return f_.x.add(element(access, column), f_.x.mul(down, f_.x.number(first)));
+      };
+      Values values;
+      emit_program(f_.b, stage_.body, lanes, values, [&](const ScalarInst& inst) -> Wide {
+        if (inst.op == ScalarOp::index) return index_in_square(inst.imm, column, first, group);
+        if (!turned[inst.imm].empty()) return {turned[inst.imm].begin() + first, turned[inst.imm].begin() + first + count};
+        const int access = stage_.sources[inst.imm].id;
+        return f_.load(access, inst.dtype, place_of(access), stride_of(access), group,
+                       f_.strides[static_cast<std::size_t>(access)][rows_axis]);
+      });
+      for (const Sink& sink : stage_.sinks)
+        f_.store(sink.id, values[static_cast<std::size_t>(stage_.body.outputs[static_cast<std::size_t>(sink.output)])],
+                 place_of(sink.id), stride_of(sink.id), group, false,
+                 f_.strides[static_cast<std::size_t>(sink.id)][rows_axis]);
+    }
+  }
+
+  bool lies_along_rows(int access) {
+    const auto& strides = f_.strides[static_cast<std::size_t>(access)];
+    const auto step = known(strides.back());
+    return known(strides[strides.size() - 2]) == 1 && step != 0 && step != 1;
+  }
+
+  Wide index_in_square(std::size_t axis, Value* column, int first, const Group& group) {
+    if (axis + 1 == f_.extents.size()) return f_.iota(column, Group{group.lanes, 1, {}});
+    if (axis + 2 != f_.extents.size()) return {splat(f_.b, coordinates_[axis], group.lanes)};
+    Wide rows;
+    for (int v = 0; v < group.count; ++v)
+      rows.push_back(splat(f_.b, f_.x.add(coordinates_[axis], f_.x.number(first + v)), group.lanes));
+    return rows;
+  }
+
+  /// Accesses from this element of the last axis on.
+  void place(Value* start) {
     coordinates_.back() = start;
     elements_.clear();
     for (int access = 0; access < static_cast<int>(f_.kernel.accesses.size()); ++access)
       elements_.push_back(f_.element(access, coordinates_));
+  }
+
+  /// Elements `start` to `start + length` of the last axis.
+  void segment(Value* start, Value* length) {
+    Index& x = f_.x;
+    const Schedule& s = f_.schedule;
+    place(start);
     Values hoisted;
     emit_program(f_.b, stage_.body, s.lanes, hoisted,
                  [&](const ScalarInst& inst) { return leaf(inst, nullptr, Group{s.lanes, 1, {}}); });
@@ -68,8 +158,10 @@ class PointwiseEmitter {
       Value* aligned = all_aligned(from);
       whole = f_.b.CreateSelect(aligned, whole, from);
     }
-    f_.loop(from, whole, x.number(s.group()),
-            [&](Value* i) { group(hoisted, i, Group{s.lanes, s.in_flight, {}}, s.streaming); });
+    if (s.turned) whole = from;  // squares do nearly all
+    else
+      f_.loop(from, whole, x.number(s.group()),
+              [&](Value* i) { group(hoisted, i, Group{s.lanes, s.in_flight, {}}, s.streaming); });
     partial(hoisted, whole, length);
   }
 

@@ -267,20 +267,21 @@ Value* Frame::lane_offsets(Value* stride, int lanes) {
   return b.CreateMul(iota(x.number(0), one)[0], splat(b, stride, lanes));
 }
 
-Wide Frame::load(int access, DType as, Value* element, Value* stride, const Group& group) {
+Wide Frame::load(int access, DType as, Value* element, Value* stride, const Group& group, Value* between) {
   Wide result;
+  if (!between) between = x.mul(stride, x.number(group.lanes));
   auto* scalar = memory_type(context(), as, 1);
   auto* vector = memory_type(context(), as, group.lanes);
   const llvm::Align alignment(size_of(as));
   const auto step = known(stride);
-  if (step == 0) return {splat(b, to_register(b.CreateAlignedLoad(scalar, address(access, as, element), alignment), as), group.lanes)};
   Value* first = address(access, as, element);
-  for (int v = 0; v < group.count; ++v) {
-    Value* at = b.CreateGEP(scalar, first, x.mul(stride, x.number(std::int64_t{v} * group.lanes)));
+  const int different = step == 0 && known(between) == 0 ? 1 : group.count;
+  for (int v = 0; v < different; ++v) {
+    Value* at = b.CreateGEP(scalar, first, x.mul(between, x.number(v)));
     Value* mask = group.masks.empty() ? nullptr : codegen::at(group.masks, static_cast<std::size_t>(v));
     Value* loaded = nullptr;
-    if (group.lanes == 1) {
-      loaded = b.CreateAlignedLoad(scalar, at, alignment);
+    if (group.lanes == 1 || step == 0) {
+      loaded = splat(b, b.CreateAlignedLoad(scalar, at, alignment), group.lanes);
     } else if (step == 1) {
       loaded = mask ? static_cast<Value*>(b.CreateMaskedLoad(vector, at, alignment, mask, llvm::Constant::getNullValue(vector)))
                     : b.CreateAlignedLoad(vector, at, alignment);
@@ -296,7 +297,9 @@ Wide Frame::load(int access, DType as, Value* element, Value* stride, const Grou
   return result;
 }
 
-void Frame::store(int access, const Wide& values, Value* element, Value* stride, const Group& group, bool streaming) {
+void Frame::store(int access, const Wide& values, Value* element, Value* stride, const Group& group, bool streaming,
+                  Value* between) {
+  if (!between) between = x.mul(stride, x.number(group.lanes));
   const auto buffer = static_cast<std::size_t>(kernel.accesses[static_cast<std::size_t>(access)].buffer);
   const DType as = kernel.buffers[buffer].dtype;
   auto* scalar = memory_type(context(), as, 1);
@@ -305,7 +308,7 @@ void Frame::store(int access, const Wide& values, Value* element, Value* stride,
   Value* first = address(access, as, element);
   for (int v = 0; v < group.count; ++v) {
     Value* value = to_memory(codegen::at(values, static_cast<std::size_t>(v)), as);
-    Value* at = b.CreateGEP(scalar, first, x.mul(stride, x.number(std::int64_t{v} * group.lanes)));
+    Value* at = b.CreateGEP(scalar, first, x.mul(between, x.number(v)));
     Value* mask = group.masks.empty() ? nullptr : codegen::at(group.masks, static_cast<std::size_t>(v));
     if (group.lanes == 1) {
       b.CreateAlignedStore(value, at, alignment);
@@ -320,6 +323,24 @@ void Frame::store(int access, const Wide& values, Value* element, Value* stride,
       b.CreateMaskedScatter(value, b.CreateGEP(scalar, at, lane_offsets(stride, group.lanes)), alignment, mask);
     }
   }
+}
+
+Wide Frame::transpose(Wide rows) {
+  const auto lanes = rows.size();
+  for (std::size_t step = 1; step < lanes; step *= 2) {  // swaps squares of this size across the diagonal
+    llvm::SmallVector<int, 64> upper, lower;
+    for (std::size_t k = 0; k < lanes; ++k) {
+      upper.push_back(static_cast<int>((k & step) == 0 ? k : lanes + k - step));
+      lower.push_back(static_cast<int>((k & step) == 0 ? k + step : lanes + k));
+    }
+    for (std::size_t i = 0; i < lanes; ++i) {
+      if ((i & step) != 0) continue;
+      Value *first = rows[i], *second = rows[i + step];
+      rows[i] = b.CreateShuffleVector(first, second, upper);
+      rows[i + step] = b.CreateShuffleVector(first, second, lower);
+    }
+  }
+  return rows;
 }
 
 namespace {

@@ -73,8 +73,13 @@ class Frame {
   Wide masks(llvm::Value* rest, int lanes, int first, int count);
   /// The coordinates of the lanes on the axis along which vectors lie.
   Wide iota(llvm::Value* start, const Group&);
-  Wide load(int access, DType as, llvm::Value* element, llvm::Value* stride, const Group&);
-  void store(int access, const Wide&, llvm::Value* element, llvm::Value* stride, const Group&, bool streaming);
+  /// `stride` lies between lanes, `between` between vectors (without it they follow one another).
+  Wide load(int access, DType as, llvm::Value* element, llvm::Value* stride, const Group&,
+            llvm::Value* between = nullptr);
+  void store(int access, const Wide&, llvm::Value* element, llvm::Value* stride, const Group&, bool streaming,
+             llvm::Value* between = nullptr);
+  /// As many vectors as each has lanes: vector i of the result holds lane i of all.
+  Wide transpose(Wide);
   /// Contiguous vectors at an address: row temps and accumulators in memory. Whole vectors always.
   Wide load_dense(llvm::Value* address, DType, const Group&);
   void store_dense(llvm::Value* address, DType, const Wide&, const Group&);
