@@ -137,32 +137,62 @@ const Function& Trainer::predict() const {
   return *predict_;
 }
 
+namespace {
+
+/// Puts the optimiser's learning rate back, however training ends.
+class KeptRate {
+ public:
+  explicit KeptRate(optim::Optimizer& optimizer) : optimizer_(optimizer), rate_(optimizer.learning_rate()) {}
+  KeptRate(const KeptRate&) = delete;
+  KeptRate& operator=(const KeptRate&) = delete;
+  ~KeptRate() {
+    try {
+      optimizer_.set_learning_rate(rate_);
+    } catch (...) {   // without memory for one number, the rate stays scaled
+    }
+  }
+  void scale(double factor) { optimizer_.set_learning_rate(rate_ * factor); }
+
+ private:
+  optim::Optimizer& optimizer_;
+  double rate_;
+};
+
+}  // namespace
+
 std::vector<EpochResult> Trainer::fit(const Dataset& train, const Dataset& test,
                                       const std::function<void(const EpochResult&)>& watch) {
+  if (train.size() == 0) throw ShapeError("there are no samples to train with");
   if (!step_) build(train);
-  const DataLoader loader(train, {.batch_size = options_.batch_size, .shuffle = options_.shuffle});
+  const DataLoader loader(train, {.batch_size = options_.batch_size, .shuffle = options_.shuffle,
+                                  .drop_last = options_.drop_last});
+  const auto steps = static_cast<double>(loader.size() * options_.epochs);
+  KeptRate rate(optimizer_);
   std::vector<EpochResult> results;
   for (std::int64_t epoch = 1; epoch <= options_.epochs; ++epoch) {
     const auto start = std::chrono::steady_clock::now();
     ProgressBar bar(options_.progress, epoch, options_.epochs, loader.size());
+    EpochResult result;
+    result.epoch = epoch;
     double total = 0;
     std::int64_t done = 0;
     Array loss;
     for (const Dataset& batch : loader) {
+      if (options_.schedule)
+        rate.scale(options_.schedule(static_cast<double>((epoch - 1) * loader.size() + done) / steps));
       const Array inputs[] = {batch.inputs, batch.targets};
       step_->call_into(std::span(&loss, 1), inputs);
-      total += loss.item<double>();
+      result.batch_losses.push_back(loss.item<float>());
+      total += result.batch_losses.back();
       ++done;
       bar.draw(done, total / static_cast<double>(done));
     }
-    EpochResult result;
-    result.epoch = epoch;
     result.loss = total / static_cast<double>(std::max<std::int64_t>(done, 1));
     result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     bar.clear();
     if (test.size() > 0) result.accuracy = accuracy(test);
     if (watch) watch(result);
-    results.push_back(result);
+    results.push_back(std::move(result));
   }
   return results;
 }

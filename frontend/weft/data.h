@@ -72,13 +72,17 @@ struct EpochResult {
   double loss = 0;           // mean over the training batches
   double accuracy = 0;       // of the test set; 0 without one
   double seconds = 0;        // training alone
+  std::vector<float> batch_losses;
 };
 
 struct TrainerOptions {
   std::int64_t epochs = 1;
   std::int64_t batch_size = 32;
   bool shuffle = true;
+  bool drop_last = false;
   bool progress = true;      // a bar on standard error
+  /// Factor on the optimiser's learning rate, from the share of the steps that are done; none: constant.
+  std::function<double(double done)> schedule = {};
 };
 
 /// Trains a classifier: forward, backward and update in one compiled program.
