@@ -38,8 +38,10 @@ std::string dim_text(const Dim& dim) {
   std::string sum;
   for (const DimExpr::Term& term : dim.expr()->terms()) {
     if (!sum.empty()) sum.append(" + ");
-    std::string product = term.coefficient == 1 && !term.factors.empty() ? "" : number(term.coefficient);
-    for (const auto& factor : term.factors) product.append(product.empty() ? "" : " * ").append(atom_text(*factor));
+    std::string product =
+        term.coefficient == 1 && !term.factors.empty() ? "" : number(term.coefficient);
+    for (const auto& factor : term.factors)
+      product.append(product.empty() ? "" : " * ").append(atom_text(*factor));
     sum.append(product);
   }
   return sum;
@@ -49,7 +51,8 @@ std::string dim_text(const Dim& dim) {
 std::int64_t largest_index(const Layout& layout, const Geometry& g) {
   std::int64_t largest = std::max(g.items, g.row);
   for (std::size_t a = 0; a < layout.accesses.size(); ++a) {
-    std::int64_t reach = std::abs(g.offsets[a]) + std::abs(g.row_strides[a]) * std::max<std::int64_t>(g.row - 1, 0);
+    std::int64_t reach =
+        std::abs(g.offsets[a]) + std::abs(g.row_strides[a]) * std::max<std::int64_t>(g.row - 1, 0);
     for (std::size_t j = 0; j < g.extents.size(); ++j)
       reach += std::abs(g.strides_of(a)[j]) * std::max<std::int64_t>(g.extents[j] - 1, 0);
     largest = std::max(largest, reach);
@@ -77,7 +80,8 @@ KernelFrame::KernelFrame(const Kernel& k) : layout(k) {
   if (k.clip) clip = named(*k.clip), blocks = extents.back();
   for (const ir::Access& a : k.accesses) {
     AccessText text{.offset = named(a.offset), .strides = {}, .row_stride = "0"};
-    for (std::size_t axis = 0; axis < k.parallel_axes(); ++axis) text.strides.push_back(named(a.strides[axis]));
+    for (std::size_t axis = 0; axis < k.parallel_axes(); ++axis)
+      text.strides.push_back(named(a.strides[axis]));
     if (k.has_row) text.row_stride = named(a.strides.back());
     accesses.push_back(std::move(text));
   }
@@ -93,8 +97,10 @@ void KernelFrame::take_geometry() {
   row = number(g.row);
   if (g.clip >= 0) clip = number(g.clip), blocks = number(g.blocks);
   for (std::size_t a = 0; a < layout.accesses.size(); ++a) {
-    AccessText text{.offset = number(g.offsets[a]), .strides = {}, .row_stride = number(g.row_strides[a])};
-    for (std::size_t j = 0; j < g.extents.size(); ++j) text.strides.push_back(number(g.strides_of(a)[j]));
+    AccessText text{
+        .offset = number(g.offsets[a]), .strides = {}, .row_stride = number(g.row_strides[a])};
+    for (std::size_t j = 0; j < g.extents.size(); ++j)
+      text.strides.push_back(number(g.strides_of(a)[j]));
     accesses.push_back(std::move(text));
   }
 }
@@ -135,8 +141,8 @@ void KernelFrame::write_coordinates(TextWriter& out) const {
   if (n == 0) return;
   for (std::size_t j = n; j-- > 1;) {
     const std::string from = j + 1 == n ? "item" : "rest" + std::to_string(j);
-    out.line(cat({"const ", index_type, " c", std::to_string(j), " = ", from, " % ", extents[j], ", rest",
-                  std::to_string(j - 1), " = ", from, " / ", extents[j], ";"}));
+    out.line(cat({"const ", index_type, " c", std::to_string(j), " = ", from, " % ", extents[j],
+                  ", rest", std::to_string(j - 1), " = ", from, " / ", extents[j], ";"}));
   }
   const std::string from = n == 1 ? "item" : "rest0";
   out.line(cat({"const ", index_type, " c0 = ", from, ";"}));
@@ -198,12 +204,14 @@ class ElementText {
       } else if (is_uniform(s.id)) {
         inputs.push_back(loaded(s.id, inputs.size()));
       } else {
-        const std::string name = "x" + std::to_string(inputs.size()), type = vector_type(s.id, count);
+        const std::string name = "x" + std::to_string(inputs.size()),
+                          type = vector_type(s.id, count);
         out_.line(cat({"const ", type, " ", name, " = *(const ", type, "*)&", place(s.id), ";"}));
         inputs.push_back(name + ".at[j]");
       }
     }
-    for (const ir::Sink& s : stage_.sinks) out_.line(cat({vector_type(s.id, count), " y", std::to_string(s.id), ";"}));
+    for (const ir::Sink& s : stage_.sinks)
+      out_.line(cat({vector_type(s.id, count), " y", std::to_string(s.id), ";"}));
     out_.line("#pragma unroll");
     out_.open(cat({"for (int j = 0; j < ", count, "; ++j)"}));
     std::vector<std::string> coordinates = frame_.coordinates;
@@ -213,10 +221,12 @@ class ElementText {
     }
     const auto values = write_program(out_, stage_.body, inputs, coordinates, "v", tables_);
     for (const ir::Sink& s : stage_.sinks)
-      out_.line(cat({"y", std::to_string(s.id), ".at[j] = ", values[static_cast<std::size_t>(s.output)], ";"}));
+      out_.line(cat({"y", std::to_string(s.id),
+                     ".at[j] = ", values[static_cast<std::size_t>(s.output)], ";"}));
     out_.close();
     for (const ir::Sink& s : stage_.sinks)
-      out_.line(cat({"*(", vector_type(s.id, count), "*)&", place(s.id), " = y", std::to_string(s.id), ";"}));
+      out_.line(cat(
+          {"*(", vector_type(s.id, count), "*)&", place(s.id), " = y", std::to_string(s.id), ";"}));
   }
 
   /// Do all pointers that move vectors allow it?
@@ -226,7 +236,8 @@ class ElementText {
       if (is_uniform(access)) return;
       const std::size_t bytes = element_size(access) * static_cast<std::size_t>(vector);
       condition.append(condition.empty() ? "" : " && ");
-      condition.append(cat({"(weft_u64)", pointer_text(k_, access), " % ", std::to_string(bytes), " == 0"}));
+      condition.append(
+          cat({"(weft_u64)", pointer_text(k_, access), " % ", std::to_string(bytes), " == 0"}));
     };
     for (const ir::Source& s : stage_.sources) add(s.id);
     for (const ir::Sink& s : stage_.sinks) add(s.id);
@@ -234,10 +245,16 @@ class ElementText {
   }
 
  private:
-  std::string place(int access) const { return cat({pointer_text(k_, access), "[", frame_.offset(access), "]"}); }
-  bool is_uniform(int access) const { return frame_.accesses[static_cast<std::size_t>(access)].strides.back() == "0"; }
+  std::string place(int access) const {
+    return cat({pointer_text(k_, access), "[", frame_.offset(access), "]"});
+  }
+  bool is_uniform(int access) const {
+    return frame_.accesses[static_cast<std::size_t>(access)].strides.back() == "0";
+  }
   DType dtype(int access) const {
-    return k_.buffers[static_cast<std::size_t>(k_.accesses[static_cast<std::size_t>(access)].buffer)].dtype;
+    return k_
+        .buffers[static_cast<std::size_t>(k_.accesses[static_cast<std::size_t>(access)].buffer)]
+        .dtype;
   }
   std::size_t element_size(int access) const { return size_of(dtype(access)); }
   std::string vector_type(int access, std::string_view count) const {
@@ -256,12 +273,14 @@ class ElementText {
   TextWriter& out_;
 };
 
-void write_pointwise(const Kernel& k, const KernelFrame& frame, int vector, std::string_view name, TextWriter& out) {
+void write_pointwise(const Kernel& k, const KernelFrame& frame, int vector, std::string_view name,
+                     TextWriter& out) {
   const std::string tables = cat({name, "_table0_"});
   ElementText element(k, frame, tables, out);
   const std::string_view i = frame.index_type;
   out.line(cat({"const ", i, " items = ", frame.items(), ";"}));
-  out.line(cat({"const ", i, " first = blockIdx.x * (", i, ")blockDim.x + threadIdx.x, step = gridDim.x * (", i, ")blockDim.x;"}));
+  out.line(cat({"const ", i, " first = blockIdx.x * (", i,
+                ")blockDim.x + threadIdx.x, step = gridDim.x * (", i, ")blockDim.x;"}));
   std::string rest = "first";
   if (vector > 1) {
     const std::string count = std::to_string(vector);
@@ -306,7 +325,9 @@ Dim scratch_bytes(const Kernel& k, const CudaSchedule& s, std::int64_t blocks) {
   if (row_storage(k, s) != RowStorage::scratch) return 0;
   std::int64_t bytes = 0;
   for (const DType t : k.row_temps) bytes += static_cast<std::int64_t>(size_of(t));
-  const std::int64_t units = s.mapping == Mapping::thread ? s.threads : s.mapping == Mapping::warp ? s.threads / 32 : 1;
+  const std::int64_t units = s.mapping == Mapping::thread ? s.threads
+                             : s.mapping == Mapping::warp ? s.threads / 32
+                                                          : 1;
   return ceildiv(k.axes.back(), Dim(64)) * Dim(64 * bytes * units * blocks);
 }
 
@@ -317,12 +338,16 @@ std::string cuda_text(const Kernel& k, const CudaSchedule& s, std::string_view n
     write_tables(out, k.stages[i].body, cat({name, "_table", std::to_string(i), "_"}));
   if (k.has_row) write_combines(k, name, out);
   std::string parameters;
-  const auto add = [&](const std::string& p) { parameters.append(parameters.empty() ? "" : ", ").append(p); };
+  const auto add = [&](const std::string& p) {
+    parameters.append(parameters.empty() ? "" : ", ").append(p);
+  };
   for (std::size_t b = 0; b < k.buffers.size(); ++b)
-    add(cat({k.buffers[b].written ? "" : "const ", cuda_type(k.buffers[b].dtype), "* b", std::to_string(b)}));
+    add(cat({k.buffers[b].written ? "" : "const ", cuda_type(k.buffers[b].dtype), "* b",
+             std::to_string(b)}));
   for (int i = 0; i < k.symbols; ++i) add("weft_i64 s" + std::to_string(i));
   if (k.has_row && row_storage(k, s) == RowStorage::scratch) add("char* scratch");
-  out.open(cat({"extern \"C\" __global__ void __launch_bounds__(", std::to_string(s.threads), ") ", name, "(", parameters, ")"}));
+  out.open(cat({"extern \"C\" __global__ void __launch_bounds__(", std::to_string(s.threads), ") ",
+                name, "(", parameters, ")"}));
   const KernelFrame frame(k);
   frame.write_dims(out);
   if (k.has_row) write_rows(k, frame, s, name, out);

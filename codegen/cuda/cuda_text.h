@@ -17,14 +17,15 @@ namespace weft::codegen {
 /// How a kernel runs on a device, apart from what it is.
 struct CudaSchedule {
   enum class Mapping : std::uint8_t {
-    element,   // pointwise: a thread an element, or `vector` neighbours
-    thread,    // a thread an item, which walks its row: reductions in `blocks` order
-    warp,      // a warp an item: thread t holds lanes t and t + 32
-    block,     // a block an item: its warps share out the blocks of 4096 elements; reductions in `lanes` order alone
+    element,  // pointwise: a thread an element, or `vector` neighbours
+    thread,   // a thread an item, which walks its row: reductions in `blocks` order
+    warp,     // a warp an item: thread t holds lanes t and t + 32
+    block,  // a block an item: its warps share out the blocks of 4096 elements; reductions in `lanes` order alone
   };
   Mapping mapping = Mapping::element;
   int threads = 256;   // a block; a multiple of 32
-  int vector = 1;      // elements of one 16-byte access; where pointers turn out unaligned they go one by one
+  int vector =
+      1;  // elements of one 16-byte access; where pointers turn out unaligned they go one by one
 };
 
 /// A sound choice from the extents alone.

@@ -45,7 +45,8 @@ std::vector<std::string> candidates() {
   }
   std::sort(toolkits.begin(), toolkits.end());   // plain `cuda`, the chosen one, first
   for (const auto& toolkit : toolkits) add_toolkit(toolkit, names);
-  for (const char* name : {"libnvrtc.so", "libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so.11.2"}) names.emplace_back(name);
+  for (const char* name : {"libnvrtc.so", "libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so.11.2"})
+    names.emplace_back(name);
   return names;
 }
 
@@ -67,21 +68,24 @@ struct Nvrtc::Functions {
   /// False when one is missing.
   bool resolve(void* library) {
     const auto get = [&](auto& function, const char* name) {
-      function = reinterpret_cast<std::remove_reference_t<decltype(function)>>(dlsym(library, name));
+      function =
+          reinterpret_cast<std::remove_reference_t<decltype(function)>>(dlsym(library, name));
       return function != nullptr;
     };
     return get(create, "nvrtcCreateProgram") && get(compile, "nvrtcCompileProgram") &&
-           get(destroy, "nvrtcDestroyProgram") && get(cubin_size, "nvrtcGetCUBINSize") && get(cubin, "nvrtcGetCUBIN") &&
-           get(log_size, "nvrtcGetProgramLogSize") && get(log, "nvrtcGetProgramLog") &&
-           get(error, "nvrtcGetErrorString") && get(version, "nvrtcVersion") &&
-           get(arch_count, "nvrtcGetNumSupportedArchs") && get(archs, "nvrtcGetSupportedArchs");
+           get(destroy, "nvrtcDestroyProgram") && get(cubin_size, "nvrtcGetCUBINSize") &&
+           get(cubin, "nvrtcGetCUBIN") && get(log_size, "nvrtcGetProgramLogSize") &&
+           get(log, "nvrtcGetProgramLog") && get(error, "nvrtcGetErrorString") &&
+           get(version, "nvrtcVersion") && get(arch_count, "nvrtcGetNumSupportedArchs") &&
+           get(archs, "nvrtcGetSupportedArchs");
   }
 };
 
 /// Empty when it is open, else the reason.
 std::string Nvrtc::open() {
   static Functions functions;
-  std::string reason = "no libnvrtc.so in WEFT_CUDA_PATH, CUDA_HOME, /usr/local/cuda* or the loader's path";
+  std::string reason =
+      "no libnvrtc.so in WEFT_CUDA_PATH, CUDA_HOME, /usr/local/cuda* or the loader's path";
   for (const std::string& name : candidates()) {
     void* const library = dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (library == nullptr) {
@@ -105,8 +109,9 @@ const Nvrtc* Nvrtc::find(std::string* why) {
 }
 
 std::span<const char* const> nvrtc_options() {
-  static constexpr std::array options{"--std=c++17", "--fmad=false", "--prec-div=true", "--prec-sqrt=true", "--ftz=false",
-                                         "--diag-suppress=177"};   // unused variables
+  static constexpr std::array options{
+      "--std=c++17",      "--fmad=false", "--prec-div=true",
+      "--prec-sqrt=true", "--ftz=false",  "--diag-suppress=177"};  // unused variables
   return options;
 }
 
@@ -115,7 +120,8 @@ bool Nvrtc::supports(std::string_view arch) const {
   if (functions_->arch_count(&count) != 0) return false;
   std::vector<int> archs(static_cast<std::size_t>(count));
   if (count == 0 || functions_->archs(archs.data()) != 0) return false;
-  return std::any_of(archs.begin(), archs.end(), [&](int a) { return arch == "sm_" + std::to_string(a); });
+  return std::any_of(archs.begin(), archs.end(),
+                     [&](int a) { return arch == "sm_" + std::to_string(a); });
 }
 
 std::string Nvrtc::version() const {
@@ -124,7 +130,8 @@ std::string Nvrtc::version() const {
   return std::to_string(major) + "." + std::to_string(minor);
 }
 
-std::vector<std::byte> Nvrtc::compile_to_cubin(const std::string& text, std::string_view arch) const {
+std::vector<std::byte> Nvrtc::compile_to_cubin(const std::string& text,
+                                               std::string_view arch) const {
   const Functions& f = *functions_;
   Program program = nullptr;
   const auto check = [&](Status status, const char* what) {
@@ -145,7 +152,8 @@ std::vector<std::byte> Nvrtc::compile_to_cubin(const std::string& text, std::str
   if (status == compilation_failed && f.log_size(program, &size) == 0) {
     std::string log(size, '\0');
     f.log(program, log.data());
-    throw DeviceError("NVRTC could not compile generated kernels for " + std::string(arch) + ":\n" + log.c_str());
+    throw DeviceError("NVRTC could not compile generated kernels for " + std::string(arch) + ":\n" +
+                      log.c_str());
   }
   check(status, architecture.c_str());
   check(f.cubin_size(program, &size), "asking for the size of the code");

@@ -17,7 +17,8 @@ class Nvrtc {
   static const Nvrtc* find(std::string* why = nullptr);
 
   /// Compiles a program of any number of kernels for `arch`, such as `sm_90`. DeviceError with the compiler's log.
-  [[nodiscard]] std::vector<std::byte> compile_to_cubin(const std::string& text, std::string_view arch) const;
+  [[nodiscard]] std::vector<std::byte> compile_to_cubin(const std::string& text,
+                                                        std::string_view arch) const;
   [[nodiscard]] bool supports(std::string_view arch) const;
   [[nodiscard]] std::string version() const;
 

@@ -35,7 +35,8 @@ RowStorage row_storage(const Kernel& k, const CudaSchedule& s) {
   if (s.mapping != Mapping::warp || !row) return RowStorage::scratch;
   std::int64_t bytes = 0;
   for (const DType t : k.row_temps) bytes += static_cast<std::int64_t>(size_of(t)) * *row;
-  constexpr std::int64_t registers = 32 * 4 * 32, shared = 40 * 1024;   // 32 words a thread; what every device has
+  constexpr std::int64_t registers = 32 * 4 * 32,
+                         shared = 40 * 1024;  // 32 words a thread; what every device has
   if (bytes <= registers) return RowStorage::registers;
   return bytes * (s.threads / 32) <= shared ? RowStorage::shared : RowStorage::scratch;
 }
@@ -49,14 +50,16 @@ void write_combines(const Kernel& k, std::string_view name, TextWriter& out) {
       for (std::size_t a = 0; a < 2 * count; ++a) {
         const bool left = a < count;
         const std::string parameter = (left ? "a" : "b") + str(left ? a : a - count);
-        parameters.push_back(cat({cuda_type(reduction.combine.inputs[a]), left ? "& " : " ", parameter}));
+        parameters.push_back(
+            cat({cuda_type(reduction.combine.inputs[a]), left ? "& " : " ", parameter}));
         inputs.push_back(left ? "old" + str(a) : parameter);
       }
       const std::string prefix = cat({name, "_combine", str(i), "_", str(r)});
       write_tables(out, reduction.combine, prefix + "_table");
       out.open(cat({"WEFT_FUNCTION void ", prefix, "(", join(parameters), ")"}));
       for (std::size_t a = 0; a < count; ++a)
-        out.line(cat({"const ", cuda_type(reduction.combine.inputs[a]), " old", str(a), " = a", str(a), ";"}));
+        out.line(cat({"const ", cuda_type(reduction.combine.inputs[a]), " old", str(a), " = a",
+                      str(a), ";"}));
       const auto values = write_program(out, reduction.combine, inputs, {}, "v", prefix + "_table");
       for (std::size_t a = 0; a < count; ++a) out.line(cat({"a", str(a), " = ", values[a], ";"}));
       out.close();
@@ -68,8 +71,15 @@ namespace {
 
 class RowText {
  public:
-  RowText(const Kernel& k, const KernelFrame& frame, const CudaSchedule& s, std::string_view name, TextWriter& out)
-      : k_(k), frame_(frame), s_(s), name_(name), index_(frame.index_type), out_(out), storage_(row_storage(k, s)),
+  RowText(const Kernel& k, const KernelFrame& frame, const CudaSchedule& s, std::string_view name,
+          TextWriter& out)
+      : k_(k),
+        frame_(frame),
+        s_(s),
+        name_(name),
+        index_(frame.index_type),
+        out_(out),
+        storage_(row_storage(k, s)),
         one_level_(has_one_level(k)) {}
 
   void write();
@@ -86,21 +96,27 @@ class RowText {
   void write_in_order(std::size_t stage, std::size_t r);
   void end_lane_block(std::size_t stage, std::string_view start);
   void write_tree(std::size_t stage, std::size_t r, char level);
-  void start_accumulators(std::size_t stage, char level, ReductionOrder order, std::string_view array);
+  void start_accumulators(std::size_t stage, char level, ReductionOrder order,
+                          std::string_view array);
   void finish_in_order(std::size_t stage, std::size_t r);
   void set_point_temps(const KernelReduction& r, const std::vector<std::string>& values);
 
-  const std::vector<KernelReduction>& reductions(std::size_t stage) const { return k_.stages[stage].reductions; }
+  const std::vector<KernelReduction>& reductions(std::size_t stage) const {
+    return k_.stages[stage].reductions;
+  }
   DType accumulator(const KernelReduction& r, std::size_t a) const { return r.combine.inputs[a]; }
   /// Names of a reduction's accumulators: `f0_1[h]` is accumulator 1 of reduction 0 on the first level, `g` the second.
-  std::vector<std::string> names(const KernelReduction& r, std::size_t number, char level, std::string_view element) const {
+  std::vector<std::string> names(const KernelReduction& r, std::size_t number, char level,
+                                 std::string_view element) const {
     std::vector<std::string> all;
     for (std::size_t a = 0; a < r.temps.size(); ++a)
       all.push_back(cat({std::string_view(&level, 1), str(number), "_", str(a), element}));
     return all;
   }
-  void combine(std::size_t stage, std::size_t r, const std::vector<std::string>& left, const std::vector<std::string>& right) {
-    out_.line(cat({name_, "_combine", str(stage), "_", str(r), "(", join(left), ", ", join(right), ");"}));
+  void combine(std::size_t stage, std::size_t r, const std::vector<std::string>& left,
+               const std::vector<std::string>& right) {
+    out_.line(cat(
+        {name_, "_combine", str(stage), "_", str(r), "(", join(left), ", ", join(right), ");"}));
   }
   bool has_order(std::size_t stage, ReductionOrder order) const {
     for (const KernelReduction& r : reductions(stage)) {
@@ -135,7 +151,9 @@ class RowText {
     all.emplace_back("r");
     return all;
   }
-  std::string_view barrier() const { return s_.mapping == Mapping::block ? "__syncthreads();" : "__syncwarp();"; }
+  std::string_view barrier() const {
+    return s_.mapping == Mapping::block ? "__syncthreads();" : "__syncwarp();";
+  }
 
   const Kernel& k_;
   const KernelFrame& frame_;
@@ -153,10 +171,12 @@ void RowText::write_units() {
   const std::string threads = std::to_string(s_.threads), warps = std::to_string(s_.threads / 32);
   switch (s_.mapping) {
     case Mapping::thread:
-      out_.line(cat({"const ", index_, " unit = blockIdx.x * (", index_, ")", threads, " + threadIdx.x, units = gridDim.x * (", index_, ")", threads, ";"}));
+      out_.line(cat({"const ", index_, " unit = blockIdx.x * (", index_, ")", threads,
+                     " + threadIdx.x, units = gridDim.x * (", index_, ")", threads, ";"}));
       break;
     case Mapping::warp:
-      out_.line(cat({"const ", index_, " unit = blockIdx.x * (", index_, ")", warps, " + threadIdx.x / 32, units = gridDim.x * (", index_, ")", warps, ";"}));
+      out_.line(cat({"const ", index_, " unit = blockIdx.x * (", index_, ")", warps,
+                     " + threadIdx.x / 32, units = gridDim.x * (", index_, ")", warps, ";"}));
       break;
     case Mapping::block:
       out_.line(cat({"const int warp = threadIdx.x / 32;"}));
@@ -176,13 +196,17 @@ void RowText::write_row_temps() {
         out_.line(cat({type, " ", name, "[2 * ((", frame_.row, " + 63) / 64) + 1];"}));
         break;
       case RowStorage::shared:
-        out_.line(cat({"__shared__ ", type, " shared_", name, "[", warps, " * ", frame_.row, "];"}));
-        out_.line(cat({type, "* const ", name, " = shared_", name, " + threadIdx.x / 32 * ", frame_.row, ";"}));
+        out_.line(
+            cat({"__shared__ ", type, " shared_", name, "[", warps, " * ", frame_.row, "];"}));
+        out_.line(cat({type, "* const ", name, " = shared_", name, " + threadIdx.x / 32 * ",
+                       frame_.row, ";"}));
         break;
       case RowStorage::scratch: {
-        if (t == 0) out_.line(cat({"const weft_i64 padded = (weft_i64)(", frame_.row, " + 63) / 64 * 64;"}));
+        if (t == 0)
+          out_.line(cat({"const weft_i64 padded = (weft_i64)(", frame_.row, " + 63) / 64 * 64;"}));
         const std::string_view from = s_.mapping == Mapping::thread ? "unit" : "unit * padded";
-        out_.line(cat({type, "* const ", name, " = (", type, "*)(scratch + units * padded * ", str(before), ") + ", from, ";"}));
+        out_.line(cat({type, "* const ", name, " = (", type, "*)(scratch + units * padded * ",
+                       str(before), ") + ", from, ";"}));
         break;
       }
       case RowStorage::none: break;
@@ -197,17 +221,20 @@ void RowText::write() {
   for (std::size_t i = 0; s_.mapping == Mapping::block && i < k_.stages.size(); ++i) {
     for (std::size_t r = 0; r < reductions(i).size(); ++r) {
       for (std::size_t a = 0; a < reductions(i)[r].temps.size(); ++a)
-        out_.line(cat({"__shared__ ", cuda_type(accumulator(reductions(i)[r], a)), " results", str(i), "_", str(r), "_", str(a), "[64];"}));
+        out_.line(cat({"__shared__ ", cuda_type(accumulator(reductions(i)[r], a)), " results",
+                       str(i), "_", str(r), "_", str(a), "[64];"}));
     }
   }
   out_.open(cat({"for (", index_, " item = unit; item < items; item += units)"}));
   frame_.write_coordinates(out_);
   for (std::size_t a = 0; a < k_.accesses.size(); ++a)
-    out_.line(cat({"const ", index_, " at", str(a), " = ", frame_.offset(static_cast<int>(a)), ";"}));
+    out_.line(
+        cat({"const ", index_, " at", str(a), " = ", frame_.offset(static_cast<int>(a)), ";"}));
   if (frame_.clip.empty()) {
     out_.line(cat({"const ", index_, " n = ", frame_.row, ";"}));
   } else {
-    out_.line(cat({"const ", index_, " left = ", frame_.clip, " - item % ", frame_.blocks, " * ", frame_.row, ", n = left < ", frame_.row, " ? left : ", frame_.row, ";"}));
+    out_.line(cat({"const ", index_, " left = ", frame_.clip, " - item % ", frame_.blocks, " * ",
+                   frame_.row, ", n = left < ", frame_.row, " ? left : ", frame_.row, ";"}));
   }
   for (std::size_t t = 0; t < k_.point_temps.size(); ++t)
     out_.line(cat({cuda_type(k_.point_temps[t]), " p", str(t), ";"}));
@@ -248,16 +275,19 @@ void RowText::write_point_stage(std::size_t stage) {
   out_.line(cat({"const ", index_, " r = 0;"}));
   const std::vector<std::string> inputs = write_sources(stage);
   const ir::Stage& s = k_.stages[stage];
-  const auto values = write_program(out_, s.body, inputs, coordinates(), "v", cat({name_, "_table", str(stage), "_"}));
+  const auto values = write_program(out_, s.body, inputs, coordinates(), "v",
+                                    cat({name_, "_table", str(stage), "_"}));
   std::vector<std::string> kept;   // a point temp may be an input of another output
   for (const ir::Sink& sink : s.sinks) {
     const auto output = static_cast<std::size_t>(sink.output);
     kept.push_back("o" + str(kept.size()));
-    out_.line(cat({"const ", cuda_type(s.body.output_dtype(output)), " ", kept.back(), " = ", values[output], ";"}));
+    out_.line(cat({"const ", cuda_type(s.body.output_dtype(output)), " ", kept.back(), " = ",
+                   values[output], ";"}));
   }
   bool stores = false;
   for (std::size_t i = 0; i < s.sinks.size(); ++i) {
-    if (s.sinks[i].kind == ir::Sink::Kind::point_temp) out_.line(cat({"p", std::to_string(s.sinks[i].id), " = ", kept[i], ";"}));
+    if (s.sinks[i].kind == ir::Sink::Kind::point_temp)
+      out_.line(cat({"p", std::to_string(s.sinks[i].id), " = ", kept[i], ";"}));
     else stores = true;
   }
   if (!stores) return;
@@ -265,7 +295,8 @@ void RowText::write_point_stage(std::size_t stage) {
   if (shared) out_.line(barrier());
   if (shared) out_.open(s_.mapping == Mapping::warp ? "if (lane == 0)" : "if (threadIdx.x == 0)");
   for (std::size_t i = 0; i < s.sinks.size(); ++i) {
-    if (s.sinks[i].kind == ir::Sink::Kind::store) out_.line(cat({place(s.sinks[i].id), " = ", kept[i], ";"}));
+    if (s.sinks[i].kind == ir::Sink::Kind::store)
+      out_.line(cat({place(s.sinks[i].id), " = ", kept[i], ";"}));
   }
   if (shared) out_.close();
   if (shared) out_.line(barrier());
@@ -275,32 +306,38 @@ void RowText::write_point_stage(std::size_t stage) {
 void RowText::write_element(std::size_t stage) {
   const ir::Stage& s = k_.stages[stage];
   const std::vector<std::string> inputs = write_sources(stage);
-  const auto values = write_program(out_, s.body, inputs, coordinates(), "v", cat({name_, "_table", str(stage), "_"}));
+  const auto values = write_program(out_, s.body, inputs, coordinates(), "v",
+                                    cat({name_, "_table", str(stage), "_"}));
   for (std::size_t r = 0; r < s.reductions.size(); ++r) {
     for (std::size_t a = 0; a < s.reductions[r].temps.size(); ++a)
-      out_.line(cat({"l", str(r), "_", str(a), " = ", values[static_cast<std::size_t>(s.reductions[r].outputs[a])], ";"}));
+      out_.line(cat({"l", str(r), "_", str(a), " = ",
+                     values[static_cast<std::size_t>(s.reductions[r].outputs[a])], ";"}));
   }
   for (const ir::Sink& sink : s.sinks) {
     const std::string& value = values[static_cast<std::size_t>(sink.output)];
-    out_.line(cat({sink.kind == ir::Sink::Kind::store ? place(sink.id) : row_temp(sink.id), " = ", value, ";"}));
+    out_.line(cat({sink.kind == ir::Sink::Kind::store ? place(sink.id) : row_temp(sink.id), " = ",
+                   value, ";"}));
   }
 }
 
-void RowText::start_accumulators(std::size_t stage, char level, ReductionOrder order, std::string_view array) {
+void RowText::start_accumulators(std::size_t stage, char level, ReductionOrder order,
+                                 std::string_view array) {
   for (std::size_t r = 0; r < reductions(stage).size(); ++r) {
     const KernelReduction& reduction = reductions(stage)[r];
     if (reduction.order != order) continue;
     const std::vector<std::string> all = names(reduction, r, level, "");
     for (std::size_t a = 0; a < all.size(); ++a) {
       const std::string identity = literal(accumulator(reduction, a), reduction.identity[a]);
-      const std::string value = array.empty() ? identity : cat({"{", identity, ", ", identity, "}"});
+      const std::string value =
+          array.empty() ? identity : cat({"{", identity, ", ", identity, "}"});
       out_.line(cat({cuda_type(accumulator(reduction, a)), " ", all[a], array, " = ", value, ";"}));
     }
   }
 }
 
 void RowText::set_point_temps(const KernelReduction& r, const std::vector<std::string>& values) {
-  for (std::size_t a = 0; a < r.temps.size(); ++a) out_.line(cat({"p", std::to_string(r.temps[a]), " = ", values[a], ";"}));
+  for (std::size_t a = 0; a < r.temps.size(); ++a)
+    out_.line(cat({"p", std::to_string(r.temps[a]), " = ", values[a], ";"}));
 }
 
 // ---- In order -----------------------------------------------------------------------------------------------------
@@ -341,7 +378,8 @@ void RowText::write_thread_stage(std::size_t stage) {
   write_element(stage);
   for (std::size_t r = 0; r < reductions(stage).size(); ++r) {
     write_in_order(stage, r);
-    combine(stage, r, names(reductions(stage)[r], r, 'f', ""), names(reductions(stage)[r], r, 'l', ""));
+    combine(stage, r, names(reductions(stage)[r], r, 'f', ""),
+            names(reductions(stage)[r], r, 'l', ""));
   }
   out_.close();
   for (std::size_t r = 0; r < reductions(stage).size(); ++r) finish_in_order(stage, r);
@@ -365,14 +403,16 @@ void RowText::write_owned_elements(std::size_t stage) {
     const KernelReduction& reduction = reductions(stage)[r];
     for (std::size_t a = 0; a < reduction.temps.size(); ++a) {
       const DType t = accumulator(reduction, a);
-      out_.line(cat({cuda_type(t), " l", str(r), "_", str(a), " = ", literal(t, reduction.identity[a]), ";"}));
+      out_.line(cat({cuda_type(t), " l", str(r), "_", str(a), " = ",
+                     literal(t, reduction.identity[a]), ";"}));
     }
   }
   out_.open("if (r < stop)");
   write_element(stage);
   for (std::size_t r = 0; r < reductions(stage).size(); ++r) {
     const KernelReduction& reduction = reductions(stage)[r];
-    if (reduction.order == ReductionOrder::lanes) combine(stage, r, names(reduction, r, 'f', "[h]"), names(reduction, r, 'l', ""));
+    if (reduction.order == ReductionOrder::lanes)
+      combine(stage, r, names(reduction, r, 'f', "[h]"), names(reduction, r, 'l', ""));
   }
   out_.close();
   write_accumulation(stage);
@@ -391,7 +431,8 @@ void RowText::write_accumulation(std::size_t stage) {
     if (reduction.order != ReductionOrder::blocks) continue;
     write_in_order(stage, r);
     std::vector<std::string> values;
-    for (const std::string& l : names(reduction, r, 'l', "")) values.push_back(cat({"weft_from(", l, ", from)"}));
+    for (const std::string& l : names(reduction, r, 'l', ""))
+      values.push_back(cat({"weft_from(", l, ", from)"}));
     combine(stage, r, names(reduction, r, 'f', ""), values);
   }
   out_.close();
@@ -420,7 +461,8 @@ void RowText::end_lane_block(std::size_t stage, std::string_view start) {
     if (s_.mapping == Mapping::block) {
       out_.open("if (lane == 0)");
       for (std::size_t a = 0; a < reduction.temps.size(); ++a)
-        out_.line(cat({"results", str(stage), "_", str(r), "_", str(a), "[slot] = f", str(r), "_", str(a), "[0];"}));
+        out_.line(cat({"results", str(stage), "_", str(r), "_", str(a), "[slot] = f", str(r), "_",
+                       str(a), "[0];"}));
       out_.close();
       continue;
     }
@@ -428,7 +470,8 @@ void RowText::end_lane_block(std::size_t stage, std::string_view start) {
     if (one_level_) continue;
     out_.line(cat({"const int slot", str(r), " = (int)(", start, " / 4096 % 64);"}));
     out_.open(cat({"if (n > 4096 && slot", str(r), " % 32 == lane)"}));
-    combine(stage, r, names(reduction, r, 'g', cat({"[slot", str(r), " / 32]"})), names(reduction, r, 'f', "[0]"));
+    combine(stage, r, names(reduction, r, 'g', cat({"[slot", str(r), " / 32]"})),
+            names(reduction, r, 'f', "[0]"));
     out_.close();
   }
 }
@@ -443,13 +486,15 @@ void RowText::write_lane_stage(std::size_t stage) {
     out_.line(cat({"const ", index_, " start = 0, stop = n;"}));
   } else if (by_block) {   // waves of 64 blocks; warp w has blocks w, w + warps, …
     out_.open(cat({"for (", index_, " wave = 0; wave == 0 || wave < n; wave += 64 * 4096)"}));
-    out_.open(cat({"for (int slot = warp; slot < 64; slot += ", std::to_string(s_.threads / 32), ")"}));
+    out_.open(
+        cat({"for (int slot = warp; slot < 64; slot += ", std::to_string(s_.threads / 32), ")"}));
     out_.line(cat({"const ", index_, " start = wave + slot * 4096;"}));
     out_.line("if (start > 0 && start >= n) break;");
   } else {
     out_.open(cat({"for (", index_, " start = 0; start == 0 || start < n; start += 4096)"}));
   }
-  if (!one_level_) out_.line(cat({"const ", index_, " stop = n - start < 4096 ? n : start + 4096;"}));
+  if (!one_level_)
+    out_.line(cat({"const ", index_, " stop = n - start < 4096 ? n : start + 4096;"}));
   start_accumulators(stage, 'f', ReductionOrder::lanes, "[2]");
   write_owned_elements(stage);
   end_lane_block(stage, "start");
@@ -491,7 +536,8 @@ void RowText::write_lane_stage(std::size_t stage) {
 
 }  // namespace
 
-void write_rows(const Kernel& k, const KernelFrame& frame, const CudaSchedule& s, std::string_view name, TextWriter& out) {
+void write_rows(const Kernel& k, const KernelFrame& frame, const CudaSchedule& s,
+                std::string_view name, TextWriter& out) {
   RowText(k, frame, s, name, out).write();
 }
 

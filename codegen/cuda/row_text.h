@@ -53,6 +53,7 @@ RowStorage row_storage(const ir::Kernel&, const CudaSchedule&);
 /// The combine step of every reduction as a function at namespace scope.
 void write_combines(const ir::Kernel&, std::string_view name, TextWriter&);
 /// The body of a row kernel.
-void write_rows(const ir::Kernel&, const KernelFrame&, const CudaSchedule&, std::string_view name, TextWriter&);
+void write_rows(const ir::Kernel&, const KernelFrame&, const CudaSchedule&, std::string_view name,
+                TextWriter&);
 
 }  // namespace weft::codegen

@@ -57,7 +57,9 @@ std::string call(std::string_view function, std::initializer_list<std::string_vi
   return text.append(")");
 }
 
-std::string infix(std::string_view a, std::string_view op, std::string_view b) { return cat({a, " ", op, " ", b}); }
+std::string infix(std::string_view a, std::string_view op, std::string_view b) {
+  return cat({a, " ", op, " ", b});
+}
 
 /// Unsigned, of the same width.
 DType word_of(DType t) {
@@ -79,12 +81,14 @@ std::string convert(DType from, DType to, std::string_view a) {
 }
 
 /// Of dtype `t` are the operands.
-std::string expression(const ScalarInst& i, DType t, const std::string& a, const std::string& b, const std::string& c,
-                       std::string_view tables) {
+std::string expression(const ScalarInst& i, DType t, const std::string& a, const std::string& b,
+                       const std::string& c, std::string_view tables) {
   const bool floating = is_floating(t);
   const std::string_view f = t == DType::float32 ? "f" : "";   // fmaf and fma
   const std::string type(cuda_type(i.dtype));
-  const auto whole = [&](std::string text) { return cat({"(", type, ")(", text, ")"}); };   // integers promote to int
+  const auto whole = [&](std::string text) {
+    return cat({"(", type, ")(", text, ")"});
+  };  // integers promote to int
   switch (i.op) {
     case ScalarOp::add: return floating ? infix(a, "+", b) : call("weft_add", {a, b});
     case ScalarOp::sub: return floating ? infix(a, "-", b) : call("weft_sub", {a, b});
@@ -123,11 +127,14 @@ std::string expression(const ScalarInst& i, DType t, const std::string& a, const
 
 }  // namespace
 
-std::vector<std::string> write_program(TextWriter& out, const ir::ScalarProgram& p, const std::vector<std::string>& inputs,
-                                       const std::vector<std::string>& coordinates, std::string_view prefix,
-                                       std::string_view tables) {
+std::vector<std::string> write_program(TextWriter& out, const ir::ScalarProgram& p,
+                                       const std::vector<std::string>& inputs,
+                                       const std::vector<std::string>& coordinates,
+                                       std::string_view prefix, std::string_view tables) {
   std::vector<std::string> names;
-  const auto at = [&](std::int32_t o) { return o >= 0 ? names[static_cast<std::size_t>(o)] : std::string(); };
+  const auto at = [&](std::int32_t o) {
+    return o >= 0 ? names[static_cast<std::size_t>(o)] : std::string();
+  };
   for (std::size_t n = 0; n < p.code.size(); ++n) {
     const ScalarInst& i = p.code[n];
     if (i.op == ScalarOp::input) {
@@ -137,7 +144,8 @@ std::vector<std::string> write_program(TextWriter& out, const ir::ScalarProgram&
     } else if (i.op == ScalarOp::index) {
       names.push_back(cat({"(weft_i64)", coordinates[i.imm]}));
     } else {
-      const DType operand = p.code[static_cast<std::size_t>(i.op == ScalarOp::select ? i.b : i.a)].dtype;
+      const DType operand =
+          p.code[static_cast<std::size_t>(i.op == ScalarOp::select ? i.b : i.a)].dtype;
       names.push_back(cat({prefix, std::to_string(n)}));
       const std::string value = expression(i, operand, at(i.a), at(i.b), at(i.c), tables);
       out.line(cat({"const ", cuda_type(i.dtype), " ", names.back(), " = ", value, ";"}));
@@ -149,7 +157,9 @@ std::vector<std::string> write_program(TextWriter& out, const ir::ScalarProgram&
 }
 
 bool reads_input(const ir::ScalarProgram& p, std::size_t number) {
-  return std::any_of(p.code.begin(), p.code.end(), [&](const ScalarInst& i) { return i.op == ScalarOp::input && i.imm == number; });
+  return std::any_of(p.code.begin(), p.code.end(), [&](const ScalarInst& i) {
+    return i.op == ScalarOp::input && i.imm == number;
+  });
 }
 
 /// As words: a device array takes no initialiser that is computed.
@@ -159,7 +169,8 @@ void write_tables(TextWriter& out, const ir::ScalarProgram& p, std::string_view 
     std::string values;
     for (const std::uint64_t bits : p.tables[t].bits)
       values.append(values.empty() ? "" : ", ").append(literal(word, bits));
-    out.line(cat({"static __device__ const ", cuda_type(word), " ", prefix, std::to_string(t), "[] = {", values, "};"}));
+    out.line(cat({"static __device__ const ", cuda_type(word), " ", prefix, std::to_string(t),
+                  "[] = {", values, "};"}));
   }
 }
 

@@ -24,7 +24,8 @@ std::vector<std::int32_t> origins(const ScalarProgram& p) {
   std::vector<std::int32_t> origin(p.code.size());
   for (std::size_t i = 0; i < p.code.size(); ++i) {
     const bool renamed = p.code[i].op == ScalarOp::bitcast;
-    origin[i] = renamed ? origin[static_cast<std::size_t>(p.code[i].a)] : static_cast<std::int32_t>(i);
+    origin[i] =
+        renamed ? origin[static_cast<std::size_t>(p.code[i].a)] : static_cast<std::int32_t>(i);
   }
   return origin;
 }
@@ -133,10 +134,10 @@ DecodedProgram::DecodedProgram(const ScalarProgram& p) {
   for (std::size_t i = 0; i < p.code.size(); ++i) {
     if (slot_of[i] < 0) slot_of[i] = slot_of[static_cast<std::size_t>(origin[i])];
   }
-  assert(slots.size() < UINT16_MAX);
 
   const auto is_input = [&](std::int32_t o) {
-    return o >= 0 && p.code[static_cast<std::size_t>(origin[static_cast<std::size_t>(o)])].op == ScalarOp::input;
+    return o >= 0 && p.code[static_cast<std::size_t>(origin[static_cast<std::size_t>(o)])].op ==
+                         ScalarOp::input;
   };
   std::size_t last_read = 0;   // of an input
   for (std::size_t i = 0; i < p.code.size(); ++i) {
@@ -144,14 +145,17 @@ DecodedProgram::DecodedProgram(const ScalarProgram& p) {
     if (!computes(inst)) continue;
     if (is_input(inst.a) || is_input(inst.b) || is_input(inst.c)) last_read = i;
     const auto slot = [&](std::int32_t o) {
-      return static_cast<std::uint16_t>(slot_of[static_cast<std::size_t>(o >= 0 ? o : inst.a)]);
+      return static_cast<std::uint32_t>(slot_of[static_cast<std::size_t>(o >= 0 ? o : inst.a)]);
     };
-    Instruction decoded{.loop = loop_for(inst.op, inst.dtype, operand_dtype(p, inst)),
-                        .out = static_cast<std::uint16_t>(slot_of[i]),
-                        .a = slot(inst.a), .b = slot(inst.b), .c = slot(inst.c),
-                        .full = static_cast<std::uint16_t>(allocated.is_output(i) ? group_size : 0)};
+    Instruction decoded{
+        .loop = loop_for(inst.op, inst.dtype, operand_dtype(p, inst)),
+        .out = static_cast<std::uint32_t>(slot_of[i]),
+        .a = slot(inst.a),
+        .b = slot(inst.b),
+        .c = slot(inst.c),
+        .full = allocated.is_output(i) ? group_size : 0};
     if (inst.op == ScalarOp::lookup)
-      decoded.b = static_cast<std::uint16_t>(slots.size() - p.tables.size() + inst.imm);
+      decoded.b = static_cast<std::uint32_t>(slots.size() - p.tables.size() + inst.imm);
     assert(decoded.loop != nullptr);
     code.push_back(decoded);
   }

@@ -17,8 +17,8 @@ namespace weft::codegen {
 struct DecodedProgram {
   struct Instruction {
     Loop loop;
-    std::uint16_t out, a, b, c;
-    std::uint16_t full;   // 64 where all groups must be stored: outputs; else 0
+    std::uint32_t out, a, b, c;
+    std::int64_t full;   // 64 where all groups must be stored: outputs; else 0
   };
   struct Index {
     int slot;

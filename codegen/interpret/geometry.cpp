@@ -91,7 +91,8 @@ Layout::Layout(const ir::Kernel& k)
 void Geometry::evaluate(const Layout& layout, const std::int64_t* symbols) {
   const std::size_t n = layout.accesses.size(), parallel = layout.parallel_axes;
   row = layout.has_row ? layout.axes.back().evaluate(symbols) : 1;
-  blocks = parallel > 0 ? std::max<std::int64_t>(1, layout.axes[parallel - 1].evaluate(symbols)) : 1;
+  blocks =
+      parallel > 0 ? std::max<std::int64_t>(1, layout.axes[parallel - 1].evaluate(symbols)) : 1;
   clip = layout.clip.empty() ? -1 : layout.clip[0].evaluate(symbols);
   offsets.clear(), row_strides.clear(), extents.clear(), strides.clear();
   walked_axis.assign(layout.axes.size(), -1);
@@ -107,9 +108,11 @@ void Geometry::evaluate(const Layout& layout, const std::int64_t* symbols) {
     items *= extent;
     if (extent == 1) continue;
     const std::size_t column = strides.size();
-    for (const Layout::Access& a : layout.accesses) strides.push_back(a.strides[axis].evaluate(symbols));
+    for (const Layout::Access& a : layout.accesses)
+      strides.push_back(a.strides[axis].evaluate(symbols));
     bool merge = open && !layout.indexed[axis];
-    for (std::size_t i = 0; merge && i < n; ++i) merge = strides[column - n + i] == strides[column + i] * extent;
+    for (std::size_t i = 0; merge && i < n; ++i)
+      merge = strides[column - n + i] == strides[column + i] * extent;
     if (merge) {
       std::copy_n(strides.begin() + static_cast<std::ptrdiff_t>(column), n,
                   strides.begin() + static_cast<std::ptrdiff_t>(column - n));
@@ -126,9 +129,11 @@ void Geometry::evaluate(const Layout& layout, const std::int64_t* symbols) {
   const std::size_t walked = extents.size();
   strides.resize(2 * n * walked);
   for (std::size_t i = 0; i < n; ++i) {
-    for (std::size_t j = 0; j < walked; ++j) strides[n * walked + i * walked + j] = strides[j * n + i];
+    for (std::size_t j = 0; j < walked; ++j)
+      strides[n * walked + i * walked + j] = strides[j * n + i];
   }
-  std::copy_n(strides.begin() + static_cast<std::ptrdiff_t>(n * walked), n * walked, strides.begin());
+  std::copy_n(strides.begin() + static_cast<std::ptrdiff_t>(n * walked), n * walked,
+              strides.begin());
 }
 
 }  // namespace weft::codegen

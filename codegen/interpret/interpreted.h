@@ -64,13 +64,14 @@ class Interpreted final : public ir::Executable {
   std::size_t reduction_count = 0, accumulator_count = 0;
   std::size_t slot_count = 0;
   int block_count = 0;
-  std::size_t block_bytes = 0;             // of a register: chunk_size elements of the largest dtype
+  std::size_t block_bytes = 0;  // of a register: chunk_size elements of the largest dtype
 };
 
 /// Elements that are worked on at once: registers stay in the first-level cache.
 inline constexpr std::int64_t chunk_size = 512;
 
 /// Runs items [begin, end); the KernelFunction of `Interpreted`.
-void run_interpreted(const void* self, const ir::KernelArgs* args, std::int64_t begin, std::int64_t end);
+void run_interpreted(const void* self, const ir::KernelArgs* args, std::int64_t begin,
+                     std::int64_t end);
 
 }  // namespace weft::codegen

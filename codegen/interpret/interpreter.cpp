@@ -17,32 +17,39 @@ std::int64_t block_of(const ir::KernelReduction& r) {
 }
 
 /// Nanoseconds; the constants are rough medians of one AVX-512 core in the first-level cache.
-double cost_of(const Interpreted& k) {
+double cost_of(const Interpreted& k, std::size_t largest_element) {
   double each = 0, once = 0;
   for (const DecodedStage& s : k.stages) {
-    const double work = 0.15 * static_cast<double>(s.body.code.size() + s.reductions.size()) +
-                        0.25 * static_cast<double>(s.sources.size() + s.sinks.size());
-    (s.over_row ? each : once) += work;
-    once += 300.0 * static_cast<double>(s.reductions.size());
+    const double operations = static_cast<double>(s.body.code.size() + s.reductions.size());
+    const double moves = static_cast<double>(s.sources.size() + s.sinks.size());
+    (s.over_row ? each : once) += 0.08 * operations + 0.05 * moves;
+    for (const DecodedReduction& r : s.reductions) once += r.lanes > 1 ? 200 : 5;
   }
+  const double width = std::max(1.0, static_cast<double>(largest_element) / 4);
+  if (!k.layout.has_row) return once * width;
   constexpr double unknown_row = 1024;
-  if (!k.layout.has_row) return once;
   const double row = k.layout.axes.back().is_constant()
                          ? static_cast<double>(k.layout.axes.back().evaluate(nullptr)) : unknown_row;
-  return once + each * row;
+  return (once + each * row) * width;
 }
 
 }  // namespace
 
 DecodedReduction::DecodedReduction(const ir::KernelReduction& r)
-    : order(r.order), block(block_of(r)), lanes(r.order == ir::ReductionOrder::lanes ? ir::lane_count : 1),
-      combine(r.combine), identity(r.identity), outputs(r.outputs), temps(r.temps) {}
+    : order(r.order),
+      block(block_of(r)),
+      lanes(r.order == ir::ReductionOrder::lanes ? ir::lane_count : 1),
+      combine(r.combine),
+      identity(r.identity),
+      outputs(r.outputs),
+      temps(r.temps) {}
 
 DecodedStage::DecodedStage(const ir::Stage& s)
     : over_row(s.over_row), body(s.body), sources(s.sources), sinks(s.sinks),
       reductions(s.reductions.begin(), s.reductions.end()) {}
 
-Interpreted::Interpreted(const ir::Kernel& k) : layout(k), stages(k.stages.begin(), k.stages.end()) {
+Interpreted::Interpreted(const ir::Kernel& k)
+    : layout(k), stages(k.stages.begin(), k.stages.end()) {
   function = run_interpreted;
   if (layout.constant) constant_geometry.evaluate(layout, nullptr);
   for (const ir::Access& a : k.accesses) {
@@ -74,7 +81,7 @@ Interpreted::Interpreted(const ir::Kernel& k) : layout(k), stages(k.stages.begin
     block_count = std::max(block_count, blocks);
   }
   block_bytes = static_cast<std::size_t>(chunk_size) * largest;
-  item_cost = cost_of(*this);
+  item_cost = cost_of(*this, largest);
   if (!layout.has_row) item_multiple = group_size;
 }
 
@@ -88,7 +95,8 @@ Interpreted::Walk Interpreted::walk(const Geometry& g) const {
   constexpr std::size_t temp_budget = std::size_t{1} << 18;
   std::size_t row_bytes = 0;
   for (const std::size_t size : row_temp_sizes) row_bytes += size * static_cast<std::size_t>(g.row);
-  while (width > group_size && row_bytes * static_cast<std::size_t>(width) > temp_budget) width /= 2;
+  while (width > group_size && row_bytes * static_cast<std::size_t>(width) > temp_budget)
+    width /= 2;
   return {false, width};
 }
 
@@ -154,7 +162,8 @@ class Interpreter final : public ir::KernelCompiler {
     for (auto it = first; it != last; ++it) {
       if (it->second.kernel == k) return it->second.executable;
     }
-    constexpr std::size_t most = 4096;   // rebuilding is cheap: start afresh rather than grow for ever
+    constexpr std::size_t most =
+        4096;  // rebuilding is cheap: start afresh rather than grow for ever
     if (cache_.size() >= most) cache_.clear();
     return cache_.emplace(hash, Entry{k, std::make_shared<Interpreted>(k)})->second.executable;
   }

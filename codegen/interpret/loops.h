@@ -21,7 +21,8 @@ struct Operand {
 };
 
 /// `out` may be exactly the memory of an operand with a step of 64, and overlaps no operand otherwise.
-using Loop = void (*)(std::byte* out, const Operand& a, const Operand& b, const Operand& c, std::int64_t n);
+using Loop = void (*)(std::byte* out, const Operand& a, const Operand& b, const Operand& c,
+                      std::int64_t n);
 
 /// The loop of a computing opcode (not `input`, `constant`, `index`, `bitcast`). `operand` is the dtype of the operands
 /// (of b and c for select); `b` of a lookup is the table, in memory as its dtype.

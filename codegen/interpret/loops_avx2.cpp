@@ -16,7 +16,9 @@
 
 namespace weft::codegen {
 
-Loop avx2_loop(ir::ScalarOp op, DType result, DType operand) { return find_loop(op, result, operand); }
+Loop avx2_loop(ir::ScalarOp op, DType result, DType operand) {
+  return find_loop(op, result, operand);
+}
 
 }  // namespace weft::codegen
 #if defined(__clang__)

@@ -7,6 +7,8 @@
 
 namespace weft::codegen {
 
-Loop baseline_loop(ir::ScalarOp op, DType result, DType operand) { return find_loop(op, result, operand); }
+Loop baseline_loop(ir::ScalarOp op, DType result, DType operand) {
+  return find_loop(op, result, operand);
+}
 
 }  // namespace weft::codegen

@@ -27,7 +27,9 @@ class Workspace {
     assert(used_ <= size_);
     return at;
   }
-  template <class T> T* take_array(std::size_t count) { return reinterpret_cast<T*>(take(count * sizeof(T))); }
+  template <class T> T* take_array(std::size_t count) {
+    return reinterpret_cast<T*>(take(count * sizeof(T)));
+  }
 
   Geometry geometry;   // of kernels with symbols
 
@@ -42,16 +44,17 @@ class Workspace {
 
 thread_local Workspace the_workspace;
 
-template <class T> void copy_as(std::byte* to, std::int64_t to_step, const std::byte* from, std::int64_t from_step,
-                                std::int64_t n) {
+template <class T>
+void copy_as(std::byte* to, std::int64_t to_step, const std::byte* from, std::int64_t from_step,
+             std::int64_t n) {
   auto* d = reinterpret_cast<T*>(to);
   const auto* s = reinterpret_cast<const T*>(from);
   for (std::int64_t i = 0; i < n; ++i) d[i * to_step] = s[i * from_step];
 }
 
 /// Strides count elements. Memory may overlap exactly (a value stored where it was loaded from).
-void copy(std::byte* to, std::int64_t to_step, const std::byte* from, std::int64_t from_step, std::int64_t n,
-          std::size_t size) {
+void copy(std::byte* to, std::int64_t to_step, const std::byte* from, std::int64_t from_step,
+          std::int64_t n, std::size_t size) {
   if (to_step == 1 && from_step == 1) {
     std::memmove(to, from, static_cast<std::size_t>(n) * size);
     return;
@@ -64,7 +67,9 @@ void copy(std::byte* to, std::int64_t to_step, const std::byte* from, std::int64
   }
 }
 
-void fill(std::byte* to, const std::byte* value, std::int64_t n, std::size_t size) { copy(to, 1, value, 0, n, size); }
+void fill(std::byte* to, const std::byte* value, std::int64_t n, std::size_t size) {
+  copy(to, 1, value, 0, n, size);
+}
 
 /// An operand's first n elements to contiguous memory.
 void copy_out(std::byte* to, const Operand& from, std::int64_t n, std::size_t size) {
@@ -106,14 +111,15 @@ class Run {
   [[nodiscard]] std::byte* row_temp(int temp, std::int64_t r) const;
   Operand coordinates(int axis, std::int64_t r, std::int64_t m, std::byte* buffer) const;
   [[nodiscard]] std::byte* place_for(const ir::Sink& sink, std::int64_t r, std::int64_t m) const;
-  void put(const ir::Sink& sink, const Operand& value, std::size_t size, std::int64_t r, std::int64_t m) const;
+  void put(const ir::Sink& sink, const Operand& value, std::size_t size, std::int64_t r,
+           std::int64_t m) const;
   void set_point_temp(int temp, const Operand& value, std::int64_t m) const;
   template <class F> void each_stretch(int access, std::int64_t m, F f) const;
 
   void clear(const DecodedReduction& r, std::byte** accumulators) const;
   void accumulate(const DecodedStage& s, const DecodedReduction& r, std::int64_t m);
-  void combine(const DecodedReduction& r, std::byte** left, std::int64_t left_at, std::byte* const* right,
-               std::int64_t right_at, std::int64_t n);
+  void combine(const DecodedReduction& r, std::byte** left, std::int64_t left_at,
+               std::byte* const* right, std::int64_t right_at, std::int64_t n);
   void tree(const DecodedReduction& r, std::byte** accumulators);
   void end_block(const DecodedReduction& r);
   void finish(const DecodedReduction& r);
@@ -129,11 +135,11 @@ class Run {
   Reduction* reductions_ = nullptr;
   std::byte** lifted_ = nullptr;         // combine's right operands
   std::byte* element_ = nullptr;         // one group an accumulator, see accumulate
-  std::int64_t* bases_ = nullptr;        // element offset of the vector's first item in every access
+  std::int64_t* bases_ = nullptr;  // element offset of the vector's first item in every access
   std::int64_t* coords_ = nullptr;       // walked coordinates of the vector's first item
   std::int64_t* walking_ = nullptr;      // the same while stretches are walked
   std::int64_t count_ = 0;               // items in the vector; 1 by rows
-  bool single_ = true;                   // the vector lies on one stretch of the innermost walked axis
+  bool single_ = true;  // the vector lies on one stretch of the innermost walked axis
 };
 
 Run::Run(const Interpreted& kernel, const Geometry& geometry, const ir::KernelArgs& args)
@@ -141,7 +147,8 @@ Run::Run(const Interpreted& kernel, const Geometry& geometry, const ir::KernelAr
   take_memory();
   for (const DecodedStage& s : k_.stages) {
     bind(s.body, slots_ + s.slots_at, 0);
-    for (const DecodedReduction& r : s.reductions) bind(r.combine, slots_ + r.slots_at, r.registers_at);
+    for (const DecodedReduction& r : s.reductions)
+      bind(r.combine, slots_ + r.slots_at, r.registers_at);
   }
 }
 
@@ -155,13 +162,16 @@ void Run::take_memory() {
   const std::size_t accesses = k_.access_buffers.size(), walked = g_.extents.size();
   const std::size_t point_temps = k_.point_temp_sizes.size(), row_temps = k_.row_temp_sizes.size();
   const std::size_t block_bytes = static_cast<std::size_t>(k_.block_count) * k_.block_bytes;
-  std::size_t bytes = k_.slot_count * sizeof(Operand) + block_bytes + k_.reduction_count * sizeof(Reduction) +
-                      8 * (accesses + 2 * walked + point_temps + row_temps + (3 + group_size) * k_.accumulator_count);
+  std::size_t bytes = k_.slot_count * sizeof(Operand) + block_bytes +
+                      k_.reduction_count * sizeof(Reduction) +
+                      8 * (accesses + 2 * walked + point_temps + row_temps +
+                           (3 + group_size) * k_.accumulator_count);
   std::size_t pieces = 10 + point_temps + 2 * k_.reduction_count;   // each may be padded
   for (const std::size_t size : k_.point_temp_sizes) bytes += size * temp_width;
   for (const DecodedStage& s : k_.stages) {
     for (const DecodedReduction& r : s.reductions) {
-      for (std::size_t i = 0; i < r.temps.size(); ++i) bytes += 2 * accumulator_bytes(r, i), pieces += 2;
+      for (std::size_t i = 0; i < r.temps.size(); ++i)
+        bytes += 2 * accumulator_bytes(r, i), pieces += 2;
     }
   }
   Workspace& w = the_workspace;
@@ -173,7 +183,8 @@ void Run::take_memory() {
   blocks_ = w.take(block_bytes);
   if (!k_.layout.has_row) return;
   point_temps_ = w.take_array<std::byte*>(point_temps);
-  for (std::size_t i = 0; i < point_temps; ++i) point_temps_[i] = w.take(k_.point_temp_sizes[i] * temp_width);
+  for (std::size_t i = 0; i < point_temps; ++i)
+    point_temps_[i] = w.take(k_.point_temp_sizes[i] * temp_width);
   row_temps_ = w.take_array<std::byte*>(row_temps);
   std::byte* scratch = args_.scratch;
   for (std::size_t i = 0; i < row_temps; ++i) {
@@ -192,7 +203,8 @@ void Run::take_reductions(Workspace& w) {
       Reduction& state = reductions_[r.number];
       for (std::byte*** level : {&state.first, &state.second}) {
         *level = w.take_array<std::byte*>(r.temps.size());
-        for (std::size_t i = 0; i < r.temps.size(); ++i) (*level)[i] = w.take(accumulator_bytes(r, i));
+        for (std::size_t i = 0; i < r.temps.size(); ++i)
+          (*level)[i] = w.take(accumulator_bytes(r, i));
       }
     }
   }
@@ -288,7 +300,8 @@ void Run::run_chunk(const DecodedStage& s, std::int64_t r, std::int64_t m) {
 std::byte* Run::address(int access, std::int64_t r) const {
   const auto i = static_cast<std::size_t>(access);
   auto* const start = static_cast<std::byte*>(args_.buffers[k_.access_buffers[i]]);
-  return start + (bases_[i] + r * g_.row_strides[i]) * static_cast<std::int64_t>(k_.element_sizes[i]);
+  return start +
+         (bases_[i] + r * g_.row_strides[i]) * static_cast<std::int64_t>(k_.element_sizes[i]);
 }
 
 /// Between neighbours of a vector on one stretch.
@@ -395,7 +408,8 @@ std::byte* Run::place_for(const ir::Sink& sink, std::int64_t r, std::int64_t m) 
   return nullptr;
 }
 
-void Run::put(const ir::Sink& sink, const Operand& value, std::size_t size, std::int64_t r, std::int64_t m) const {
+void Run::put(const ir::Sink& sink, const Operand& value, std::size_t size, std::int64_t r,
+              std::int64_t m) const {
   if (value.data == place_for(sink, r, m)) return;
   switch (sink.kind) {
     case ir::Sink::Kind::store: return store(sink.id, r, m, value);
@@ -421,8 +435,8 @@ void Run::clear(const DecodedReduction& r, std::byte** accumulators) const {
 }
 
 /// left[left_at + j] = combine(left[left_at + j], right[right_at + j]) for j in [0, n).
-void Run::combine(const DecodedReduction& r, std::byte** left, std::int64_t left_at, std::byte* const* right,
-                  std::int64_t right_at, std::int64_t n) {
+void Run::combine(const DecodedReduction& r, std::byte** left, std::int64_t left_at,
+                  std::byte* const* right, std::int64_t right_at, std::int64_t n) {
   Operand* slots = slots_ + r.slots_at;
   const std::size_t count = r.temps.size();
   const auto place = [&](std::size_t i) {
@@ -448,7 +462,8 @@ void Run::accumulate(const DecodedStage& s, const DecodedReduction& r, std::int6
   Reduction& state = reductions_[r.number];
   if (state.in_block == r.block) end_block(r);
   const auto lifted = [&](std::size_t i) -> const Operand& {
-    return slots_[s.slots_at + static_cast<std::size_t>(s.body.outputs[static_cast<std::size_t>(r.outputs[i])].slot)];
+    return slots_[s.slots_at + static_cast<std::size_t>(
+                                   s.body.outputs[static_cast<std::size_t>(r.outputs[i])].slot)];
   };
   const auto take_in = [&](std::int64_t at, std::int64_t lane, std::int64_t n) {
     Operand* slots = slots_ + r.slots_at;
@@ -457,7 +472,9 @@ void Run::accumulate(const DecodedStage& s, const DecodedReduction& r, std::int6
       const auto size = r.combine.input_sizes[i];
       // One element in the middle of a vector: moved to where a whole group may be read.
       const bool move = n == 1 && at % group_size != 0 && value.step != 0;
-      if (move) std::memcpy(element_ + i * 8 * group_size, value.data + at * static_cast<std::int64_t>(size), size);
+      if (move)
+        std::memcpy(element_ + i * 8 * group_size,
+                    value.data + at * static_cast<std::int64_t>(size), size);
       lifted_[i] = move ? element_ + i * 8 * group_size
                         : value.data + (value.step != 0 ? at * static_cast<std::int64_t>(size) : 0);
       slots[r.combine.input_slot(r.temps.size() + i)].step = value.step;
@@ -467,8 +484,10 @@ void Run::accumulate(const DecodedStage& s, const DecodedReduction& r, std::int6
   if (!walk_.by_rows) {
     take_in(0, state.in_block % r.lanes, m);
     ++state.in_block;
-  } else if (r.order == ir::ReductionOrder::lanes) {   // a chunk lies within one block and starts at lane 0
-    for (std::int64_t at = 0; at < m; at += group_size) take_in(at, 0, std::min(group_size, m - at));
+  } else if (r.order ==
+             ir::ReductionOrder::lanes) {  // a chunk lies within one block and starts at lane 0
+    for (std::int64_t at = 0; at < m; at += group_size)
+      take_in(at, 0, std::min(group_size, m - at));
     state.in_block += m;
   } else {
     for (std::int64_t at = 0; at < m; ++at) {
@@ -478,7 +497,8 @@ void Run::accumulate(const DecodedStage& s, const DecodedReduction& r, std::int6
     }
   }
   for (std::size_t i = 0; i < r.temps.size(); ++i)
-    slots_[r.slots_at + static_cast<std::size_t>(r.combine.input_slot(r.temps.size() + i))].step = group_size;
+    slots_[r.slots_at + static_cast<std::size_t>(r.combine.input_slot(r.temps.size() + i))].step =
+        group_size;
 }
 
 /// Lane j with lane j + 32, then j + 16, …: the result is in lane 0.
@@ -506,12 +526,14 @@ void Run::finish(const DecodedReduction& r) {
   if (two_levels) end_block(r);
   std::byte** const result = two_levels ? state.second : state.first;
   tree(r, result);
-  for (std::size_t i = 0; i < r.temps.size(); ++i) set_point_temp(r.temps[i], {result[i], group_size}, count_);
+  for (std::size_t i = 0; i < r.temps.size(); ++i)
+    set_point_temp(r.temps[i], {result[i], group_size}, count_);
 }
 
 }  // namespace
 
-void run_interpreted(const void* self, const ir::KernelArgs* args, std::int64_t begin, std::int64_t end) {
+void run_interpreted(const void* self, const ir::KernelArgs* args, std::int64_t begin,
+                     std::int64_t end) {
   const auto& kernel = *static_cast<const Interpreted*>(self);
   if (begin >= end) return;
   if (kernel.layout.constant) {

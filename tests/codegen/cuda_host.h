@@ -91,7 +91,8 @@ template <class T> T shuffle(T value, int lane) {
   std::memcpy(&block.lanes[threadIdx.x], &value, sizeof value);
   wait(warp(), 32);
   T result;
-  std::memcpy(&result, &block.lanes[threadIdx.x / 32 * 32 + static_cast<unsigned>(lane)], sizeof result);
+  std::memcpy(&result, &block.lanes[threadIdx.x / 32 * 32 + static_cast<unsigned>(lane)],
+              sizeof result);
   wait(warp(), 32);
   return result;
 }
@@ -125,7 +126,9 @@ inline void launch(unsigned grid, unsigned threads, const std::function<void()>&
 
 inline void __syncthreads() { cuda_host::wait(cuda_host::block.all, static_cast<int>(blockDim.x)); }
 inline void __syncwarp() { cuda_host::wait(cuda_host::warp(), 32); }
-template <class T> T __shfl_sync(unsigned, T value, int lane) { return cuda_host::shuffle(value, lane); }
+template <class T> T __shfl_sync(unsigned, T value, int lane) {
+  return cuda_host::shuffle(value, lane);
+}
 template <class T> T __shfl_down_sync(unsigned, T value, int by) {
   const int lane = static_cast<int>(threadIdx.x % 32);
   return cuda_host::shuffle(value, lane + by < 32 ? lane + by : lane);

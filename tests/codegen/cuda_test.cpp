@@ -32,18 +32,25 @@ Sample opcode_sample(DType operand, std::int64_t n, std::mt19937_64& rng) {
   ir::ScalarBuilder b;
   const bool half = operand == DType::float16;
   const std::vector<DType> inputs{DType::boolean, operand, operand, operand};
-  const auto condition = b.input(0, DType::boolean), x = b.input(1, operand), y = b.input(2, operand), z = b.input(3, operand);
+  const auto condition = b.input(0, DType::boolean), x = b.input(1, operand),
+             y = b.input(2, operand), z = b.input(3, operand);
   std::vector<ir::ScalarValue> outputs;
   for (const OpcodeCase& c : all_opcode_cases()) {
     if (c.operand != operand) continue;
     const bool select = c.op == ir::ScalarOp::select;
     const int count = ir::arity(c.op);
-    outputs.push_back(b.emit(c.op, c.result, select ? condition : x, count < 2 ? ir::ScalarValue() : select ? x : y,
-                             count < 3 ? ir::ScalarValue() : select ? y : z));
+    outputs.push_back(b.emit(c.op, c.result, select ? condition : x,
+                             count < 2 ? ir::ScalarValue()
+                             : select  ? x
+                                       : y,
+                             count < 3 ? ir::ScalarValue()
+                             : select  ? y
+                                       : z));
   }
   if (half) outputs.push_back(select(condition, x, y));
   if (operand == DType::int32) {
-    const ir::ScalarTable table{DType::float64, {0x3ff0000000000000u, 0x4000000000000000u, 0, 0x7ff0000000000000u}};
+    const ir::ScalarTable table{DType::float64,
+                                {0x3ff0000000000000u, 0x4000000000000000u, 0, 0x7ff0000000000000u}};
     outputs.push_back(b.lookup(table, x & b.constant_int(DType::int32, 3)));
   }
   ir::ScalarProgram body = b.finish(outputs);
@@ -57,18 +64,22 @@ Sample opcode_sample(DType operand, std::int64_t n, std::mt19937_64& rng) {
 std::vector<Case> all_cases() {
   std::vector<Sample> samples;
   std::mt19937_64 rng(21);
-  for (const DType t : {DType::boolean, DType::uint8, DType::int8, DType::int16, DType::int32, DType::int64, DType::uint16,
-                        DType::uint32, DType::uint64, DType::float16, DType::float32, DType::float64})
+  for (const DType t : {DType::boolean, DType::uint8, DType::int8, DType::int16, DType::int32,
+                        DType::int64, DType::uint16, DType::uint32, DType::uint64, DType::float16,
+                        DType::float32, DType::float64})
     samples.push_back(opcode_sample(t, 1001, rng));
   std::size_t number = 0;
   for (Sample& s : layout_samples()) {
-    if (s.name.find("unknown") != std::string::npos || s.name.find("four") != std::string::npos || number++ % 7 == 0)
+    if (s.name.find("unknown") != std::string::npos || s.name.find("four") != std::string::npos ||
+        number++ % 7 == 0)
       samples.push_back(std::move(s));
   }
   number = 0;
   for (Sample& s : row_samples()) {
-    const bool once = s.name.find("partial") == 0 || s.name.find("second") == 0 || s.name == "both orders";
-    if (once || s.name.find("unknown") == 0 ? once || number++ % 3 == 0 : number++ % 11 == 0) samples.push_back(std::move(s));
+    const bool once =
+        s.name.find("partial") == 0 || s.name.find("second") == 0 || s.name == "both orders";
+    if (once || s.name.find("unknown") == 0 ? once || number++ % 3 == 0 : number++ % 11 == 0)
+      samples.push_back(std::move(s));
   }
   for (int i = 0; i < 10; ++i) samples.push_back(random_sample(rng));
 
@@ -76,7 +87,8 @@ std::vector<Case> all_cases() {
   const auto add = [&](const Sample& s, const CudaSchedule& schedule) {
     const std::string text = codegen::cuda_text(s.kernel, schedule, "k");
     for (const Case& c : cases) {
-      if (c.schedule.threads == schedule.threads && codegen::cuda_text(c.sample.kernel, c.schedule, "k") == text) {
+      if (c.schedule.threads == schedule.threads &&
+          codegen::cuda_text(c.sample.kernel, c.schedule, "k") == text) {
         cases.push_back({s, schedule, c.name});
         return;
       }
@@ -86,7 +98,8 @@ std::vector<Case> all_cases() {
   for (const Sample& s : samples) {
     const CudaSchedule chosen = codegen::choose_schedule(s.kernel);
     add(s, chosen);
-    if (chosen.mapping == CudaSchedule::Mapping::block) add(s, {CudaSchedule::Mapping::warp, 64, 1});
+    if (chosen.mapping == CudaSchedule::Mapping::block)
+      add(s, {CudaSchedule::Mapping::warp, 64, 1});
   }
   return cases;
 }
@@ -108,7 +121,9 @@ std::string program() {
   return text;
 }
 
-bool uses_scratch(const Case& c) { return !(codegen::scratch_bytes(c.sample.kernel, c.schedule, 1) == Dim(0)); }
+bool uses_scratch(const Case& c) {
+  return !(codegen::scratch_bytes(c.sample.kernel, c.schedule, 1) == Dim(0));
+}
 
 /// `launch_<kernel>(buffers, symbols, scratch, grid)` for every kernel.
 std::string launchers() {
@@ -118,13 +133,19 @@ std::string launchers() {
     if (std::find(written.begin(), written.end(), c.name) != written.end()) continue;
     written.push_back(c.name);
     std::string arguments;
-    const auto add = [&](const std::string& a) { arguments.append(arguments.empty() ? "" : ", ").append(a); };
+    const auto add = [&](const std::string& a) {
+      arguments.append(arguments.empty() ? "" : ", ").append(a);
+    };
     for (std::size_t b = 0; b < c.sample.kernel.buffers.size(); ++b)
-      add("(" + std::string(codegen::cuda_type(c.sample.kernel.buffers[b].dtype)) + "*)buffers[" + std::to_string(b) + "]");
+      add("(" + std::string(codegen::cuda_type(c.sample.kernel.buffers[b].dtype)) + "*)buffers[" +
+          std::to_string(b) + "]");
     for (int s = 0; s < c.sample.kernel.symbols; ++s) add("symbols[" + std::to_string(s) + "]");
     if (uses_scratch(c)) add("scratch");
-    text.append("extern \"C\" void launch_" + c.name + "(void* const* buffers, const weft_i64* symbols, char* scratch, unsigned grid) {\n" +
-                "  cuda_host::launch(grid, " + std::to_string(c.schedule.threads) + ", [=] { " + c.name + "(" + arguments + "); });\n}\n");
+    text.append(
+        "extern \"C\" void launch_" + c.name +
+        "(void* const* buffers, const weft_i64* symbols, char* scratch, unsigned grid) {\n" +
+        "  cuda_host::launch(grid, " + std::to_string(c.schedule.threads) + ", [=] { " + c.name +
+        "(" + arguments + "); });\n}\n");
   }
   return text;
 }
@@ -139,10 +160,12 @@ Memory run_on_host(const Case& c, Launcher launch, bool shift) {
   for (std::size_t b = 0; b < c.sample.memory.size(); ++b) {
     const std::size_t by = shift ? size_of(c.sample.kernel.buffers[b].dtype) : 0;
     shifted.emplace_back(c.sample.memory[b].size() + by + 1);
-    if (!c.sample.memory[b].empty()) std::memcpy(shifted.back().data() + by, c.sample.memory[b].data(), c.sample.memory[b].size());
+    if (!c.sample.memory[b].empty())
+      std::memcpy(shifted.back().data() + by, c.sample.memory[b].data(), c.sample.memory[b].size());
     buffers.push_back(shifted.back().data() + by);
   }
-  const std::int64_t bytes = codegen::scratch_bytes(c.sample.kernel, c.schedule, grid).evaluate(bindings_of(c.sample.symbols));
+  const std::int64_t bytes = codegen::scratch_bytes(c.sample.kernel, c.schedule, grid)
+                                 .evaluate(bindings_of(c.sample.symbols));
   std::vector<std::uint64_t> scratch(static_cast<std::size_t>(bytes) / 8 + 1);
   const std::vector<long long> symbols(c.sample.symbols.begin(), c.sample.symbols.end());
   launch(buffers.data(), symbols.data(), reinterpret_cast<char*>(scratch.data()), grid);
@@ -183,12 +206,15 @@ TEST_CASE("CUDA: generated kernels compile with NVRTC") {
 }
 
 TEST_CASE("CUDA: generated kernels, run on the host, give the interpreter's bits") {
-  const auto folder = std::filesystem::temp_directory_path() / ("weft_cuda_test_" + std::to_string(::getpid()));
+  const auto folder =
+      std::filesystem::temp_directory_path() / ("weft_cuda_test_" + std::to_string(::getpid()));
   std::filesystem::create_directory(folder);
   const auto source = folder / "kernels.cpp", library = folder / "kernels.so";
-  const auto header = std::filesystem::absolute(std::filesystem::path(__FILE__)).parent_path() / "cuda_host.h";
+  const auto header =
+      std::filesystem::absolute(std::filesystem::path(__FILE__)).parent_path() / "cuda_host.h";
   std::ofstream(source) << "#include \"" << header.string() << "\"\n" << program() << launchers();
-  const std::string command = "c++ -std=c++17 -O1 -w -ffp-contract=off -shared -fPIC '" + source.string() + "' -o '" + library.string() + "'";
+  const std::string command = "c++ -std=c++17 -O1 -w -ffp-contract=off -shared -fPIC '" +
+                              source.string() + "' -o '" + library.string() + "'";
   if (std::system("c++ --version > /dev/null 2>&1") != 0) {
     MESSAGE("skipped: there is no compiler `c++`");
     return;
@@ -203,7 +229,8 @@ TEST_CASE("CUDA: generated kernels, run on the host, give the interpreter's bits
     REQUIRE((launch != nullptr));
     const ir::Kernel* pointer = &c.sample.kernel;
     Memory expected = c.sample.memory;
-    run_executable(*interpreter->compile({&pointer, 1})[0], c.sample.kernel, expected, c.sample.symbols);
+    run_executable(*interpreter->compile({&pointer, 1})[0], c.sample.kernel, expected,
+                   c.sample.symbols);
     const std::string whole = difference(c.sample.kernel, expected, run_on_host(c, launch, false));
     CHECK_MESSAGE(whole.empty(), whole);
     if (c.sample.kernel.has_row) continue;
@@ -220,11 +247,16 @@ TEST_CASE("CUDA: schedules follow the extents") {
   const ir::ScalarProgram copy = copy_program(DType::float32);
   CHECK(codegen::choose_schedule(pointwise({Dim(1024)}, {DType::float32}, copy)).vector == 4);
   CHECK(codegen::choose_schedule(pointwise({dim("s0")}, {DType::float32}, copy)).vector == 1);
-  CHECK(codegen::choose_schedule(row_sum(8, 1000, ir::ReductionOrder::lanes, 1000, 1)).mapping == Mapping::warp);
-  CHECK(codegen::choose_schedule(row_sum(8, 10000, ir::ReductionOrder::lanes, 10000, 1)).mapping == Mapping::block);
-  CHECK(codegen::choose_schedule(row_sum(8, 1000, ir::ReductionOrder::blocks, 1, 8)).mapping == Mapping::thread);
-  const std::string text = codegen::cuda_text(pointwise({Dim(1024)}, {DType::float32}, copy), {}, "k");
+  CHECK(codegen::choose_schedule(row_sum(8, 1000, ir::ReductionOrder::lanes, 1000, 1)).mapping ==
+        Mapping::warp);
+  CHECK(codegen::choose_schedule(row_sum(8, 10000, ir::ReductionOrder::lanes, 10000, 1)).mapping ==
+        Mapping::block);
+  CHECK(codegen::choose_schedule(row_sum(8, 1000, ir::ReductionOrder::blocks, 1, 8)).mapping ==
+        Mapping::thread);
+  const std::string text =
+      codegen::cuda_text(pointwise({Dim(1024)}, {DType::float32}, copy), {}, "k");
   CHECK(text.find("const int items = 1024;") != std::string::npos);   // 32-bit indices
-  const std::string large = codegen::cuda_text(pointwise({Dim(std::int64_t{1} << 32)}, {DType::float32}, copy), {}, "k");
+  const std::string large =
+      codegen::cuda_text(pointwise({Dim(std::int64_t{1} << 32)}, {DType::float32}, copy), {}, "k");
   CHECK(large.find("const weft_i64 items = 4294967296ll;") != std::string::npos);
 }

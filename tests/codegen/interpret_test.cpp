@@ -49,8 +49,10 @@ TEST_CASE("interpreter: the loops of every level agree") {
   using Finder = codegen::Loop (*)(ir::ScalarOp, DType, DType);
   std::vector<Finder> levels{codegen::baseline_loop};
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) levels.push_back(codegen::avx2_loop);
-  if (__builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")) levels.push_back(codegen::avx512_loop);
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+    levels.push_back(codegen::avx2_loop);
+  if (__builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
+    levels.push_back(codegen::avx512_loop);
 #endif
   constexpr std::int64_t n = 640;
   for (const OpcodeCase& c : all_opcode_cases()) {
@@ -60,7 +62,8 @@ TEST_CASE("interpreter: the loops of every level agree") {
     operands.resize(3, operands[0]);
     std::vector<std::byte> first(n * 8), other(n * 8);
     for (const Finder finder : levels) {
-      const codegen::Operand a{operands[0].data(), 64}, b{operands[1].data(), 64}, d{operands[2].data(), 0};
+      const codegen::Operand a{operands[0].data(), 64}, b{operands[1].data(), 64},
+          d{operands[2].data(), 0};
       auto& out = finder == levels[0] ? first : other;
       finder(c.op, c.result, c.operand)(out.data(), a, b, d, n);
       bool same = true;
@@ -92,8 +95,10 @@ TEST_CASE("interpreter: in place, every output after every input") {
   const auto x = b.input(0, DType::float32), y = b.input(1, DType::float32);
   const std::vector<ir::ScalarValue> outputs{x + y, x * y};
   ir::Kernel k = pointwise({300}, {DType::float32, DType::float32}, b.finish(outputs));
-  const auto executable = codegen::make_interpreter()->compile(std::vector<const ir::Kernel*>{&k})[0];
-  Memory memory{random_memory(rng, DType::float32, 300), random_memory(rng, DType::float32, 300), {}, {}};
+  const auto executable =
+      codegen::make_interpreter()->compile(std::vector<const ir::Kernel*>{&k})[0];
+  Memory memory{
+      random_memory(rng, DType::float32, 300), random_memory(rng, DType::float32, 300), {}, {}};
   memory[2].resize(1200), memory[3].resize(1200);
   Memory expected = memory;
   run_reference(k, expected);
@@ -109,7 +114,8 @@ TEST_CASE("interpreter: equal kernels share one executable, small runs are quick
   ir::ScalarBuilder b;
   const auto x = b.input(0, DType::float32), y = b.input(1, DType::float32);
   const std::vector<ir::ScalarValue> outputs{x + y};
-  const ir::Kernel k = pointwise({4}, {DType::float32, DType::float32}, b.finish(outputs)), copy = k;
+  const ir::Kernel k = pointwise({4}, {DType::float32, DType::float32}, b.finish(outputs)),
+                   copy = k;
   const auto interpreter = codegen::make_interpreter();
   const std::vector<const ir::Kernel*> kernels{&k, &copy};
   const auto executables = interpreter->compile(kernels);

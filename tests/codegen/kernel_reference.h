@@ -33,21 +33,27 @@ inline bool is_nan_bits(Bits bits, DType t) {
 }
 
 /// Sign and payload of NaN are unspecified.
-inline bool same_bits(Bits a, Bits b, DType t) { return a == b || (is_nan_bits(a, t) && is_nan_bits(b, t)); }
+inline bool same_bits(Bits a, Bits b, DType t) {
+  return a == b || (is_nan_bits(a, t) && is_nan_bits(b, t));
+}
 
 inline std::vector<Bits> run_program(const ir::ScalarProgram& p, const std::vector<Bits>& inputs,
                                      const std::vector<std::int64_t>& coordinates) {
   std::vector<Bits> v(p.code.size());
   for (std::size_t i = 0; i < p.code.size(); ++i) {
     const ir::ScalarInst& inst = p.code[i];
-    const auto at = [&](std::int32_t o) { return o < 0 ? Bits{0} : v[static_cast<std::size_t>(o)]; };
+    const auto at = [&](std::int32_t o) {
+      return o < 0 ? Bits{0} : v[static_cast<std::size_t>(o)];
+    };
     if (inst.op == ir::ScalarOp::input) v[i] = inputs[inst.imm];
     else if (inst.op == ir::ScalarOp::constant) v[i] = inst.imm;
     else if (inst.op == ir::ScalarOp::index) v[i] = static_cast<Bits>(coordinates[inst.imm]);
     else if (inst.op == ir::ScalarOp::lookup) v[i] = p.tables[inst.imm].bits[at(inst.a)];
     else {
-      const auto first = static_cast<std::size_t>(inst.op == ir::ScalarOp::select ? inst.b : inst.a);
-      v[i] = ir::evaluate(inst.op, inst.dtype, p.code[first].dtype, at(inst.a), at(inst.b), at(inst.c));
+      const auto first =
+          static_cast<std::size_t>(inst.op == ir::ScalarOp::select ? inst.b : inst.a);
+      v[i] = ir::evaluate(inst.op, inst.dtype, p.code[first].dtype, at(inst.a), at(inst.b),
+                          at(inst.c));
     }
   }
   std::vector<Bits> outputs;
@@ -65,7 +71,8 @@ inline Value combine_values(const ir::KernelReduction& r, const Value& a, const 
 
 inline Value over_lanes(const ir::KernelReduction& r, const std::vector<Value>& values) {
   std::vector<Value> lane(64, r.identity);
-  for (std::size_t i = 0; i < values.size(); ++i) lane[i % 64] = combine_values(r, lane[i % 64], values[i]);
+  for (std::size_t i = 0; i < values.size(); ++i)
+    lane[i % 64] = combine_values(r, lane[i % 64], values[i]);
   for (std::size_t half = 32; half > 0; half /= 2) {
     for (std::size_t j = 0; j < half; ++j) lane[j] = combine_values(r, lane[j], lane[j + half]);
   }
@@ -80,24 +87,29 @@ inline Value in_order(const ir::KernelReduction& r, const std::vector<Value>& va
 
 inline Value reduce(const ir::KernelReduction& r, const std::vector<Value>& values) {
   const bool lanes = r.order == ir::ReductionOrder::lanes;
-  const auto level = [&](const std::vector<Value>& v) { return lanes ? over_lanes(r, v) : in_order(r, v); };
+  const auto level = [&](const std::vector<Value>& v) {
+    return lanes ? over_lanes(r, v) : in_order(r, v);
+  };
   const std::size_t block = lanes ? 4096 : 256;
   if (r.partial || r.second_level || values.size() <= block) return level(values);
   std::vector<Value> results;
   for (std::size_t i = 0; i < values.size(); i += block) {
     const auto first = values.begin() + static_cast<std::ptrdiff_t>(i);
-    results.push_back(level({first, first + static_cast<std::ptrdiff_t>(std::min(block, values.size() - i))}));
+    results.push_back(
+        level({first, first + static_cast<std::ptrdiff_t>(std::min(block, values.size() - i))}));
   }
   return level(results);
 }
 
 inline DimBindings bindings_of(const std::vector<std::int64_t>& symbols) {
   DimBindings bindings;
-  for (std::size_t i = 0; i < symbols.size(); ++i) bindings.bind(std::string("s").append(std::to_string(i)), symbols[i]);
+  for (std::size_t i = 0; i < symbols.size(); ++i)
+    bindings.bind(std::string("s").append(std::to_string(i)), symbols[i]);
   return bindings;
 }
 
-inline void run_reference(const ir::Kernel& k, Memory& memory, const std::vector<std::int64_t>& symbols = {}) {
+inline void run_reference(const ir::Kernel& k, Memory& memory,
+                          const std::vector<std::int64_t>& symbols = {}) {
   const DimBindings bound = bindings_of(symbols);
   const auto value = [&](const Dim& d) { return d.evaluate(bound); };
   std::vector<std::int64_t> extents;
@@ -112,7 +124,8 @@ inline void run_reference(const ir::Kernel& k, Memory& memory, const std::vector
     std::int64_t row = k.has_row ? extents.back() : 1;
     if (k.clip) row = std::min(row, value(*k.clip) - at[parallel - 1] * row);
     std::vector<Bits> point(k.point_temps.size());
-    std::vector<std::vector<Bits>> rows(k.row_temps.size(), std::vector<Bits>(static_cast<std::size_t>(row)));
+    std::vector<std::vector<Bits>> rows(k.row_temps.size(),
+                                        std::vector<Bits>(static_cast<std::size_t>(row)));
     const auto element = [&](const ir::Access& a) {
       std::int64_t e = value(a.offset);
       for (std::size_t i = 0; i < at.size(); ++i) e += at[i] * value(a.strides[i]);
@@ -129,7 +142,9 @@ inline void run_reference(const ir::Kernel& k, Memory& memory, const std::vector
             const auto b = static_cast<std::size_t>(k.accesses[id].buffer);
             inputs.push_back(load_bits(memory[b], element(k.accesses[id]), k.buffers[b].dtype));
           } else {
-            inputs.push_back(source.kind == ir::Source::Kind::point_temp ? point[id] : rows[id][static_cast<std::size_t>(r)]);
+            inputs.push_back(source.kind == ir::Source::Kind::point_temp
+                                 ? point[id]
+                                 : rows[id][static_cast<std::size_t>(r)]);
           }
         }
         const std::vector<Bits> out = run_program(s.body, inputs, at);
@@ -153,7 +168,8 @@ inline void run_reference(const ir::Kernel& k, Memory& memory, const std::vector
       }
       for (std::size_t i = 0; i < s.reductions.size(); ++i) {
         const Value result = reduce(s.reductions[i], lifted[i]);
-        for (std::size_t j = 0; j < result.size(); ++j) point[static_cast<std::size_t>(s.reductions[i].temps[j])] = result[j];
+        for (std::size_t j = 0; j < result.size(); ++j)
+          point[static_cast<std::size_t>(s.reductions[i].temps[j])] = result[j];
       }
     }
   }
@@ -163,14 +179,31 @@ inline void run_reference(const ir::Kernel& k, Memory& memory, const std::vector
 inline Bits random_bits(std::mt19937_64& rng, DType t) {
   const Bits mask = size_of(t) == 8 ? ~Bits{0} : (Bits{1} << (8 * size_of(t))) - 1;
   if (t == DType::boolean) return rng() & 1;
-  const auto number = [&](double x) { return ir::evaluate(ir::ScalarOp::convert, t, DType::float64, std::bit_cast<Bits>(x), 0, 0); };
+  const auto number = [&](double x) {
+    return ir::evaluate(ir::ScalarOp::convert, t, DType::float64, std::bit_cast<Bits>(x), 0, 0);
+  };
   const bool floating = t == DType::float32 || t == DType::float64;
   switch (rng() % 8) {
     case 0: return rng() & mask;
     case 1: {
       if (!floating) return (Bits{1} << (rng() % (8 * size_of(t)))) & mask;
-      const double specials[] = {0.0, -0.0, 1.0, -1.0, 0.5, 1e300 * 1e300, -1e300 * 1e300, 3e9, -3e9, 255.5, 2147483648.0,
-                                 -2147483648.0, 9223372036854775808.0, 1.8446744073709552e19, 1e-40, 65504.0, 65520.0};
+      const double specials[] = {0.0,
+                                 -0.0,
+                                 1.0,
+                                 -1.0,
+                                 0.5,
+                                 1e300 * 1e300,
+                                 -1e300 * 1e300,
+                                 3e9,
+                                 -3e9,
+                                 255.5,
+                                 2147483648.0,
+                                 -2147483648.0,
+                                 9223372036854775808.0,
+                                 1.8446744073709552e19,
+                                 1e-40,
+                                 65504.0,
+                                 65520.0};
       return number(specials[rng() % std::size(specials)]);
     }
     default: {
@@ -195,8 +228,8 @@ inline std::string difference(const ir::Kernel& k, const Memory& expected, const
     for (std::int64_t i = 0; i < n; ++i) {
       const Bits want = load_bits(expected[b], i, t), got = load_bits(actual[b], i, t);
       if (!same_bits(want, got, t))
-        return "buffer " + std::to_string(b) + " element " + std::to_string(i) + ": expected bits " +
-               std::to_string(want) + ", got " + std::to_string(got);
+        return "buffer " + std::to_string(b) + " element " + std::to_string(i) +
+               ": expected bits " + std::to_string(want) + ", got " + std::to_string(got);
     }
   }
   return {};
@@ -211,12 +244,14 @@ inline std::int64_t item_count(const ir::Kernel& k, const std::vector<std::int64
 
 /// Runs all items in pieces of at most `grain`.
 inline void run_executable(const ir::Executable& e, const ir::Kernel& k, Memory& memory,
-                           const std::vector<std::int64_t>& symbols = {}, std::int64_t grain = INT64_MAX) {
+                           const std::vector<std::int64_t>& symbols = {},
+                           std::int64_t grain = INT64_MAX) {
   std::vector<void*> buffers;
   for (auto& m : memory) buffers.push_back(m.data());
   std::vector<std::byte> scratch(e.scratch_bytes(symbols.data()) + 64);
   const auto address = reinterpret_cast<std::uintptr_t>(scratch.data());
-  const ir::KernelArgs args{buffers.data(), symbols.data(), scratch.data() + (64 - address % 64) % 64};
+  const ir::KernelArgs args{buffers.data(), symbols.data(),
+                            scratch.data() + (64 - address % 64) % 64};
   const std::int64_t items = item_count(k, symbols);
   for (std::int64_t at = 0; at < items; at += std::min(grain, items - at))
     e.function(&e, &args, at, at + std::min(grain, items - at));

@@ -19,7 +19,8 @@ inline std::vector<Dim> dense(const std::vector<Dim>& axes) {
 }
 
 /// Dense inputs and outputs, one a program input and output.
-inline ir::Kernel pointwise(std::vector<Dim> axes, const std::vector<DType>& inputs, ir::ScalarProgram body) {
+inline ir::Kernel pointwise(std::vector<Dim> axes, const std::vector<DType>& inputs,
+                            ir::ScalarProgram body) {
   ir::Kernel k;
   k.axes = std::move(axes);
   ir::Stage stage;
@@ -30,7 +31,8 @@ inline ir::Kernel pointwise(std::vector<Dim> axes, const std::vector<DType>& inp
   };
   for (const DType t : inputs) stage.sources.push_back({ir::Source::Kind::load, add(t, false)});
   for (std::size_t i = 0; i < body.outputs.size(); ++i)
-    stage.sinks.push_back({ir::Sink::Kind::store, static_cast<int>(i), add(body.output_dtype(i), true)});
+    stage.sinks.push_back(
+        {ir::Sink::Kind::store, static_cast<int>(i), add(body.output_dtype(i), true)});
   stage.body = std::move(body);
   k.stages.push_back(std::move(stage));
   return k;
@@ -45,8 +47,9 @@ struct OpcodeCase {
 /// Every computing opcode with every dtype that it takes.
 inline std::vector<OpcodeCase> all_opcode_cases() {
   using ir::ScalarOp;
-  const std::vector<DType> held{DType::boolean, DType::uint8, DType::int8, DType::int16, DType::int32, DType::int64,
-                                DType::uint16, DType::uint32, DType::uint64, DType::float32, DType::float64};
+  const std::vector<DType> held{DType::boolean, DType::uint8,   DType::int8,   DType::int16,
+                                DType::int32,   DType::int64,   DType::uint16, DType::uint32,
+                                DType::uint64,  DType::float32, DType::float64};
   std::vector<OpcodeCase> cases;
   for (int o = 0; o < ir::scalar_op_count; ++o) {
     const auto op = static_cast<ScalarOp>(o);
@@ -71,9 +74,11 @@ inline std::vector<OpcodeCase> all_opcode_cases() {
   return cases;
 }
 
-inline Memory memory_for(const ir::Kernel& k, const std::vector<std::int64_t>& elements, std::mt19937_64& rng) {
+inline Memory memory_for(const ir::Kernel& k, const std::vector<std::int64_t>& elements,
+                         std::mt19937_64& rng) {
   Memory memory;
-  for (std::size_t i = 0; i < k.buffers.size(); ++i) memory.push_back(random_memory(rng, k.buffers[i].dtype, elements[i]));
+  for (std::size_t i = 0; i < k.buffers.size(); ++i)
+    memory.push_back(random_memory(rng, k.buffers[i].dtype, elements[i]));
   return memory;
 }
 
@@ -86,8 +91,11 @@ inline Sample sample_of(const OpcodeCase& c, std::int64_t n, std::mt19937_64& rn
   if (c.inputs.size() > 2) inst.c = 2;
   p.outputs = {static_cast<std::int32_t>(c.inputs.size())};
   p.code.push_back(inst);
-  Sample s{"opcode " + std::string(ir::name(c.op)) + " " + std::string(name(c.operand)) + " " + std::string(name(c.result)),
-           pointwise({Dim(n)}, c.inputs, p), {}, {}};
+  Sample s{"opcode " + std::string(ir::name(c.op)) + " " + std::string(name(c.operand)) + " " +
+               std::string(name(c.result)),
+           pointwise({Dim(n)}, c.inputs, p),
+           {},
+           {}};
   s.memory = memory_for(s.kernel, std::vector<std::int64_t>(c.inputs.size() + 1, n), rng);
   return s;
 }
@@ -97,26 +105,36 @@ inline std::vector<Sample> layout_samples() {
   std::mt19937_64 rng(11);
   ir::ScalarBuilder b;
   const auto x = b.input(0, DType::float32), y = b.input(1, DType::float32);
-  const auto coordinate = b.emit(ir::ScalarOp::convert, DType::float32, b.index(1) + b.index(0) * 100.0);
+  const auto coordinate =
+      b.emit(ir::ScalarOp::convert, DType::float32, b.index(1) + b.index(0) * 100.0);
   const std::vector<ir::ScalarValue> outputs{fma(x, y, 2.5 * x), x - coordinate};
   const ir::ScalarProgram body = b.finish(outputs);
   ir::ScalarBuilder plain_builder;
-  const auto px = plain_builder.input(0, DType::float32), py = plain_builder.input(1, DType::float32);
+  const auto px = plain_builder.input(0, DType::float32),
+             py = plain_builder.input(1, DType::float32);
   const std::vector<ir::ScalarValue> plain_outputs{px / py};
   const ir::ScalarProgram plain = plain_builder.finish(plain_outputs);
-  const std::vector<std::vector<std::int64_t>> shapes{{1, 1}, {3, 5}, {40, 33}, {2, 700}, {700, 2}, {64, 64}, {0, 7}, {1, 1200}};
+  const std::vector<std::vector<std::int64_t>> shapes{{1, 1},   {3, 5},   {40, 33}, {2, 700},
+                                                      {700, 2}, {64, 64}, {0, 7},   {1, 1200}};
   for (const auto& shape : shapes) {
     const std::int64_t m = shape[0], n = shape[1];
     struct Layout { std::string name; std::int64_t offset, row, column; };
-    const std::vector<Layout> layouts{{"dense", 0, n, 1}, {"transposed", 0, 1, m}, {"row", 3, 0, 1}, {"column", 1, 1, 0},
-                                      {"scalar", 2, 0, 0}, {"reversed", m * n - (m * n > 0), -n, -1}, {"strided", 0, 2 * n, 2}};
+    const std::vector<Layout> layouts{
+        {"dense", 0, n, 1},      {"transposed", 0, 1, m}, {"row", 3, 0, 1},
+        {"column", 1, 1, 0},     {"scalar", 2, 0, 0},     {"reversed", m * n - (m * n > 0), -n, -1},
+        {"strided", 0, 2 * n, 2}};
     for (const Layout& l : layouts) {
       for (const bool indexed : {false, true}) {
-        ir::Kernel k = pointwise({Dim(m), Dim(n)}, {DType::float32, DType::float32}, indexed ? body : plain);
+        ir::Kernel k =
+            pointwise({Dim(m), Dim(n)}, {DType::float32, DType::float32}, indexed ? body : plain);
         k.accesses[0].offset = l.offset;
         k.accesses[0].strides = {Dim(l.row), Dim(l.column)};
         if (l.name == "transposed") k.accesses.back().strides = {Dim(1), Dim(m)};
-        Sample s{"layout " + l.name + (indexed ? " indexed " : " ") + std::to_string(m) + "x" + std::to_string(n), k, {}, {}};
+        Sample s{"layout " + l.name + (indexed ? " indexed " : " ") + std::to_string(m) + "x" +
+                     std::to_string(n),
+                 k,
+                 {},
+                 {}};
         std::vector<std::int64_t> elements(k.buffers.size(), m * n);
         elements[0] = 4 * m * n + 4;
         s.memory = memory_for(k, elements, rng);
@@ -125,7 +143,8 @@ inline std::vector<Sample> layout_samples() {
     }
   }
   // Unknown extents: (s0, s1) with a column broadcast, at several sizes; and four axes with one of extent 1.
-  for (const auto& symbols : std::vector<std::vector<std::int64_t>>{{2, 3}, {17, 65}, {600, 3}, {1, 1}}) {
+  for (const auto& symbols :
+       std::vector<std::vector<std::int64_t>>{{2, 3}, {17, 65}, {600, 3}, {1, 1}}) {
     const Dim m = dim("s0"), n = dim("s1");
     ir::Kernel k = pointwise({m, n}, {DType::float32, DType::float32}, body);
     k.symbols = 2;
@@ -136,7 +155,8 @@ inline std::vector<Sample> layout_samples() {
     s.memory = memory_for(k, {count, 2 * (symbols[0] + symbols[1]) + 4, count, count}, rng);
     samples.push_back(std::move(s));
   }
-  ir::Kernel four = pointwise({Dim(5), Dim(1), Dim(7), Dim(9)}, {DType::float32, DType::float32}, body);
+  ir::Kernel four =
+      pointwise({Dim(5), Dim(1), Dim(7), Dim(9)}, {DType::float32, DType::float32}, body);
   four.accesses[0].strides = {Dim(9), Dim(0), Dim(45), Dim(1)};
   Sample s{"layout four axes", four, {}, {}};
   s.memory = memory_for(four, {315, 315, 315, 315}, rng);
@@ -159,23 +179,34 @@ inline ir::ScalarProgram copy_program(DType t) {
   return b.finish(outputs);
 }
 
-inline ir::KernelReduction sum_reduction(ir::ReductionOrder order, int output, int temp, DType t = DType::float32) {
-  return {.order = order, .identity = {0}, .combine = binary_program(ir::ScalarOp::add, t), .outputs = {output}, .temps = {temp}};
+inline ir::KernelReduction sum_reduction(ir::ReductionOrder order, int output, int temp,
+                                         DType t = DType::float32) {
+  return {.order = order,
+          .identity = {0},
+          .combine = binary_program(ir::ScalarOp::add, t),
+          .outputs = {output},
+          .temps = {temp}};
 }
 
 inline constexpr auto load_kind = ir::Source::Kind::load;
 inline constexpr auto store_kind = ir::Sink::Kind::store;
 
 /// Sum of every row of a (p, n) array with strides, results to a dense (p) array.
-inline ir::Kernel row_sum(std::int64_t p, std::int64_t n, ir::ReductionOrder order, std::int64_t p_stride, std::int64_t n_stride) {
+inline ir::Kernel row_sum(std::int64_t p, std::int64_t n, ir::ReductionOrder order,
+                          std::int64_t p_stride, std::int64_t n_stride) {
   ir::Kernel k;
   k.axes = {Dim(p), Dim(n)};
   k.has_row = true;
   k.buffers = {{DType::float32, false}, {DType::float32, true}};
   k.accesses = {{0, Dim(0), {Dim(p_stride), Dim(n_stride)}}, {1, Dim(0), {Dim(1), Dim(0)}}};
   k.point_temps = {DType::float32};
-  ir::Stage sum{true, copy_program(DType::float32), {{load_kind, 0}}, {}, {sum_reduction(order, 0, 0)}};
-  ir::Stage out{false, copy_program(DType::float32), {{ir::Source::Kind::point_temp, 0}}, {{store_kind, 0, 1}}, {}};
+  ir::Stage sum{
+      true, copy_program(DType::float32), {{load_kind, 0}}, {}, {sum_reduction(order, 0, 0)}};
+  ir::Stage out{false,
+                copy_program(DType::float32),
+                {{ir::Source::Kind::point_temp, 0}},
+                {{store_kind, 0, 1}},
+                {}};
   k.stages = {sum, out};
   return k;
 }
@@ -189,8 +220,11 @@ inline ir::Kernel row_stages(Dim p, Dim n, ir::ReductionOrder order) {
   k.accesses = {{0, Dim(0), {n, Dim(1)}}, {1, Dim(0), {n, Dim(1)}}, {2, Dim(0), {Dim(1), Dim(0)}}};
   k.point_temps = {DType::float32, DType::float32, DType::float32};
   k.row_temps = {DType::float32};
-  ir::KernelReduction greatest{.order = order, .identity = {0xff800000u},
-                               .combine = binary_program(ir::ScalarOp::maximum, DType::float32), .outputs = {0}, .temps = {0}};
+  ir::KernelReduction greatest{.order = order,
+                               .identity = {0xff800000u},
+                               .combine = binary_program(ir::ScalarOp::maximum, DType::float32),
+                               .outputs = {0},
+                               .temps = {0}};
   ir::Stage first{true, copy_program(DType::float32), {{load_kind, 0}}, {}, {greatest}};
   ir::ScalarBuilder b;
   const auto x = b.input(0, DType::float32), t = b.input(1, DType::float32);
@@ -199,11 +233,15 @@ inline ir::Kernel row_stages(Dim p, Dim n, ir::ReductionOrder order) {
   ir::Stage second{true, b.finish(one), {{load_kind, 0}, {ir::Source::Kind::point_temp, 0}},
                    {{ir::Sink::Kind::row_temp, 0, 0}}, {sum_reduction(order, 0, 1)}};
   ir::ScalarBuilder point;
-  const std::vector<ir::ScalarValue> inverse{1.0 / point.input(0, DType::float32), point.input(0, DType::float32)};
+  const std::vector<ir::ScalarValue> inverse{1.0 / point.input(0, DType::float32),
+                                             point.input(0, DType::float32)};
   ir::Stage middle{false, point.finish(inverse), {{ir::Source::Kind::point_temp, 1}},
                    {{ir::Sink::Kind::point_temp, 0, 2}, {store_kind, 1, 2}}, {}};
-  ir::Stage last{true, binary_program(ir::ScalarOp::mul, DType::float32),
-                 {{ir::Source::Kind::row_temp, 0}, {ir::Source::Kind::point_temp, 2}}, {{store_kind, 0, 1}}, {}};
+  ir::Stage last{true,
+                 binary_program(ir::ScalarOp::mul, DType::float32),
+                 {{ir::Source::Kind::row_temp, 0}, {ir::Source::Kind::point_temp, 2}},
+                 {{store_kind, 0, 1}},
+                 {}};
   k.stages = {first, second, middle, last};
   return k;
 }
@@ -222,10 +260,14 @@ inline ir::Kernel row_argmax(std::int64_t p, std::int64_t n, ir::ReductionOrder 
   const auto c = b.input(2, DType::float32), j = b.input(3, DType::int64);
   const auto better = gt(c, a) | (eq(c, a) & lt(j, i));
   const std::vector<ir::ScalarValue> combined{select(better, c, a), select(better, j, i)};
-  k.stages[0].reductions[0] = {.order = order, .identity = {0xff800000u, 0x7fffffffffffffffu}, .combine = b.finish(combined),
-                               .outputs = {0, 1}, .temps = {0, 1}};
+  k.stages[0].reductions[0] = {.order = order,
+                               .identity = {0xff800000u, 0x7fffffffffffffffu},
+                               .combine = b.finish(combined),
+                               .outputs = {0, 1},
+                               .temps = {0, 1}};
   ir::ScalarBuilder out;
-  const std::vector<ir::ScalarValue> stored{out.input(0, DType::float32), out.input(1, DType::int64)};
+  const std::vector<ir::ScalarValue> stored{out.input(0, DType::float32),
+                                            out.input(1, DType::int64)};
   k.stages[1].body = out.finish(stored);
   k.stages[1].sources.push_back({ir::Source::Kind::point_temp, 1});
   k.stages[1].sinks.push_back({store_kind, 1, 2});
@@ -239,9 +281,11 @@ inline std::vector<Sample> row_samples() {
   const auto add = [&](std::string name, ir::Kernel k, const std::vector<std::int64_t>& elements,
                        std::vector<std::int64_t> symbols = {}) {
     Memory memory = memory_for(k, elements, rng);
-    for (std::size_t b = 0; b < memory.size(); ++b) {   // tame numbers: infinities would hide the order of a sum
+    for (std::size_t b = 0; b < memory.size();
+         ++b) {  // tame numbers: infinities would hide the order of a sum
       for (std::int64_t i = 0; k.buffers[b].dtype == DType::float32 && i < elements[b]; ++i) {
-        const float v = static_cast<float>(static_cast<std::int64_t>(rng() % 200001) - 100000) / 777.0f;
+        const float v =
+            static_cast<float>(static_cast<std::int64_t>(rng() % 200001) - 100000) / 777.0f;
         store_bits(memory[b], i, DType::float32, std::bit_cast<std::uint32_t>(v));
       }
     }
@@ -263,7 +307,8 @@ inline std::vector<Sample> row_samples() {
       }
     }
     // A reduction in two kernels: (3, blocks, block) with a clipped last block, then over the block results.
-    const std::int64_t block = order == Order::lanes ? ir::lane_block : ir::row_block, n = 4 * block + 100;
+    const std::int64_t block = order == Order::lanes ? ir::lane_block : ir::row_block,
+                       n = 4 * block + 100;
     ir::Kernel partial = row_sum(3, n, order, n, 1);
     partial.axes = {Dim(3), Dim(5), Dim(block)};
     partial.clip = Dim(n);
@@ -292,7 +337,8 @@ inline std::vector<Sample> row_samples() {
 /// A random program over a few dtypes on a random small shape.
 inline Sample random_sample(std::mt19937_64& rng) {
   using ir::ScalarOp;
-  const std::vector<DType> dtypes{DType::float32, DType::float64, DType::int32, DType::int64, DType::uint8, DType::boolean};
+  const std::vector<DType> dtypes{DType::float32, DType::float64, DType::int32,
+                                  DType::int64,   DType::uint8,   DType::boolean};
   ir::ScalarBuilder b;
   std::vector<ir::ScalarValue> values;
   std::vector<DType> inputs;
@@ -305,7 +351,8 @@ inline Sample random_sample(std::mt19937_64& rng) {
   const std::vector<OpcodeCase> cases = all_opcode_cases();
   for (int tries = 0; tries < 2000 && values.size() < 30; ++tries) {
     const OpcodeCase& c = cases[rng() % cases.size()];
-    if (c.op == ScalarOp::bitcast && (is_floating(c.operand) || is_floating(c.result))) continue;   // NaN payloads
+    if (c.op == ScalarOp::bitcast && (is_floating(c.operand) || is_floating(c.result)))
+      continue;  // NaN payloads
     std::vector<ir::ScalarValue> operands;
     for (const DType t : c.inputs) {
       for (int k = 0; k < 20 && operands.size() < c.inputs.size(); ++k) {
@@ -321,7 +368,8 @@ inline Sample random_sample(std::mt19937_64& rng) {
   ir::ScalarProgram body = b.finish(outputs);
   body.inputs.resize(3);
   std::copy(inputs.begin(), inputs.end(), body.inputs.begin());
-  const auto m = static_cast<std::int64_t>(1 + rng() % 40), n = static_cast<std::int64_t>(1 + rng() % 40);
+  const auto m = static_cast<std::int64_t>(1 + rng() % 40),
+             n = static_cast<std::int64_t>(1 + rng() % 40);
   ir::Kernel k = pointwise({Dim(m), Dim(n)}, inputs, body);
   if (rng() % 2 == 0) k.accesses[0].strides = {Dim(1), Dim(m)};
   if (rng() % 3 == 0) k.accesses[1].strides = {Dim(0), Dim(1)};
