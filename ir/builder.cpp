@@ -111,8 +111,13 @@ NodeRef GraphBuilder::constant(Literal value, bool weak) {
 }
 
 NodeRef GraphBuilder::rebuild(const Node& node, std::vector<NodeRef> inputs) {
-  if (!std::holds_alternative<Leaf>(node.op().meaning))
-    return make(node.op(), std::move(inputs), node.attrs(), node.where(), node.label());
+  if (!std::holds_alternative<Leaf>(node.op().meaning)) {
+    if (node.op().has_identity || !std::ranges::equal(node.inputs(), inputs))
+      return make(node.op(), std::move(inputs), node.attrs(), node.where(), node.label());
+    const std::size_t key = key_of(node.op(), inputs, node.attrs(), nullptr);   // serves as it is
+    if (const NodeRef* found = find(key, node.op(), inputs, node.attrs(), nullptr)) return *found;
+    return interned_.emplace(key, NodeRef(&node))->second;
+  }
   NodeInit init{&node.op(), {}, node.attrs(), node.type(), {}, node.where(), node.label()};
   if (node.op().has_identity) return Node::make(std::move(init));
   const std::size_t key = key_of(node.op(), {}, node.attrs(), &node.type());

@@ -27,7 +27,7 @@ class GraphBuilder {
   NodeRef make(const Op& op, std::vector<NodeRef> inputs, Attrs attrs = {}, SourceLocation where = {},
                std::string label = {});
   NodeRef constant(Literal value, bool weak = false);
-  /// A copy of `node` (same op, attributes, line, label) on other inputs; types are inferred again.
+  /// `node` itself where nothing changes, else a copy of it (same op, attributes, line, label) on other inputs; types are inferred again.
   NodeRef rebuild(const Node& node, std::vector<NodeRef> inputs);
   /// Lines given to nodes made while a rule runs on behalf of a user's node.
   void set_location(SourceLocation where) { where_ = where; }

@@ -116,9 +116,19 @@ class Differentiator {
     return false;
   }
 
+  /// Beside C++ scalars alone, a floating operand's type is the result's, whatever it turns out to be.
+  static bool keeps_type(const Node& node, const Expr& operand) {
+    if (node.type().dtype && node.type().dtype != operand.type().dtype) return false;
+    for (const NodeRef& input : node.inputs()) {
+      const ir::Type& type = input->type();
+      if (input.get() != operand.node().get() && !(type.weak && type.shape && type.shape->empty())) return false;
+    }
+    return true;
+  }
+
   /// A pointwise rule answers in the broadcast type; bring it to the operand's.
   static Expr fit(const Node& node, const Expr& cotangent, const Expr& operand) {
-    if (!std::holds_alternative<ir::Pointwise>(node.op().meaning)) return cotangent;
+    if (!std::holds_alternative<ir::Pointwise>(node.op().meaning) || keeps_type(node, operand)) return cotangent;
     const ir::Type& have = cotangent.type();
     const ir::Type& want = operand.type();
     Expr result = cotangent;

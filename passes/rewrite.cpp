@@ -5,9 +5,9 @@
 #include <bit>
 #include <cassert>
 #include <charconv>
-#include <map>
 #include <memory>
 #include <string>
+#include <unordered_map>
 
 #include "ir/builder.h"
 #include "ir/ops/ops.h"
@@ -184,7 +184,7 @@ struct Rule {
 /// The table, parsed once, by root operation.
 const std::vector<Rule>& rules_of(const ir::Op& op) {
   static const auto by_root = [] {
-    std::map<const ir::Op*, std::vector<Rule>> result;
+    std::unordered_map<const ir::Op*, std::vector<Rule>> result;
     for (const Rewrite& row : table) {
       Pattern pattern = PatternParser(row.pattern).parse();
       const ir::Op* root = pattern.op;
@@ -247,6 +247,11 @@ ir::Graph rewrite(const ir::Graph& graph, std::span<const Promise> promises) {
   constexpr int most = 16;   // rewrites of one node; a chain of rows never gets near
   ir::GraphBuilder builder;
   const bool views = std::ranges::find(promises, Promise::exact) != promises.end();
+  const std::vector<const Node*> order = ir::topological_order(graph);
+  const bool any = std::ranges::any_of(order, [&](const Node* node) {
+    return rewrite_once(*node, promises, builder) || (views && simplify_view(*node, builder));
+  });
+  if (!any) return graph;   // most graphs, most of the time
   return transform(graph, [&](const Node& node, std::vector<NodeRef> inputs) {
     NodeRef current = keep(builder, node, std::move(inputs));
     for (int i = 0; i < most; ++i) {
