@@ -1,0 +1,57 @@
+// A user's own operations, and control flow inside a graph.
+#pragma once
+
+#include <functional>
+#include <source_location>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "weft/tensor.h"
+
+namespace weft {
+
+/// What a custom operation returns, from what its operands are.
+struct TensorType {
+  DType dtype = DType::float32;
+  Dims shape;
+};
+
+/// A user's own operation: over tensors (its nodes become part of the graph, and fuse) or over arrays (called back).
+struct CustomOp {
+  /// Types of the results; needed by the form over arrays.
+  std::function<std::vector<TensorType>(std::span<const TensorType> operands)> infer = {};
+  /// Over tensors.
+  std::function<std::vector<Tensor>(std::span<const Tensor> operands)> forward = {};
+  /// Over arrays; the results must be of the types that `infer` gave.
+  std::function<std::vector<Array>(std::span<const Array> operands)> forward_arrays = {};
+  /// Cotangents of the operands from operands, results and cotangents of the results; without it the form over tensors
+  /// is differentiated through, and the form over arrays is not differentiable.
+  std::function<std::vector<Tensor>(std::span<const Tensor> operands, std::span<const Tensor> results,
+                                    std::span<const Tensor> cotangents)>
+      backward = {};
+};
+
+/// Makes an operation of `definition`: call the result on tensors.
+std::function<std::vector<Tensor>(const std::vector<Tensor>&)> custom_op(std::string name, CustomOp definition);
+
+using GraphFn = std::function<std::vector<Tensor>(std::span<const Tensor>)>;
+
+/// The results of `then_fn` or `else_fn` on `operands`, element for element of the scalar or broadcast `pred`. Both are
+/// built into the graph.
+std::vector<Tensor> cond(const Tensor& pred, const GraphFn& then_fn, const GraphFn& else_fn,
+                         const std::vector<Tensor>& operands);
+/// Not available yet: UnsupportedOp.
+std::vector<Tensor> while_loop(const GraphFn& cond_fn, const GraphFn& body_fn, const std::vector<Tensor>& init,
+                               std::source_location where = std::source_location::current());
+/// fn(carry…, x…) -> (carry…, y…), over the first axis of `xs`, whose extent must be known: unrolled into the graph.
+/// Returns the last carry, then each y stacked.
+std::vector<Tensor> scan(const GraphFn& fn, const std::vector<Tensor>& init, const std::vector<Tensor>& xs,
+                         std::source_location where = std::source_location::current());
+/// `fn`, whose intermediate values are computed again in the backward pass. Not available yet: UnsupportedOp.
+GraphFn checkpoint(GraphFn fn, std::source_location where = std::source_location::current());
+/// `fn` over a batch axis of each operand. Not available yet: UnsupportedOp.
+GraphFn vmap(GraphFn fn, std::vector<std::int64_t> in_axes, std::vector<std::int64_t> out_axes,
+             std::source_location where = std::source_location::current());
+
+}  // namespace weft
