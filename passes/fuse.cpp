@@ -255,7 +255,7 @@ class Fuser {
     root_[static_cast<std::size_t>(v)] = root_[static_cast<std::size_t>(operand)];
     value(v).depth = value(operand).kind == ValueKind::view ? value(operand).depth + 1 : 1;
     if (value(v).depth > view_depth) {
-      copy_of(v);
+      root_[static_cast<std::size_t>(v)] = copy_of(v);
       value(v).depth = 0;
     }
   }
@@ -275,7 +275,7 @@ class Fuser {
     v.permutation = std::move(permutation);
     const int number = add(std::move(v));
     root_.back() = root_[static_cast<std::size_t>(source)];
-    place(number);
+    place_in_group(number);
     root_[static_cast<std::size_t>(number)] = number;
     return number;
   }
@@ -303,12 +303,18 @@ class Fuser {
     return v;
   }
 
-  std::optional<Read> read(int v, const MapRef& map, std::span<const Dim> extents, bool may_copy) {
+  /// `v` as a member of group `g` reads it.
+  std::optional<Read> read_in(int g, int v, const MapRef& map, std::span<const Dim> extents) {
+    std::optional<Read> r = resolve(f_.values, v, map, extents, g + 1);
+    if (r && r->inlined && !can_inline(r->value, r->map, extents, g)) return std::nullopt;
+    return r;
+  }
+
+  /// As the next new group will read it, with copies made where they are needed.
+  Read read_copied(int v, const MapRef& map, std::span<const Dim> extents) {
     while (true) {
-      std::optional<Read> r = resolve(f_.values, v, map, extents);
-      const bool fits = r && (!r->inlined || can_inline(r->value, r->map, extents, nullptr));
-      if (fits) return r;
-      if (!may_copy) return std::nullopt;
+      std::optional<Read> r = resolve(f_.values, v, map, extents, next_group());
+      if (r && (!r->inlined || can_inline(r->value, r->map, extents, -1))) return std::move(*r);
       if (r) dense_free(r->value);
       else copy_blocking(v);
     }
@@ -349,20 +355,27 @@ class Fuser {
     return last;
   }
 
-  /// The axes of `shape` in terms of the kernel axes that `use` admits; empty where they do not pair up.
-  template <class Use> static std::optional<std::vector<int>> match(const Dims& shape, const Dims& axes, Use use) {
-    std::vector<int> result(shape.size(), -1);
+  /// The axes of `shape` in terms of the kernel axes that `use` admits; an axis may take several of them together.
+  /// Null where they do not pair up.
+  template <class Use> static MapRef match(const Dims& shape, const Dims& axes, Use use) {
+    IndexMap map(shape.size(), Affine{0, Dims(axes.size(), Dim(0))});
     std::size_t k = 0;
     const auto skip = [&] { while (k < axes.size() && (is_unit(axes[k]) || !use(k))) ++k; };
     for (std::size_t i = 0; i < shape.size(); ++i) {
       if (is_unit(shape[i])) continue;
-      skip();
-      if (k == axes.size() || !(axes[k] == shape[i])) return std::nullopt;
-      result[i] = static_cast<int>(k++);
+      Dim have = 1;
+      std::vector<std::size_t> taken;
+      do {
+        skip();
+        if (k == axes.size()) return nullptr;
+        have = have * axes[k];
+        taken.push_back(k++);
+      } while (!(have == shape[i]));
+      Dim stride = 1;
+      for (std::size_t t = taken.size(); t-- > 0; stride = stride * axes[taken[t]]) map[i].strides[taken[t]] = stride;
     }
     skip();
-    if (k != axes.size()) return std::nullopt;
-    return result;
+    return k == axes.size() ? std::make_shared<const IndexMap>(std::move(map)) : nullptr;
   }
 
   static bool in_row(const Group& g, std::size_t axis) {
@@ -390,8 +403,9 @@ class Fuser {
     if (!has_merged_axes(g)) return true;
     for (const Read& r : p.reads) {
       if (r.inside || !r.map) continue;
-      if (r.inlined ? !can_inline(r.value, r.map, g.axes, &g)
-                    : !merges_in(g, element_of(f_.values, r, g.axes.size()))) return false;
+      if (r.inlined ? !inlined_fits(g, r.value, r.map) : !merges_in(g, element_of(f_.values, r, g.axes.size()))) {
+        return false;
+      }
     }
     if (v.body && !v.body->index_axes.empty()) return false;
     return merges_in(g, stored_at(v, p.at, g.axes.size()));
@@ -430,13 +444,12 @@ class Fuser {
         return true;
       }
     }
-    auto axes = match(shape, to.axes, [](std::size_t) { return true; });
-    p.along_row = axes.has_value();
-    if (!axes && to.kind == GroupKind::row) {
-      axes = match(shape, to.axes, [&](std::size_t k) { return !in_row(to, k); });
+    p.at = match(shape, to.axes, [](std::size_t) { return true; });
+    p.along_row = p.at != nullptr;
+    if (!p.at && to.kind == GroupKind::row) {
+      p.at = match(shape, to.axes, [&](std::size_t k) { return !in_row(to, k); });
     }
-    if (axes) p.at = make_map(*axes, to.axes.size());
-    return axes.has_value();
+    return p.at != nullptr;
   }
 
   /// Resolves the operands of `v` in group `g`; false where one of them cannot be read there.
@@ -446,7 +459,7 @@ class Fuser {
     bool meets = false;
     for (std::size_t i = 0; i < v.operands.size(); ++i) {
       const MapRef map = operand_map(f_.values, v, i, p.at, axes.size());
-      std::optional<Read> r = read(v.operands[i], map, axes, false);
+      std::optional<Read> r = read_in(g, v.operands[i], map, axes);
       if (!r) return false;
       const Value& from = value(r->value);
       if (!r->inlined && from.group >= g) {
@@ -513,7 +526,7 @@ class Fuser {
     }
     p.at = make_map(own, axes.size());
     for (std::size_t i = 0; i < x.operands.size(); ++i) {   // copies first: they come in earlier groups
-      p.reads.push_back(*read(x.operands[i], operand_map(f_.values, x, i, p.at, axes.size()), axes, true));
+      p.reads.push_back(read_copied(x.operands[i], operand_map(f_.values, x, i, p.at, axes.size()), axes));
     }
     Group g;
     g.axes = axes;
@@ -554,22 +567,37 @@ class Fuser {
     if (std::find(v.leaves.begin(), v.leaves.end(), leaf) == v.leaves.end()) v.leaves.push_back(leaf);
   }
 
-  /// Whether inlined `v` can be computed at `map`, in a kernel over `extents`; with `g`, in that group.
-  bool can_inline(int v, const MapRef& map, std::span<const Dim> extents, const Group* g) {
+  /// Whether inlined `v` can be computed at `map`, in a kernel over `extents`: that of group `g`, or a new one (-1).
+  bool can_inline(int v, const MapRef& map, std::span<const Dim> extents, int g) {
     const Value& x = value(v);
-    if (g && has_merged_axes(*g) && !x.body->index_axes.empty()) return false;
+    const bool merged = g >= 0 && has_merged_axes(group(g));
+    if (merged && !x.body->index_axes.empty()) return false;
     for (std::size_t i = 0; i < x.operands.size(); ++i) {
       const MapRef at = operand_map(f_.values, x, i, map, extents.size());
-      const std::optional<Read> r = resolve(f_.values, x.operands[i], at, extents);
+      const std::optional<Read> r = resolve(f_.values, x.operands[i], at, extents, g < 0 ? next_group() : g);
       if (!r) return false;
       if (r->inlined) {
         if (!can_inline(r->value, r->map, extents, g)) return false;
-      } else if (r->map && g && !merges_in(*g, element_of(f_.values, *r, extents.size()))) {
+      } else if (r->map && merged && !merges_in(group(g), element_of(f_.values, *r, extents.size()))) {
         return false;
       }
     }
     return true;
   }
+  /// The same of merged axes alone, for a group that is about to change.
+  bool inlined_fits(const Group& g, int v, const MapRef& map) {
+    const Value& x = value(v);
+    if (!x.body->index_axes.empty()) return false;
+    for (std::size_t i = 0; i < x.operands.size(); ++i) {
+      const MapRef at = operand_map(f_.values, x, i, map, g.axes.size());
+      const std::optional<Read> r = resolve(f_.values, x.operands[i], at, g.axes, next_group());
+      if (!r) return false;
+      if (r->inlined ? !inlined_fits(g, r->value, r->map)
+                     : r->map && !merges_in(g, element_of(f_.values, *r, g.axes.size()))) return false;
+    }
+    return true;
+  }
+  int next_group() const { return static_cast<int>(f_.groups.size()); }
 
   void place(int v) {
     value(v).free = is_free(value(v));
@@ -710,26 +738,25 @@ class Fuser {
     const int row_begin = units_before(begin), row_end = units_before(end);
     if (options_.fuse) {
       const int last = producer_group(value(v));
-      if (last >= 0 && try_reduce(v, last, row_begin, row_end)) return;
+      if (last >= 0 && try_reduce(v, last, axes.runs[0])) return;
       const Dims axes_now = without_units(shape);
       const int rows = latest(axes_now, row_begin, row_end);
-      if (rows > last && try_reduce(v, rows, row_begin, row_end)) return;
+      if (rows > last && try_reduce(v, rows, axes.runs[0])) return;
     }
     const Dims domain = without_units(shape);
     const MapRef whole = full_map(shape, domain.size());
-    (void)read(operand, whole, domain, true);   // copies come in earlier groups
+    (void)read_copied(operand, whole, domain);   // copies come in earlier groups
     Group g;
     g.axes = domain;
     const int number = add_group(std::move(g));
-    const bool placed = try_reduce(v, number, row_begin, row_end);
-    if (placed) return;
+    if (try_reduce(v, number, axes.runs[0])) return;
     // The axes do not run as one in what is read: a dense copy does.
     value(v).operands = {value(operand).kind == ValueKind::view
                              ? copy_of(operand)
                              : add_copy(operand, identity_order(shape.size()), value(operand).dtype)};
     Group again;
     again.axes = domain;
-    const bool fits = try_reduce(v, add_group(std::move(again)), row_begin, row_end);
+    const bool fits = try_reduce(v, add_group(std::move(again)), axes.runs[0]);
     assert(fits);
     (void)fits;
   }
@@ -742,20 +769,21 @@ class Fuser {
     return make_map(own, axes);
   }
 
-  bool try_reduce(int v, int g, int row_begin, int row_end) {
+  /// `run`: the reduced axes of the operand.
+  bool try_reduce(int v, int g, std::pair<std::size_t, std::size_t> run) {
     const Group& to = group(g);
     if (to.kind != GroupKind::pointwise && to.kind != GroupKind::row) return false;
-    if (to.kind == GroupKind::row && (to.row_begin != row_begin || to.row_end != row_end)) return false;
     const int operand = value(v).operands[0];
     const Dims& shape = *value(operand).shape;
-    const auto full = match(shape, to.axes, [](std::size_t) { return true; });
-    if (!full) return false;
+    const MapRef whole = match(shape, to.axes, [](std::size_t) { return true; });
+    if (!whole) return false;
+    const auto [row_begin, row_end] = kernel_axes_of(*whole, run);
+    if (to.kind == GroupKind::row && (to.row_begin != row_begin || to.row_end != row_end)) return false;
     Group as_row = to;
     as_row.kind = GroupKind::row;
     as_row.row_begin = row_begin, as_row.row_end = row_end;
     as_row.split = splits(as_row);
-    const MapRef whole = make_map(*full, to.axes.size());
-    std::optional<Read> r = read(operand, whole, to.axes, false);
+    std::optional<Read> r = read_in(g, operand, whole, to.axes);
     if (!r) return false;
     Placement p;
     p.along_row = false;
@@ -768,9 +796,8 @@ class Fuser {
       r->map = nullptr;
     }
     if (as_row.split && p.phase != 1) return false;
-    const auto own = match(*value(v).shape, to.axes, [&](std::size_t k) { return !in_row(as_row, k); });
-    if (!own) return false;
-    p.at = make_map(*own, to.axes.size());
+    p.at = match(*value(v).shape, to.axes, [&](std::size_t k) { return !in_row(as_row, k); });
+    if (!p.at) return false;
     p.reads.push_back(std::move(*r));
     if (!has_room(to, value(v), p) || !access_fits(as_row, value(v), p)) return false;
     if (to.kind == GroupKind::pointwise && !members_fit(as_row)) return false;
@@ -783,6 +810,18 @@ class Fuser {
     }
     settle(v, g, std::move(p));
     return true;
+  }
+
+  static std::pair<int, int> kernel_axes_of(const IndexMap& map, std::pair<std::size_t, std::size_t> run) {
+    int begin = -1, end = -1;
+    for (std::size_t i = run.first; i < run.second; ++i) {
+      for (std::size_t k = 0; k < map[i].strides.size(); ++k) {
+        if (map[i].strides[k] == Dim(0)) continue;
+        if (begin < 0) begin = static_cast<int>(k);
+        end = static_cast<int>(k) + 1;
+      }
+    }
+    return {begin, end};
   }
 
   bool members_fit(const Group& as_row) {
@@ -892,7 +931,7 @@ class Fuser {
     };
     const bool stored = value(v).dtype == dtype;
     if (stored) {
-      std::optional<Read> r = read(v, map_of(labels), extents, false);
+      std::optional<Read> r = resolve(f_.values, v, map_of(labels), extents, next_group());
       if (r && r->map && !r->inlined && value(r->value).kind != ValueKind::scalar &&
           is_matrix(element_of(f_.values, *r, extents.size()), extents, g, own_begin, own_count)) return *r;
     }
@@ -908,8 +947,7 @@ class Fuser {
     std::vector<int> order(labels.size());
     for (std::size_t i = 0; i < labels.size(); ++i) order[i] = static_cast<int>(sorted.find(labels[i]));
     const int copy = add_copy(v, order, dtype);
-    if (value(copy).free) dense_free(copy);
-    return *read(copy, map_of(sorted), extents, true);
+    return read_copied(copy, map_of(sorted), extents);
   }
 
   static bool at_least(const Dim& stride, const Dim& extent) {
@@ -1008,7 +1046,6 @@ class Fuser {
       const bool own_buffer = kind != ValueKind::input && kind != ValueKind::constant && kind != ValueKind::scalar;
       if (own_buffer && !taken.insert(v).second) {   // the same value again
         v = add_copy(v, identity_order(value(v).shape->size()), value(v).dtype);
-        if (value(v).free) dense_free(v);
       }
       f_.outputs.push_back(v);
     }
@@ -1063,13 +1100,22 @@ class Fuser {
       for (std::size_t k = 0; k < x.reads.size(); ++k) {
         const Read& r = x.reads[k];
         if (r.inside) inside.insert(r.value);
-        else if (r.inlined || r.flat || x.kind == ValueKind::contraction) pin_read(r);
+        else if (r.inlined) pin_inlined(r, x.group);
+        else if (r.flat || x.kind == ValueKind::contraction) pin(r.value);
         else readers_[static_cast<std::size_t>(r.value)].emplace_back(m, k);
       }
     }
   }
-  void pin_read(const Read& r) {
-    if (!r.inlined) pin(r.value);   // what an inlined value reads was pinned with it
+  /// What an inlined value reads in group `g`.
+  void pin_inlined(const Read& read, int g) {
+    const Value& x = value(read.value);
+    const Dims& axes = group(g).axes;
+    for (std::size_t i = 0; i < x.operands.size(); ++i) {
+      const MapRef at = operand_map(f_.values, x, i, read.map, axes.size());
+      const std::optional<Read> r = resolve(f_.values, x.operands[i], at, axes, g);
+      if (r->inlined) pin_inlined(*r, g);
+      else pin(r->value);
+    }
   }
 
   /// Has the readers of `v` compute it themselves, if all can and that moves fewer bytes than storing it.
@@ -1091,12 +1137,12 @@ class Fuser {
     if (again * count > bytes(v) * (1 + count)) return false;
     for (const auto& [m, k] : readers) {
       const Read& r = value(m).reads[k];
-      const Group& g = group(value(m).group);
-      if (!can_inline(v, r.map, g.axes, &g)) return false;
+      const int g = value(m).group;
+      if (!can_inline(v, r.map, group(g).axes, g)) return false;
     }
-    for (const auto& [m, k] : readers) value(m).reads[k].inlined = true;
-    for (const Read& r : x.reads) {
-      if (!r.inlined) pin(r.value);
+    for (const auto& [m, k] : readers) {
+      value(m).reads[k].inlined = true;
+      pin_inlined(value(m).reads[k], value(m).group);
     }
     return true;
   }
@@ -1121,13 +1167,15 @@ class Fuser {
 
 }  // namespace
 
-std::optional<Read> resolve(const std::vector<Value>& values, int value, MapRef map, std::span<const Dim> extents) {
+std::optional<Read> resolve(const std::vector<Value>& values, int value, MapRef map, std::span<const Dim> extents,
+                            int before) {
   const auto at = [&](int v) -> const Value& { return values[static_cast<std::size_t>(v)]; };
+  const auto copied = [&](int v) { return at(v).copy >= 0 && at(at(v).copy).group < before; };
   while (true) {
     const Value& v = at(value);
     if (v.kind == ValueKind::scalar) return Read{.value = value, .map = nullptr};
     if (v.kind != ValueKind::view) return Read{.value = value, .inlined = v.free, .map = std::move(map)};
-    if (v.copy >= 0) {
+    if (copied(value)) {
       value = v.copy;
     } else if (v.view) {
       map = std::make_shared<const IndexMap>(through_view(*v.view, *map, extents.size()));
@@ -1137,8 +1185,8 @@ std::optional<Read> resolve(const std::vector<Value>& values, int value, MapRef 
       value = v.operands[0];
     } else {
       auto flat = std::make_shared<const IndexMap>(IndexMap{linear(*map, *v.shape, extents.size())});
-      while (at(value).kind == ValueKind::view && !at(value).view && at(value).copy < 0) value = at(value).operands[0];
-      if (at(value).copy >= 0) value = at(value).copy;
+      while (at(value).kind == ValueKind::view && !at(value).view && !copied(value)) value = at(value).operands[0];
+      if (copied(value)) value = at(value).copy;
       if (at(value).kind == ValueKind::scalar) return Read{.value = value, .map = nullptr};
       if (at(value).kind == ValueKind::view || at(value).free) return std::nullopt;
       return Read{.value = value, .flat = true, .map = std::move(flat)};

@@ -112,8 +112,10 @@ struct Fused {
 Fused fuse(const ir::Graph& graph, const FuseOptions& options);
 
 /// The operand of a placed value, from the map of the value's own axes: views resolved down to a buffer, an inlined
-/// value or (flat) a buffer's linear element number. Empty where that needs a copy first.
-std::optional<Read> resolve(const std::vector<Value>& values, int value, MapRef map, std::span<const Dim> extents);
+/// value or (flat) a buffer's linear element number. Empty where that needs a copy first. Copies of views are used where
+/// a group before number `before` makes them.
+std::optional<Read> resolve(const std::vector<Value>& values, int value, MapRef map, std::span<const Dim> extents,
+                            int before);
 /// Map of operand `i` of pointwise `value`, whose own map is `at`.
 MapRef operand_map(const std::vector<Value>& values, const Value& value, std::size_t i, const MapRef& at,
                    std::size_t kernel_axes);

@@ -37,6 +37,7 @@ class Lowering {
     add_slots();
     for (std::size_t g = 0; g < f_.groups.size(); ++g) {
       group_ = &f_.groups[g];
+      group_number_ = static_cast<int>(g);
       switch (group_->kind) {
         case GroupKind::external: external(); break;
         case GroupKind::pointwise: pointwise(); break;
@@ -178,7 +179,7 @@ class Lowering {
     std::vector<ScalarValue> operands;
     for (std::size_t i = 0; i < x.operands.size(); ++i) {
       const MapRef at = operand_map(f_.values, x, i, map, group_->axes.size());
-      operands.push_back(outside(s, *resolve(f_.values, x.operands[i], at, group_->axes)));
+      operands.push_back(outside(s, *resolve(f_.values, x.operands[i], at, group_->axes, group_number_)));
     }
     return finish_program(s, *x.body, std::move(operands), map);
   }
@@ -596,6 +597,7 @@ class Lowering {
 
   // the group at hand
   const Group* group_ = nullptr;
+  int group_number_ = 0;
   Frame frame_;
   ir::ReductionOrder order_ = ir::ReductionOrder::lanes;
   bool long_row_ = false;
