@@ -427,10 +427,13 @@ class Lowering {
     frame_.ranges.emplace_back(m, n);
     frame_.ranges.emplace_back(n, end);
     Dims axes = extents_of(frame_.ranges);
-    const Affine dense{0, dense_strides(axes)};
-    const bool in_place = same_element(in_kernel(stored_at(x)), dense, axes) && x.dtype == accumulator(x.dtype);
+    Affine dense{0, dense_strides(axes)};
+    for (std::size_t i = 0; i < axes.size(); ++i) {   // as in all maps, a unit axis has no stride
+      if (is_unit(axes[i])) dense.strides[i] = 0;
+    }
+    const bool in_place = in_kernel(stored_at(x)) == dense && x.dtype == accumulator(x.dtype);
     const bool direct = in_place && x.stored;
-    const int result = direct ? v : epilogue_result(members, dense, axes);
+    const int result = direct ? v : epilogue_result(members, dense);
     const int out = result >= 0 ? slot_of(result) : add_slot(ir::Slot::Kind::temp, 0, accumulator(x.dtype), axes);
     begin(axes, false, m);
     fill_contraction(x, out);
@@ -450,24 +453,16 @@ class Lowering {
 
   /// An epilogue's result that the raw product may lie in: written at each element after that was read. Not one that is
   /// to take over an input's storage, which the epilogue may still read.
-  int epilogue_result(const std::vector<int>& members, const Affine& dense, const Dims& axes) const {
+  int epilogue_result(const std::vector<int>& members, const Affine& dense) const {
     for (const int e : members) {
       const Value& x = value(e);
       if (e == members.front() || !x.stored || x.dtype != accumulator(value(members.front()).dtype)) continue;
       const bool taken = std::any_of(options_.donated.begin(), options_.donated.end(), [&](const auto& pair) {
         return f_.outputs[static_cast<std::size_t>(pair.first)] == e;
       });
-      if (!taken && same_element(in_kernel(stored_at(x)), dense, axes)) return e;
+      if (!taken && in_kernel(stored_at(x)) == dense) return e;
     }
     return -1;
-  }
-
-  static bool same_element(const Affine& a, const Affine& b, const Dims& axes) {
-    if (!(a.offset == b.offset)) return false;
-    for (std::size_t i = 0; i < axes.size(); ++i) {
-      if (!is_unit(axes[i]) && !(a.strides[i] == b.strides[i])) return false;
-    }
-    return true;
   }
 
   void fill_contraction(const Value& x, int out) {

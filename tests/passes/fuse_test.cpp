@@ -102,3 +102,81 @@ TEST_CASE("a chain of a hundred thousand nodes, and every node a result") {
   CHECK(seconds < 10);
   MESSAGE("two chains of 100000 nodes lowered in ", seconds, " s");
 }
+
+namespace {
+
+/// A random graph of pointwise operations, reductions, views, products and concatenations over small shapes.
+class RandomGraph {
+ public:
+  explicit RandomGraph(std::uint32_t seed) : state_(seed * 7919u + 17u) {
+    for (const Dims& shape : {Dims{3, 4}, Dims{4}, Dims{2, 3, 4}, Dims{4, 3}, Dims{1, 4}}) values_.push_back(b_.in(shape));
+  }
+  Graph make(int nodes, int results) {
+    for (int i = 0; i < nodes; ++i) step();
+    std::vector<NodeRef> outs;
+    for (int i = 0; i < results; ++i) outs.push_back(values_[values_.size() - 1 - below(std::min<std::size_t>(values_.size(), 6))].node());
+    return Graph(b_.inputs, outs);
+  }
+
+ private:
+  std::size_t below(std::size_t n) {
+    state_ = state_ * 1664525u + 1013904223u;
+    return (state_ >> 10) % n;
+  }
+  const Expr& pick() { return values_[values_.size() - 1 - below(std::min<std::size_t>(values_.size(), 9))]; }
+  static std::size_t rank(const Expr& e) { return e.type().shape->size(); }
+
+  void step() {
+    const Expr x = pick();
+    const Dims shape = *x.type().shape;
+    switch (below(9)) {
+      case 0: return add(apply(ops::tanh, {x}));
+      case 1: return add(apply(ops::sigmoid, {x * 0.5 + 0.25}));
+      case 2: case 3: {
+        const Expr y = pick();
+        try {
+          return add(below(2) == 0 ? x + y : apply(ops::maximum, {x, y}));
+        } catch (const ShapeError&) { return; }
+      }
+      case 4: {
+        if (shape.empty()) return;
+        const auto axis = static_cast<std::int64_t>(below(shape.size()));
+        const Expr r = b_.reduce(below(2) == 0 ? ops::sum : ops::max, x, {axis}, below(2) == 0);
+        return add(r * 0.25);
+      }
+      case 5: {
+        std::vector<std::int64_t> order;
+        for (std::size_t i = shape.size(); i-- > 0;) order.push_back(static_cast<std::int64_t>(i));
+        return add(apply(ops::permute, {x}, AxesAttrs{order}));
+      }
+      case 6: {
+        const std::int64_t n = product(shape).value();
+        return add(apply(ops::reshape, {x}, ShapeAttrs{n % 4 == 0 && below(2) == 0 ? Dims{n / 4, 4} : Dims{n}}));
+      }
+      case 7: {
+        if (shape.empty() || shape[0].value() < 2) return;
+        if (below(2) == 0) return add(apply(ops::flip, {x}, AxesAttrs{{0}}));
+        return add(apply(ops::slice, {x}, SliceAttrs{{0}, {1}, {shape[0].value()}, {1}}));
+      }
+      case 8: {
+        if (shape.size() != 2 || product(shape).value() > 64) return;
+        if (below(2) == 0) return add(apply(ops::concatenate, {x, x * 2.0}, AxisAttrs{0}));
+        return add(apply(ops::matmul, {x, apply(ops::permute, {x}, AxesAttrs{{1, 0}})}) * 0.1);
+      }
+    }
+  }
+  void add(const Expr& e) { values_.push_back(e); }
+
+  B b_;
+  std::vector<Expr> values_;
+  std::uint32_t state_;
+};
+
+}  // namespace
+
+TEST_CASE("random graphs, fused and not") {
+  for (std::uint32_t seed = 0; seed < 150; ++seed) {
+    CAPTURE(seed);
+    check(RandomGraph(seed).make(6 + static_cast<int>(seed % 30), 1 + static_cast<int>(seed % 4)), {}, {}, 1e-3);
+  }
+}
