@@ -51,7 +51,7 @@ class Differentiator {
   }
 
   static bool is_type_only(const Node& node, std::size_t operand) {
-    return operand < 32 && (node.op().type_only >> operand & 1u) != 0;
+    return node.op().takes_type_only(operand);
   }
 
   void seed(const Node& y, const NodeRef& cotangent) {

@@ -22,6 +22,7 @@ constexpr std::array stages{
     Stage{"fast_math", [](const ir::Graph& g, const PipelineOptions& o) { return o.fast_math ? relax(g) : g; }},
     Stage{"expand", [](const ir::Graph& g, const PipelineOptions&) { return expand(g); }},
     Stage{"fold", [](const ir::Graph& g, const PipelineOptions& o) { return fold(g, o.evaluate); }},
+    Stage{"arrange", [](const ir::Graph& g, const PipelineOptions&) { return arrange(g); }},
     Stage{"simplify again", [](const ir::Graph& g, const PipelineOptions&) { return simplify(g); }},
 };
 

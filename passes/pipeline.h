@@ -1,7 +1,7 @@
 // The pipeline: one ordered table that reads as the story of compilation. Every pass is named, pure, and verified in
 // debug builds; a dump can be taken after any of them.
 //
-//   specialize → simplify → stabilise → expand → fold → simplify → lower (views, fuse, kernels, memory)
+//   specialize → simplify → stabilise → expand → fold → arrange → simplify → lower (views, fuse, kernels, memory)
 #pragma once
 
 #include <functional>

@@ -55,6 +55,10 @@ constexpr std::array table{
     Rewrite{"log_sigmoid", "(log (sigmoid ?x))", "(neg (softplus (neg ?x)))", Promise::accurate},
     Rewrite{"square", "(pow ?x 2)", "(square ?x)", Promise::accurate},
 
+    // in the layout that the reader wants: the update of a weight, say
+    Rewrite{"transposed_product", "(matrix_transpose (matmul ?a:2 ?b:2))",
+            "(matmul (matrix_transpose ?b) (matrix_transpose ?a))", Promise::layout},
+
     // only where asked for
     Rewrite{"mul_zero", "(mul ?x 0)", "(zeros_like ?x)", Promise::fast_math},
     Rewrite{"add_zero", "(add ?x 0)", "?x", Promise::fast_math},
@@ -76,6 +80,7 @@ bool commutes(const ir::Op& op) {
 struct Pattern {
   enum class Kind : std::uint8_t { value, number, operation } kind = Kind::value;
   char variable = 0;              // value
+  int least_rank = 0;
   double number = 0;
   const ir::Op* op = nullptr;
   std::vector<Pattern> operands;
@@ -92,6 +97,7 @@ class PatternParser {
     Pattern p;
     if (take('?')) {
       p.variable = next();
+      if (take(':')) p.least_rank = next() - '0';
       return p;
     }
     if (!take('(')) {
@@ -140,6 +146,7 @@ bool operands_match(const Pattern& pattern, const Node& node, Bindings& bound, b
 bool matches(const Pattern& pattern, const Node& node, Bindings& bound) {
   switch (pattern.kind) {
     case Pattern::Kind::value: {
+      if (pattern.least_rank > 0 && node.type().rank().value_or(0) < pattern.least_rank) return false;
       const Node*& known = bound.values[letter(pattern.variable)];
       if (known) return known == &node;
       known = &node;
@@ -271,6 +278,11 @@ ir::Graph simplify(const ir::Graph& graph) {
 
 ir::Graph stabilise(const ir::Graph& graph) {
   static constexpr Promise promises[] = {Promise::accurate};
+  return rewrite(graph, promises);
+}
+
+ir::Graph arrange(const ir::Graph& graph) {
+  static constexpr Promise promises[] = {Promise::layout};
   return rewrite(graph, promises);
 }
 
