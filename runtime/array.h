@@ -4,6 +4,8 @@
 // even where they share storage.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
@@ -154,15 +156,19 @@ class Array {
     using W = detail::Written<T>;
     *reinterpret_cast<W*>(buffer_.data()) = static_cast<W>(value);
   }
-  template <class T> static void measure(const T&, Shape&, std::size_t) {}
+  /// How deep lists of T are nested.
+  template <class T> struct Depth : std::integral_constant<std::size_t, 0> {};
   template <class T>
-  static void measure(const std::initializer_list<T>& list, Shape& shape, std::size_t depth) {
+  struct Depth<std::initializer_list<T>> : std::integral_constant<std::size_t, 1 + Depth<T>::value> {};
+  /// Extents that no list has told yet are -1.
+  template <class T> static void measure(const T&, std::int64_t*) {}
+  template <class T> static void measure(const std::initializer_list<T>& list, std::int64_t* extent) {
     const auto n = static_cast<std::int64_t>(list.size());
-    if (shape.size() == depth)
-      shape.push_back(n);
-    else if (shape[depth] != n)
-      ragged(shape[depth], n);
-    for (const T& item : list) measure(item, shape, depth + 1);
+    if (*extent < 0)
+      *extent = n;
+    else if (*extent != n)
+      ragged(*extent, n);
+    for (const T& item : list) measure(item, extent + 1);
   }
   template <class W, class T> static W* copy_nested(const T& value, W* out) {
     *out = static_cast<W>(value);
@@ -173,9 +179,11 @@ class Array {
     return out;
   }
   template <class T, class Nested> static Array nested(const Nested& list) {
-    Shape shape;
-    measure(list, shape, 0);
-    Array a = written<T>(std::move(shape));
+    std::array<std::int64_t, Depth<Nested>::value> extents;
+    extents.fill(-1);
+    measure(list, extents.data());
+    for (std::int64_t& extent : extents) extent = std::max(extent, std::int64_t{0});
+    Array a = written<T>(Shape(extents.begin(), extents.end()));
     copy_nested(list, reinterpret_cast<detail::Written<T>*>(a.buffer_.data()));
     return a;
   }
