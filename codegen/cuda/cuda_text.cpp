@@ -328,7 +328,7 @@ Dim scratch_bytes(const Kernel& k, const CudaSchedule& s, std::int64_t blocks) {
   const std::int64_t units = s.mapping == Mapping::thread ? s.threads
                              : s.mapping == Mapping::warp ? s.threads / 32
                                                           : 1;
-  return ceildiv(k.axes.back(), Dim(64)) * Dim(64 * bytes * units * blocks);
+  return ceildiv(max(k.axes.back(), Dim(1)), Dim(64)) * Dim(64 * bytes * units * blocks);
 }
 
 std::string cuda_text(const Kernel& k, const CudaSchedule& s, std::string_view name) {

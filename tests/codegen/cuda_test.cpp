@@ -60,6 +60,12 @@ Sample opcode_sample(DType operand, std::int64_t n, std::mt19937_64& rng) {
   return s;
 }
 
+/// One of each mapping and place of row temps.
+const std::vector<std::string> every_path{
+    "stages lanes 3x1000",         "stages lanes 3x2000",         "stages lanes 3x9000",
+    "argmax lanes 3x9000",         "unknown stages lanes 3x9000", "stages blocks 9x1000",
+    "unknown stages blocks 9x257", "sum blocks 130x257",          "both orders"};
+
 /// A fixed sample; the rest of the collection is left to longer runs.
 std::vector<Case> all_cases() {
   std::vector<Sample> samples;
@@ -76,10 +82,9 @@ std::vector<Case> all_cases() {
   }
   number = 0;
   for (Sample& s : row_samples()) {
-    const bool once =
-        s.name.find("partial") == 0 || s.name.find("second") == 0 || s.name == "both orders";
-    if (once || s.name.find("unknown") == 0 ? once || number++ % 3 == 0 : number++ % 11 == 0)
-      samples.push_back(std::move(s));
+    const bool once = s.name.find("partial") == 0 || s.name.find("second") == 0 ||
+                      std::find(every_path.begin(), every_path.end(), s.name) != every_path.end();
+    if (once || number++ % 13 == 0) samples.push_back(std::move(s));
   }
   for (int i = 0; i < 10; ++i) samples.push_back(random_sample(rng));
 

@@ -294,7 +294,7 @@ inline std::vector<Sample> row_samples() {
   for (const Order order : {Order::lanes, Order::blocks}) {
     const std::string suffix = order == Order::lanes ? " lanes " : " blocks ";
     for (const std::int64_t p : {1, 3, 9, 130}) {
-      for (const std::int64_t n : {0, 1, 5, 47, 64, 65, 256, 257, 1000, 4096, 4097, 9000}) {
+      for (const std::int64_t n : {0, 1, 5, 47, 64, 65, 256, 257, 1000, 2000, 4096, 4097, 9000}) {
         if (p * n > 40000) continue;
         const std::string size = std::to_string(p) + "x" + std::to_string(n);
         add("sum" + suffix + size, row_sum(p, n, order, n, 1), {p * n, p});
