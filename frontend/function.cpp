@@ -181,7 +181,7 @@ std::vector<ir::Type> generalise(std::span<const Array* const> arrays,
 
 frontend::CompileOptions Function::Impl::compile_options() const {
   frontend::CompileOptions result;
-  for (std::size_t i = 0; i < updated.size(); ++i)
+  for (std::size_t i = 0; i < updated.size() && !runtime::nan_checks_wanted(); ++i)
     result.donated.emplace_back(static_cast<int>(inputs.size() + updated[i]), static_cast<int>(output_count + i));
   result.fuse = options.fuse;
   result.fast_math = options.fast_math;

@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <cassert>
 #include <chrono>
+#include <cmath>
+#include <cstdlib>
 #include <string>
+#include <string_view>
 
 #include "runtime/blas.h"
 #include "runtime/buffer.h"
@@ -338,10 +341,53 @@ void Program::run_step(const Sizes& sizes, Frame& frame, std::size_t index) cons
   run_extern(external.kind, external.attrs, views(external.inputs), views(external.outputs), step.where);
 }
 
+bool nan_checks_wanted() {
+  static const bool wanted = [] {
+    const char* value = std::getenv("WEFT_CHECK_NANS");
+    return value && *value && std::string_view(value) != "0";
+  }();
+  return wanted;
+}
+
+namespace {
+
+template <class T> bool any_nan(const void* data, std::int64_t n) {
+  const T* values = static_cast<const T*>(data);
+  return std::any_of(values, values + n, [](T x) { return std::isnan(static_cast<float>(x)); });
+}
+
+/// WEFT_CHECK_NANS: the first step that makes a NaN is an Error with its operations and the user's line.
+void check_for_nan(const ir::Plan& plan, const ir::Step& step, const Sizes& sizes, const Frame& frame) {
+  std::vector<int> written;
+  if (const auto* kernel = std::get_if<ir::KernelStep>(&step.what)) {
+    const auto& buffers = plan.kernels[static_cast<std::size_t>(kernel->kernel)].buffers;
+    for (std::size_t i = 0; i < buffers.size(); ++i)
+      if (buffers[i].written) written.push_back(kernel->slots[i]);
+  } else {
+    written = std::get<ir::ExternStep>(step.what).outputs;
+  }
+  for (const int slot : written) {
+    const auto i = static_cast<std::size_t>(slot);
+    const std::int64_t n = element_count(sizes.slot_shapes[i]);
+    const bool found = visit_dtype(plan.slots[i].dtype, [&]<class T>(std::type_identity<T>) {
+      if constexpr (std::is_floating_point_v<T> || std::is_same_v<T, float16> || std::is_same_v<T, bfloat16>)
+        return any_nan<T>(frame.slots[i], n);
+      else
+        return false;
+    });
+    if (found) throw Error("NaN in the result of " + step.label, step.where);
+  }
+}
+
+}  // namespace
+
 void Program::run(const Sizes& sizes, void* const* inputs, void* const* outputs) const {
   std::unique_ptr<Frame> frame = take_frame(sizes);
   fill_slots(plan_, sizes, inputs, outputs, *frame);
-  for (std::size_t i = 0; i < plan_.steps.size(); ++i) run_step(sizes, *frame, i);
+  for (std::size_t i = 0; i < plan_.steps.size(); ++i) {
+    run_step(sizes, *frame, i);
+    if (nan_checks_wanted()) check_for_nan(plan_, plan_.steps[i], sizes, *frame);
+  }
   give_back(std::move(frame));
 }
 

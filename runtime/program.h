@@ -16,6 +16,9 @@
 
 namespace weft::runtime {
 
+/// WEFT_CHECK_NANS: a step that makes a NaN throws Error. Nothing may then be written in place.
+bool nan_checks_wanted();
+
 struct Sizes;   // a plan at concrete extents
 struct Frame;   // the working memory of one call
 
