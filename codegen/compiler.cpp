@@ -34,7 +34,7 @@ class Module {
 
   /// Changes whenever the module is built anew.
   [[nodiscard]] std::string build() const {
-    struct stat status{};
+    struct stat status {};
     if (stat(path_.c_str(), &status) != 0) return {};
     return std::to_string(status.st_size) + "." + std::to_string(status.st_mtim.tv_sec) + "." +
            std::to_string(status.st_mtim.tv_nsec);
@@ -47,8 +47,11 @@ class Module {
       void* handle = dlopen(path_.c_str(), RTLD_NOW | RTLD_LOCAL);
       const char* const problem = handle ? nullptr : dlerror();
       using Factory = const LlvmBackend* (*)();
-      const auto factory = handle ? reinterpret_cast<Factory>(dlsym(handle, "weft_llvm_backend")) : nullptr;
-      if (!factory) throw Error("the LLVM module " + path_ + " does not open: " + (problem ? problem : "no factory"));
+      const auto factory =
+          handle ? reinterpret_cast<Factory>(dlsym(handle, "weft_llvm_backend")) : nullptr;
+      if (!factory)
+        throw Error("the LLVM module " + path_ +
+                    " does not open: " + (problem ? problem : "no factory"));
       backend_ = factory();
     });
     return *backend_;
@@ -56,7 +59,7 @@ class Module {
 
  private:
   static bool readable(const std::string& path) {
-    struct stat status{};
+    struct stat status {};
     return stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode);
   }
 
@@ -86,8 +89,10 @@ class Module {
     std::vector<std::max_align_t> storage(size.dls_size / sizeof(std::max_align_t) + 1);
     auto* found = reinterpret_cast<Dl_serinfo*>(storage.data());
     std::vector<std::string> folders;
-    if (dlinfo(program, RTLD_DI_SERINFOSIZE, found) == 0 && dlinfo(program, RTLD_DI_SERINFO, found) == 0)
-      for (unsigned i = 0; i < found->dls_cnt; ++i) folders.emplace_back(found->dls_serpath[i].dls_name);
+    if (dlinfo(program, RTLD_DI_SERINFOSIZE, found) == 0 &&
+        dlinfo(program, RTLD_DI_SERINFO, found) == 0)
+      for (unsigned i = 0; i < found->dls_cnt; ++i)
+        folders.emplace_back(found->dls_serpath[i].dls_name);
     dlclose(program);
     return folders;
   }
@@ -99,10 +104,15 @@ class Module {
 
 class NativeExecutable final : public Executable {
  public:
-  NativeExecutable(std::shared_ptr<const Module> module, Kernel kernel, Schedule schedule, const CodeBlob& blob)
-      : module_(std::move(module)), kernel_(std::move(kernel)), schedule_(std::move(schedule)), code_(blob),
+  NativeExecutable(std::shared_ptr<const Module> module, Kernel kernel, Schedule schedule,
+                   const CodeBlob& blob)
+      : module_(std::move(module)),
+        kernel_(std::move(kernel)),
+        schedule_(std::move(schedule)),
+        code_(blob),
         scratch_(scratch_offset(kernel_, schedule_, kernel_.row_temps.size())) {
-    function = reinterpret_cast<ir::KernelFunction>(reinterpret_cast<std::uintptr_t>(code_.entry()));
+    function =
+        reinterpret_cast<ir::KernelFunction>(reinterpret_cast<std::uintptr_t>(code_.entry()));
     item_cost = codegen::item_cost(kernel_, schedule_, host_target());
     item_multiple = multiple();
   }
@@ -115,7 +125,8 @@ class NativeExecutable final : public Executable {
   }
 
   [[nodiscard]] std::string native_text() const override {
-    return "# " + to_string(schedule_) + "\n" + module_->backend().assembly(kernel_, schedule_, host_target());
+    return "# " + to_string(schedule_) + "\n" +
+           module_->backend().assembly(kernel_, schedule_, host_target());
   }
 
  private:
@@ -123,9 +134,12 @@ class NativeExecutable final : public Executable {
   [[nodiscard]] std::int64_t multiple() const {
     if (schedule_.kind == Schedule::Kind::along_row) return 1;
     std::int64_t items = schedule_.group();
-    if (schedule_.turned) return std::max<std::int64_t>(1, kernel_.axes.back().constant().value_or(1)) * schedule_.lanes;
+    if (schedule_.turned)
+      return std::max<std::int64_t>(1, kernel_.axes.back().constant().value_or(1)) *
+             schedule_.lanes;
     if (schedule_.kind == Schedule::Kind::pointwise) return std::max<std::int64_t>(items, 64);
-    for (std::size_t axis = static_cast<std::size_t>(schedule_.axis) + 1; axis < kernel_.parallel_axes(); ++axis)
+    for (std::size_t axis = static_cast<std::size_t>(schedule_.axis) + 1;
+         axis < kernel_.parallel_axes(); ++axis)
       items *= std::max<std::int64_t>(1, kernel_.axes[axis].constant().value_or(1));
     return items;
   }
@@ -140,8 +154,8 @@ class NativeExecutable final : public Executable {
 /// One kernel on its way.
 struct Job {
   const Kernel* original = nullptr;
-  std::string key;      // the kernel's text
-  Kernel kernel;        // with its axes simplified
+  std::string key;  // the kernel's text
+  Kernel kernel;    // with its axes simplified
   Schedule schedule;
   std::string disk_key;
   std::shared_ptr<const Executable> result;
@@ -159,17 +173,20 @@ double now_ms() {
 
 class LlvmCompiler final : public ir::KernelCompiler {
  public:
-  explicit LlvmCompiler(std::shared_ptr<const Module> module) : module_(std::move(module)), build_(module_->build()) {
+  explicit LlvmCompiler(std::shared_ptr<const Module> module)
+      : module_(std::move(module)), build_(module_->build()) {
     const char* log = std::getenv("WEFT_LOG");
     log_ = log && std::strstr(log, "compile");
   }
 
   [[nodiscard]] std::string_view name() const override { return "llvm"; }
 
-  std::vector<std::shared_ptr<const Executable>> compile(std::span<const Kernel* const> kernels) override {
+  std::vector<std::shared_ptr<const Executable>> compile(
+      std::span<const Kernel* const> kernels) override {
     std::vector<std::string> keys;
     for (const Kernel* kernel : kernels) keys.push_back(ir::to_string(*kernel));
-    const std::scoped_lock lock(mutex_);  // who asks for the same kernel waits rather than compiles it again
+    const std::scoped_lock lock(
+        mutex_);  // who asks for the same kernel waits rather than compiles it again
     std::vector<Job> jobs;
     std::unordered_map<std::string_view, std::size_t> wanted;
     for (std::size_t i = 0; i < kernels.size(); ++i) {
@@ -194,15 +211,17 @@ class LlvmCompiler final : public ir::KernelCompiler {
     if (!missing.empty()) compile_all(missing);
     if (!log_) return;
     for (const Job& job : jobs)
-      std::fprintf(stderr, "weft compile: %7.2f ms %6zu bytes %s  %s\n", job.milliseconds, job.code_bytes,
-                   job.from_disk ? "disk" : "llvm", to_string(job.schedule).c_str());
+      std::fprintf(stderr, "weft compile: %7.2f ms %6zu bytes %s  %s\n", job.milliseconds,
+                   job.code_bytes, job.from_disk ? "disk" : "llvm",
+                   to_string(job.schedule).c_str());
   }
 
   bool from_disk(Job& job) {
     const double start = now_ms();
     job.kernel = simplify_axes(*job.original);
     job.schedule = choose_schedule(job.kernel, host_target());
-    job.disk_key = build_ + "\n" + host_target().processor + "\n" + to_string(job.schedule) + "\n" + job.key;
+    job.disk_key =
+        build_ + "\n" + host_target().processor + "\n" + to_string(job.schedule) + "\n" + job.key;
     const auto blob = disk_.find(job.disk_key);
     if (blob) finish(job, *blob);
     job.from_disk = blob.has_value();
@@ -254,7 +273,8 @@ class LlvmCompiler final : public ir::KernelCompiler {
   DiskCache disk_;
   bool log_ = false;
   std::mutex mutex_;
-  std::unordered_map<std::string, std::shared_ptr<const Executable>> known_;  // by the kernel's text
+  std::unordered_map<std::string, std::shared_ptr<const Executable>>
+      known_;  // by the kernel's text
 };
 
 }  // namespace

@@ -72,9 +72,9 @@ std::string default_directory() {
 int open_entry(int directory, const std::string& name, std::size_t& size) {
   const int file = openat(directory, name.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
   if (file < 0) return -1;
-  struct stat status{};
-  if (fstat(file, &status) != 0 || !S_ISREG(status.st_mode) || !is_private(status) || status.st_size < 0 ||
-      static_cast<std::size_t>(status.st_size) > size_limit) {
+  struct stat status {};
+  if (fstat(file, &status) != 0 || !S_ISREG(status.st_mode) || !is_private(status) ||
+      status.st_size < 0 || static_cast<std::size_t>(status.st_size) > size_limit) {
     close(file);
     return -1;
   }
@@ -103,7 +103,8 @@ std::string pack(std::string_view key, const CodeBlob& blob) {
   Header header{magic, 0, key.size(), blob.bytes.size(), blob.imports.size(), blob.entry};
   std::string rest(key);
   rest.append(reinterpret_cast<const char*>(blob.bytes.data()), blob.bytes.size());
-  rest.append(reinterpret_cast<const char*>(blob.imports.data()), blob.imports.size() * sizeof(CodeImport));
+  rest.append(reinterpret_cast<const char*>(blob.imports.data()),
+              blob.imports.size() * sizeof(CodeImport));
   header.checksum = hash(rest, blob.entry);
   return std::string(reinterpret_cast<const char*>(&header), sizeof header) + rest;
 }
@@ -113,10 +114,12 @@ std::optional<CodeBlob> unpack(std::string_view key, std::string_view bytes) {
   if (bytes.size() < sizeof header) return std::nullopt;
   std::memcpy(&header, bytes.data(), sizeof header);
   bytes.remove_prefix(sizeof header);
-  if (header.magic_number != magic || header.key_size != key.size() || header.code_size > bytes.size() ||
-      header.import_count > bytes.size() || header.entry > std::numeric_limits<std::uint32_t>::max())
+  if (header.magic_number != magic || header.key_size != key.size() ||
+      header.code_size > bytes.size() || header.import_count > bytes.size() ||
+      header.entry > std::numeric_limits<std::uint32_t>::max())
     return std::nullopt;
-  if (header.key_size + header.code_size + header.import_count * sizeof(CodeImport) != bytes.size() ||
+  if (header.key_size + header.code_size + header.import_count * sizeof(CodeImport) !=
+          bytes.size() ||
       header.checksum != hash(bytes, header.entry) || bytes.substr(0, key.size()) != key)
     return std::nullopt;
   CodeBlob blob;
@@ -143,9 +146,11 @@ DiskCache::DiskCache(const std::string& directory) {
   mkdir(directory.c_str(), S_IRWXU);
   const int opened = open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   if (opened < 0) return;
-  struct stat status{};
-  if (fstat(opened, &status) == 0 && is_private(status)) directory_ = opened;
-  else close(opened);
+  struct stat status {};
+  if (fstat(opened, &status) == 0 && is_private(status))
+    directory_ = opened;
+  else
+    close(opened);
 }
 
 DiskCache::~DiskCache() {
@@ -167,10 +172,12 @@ void DiskCache::put(std::string_view key, const CodeBlob& blob) const {
   static std::atomic<unsigned> count{0};
   const std::string name = file_name(key);
   const std::string draft = name + "." + std::to_string(getpid()) + "." + std::to_string(count++);
-  const int file = openat(directory_, draft.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, S_IRUSR | S_IWUSR);
+  const int file = openat(directory_, draft.c_str(),
+                          O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, S_IRUSR | S_IWUSR);
   if (file < 0) return;
   const bool written = write_all(file, pack(key, blob));
-  if (close(file) != 0 || !written || renameat(directory_, draft.c_str(), directory_, name.c_str()) != 0)
+  if (close(file) != 0 || !written ||
+      renameat(directory_, draft.c_str(), directory_, name.c_str()) != 0)
     unlinkat(directory_, draft.c_str(), 0);
 }
 

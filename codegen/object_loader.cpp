@@ -53,7 +53,9 @@ std::span<const LibraryFunction> library() {
   return table;
 }
 
-[[noreturn]] void refuse(const std::string& what) { throw Error("linking a compiled kernel: " + what); }
+[[noreturn]] void refuse(const std::string& what) {
+  throw Error("linking a compiled kernel: " + what);
+}
 
 /// Reads an object that LLVM just wrote: trusted, but checked enough to fail loudly.
 class Linker {
@@ -87,7 +89,9 @@ class Linker {
     return reinterpret_cast<const char*>(object_.data() + strings.sh_offset + at);
   }
 
-  [[nodiscard]] bool loaded(std::size_t section) const { return section < places_.size() && places_[section] >= 0; }
+  [[nodiscard]] bool loaded(std::size_t section) const {
+    return section < places_.size() && places_[section] >= 0;
+  }
 
   void lay_out() {
     places_.assign(sections_.size(), -1);
@@ -112,8 +116,10 @@ class Linker {
         const auto symbol = read<Elf64_Sym>(section.sh_offset + at);
         const std::string_view name = text(strings, symbol.st_name);
         std::int64_t place = -1;
-        if (loaded(symbol.st_shndx)) place = places_[symbol.st_shndx] + static_cast<std::int64_t>(symbol.st_value);
-        else if (symbol.st_shndx == SHN_UNDEF && !name.empty()) place = stub(name);
+        if (loaded(symbol.st_shndx))
+          place = places_[symbol.st_shndx] + static_cast<std::int64_t>(symbol.st_value);
+        else if (symbol.st_shndx == SHN_UNDEF && !name.empty())
+          place = stub(name);
         symbols_.push_back(place);
         if (name == entry) {
           if (place < 0) refuse("no code for " + std::string(entry));
@@ -134,7 +140,8 @@ class Linker {
       const auto place = static_cast<std::int64_t>(blob_.bytes.size());
       static constexpr std::array<unsigned char, 8> jump{0xff, 0x25, 2, 0, 0, 0, 0x90, 0x90};
       for (const unsigned char byte : jump) blob_.bytes.push_back(static_cast<std::byte>(byte));
-      blob_.imports.push_back({static_cast<std::uint32_t>(place + 8), static_cast<std::uint32_t>(i)});
+      blob_.imports.push_back(
+          {static_cast<std::uint32_t>(place + 8), static_cast<std::uint32_t>(i)});
       blob_.bytes.resize(blob_.bytes.size() + 8);
       return place;
     }
@@ -147,7 +154,8 @@ class Linker {
       const std::int64_t symbol = symbols_.at(ELF64_R_SYM(relocation.r_info));
       const auto type = ELF64_R_TYPE(relocation.r_info);
       if (symbol < 0) refuse("symbol without a place");
-      const std::int64_t place = places_[section.sh_info] + static_cast<std::int64_t>(relocation.r_offset);
+      const std::int64_t place =
+          places_[section.sh_info] + static_cast<std::int64_t>(relocation.r_offset);
       const std::int64_t value = symbol + relocation.r_addend - place;
       if (type == R_X86_64_PC64) {
         write(place, value);
@@ -161,13 +169,14 @@ class Linker {
   }
 
   template <class T> void write(std::int64_t place, T value) {
-    if (place < 0 || static_cast<std::size_t>(place) + sizeof value > blob_.bytes.size()) refuse("relocation outside");
+    if (place < 0 || static_cast<std::size_t>(place) + sizeof value > blob_.bytes.size())
+      refuse("relocation outside");
     std::memcpy(blob_.bytes.data() + place, &value, sizeof value);
   }
 
   std::span<const std::byte> object_;
   std::vector<Elf64_Shdr> sections_;
-  std::vector<std::int64_t> places_;   // of sections in the blob; -1: left out
+  std::vector<std::int64_t> places_;  // of sections in the blob; -1: left out
   std::vector<std::int64_t> symbols_;
   CodeBlob blob_;
 };
@@ -181,7 +190,8 @@ CodeBlob link_object(std::span<const std::byte> object, std::string_view entry) 
 bool well_formed(const CodeBlob& blob) {
   if (blob.entry >= blob.bytes.size()) return false;
   for (const CodeImport& import : blob.imports)
-    if (import.symbol >= library().size() || import.slot + std::size_t{8} > blob.bytes.size()) return false;
+    if (import.symbol >= library().size() || import.slot + std::size_t{8} > blob.bytes.size())
+      return false;
   return true;
 }
 

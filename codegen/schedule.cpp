@@ -92,8 +92,8 @@ int registers_of(DType dtype, int lanes, const Target& target) {
 struct Pressure {
   int registers = 0;  // that one vector in flight holds at the fullest point
   int masks = 0;
-  int work = 0;       // vector instructions
-  bool calls = false; // has instructions that are done lane by lane
+  int work = 0;        // vector instructions
+  bool calls = false;  // has instructions that are done lane by lane
 };
 
 bool is_lane_by_lane(const ir::ScalarInst& inst) {
@@ -124,7 +124,8 @@ Pressure pressure_of(const ScalarProgram& program, int lanes, const Target& targ
     most.work += std::max(1, registers);
     most.calls |= is_lane_by_lane(inst);
     ends[static_cast<std::size_t>(last[static_cast<std::size_t>(i)])].push_back(registers);
-    for (const int ended : ends[static_cast<std::size_t>(i)]) now.registers -= ended, now.masks -= ended == 0;
+    for (const int ended : ends[static_cast<std::size_t>(i)])
+      now.registers -= ended, now.masks -= ended == 0;
   }
   return most;
 }
@@ -135,7 +136,8 @@ int lanes_for(const Kernel& kernel, const Target& target) {
   const auto tally = [&](const ScalarProgram& program) {
     for (const auto& inst : program.code) {
       if (inst.op == ScalarOp::constant || inst.dtype == DType::boolean) continue;
-      work[static_cast<std::size_t>(std::countr_zero(size_of(inst.dtype)))] += inst.op == ScalarOp::input ? 1 : 2;
+      work[static_cast<std::size_t>(std::countr_zero(size_of(inst.dtype)))] +=
+          inst.op == ScalarOp::input ? 1 : 2;
     }
   };
   for (const Stage& stage : kernel.stages) {
@@ -147,10 +149,13 @@ int lanes_for(const Kernel& kernel, const Target& target) {
   return std::min(64, target.vector_bytes / size);
 }
 
-std::int64_t constant_or(const Dim& dim, std::int64_t otherwise) { return dim.constant().value_or(otherwise); }
+std::int64_t constant_or(const Dim& dim, std::int64_t otherwise) {
+  return dim.constant().value_or(otherwise);
+}
 
 /// As many vectors as the registers hold; fewer where the data is too small to repay the time to compile.
-int vectors_in_flight(const Kernel& kernel, const Schedule& schedule, const Target& target, std::string& reason) {
+int vectors_in_flight(const Kernel& kernel, const Schedule& schedule, const Target& target,
+                      std::string& reason) {
   const int lanes = schedule.lanes;
   Pressure most;
   for (const Stage& stage : kernel.stages) {
@@ -170,14 +175,20 @@ int vectors_in_flight(const Kernel& kernel, const Schedule& schedule, const Targ
   }
   int count = most.work <= 6 ? 4 : 8;  // short programs wait for memory, not for each other
   if (schedule.kind == Schedule::Kind::along_points) {
-    const std::int64_t points = constant_or(kernel.axes[static_cast<std::size_t>(schedule.axis)], 1024);
+    const std::int64_t points =
+        constant_or(kernel.axes[static_cast<std::size_t>(schedule.axis)], 1024);
     while (count > 1 && count * lanes > points) count /= 2;
   }
-  while (count > 1 && (count * most.registers > target.vector_registers || count * most.masks > 8)) count /= 2;
+  while (count > 1 && (count * most.registers > target.vector_registers || count * most.masks > 8))
+    count /= 2;
   std::int64_t elements = 1;
-  for (const Dim& extent : kernel.axes) elements *= std::max<std::int64_t>(1, std::min<std::int64_t>(constant_or(extent, 1024), 1 << 20)), elements = std::min<std::int64_t>(elements, 1 << 30);
+  for (const Dim& extent : kernel.axes)
+    elements *=
+        std::max<std::int64_t>(1, std::min<std::int64_t>(constant_or(extent, 1024), 1 << 20)),
+        elements = std::min<std::int64_t>(elements, 1 << 30);
   const int worth = elements < (1 << 14) ? 2 : elements < (1 << 18) ? 4 : 8;
-  reason += "; " + std::to_string(most.registers) + " registers a vector, " + std::to_string(most.work) + " instructions";
+  reason += "; " + std::to_string(most.registers) + " registers a vector, " +
+            std::to_string(most.work) + " instructions";
   return std::min(count, worth);
 }
 
@@ -186,8 +197,10 @@ int unit_strides(const Kernel& kernel, std::size_t axis) {
   int score = 0;
   for (const Access& access : kernel.accesses) {
     const auto stride = access.strides[axis].constant();
-    if (stride == 1) ++score;
-    else if (stride != 0) --score;
+    if (stride == 1)
+      ++score;
+    else if (stride != 0)
+      --score;
   }
   return score;
 }
@@ -201,13 +214,15 @@ bool writes_past_cache(const Kernel& kernel, const Target& target) {
     if (!constant || (*constant > 0 && bytes > (std::int64_t{1} << 50) / *constant)) return false;
     bytes *= *constant;
   }
-  for (std::size_t i = 0; i < kernel.accesses.size(); ++i) {  // a line that was just read is in the cache
+  for (std::size_t i = 0; i < kernel.accesses.size();
+       ++i) {  // a line that was just read is in the cache
     const bool read = std::ranges::any_of(kernel.stages, [&](const Stage& stage) {
       return std::ranges::any_of(stage.sources, [&](const ir::Source& source) {
         return source.kind == ir::Source::Kind::load && static_cast<std::size_t>(source.id) == i;
       });
     });
-    if (read && kernel.buffers[static_cast<std::size_t>(kernel.accesses[i].buffer)].written) return false;
+    if (read && kernel.buffers[static_cast<std::size_t>(kernel.accesses[i].buffer)].written)
+      return false;
   }
   return bytes > static_cast<std::int64_t>(target.cache_bytes / 2);
 }
@@ -239,7 +254,8 @@ Schedule schedule_row(const Kernel& kernel, const Target& target) {
   if (!blocks_order && (lanes_order || unit_strides(kernel, row) >= unit_strides(kernel, best))) {
     schedule.kind = Schedule::Kind::along_row;
     schedule.axis = static_cast<int>(row);
-    schedule.reason = lanes_order ? "the reduction's lanes lie along the row" : "unit stride along the row";
+    schedule.reason =
+        lanes_order ? "the reduction's lanes lie along the row" : "unit stride along the row";
   } else {
     schedule.kind = Schedule::Kind::along_points;
     schedule.axis = static_cast<int>(best);
@@ -252,7 +268,8 @@ Schedule schedule_row(const Kernel& kernel, const Target& target) {
   }
   schedule.in_flight = vectors_in_flight(kernel, schedule, target, schedule.reason);
   if (schedule.kind == Schedule::Kind::along_row)
-    schedule.in_flight = std::min(schedule.in_flight, static_cast<int>(ir::lane_count) / schedule.lanes);
+    schedule.in_flight =
+        std::min(schedule.in_flight, static_cast<int>(ir::lane_count) / schedule.lanes);
   if (schedule.lanes == 1) schedule.in_flight = 1;
   schedule.carried = lanes_order || blocks_order;
   return schedule;
@@ -267,9 +284,11 @@ const Target& host_target() {
 
 std::string to_string(const Schedule& schedule) {
   static constexpr std::array<const char*, 3> kinds{"pointwise", "along_row", "along_points"};
-  return std::string(kinds[static_cast<std::size_t>(schedule.kind)]) + " axis " + std::to_string(schedule.axis) + ", " +
-         std::to_string(schedule.lanes) + " lanes x " + std::to_string(schedule.in_flight) + " in flight" +
-         (schedule.streaming ? ", streaming" : "") + (schedule.turned ? ", turned" : "") + ": " + schedule.reason;
+  return std::string(kinds[static_cast<std::size_t>(schedule.kind)]) + " axis " +
+         std::to_string(schedule.axis) + ", " + std::to_string(schedule.lanes) + " lanes x " +
+         std::to_string(schedule.in_flight) + " in flight" +
+         (schedule.streaming ? ", streaming" : "") + (schedule.turned ? ", turned" : "") + ": " +
+         schedule.reason;
 }
 
 Kernel simplify_axes(const Kernel& original) {
@@ -279,8 +298,10 @@ Kernel simplify_axes(const Kernel& original) {
   // `clip` reads the last parallel axis as block numbers, so that one stays as it is.
   const auto free_axes = [&] { return parallel() - (kernel.clip ? 1 : 0); };
   for (std::size_t axis = 0; parallel() > 1 && axis < free_axes();) {
-    if (kernel.axes[axis] == Dim(1) && !uses_index(kernel, axis)) erase_axis(kernel, axis);
-    else ++axis;
+    if (kernel.axes[axis] == Dim(1) && !uses_index(kernel, axis))
+      erase_axis(kernel, axis);
+    else
+      ++axis;
   }
   for (std::size_t axis = 0; axis + 1 < free_axes();) {
     if (!mergeable(kernel, axis)) {
@@ -318,16 +339,19 @@ Schedule choose_schedule(const Kernel& kernel, const Target& target) {
 Dim scratch_offset(const Kernel& kernel, const Schedule& schedule, std::size_t temp) {
   if (!kernel.has_row) return 0;
   const Dim row = kernel.axes.back();
-  const Dim elements =
-      schedule.kind == Schedule::Kind::along_points ? row * Dim(schedule.group()) : ceildiv(row, 64) * Dim(64);
+  const Dim elements = schedule.kind == Schedule::Kind::along_points ? row * Dim(schedule.group())
+                                                                     : ceildiv(row, 64) * Dim(64);
   Dim offset = 0;
   for (std::size_t i = 0; i < temp; ++i)
-    offset = offset + ceildiv(elements * Dim(static_cast<std::int64_t>(size_of(kernel.row_temps[i]))), 64) * Dim(64);
+    offset = offset +
+             ceildiv(elements * Dim(static_cast<std::int64_t>(size_of(kernel.row_temps[i]))), 64) *
+                 Dim(64);
   return offset;
 }
 
 double item_cost(const Kernel& kernel, const Schedule& schedule, const Target& target) {
-  const double row = kernel.has_row ? static_cast<double>(constant_or(kernel.axes.back(), 1024)) : 1;
+  const double row =
+      kernel.has_row ? static_cast<double>(constant_or(kernel.axes.back(), 1024)) : 1;
   double cost = kernel.has_row ? 20 : 0;
   for (const Stage& stage : kernel.stages) {
     const Pressure one = pressure_of(stage.body, schedule.lanes, target);
@@ -337,11 +361,15 @@ double item_cost(const Kernel& kernel, const Schedule& schedule, const Target& t
     double bytes = 0;
     for (const auto& source : stage.sources)
       if (source.kind == ir::Source::Kind::load)
-        bytes += static_cast<double>(size_of(kernel.buffers[static_cast<std::size_t>(
-            kernel.accesses[static_cast<std::size_t>(source.id)].buffer)].dtype));
+        bytes += static_cast<double>(
+            size_of(kernel
+                        .buffers[static_cast<std::size_t>(
+                            kernel.accesses[static_cast<std::size_t>(source.id)].buffer)]
+                        .dtype));
     for (const auto& sink : stage.sinks)
       if (sink.kind == ir::Sink::Kind::store)
-        bytes += static_cast<double>(size_of(stage.body.output_dtype(static_cast<std::size_t>(sink.output))));
+        bytes += static_cast<double>(
+            size_of(stage.body.output_dtype(static_cast<std::size_t>(sink.output))));
     const double element = std::max(0.2 * work / schedule.lanes, bytes / 16);
     cost += element * (stage.over_row ? row : 1);
   }

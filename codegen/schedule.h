@@ -15,8 +15,8 @@ struct Target {
   std::string processor;
   int vector_bytes = 16;
   int vector_registers = 16;
-  bool mask_registers = false;           // comparisons live in registers of their own (AVX-512)
-  std::size_t cache_bytes = 32u << 20;   // of the last level
+  bool mask_registers = false;          // comparisons live in registers of their own (AVX-512)
+  std::size_t cache_bytes = 32u << 20;  // of the last level
 };
 /// The processor that this process runs on; asked once.
 const Target& host_target();
@@ -28,12 +28,13 @@ struct Schedule {
     along_points,  // vectors along a parallel axis, row element after row element
   };
   Kind kind = Kind::pointwise;
-  int axis = 0;             // that vectors lie along
-  int lanes = 1;            // elements a vector; a power of two, at most 64; 1: plain scalars
-  int in_flight = 1;        // vectors emitted side by side, instruction by instruction; a power of two
-  bool streaming = false;   // stores go past the cache
-  bool turned = false;      // operands along the axis before the last are transposed in registers
-  bool carried = false;     // vectors are carried round a loop: the register allocator has to see loops
+  int axis = 0;       // that vectors lie along
+  int lanes = 1;      // elements a vector; a power of two, at most 64; 1: plain scalars
+  int in_flight = 1;  // vectors emitted side by side, instruction by instruction; a power of two
+  bool streaming = false;  // stores go past the cache
+  bool turned = false;     // operands along the axis before the last are transposed in registers
+  bool carried =
+      false;  // vectors are carried round a loop: the register allocator has to see loops
   std::string reason;
 
   [[nodiscard]] int group() const { return lanes * in_flight; }

@@ -14,8 +14,10 @@ namespace weft::codegen {
 class LlvmBackend {
  public:
   virtual ~LlvmBackend() = default;
-  [[nodiscard]] virtual CodeBlob compile(const ir::Kernel&, const Schedule&, const Target&) const = 0;
-  [[nodiscard]] virtual std::string assembly(const ir::Kernel&, const Schedule&, const Target&) const = 0;
+  [[nodiscard]] virtual CodeBlob compile(const ir::Kernel&, const Schedule&,
+                                         const Target&) const = 0;
+  [[nodiscard]] virtual std::string assembly(const ir::Kernel&, const Schedule&,
+                                             const Target&) const = 0;
 };
 
 }  // namespace weft::codegen

@@ -1,11 +1,12 @@
 // Pointwise kernels: segments along the last axis, in groups of several vectors.
 #include "codegen/llvm/emit_kernel.h"
 
+#include <llvm/IR/Intrinsics.h>
 #include <llvm/IR/IntrinsicsX86.h>
 #include <llvm/TargetParser/Triple.h>
 
-#include "codegen/llvm/emit_row.h"
 #include "codegen/llvm/frame.h"
+#include "codegen/llvm/row_emitter.h"
 
 namespace weft::codegen {
 namespace {
@@ -22,7 +23,8 @@ class PointwiseEmitter {
     const std::size_t inner = f_.extents.size() - 1;
     coordinates_.assign(f_.extents.size(), nullptr);
     if (inner == 0) {
-      f_.when(f_.b.CreateICmpSLT(f_.begin, f_.end), [&] { segment(f_.begin, x.sub(f_.end, f_.begin)); });
+      f_.when(f_.b.CreateICmpSLT(f_.begin, f_.end),
+              [&] { segment(f_.begin, x.sub(f_.end, f_.begin)); });
     } else {
       // Each turn ends where the last axis or the range ends.
       auto& b = f_.b;
@@ -53,7 +55,8 @@ class PointwiseEmitter {
 
   /// Where as many whole rows as a vector has lanes lie ahead, they are done at once, in squares: operands that lie
   /// along the rows' axis are read along it and turned in registers, so that no cache line is read twice.
-  void turned_rows(llvm::BasicBlock* loop, llvm::PHINode* item, Value* start, llvm::BasicBlock* after) {
+  void turned_rows(llvm::BasicBlock* loop, llvm::PHINode* item, Value* start,
+                   llvm::BasicBlock* after) {
     auto& b = f_.b;
     Index& x = f_.x;
     const int lanes = f_.schedule.lanes;
@@ -61,9 +64,11 @@ class PointwiseEmitter {
     Value* columns = f_.extents.back();
     Value* size = b.CreateMul(columns, x.number(lanes));
     Value* rows = x.sub(f_.extents[rows_axis], coordinates_[rows_axis]);
-    Value* fits = b.CreateAnd(b.CreateICmpSGE(rows, x.number(lanes)), b.CreateICmpSGE(x.sub(f_.end, item), size));
+    Value* fits = b.CreateAnd(b.CreateICmpSGE(rows, x.number(lanes)),
+                              b.CreateICmpSGE(x.sub(f_.end, item), size));
     fits = b.CreateAnd(fits, b.CreateICmpEQ(start, x.number(0)));
-    auto* squares = llvm::BasicBlock::Create(f_.context(), "squares", b.GetInsertBlock()->getParent());
+    auto* squares =
+        llvm::BasicBlock::Create(f_.context(), "squares", b.GetInsertBlock()->getParent());
     auto* otherwise = llvm::BasicBlock::Create(f_.context(), "otherwise", squares->getParent());
     b.CreateCondBr(fits, squares, otherwise);
     b.SetInsertPoint(squares);
@@ -92,8 +97,17 @@ class PointwiseEmitter {
       const int access = stage_.sources[i].id;
       if (!lies_along_rows(access)) continue;
       const Group all{lanes, lanes, {}};
+      for (int v = 0; v < lanes;
+           ++v) {  // of the square after the next: the processor does not see it coming
+        Value* ahead = f_.x.add(element(access, column),
+                                f_.x.mul(stride_of(access), f_.x.number(2 * lanes + v)));
+        f_.b.CreateIntrinsic(llvm::Intrinsic::prefetch, {f_.b.getPtrTy()},
+                             {f_.address(access, stage_.body.inputs[i], ahead), f_.b.getInt32(0),
+                              f_.b.getInt32(3), f_.b.getInt32(1)});
+      }
       turned[i] = f_.transpose(f_.load(access, stage_.body.inputs[i], element(access, column),
-                                       f_.strides[static_cast<std::size_t>(access)][rows_axis], all, stride_of(access)));
+                                       f_.strides[static_cast<std::size_t>(access)][rows_axis], all,
+                                       stride_of(access)));
     }
     const int count = std::min(f_.schedule.in_flight, lanes);
     for (int first = 0; first < lanes; first += count) {
@@ -105,13 +119,16 @@ class PointwiseEmitter {
       Values values;
       emit_program(f_.b, stage_.body, lanes, values, [&](const ScalarInst& inst) -> Wide {
         if (inst.op == ScalarOp::index) return index_in_square(inst.imm, column, first, group);
-        if (!turned[inst.imm].empty()) return {turned[inst.imm].begin() + first, turned[inst.imm].begin() + first + count};
+        if (!turned[inst.imm].empty())
+          return {turned[inst.imm].begin() + first, turned[inst.imm].begin() + first + count};
         const int access = stage_.sources[inst.imm].id;
         return f_.load(access, inst.dtype, place_of(access), stride_of(access), group,
                        f_.strides[static_cast<std::size_t>(access)][rows_axis]);
       });
       for (const Sink& sink : stage_.sinks)
-        f_.store(sink.id, values[static_cast<std::size_t>(stage_.body.outputs[static_cast<std::size_t>(sink.output)])],
+        f_.store(sink.id,
+                 values[static_cast<std::size_t>(
+                     stage_.body.outputs[static_cast<std::size_t>(sink.output)])],
                  place_of(sink.id), stride_of(sink.id), group, false,
                  f_.strides[static_cast<std::size_t>(sink.id)][rows_axis]);
     }
@@ -128,7 +145,8 @@ class PointwiseEmitter {
     if (axis + 2 != f_.extents.size()) return {splat(f_.b, coordinates_[axis], group.lanes)};
     Wide rows;
     for (int v = 0; v < group.count; ++v)
-      rows.push_back(splat(f_.b, f_.x.add(coordinates_[axis], f_.x.number(first + v)), group.lanes));
+      rows.push_back(
+          splat(f_.b, f_.x.add(coordinates_[axis], f_.x.number(first + v)), group.lanes));
     return rows;
   }
 
@@ -146,8 +164,9 @@ class PointwiseEmitter {
     const Schedule& s = f_.schedule;
     place(start);
     Values hoisted;
-    emit_program(f_.b, stage_.body, s.lanes, hoisted,
-                 [&](const ScalarInst& inst) { return leaf(inst, nullptr, Group{s.lanes, 1, {}}); });
+    emit_program(f_.b, stage_.body, s.lanes, hoisted, [&](const ScalarInst& inst) {
+      return leaf(inst, nullptr, Group{s.lanes, 1, {}});
+    });
     Value* from = x.number(0);
     Value* whole = whole_groups(length);
     if (s.streaming) {
@@ -158,15 +177,18 @@ class PointwiseEmitter {
       Value* aligned = all_aligned(from);
       whole = f_.b.CreateSelect(aligned, whole, from);
     }
-    if (s.turned) whole = from;  // squares do nearly all
+    if (s.turned)
+      whole = from;  // squares do nearly all
     else
-      f_.loop(from, whole, x.number(s.group()),
-              [&](Value* i) { group(hoisted, i, Group{s.lanes, s.in_flight, {}}, s.streaming); });
+      f_.loop(from, whole, x.number(s.group()), [&](Value* i) {
+        group(hoisted, i, Group{s.lanes, s.in_flight, {}}, s.streaming);
+      });
     partial(hoisted, whole, length);
   }
 
   Value* whole_groups(Value* length) {
-    if (const auto n = known(length)) return f_.x.number(*n / f_.schedule.group() * f_.schedule.group());
+    if (const auto n = known(length))
+      return f_.x.number(*n / f_.schedule.group() * f_.schedule.group());
     return f_.b.CreateAnd(length, f_.x.number(-std::int64_t{f_.schedule.group()}));
   }
 
@@ -181,9 +203,11 @@ class PointwiseEmitter {
   }
 
   void group(Values values, Value* at, const Group& group, bool streaming) {
-    emit_program(f_.b, stage_.body, group.lanes, values, [&](const ScalarInst& inst) { return leaf(inst, at, group); });
+    emit_program(f_.b, stage_.body, group.lanes, values,
+                 [&](const ScalarInst& inst) { return leaf(inst, at, group); });
     for (const Sink& sink : stage_.sinks) {
-      const auto output = static_cast<std::size_t>(stage_.body.outputs[static_cast<std::size_t>(sink.output)]);
+      const auto output =
+          static_cast<std::size_t>(stage_.body.outputs[static_cast<std::size_t>(sink.output)]);
       Value* stride = stride_of(sink.id);
       f_.store(sink.id, values[output], element(sink.id, at), stride, group, streaming);
     }
@@ -198,17 +222,21 @@ class PointwiseEmitter {
   /// Without a position: what is the same for the whole segment, else nothing.
   Wide leaf(const ScalarInst& inst, Value* at, const Group& group) {
     if (inst.op == ScalarOp::index) {
-      if (inst.imm + 1 != f_.extents.size()) return {splat(f_.b, coordinates_[inst.imm], group.lanes)};
+      if (inst.imm + 1 != f_.extents.size())
+        return {splat(f_.b, coordinates_[inst.imm], group.lanes)};
       return at ? f_.iota(f_.x.add(coordinates_.back(), at), group) : Wide{};
     }
     const int access = stage_.sources[inst.imm].id;
     Value* stride = stride_of(access);
     if (!at && (known(stride) != 0 || rewritten(access))) return {};
-    return f_.load(access, inst.dtype, at ? element(access, at) : elements_[static_cast<std::size_t>(access)], stride, group);
+    return f_.load(access, inst.dtype,
+                   at ? element(access, at) : elements_[static_cast<std::size_t>(access)], stride,
+                   group);
   }
 
   bool rewritten(int access) const {
-    const auto buffer = static_cast<std::size_t>(f_.kernel.accesses[static_cast<std::size_t>(access)].buffer);
+    const auto buffer =
+        static_cast<std::size_t>(f_.kernel.accesses[static_cast<std::size_t>(access)].buffer);
     return f_.kernel.buffers[buffer].written;
   }
 
@@ -218,8 +246,10 @@ class PointwiseEmitter {
     const DType dtype = stage_.body.output_dtype(static_cast<std::size_t>(sink.output));
     const auto size = static_cast<std::int64_t>(size_of(dtype));
     Value* address = f_.b.CreatePtrToInt(
-        f_.address(sink.id, dtype, elements_[static_cast<std::size_t>(sink.id)]), f_.b.getInt64Ty());
-    Value* bytes = f_.b.CreateAnd(f_.b.CreateNeg(address), f_.x.number(size * f_.schedule.lanes - 1));
+        f_.address(sink.id, dtype, elements_[static_cast<std::size_t>(sink.id)]),
+        f_.b.getInt64Ty());
+    Value* bytes =
+        f_.b.CreateAnd(f_.b.CreateNeg(address), f_.x.number(size * f_.schedule.lanes - 1));
     return f_.x.div(bytes, f_.x.number(size));
   }
 
@@ -228,7 +258,8 @@ class PointwiseEmitter {
     for (const Sink& sink : stage_.sinks) {
       if (known(stride_of(sink.id)) != 1) return f_.b.getFalse();
       const DType dtype = stage_.body.output_dtype(static_cast<std::size_t>(sink.output));
-      Value* address = f_.b.CreatePtrToInt(f_.address(sink.id, dtype, element(sink.id, at)), f_.b.getInt64Ty());
+      Value* address =
+          f_.b.CreatePtrToInt(f_.address(sink.id, dtype, element(sink.id, at)), f_.b.getInt64Ty());
       const auto vector = static_cast<std::int64_t>(size_of(dtype)) * f_.schedule.lanes;
       bits = f_.b.CreateOr(bits, f_.b.CreateAnd(address, f_.x.number(vector - 1)));
     }
@@ -248,10 +279,15 @@ class PointwiseEmitter {
 
 }  // namespace
 
-void emit_kernel(llvm::Module& module, const ir::Kernel& kernel, const Schedule& schedule, const Target& target) {
+void emit_kernel(llvm::Module& module, const ir::Kernel& kernel, const Schedule& schedule,
+                 const Target& target) {
   Frame frame(module, kernel, schedule, target);
-  if (kernel.has_row) emit_row_kernel(frame);
-  else if (!kernel.stages.empty()) PointwiseEmitter(frame).emit();
+  if (schedule.kind == Schedule::Kind::along_row)
+    emit_along_row(frame);
+  else if (schedule.kind == Schedule::Kind::along_points)
+    emit_along_points(frame);
+  else if (!kernel.stages.empty())
+    PointwiseEmitter(frame).emit();
   frame.finish();
 }
 

@@ -9,8 +9,8 @@ namespace weft::codegen {
 namespace {
 
 using ir::ScalarInst, ir::ScalarOp, ir::ScalarProgram;
-using llvm::Intrinsic::ID;
 using llvm::Value;
+using llvm::Intrinsic::ID;
 namespace Intrinsic = llvm::Intrinsic;
 
 llvm::Type* widened(llvm::Type* scalar, int lanes) {
@@ -38,9 +38,15 @@ class Op {
       case ScalarOp::fma: return b_.CreateIntrinsic(a->getType(), Intrinsic::fma, {a, b, c});
       case ScalarOp::mulhi: return upper_product(a, b);
       case ScalarOp::minimum:
-        return b_.CreateBinaryIntrinsic(real ? Intrinsic::minimum : sign ? Intrinsic::smin : Intrinsic::umin, a, b);
+        return b_.CreateBinaryIntrinsic(real   ? Intrinsic::minimum
+                                        : sign ? Intrinsic::smin
+                                               : Intrinsic::umin,
+                                        a, b);
       case ScalarOp::maximum:
-        return b_.CreateBinaryIntrinsic(real ? Intrinsic::maximum : sign ? Intrinsic::smax : Intrinsic::umax, a, b);
+        return b_.CreateBinaryIntrinsic(real   ? Intrinsic::maximum
+                                        : sign ? Intrinsic::smax
+                                               : Intrinsic::umax,
+                                        a, b);
       case ScalarOp::sqrt: return unary(Intrinsic::sqrt, a);
       case ScalarOp::floor: return unary(Intrinsic::floor, a);
       case ScalarOp::ceil: return unary(Intrinsic::ceil, a);
@@ -54,12 +60,21 @@ class Op {
       case ScalarOp::shr: return shift_right(a, b);
       case ScalarOp::eq: return real ? b_.CreateFCmpOEQ(a, b) : b_.CreateICmpEQ(a, b);
       case ScalarOp::ne: return real ? b_.CreateFCmpUNE(a, b) : b_.CreateICmpNE(a, b);
-      case ScalarOp::lt: return real ? b_.CreateFCmpOLT(a, b) : sign ? b_.CreateICmpSLT(a, b) : b_.CreateICmpULT(a, b);
-      case ScalarOp::le: return real ? b_.CreateFCmpOLE(a, b) : sign ? b_.CreateICmpSLE(a, b) : b_.CreateICmpULE(a, b);
+      case ScalarOp::lt:
+        return real   ? b_.CreateFCmpOLT(a, b)
+               : sign ? b_.CreateICmpSLT(a, b)
+                      : b_.CreateICmpULT(a, b);
+      case ScalarOp::le:
+        return real   ? b_.CreateFCmpOLE(a, b)
+               : sign ? b_.CreateICmpSLE(a, b)
+                      : b_.CreateICmpULE(a, b);
       case ScalarOp::select: return b_.CreateSelect(a, b, c);
       case ScalarOp::convert: return convert(a);
       case ScalarOp::bitcast: return bitcast(a);
-      case ScalarOp::input: case ScalarOp::constant: case ScalarOp::index: case ScalarOp::lookup: break;
+      case ScalarOp::input:
+      case ScalarOp::constant:
+      case ScalarOp::index:
+      case ScalarOp::lookup: break;
     }
     llvm_unreachable("not an operation on values");
   }
@@ -86,7 +101,9 @@ class Op {
       Value* q = b_.CreateTrunc(b_.CreateFPToSI(b_.CreateFDiv(x, y), integer), a->getType());
       return b_.CreateSelect(zero, number(a, 0), q);
     }
-    if (!sign) return b_.CreateSelect(zero, number(a, 0), b_.CreateUDiv(a, b_.CreateSelect(zero, number(b, 1), b)));
+    if (!sign)
+      return b_.CreateSelect(zero, number(a, 0),
+                             b_.CreateUDiv(a, b_.CreateSelect(zero, number(b, 1), b)));
     Value* minus_one = b_.CreateICmpEQ(b, number(b, -1));
     Value* q = b_.CreateSDiv(a, b_.CreateSelect(b_.CreateOr(zero, minus_one), number(b, 1), b));
     q = b_.CreateSelect(minus_one, b_.CreateNeg(a), q);
@@ -101,12 +118,14 @@ class Op {
   Value* float_remainder(Value* a, Value* b) {
     auto* scalar = a->getType()->getScalarType();
     auto* module = b_.GetInsertBlock()->getModule();
-    auto callee = module->getOrInsertFunction(scalar->isFloatTy() ? "fmodf" : "fmod", scalar, scalar, scalar);
+    auto callee =
+        module->getOrInsertFunction(scalar->isFloatTy() ? "fmodf" : "fmod", scalar, scalar, scalar);
     if (lanes_ == 1) return b_.CreateCall(callee, {a, b});
     Value* result = llvm::PoisonValue::get(a->getType());
     for (int lane = 0; lane < lanes_; ++lane) {
       const auto i = static_cast<std::uint64_t>(lane);
-      Value* one = b_.CreateCall(callee, {b_.CreateExtractElement(a, i), b_.CreateExtractElement(b, i)});
+      Value* one =
+          b_.CreateCall(callee, {b_.CreateExtractElement(a, i), b_.CreateExtractElement(b, i)});
       result = b_.CreateInsertElement(result, one, i);
     }
     return result;
@@ -128,7 +147,9 @@ class Op {
     Value* w = b_.CreateAdd(b_.CreateMul(low(a), high(b)), low(u));
     Value* upper = b_.CreateAdd(b_.CreateAdd(b_.CreateMul(high(a), high(b)), high(u)), high(w));
     if (!sign) return upper;
-    const auto if_negative = [&](Value* x, Value* y) { return b_.CreateAnd(b_.CreateAShr(x, number(x, 63)), y); };
+    const auto if_negative = [&](Value* x, Value* y) {
+      return b_.CreateAnd(b_.CreateAShr(x, number(x, 63)), y);
+    };
     return b_.CreateSub(b_.CreateSub(upper, if_negative(a, b)), if_negative(b, a));
   }
 
@@ -141,7 +162,8 @@ class Op {
 
   Value* shift_right(Value* a, Value* count) {
     if (is_signed(operand_))
-      return b_.CreateAShr(a, b_.CreateBinaryIntrinsic(Intrinsic::umin, count, number(count, bits() - 1)));
+      return b_.CreateAShr(
+          a, b_.CreateBinaryIntrinsic(Intrinsic::umin, count, number(count, bits() - 1)));
     Value* fits = b_.CreateICmpULT(count, number(count, bits()));
     Value* shifted = b_.CreateLShr(a, b_.CreateAnd(count, number(count, bits() - 1)));
     return b_.CreateSelect(fits, shifted, number(a, 0));
@@ -151,7 +173,8 @@ class Op {
     auto* to = register_type(b_.getContext(), result_, lanes_);
     if (result_ == operand_) return a;
     if (result_ == DType::boolean) {
-      if (is_floating(operand_)) return b_.CreateFCmpUNE(a, llvm::ConstantFP::getZero(a->getType()));
+      if (is_floating(operand_))
+        return b_.CreateFCmpUNE(a, llvm::ConstantFP::getZero(a->getType()));
       return b_.CreateICmpNE(a, number(a, 0));
     }
     if (is_floating(operand_)) {
@@ -175,14 +198,18 @@ class Op {
 };
 
 /// The table as a constant of the module, elements as in memory.
-llvm::GlobalVariable* table_of(llvm::Module& module, const ir::ScalarTable& table, const std::string& name) {
+llvm::GlobalVariable* table_of(llvm::Module& module, const ir::ScalarTable& table,
+                               const std::string& name) {
   if (auto* known = module.getNamedGlobal(name)) return known;
   llvm::SmallVector<llvm::Constant*, 64> elements;
   auto* type = memory_type(module.getContext(), table.dtype, 1);
   for (const std::uint64_t bits : table.bits) {
     auto* integer = llvm::ConstantInt::get(
-        llvm::IntegerType::get(module.getContext(), 8 * static_cast<unsigned>(size_of(table.dtype))), bits);
-    elements.push_back(type->isIntegerTy() ? integer : llvm::ConstantExpr::getBitCast(integer, type));
+        llvm::IntegerType::get(module.getContext(),
+                               8 * static_cast<unsigned>(size_of(table.dtype))),
+        bits);
+    elements.push_back(type->isIntegerTy() ? integer
+                                           : llvm::ConstantExpr::getBitCast(integer, type));
   }
   auto* array = llvm::ArrayType::get(type, elements.size());
   auto* global = new llvm::GlobalVariable(module, array, true, llvm::GlobalValue::InternalLinkage,
@@ -193,7 +220,8 @@ llvm::GlobalVariable* table_of(llvm::Module& module, const ir::ScalarTable& tabl
 
 std::string table_name(const ir::ScalarTable& table) {  // equal tables of several stages are one
   std::uint64_t hash = 1469598103934665603u + static_cast<std::uint64_t>(table.dtype);
-  for (const std::uint64_t bits : table.bits) hash = (hash ^ bits) * 1099511628211u, hash ^= hash >> 29;
+  for (const std::uint64_t bits : table.bits)
+    hash = (hash ^ bits) * 1099511628211u, hash ^= hash >> 29;
   return "table_" + std::to_string(table.bits.size()) + "_" + std::to_string(hash);
 }
 
@@ -223,24 +251,30 @@ llvm::Type* memory_type(llvm::LLVMContext& context, DType dtype, int lanes) {
   return widened(llvm::IntegerType::get(context, 8 * static_cast<unsigned>(size_of(dtype))), lanes);
 }
 
-llvm::Constant* constant_value(llvm::LLVMContext& context, DType dtype, std::uint64_t bits, int lanes) {
+llvm::Constant* constant_value(llvm::LLVMContext& context, DType dtype, std::uint64_t bits,
+                               int lanes) {
   auto* type = register_type(context, dtype, 1);
   const unsigned width = type->getScalarSizeInBits();
   const llvm::APInt integer(width, width == 64 ? bits : bits & ((std::uint64_t{1} << width) - 1));
-  llvm::Constant* value = type->isIntegerTy()
-                              ? llvm::cast<llvm::Constant>(llvm::ConstantInt::get(context, integer))
-                              : llvm::ConstantFP::get(context, llvm::APFloat(type->getFltSemantics(), integer));
+  llvm::Constant* value =
+      type->isIntegerTy()
+          ? llvm::cast<llvm::Constant>(llvm::ConstantInt::get(context, integer))
+          : llvm::ConstantFP::get(context, llvm::APFloat(type->getFltSemantics(), integer));
   if (lanes == 1) return value;
-  return llvm::ConstantVector::getSplat(llvm::ElementCount::getFixed(static_cast<unsigned>(lanes)), value);
+  return llvm::ConstantVector::getSplat(llvm::ElementCount::getFixed(static_cast<unsigned>(lanes)),
+                                        value);
 }
 
 Value* splat(Builder& b, Value* scalar, int lanes) {
   return lanes == 1 ? scalar : b.CreateVectorSplat(static_cast<unsigned>(lanes), scalar);
 }
 
-void emit_program(Builder& b, const ScalarProgram& program, int lanes, Values& values, const Leaf& leaf) {
+void emit_program(Builder& b, const ScalarProgram& program, int lanes, Values& values,
+                  const Leaf& leaf) {
   values.resize(program.code.size());
-  const auto value_of = [&](std::int32_t operand) -> const Wide& { return values[static_cast<std::size_t>(operand)]; };
+  const auto value_of = [&](std::int32_t operand) -> const Wide& {
+    return values[static_cast<std::size_t>(operand)];
+  };
   for (std::size_t i = 0; i < program.code.size(); ++i) {
     if (!values[i].empty()) continue;
     const ScalarInst& inst = program.code[i];
@@ -263,10 +297,13 @@ void emit_program(Builder& b, const ScalarProgram& program, int lanes, Values& v
     const std::int32_t typed = inst.op == ScalarOp::select ? inst.b : inst.a;
     Op op(b, inst.dtype, program.code[static_cast<std::size_t>(typed)].dtype, lanes);
     for (std::size_t v = 0; v < vectors; ++v) {
-      const auto operand = [&](std::int32_t id) { return id < 0 ? nullptr : codegen::at(value_of(id), v); };
-      values[i].push_back(inst.op == ScalarOp::lookup
-                              ? emit_lookup(b, program.tables[inst.imm], operand(inst.a), lanes)
-                              : op.emit(inst.op, operand(inst.a), operand(inst.b), operand(inst.c)));
+      const auto operand = [&](std::int32_t id) {
+        return id < 0 ? nullptr : codegen::at(value_of(id), v);
+      };
+      values[i].push_back(
+          inst.op == ScalarOp::lookup
+              ? emit_lookup(b, program.tables[inst.imm], operand(inst.a), lanes)
+              : op.emit(inst.op, operand(inst.a), operand(inst.b), operand(inst.c)));
     }
   }
 }

@@ -20,7 +20,9 @@ using Wide = llvm::SmallVector<llvm::Value*, 8>;
 /// One an instruction of a program.
 using Values = std::vector<Wide>;
 
-inline llvm::Value* at(const Wide& wide, std::size_t vector) { return wide.size() == 1 ? wide[0] : wide[vector]; }
+inline llvm::Value* at(const Wide& wide, std::size_t vector) {
+  return wide.size() == 1 ? wide[0] : wide[vector];
+}
 
 /// The type of a value in registers (boolean: i1) and in memory (boolean: i8).
 llvm::Type* register_type(llvm::LLVMContext&, DType, int lanes);

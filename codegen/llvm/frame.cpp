@@ -43,7 +43,8 @@ namespace {
 /// Dims as int64 arithmetic.
 class DimEmitter {
  public:
-  DimEmitter(Builder& b, Index& x, const std::vector<Value*>& symbols) : b_(b), x_(x), symbols_(symbols) {}
+  DimEmitter(Builder& b, Index& x, const std::vector<Value*>& symbols)
+      : b_(b), x_(x), symbols_(symbols) {}
 
   Value* emit(const Dim& dim) {
     if (const auto constant = dim.constant()) return x_.number(*constant);
@@ -73,7 +74,8 @@ class DimEmitter {
     }
     Value* rest = b_.CreateSRem(left, right);
     Value* below = b_.CreateICmpSLT(rest, x_.number(0));
-    if (atom.kind == DimExpr::AtomKind::mod) return b_.CreateSelect(below, b_.CreateAdd(rest, right), rest);
+    if (atom.kind == DimExpr::AtomKind::mod)
+      return b_.CreateSelect(below, b_.CreateAdd(rest, right), rest);
     return b_.CreateSub(b_.CreateSDiv(left, right), b_.CreateZExt(below, b_.getInt64Ty()));
   }
 
@@ -87,14 +89,16 @@ class DimEmitter {
 Frame::Frame(llvm::Module& module, const ir::Kernel& k, const Schedule& s, const Target& t)
     : b(module.getContext()), kernel(k), schedule(s), target(t) {
   auto* pointer = b.getPtrTy();
-  auto* type = llvm::FunctionType::get(b.getVoidTy(), {pointer, pointer, b.getInt64Ty(), b.getInt64Ty()}, false);
+  auto* type = llvm::FunctionType::get(b.getVoidTy(),
+                                       {pointer, pointer, b.getInt64Ty(), b.getInt64Ty()}, false);
   function_ = llvm::Function::Create(type, llvm::Function::ExternalLinkage, kernel_symbol, module);
   function_->addFnAttr(llvm::Attribute::NoUnwind);
   const std::string width = std::to_string(8 * target.vector_bytes);
   function_->addFnAttr("prefer-vector-width", width);
   function_->addFnAttr("min-legal-vector-width", width);
   function_->addFnAttr("no-builtins");
-  function_->addFnAttr("stackrealign");  // spilled vectors across cache lines cost up to eight times the whole kernel
+  function_->addFnAttr(
+      "stackrealign");  // spilled vectors across cache lines cost up to eight times the whole kernel
   llvm::BasicBlock::Create(context(), "entry", function_);
   b.SetInsertPoint(llvm::BasicBlock::Create(context(), "start", function_));
   Value* args = function_->getArg(1);
@@ -110,7 +114,8 @@ Frame::Frame(llvm::Module& module, const ir::Kernel& k, const Schedule& s, const
     Value* symbols = field(1);
     for (int i = 0; i < kernel.symbols; ++i)
       symbols_.push_back(b.CreateLoad(
-          b.getInt64Ty(), b.CreateConstInBoundsGEP1_64(b.getInt64Ty(), symbols, static_cast<std::uint64_t>(i))));
+          b.getInt64Ty(),
+          b.CreateConstInBoundsGEP1_64(b.getInt64Ty(), symbols, static_cast<std::uint64_t>(i))));
   }
   for (const Dim& extent : kernel.axes) extents.push_back(value(extent));
   for (const auto& access : kernel.accesses) {
@@ -122,7 +127,8 @@ Frame::Frame(llvm::Module& module, const ir::Kernel& k, const Schedule& s, const
   if (!kernel.row_temps.empty()) {
     scratch = field(2);
     for (std::size_t i = 0; i < kernel.row_temps.size(); ++i)
-      row_temps.push_back(b.CreateGEP(b.getInt8Ty(), scratch, value(scratch_offset(kernel, schedule, i))));
+      row_temps.push_back(
+          b.CreateGEP(b.getInt8Ty(), scratch, value(scratch_offset(kernel, schedule, i))));
   }
 }
 
@@ -146,13 +152,16 @@ Value* Frame::local(llvm::Type* type, std::int64_t count) {
 Frame::Carried Frame::loop(Value* from, Value* to, Value* step, Carried carried,
                            llvm::function_ref<Carried(Value*, const Carried&)> body) {
   if (known(from) && known(to) && *known(from) >= *known(to)) return carried;
-  if (known(from) && known(to) && known(step) && *known(to) - *known(from) <= *known(step)) return body(from, carried);
+  if (known(from) && known(to) && known(step) && *known(to) - *known(from) <= *known(step))
+    return body(from, carried);
   llvm::BasicBlock* before = b.GetInsertBlock();
   auto* inside = llvm::BasicBlock::Create(context(), "loop", function_);
   auto* after = llvm::BasicBlock::Create(context(), "after", function_);
   const bool entered = known(from) && known(to);
-  if (entered) b.CreateBr(inside);
-  else b.CreateCondBr(b.CreateICmpSLT(from, to), inside, after);
+  if (entered)
+    b.CreateBr(inside);
+  else
+    b.CreateCondBr(b.CreateICmpSLT(from, to), inside, after);
   b.SetInsertPoint(inside);
   llvm::PHINode* i = b.CreatePHI(b.getInt64Ty(), 2);
   i->addIncoming(from, before);
@@ -166,7 +175,8 @@ Frame::Carried Frame::loop(Value* from, Value* to, Value* step, Carried carried,
   Value* following = b.CreateAdd(i, step);
   llvm::BasicBlock* latch = b.GetInsertBlock();
   i->addIncoming(following, latch);
-  for (std::size_t v = 0; v < next.size(); ++v) llvm::cast<llvm::PHINode>(now[v])->addIncoming(next[v], latch);
+  for (std::size_t v = 0; v < next.size(); ++v)
+    llvm::cast<llvm::PHINode>(now[v])->addIncoming(next[v], latch);
   b.CreateCondBr(b.CreateICmpSLT(following, to), inside, after);
   b.SetInsertPoint(after);
   Carried last;
@@ -196,7 +206,8 @@ void Frame::when(Value* condition, llvm::function_ref<void()> body) {
   b.SetInsertPoint(after);
 }
 
-void Frame::coordinates(Value* item, std::size_t first, std::size_t last, std::vector<Value*>& out) {
+void Frame::coordinates(Value* item, std::size_t first, std::size_t last,
+                        std::vector<Value*>& out) {
   for (std::size_t axis = last; axis-- > first;) {
     out[axis] = axis == first ? item : x.mod(item, extents[axis]);
     if (axis != first) item = x.div(item, extents[axis]);
@@ -216,7 +227,8 @@ Wide Frame::masks(Value* rest, int lanes, int first, int count) {
   Value* some = b.CreateTrunc(x.min(rest, x.number(1 << 16)), b.getInt32Ty());
   for (int v = first; v < first + count; ++v) {
     llvm::SmallVector<std::uint32_t, 64> numbers;
-    for (int lane = 0; lane < lanes; ++lane) numbers.push_back(static_cast<std::uint32_t>(v * lanes + lane));
+    for (int lane = 0; lane < lanes; ++lane)
+      numbers.push_back(static_cast<std::uint32_t>(v * lanes + lane));
     Value* positions = lanes == 1 ? static_cast<Value*>(b.getInt32(numbers[0]))
                                   : llvm::ConstantDataVector::get(context(), numbers);
     result.push_back(b.CreateICmpSLT(positions, splat(b, some, lanes)));
@@ -228,10 +240,12 @@ Wide Frame::iota(Value* start, const Group& group) {
   Wide result;
   for (int v = 0; v < group.count; ++v) {
     llvm::SmallVector<std::uint64_t, 64> numbers;
-    for (int lane = 0; lane < group.lanes; ++lane) numbers.push_back(static_cast<std::uint64_t>(v * group.lanes + lane));
+    for (int lane = 0; lane < group.lanes; ++lane)
+      numbers.push_back(static_cast<std::uint64_t>(v * group.lanes + lane));
     result.push_back(group.lanes == 1
                          ? b.CreateAdd(start, b.getInt64(numbers[0]))
-                         : b.CreateAdd(splat(b, start, group.lanes), llvm::ConstantDataVector::get(context(), numbers)));
+                         : b.CreateAdd(splat(b, start, group.lanes),
+                                       llvm::ConstantDataVector::get(context(), numbers)));
   }
   return result;
 }
@@ -250,7 +264,8 @@ Value* Frame::to_memory(Value* value, DType dtype) {
 }
 
 Value* Frame::address(int access, DType as, Value* element) {
-  const auto buffer = static_cast<std::size_t>(kernel.accesses[static_cast<std::size_t>(access)].buffer);
+  const auto buffer =
+      static_cast<std::size_t>(kernel.accesses[static_cast<std::size_t>(access)].buffer);
   return b.CreateGEP(memory_type(context(), as, 1), buffers_[buffer], element);
 }
 
@@ -259,7 +274,8 @@ Value* Frame::lane_offsets(Value* stride, int lanes) {
   const auto constant = known(stride);
   if (constant && *constant * lanes == static_cast<std::int32_t>(*constant * lanes)) {
     llvm::SmallVector<std::uint32_t, 64> offsets;
-    for (int lane = 0; lane < lanes; ++lane) offsets.push_back(static_cast<std::uint32_t>(lane * *constant));
+    for (int lane = 0; lane < lanes; ++lane)
+      offsets.push_back(static_cast<std::uint32_t>(lane * *constant));
     return llvm::ConstantDataVector::get(context(), offsets);
   }
   Group one;
@@ -267,7 +283,8 @@ Value* Frame::lane_offsets(Value* stride, int lanes) {
   return b.CreateMul(iota(x.number(0), one)[0], splat(b, stride, lanes));
 }
 
-Wide Frame::load(int access, DType as, Value* element, Value* stride, const Group& group, Value* between) {
+Wide Frame::load(int access, DType as, Value* element, Value* stride, const Group& group,
+                 Value* between) {
   Wide result;
   if (!between) between = x.mul(stride, x.number(group.lanes));
   auto* scalar = memory_type(context(), as, 1);
@@ -278,29 +295,33 @@ Wide Frame::load(int access, DType as, Value* element, Value* stride, const Grou
   const int different = step == 0 && known(between) == 0 ? 1 : group.count;
   for (int v = 0; v < different; ++v) {
     Value* at = b.CreateGEP(scalar, first, x.mul(between, x.number(v)));
-    Value* mask = group.masks.empty() ? nullptr : codegen::at(group.masks, static_cast<std::size_t>(v));
+    Value* mask =
+        group.masks.empty() ? nullptr : codegen::at(group.masks, static_cast<std::size_t>(v));
     Value* loaded = nullptr;
     if (group.lanes == 1 || step == 0) {
       loaded = splat(b, b.CreateAlignedLoad(scalar, at, alignment), group.lanes);
     } else if (step == 1) {
-      loaded = mask ? static_cast<Value*>(b.CreateMaskedLoad(vector, at, alignment, mask, llvm::Constant::getNullValue(vector)))
+      loaded = mask ? static_cast<Value*>(b.CreateMaskedLoad(vector, at, alignment, mask,
+                                                             llvm::Constant::getNullValue(vector)))
                     : b.CreateAlignedLoad(vector, at, alignment);
     } else if (step == -1 && !mask) {
       Value* low = b.CreateGEP(scalar, at, x.number(1 - group.lanes));
       loaded = b.CreateVectorReverse(b.CreateAlignedLoad(vector, low, alignment));
     } else {
       Value* addresses = b.CreateGEP(scalar, at, lane_offsets(stride, group.lanes));
-      loaded = b.CreateMaskedGather(vector, addresses, alignment, mask, llvm::Constant::getNullValue(vector));
+      loaded = b.CreateMaskedGather(vector, addresses, alignment, mask,
+                                    llvm::Constant::getNullValue(vector));
     }
     result.push_back(to_register(loaded, as));
   }
   return result;
 }
 
-void Frame::store(int access, const Wide& values, Value* element, Value* stride, const Group& group, bool streaming,
-                  Value* between) {
+void Frame::store(int access, const Wide& values, Value* element, Value* stride, const Group& group,
+                  bool streaming, Value* between) {
   if (!between) between = x.mul(stride, x.number(group.lanes));
-  const auto buffer = static_cast<std::size_t>(kernel.accesses[static_cast<std::size_t>(access)].buffer);
+  const auto buffer =
+      static_cast<std::size_t>(kernel.accesses[static_cast<std::size_t>(access)].buffer);
   const DType as = kernel.buffers[buffer].dtype;
   auto* scalar = memory_type(context(), as, 1);
   const llvm::Align alignment(size_of(as));
@@ -309,25 +330,31 @@ void Frame::store(int access, const Wide& values, Value* element, Value* stride,
   for (int v = 0; v < group.count; ++v) {
     Value* value = to_memory(codegen::at(values, static_cast<std::size_t>(v)), as);
     Value* at = b.CreateGEP(scalar, first, x.mul(between, x.number(v)));
-    Value* mask = group.masks.empty() ? nullptr : codegen::at(group.masks, static_cast<std::size_t>(v));
+    Value* mask =
+        group.masks.empty() ? nullptr : codegen::at(group.masks, static_cast<std::size_t>(v));
     if (group.lanes == 1) {
       b.CreateAlignedStore(value, at, alignment);
     } else if (step == 1 && streaming) {
-      auto* written = b.CreateAlignedStore(value, at, llvm::Align(size_of(as) * static_cast<std::size_t>(group.lanes)));
+      auto* written = b.CreateAlignedStore(
+          value, at, llvm::Align(size_of(as) * static_cast<std::size_t>(group.lanes)));
       auto* one = llvm::ConstantAsMetadata::get(b.getInt32(1));
       written->setMetadata(llvm::LLVMContext::MD_nontemporal, llvm::MDNode::get(context(), {one}));
     } else if (step == 1) {
-      if (mask) b.CreateMaskedStore(value, at, alignment, mask);
-      else b.CreateAlignedStore(value, at, alignment);
+      if (mask)
+        b.CreateMaskedStore(value, at, alignment, mask);
+      else
+        b.CreateAlignedStore(value, at, alignment);
     } else {
-      b.CreateMaskedScatter(value, b.CreateGEP(scalar, at, lane_offsets(stride, group.lanes)), alignment, mask);
+      b.CreateMaskedScatter(value, b.CreateGEP(scalar, at, lane_offsets(stride, group.lanes)),
+                            alignment, mask);
     }
   }
 }
 
 Wide Frame::transpose(Wide rows) {
   const auto lanes = rows.size();
-  for (std::size_t step = 1; step < lanes; step *= 2) {  // swaps squares of this size across the diagonal
+  for (std::size_t step = 1; step < lanes;
+       step *= 2) {  // swaps squares of this size across the diagonal
     llvm::SmallVector<int, 64> upper, lower;
     for (std::size_t k = 0; k < lanes; ++k) {
       upper.push_back(static_cast<int>((k & step) == 0 ? k : lanes + k - step));
@@ -366,7 +393,8 @@ void Frame::store_dense(Value* address, DType dtype, const Wide& values, const G
   const llvm::Align alignment = dense_alignment(dtype, group.lanes);
   for (int v = 0; v < group.count; ++v)
     b.CreateAlignedStore(to_memory(codegen::at(values, static_cast<std::size_t>(v)), dtype),
-                         b.CreateConstGEP1_64(vector, address, static_cast<std::uint64_t>(v)), alignment);
+                         b.CreateConstGEP1_64(vector, address, static_cast<std::uint64_t>(v)),
+                         alignment);
 }
 
 }  // namespace weft::codegen

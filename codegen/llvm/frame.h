@@ -50,7 +50,7 @@ class Frame {
   std::vector<std::vector<llvm::Value*>> strides;  // of accesses
   std::vector<llvm::Value*> offsets;               // of accesses
   llvm::Value* clip = nullptr;
-  std::vector<llvm::Value*> row_temps;             // addresses
+  std::vector<llvm::Value*> row_temps;  // addresses
 
   llvm::LLVMContext& context() { return b.getContext(); }
   llvm::Value* value(const Dim&);
@@ -61,11 +61,13 @@ class Frame {
   /// for (i = from; i < to; i += step) carried = body(i, carried); gives what was carried last.
   Carried loop(llvm::Value* from, llvm::Value* to, llvm::Value* step, Carried carried,
                llvm::function_ref<Carried(llvm::Value*, const Carried&)> body);
-  void loop(llvm::Value* from, llvm::Value* to, llvm::Value* step, llvm::function_ref<void(llvm::Value*)> body);
+  void loop(llvm::Value* from, llvm::Value* to, llvm::Value* step,
+            llvm::function_ref<void(llvm::Value*)> body);
   void when(llvm::Value* condition, llvm::function_ref<void()> body);
 
   /// Coordinates on axes [first, last) of the item with this number among them.
-  void coordinates(llvm::Value* item, std::size_t first, std::size_t last, std::vector<llvm::Value*>& out);
+  void coordinates(llvm::Value* item, std::size_t first, std::size_t last,
+                   std::vector<llvm::Value*>& out);
   /// Element number of the access at these coordinates; axes whose coordinate is null count as 0.
   llvm::Value* element(int access, const std::vector<llvm::Value*>& coordinates);
 
@@ -76,8 +78,8 @@ class Frame {
   /// `stride` lies between lanes, `between` between vectors (without it they follow one another).
   Wide load(int access, DType as, llvm::Value* element, llvm::Value* stride, const Group&,
             llvm::Value* between = nullptr);
-  void store(int access, const Wide&, llvm::Value* element, llvm::Value* stride, const Group&, bool streaming,
-             llvm::Value* between = nullptr);
+  void store(int access, const Wide&, llvm::Value* element, llvm::Value* stride, const Group&,
+             bool streaming, llvm::Value* between = nullptr);
   /// As many vectors as each has lanes: vector i of the result holds lane i of all.
   Wide transpose(Wide);
   /// Contiguous vectors at an address: row temps and accumulators in memory. Whole vectors always.

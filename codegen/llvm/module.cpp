@@ -25,21 +25,25 @@ class Backend final : public LlvmBackend {
     llvm::InitializeNativeTargetAsmPrinter();
   }
 
-  [[nodiscard]] CodeBlob compile(const ir::Kernel& kernel, const Schedule& schedule, const Target& target) const override {
-    const llvm::SmallString<0> object = generate(kernel, schedule, target, llvm::CodeGenFileType::ObjectFile);
+  [[nodiscard]] CodeBlob compile(const ir::Kernel& kernel, const Schedule& schedule,
+                                 const Target& target) const override {
+    const llvm::SmallString<0> object =
+        generate(kernel, schedule, target, llvm::CodeGenFileType::ObjectFile);
     return link_object(std::as_bytes(std::span(object.data(), object.size())), kernel_symbol);
   }
 
-  [[nodiscard]] std::string assembly(const ir::Kernel& kernel, const Schedule& schedule, const Target& target) const override {
-    const llvm::SmallString<0> text = generate(kernel, schedule, target, llvm::CodeGenFileType::AssemblyFile);
+  [[nodiscard]] std::string assembly(const ir::Kernel& kernel, const Schedule& schedule,
+                                     const Target& target) const override {
+    const llvm::SmallString<0> text =
+        generate(kernel, schedule, target, llvm::CodeGenFileType::AssemblyFile);
     return {text.data(), text.size()};
   }
 
  private:
   using Machine = std::unique_ptr<llvm::TargetMachine>;
 
-  llvm::SmallString<0> generate(const ir::Kernel& kernel, const Schedule& schedule, const Target& target,
-                                llvm::CodeGenFileType type) const {
+  llvm::SmallString<0> generate(const ir::Kernel& kernel, const Schedule& schedule,
+                                const Target& target, llvm::CodeGenFileType type) const {
     const auto level = schedule.carried ? llvm::CodeGenOptLevel::Less : llvm::CodeGenOptLevel::None;
     Machine machine = borrow(level);
     llvm::LLVMContext context;
@@ -56,7 +60,8 @@ class Backend final : public LlvmBackend {
     llvm::SmallString<0> bytes;
     llvm::raw_svector_ostream out(bytes);
     llvm::legacy::PassManager passes;
-    if (machine->addPassesToEmitFile(passes, out, nullptr, type)) throw Error("LLVM cannot write this kind of file");
+    if (machine->addPassesToEmitFile(passes, out, nullptr, type))
+      throw Error("LLVM cannot write this kind of file");
     passes.run(module);
     give_back(level, std::move(machine));
     return bytes;
@@ -79,9 +84,11 @@ class Backend final : public LlvmBackend {
     if (!target) throw Error("LLVM has no target for this machine: " + problem);
     std::string features;
     for (const auto& feature : llvm::sys::getHostCPUFeatures())
-      features += (features.empty() ? "" : ",") + std::string(feature.second ? "+" : "-") + feature.first().str();
-    return Machine(target->createTargetMachine(triple, llvm::sys::getHostCPUName(), features, llvm::TargetOptions{},
-                                               llvm::Reloc::PIC_, llvm::CodeModel::Small, level, true));
+      features += (features.empty() ? "" : ",") + std::string(feature.second ? "+" : "-") +
+                  feature.first().str();
+    return Machine(target->createTargetMachine(triple, llvm::sys::getHostCPUName(), features,
+                                               llvm::TargetOptions{}, llvm::Reloc::PIC_,
+                                               llvm::CodeModel::Small, level, true));
   }
 
   void give_back(llvm::CodeGenOptLevel level, Machine machine) const {
@@ -96,7 +103,8 @@ class Backend final : public LlvmBackend {
 }  // namespace
 }  // namespace weft::codegen
 
-extern "C" __attribute__((visibility("default"))) const weft::codegen::LlvmBackend* weft_llvm_backend() {
+extern "C" __attribute__((visibility("default"))) const weft::codegen::LlvmBackend*
+weft_llvm_backend() {
   static const weft::codegen::Backend backend;
   return &backend;
 }

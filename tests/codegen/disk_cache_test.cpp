@@ -42,7 +42,9 @@ std::string contents(const fs::path& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-void overwrite(const fs::path& path, const std::string& bytes) { std::ofstream(path, std::ios::binary) << bytes; }
+void overwrite(const fs::path& path, const std::string& bytes) {
+  std::ofstream(path, std::ios::binary) << bytes;
+}
 
 }  // namespace
 
@@ -56,10 +58,11 @@ TEST_CASE("what is put into the cache is found under its key alone") {
   CHECK(cache.find("key") == some_code());
   CHECK_FALSE(cache.find("kez"));
   CHECK(DiskCache(inside.string()).find("key") == some_code());
-  struct stat status{};
+  struct stat status {};
   REQUIRE(stat(inside.c_str(), &status) == 0);
   CHECK((status.st_mode & 0777) == 0700);
-  CHECK(std::distance(fs::directory_iterator(inside), fs::directory_iterator()) == 1);  // no drafts left behind
+  CHECK(std::distance(fs::directory_iterator(inside), fs::directory_iterator()) ==
+        1);  // no drafts left behind
 }
 
 TEST_CASE("damaged entries count as absent and are replaced") {
@@ -93,7 +96,8 @@ TEST_CASE("an entry of another key is not taken for this one's") {
   CHECK_FALSE(cache.find("two"));
 }
 
-TEST_CASE("links, files that others may write and directories that others may write are not trusted") {
+TEST_CASE(
+    "links, files that others may write and directories that others may write are not trusted") {
   const Folder folder;
   const fs::path place = folder.path / "weft";
   const fs::path entry = place / DiskCache::file_name("key");

@@ -17,8 +17,9 @@ using namespace weft::test;
 
 namespace {
 
-constexpr DType plain_dtypes[] = {DType::boolean, DType::uint8,  DType::int8,   DType::int16,   DType::int32,  DType::int64,
-                                  DType::uint16,  DType::uint32, DType::uint64, DType::float16, DType::float32, DType::float64};
+constexpr DType plain_dtypes[] = {DType::boolean, DType::uint8,   DType::int8,    DType::int16,
+                                  DType::int32,   DType::int64,   DType::uint16,  DType::uint32,
+                                  DType::uint64,  DType::float16, DType::float32, DType::float64};
 
 KernelCompiler& compiler() {
   static const auto compiler = codegen::make_llvm_compiler();
@@ -32,19 +33,24 @@ class Random {
   explicit Random(std::uint64_t seed) : engine_(seed) {}
   std::uint64_t bits() { return engine_(); }
   std::size_t below(std::size_t n) { return static_cast<std::size_t>(engine_() % n); }
-  template <class T> const T& one_of(const std::vector<T>& list) { return list[below(list.size())]; }
+  template <class T> const T& one_of(const std::vector<T>& list) {
+    return list[below(list.size())];
+  }
 
   /// Bits of an element: special values often.
   Bits element(DType dtype) {
     if (dtype == DType::boolean) return below(2);
     const std::size_t kind = below(4);
     if (is_floating(dtype) && kind != 0) {
-      const double special[] = {0.0, -0.0, 1.0, -1.0, 0.5, 1.5, 2.5, -3.7, 1e-40, 65504, 1e30, -1e30, 127.9, -128.9,
-                                255.5, 32767.5, 2147483648.0, 4294967296.0, 9.3e18, -9.3e18, 1.9e19, HUGE_VAL, -HUGE_VAL, std::nan("")};
-      const double value = kind == 1 ? special[below(std::size(special))]
-                                     : std::ldexp(static_cast<double>(static_cast<std::int64_t>(bits())), -60);
-      return evaluate(ScalarOp::convert, dtype == DType::float16 ? DType::float16 : dtype, middle(dtype),
-                      of(middle(dtype), value), 0, 0);
+      const double special[] = {0.0,    -0.0,    1.0,    -1.0,     0.5,          1.5,
+                                2.5,    -3.7,    1e-40,  65504,    1e30,         -1e30,
+                                127.9,  -128.9,  255.5,  32767.5,  2147483648.0, 4294967296.0,
+                                9.3e18, -9.3e18, 1.9e19, HUGE_VAL, -HUGE_VAL,    std::nan("")};
+      const double value =
+          kind == 1 ? special[below(std::size(special))]
+                    : std::ldexp(static_cast<double>(static_cast<std::int64_t>(bits())), -60);
+      return evaluate(ScalarOp::convert, dtype == DType::float16 ? DType::float16 : dtype,
+                      middle(dtype), of(middle(dtype), value), 0, 0);
     }
     const Bits mask = size_of(dtype) == 8 ? ~Bits{0} : (Bits{1} << (8 * size_of(dtype))) - 1;
     if (is_floating(dtype)) return bits() & mask;
@@ -54,7 +60,9 @@ class Random {
   }
 
  private:
-  static DType middle(DType dtype) { return dtype == DType::float64 ? DType::float64 : DType::float32; }
+  static DType middle(DType dtype) {
+    return dtype == DType::float64 ? DType::float64 : DType::float32;
+  }
   static Bits of(DType dtype, double value) {
     if (dtype == DType::float64) return std::bit_cast<Bits>(value);
     return std::bit_cast<std::uint32_t>(static_cast<float>(value));
@@ -64,7 +72,8 @@ class Random {
 
 bool is_nan(Bits bits, DType dtype) {
   if (dtype == DType::float16) return (bits & 0x7fff) > 0x7c00;
-  if (dtype == DType::float32) return std::isnan(std::bit_cast<float>(static_cast<std::uint32_t>(bits)));
+  if (dtype == DType::float32)
+    return std::isnan(std::bit_cast<float>(static_cast<std::uint32_t>(bits)));
   return dtype == DType::float64 && std::isnan(std::bit_cast<double>(bits));
 }
 
@@ -76,8 +85,9 @@ struct Bench {
   std::vector<std::size_t> origins;
 
   /// A buffer that exactly covers what its access touches, and its number; `element` fills it.
-  int add(DType dtype, const std::vector<std::int64_t>& strides, const std::vector<std::int64_t>& extents, Random& random,
-          bool written = false, std::optional<Dims> symbolic = std::nullopt) {
+  int add(DType dtype, const std::vector<std::int64_t>& strides,
+          const std::vector<std::int64_t>& extents, Random& random, bool written = false,
+          std::optional<Dims> symbolic = std::nullopt) {
     std::int64_t low = 0, high = 0;
     bool empty = false;
     for (std::size_t i = 0; i < strides.size(); ++i) {
@@ -96,7 +106,8 @@ struct Bench {
     kernel.buffers.push_back({dtype, written});
     Dims dims;
     for (const auto stride : strides) dims.push_back(stride);
-    kernel.accesses.push_back({static_cast<int>(kernel.buffers.size()) - 1, 0, symbolic.value_or(dims)});
+    kernel.accesses.push_back(
+        {static_cast<int>(kernel.buffers.size()) - 1, 0, symbolic.value_or(dims)});
     return static_cast<int>(kernel.accesses.size()) - 1;
   }
 };
@@ -107,7 +118,8 @@ void compare(const Bench& bench, const Executable& executable, std::int64_t begi
   Memory expected = bench.memory, found = bench.memory;
   NaiveKernel(bench.kernel, expected, bench.origins, bench.symbols).run(begin, end);
   std::vector<void*> pointers;
-  for (std::size_t i = 0; i < found.size(); ++i) pointers.push_back(found[i].data() + bench.origins[i]);
+  for (std::size_t i = 0; i < found.size(); ++i)
+    pointers.push_back(found[i].data() + bench.origins[i]);
   const std::size_t bytes = executable.scratch_bytes(bench.symbols.data());
   auto* scratch = static_cast<std::byte*>(std::aligned_alloc(64, bytes + 128 - bytes % 64));
   const KernelArgs args{pointers.data(), bench.symbols.data(), scratch};
@@ -120,7 +132,8 @@ void compare(const Bench& bench, const Executable& executable, std::int64_t begi
     const DType dtype = bench.kernel.buffers[i].dtype;
     const std::size_t size = size_of(dtype);
     for (std::size_t k = 0; k + size <= found[i].size(); k += size) {
-      const Bits want = read_element(expected[i].data() + k, dtype), have = read_element(found[i].data() + k, dtype);
+      const Bits want = read_element(expected[i].data() + k, dtype),
+                 have = read_element(found[i].data() + k, dtype);
       if (want == have || (is_nan(want, dtype) && is_nan(have, dtype))) continue;
       CAPTURE(to_string(bench.kernel));
       CAPTURE(i);
@@ -139,10 +152,12 @@ void check_all(std::vector<Bench>& benches) {
   const auto executables = compiler().compile(kernels);
   for (std::size_t i = 0; i < benches.size(); ++i) {
     DimBindings bindings;
-    for (std::size_t s = 0; s < benches[i].symbols.size(); ++s) bindings.bind("s" + std::to_string(s), benches[i].symbols[s]);
+    for (std::size_t s = 0; s < benches[i].symbols.size(); ++s)
+      bindings.bind("s" + std::to_string(s), benches[i].symbols[s]);
     const auto extents = evaluate(benches[i].kernel.axes, bindings);
     std::int64_t items = 1;
-    for (std::size_t axis = 0; axis < benches[i].kernel.parallel_axes(); ++axis) items *= extents[axis];
+    for (std::size_t axis = 0; axis < benches[i].kernel.parallel_axes(); ++axis)
+      items *= extents[axis];
     compare(benches[i], *executables[i], 0, items, {items / 3, items / 2 + 1});
     if (items > 9) compare(benches[i], *executables[i], items / 5 + 1, items - items / 7);
   }
@@ -156,7 +171,8 @@ std::vector<std::int64_t> dense(const std::vector<std::int64_t>& extents) {
 }
 
 /// One instruction on inputs of the given dtypes.
-ScalarProgram single(ScalarOp op, DType result, const std::vector<DType>& inputs, std::uint64_t imm = 0) {
+ScalarProgram single(ScalarOp op, DType result, const std::vector<DType>& inputs,
+                     std::uint64_t imm = 0) {
   ScalarProgram program;
   program.inputs = inputs;
   ScalarInst inst{op, result, -1, -1, -1, imm};
@@ -174,9 +190,7 @@ bool valid(const ScalarProgram& program) {
   try {
     verify(program);
     return true;
-  } catch (const Error&) {
-    return false;
-  }
+  } catch (const Error&) { return false; }
 }
 
 /// All programs of one instruction that the verifier lets through.
@@ -187,15 +201,19 @@ std::vector<ScalarProgram> single_programs() {
   };
   for (int number = 0; number < scalar_op_count; ++number) {
     const auto op = static_cast<ScalarOp>(number);
-    if (op == ScalarOp::input || op == ScalarOp::constant || op == ScalarOp::index || op == ScalarOp::lookup) continue;
+    if (op == ScalarOp::input || op == ScalarOp::constant || op == ScalarOp::index ||
+        op == ScalarOp::lookup)
+      continue;
     for (const DType dtype : plain_dtypes) {
       if (op == ScalarOp::convert || op == ScalarOp::bitcast) {
         for (const DType to : plain_dtypes) consider(single(op, to, {dtype}));
       } else if (op == ScalarOp::select) {
         consider(single(op, dtype, {DType::boolean, dtype, dtype}));
       } else {
-        const bool truth = op == ScalarOp::eq || op == ScalarOp::ne || op == ScalarOp::lt || op == ScalarOp::le;
-        consider(single(op, truth ? DType::boolean : dtype, std::vector<DType>(static_cast<std::size_t>(arity(op)), dtype)));
+        const bool truth =
+            op == ScalarOp::eq || op == ScalarOp::ne || op == ScalarOp::lt || op == ScalarOp::le;
+        consider(single(op, truth ? DType::boolean : dtype,
+                        std::vector<DType>(static_cast<std::size_t>(arity(op)), dtype)));
       }
     }
   }
@@ -203,12 +221,14 @@ std::vector<ScalarProgram> single_programs() {
 }
 
 /// A random program over these inputs; ends in a few outputs.
-ScalarProgram random_program(Random& random, const std::vector<DType>& inputs, std::size_t length, std::size_t axes) {
+ScalarProgram random_program(Random& random, const std::vector<DType>& inputs, std::size_t length,
+                             std::size_t axes) {
   static const std::vector<ScalarProgram> patterns = single_programs();
   ScalarProgram program;
   program.inputs = inputs;
   program.tables.push_back({DType::float32, {0x3f800000, 0x40000000, 0xbf000000, 0}});
-  for (std::size_t i = 0; i < inputs.size(); ++i) program.code.push_back({ScalarOp::input, inputs[i], -1, -1, -1, i});
+  for (std::size_t i = 0; i < inputs.size(); ++i)
+    program.code.push_back({ScalarOp::input, inputs[i], -1, -1, -1, i});
   for (int i = 0; i < 3; ++i) {
     const DType dtype = plain_dtypes[random.below(std::size(plain_dtypes))];
     program.code.push_back({ScalarOp::constant, dtype, -1, -1, -1, random.element(dtype)});
@@ -229,7 +249,8 @@ ScalarProgram random_program(Random& random, const std::vector<DType>& inputs, s
       if (*operand < 0) continue;
       std::vector<std::int32_t> fitting;
       for (std::size_t i = 0; i < program.code.size(); ++i)
-        if (program.code[i].dtype == pattern.inputs[static_cast<std::size_t>(*operand)]) fitting.push_back(static_cast<std::int32_t>(i));
+        if (program.code[i].dtype == pattern.inputs[static_cast<std::size_t>(*operand)])
+          fitting.push_back(static_cast<std::int32_t>(i));
       fits &= !fitting.empty();
       if (!fitting.empty()) *operand = random.one_of(fitting);
     }
@@ -242,7 +263,8 @@ ScalarProgram random_program(Random& random, const std::vector<DType>& inputs, s
 }
 
 /// Strides of a random layout: axes in any order, broadcast, backwards, with gaps.
-std::vector<std::int64_t> random_strides(Random& random, const std::vector<std::int64_t>& extents, bool injective) {
+std::vector<std::int64_t> random_strides(Random& random, const std::vector<std::int64_t>& extents,
+                                         bool injective) {
   std::vector<std::size_t> order(extents.size());
   for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
   const std::size_t kind = random.below(4);
@@ -269,8 +291,10 @@ TEST_CASE("every opcode at every dtype") {
     bench.kernel.axes = {Dim(extents[0])};
     Stage stage;
     stage.body = program;
-    for (const DType dtype : program.inputs) stage.sources.push_back({Source::Kind::load, bench.add(dtype, {1}, extents, random)});
-    stage.sinks.push_back({Sink::Kind::store, 0, bench.add(program.output_dtype(0), {1}, extents, random, true)});
+    for (const DType dtype : program.inputs)
+      stage.sources.push_back({Source::Kind::load, bench.add(dtype, {1}, extents, random)});
+    stage.sinks.push_back(
+        {Sink::Kind::store, 0, bench.add(program.output_dtype(0), {1}, extents, random, true)});
     bench.kernel.stages.push_back(stage);
   }
   CHECK(benches.size() > 250);
@@ -283,22 +307,67 @@ TEST_CASE("random programs in random layouts") {
   for (int i = 0; i < 80; ++i) {
     Bench& bench = benches.emplace_back();
     std::vector<std::int64_t> extents(1 + random.below(3));
-    for (auto& extent : extents) extent = static_cast<std::int64_t>(1 + random.below(random.below(2) ? 70 : 9));
+    for (auto& extent : extents)
+      extent = static_cast<std::int64_t>(1 + random.below(random.below(2) ? 70 : 9));
     const bool symbolic = random.below(3) == 0;
     for (std::size_t axis = 0; axis < extents.size(); ++axis)
-      bench.kernel.axes.push_back(symbolic ? Dim::symbol("s" + std::to_string(axis)) : Dim(extents[axis]));
+      bench.kernel.axes.push_back(symbolic ? Dim::symbol("s" + std::to_string(axis))
+                                           : Dim(extents[axis]));
     if (symbolic) bench.symbols = extents, bench.kernel.symbols = static_cast<int>(extents.size());
     std::vector<DType> inputs;
-    for (std::size_t k = 1 + random.below(4); k > 0; --k) inputs.push_back(plain_dtypes[random.below(std::size(plain_dtypes))]);
+    for (std::size_t k = 1 + random.below(4); k > 0; --k)
+      inputs.push_back(plain_dtypes[random.below(std::size(plain_dtypes))]);
     Stage stage;
-    stage.body = random_program(random, inputs, inputs.size() + 9 + random.below(20), extents.size());
+    stage.body =
+        random_program(random, inputs, inputs.size() + 9 + random.below(20), extents.size());
     for (const DType dtype : inputs)
-      stage.sources.push_back({Source::Kind::load, bench.add(dtype, random_strides(random, extents, false), extents, random)});
+      stage.sources.push_back(
+          {Source::Kind::load,
+           bench.add(dtype, random_strides(random, extents, false), extents, random)});
     for (std::size_t k = 0; k < stage.body.outputs.size(); ++k) {
       const auto strides = k == 0 ? random_strides(random, extents, true) : dense(extents);
-      stage.sinks.push_back({Sink::Kind::store, static_cast<int>(k), bench.add(stage.body.output_dtype(k), strides, extents, random, true)});
+      stage.sinks.push_back(
+          {Sink::Kind::store, static_cast<int>(k),
+           bench.add(stage.body.output_dtype(k), strides, extents, random, true)});
     }
     bench.kernel.stages.push_back(stage);
+  }
+  check_all(benches);
+}
+
+TEST_CASE("operands that lie across the result, in squares and at ragged ends") {
+  Random random(8);
+  std::vector<Bench> benches;
+  for (const DType dtype : {DType::float32, DType::int64, DType::boolean, DType::float16}) {
+    for (const std::int64_t columns : {16, 37, 64}) {
+      for (const bool symbolic : {false, true}) {
+        Bench& bench = benches.emplace_back();
+        const std::vector<std::int64_t> extents{3, 35, columns};
+        for (std::size_t axis = 0; axis < 3; ++axis)
+          bench.kernel.axes.push_back(symbolic ? Dim::symbol("s" + std::to_string(axis))
+                                               : Dim(extents[axis]));
+        std::optional<Dims> across, plain;
+        if (symbolic) {
+          const auto& axes = bench.kernel.axes;
+          bench.symbols = extents, bench.kernel.symbols = 3;
+          across = Dims{axes[1] * axes[2], 1, axes[1]};
+          plain = Dims{axes[1] * axes[2], axes[2], 1};
+        }
+        const std::vector<DType> inputs{dtype, DType::float32, DType::int32};
+        Stage stage;
+        stage.body = random_program(random, inputs, 20, 3);
+        const int a = bench.add(dtype, {35 * columns, 1, 35}, extents, random, false, across);
+        const int b =
+            bench.add(DType::float32, {35 * columns, 1, 35}, extents, random, false, across);
+        const int c = bench.add(DType::int32, {0, 1, 0}, extents, random);
+        stage.sources = {{Source::Kind::load, a}, {Source::Kind::load, b}, {Source::Kind::load, c}};
+        for (std::size_t k = 0; k < 2; ++k)
+          stage.sinks.push_back({Sink::Kind::store, static_cast<int>(k),
+                                 bench.add(stage.body.output_dtype(k), dense(extents), extents,
+                                           random, true, plain)});
+        bench.kernel.stages.push_back(stage);
+      }
+    }
   }
   check_all(benches);
 }
@@ -307,7 +376,8 @@ namespace {
 
 ScalarProgram pairwise(ScalarOp op, DType dtype) { return single(op, dtype, {dtype, dtype}); }
 
-KernelReduction reduction(ScalarOp op, DType dtype, Bits identity, ReductionOrder order, int output, int temp) {
+KernelReduction reduction(ScalarOp op, DType dtype, Bits identity, ReductionOrder order, int output,
+                          int temp) {
   KernelReduction r;
   r.order = order;
   r.identity = {identity};
@@ -334,7 +404,8 @@ KernelReduction argmax(ReductionOrder order, int output, int temp) {
 }
 
 /// x -> max and argmax; exp(x - max) -> row temp and sum; row temp / sum -> store; sum -> store.
-Bench softmax_like(Random& random, const std::vector<std::int64_t>& extents, ReductionOrder first, ReductionOrder second, bool symbolic) {
+Bench softmax_like(Random& random, const std::vector<std::int64_t>& extents, ReductionOrder first,
+                   ReductionOrder second, bool symbolic) {
   Bench bench;
   Kernel& kernel = bench.kernel;
   kernel.has_row = true;
@@ -347,10 +418,12 @@ Bench softmax_like(Random& random, const std::vector<std::int64_t>& extents, Red
   const int x = bench.add(DType::float32, strides, extents, random);
   auto of_points = strides;
   of_points.assign(extents.size(), 0);
-  for (std::size_t i = extents.size() - 1, stride = 1; i-- > 0; stride *= static_cast<std::size_t>(extents[i]))
+  for (std::size_t i = extents.size() - 1, stride = 1; i-- > 0;
+       stride *= static_cast<std::size_t>(extents[i]))
     of_points[i] = static_cast<std::int64_t>(stride);
   const int scale = bench.add(DType::float16, of_points, extents, random);
-  const int y = bench.add(DType::float32, random_strides(random, extents, true), extents, random, true);
+  const int y =
+      bench.add(DType::float32, random_strides(random, extents, true), extents, random, true);
   const int sum = bench.add(DType::float64, of_points, extents, random, true);
   const int where = bench.add(DType::int64, of_points, extents, random, true);
   {
@@ -383,21 +456,26 @@ Bench softmax_like(Random& random, const std::vector<std::int64_t>& extents, Red
     const auto total = b.input(0, DType::float32), half = b.input(1, DType::float16);
     const auto place = b.input(2, DType::int64);
     const std::vector<ScalarValue> outputs{
-        b.convert(total * b.convert(half, DType::float16, DType::float32), DType::float32, DType::float64), place};
+        b.convert(total * b.convert(half, DType::float16, DType::float32), DType::float32,
+                  DType::float64),
+        place};
     Stage stage;
     stage.body = b.finish(outputs);
-    stage.sources = {{Source::Kind::point_temp, 2}, {Source::Kind::load, scale}, {Source::Kind::point_temp, 1}};
+    stage.sources = {
+        {Source::Kind::point_temp, 2}, {Source::Kind::load, scale}, {Source::Kind::point_temp, 1}};
     stage.sinks = {{Sink::Kind::store, 0, sum}, {Sink::Kind::store, 1, where}};
     kernel.stages.push_back(stage);
   }
   {
     ScalarBuilder b;
-    const auto e = b.input(0, DType::float32), total = b.input(1, DType::float32), large = b.input(2, DType::boolean);
+    const auto e = b.input(0, DType::float32), total = b.input(1, DType::float32),
+               large = b.input(2, DType::boolean);
     const std::vector<ScalarValue> outputs{select(large, e / total, -e)};
     Stage stage;
     stage.over_row = true;
     stage.body = b.finish(outputs);
-    stage.sources = {{Source::Kind::row_temp, 0}, {Source::Kind::point_temp, 2}, {Source::Kind::row_temp, 1}};
+    stage.sources = {
+        {Source::Kind::row_temp, 0}, {Source::Kind::point_temp, 2}, {Source::Kind::row_temp, 1}};
     stage.sinks = {{Sink::Kind::store, 0, y}};
     kernel.stages.push_back(stage);
   }
@@ -412,10 +490,14 @@ TEST_CASE("rows of several stages, in every order and layout") {
   for (const std::int64_t n : {1, 2, 5, 31, 63, 64, 65, 130, 256, 257, 700, 4096, 4097, 9001}) {
     for (int i = 0; i < (n > 1000 ? 4 : 6); ++i) {
       std::vector<std::int64_t> extents;
-      for (std::size_t k = random.below(3); k > 0; --k) extents.push_back(static_cast<std::int64_t>(1 + random.below(n > 1000 ? 5 : 40)));
+      for (std::size_t k = random.below(3); k > 0; --k)
+        extents.push_back(static_cast<std::int64_t>(1 + random.below(n > 1000 ? 5 : 40)));
       extents.push_back(n);
-      const auto order = [&](int which) { return which ? ReductionOrder::lanes : ReductionOrder::blocks; };
-      benches.push_back(softmax_like(random, extents, order(i % 2), order(i % 3 != 0), random.below(2) == 0));
+      const auto order = [&](int which) {
+        return which ? ReductionOrder::lanes : ReductionOrder::blocks;
+      };
+      benches.push_back(
+          softmax_like(random, extents, order(i % 2), order(i % 3 != 0), random.below(2) == 0));
     }
   }
   check_all(benches);
@@ -434,16 +516,21 @@ TEST_CASE("reductions of every dtype") {
         bench.kernel.axes = {Dim(21), Dim(n)};
         bench.kernel.point_temps = {dtype, dtype};
         const bool rows = random.below(2) == 0;
-        const int x = bench.add(dtype, rows ? std::vector<std::int64_t>{n, 1} : std::vector<std::int64_t>{1, 21}, extents, random);
-        const int a = bench.add(dtype, {1, 0}, {21, 1}, random, true), b = bench.add(dtype, {1, 0}, {21, 1}, random, true);
+        const int x = bench.add(
+            dtype, rows ? std::vector<std::int64_t>{n, 1} : std::vector<std::int64_t>{1, 21},
+            extents, random);
+        const int a = bench.add(dtype, {1, 0}, {21, 1}, random, true),
+                  b = bench.add(dtype, {1, 0}, {21, 1}, random, true);
         Stage row;
         row.over_row = true;
         row.body = single(ScalarOp::abs, dtype, {dtype});
         row.sources = {{Source::Kind::load, x}};
-        row.reductions = {reduction(ScalarOp::add, dtype, 0, order, 0, 0), reduction(ScalarOp::maximum, dtype, 0, order, 0, 1)};
+        row.reductions = {reduction(ScalarOp::add, dtype, 0, order, 0, 0),
+                          reduction(ScalarOp::maximum, dtype, 0, order, 0, 1)};
         Stage point;
         point.body.inputs = {dtype, dtype};
-        point.body.code = {{ScalarOp::input, dtype, -1, -1, -1, 0}, {ScalarOp::input, dtype, -1, -1, -1, 1}};
+        point.body.code = {{ScalarOp::input, dtype, -1, -1, -1, 0},
+                           {ScalarOp::input, dtype, -1, -1, -1, 1}};
         point.body.outputs = {0, 1};
         point.sources = {{Source::Kind::point_temp, 0}, {Source::Kind::point_temp, 1}};
         point.sinks = {{Sink::Kind::store, 0, a}, {Sink::Kind::store, 1, b}};
@@ -479,7 +566,8 @@ TEST_CASE("a reduction split over two kernels gives the bits of one") {
       Bench& partial = benches[0];
       partial.kernel.axes = {Dim(points), Dim(blocks), Dim(block)};
       partial.kernel.clip = Dim(n);
-      partial.add(DType::float32, {to_point, block * to_next, to_next}, {points, blocks, block}, random);
+      partial.add(DType::float32, {to_point, block * to_next, to_next}, {points, blocks, block},
+                  random);
       partial.add(DType::float32, {blocks, 1, 0}, {points, blocks, 1}, random, true);
       row.reductions[0].partial = true;
       partial.kernel.stages = {row, point};
@@ -504,8 +592,9 @@ TEST_CASE("large results, at any alignment") {
   bench.add(DType::uint8, {1}, extents, random);
   bench.add(DType::float32, {1}, extents, random, true);
   ScalarBuilder b;
-  const std::vector<ScalarValue> outputs{b.convert(b.input(0, DType::int16), DType::int16, DType::float32) *
-                                         b.convert(b.input(1, DType::uint8), DType::uint8, DType::float32)};
+  const std::vector<ScalarValue> outputs{
+      b.convert(b.input(0, DType::int16), DType::int16, DType::float32) *
+      b.convert(b.input(1, DType::uint8), DType::uint8, DType::float32)};
   Stage stage;
   stage.body = b.finish(outputs);
   stage.sources = {{Source::Kind::load, 0}, {Source::Kind::load, 1}};

@@ -1,0 +1,202 @@
+#include "codegen/llvm/row_emitter.h"
+
+namespace weft::codegen {
+namespace {
+
+using ir::KernelReduction, ir::lane_count;
+using llvm::Value;
+
+/// One point at a time; the 64 lanes of a reduction are 64 / lanes vectors.
+class AlongRow final : public RowEmitter {
+ public:
+  using RowEmitter::RowEmitter;
+
+  void emit() override {
+    f_.loop(f_.begin, f_.end, x_.number(1), [&](Value* item) {
+      f_.coordinates(item, 0, row_, coordinates_);
+      stages(Group{1, 1, {}});
+    });
+  }
+
+ private:
+  void row_stage() override {
+    const Values hoisted = hoist(Group{lanes_, 1, {}});
+    if (stage_->reductions.empty())
+      plain(hoisted);
+    else
+      reduce(hoisted);
+  }
+
+  void plain(const Values& hoisted) {
+    const int count = f_.schedule.in_flight;
+    Value* whole = multiple(length_, lanes_ * count);
+    f_.loop(x_.number(0), whole, x_.number(lanes_ * count), [&](Value* i) {
+      element_program(hoisted, i, Group{lanes_, count, {}}, true);
+    });
+    f_.loop(whole, length_, x_.number(lanes_), [&](Value* i) {
+      Group one{lanes_, 1, {}};
+      if (lanes_ > 1) one.masks = f_.masks(x_.sub(length_, i), lanes_, 0, 1);
+      element_program(hoisted, i, one, true);
+    });
+  }
+
+  Value* multiple(Value* length, std::int64_t of) {
+    if (const auto n = known(length)) return x_.number(*n / of * of);
+    return f_.b.CreateAnd(length, x_.number(-of));
+  }
+
+  void reduce(const Values& hoisted) {
+    const auto& reductions = stage_->reductions;
+    const bool divided = !undivided(reductions.front());
+    const auto n = known(length_);
+    if (!divided || (n && *n <= ir::lane_block)) {
+      const auto results = block(hoisted, x_.number(0), length_);
+      for (std::size_t r = 0; r < reductions.size(); ++r) set_temps(reductions[r], results[r]);
+      return;
+    }
+    // Results of blocks go to 64 lanes in memory, block b to lane b % 64.
+    std::vector<std::vector<Value*>> memory;
+    std::vector<Accumulators> last;
+    for (const KernelReduction& reduction : reductions) {
+      memory.push_back(lanes_in_memory(reduction));
+      last.push_back(identities(reduction, 1, 1));
+    }
+    Value* blocks =
+        x_.div(f_.b.CreateAdd(x_.max(length_, x_.number(1)), x_.number(ir::lane_block - 1)),
+               x_.number(ir::lane_block));
+    const auto carried = f_.loop(
+        x_.number(0), blocks, x_.number(1), flat(last), [&](Value* number, const Frame::Carried&) {
+          Value* from = f_.b.CreateMul(number, x_.number(ir::lane_block));
+          const auto results = block(
+              hoisted, from, x_.min(length_, f_.b.CreateAdd(from, x_.number(ir::lane_block))));
+          Value* lane = f_.b.CreateAnd(number, x_.number(lane_count - 1));
+          for (std::size_t r = 0; r < reductions.size(); ++r)
+            add_to_lane(reductions[r], memory[r], lane, results[r]);
+          return flat(results);
+        });
+    last = like(last, carried);
+    Value* single = f_.b.CreateICmpSLE(length_, x_.number(ir::lane_block));
+    for (std::size_t r = 0; r < reductions.size(); ++r) {
+      Accumulators all;
+      const Group vectors{lanes_, static_cast<int>(lane_count) / lanes_, {}};
+      for (std::size_t i = 0; i < memory[r].size(); ++i)
+        all.push_back(f_.load_dense(memory[r][i], dtype_of(reductions[r], i), vectors));
+      set_temps(reductions[r], choose(single, last[r], tree(reductions[r], all)));
+    }
+  }
+
+  std::vector<Value*> lanes_in_memory(const KernelReduction& reduction) {
+    std::vector<Value*> memory;
+    const Group vectors{lanes_, static_cast<int>(lane_count) / lanes_, {}};
+    const auto start = identities(reduction, lanes_, 1);
+    for (std::size_t i = 0; i < start.size(); ++i) {
+      memory.push_back(f_.local(memory_type(f_.context(), dtype_of(reduction, i), 1), lane_count));
+      f_.store_dense(memory.back(), dtype_of(reduction, i), start[i], vectors);
+    }
+    return memory;
+  }
+
+  void add_to_lane(const KernelReduction& reduction, const std::vector<Value*>& memory, Value* lane,
+                   const Accumulators& value) {
+    const Group one{1, 1, {}};
+    Accumulators before;
+    std::vector<Value*> places;
+    for (std::size_t i = 0; i < memory.size(); ++i) {
+      places.push_back(
+          f_.b.CreateGEP(memory_type(f_.context(), dtype_of(reduction, i), 1), memory[i], lane));
+      before.push_back(f_.load_dense(places[i], dtype_of(reduction, i), one));
+    }
+    const Accumulators after = combine(reduction, before, value, 1);
+    for (std::size_t i = 0; i < memory.size(); ++i)
+      f_.store_dense(places[i], dtype_of(reduction, i), after[i], one);
+  }
+
+  /// The reductions of row elements [from, to), a scalar each accumulator.
+  std::vector<Accumulators> block(const Values& hoisted, Value* from, Value* to) {
+    std::vector<Accumulators> lanes;
+    for (const KernelReduction& reduction : stage_->reductions)
+      lanes.push_back(identities(reduction, lanes_, static_cast<std::size_t>(lane_count / lanes_)));
+    Value* whole = x_.add(from, multiple(x_.sub(to, from), lane_count));
+    auto carried = f_.loop(from, whole, x_.number(lane_count), flat(lanes),
+                           [&](Value* i, const Frame::Carried& now) {
+                             return flat(accumulate(hoisted, i, like(lanes, now), nullptr));
+                           });
+    lanes = like(lanes, carried);
+    if (!(known(whole) && known(whole) == known(to))) {
+      carried = f_.loop(whole, to, x_.number(lane_count), flat(lanes),
+                        [&](Value* i, const Frame::Carried& now) {
+                          return flat(accumulate(hoisted, i, like(lanes, now), x_.sub(to, i)));
+                        });
+      lanes = like(lanes, carried);
+    }
+    std::vector<Accumulators> results;
+    for (std::size_t r = 0; r < lanes.size(); ++r)
+      results.push_back(tree(stage_->reductions[r], lanes[r]));
+    return results;
+  }
+
+  /// 64 elements from `at` on, or only the first `rest` of them.
+  std::vector<Accumulators> accumulate(const Values& hoisted, Value* at,
+                                       std::vector<Accumulators> lanes, Value* rest) {
+    const int count = f_.schedule.in_flight;
+    for (int first = 0; first < lane_count / lanes_; first += count) {
+      if (rest && known(rest) && *known(rest) <= first * lanes_) break;
+      Group group{lanes_, count, {}};
+      if (rest) group.masks = f_.masks(rest, lanes_, first, count);
+      const Values values = element_program(
+          hoisted, x_.add(at, x_.number(std::int64_t{first} * lanes_)), group, true);
+      for (std::size_t r = 0; r < lanes.size(); ++r) {
+        const KernelReduction& reduction = stage_->reductions[r];
+        Accumulators before;
+        for (const Wide& wide : lanes[r])
+          before.emplace_back(wide.begin() + first, wide.begin() + first + count);
+        const Accumulators after = combine(reduction, before, lifted(reduction, values), lanes_);
+        for (std::size_t i = 0; i < after.size(); ++i)
+          for (int v = 0; v < count; ++v) {
+            Value* value = after[i][static_cast<std::size_t>(v)];
+            Value*& place = lanes[r][i][static_cast<std::size_t>(first + v)];
+            place = rest ? f_.b.CreateSelect(group.masks[static_cast<std::size_t>(v)], value, place)
+                         : value;
+          }
+      }
+    }
+    return lanes;
+  }
+
+  /// Halving: lane j with lane j + half, the lower one on the left.
+  Accumulators tree(const KernelReduction& reduction, Accumulators lanes) {
+    const auto part = [](const Accumulators& all, bool upper) {
+      Accumulators half;
+      for (const Wide& wide : all) {
+        const auto* middle = wide.begin() + wide.size() / 2;
+        half.emplace_back(upper ? middle : wide.begin(), upper ? wide.end() : middle);
+      }
+      return half;
+    };
+    while (lanes.front().size() > 1)
+      lanes = combine(reduction, part(lanes, false), part(lanes, true), lanes_);
+    for (int width = lanes_ / 2; width >= 1; width /= 2)
+      lanes = combine(reduction, halves(lanes, width, 0), halves(lanes, width, width), width);
+    return lanes;
+  }
+
+  Accumulators halves(const Accumulators& all, int width, int first) {
+    Accumulators result;
+    for (const Wide& wide : all) {
+      llvm::SmallVector<int, 64> picked;
+      for (int lane = 0; lane < width; ++lane) picked.push_back(first + lane);
+      result.push_back({width == 1
+                            ? f_.b.CreateExtractElement(wide[0], static_cast<std::uint64_t>(first))
+                            : f_.b.CreateShuffleVector(wide[0], picked)});
+    }
+    return result;
+  }
+
+  const int lanes_ = f_.schedule.lanes;
+};
+
+}  // namespace
+
+void emit_along_row(Frame& frame) { AlongRow(frame).emit(); }
+
+}  // namespace weft::codegen
