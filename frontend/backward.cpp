@@ -68,10 +68,6 @@ bool wants_gradient(const Node& node) {
 
 bool is_leaf(const Node& node) { return &node.op() == &ir::ops::input; }
 
-bool is_type_only(const Node& node, std::size_t operand) {
-  return operand < 32 && (node.op().type_only >> operand & 1u) != 0;
-}
-
 Array zeros_like(const Array& value) {
   Array zeros = Array::uninitialized(value.dtype(), value.shape());
   std::fill_n(zeros.mutable_bytes(), zeros.nbytes(), std::byte{0});
@@ -96,7 +92,7 @@ BackwardPlan trace(const NodeRef& y) {
     if (is_start(*node)) continue;
     bool depends = false;
     for (std::size_t i = 0; i < node->inputs().size() && !depends; ++i)
-      depends = !is_type_only(*node, i) && dependent.contains(node->input(i).get());
+      depends = !node->op().takes_type_only(i) && dependent.contains(node->input(i).get());
     if (!depends) continue;
     dependent.insert(node);
     plan.between.push_back(node);

@@ -59,6 +59,12 @@ class LiveState final : public ir::NodeState {
     if (!extras) extras = std::make_unique<Extras>();
     return *extras;
   }
+  /// A constant's array is made when someone asks.
+  void materialise() {
+    if (!valid || stored) return;
+    value = from_literal(node.attrs().get<ir::ConstantAttrs>().value);
+    stored = true;
+  }
   /// The value that the wave under way sees.
   [[nodiscard]] const Array& current() const { return pending ? *pending : value; }
 

@@ -284,10 +284,7 @@ const Array* LiveEngine::pull(EngineLock& locked, LiveState& state, std::vector<
     return nullptr;
   }
   if (state.valid) {
-    if (!state.stored) {
-      state.value = from_literal(state.node.attrs().get<ir::ConstantAttrs>().value);
-      state.stored = true;
-    }
+    state.materialise();
     return &state.value;
   }
   if (computing_) throw Error("a callback must not ask for " + describe(state.node) + ", which has to be computed first");

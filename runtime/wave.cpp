@@ -13,10 +13,6 @@ namespace {
 constexpr std::size_t cell_results = 64;
 constexpr std::size_t compared_bytes = 256;
 
-bool is_type_only(const ir::Node& node, std::size_t operand) {
-  return operand < 32 && (node.op().type_only >> operand & 1u) != 0;
-}
-
 void sort_by_creation(std::vector<LiveState*>& states) {
   std::ranges::sort(states, {}, [](const LiveState* s) { return s->node.sequence(); });
 }
@@ -123,6 +119,7 @@ class Planner {
     if (state.entered == mark) return;
     if (state.entered < stamp_ && !is_affected(state)) wave_.frontier.push_back(&state);
     state.entered = mark;
+    state.materialise();
     cell.inputs.push_back(&state);
   }
 
@@ -141,7 +138,7 @@ void collect_affected(Wave& wave, std::uint64_t stamp, bool types_changed) {
     stack.pop_back();
     for (const LiveState::Link& link : state->consumers) {
       if (link.consumer->affected == stamp) continue;
-      if (!types_changed && is_type_only(link.consumer->node, link.operand)) continue;
+      if (!types_changed && link.consumer->node.op().takes_type_only(link.operand)) continue;
       link.consumer->affected = stamp;
       wave.affected.push_back(link.consumer);
       stack.push_back(link.consumer);

@@ -1,0 +1,150 @@
+// The imperative face of gradients (A10, A20 to A24).
+#include <doctest/doctest.h>
+
+#include "weft/eval.h"
+#include "weft/grad.h"
+#include "weft/ops.h"
+
+using namespace weft;
+
+TEST_CASE("A10: the mean of squares") {
+  Variable x(Array{1.0, 2.0, 3.0});
+  x.requires_grad(true);
+  mean(x * x).backward();
+  CHECK(allclose(x.grad().value(), Array{2.0 / 3, 4.0 / 3, 2.0}));
+}
+
+TEST_CASE("A20: shared sub-expressions") {
+  Tensor a(Array{1.f, 2.f}, {.requires_grad = true}), b(Array{2.f, 3.f}, {.requires_grad = true});
+  Tensor s = a + b;
+  Tensor y = sum(s * s + s + 3);
+  y.backward();
+  CHECK(allclose(a.grad().value(), Array{7.f, 11.f}));
+  CHECK(allclose(b.grad().value(), Array{7.f, 11.f}));
+}
+
+TEST_CASE("A22: what cannot be asked") {
+  Variable n(Array{1, 2});
+  CHECK_THROWS_AS(n.requires_grad(true), DTypeError);
+  Variable x(Array{1.f, 2.f});
+  x.requires_grad(true);
+  Tensor y = x * 2;
+  CHECK_THROWS_AS(y.backward(), Error);
+  CHECK_THROWS_AS(y.requires_grad(true), Error);
+  CHECK_THROWS_AS(y.backward(Array{1.f}), Error);
+  y.backward(Array{1.f, 10.f});
+  CHECK(allclose(x.grad().value(), Array{2.f, 20.f}));
+  Variable z(1.f);
+  CHECK_THROWS_AS((z * 2).backward(), Error);
+  Tensor p("p");
+  p.requires_grad(true);
+  CHECK_THROWS_AS((p * 2).backward(), UnsetInput);
+}
+
+TEST_CASE("A23: a line") {
+  Tensor x(1.f), w(2.f), b(3.f);
+  Variable vx(1.f), vw(2.f), vb(3.f);
+  for (Variable* v : {&vx, &vw, &vb}) v->requires_grad(true);
+  Tensor y = vw * vx + vb;
+  CHECK(y.item<float>() == 5);
+  CHECK(y.requires_grad());
+  y.backward();
+  CHECK(vx.grad().item<float>() == 2);
+  CHECK(vw.grad().item<float>() == 1);
+  CHECK(vb.grad().item<float>() == 1);
+}
+
+TEST_CASE("A24: graphs are kept or freed, gradients accumulate") {
+  Variable a(Array{1.0, 2.0}, "a");
+  a.requires_grad(true);
+  Tensor b = a * a, c = 2 * b, d = mean(c), e = sum(c);
+  d.backward(true);
+  e.backward(true);
+  d.backward();
+  CHECK_THROWS_AS(e.backward(), GraphFreed);
+  CHECK(allclose(a.grad().value(), Array{2.0 + 4.0 + 2.0, 4.0 + 8.0 + 4.0}));
+  CHECK(allclose(grad(e, {a})[0].value(), Array{4.0, 8.0}));   // graphs of gradients ignore the mark
+  a.set_value(Array{3.0, 4.0});   // an input changed: good again
+  a.zero_grad();
+  CHECK(allclose(a.grad().value(), zeros({2})));
+  e.backward();
+  CHECK(allclose(a.grad().value(), Array{12.0, 16.0}));
+  CHECK_THROWS_AS(e.backward(), GraphFreed);
+  a.set_value(Array{3.0, 4.0});   // set, if to the same
+  e.backward();
+  CHECK(allclose(a.grad().value(), Array{24.0, 32.0}));
+}
+
+TEST_CASE("Gradients are tensors that follow") {
+  Variable x(3.0);
+  x.requires_grad(true);
+  CHECK(x.grad().item<double>() == 0);
+  Tensor step = x.grad() * 10;
+  Tensor y = x * x;
+  y.backward();
+  CHECK(step.item<double>() == 60);
+}
+
+TEST_CASE("No gradient through what is detached or made under NoGrad") {
+  Variable x(3.0);
+  x.requires_grad(true);
+  Tensor y = x * x;
+  Tensor z = y.detach() * x;
+  CHECK_FALSE(y.detach().requires_grad());
+  z.backward();
+  CHECK(x.grad().item<double>() == 9);
+  x.zero_grad();
+  Tensor frozen = [&] {
+    const NoGrad guard;
+    return x * x;
+  }();
+  CHECK_FALSE(frozen.requires_grad());
+  (frozen * x).backward();
+  CHECK(x.grad().item<double>() == 9);
+  CHECK_THROWS_AS(frozen.backward(), Error);
+}
+
+TEST_CASE("Placeholders without types have gradients once they have values") {
+  Tensor x("x"), w("w");
+  w.requires_grad(true);
+  Tensor y = sum(x * w);
+  x.set_value(Array{1.f, 2.f, 3.f});
+  w.set_value(Array{4.f, 5.f, 6.f});
+  y.backward();
+  CHECK(allclose(w.grad().value(), Array{1.f, 2.f, 3.f}));
+  w.zero_grad();
+  {
+    const Transaction t;
+    x.set_value(Array{1.f, 2.f});
+    w.set_value(Array{0.f, 0.f});
+  }
+  y.backward();
+  CHECK(allclose(w.grad().value(), Array{1.f, 2.f}));
+}
+
+TEST_CASE("A training loop with backward") {
+  Variable w(zeros({3})), x(Array{{1.f, 0.f, 2.f}, {0.f, 1.f, 1.f}}), t(Array{3.f, 1.f});
+  w.requires_grad(true);
+  Tensor error = matmul(x, w) - t;
+  Tensor loss = mean(error * error);
+  for (int i = 0; i < 200; ++i) {
+    w.zero_grad();
+    loss.backward();
+    w.set_value((w - 0.2 * w.grad()).value());
+  }
+  CHECK(loss.item<float>() < 1e-6f);
+}
+
+TEST_CASE("Gradients do not keep tensors alive") {
+  const auto run = [] {
+    Variable x(ones({4}));
+    x.requires_grad(true);
+    Tensor y = sum(tanh(x) * x);
+    y.backward();
+    (void)x.grad().value();
+  };
+  run();
+  const std::int64_t before = live_objects();
+  for (int i = 0; i < 10; ++i) run();
+  CHECK(live_objects() == before);
+}
