@@ -1,0 +1,86 @@
+#include "child.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <stdexcept>
+
+#include "measure.h"
+
+extern char** environ;
+
+namespace weft::bench {
+
+namespace {
+
+std::vector<std::string> changed_environment(
+    const std::vector<std::pair<std::string, std::string>>& changes) {
+  std::vector<std::string> out;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const std::string_view text = *entry;
+    const bool replaced = std::ranges::any_of(changes, [&](const auto& change) {
+      return text.starts_with(change.first + "=");
+    });
+    if (!replaced) out.emplace_back(text);
+  }
+  for (const auto& [name, value] : changes) out.push_back(name + "=" + value);
+  return out;
+}
+
+std::vector<char*> pointers(std::vector<std::string>& strings) {
+  std::vector<char*> out;
+  for (std::string& s : strings) out.push_back(s.data());
+  out.push_back(nullptr);
+  return out;
+}
+
+}  // namespace
+
+ChildResult run_child(const std::vector<std::string>& arguments,
+                      const std::vector<std::pair<std::string, std::string>>& environment,
+                      double seconds) {
+  int pipe_ends[2];
+  if (pipe2(pipe_ends, O_CLOEXEC) != 0) throw std::runtime_error("cannot make a pipe");
+  std::vector<std::string> args = arguments, env = changed_environment(environment);
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_adddup2(&actions, pipe_ends[1], STDOUT_FILENO);
+  posix_spawn_file_actions_adddup2(&actions, pipe_ends[1], STDERR_FILENO);
+  pid_t pid = 0;
+  const int error = posix_spawnp(&pid, args[0].c_str(), &actions, nullptr, pointers(args).data(),
+                                 pointers(env).data());
+  posix_spawn_file_actions_destroy(&actions);
+  close(pipe_ends[1]);
+  ChildResult result;
+  if (error != 0) {
+    close(pipe_ends[0]);
+    return {127, "cannot start " + args[0]};
+  }
+
+  const double end = now_ms() + seconds * 1e3;
+  bool late = false;
+  char buffer[4096];
+  while (true) {
+    pollfd fd{pipe_ends[0], POLLIN, 0};
+    const double left = end - now_ms();
+    if (left <= 0 || poll(&fd, 1, static_cast<int>(left) + 1) == 0) {
+      late = true;
+      kill(pid, SIGKILL);
+      break;
+    }
+    const ssize_t n = read(pipe_ends[0], buffer, sizeof buffer);
+    if (n <= 0) break;
+    result.output.append(buffer, static_cast<std::size_t>(n));
+  }
+  close(pipe_ends[0]);
+  int status = 0;
+  waitpid(pid, &status, 0);
+  result.status = late ? 124 : WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+  return result;
+}
+
+}  // namespace weft::bench

@@ -1,0 +1,20 @@
+// A child process that is given arguments, a changed environment and so much time, and whose output is kept.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace weft::bench {
+
+struct ChildResult {
+  int status = 0;       // exit code; 128 + signal; 124 when it ran out of time
+  std::string output;   // standard output and standard error together
+};
+
+/// Never throws for what the child does; Error-free programs that cannot be started give status 127.
+ChildResult run_child(const std::vector<std::string>& arguments,
+                      const std::vector<std::pair<std::string, std::string>>& environment,
+                      double seconds);
+
+}  // namespace weft::bench

@@ -1,0 +1,84 @@
+// Timing of one piece of work, and the record that every measuring process prints: one JSON line.
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "work.h"
+
+namespace weft::bench {
+
+inline double now_ms() {
+  using namespace std::chrono;
+  return duration<double, std::milli>(steady_clock::now().time_since_epoch()).count();
+}
+
+/// Reorders.
+inline double median(std::vector<double>& values) {
+  if (values.empty()) return 0;
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+struct Timing {
+  double median_ms = 0, min_ms = 0;
+  int samples = 0;
+};
+
+/// Calls `call(set)` with the sets of inputs in turn, warm, for about `budget_ms`. Short calls are timed many at a time.
+template <class F> Timing time_calls(F&& call, double budget_ms) {
+  for (std::uint32_t set = 0; set < input_sets; ++set) call(set);
+  double begin = now_ms();
+  std::uint32_t set = 0;
+  int warm = 0;
+  do {
+    call(set++ % input_sets);
+    ++warm;
+  } while (now_ms() - begin < budget_ms / 10);
+  const double each = (now_ms() - begin) / warm;
+  const int batch = std::max(1, static_cast<int>(0.2 / std::max(each, 1e-6)));
+
+  std::vector<double> samples;
+  const double end = now_ms() + budget_ms;
+  do {
+    begin = now_ms();
+    for (int i = 0; i < batch; ++i) call(set++ % input_sets);
+    samples.push_back((now_ms() - begin) / batch);
+  } while (samples.size() < 5 || (now_ms() < end && samples.size() < 2000));
+  const double middle = median(samples);
+  return {middle, *std::min_element(samples.begin(), samples.end()),
+          static_cast<int>(samples.size())};
+}
+
+/// What one process is asked to measure.
+struct Job {
+  std::string row;
+  int threads = 1;
+  double budget_ms = 1000;
+};
+
+/// What it prints. `limit` is in GB/s or GFLOP/s, measured in turn with the row; 0 where it was not.
+struct Measured {
+  Timing timing;
+  Checks checks;
+  double limit = 0;
+  double beside_limit_ms = 0;   // the row's median in that measurement
+  std::string note;             // JSON members, each with a leading comma
+};
+
+inline void print_line(std::string_view engine, const Job& job, const Measured& m) {
+  std::printf("{\"row\":\"%s\",\"engine\":\"%.*s\",\"threads\":%d,\"ms\":%.9g,\"min_ms\":%.9g,"
+              "\"samples\":%d,\"sum\":%.12g,\"absolute\":%.12g,\"limit\":%.6g,\"beside_ms\":%.9g%s}\n",
+              job.row.c_str(), static_cast<int>(engine.size()), engine.data(), job.threads,
+              m.timing.median_ms, m.timing.min_ms, m.timing.samples, m.checks.sum,
+              m.checks.absolute, m.limit, m.beside_limit_ms, m.note.c_str());
+  std::fflush(stdout);
+}
+
+}  // namespace weft::bench

@@ -1,0 +1,33 @@
+# What weft-bench is built from besides its own sources: the peers found on this machine. A portable build measures
+# Weft alone.
+set(native -O3 -ffp-contract=fast)
+if(NOT WEFT_PORTABLE)
+  list(APPEND native -march=native)
+endif()
+set_source_files_properties(weft_bench/limits.cpp PROPERTIES COMPILE_OPTIONS "${native}")
+
+find_package(Eigen3 QUIET NO_MODULE)
+if(Eigen3_FOUND AND NOT WEFT_PORTABLE)
+  get_target_property(eigen Eigen3::Eigen INTERFACE_INCLUDE_DIRECTORIES)
+  target_include_directories(weft-bench SYSTEM PRIVATE ${eigen})
+  set_source_files_properties(weft_bench/peer_eigen.cpp PROPERTIES
+    COMPILE_DEFINITIONS WEFT_BENCH_EIGEN=1 COMPILE_OPTIONS "${native};-Wno-maybe-uninitialized")
+endif()
+
+# The NumPy rows travel in the program, as text.
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS weft_bench/peer_numpy.py)
+file(READ weft_bench/peer_numpy.py script)
+file(CONFIGURE OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/weft_bench/numpy_script.h
+  CONTENT "inline constexpr char numpy_script[] = R\"python(@script@)python\";\n" @ONLY)
+target_include_directories(weft-bench PRIVATE ${CMAKE_CURRENT_BINARY_DIR}/weft_bench)
+
+find_path(TORCH_API torch/torch.h PATH_SUFFIXES torch/csrc/api/include)
+find_library(TORCH torch)
+find_library(TORCH_CPU torch_cpu)
+find_library(C10 c10)
+if(TORCH_API AND TORCH AND TORCH_CPU AND C10 AND NOT WEFT_PORTABLE)
+  add_executable(weft-bench-torch weft_bench/torch/main.cpp weft_bench/work.cpp)
+  target_include_directories(weft-bench-torch SYSTEM PRIVATE ${TORCH_API})
+  target_link_libraries(weft-bench-torch PRIVATE ${TORCH} ${TORCH_CPU} ${C10} Threads::Threads)
+  target_compile_options(weft-bench-torch PRIVATE -O2 -w)
+endif()

@@ -1,0 +1,65 @@
+#include "weft_programs.h"
+
+namespace weft::bench {
+
+namespace {
+
+Array array_of(const Input& in) { return Array::from(in.values, Shape(in.shape)); }
+
+}  // namespace
+
+Tensor twenty_pointwise(const Tensor& x) {
+  const Tensor t = tanh(x) * x + .5, s = sigmoid(t), u = s * t * .5;
+  const Tensor v = (exp(u) - 1) * x, w = (tanh(v) + t) * .7;
+  const Tensor q = sigmoid(w) * w, r = (q + x) * .3;
+  return (exp(r) - q) * .25 + 1;
+}
+
+Function mlp_step() {
+  const Tensor x("x"), t("t");
+  std::vector<Tensor> parameters;
+  Tensor h = x;
+  for (std::size_t layer = 0; layer < Mlp::layers; ++layer) {
+    const Variable w(array_of(mlp_weight(layer)), "w" + std::to_string(layer));
+    const Variable b(zeros({Mlp::widths[layer + 1]}), "b" + std::to_string(layer));
+    h = matmul(h, w) + b;
+    if (layer + 1 < Mlp::layers) h = relu(h);
+    parameters.insert(parameters.end(), {w, b});
+  }
+  const Tensor loss = nn::cross_entropy(h, t);
+  optim::SGD sgd(parameters, {.lr = Mlp::rate, .momentum = Mlp::momentum});
+  return Function({x, t}, loss, {.updates = sgd.updates(loss), .name = "mlp_step"});
+}
+
+Function function_of(std::string_view row) {
+  const Tensor x("x"), y("y"), z("z");
+  if (row.starts_with("E1") || row == "E2") return Function({x, y}, x + 0.2 + y * 0.3);
+  if (row == "E3") return Function({x}, twenty_pointwise(x));
+  if (row == "E4_fwd") return Function({x}, gelu_tanh(x));
+  if (row == "E4_fwdbwd") {
+    const Tensor out = gelu_tanh(x);
+    return Function({x, y}, {out, vjp({out}, {x}, {y})[0]});
+  }
+  if (row == "R1") return Function({x}, sum(x, Axes{1}));
+  if (row == "R2") return Function({x}, sum(x, Axes{0}));
+  if (row == "R3") return Function({x}, softmax(x));
+  if (row == "R4") return Function({x, y, z}, nn::layer_norm(x, y, z, 1e-5));
+  if (row == "R5") return Function({x}, var(x, {}, 0));
+  if (row == "R6") return Function({x}, logsumexp(x, Axes{1}));
+  if (row == "M1") return Function({x, y}, matmul(x, y));
+  if (row == "M2") return Function({x, y, z}, relu(matmul(x, y) + z));
+  if (row == "M3") return Function({x, y}, matmul(x, y));
+  if (row == "T1") return mlp_step();
+  Tensor chain = x;
+  for (int i = 0; i < 100; ++i) chain = chain + 1;
+  return Function({x}, chain);
+}
+
+std::vector<Array> arrays_of(std::string_view row, std::uint32_t set) {
+  std::vector<Array> arrays;
+  for (const Input& in : inputs_of(row, set)) arrays.push_back(array_of(in));
+  if (row == "T1") arrays.push_back(Array::from(labels(Mlp::batch, 99 + set)));
+  return arrays;
+}
+
+}  // namespace weft::bench
