@@ -299,7 +299,7 @@ class Fuser {
   int dense(int v) {
     Value& x = value(v);
     if (x.kind == ValueKind::view) return copy_of(v);
-    if (x.free && x.group < 0) place_in_group(v);
+    if (x.free) dense_free(v);
     return v;
   }
 
@@ -337,7 +337,7 @@ class Fuser {
 
   void dense_free(int v) {
     if (value(v).group < 0) place_in_group(v);
-    value(v).free = false;
+    value(v).kept = true;
   }
 
   // ---- groups ----------------------------------------------------------------------------------------------------
@@ -1061,7 +1061,7 @@ class Fuser {
     const bool computed = kind == ValueKind::pointwise || kind == ValueKind::reduction ||
                           kind == ValueKind::contraction || kind == ValueKind::external || kind == ValueKind::part ||
                           kind == ValueKind::regions;
-    if (!computed || value(base).free || value(v).copy >= 0 || !results_.insert(base).second) return copy_of(v);
+    if (!computed || (value(base).free && !value(base).kept) || value(v).copy >= 0 || !results_.insert(base).second) return copy_of(v);
     return base;
   }
 
@@ -1170,11 +1170,12 @@ class Fuser {
 std::optional<Read> resolve(const std::vector<Value>& values, int value, MapRef map, std::span<const Dim> extents,
                             int before) {
   const auto at = [&](int v) -> const Value& { return values[static_cast<std::size_t>(v)]; };
+  const auto inlined = [&](const Value& v) { return v.free && !(v.kept && v.group < before); };
   const auto copied = [&](int v) { return at(v).copy >= 0 && at(at(v).copy).group < before; };
   while (true) {
     const Value& v = at(value);
     if (v.kind == ValueKind::scalar) return Read{.value = value, .map = nullptr};
-    if (v.kind != ValueKind::view) return Read{.value = value, .inlined = v.free, .map = std::move(map)};
+    if (v.kind != ValueKind::view) return Read{.value = value, .inlined = inlined(v), .map = std::move(map)};
     if (copied(value)) {
       value = v.copy;
     } else if (v.view) {
@@ -1188,7 +1189,7 @@ std::optional<Read> resolve(const std::vector<Value>& values, int value, MapRef 
       while (at(value).kind == ValueKind::view && !at(value).view && !copied(value)) value = at(value).operands[0];
       if (copied(value)) value = at(value).copy;
       if (at(value).kind == ValueKind::scalar) return Read{.value = value, .map = nullptr};
-      if (at(value).kind == ValueKind::view || at(value).free) return std::nullopt;
+      if (at(value).kind == ValueKind::view || inlined(at(value))) return std::nullopt;
       return Read{.value = value, .flat = true, .map = std::move(flat)};
     }
   }

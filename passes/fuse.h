@@ -73,6 +73,7 @@ struct Value {
   int target = -1;                  // written into this value's buffer, at `place` (one entry a target axis)
   MapRef place;                     // over own axes
   bool free = false;                // inlined wherever it is read
+  bool kept = false;                // free, but has a buffer too, for readers in later groups
   int cost = 0;                     // free: instructions, those of its own operands included
   std::vector<int> leaves;          // free: the buffers that it reads
   int copy = -1;                    // a dense copy of this view, where one was needed
