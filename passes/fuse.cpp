@@ -6,74 +6,19 @@
 #include <unordered_map>
 #include <unordered_set>
 
-#include "ir/ops/ops.h"
+#include "passes/body.h"
 
 namespace weft::passes {
 namespace {
 
 using ir::Node;
 using ir::ScalarBuilder;
-using ir::ScalarOp;
-using ir::ScalarProgram;
 using ir::ScalarValue;
 
-constexpr int free_instructions = 16;  // a value over inputs, no longer than this, is computed where it is read
-constexpr std::size_t free_leaves = 2; // and reads no more buffers than this
-constexpr int view_depth = 64;         // a longer chain of views is copied, so that resolving stays linear
-
-/// Coordinates become inputs, so that readers can compute them from their own axes.
-Body make_body(ScalarProgram program) {
-  Body body;
-  for (ir::ScalarInst& inst : program.code) {
-    if (inst.op != ScalarOp::index) continue;
-    const int axis = static_cast<int>(inst.imm);
-    auto found = std::find(body.index_axes.begin(), body.index_axes.end(), axis);
-    const auto number = found - body.index_axes.begin();
-    if (found == body.index_axes.end()) body.index_axes.push_back(axis);
-    inst.op = ScalarOp::input;
-    inst.imm = program.inputs.size() + static_cast<std::size_t>(number);
-  }
-  program.inputs.resize(program.inputs.size() + body.index_axes.size(), DType::int64);
-  body.program = std::move(program);
-  return body;
-}
-
-Body copy_body(DType from, DType to) {
-  ScalarBuilder b;
-  const ScalarValue out[] = {b.convert(b.input(0, from), from, to)};
-  return make_body(b.finish(out));
-}
-
-/// A reduction over no element axis: one element combined with the identity, finished.
-Body unreduced_body(const ir::ReductionDef& def, DType from) {
-  ScalarBuilder b;
-  const ScalarValue lift_in[] = {b.input(0, from), b.constant_int(DType::int64, 0)};
-  std::vector<ScalarValue> operands;
-  for (std::size_t i = 0; i < def.identity.size(); ++i) {
-    operands.push_back(b.constant_bits(def.accumulators[i], def.identity[i]));
-  }
-  for (const ScalarValue v : b.inline_program(def.lift, lift_in)) operands.push_back(v);
-  const std::vector<ScalarValue> combined = b.inline_program(def.combine, operands);
-  const std::vector<ScalarValue> out = b.inline_program(def.finish, combined);
-  return make_body(b.finish(out));
-}
-
-/// The first or the last link of a chain of reductions over several axes: `def` without its finish or its lift.
-ir::ReductionDef without_finish(const ir::ReductionDef& def) {
-  ir::ReductionDef d = def;
-  ScalarBuilder b;
-  const ScalarValue out[] = {b.input(0, def.accumulators[0])};
-  d.finish = b.finish(out);
-  return d;
-}
-ir::ReductionDef without_lift(const ir::ReductionDef& def) {
-  ir::ReductionDef d = def;
-  ScalarBuilder b;
-  const ScalarValue out[] = {b.input(0, def.accumulators[0])};
-  b.input(1, DType::int64);
-  d.lift = b.finish(out);
-  return d;
-}
+constexpr int free_instructions =
+    16;  // a value over inputs, no longer than this, is computed where it is read
+constexpr std::size_t free_leaves = 2;  // and reads no more buffers than this
+constexpr int view_depth = 64;  // a longer chain of views is copied, so that resolving stays linear
 
 std::size_t mix(std::size_t h, std::size_t x) { return (h ^ x) * 0x9e3779b97f4a7c15u + (h >> 31); }
 
@@ -183,13 +128,16 @@ class Fuser {
   static ValueKind kind_of(const Node&, const ir::Pointwise&) { return ValueKind::pointwise; }
   static ValueKind kind_of(const Node&, const ir::View&) { return ValueKind::view; }
   static ValueKind kind_of(const Node&, const ir::Reduction&) { return ValueKind::reduction; }
-  static ValueKind kind_of(const Node&, const ir::ContractionMeaning&) { return ValueKind::contraction; }
+  static ValueKind kind_of(const Node&, const ir::ContractionMeaning&) {
+    return ValueKind::contraction;
+  }
   static ValueKind kind_of(const Node&, const ir::Regions&) { return ValueKind::regions; }
   static ValueKind kind_of(const Node&, const ir::Extern& e) {
     return e.kind == ir::ExternKind::result ? ValueKind::part : ValueKind::external;
   }
   static ValueKind kind_of(const Node& node, const ir::Expansion&) {
-    throw Error("internal: '" + std::string(node.op().name) + "' reached lowering unexpanded", node.where());
+    throw Error("internal: '" + std::string(node.op().name) + "' reached lowering unexpanded",
+                node.where());
   }
 
   /// Equal nodes up to their operands' values have equal bodies; chains repeat a few of them.
@@ -197,14 +145,16 @@ class Fuser {
     std::size_t h = mix(reinterpret_cast<std::size_t>(&node.op()), node.attrs().hash());
     const auto same = [&](const Node& other) {
       if (&other.op() != &node.op() || !(other.attrs() == node.attrs()) ||
-          other.inputs().size() != node.inputs().size() || other.type().dtype != node.type().dtype) return false;
+          other.inputs().size() != node.inputs().size() || other.type().dtype != node.type().dtype)
+        return false;
       for (std::size_t i = 0; i < node.inputs().size(); ++i) {
         const ir::Type &a = node.input(i)->type(), &b = other.input(i)->type();
         if (a.dtype != b.dtype || a.weak != b.weak) return false;
       }
       return true;
     };
-    for (const ir::NodeRef& in : node.inputs()) h = mix(h, static_cast<std::size_t>(*in->type().dtype));
+    for (const ir::NodeRef& in : node.inputs())
+      h = mix(h, static_cast<std::size_t>(*in->type().dtype));
     for (const auto& [other, body] : bodies_[h]) {
       if (same(*other)) return body;
     }
@@ -217,7 +167,9 @@ class Fuser {
 
   void visit(int v) {
     switch (value(v).kind) {
-      case ValueKind::input: case ValueKind::constant: case ValueKind::scalar: return;
+      case ValueKind::input:
+      case ValueKind::constant:
+      case ValueKind::scalar: return;
       case ValueKind::view: return visit_view(v);
       case ValueKind::pointwise:
         value(v).body = body_of(*value(v).node);
@@ -238,7 +190,9 @@ class Fuser {
   /// Extents that were taken as equal and may differ at a call.
   void check_equal(const Dim& a, const Dim& b, const Node& node) {
     if (a == b || is_unit(a)) return;
-    f_.checks.push_back({a, b, std::string(node.op().name) + " of extents " + a.str() + " and " + b.str(), node.where()});
+    f_.checks.push_back({a, b,
+                         std::string(node.op().name) + " of extents " + a.str() + " and " + b.str(),
+                         node.where()});
   }
   void check_broadcast(int v) {
     const Dims& shape = *value(v).shape;
@@ -315,8 +269,10 @@ class Fuser {
     while (true) {
       std::optional<Read> r = resolve(f_.values, v, map, extents, next_group());
       if (r && (!r->inlined || can_inline(r->value, r->map, extents, -1))) return std::move(*r);
-      if (r) dense_free(r->value);
-      else copy_blocking(v);
+      if (r)
+        dense_free(r->value);
+      else
+        copy_blocking(v);
     }
   }
 
@@ -330,9 +286,12 @@ class Fuser {
     while (value(below).kind == ValueKind::view && !value(below).view && value(below).copy < 0) {
       below = value(below).operands[0];
     }
-    if (value(below).kind == ValueKind::view && value(below).copy < 0) copy_of(below);
-    else if (value(below).free) dense_free(below);
-    else copy_of(v);   // a later reshape stands over a readable one: cut here
+    if (value(below).kind == ValueKind::view && value(below).copy < 0)
+      copy_of(below);
+    else if (value(below).free)
+      dense_free(below);
+    else
+      copy_of(v);  // a later reshape stands over a readable one: cut here
   }
 
   void dense_free(int v) {
@@ -360,7 +319,9 @@ class Fuser {
   template <class Use> static MapRef match(const Dims& shape, const Dims& axes, Use use) {
     IndexMap map(shape.size(), Affine{0, Dims(axes.size(), Dim(0))});
     std::size_t k = 0;
-    const auto skip = [&] { while (k < axes.size() && (is_unit(axes[k]) || !use(k))) ++k; };
+    const auto skip = [&] {
+      while (k < axes.size() && (is_unit(axes[k]) || !use(k))) ++k;
+    };
     for (std::size_t i = 0; i < shape.size(); ++i) {
       if (is_unit(shape[i])) continue;
       Dim have = 1;
@@ -372,7 +333,8 @@ class Fuser {
         taken.push_back(k++);
       } while (!(have == shape[i]));
       Dim stride = 1;
-      for (std::size_t t = taken.size(); t-- > 0; stride = stride * axes[taken[t]]) map[i].strides[taken[t]] = stride;
+      for (std::size_t t = taken.size(); t-- > 0; stride = stride * axes[taken[t]])
+        map[i].strides[taken[t]] = stride;
     }
     skip();
     return k == axes.size() ? std::make_shared<const IndexMap>(std::move(map)) : nullptr;
@@ -386,7 +348,8 @@ class Fuser {
   /// Axes that the kernel will run as one must be one in every access.
   bool merges_in(const Group& g, const Affine& a) const {
     if (g.kind == GroupKind::row) {
-      return merges(a, g.axes, static_cast<std::size_t>(g.row_begin), static_cast<std::size_t>(g.row_end));
+      return merges(a, g.axes, static_cast<std::size_t>(g.row_begin),
+                    static_cast<std::size_t>(g.row_end));
     }
     if (g.kind == GroupKind::contraction) {
       const std::size_t m = g.batch_axes, n = m + g.m_axes;
@@ -403,7 +366,8 @@ class Fuser {
     if (!has_merged_axes(g)) return true;
     for (const Read& r : p.reads) {
       if (r.inside || !r.map) continue;
-      if (r.inlined ? !inlined_fits(g, r.value, r.map) : !merges_in(g, element_of(f_.values, r, g.axes.size()))) {
+      if (r.inlined ? !inlined_fits(g, r.value, r.map)
+                    : !merges_in(g, element_of(f_.values, r, g.axes.size()))) {
         return false;
       }
     }
@@ -436,7 +400,7 @@ class Fuser {
   /// Where a value of `shape` stands in `g`: along the row (or everywhere), or once a point.
   bool match_domain(int g, const Dims& shape, Placement& p) {
     const Group& to = group(g);
-    if (!to.members.empty()) {   // most often the shape of the member before
+    if (!to.members.empty()) {  // most often the shape of the member before
       const Value& last = value(to.members.back());
       if (last.group == g && last.shape && *last.shape == shape && last.at) {
         p.at = last.at;
@@ -468,7 +432,8 @@ class Fuser {
         r->inside = true;
         r->map = nullptr;
         meets = true;
-        const bool later = p.along_row != from.along_row;   // a point value is ready for the next pass over the row
+        const bool later =
+            p.along_row != from.along_row;  // a point value is ready for the next pass over the row
         p.phase = std::max(p.phase, later ? from.phase + 1 : from.phase);
       }
       p.reads.push_back(std::move(*r));
@@ -477,7 +442,8 @@ class Fuser {
   }
 
   int loads_of(const Read& r) const {
-    if (r.inlined) return static_cast<int>(f_.values[static_cast<std::size_t>(r.value)].leaves.size());
+    if (r.inlined)
+      return static_cast<int>(f_.values[static_cast<std::size_t>(r.value)].leaves.size());
     return !r.inside && r.map ? 1 : 0;
   }
 
@@ -486,7 +452,8 @@ class Fuser {
     for (const Read& r : p.reads) loads += loads_of(r);
     if (g.members.empty()) return true;
     const int length = v.body ? static_cast<int>(v.body->program.code.size()) : 1;
-    return g.instructions + length <= options_.max_instructions && g.buffers + loads + 1 <= options_.max_buffers;
+    return g.instructions + length <= options_.max_instructions &&
+           g.buffers + loads + 1 <= options_.max_buffers;
   }
 
   bool try_place(int v, int g, bool side_by_side) {
@@ -525,8 +492,10 @@ class Fuser {
       if (!is_unit((*x.shape)[i])) own[i] = static_cast<int>(k++);
     }
     p.at = make_map(own, axes.size());
-    for (std::size_t i = 0; i < x.operands.size(); ++i) {   // copies first: they come in earlier groups
-      p.reads.push_back(read_copied(x.operands[i], operand_map(f_.values, x, i, p.at, axes.size()), axes));
+    for (std::size_t i = 0; i < x.operands.size();
+         ++i) {  // copies first: they come in earlier groups
+      p.reads.push_back(
+          read_copied(x.operands[i], operand_map(f_.values, x, i, p.at, axes.size()), axes));
     }
     Group g;
     g.axes = axes;
@@ -540,7 +509,8 @@ class Fuser {
     latest_[mix(hash_dims(x.axes), static_cast<std::size_t>(x.row_begin * 64 + x.row_end))] = g;
   }
   int latest(const Dims& axes, int row_begin, int row_end) const {
-    const auto found = latest_.find(mix(hash_dims(axes), static_cast<std::size_t>(row_begin * 64 + row_end)));
+    const auto found =
+        latest_.find(mix(hash_dims(axes), static_cast<std::size_t>(row_begin * 64 + row_end)));
     return found == latest_.end() ? -1 : found->second;
   }
 
@@ -564,7 +534,8 @@ class Fuser {
     return v.cost <= free_instructions && v.leaves.size() <= free_leaves;
   }
   static void note_leaf(Value& v, int leaf) {
-    if (std::find(v.leaves.begin(), v.leaves.end(), leaf) == v.leaves.end()) v.leaves.push_back(leaf);
+    if (std::find(v.leaves.begin(), v.leaves.end(), leaf) == v.leaves.end())
+      v.leaves.push_back(leaf);
   }
 
   /// Whether inlined `v` can be computed at `map`, in a kernel over `extents`: that of group `g`, or a new one (-1).
@@ -574,11 +545,13 @@ class Fuser {
     if (merged && !x.body->index_axes.empty()) return false;
     for (std::size_t i = 0; i < x.operands.size(); ++i) {
       const MapRef at = operand_map(f_.values, x, i, map, extents.size());
-      const std::optional<Read> r = resolve(f_.values, x.operands[i], at, extents, g < 0 ? next_group() : g);
+      const std::optional<Read> r =
+          resolve(f_.values, x.operands[i], at, extents, g < 0 ? next_group() : g);
       if (!r) return false;
       if (r->inlined) {
         if (!can_inline(r->value, r->map, extents, g)) return false;
-      } else if (r->map && merged && !merges_in(group(g), element_of(f_.values, *r, extents.size()))) {
+      } else if (r->map && merged &&
+                 !merges_in(group(g), element_of(f_.values, *r, extents.size()))) {
         return false;
       }
     }
@@ -593,7 +566,8 @@ class Fuser {
       const std::optional<Read> r = resolve(f_.values, x.operands[i], at, g.axes, next_group());
       if (!r) return false;
       if (r->inlined ? !inlined_fits(g, r->value, r->map)
-                     : r->map && !merges_in(g, element_of(f_.values, *r, g.axes.size()))) return false;
+                     : r->map && !merges_in(g, element_of(f_.values, *r, g.axes.size())))
+        return false;
     }
     return true;
   }
@@ -617,8 +591,8 @@ class Fuser {
   // ---- reductions ------------------------------------------------------------------------------------------------
 
   struct ReducedAxes {
-    std::vector<char> reduced;                       // one an operand axis
-    std::vector<std::pair<std::size_t, std::size_t>> runs;   // of operand axes, units ignored
+    std::vector<char> reduced;                              // one an operand axis
+    std::vector<std::pair<std::size_t, std::size_t>> runs;  // of operand axes, units ignored
   };
 
   static ReducedAxes reduced_axes(const Dims& shape, const ir::ReduceAttrs& attrs) {
@@ -626,13 +600,16 @@ class Fuser {
     const auto rank = static_cast<std::int64_t>(shape.size());
     r.reduced.assign(shape.size(), attrs.all ? 1 : 0);
     if (!attrs.all) {
-      for (const std::int64_t a : attrs.axes) r.reduced[static_cast<std::size_t>(a < 0 ? a + rank : a)] = 1;
+      for (const std::int64_t a : attrs.axes)
+        r.reduced[static_cast<std::size_t>(a < 0 ? a + rank : a)] = 1;
     }
     bool open = false;
     for (std::size_t i = 0; i < shape.size(); ++i) {
       if (is_unit(shape[i])) continue;
-      if (r.reduced[i] != 0 && open) r.runs.back().second = i + 1;
-      else if (r.reduced[i] != 0) r.runs.emplace_back(i, i + 1);
+      if (r.reduced[i] != 0 && open)
+        r.runs.back().second = i + 1;
+      else if (r.reduced[i] != 0)
+        r.runs.emplace_back(i, i + 1);
       open = r.reduced[i] != 0;
     }
     return r;
@@ -643,7 +620,8 @@ class Fuser {
     const int operand = value(v).operands[0];
     const Dims& shape = *value(operand).shape;
     const ReducedAxes axes = reduced_axes(shape, node.attrs().get<ir::ReduceAttrs>());
-    auto def = std::make_shared<const ir::ReductionDef>(std::get<ir::Reduction>(node.op().meaning).define(node));
+    auto def = std::make_shared<const ir::ReductionDef>(
+        std::get<ir::Reduction>(node.op().meaning).define(node));
     if (axes.runs.empty()) {
       // Every reduced extent is 1: what is left is a pointwise operation on the operand, its axes dropped.
       const int view = unit_view(operand, *value(v).shape);
@@ -676,7 +654,8 @@ class Fuser {
                        const ReducedAxes& axes) {
     const DType accumulator = def->accumulators[0];
     const auto first = std::make_shared<const ir::ReductionDef>(without_finish(*def));
-    const auto middle = std::make_shared<const ir::ReductionDef>(without_finish(without_lift(*def)));
+    const auto middle =
+        std::make_shared<const ir::ReductionDef>(without_finish(without_lift(*def)));
     const auto last = std::make_shared<const ir::ReductionDef>(without_lift(*def));
     int from = operand;
     for (std::size_t k = axes.runs.size(); k-- > 1;) {
@@ -716,7 +695,8 @@ class Fuser {
       }
     }
     const int copy = add_copy(operand, order, value(operand).dtype);
-    const auto kept = static_cast<std::size_t>(std::count(axes.reduced.begin(), axes.reduced.end(), 0));
+    const auto kept =
+        static_cast<std::size_t>(std::count(axes.reduced.begin(), axes.reduced.end(), 0));
     ReducedAxes last;
     last.reduced.assign(rank, 0);
     for (std::size_t i = kept; i < rank; ++i) last.reduced[i] = 1;
@@ -725,14 +705,16 @@ class Fuser {
   }
 
   /// `v` reduces one run of adjacent axes of `operand`.
-  void place_reduction(int v, int operand, std::shared_ptr<const ir::ReductionDef> def, const ReducedAxes& axes) {
+  void place_reduction(int v, int operand, std::shared_ptr<const ir::ReductionDef> def,
+                       const ReducedAxes& axes) {
     const Dims& shape = *value(operand).shape;
     const auto [begin, end] = axes.runs[0];
     value(v).operands = {operand};
     value(v).reduce = std::move(def);
     value(v).along_row = false;
     const auto units_before = [&](std::size_t i) {
-      return static_cast<int>(std::count_if(shape.begin(), shape.begin() + static_cast<std::ptrdiff_t>(i),
+      return static_cast<int>(std::count_if(shape.begin(),
+                                            shape.begin() + static_cast<std::ptrdiff_t>(i),
                                             [](const Dim& d) { return !is_unit(d); }));
     };
     const int row_begin = units_before(begin), row_end = units_before(end);
@@ -745,15 +727,16 @@ class Fuser {
     }
     const Dims domain = without_units(shape);
     const MapRef whole = full_map(shape, domain.size());
-    (void)read_copied(operand, whole, domain);   // copies come in earlier groups
+    (void)read_copied(operand, whole, domain);  // copies come in earlier groups
     Group g;
     g.axes = domain;
     const int number = add_group(std::move(g));
     if (try_reduce(v, number, axes.runs[0])) return;
     // The axes do not run as one in what is read: a dense copy does.
-    value(v).operands = {value(operand).kind == ValueKind::view
-                             ? copy_of(operand)
-                             : add_copy(operand, identity_order(shape.size()), value(operand).dtype)};
+    value(v).operands = {
+        value(operand).kind == ValueKind::view
+            ? copy_of(operand)
+            : add_copy(operand, identity_order(shape.size()), value(operand).dtype)};
     Group again;
     again.axes = domain;
     const bool fits = try_reduce(v, add_group(std::move(again)), axes.runs[0]);
@@ -778,7 +761,8 @@ class Fuser {
     const MapRef whole = match(shape, to.axes, [](std::size_t) { return true; });
     if (!whole) return false;
     const auto [row_begin, row_end] = kernel_axes_of(*whole, run);
-    if (to.kind == GroupKind::row && (to.row_begin != row_begin || to.row_end != row_end)) return false;
+    if (to.kind == GroupKind::row && (to.row_begin != row_begin || to.row_end != row_end))
+      return false;
     Group as_row = to;
     as_row.kind = GroupKind::row;
     as_row.row_begin = row_begin, as_row.row_end = row_end;
@@ -812,7 +796,8 @@ class Fuser {
     return true;
   }
 
-  static std::pair<int, int> kernel_axes_of(const IndexMap& map, std::pair<std::size_t, std::size_t> run) {
+  static std::pair<int, int> kernel_axes_of(const IndexMap& map,
+                                            std::pair<std::size_t, std::size_t> run) {
     int begin = -1, end = -1;
     for (std::size_t i = run.first; i < run.second; ++i) {
       for (std::size_t k = 0; k < map[i].strides.size(); ++k) {
@@ -835,7 +820,8 @@ class Fuser {
   /// Decided by extents alone, so that the bits of a result never depend on what it was fused with.
   bool splits(const Group& g) const {
     Dim points = 1, row = 1;
-    for (std::size_t k = 0; k < g.axes.size(); ++k) (in_row(g, k) ? row : points) = (in_row(g, k) ? row : points) * g.axes[k];
+    for (std::size_t k = 0; k < g.axes.size(); ++k)
+      (in_row(g, k) ? row : points) = (in_row(g, k) ? row : points) * g.axes[k];
     return row.is_constant() && points.is_constant() && row.value() >= options_.split_row &&
            points.value() <= options_.split_points;
   }
@@ -847,10 +833,13 @@ class Fuser {
     ir::ContractionDef def = std::get<ir::ContractionMeaning>(node.op().meaning).define(node);
     int a = value(v).operands[0], b = value(v).operands[1];
     const auto has = [](const std::string& s, char c) { return s.find(c) != std::string::npos; };
-    const auto own = [&](const std::string& s, char c) { return has(s, c) && !(has(def.a, c) && has(def.b, c)); };
+    const auto own = [&](const std::string& s, char c) {
+      return has(s, c) && !(has(def.a, c) && has(def.b, c));
+    };
     // The operand that gives the result's last own axis is `b`; the axes of `a` just before are the rows. All axes
     // before those are batch axes, along which an operand may be broadcast: the result is dense in this order.
-    const bool both = std::any_of(def.out.begin(), def.out.end(), [&](char c) { return own(def.b, c); });
+    const bool both =
+        std::any_of(def.out.begin(), def.out.end(), [&](char c) { return own(def.b, c); });
     for (std::size_t i = def.out.size(); both && i-- > 0;) {
       if (own(def.b, def.out[i])) break;
       if (!own(def.a, def.out[i])) continue;
@@ -862,12 +851,14 @@ class Fuser {
     while (n_begin > 0 && own(def.b, def.out[n_begin - 1])) --n_begin;
     std::size_t m_begin = n_begin;
     while (m_begin > 0 && own(def.a, def.out[m_begin - 1])) --m_begin;
-    const std::string batch = def.out.substr(0, m_begin), m = def.out.substr(m_begin, n_begin - m_begin);
+    const std::string batch = def.out.substr(0, m_begin),
+                      m = def.out.substr(m_begin, n_begin - m_begin);
     const std::string n = def.out.substr(n_begin);
     std::string k;
     for (const char c : def.a) {
       if (has(def.out, c)) continue;
-      if (!has(def.b, c)) throw UnsupportedOp("a contraction that sums an axis of one operand alone", node.where());
+      if (!has(def.b, c))
+        throw UnsupportedOp("a contraction that sums an axis of one operand alone", node.where());
       k += c;
     }
     const auto extent = [&](char c) {
@@ -911,21 +902,25 @@ class Fuser {
     }
     p.at = make_map(axes, g.axes.size());
     const DType dtype = value(v).dtype;
-    p.reads.push_back(contraction_operand(a, def.a, labels + k_labels, g, g.batch_axes, g.m_axes, dtype));
-    p.reads.push_back(contraction_operand(b, def.b, labels + k_labels, g, g.batch_axes + g.m_axes, g.n_axes, dtype));
+    p.reads.push_back(
+        contraction_operand(a, def.a, labels + k_labels, g, g.batch_axes, g.m_axes, dtype));
+    p.reads.push_back(contraction_operand(b, def.b, labels + k_labels, g, g.batch_axes + g.m_axes,
+                                          g.n_axes, dtype));
     settle(v, add_group(std::move(g)), std::move(p));
   }
 
   /// One operand as strides over batch, its own rows and k; copied where there is no such form with a unit stride.
-  Read contraction_operand(int v, const std::string& labels, const std::string& axis_labels, const Group& g,
-                           std::size_t own_begin, std::size_t own_count, DType dtype) {
+  Read contraction_operand(int v, const std::string& labels, const std::string& axis_labels,
+                           const Group& g, std::size_t own_begin, std::size_t own_count,
+                           DType dtype) {
     Dims extents = g.axes;
     extents.insert(extents.end(), g.k_axes.begin(), g.k_axes.end());
     const auto map_of = [&](const std::string& from) {
       std::vector<int> axes(from.size(), -1);
       for (std::size_t i = 0; i < from.size(); ++i) {
         const auto at = axis_labels.find(from[i]);
-        if (at != std::string::npos && !is_unit((*value(v).shape)[labels.find(from[i])])) axes[i] = static_cast<int>(at);
+        if (at != std::string::npos && !is_unit((*value(v).shape)[labels.find(from[i])]))
+          axes[i] = static_cast<int>(at);
       }
       return make_map(axes, extents.size());
     };
@@ -933,7 +928,8 @@ class Fuser {
     if (stored) {
       std::optional<Read> r = resolve(f_.values, v, map_of(labels), extents, next_group());
       if (r && r->map && !r->inlined && value(r->value).kind != ValueKind::scalar &&
-          is_matrix(element_of(f_.values, *r, extents.size()), extents, g, own_begin, own_count)) return *r;
+          is_matrix(element_of(f_.values, *r, extents.size()), extents, g, own_begin, own_count))
+        return *r;
     }
     // Copied as batch…, own…, k….
     std::string sorted;
@@ -945,19 +941,23 @@ class Fuser {
       if (sorted.find(c) == std::string::npos) sorted.insert(sorted.begin(), c);
     }
     std::vector<int> order(labels.size());
-    for (std::size_t i = 0; i < labels.size(); ++i) order[i] = static_cast<int>(sorted.find(labels[i]));
+    for (std::size_t i = 0; i < labels.size(); ++i)
+      order[i] = static_cast<int>(sorted.find(labels[i]));
     const int copy = add_copy(v, order, dtype);
     return read_copied(copy, map_of(sorted), extents);
   }
 
   static bool at_least(const Dim& stride, const Dim& extent) {
     if (stride.is_constant() && extent.is_constant()) return stride.value() >= extent.value();
-    return stride == extent || (!extent.is_constant() && mod(stride, extent) == Dim(0) && !(stride == Dim(0)));
+    return stride == extent ||
+           (!extent.is_constant() && mod(stride, extent) == Dim(0) && !(stride == Dim(0)));
   }
 
-  bool is_matrix(const Affine& at, const Dims& extents, const Group& g, std::size_t own, std::size_t own_count) {
+  bool is_matrix(const Affine& at, const Dims& extents, const Group& g, std::size_t own,
+                 std::size_t own_count) {
     const std::size_t k = g.axes.size();
-    if (!merges(at, extents, own, own + own_count) || !merges(at, extents, k, extents.size())) return false;
+    if (!merges(at, extents, own, own + own_count) || !merges(at, extents, k, extents.size()))
+      return false;
     const Dim rows = product(std::span(extents).subspan(own, own_count));
     const Dim depth = product(std::span(extents).subspan(k));
     const Dim row_stride = at.strides[own + own_count - 1];
@@ -965,7 +965,8 @@ class Fuser {
     if (is_unit(rows) && is_unit(depth)) return true;
     if (is_unit(rows)) return at_least(k_stride, 1);
     if (is_unit(depth)) return at_least(row_stride, 1);
-    return (k_stride == Dim(1) && at_least(row_stride, depth)) || (row_stride == Dim(1) && at_least(k_stride, rows));
+    return (k_stride == Dim(1) && at_least(row_stride, depth)) ||
+           (row_stride == Dim(1) && at_least(k_stride, rows));
   }
 
   // ---- extern operations and regions -----------------------------------------------------------------------------
@@ -1043,8 +1044,9 @@ class Fuser {
       int v = number_.at(out.get());
       v = value(v).kind == ValueKind::view ? output_view(v) : dense(v);
       const ValueKind kind = value(v).kind;
-      const bool own_buffer = kind != ValueKind::input && kind != ValueKind::constant && kind != ValueKind::scalar;
-      if (own_buffer && !taken.insert(v).second) {   // the same value again
+      const bool own_buffer =
+          kind != ValueKind::input && kind != ValueKind::constant && kind != ValueKind::scalar;
+      if (own_buffer && !taken.insert(v).second) {  // the same value again
         v = add_copy(v, identity_order(value(v).shape->size()), value(v).dtype);
       }
       f_.outputs.push_back(v);
@@ -1059,9 +1061,11 @@ class Fuser {
     }
     const ValueKind kind = value(base).kind;
     const bool computed = kind == ValueKind::pointwise || kind == ValueKind::reduction ||
-                          kind == ValueKind::contraction || kind == ValueKind::external || kind == ValueKind::part ||
-                          kind == ValueKind::regions;
-    if (!computed || (value(base).free && !value(base).kept) || value(v).copy >= 0 || !results_.insert(base).second) return copy_of(v);
+                          kind == ValueKind::contraction || kind == ValueKind::external ||
+                          kind == ValueKind::part || kind == ValueKind::regions;
+    if (!computed || (value(base).free && !value(base).kept) || value(v).copy >= 0 ||
+        !results_.insert(base).second)
+      return copy_of(v);
     return base;
   }
 
@@ -1075,7 +1079,8 @@ class Fuser {
       const Group& at = f_.groups[g];
       for (std::size_t i = at.members.size(); i-- > 0;) {
         const int m = at.members[i];
-        if (options_.fuse && !value(m).stored && recompute(m)) readers_[static_cast<std::size_t>(m)].clear();
+        if (options_.fuse && !value(m).stored && recompute(m))
+          readers_[static_cast<std::size_t>(m)].clear();
         if (!readers_[static_cast<std::size_t>(m)].empty()) value(m).stored = true;
       }
       note_reads(at);
@@ -1099,10 +1104,14 @@ class Fuser {
       if (!x.stored && x.target < 0 && !inside.contains(m)) continue;
       for (std::size_t k = 0; k < x.reads.size(); ++k) {
         const Read& r = x.reads[k];
-        if (r.inside) inside.insert(r.value);
-        else if (r.inlined) pin_inlined(r, x.group);
-        else if (r.flat || x.kind == ValueKind::contraction) pin(r.value);
-        else readers_[static_cast<std::size_t>(r.value)].emplace_back(m, k);
+        if (r.inside)
+          inside.insert(r.value);
+        else if (r.inlined)
+          pin_inlined(r, x.group);
+        else if (r.flat || x.kind == ValueKind::contraction)
+          pin(r.value);
+        else
+          readers_[static_cast<std::size_t>(r.value)].emplace_back(m, k);
       }
     }
   }
@@ -1113,8 +1122,10 @@ class Fuser {
     for (std::size_t i = 0; i < x.operands.size(); ++i) {
       const MapRef at = operand_map(f_.values, x, i, read.map, axes.size());
       const std::optional<Read> r = resolve(f_.values, x.operands[i], at, axes, g);
-      if (r->inlined) pin_inlined(*r, g);
-      else pin(r->value);
+      if (r->inlined)
+        pin_inlined(*r, g);
+      else
+        pin(r->value);
     }
   }
 
@@ -1126,7 +1137,9 @@ class Fuser {
     if (static_cast<int>(x.body->program.code.size()) > free_instructions) return false;
     double again = 0;
     for (const Read& r : x.reads) {
-      if (r.inside && !(value(r.value).stored || !readers_[static_cast<std::size_t>(r.value)].empty())) return false;
+      if (r.inside &&
+          !(value(r.value).stored || !readers_[static_cast<std::size_t>(r.value)].empty()))
+        return false;
       if (r.inlined) {
         for (const int leaf : value(r.value).leaves) again += bytes(leaf);
       } else if (value(r.value).kind != ValueKind::scalar) {
@@ -1149,7 +1162,8 @@ class Fuser {
 
   double bytes(int v) {
     double n = static_cast<double>(size_of(value(v).dtype));
-    for (const Dim& d : *value(v).shape) n *= d.is_constant() ? static_cast<double>(d.value()) : 1000;
+    for (const Dim& d : *value(v).shape)
+      n *= d.is_constant() ? static_cast<double>(d.value()) : 1000;
     return n;
   }
 
@@ -1157,25 +1171,28 @@ class Fuser {
   FuseOptions options_;
   Fused f_;
   std::vector<int> order_;
-  std::vector<int> root_;   // the value under a chain of views
+  std::vector<int> root_;  // the value under a chain of views
   std::unordered_map<const Node*, int> number_;
-  std::unordered_map<std::size_t, std::vector<std::pair<const Node*, std::shared_ptr<const Body>>>> bodies_;
-  std::unordered_map<std::size_t, int> latest_;   // hash of a domain -> its latest group; a clash fails to match
-  std::vector<std::vector<std::pair<int, std::size_t>>> readers_;   // (member, read) in later groups
-  std::unordered_set<int> results_;   // values whose buffer is a result
+  std::unordered_map<std::size_t, std::vector<std::pair<const Node*, std::shared_ptr<const Body>>>>
+      bodies_;
+  std::unordered_map<std::size_t, int>
+      latest_;  // hash of a domain -> its latest group; a clash fails to match
+  std::vector<std::vector<std::pair<int, std::size_t>>> readers_;  // (member, read) in later groups
+  std::unordered_set<int> results_;  // values whose buffer is a result
 };
 
 }  // namespace
 
-std::optional<Read> resolve(const std::vector<Value>& values, int value, MapRef map, std::span<const Dim> extents,
-                            int before) {
+std::optional<Read> resolve(const std::vector<Value>& values, int value, MapRef map,
+                            std::span<const Dim> extents, int before) {
   const auto at = [&](int v) -> const Value& { return values[static_cast<std::size_t>(v)]; };
   const auto inlined = [&](const Value& v) { return v.free && !(v.kept && v.group < before); };
   const auto copied = [&](int v) { return at(v).copy >= 0 && at(at(v).copy).group < before; };
   while (true) {
     const Value& v = at(value);
     if (v.kind == ValueKind::scalar) return Read{.value = value, .map = nullptr};
-    if (v.kind != ValueKind::view) return Read{.value = value, .inlined = inlined(v), .map = std::move(map)};
+    if (v.kind != ValueKind::view)
+      return Read{.value = value, .inlined = inlined(v), .map = std::move(map)};
     if (copied(value)) {
       value = v.copy;
     } else if (v.view) {
@@ -1185,8 +1202,10 @@ std::optional<Read> resolve(const std::vector<Value>& values, int value, MapRef 
       map = std::make_shared<const IndexMap>(std::move(*crossed));
       value = v.operands[0];
     } else {
-      auto flat = std::make_shared<const IndexMap>(IndexMap{linear(*map, *v.shape, extents.size())});
-      while (at(value).kind == ValueKind::view && !at(value).view && !copied(value)) value = at(value).operands[0];
+      auto flat =
+          std::make_shared<const IndexMap>(IndexMap{linear(*map, *v.shape, extents.size())});
+      while (at(value).kind == ValueKind::view && !at(value).view && !copied(value))
+        value = at(value).operands[0];
       if (copied(value)) value = at(value).copy;
       if (at(value).kind == ValueKind::scalar) return Read{.value = value, .map = nullptr};
       if (at(value).kind == ValueKind::view || inlined(at(value))) return std::nullopt;
@@ -1195,12 +1214,13 @@ std::optional<Read> resolve(const std::vector<Value>& values, int value, MapRef 
   }
 }
 
-MapRef operand_map(const std::vector<Value>& values, const Value& value, std::size_t i, const MapRef& at,
-                   std::size_t kernel_axes) {
+MapRef operand_map(const std::vector<Value>& values, const Value& value, std::size_t i,
+                   const MapRef& at, std::size_t kernel_axes) {
   const Dims& shape = *values[static_cast<std::size_t>(value.operands[i])].shape;
   if (!value.permutation.empty()) {
     IndexMap map;
-    for (std::size_t k = 0; k < shape.size(); ++k) map.push_back((*at)[static_cast<std::size_t>(value.permutation[k])]);
+    for (std::size_t k = 0; k < shape.size(); ++k)
+      map.push_back((*at)[static_cast<std::size_t>(value.permutation[k])]);
     return std::make_shared<const IndexMap>(std::move(map));
   }
   if (shape == *value.shape) return at;
@@ -1212,6 +1232,8 @@ Affine element_of(const std::vector<Value>& values, const Read& read, std::size_
   return linear(*read.map, *values[static_cast<std::size_t>(read.value)].shape, kernel_axes);
 }
 
-Fused fuse(const ir::Graph& graph, const FuseOptions& options) { return Fuser(graph, options).run(); }
+Fused fuse(const ir::Graph& graph, const FuseOptions& options) {
+  return Fuser(graph, options).run();
+}
 
 }  // namespace weft::passes

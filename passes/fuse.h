@@ -23,6 +23,7 @@
 #include "ir/graph.h"
 #include "ir/op.h"
 #include "ir/plan.h"
+#include "passes/body.h"
 #include "passes/views.h"
 
 namespace weft::passes {
@@ -31,24 +32,22 @@ struct FuseOptions {
   bool fuse = true;            // false: one kernel a node
   int max_instructions = 300;  // of one kernel's bodies
   int max_buffers = 48;        // of one kernel, as far as they are known while it grows
-  std::int64_t split_row = 16384;  // rows at least this long, with few parallel points, are reduced in two kernels
+  std::int64_t split_row =
+      16384;  // rows at least this long, with few parallel points, are reduced in two kernels
   std::int64_t split_points = 64;
 };
 
-/// A scalar program whose coordinates come in as int64 inputs, after the operands: axis `index_axes[i]` of the value.
-struct Body {
-  ir::ScalarProgram program;
-  std::vector<int> index_axes;
-};
-
 enum class ValueKind : std::uint8_t {
-  input, constant,
-  scalar,       // a constant with one value everywhere
+  input,
+  constant,
+  scalar,  // a constant with one value everywhere
   view,
   pointwise,
-  reduction, contraction, external,
-  part,         // a further result of an external
-  regions,      // written piece by piece by pointwise values that have `target`
+  reduction,
+  contraction,
+  external,
+  part,     // a further result of an external
+  regions,  // written piece by piece by pointwise values that have `target`
 };
 
 /// Operand of a placed value, seen from its group's axes.
@@ -61,28 +60,29 @@ struct Read {
 };
 
 struct Value {
-  const ir::Node* node = nullptr;   // for synthetic values: the node on whose behalf
+  const ir::Node* node = nullptr;  // for synthetic values: the node on whose behalf
   ValueKind kind = ValueKind::pointwise;
   DType dtype = DType::float32;
   const Dims* shape = nullptr;
-  std::vector<int> operands;        // -1 for an operand taken for its type only
-  std::shared_ptr<const Body> body;                 // pointwise
-  std::shared_ptr<const ir::ReductionDef> reduce;   // reduction
-  std::shared_ptr<const ir::ViewMap> view;          // null for a reshape
-  std::vector<int> permutation;     // pointwise copies: operand axis i is own axis permutation[i]; empty: broadcasting
-  int target = -1;                  // written into this value's buffer, at `place` (one entry a target axis)
-  MapRef place;                     // over own axes
-  bool free = false;                // inlined wherever it is read
-  bool kept = false;                // free, but has a buffer too, for readers in later groups
-  int cost = 0;                     // free: instructions, those of its own operands included
-  std::vector<int> leaves;          // free: the buffers that it reads
-  int copy = -1;                    // a dense copy of this view, where one was needed
-  int depth = 0;                    // views since the last buffer
+  std::vector<int> operands;                       // -1 for an operand taken for its type only
+  std::shared_ptr<const Body> body;                // pointwise
+  std::shared_ptr<const ir::ReductionDef> reduce;  // reduction
+  std::shared_ptr<const ir::ViewMap> view;         // null for a reshape
+  std::vector<int>
+      permutation;  // pointwise copies: operand axis i is own axis permutation[i]; empty: broadcasting
+  int target = -1;    // written into this value's buffer, at `place` (one entry a target axis)
+  MapRef place;       // over own axes
+  bool free = false;  // inlined wherever it is read
+  bool kept = false;  // free, but has a buffer too, for readers in later groups
+  int cost = 0;       // free: instructions, those of its own operands included
+  std::vector<int> leaves;  // free: the buffers that it reads
+  int copy = -1;            // a dense copy of this view, where one was needed
+  int depth = 0;            // views since the last buffer
 
   int group = -1;
-  int phase = 0;          // even: along the row; odd: once a point; ascending in time
+  int phase = 0;  // even: along the row; odd: once a point; ascending in time
   bool along_row = true;
-  MapRef at;              // own axes in terms of the group's
+  MapRef at;  // own axes in terms of the group's
   std::vector<Read> reads;
   bool stored = false;
 };
@@ -91,10 +91,10 @@ enum class GroupKind : std::uint8_t { pointwise, row, contraction, external };
 
 struct Group {
   GroupKind kind = GroupKind::pointwise;
-  Dims axes;                    // unit axes dropped, except m and n of a contraction
-  int row_begin = 0, row_end = 0;   // row: axes that together are the row
-  bool split = false;           // the row is reduced in two kernels
-  std::vector<int> members;     // producers first
+  Dims axes;                       // unit axes dropped, except m and n of a contraction
+  int row_begin = 0, row_end = 0;  // row: axes that together are the row
+  bool split = false;              // the row is reduced in two kernels
+  std::vector<int> members;        // producers first
   int instructions = 0, buffers = 0;
   // contraction: axes are batch…, m…, n…; the operands' maps have the k axes appended
   std::size_t batch_axes = 0, m_axes = 0, n_axes = 0;
@@ -104,9 +104,10 @@ struct Group {
 struct Fused {
   std::vector<Value> values;
   std::vector<Group> groups;
-  std::vector<int> inputs;      // value of graph input i (-1: not used)
-  std::vector<int> outputs;     // value of graph output i, to be read as a dense buffer of the output's shape
-  std::vector<std::unique_ptr<Dims>> shapes;   // of synthetic values
+  std::vector<int> inputs;  // value of graph input i (-1: not used)
+  std::vector<int>
+      outputs;  // value of graph output i, to be read as a dense buffer of the output's shape
+  std::vector<std::unique_ptr<Dims>> shapes;  // of synthetic values
   std::vector<ir::ShapeCheck> checks;
 };
 
@@ -115,11 +116,11 @@ Fused fuse(const ir::Graph& graph, const FuseOptions& options);
 /// The operand of a placed value, from the map of the value's own axes: views resolved down to a buffer, an inlined
 /// value or (flat) a buffer's linear element number. Empty where that needs a copy first. Copies of views are used where
 /// a group before number `before` makes them.
-std::optional<Read> resolve(const std::vector<Value>& values, int value, MapRef map, std::span<const Dim> extents,
-                            int before);
+std::optional<Read> resolve(const std::vector<Value>& values, int value, MapRef map,
+                            std::span<const Dim> extents, int before);
 /// Map of operand `i` of pointwise `value`, whose own map is `at`.
-MapRef operand_map(const std::vector<Value>& values, const Value& value, std::size_t i, const MapRef& at,
-                   std::size_t kernel_axes);
+MapRef operand_map(const std::vector<Value>& values, const Value& value, std::size_t i,
+                   const MapRef& at, std::size_t kernel_axes);
 /// Element number in the buffer of what `read` names.
 Affine element_of(const std::vector<Value>& values, const Read& read, std::size_t kernel_axes);
 

@@ -35,7 +35,8 @@ std::size_t hash(const ir::ScalarProgram& p) {
   std::size_t h = p.code.size();
   for (const ir::ScalarInst& i : p.code) {
     h = mix(h, static_cast<std::size_t>(i.op) << 8 | static_cast<std::size_t>(i.dtype));
-    h = mix(h, static_cast<std::size_t>(static_cast<std::uint32_t>(i.a)) << 32 | static_cast<std::uint32_t>(i.b));
+    h = mix(h, static_cast<std::size_t>(static_cast<std::uint32_t>(i.a)) << 32 |
+                   static_cast<std::uint32_t>(i.b));
     h = mix(h, static_cast<std::size_t>(static_cast<std::uint32_t>(i.c)));
     h = mix(h, i.imm);
   }
@@ -47,7 +48,8 @@ std::size_t hash(const ir::ScalarProgram& p) {
 std::size_t hash(const ir::Kernel& k) {
   std::size_t h = k.stages.size();
   for (const Dim& d : k.axes) h = mix(h, d.hash());
-  for (const ir::KernelBuffer& b : k.buffers) h = mix(h, static_cast<std::size_t>(b.dtype) * 2 + b.written);
+  for (const ir::KernelBuffer& b : k.buffers)
+    h = mix(h, static_cast<std::size_t>(b.dtype) * 2 + b.written);
   for (const ir::Access& a : k.accesses) {
     h = mix(h, static_cast<std::size_t>(a.buffer) * 31 + a.offset.hash());
     for (const Dim& d : a.strides) h = mix(h, d.hash());
@@ -56,7 +58,8 @@ std::size_t hash(const ir::Kernel& k) {
   return h;
 }
 
-KernelWriter::KernelWriter(Dims axes, bool has_row, std::size_t merge_limit) : merge_limit_(merge_limit) {
+KernelWriter::KernelWriter(Dims axes, bool has_row, std::size_t merge_limit)
+    : merge_limit_(merge_limit) {
   kernel_.axes = std::move(axes);
   kernel_.has_row = has_row;
 }
@@ -82,7 +85,8 @@ int KernelWriter::access(int buffer, const Affine& at) {
   std::vector<int>& bucket = accesses_[h];
   for (const int a : bucket) {
     const ir::Access& other = kernel_.accesses[static_cast<std::size_t>(a)];
-    if (other.buffer == buffer && other.offset == at.offset && other.strides == at.strides) return a;
+    if (other.buffer == buffer && other.offset == at.offset && other.strides == at.strides)
+      return a;
   }
   bucket.push_back(static_cast<int>(kernel_.accesses.size()));
   kernel_.accesses.push_back({buffer, at.offset, at.strides});
@@ -101,7 +105,8 @@ ScalarValue KernelWriter::temp(Stage& s, ir::Source::Kind kind, int id) {
   const auto next = static_cast<int>(s.sources.size());
   const auto [it, fresh] = s.source_number.emplace(std::pair(kind, id), next);
   if (fresh) s.sources.push_back({kind, id});
-  const std::vector<DType>& temps = kind == ir::Source::Kind::row_temp ? kernel_.row_temps : kernel_.point_temps;
+  const std::vector<DType>& temps =
+      kind == ir::Source::Kind::row_temp ? kernel_.row_temps : kernel_.point_temps;
   return s.builder.input(it->second, temps[static_cast<std::size_t>(id)]);
 }
 
@@ -188,11 +193,14 @@ void KernelWriter::merge_axes() {
     }
   }
   const auto walked_as_one = [&](std::size_t i) {
-    const auto one = [&](const Dims& strides) { return strides[i] == strides[i + 1] * kernel_.axes[i + 1]; };
+    const auto one = [&](const Dims& strides) {
+      return strides[i] == strides[i + 1] * kernel_.axes[i + 1];
+    };
     for (const ir::Access& a : kernel_.accesses) {
       if (!one(a.strides)) return false;
     }
-    return !kernel_.contraction || (one(kernel_.contraction->a_batch) && one(kernel_.contraction->b_batch));
+    return !kernel_.contraction ||
+           (one(kernel_.contraction->a_batch) && one(kernel_.contraction->b_batch));
   };
   for (std::size_t i = merge_limit_; i-- > 0;) {
     if (indexed[i] != 0) continue;
@@ -229,7 +237,8 @@ void KernelWriter::number_buffers() {
   const auto renumber = [&](int& b) { b = number[static_cast<std::size_t>(b)]; };
   for (ir::Access& a : kernel_.accesses) renumber(a.buffer);
   if (kernel_.contraction) {
-    for (int* b : {&kernel_.contraction->a, &kernel_.contraction->b, &kernel_.contraction->out}) renumber(*b);
+    for (int* b : {&kernel_.contraction->a, &kernel_.contraction->b, &kernel_.contraction->out})
+      renumber(*b);
   }
   kernel_.buffers = std::move(buffers);
   slots_ = std::move(slots);

@@ -33,7 +33,7 @@ class KernelWriter {
     std::unordered_map<std::int32_t, int> output_number;
     std::vector<ir::Sink> sinks;
     std::vector<ir::KernelReduction> reductions;
-    std::unordered_map<int, ir::ScalarValue> values;   // values computed or read so far
+    std::unordered_map<int, ir::ScalarValue> values;  // values computed or read so far
   };
   /// Stages run in the order of their phases.
   Stage& stage(int phase, bool over_row);
@@ -50,7 +50,9 @@ class KernelWriter {
 
   ir::Contraction& contraction() { return contraction_.emplace(); }
   void set_clip(Dim clip) { kernel_.clip = std::move(clip); }
-  void mark_written(int buffer) { kernel_.buffers[static_cast<std::size_t>(buffer)].written = true; }
+  void mark_written(int buffer) {
+    kernel_.buffers[static_cast<std::size_t>(buffer)].written = true;
+  }
   [[nodiscard]] const Dims& axes() const { return kernel_.axes; }
 
   WrittenKernel finish();

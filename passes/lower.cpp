@@ -15,7 +15,8 @@ namespace {
 using ir::ScalarValue;
 using Stage = KernelWriter::Stage;
 
-constexpr int recompute_limit = 10;              // instructions; a row value that costs more is kept for later stages
+constexpr int recompute_limit =
+    10;  // instructions; a row value that costs more is kept for later stages
 constexpr std::int64_t row_temp_limit = 1 << 15;  // elements; a longer row would not stay in cache
 constexpr std::size_t label_names = 6;
 
@@ -70,7 +71,8 @@ class Lowering {
     for (std::size_t i = 0; i < graph_.inputs().size(); ++i) {
       const ir::Type& type = graph_.inputs()[i]->type();
       plan_.inputs.push_back(type);
-      const int slot = add_slot(ir::Slot::Kind::input, static_cast<int>(i), *type.dtype, *type.shape);
+      const int slot =
+          add_slot(ir::Slot::Kind::input, static_cast<int>(i), *type.dtype, *type.shape);
       if (f_.inputs[i] >= 0) slot_[static_cast<std::size_t>(f_.inputs[i])] = slot;
     }
     for (std::size_t i = 0; i < f_.outputs.size(); ++i) {
@@ -91,7 +93,8 @@ class Lowering {
     const Value& x = value(v);
     if (x.kind == ValueKind::constant || x.kind == ValueKind::scalar) {
       plan_.constants.push_back(x.node->attrs().get<ir::ConstantAttrs>().value);
-      slot = add_slot(ir::Slot::Kind::constant, static_cast<int>(plan_.constants.size()) - 1, x.dtype, *x.shape);
+      slot = add_slot(ir::Slot::Kind::constant, static_cast<int>(plan_.constants.size()) - 1,
+                      x.dtype, *x.shape);
     } else if (x.kind == ValueKind::input) {
       throw Error("internal: an input of the graph is missing from its list", x.node->where());
     } else {
@@ -107,18 +110,21 @@ class Lowering {
 
   static Affine over(const Affine& at, const Ranges& ranges) {
     Affine out{at.offset, {}};
-    for (const auto& [begin, end] : ranges) out.strides.push_back(begin == end ? Dim(0) : at.strides[end - 1]);
+    for (const auto& [begin, end] : ranges)
+      out.strides.push_back(begin == end ? Dim(0) : at.strides[end - 1]);
     return out;
   }
   Dims extents_of(const Ranges& ranges) const {
     Dims extents;
-    for (const auto& [begin, end] : ranges) extents.push_back(product(std::span(group_->axes).subspan(begin, end - begin)));
+    for (const auto& [begin, end] : ranges)
+      extents.push_back(product(std::span(group_->axes).subspan(begin, end - begin)));
     return extents;
   }
   Ranges parallel_ranges() const {
     Ranges ranges;
     for (std::size_t k = 0; k < group_->axes.size(); ++k) {
-      const bool in_row = group_->kind == GroupKind::row && k >= static_cast<std::size_t>(group_->row_begin) &&
+      const bool in_row = group_->kind == GroupKind::row &&
+                          k >= static_cast<std::size_t>(group_->row_begin) &&
                           k < static_cast<std::size_t>(group_->row_end);
       if (!in_row) ranges.emplace_back(k, k + 1);
     }
@@ -143,13 +149,15 @@ class Lowering {
 
   // ---- values in stages ------------------------------------------------------------------------------------------
 
-  Stage& stage_of(int phase) { return writer_->stage(phase, group_->kind == GroupKind::row && phase % 2 == 0); }
+  Stage& stage_of(int phase) {
+    return writer_->stage(phase, group_->kind == GroupKind::row && phase % 2 == 0);
+  }
 
   Affine stored_at(const Value& v) const {
     const std::size_t n = group_->axes.size();
     if (v.target < 0) return linear(*v.at, *v.shape, n);
     const Value& to = value(v.target);
-    Affine own = linear(*v.place, *to.shape, v.shape->size());   // over the value's own axes
+    Affine own = linear(*v.place, *to.shape, v.shape->size());  // over the value's own axes
     Affine out{own.offset, Dims(n, Dim(0))};
     for (std::size_t i = 0; i < own.strides.size(); ++i) {
       if (own.strides[i] == Dim(0)) continue;
@@ -163,10 +171,12 @@ class Lowering {
   }
 
   ScalarValue constant(Stage& s, const Value& v) {
-    return s.builder.constant_bits(v.dtype, first_element(v.node->attrs().get<ir::ConstantAttrs>().value));
+    return s.builder.constant_bits(v.dtype,
+                                   first_element(v.node->attrs().get<ir::ConstantAttrs>().value));
   }
 
-  ScalarValue finish_program(Stage& s, const Body& body, std::vector<ScalarValue> operands, const MapRef& at) {
+  ScalarValue finish_program(Stage& s, const Body& body, std::vector<ScalarValue> operands,
+                             const MapRef& at) {
     for (const int axis : body.index_axes) {
       operands.push_back(writer_->index(s, in_kernel((*at)[static_cast<std::size_t>(axis)])));
     }
@@ -179,7 +189,8 @@ class Lowering {
     std::vector<ScalarValue> operands;
     for (std::size_t i = 0; i < x.operands.size(); ++i) {
       const MapRef at = operand_map(f_.values, x, i, map, group_->axes.size());
-      operands.push_back(outside(s, *resolve(f_.values, x.operands[i], at, group_->axes, group_number_)));
+      operands.push_back(
+          outside(s, *resolve(f_.values, x.operands[i], at, group_->axes, group_number_)));
     }
     return finish_program(s, *x.body, std::move(operands), map);
   }
@@ -188,7 +199,8 @@ class Lowering {
     const Value& x = value(r.value);
     if (x.kind == ValueKind::scalar) return constant(s, x);
     if (r.inlined) return inlined(s, r.value, r.map);
-    return writer_->load(s, slot_of(r.value), x.dtype, in_kernel(element_of(f_.values, r, group_->axes.size())));
+    return writer_->load(s, slot_of(r.value), x.dtype,
+                         in_kernel(element_of(f_.values, r, group_->axes.size())));
   }
 
   ScalarValue operand(Stage& s, int phase, const Read& r) {
@@ -202,7 +214,8 @@ class Lowering {
     ScalarValue result;
     if (x.kind == ValueKind::reduction) {
       std::vector<ScalarValue> accumulators;
-      for (const int t : temps_.at(v)) accumulators.push_back(writer_->temp(s, ir::Source::Kind::point_temp, t));
+      for (const int t : temps_.at(v))
+        accumulators.push_back(writer_->temp(s, ir::Source::Kind::point_temp, t));
       result = s.builder.inline_program(x.reduce->finish, accumulators)[0];
     } else if (!x.along_row) {
       result = kept(s, v, ir::Source::Kind::point_temp);
@@ -230,7 +243,8 @@ class Lowering {
     if (fresh) {
       Stage& own = stage_of(value(v).phase);
       const ScalarValue computed = own.values.at(v);
-      it->second = row ? writer_->add_row_temp(computed.dtype()) : writer_->add_point_temp(computed.dtype());
+      it->second =
+          row ? writer_->add_row_temp(computed.dtype()) : writer_->add_point_temp(computed.dtype());
       own.sinks.push_back({row ? ir::Sink::Kind::row_temp : ir::Sink::Kind::point_temp,
                            writer_->output(own, computed), it->second});
     }
@@ -240,10 +254,13 @@ class Lowering {
   /// Instructions to compute a row value again in a later stage.
   void note_cost(int v) {
     const Value& x = value(v);
-    int cost = static_cast<int>(x.body ? x.body->program.code.size() - x.body->program.inputs.size() : 0);
+    int cost =
+        static_cast<int>(x.body ? x.body->program.code.size() - x.body->program.inputs.size() : 0);
     for (const Read& r : x.reads) {
-      if (!r.inside) cost += r.map ? 1 : 0;
-      else if (value(r.value).along_row && !value(r.value).stored) cost += cost_.at(r.value);
+      if (!r.inside)
+        cost += r.map ? 1 : 0;
+      else if (value(r.value).along_row && !value(r.value).stored)
+        cost += cost_.at(r.value);
     }
     cost_[v] = std::min(cost, 1000);
   }
@@ -260,8 +277,8 @@ class Lowering {
     if (!x.stored && x.target < 0) return;
     Stage& s = stage_of(x.phase);
     const int slot = slot_of(x.target < 0 ? v : x.target);
-    writer_->store(s, inside(s, x.phase, v), slot, plan_.slots[static_cast<std::size_t>(slot)].dtype,
-                   in_kernel(stored_at(x)));
+    writer_->store(s, inside(s, x.phase, v), slot,
+                   plan_.slots[static_cast<std::size_t>(slot)].dtype, in_kernel(stored_at(x)));
   }
 
   /// Members that a store in this group depends on.
@@ -310,16 +327,19 @@ class Lowering {
     frame_.ranges.emplace_back(group_->row_begin, group_->row_end);
     Dims axes = extents_of(frame_.ranges);
     const Dim row = axes.back();
-    order_ = static_cast<std::size_t>(group_->row_end) == group_->axes.size() ? ir::ReductionOrder::lanes
-                                                                              : ir::ReductionOrder::blocks;
+    order_ = static_cast<std::size_t>(group_->row_end) == group_->axes.size()
+                 ? ir::ReductionOrder::lanes
+                 : ir::ReductionOrder::blocks;
     long_row_ = row.is_constant() && row.value() > row_temp_limit;
     const bool reduces = std::any_of(members.begin(), members.end(),
                                      [&](int m) { return value(m).kind == ValueKind::reduction; });
     if (group_->split && reduces) return split_rows(members, axes);
     begin(axes, true, parallel);
     for (const int m : members) {
-      if (value(m).kind == ValueKind::reduction) reduce(m, frame_.ranges.size() - 1, 0);
-      else compute(m);
+      if (value(m).kind == ValueKind::reduction)
+        reduce(m, frame_.ranges.size() - 1, 0);
+      else
+        compute(m);
     }
     for (const int m : members) store(m);
     emit(members);
@@ -341,7 +361,8 @@ class Lowering {
     combine(s, v, lifted, block > 0, false);
   }
 
-  void combine(Stage& s, int v, const std::vector<ScalarValue>& lifted, bool partial, bool second_level) {
+  void combine(Stage& s, int v, const std::vector<ScalarValue>& lifted, bool partial,
+               bool second_level) {
     const ir::ReductionDef& def = *value(v).reduce;
     ir::KernelReduction r;
     r.order = order_;
@@ -360,7 +381,8 @@ class Lowering {
   /// Few points and a long row: block results first, then their combination and what follows it.
   void split_rows(const std::vector<int>& members, const Dims& axes) {
     const std::size_t parallel = axes.size() - 1;
-    const std::int64_t length = order_ == ir::ReductionOrder::lanes ? ir::lane_block : ir::row_block;
+    const std::int64_t length =
+        order_ == ir::ReductionOrder::lanes ? ir::lane_block : ir::row_block;
     const Dim blocks = ceildiv(axes.back(), length);
     const Dims points(axes.begin(), axes.end() - 1);
     std::vector<int> first, second;
@@ -374,7 +396,7 @@ class Lowering {
     begin(std::move(cut), true, parallel);
     writer_->set_clip(axes.back());
     for (const int m : first) compute(m);
-    std::unordered_map<int, std::vector<int>> partials;   // slots
+    std::unordered_map<int, std::vector<int>> partials;  // slots
     Affine partial_at{0, dense_strides(partial_shape)};
     for (const int m : second) {
       if (value(m).kind != ValueKind::reduction) continue;
@@ -386,7 +408,8 @@ class Lowering {
         const DType dtype = value(m).reduce->accumulators[i];
         const int slot = add_slot(ir::Slot::Kind::temp, 0, dtype, partial_shape);
         partials[m].push_back(slot);
-        writer_->store(results, writer_->temp(results, ir::Source::Kind::point_temp, temps_[m][i]), slot, dtype, at);
+        writer_->store(results, writer_->temp(results, ir::Source::Kind::point_temp, temps_[m][i]),
+                       slot, dtype, at);
       }
     }
     for (const int m : first) store(m);
@@ -408,7 +431,8 @@ class Lowering {
       Stage& s = stage_of(0);
       std::vector<ScalarValue> loaded;
       for (std::size_t i = 0; i < partials[m].size(); ++i) {
-        loaded.push_back(writer_->load(s, partials[m][i], value(m).reduce->accumulators[i], partial_at));
+        loaded.push_back(
+            writer_->load(s, partials[m][i], value(m).reduce->accumulators[i], partial_at));
       }
       combine(s, m, loaded, false, true);
     }
@@ -428,19 +452,21 @@ class Lowering {
     frame_.ranges.emplace_back(n, end);
     Dims axes = extents_of(frame_.ranges);
     Affine dense{0, dense_strides(axes)};
-    for (std::size_t i = 0; i < axes.size(); ++i) {   // as in all maps, a unit axis has no stride
+    for (std::size_t i = 0; i < axes.size(); ++i) {  // as in all maps, a unit axis has no stride
       if (is_unit(axes[i])) dense.strides[i] = 0;
     }
     const bool in_place = in_kernel(stored_at(x)) == dense && x.dtype == accumulator(x.dtype);
     const bool direct = in_place && x.stored;
     const int result = direct ? v : epilogue_result(members, dense);
-    const int out = result >= 0 ? slot_of(result) : add_slot(ir::Slot::Kind::temp, 0, accumulator(x.dtype), axes);
+    const int out = result >= 0 ? slot_of(result)
+                                : add_slot(ir::Slot::Kind::temp, 0, accumulator(x.dtype), axes);
     begin(axes, false, m);
     fill_contraction(x, out);
     cost_[v] = 0;
     if (!direct || members.size() > 1) {
       Stage& s = stage_of(0);
-      s.values[v] = s.builder.convert(writer_->load(s, out, accumulator(x.dtype), dense), accumulator(x.dtype), x.dtype);
+      s.values[v] = s.builder.convert(writer_->load(s, out, accumulator(x.dtype), dense),
+                                      accumulator(x.dtype), x.dtype);
       for (const int e : members) {
         if (e != v) compute(e);
       }
@@ -456,10 +482,11 @@ class Lowering {
   int epilogue_result(const std::vector<int>& members, const Affine& dense) const {
     for (const int e : members) {
       const Value& x = value(e);
-      if (e == members.front() || !x.stored || x.dtype != accumulator(value(members.front()).dtype)) continue;
-      const bool taken = std::any_of(options_.donated.begin(), options_.donated.end(), [&](const auto& pair) {
-        return f_.outputs[static_cast<std::size_t>(pair.first)] == e;
-      });
+      if (e == members.front() || !x.stored || x.dtype != accumulator(value(members.front()).dtype))
+        continue;
+      const bool taken = std::any_of(
+          options_.donated.begin(), options_.donated.end(),
+          [&](const auto& pair) { return f_.outputs[static_cast<std::size_t>(pair.first)] == e; });
       if (!taken && in_kernel(stored_at(x)) == dense) return e;
     }
     return -1;
@@ -468,7 +495,8 @@ class Lowering {
   void fill_contraction(const Value& x, int out) {
     const Group& g = *group_;
     const std::size_t all = g.axes.size() + g.k_axes.size(), m = g.batch_axes, n = m + g.m_axes;
-    const Affine a = element_of(f_.values, x.reads[0], all), b = element_of(f_.values, x.reads[1], all);
+    const Affine a = element_of(f_.values, x.reads[0], all),
+                 b = element_of(f_.values, x.reads[1], all);
     ir::Contraction& c = writer_->contraction();
     c.a = writer_->buffer(slot_of(x.reads[0].value), value(x.reads[0].value).dtype);
     c.b = writer_->buffer(slot_of(x.reads[1].value), value(x.reads[1].value).dtype);
@@ -504,8 +532,8 @@ class Lowering {
     for (std::size_t i = 0; i < x.node->extra_types().size(); ++i) {
       const ir::Type& type = x.node->extra_types()[i];
       const int part = part_of(v, static_cast<int>(i) + 1);
-      step.outputs.push_back(part >= 0 ? slot_of(part)
-                                       : add_slot(ir::Slot::Kind::temp, 0, *type.dtype, *type.shape));
+      step.outputs.push_back(
+          part >= 0 ? slot_of(part) : add_slot(ir::Slot::Kind::temp, 0, *type.dtype, *type.shape));
     }
     step.may_fail = may_fail(step.kind);
     ir::Step done;
@@ -520,7 +548,8 @@ class Lowering {
       for (std::size_t p = 0; p < f_.values.size(); ++p) {
         const Value& x = f_.values[p];
         if (x.kind != ValueKind::part) continue;
-        parts_[{x.operands[0], static_cast<int>(x.node->attrs().get<ir::GetAttrs>().index)}] = static_cast<int>(p);
+        parts_[{x.operands[0], static_cast<int>(x.node->attrs().get<ir::GetAttrs>().index)}] =
+            static_cast<int>(p);
       }
       parts_[{-1, -1}] = -1;
     }
@@ -530,11 +559,19 @@ class Lowering {
 
   static bool may_fail(ir::ExternKind kind) {
     switch (kind) {
-      case ir::ExternKind::gather_rows: case ir::ExternKind::scatter_add_rows: case ir::ExternKind::gather:
-      case ir::ExternKind::scatter_add: case ir::ExternKind::callback: case ir::ExternKind::control: return true;
-      case ir::ExternKind::random_uniform: case ir::ExternKind::random_normal:
-      case ir::ExternKind::random_bernoulli: case ir::ExternKind::random_integer:
-      case ir::ExternKind::sort: case ir::ExternKind::cumulate: case ir::ExternKind::result: return false;
+      case ir::ExternKind::gather_rows:
+      case ir::ExternKind::scatter_add_rows:
+      case ir::ExternKind::gather:
+      case ir::ExternKind::scatter_add:
+      case ir::ExternKind::callback:
+      case ir::ExternKind::control: return true;
+      case ir::ExternKind::random_uniform:
+      case ir::ExternKind::random_normal:
+      case ir::ExternKind::random_bernoulli:
+      case ir::ExternKind::random_integer:
+      case ir::ExternKind::sort:
+      case ir::ExternKind::cumulate:
+      case ir::ExternKind::result: return false;
     }
     return true;
   }
@@ -586,7 +623,7 @@ class Lowering {
   const LowerOptions& options_;
   Fused f_;
   ir::Plan plan_;
-  std::vector<int> slot_;   // of each value
+  std::vector<int> slot_;  // of each value
   std::unordered_map<std::size_t, std::vector<int>> kernels_;
   std::map<std::pair<int, int>, int> parts_;
 
@@ -597,12 +634,14 @@ class Lowering {
   ir::ReductionOrder order_ = ir::ReductionOrder::lanes;
   bool long_row_ = false;
   std::optional<KernelWriter> writer_;
-  std::unordered_map<int, std::vector<int>> temps_;   // of reductions: the accumulators
+  std::unordered_map<int, std::vector<int>> temps_;  // of reductions: the accumulators
   std::unordered_map<int, int> row_temp_, point_temp_, cost_;
 };
 
 }  // namespace
 
-ir::Plan lower(const ir::Graph& graph, const LowerOptions& options) { return Lowering(graph, options).run(); }
+ir::Plan lower(const ir::Graph& graph, const LowerOptions& options) {
+  return Lowering(graph, options).run();
+}
 
 }  // namespace weft::passes

@@ -21,7 +21,7 @@ struct LowerOptions {
   FuseOptions fusion;
   /// Output first may be written over input second, when nothing reads that input afterwards.
   std::vector<std::pair<int, int>> donated;
-  bool plan_memory = true;   // false: every temporary has memory of its own
+  bool plan_memory = true;  // false: every temporary has memory of its own
 };
 
 /// Every dtype and rank known, no Expansion left.

@@ -34,7 +34,8 @@ bool may_fail(const Step& step) {
 /// `visit(slot, written)` for every slot that a step touches.
 template <class F> void for_each_slot(const Plan& plan, const Step& step, F&& visit) {
   if (const auto* k = std::get_if<KernelStep>(&step.what)) {
-    for (std::size_t b = 0; b < k->slots.size(); ++b) visit(k->slots[b], kernel_of(plan, *k).buffers[b].written);
+    for (std::size_t b = 0; b < k->slots.size(); ++b)
+      visit(k->slots[b], kernel_of(plan, *k).buffers[b].written);
     return;
   }
   const ExternStep& e = std::get<ExternStep>(step.what);
@@ -47,9 +48,14 @@ template <class F> void for_each_slot(const Plan& plan, const Step& step, F&& vi
 /// Whether buffer `to` may lie over buffer `from`: every element of `from` is read only where and not after the same
 /// element of `to` is written.
 bool writes_over(const Kernel& k, int from, int to) {
-  const auto buffer = [&](int b) -> const ir::KernelBuffer& { return k.buffers[static_cast<std::size_t>(b)]; };
-  if (size_of(buffer(from).dtype) != size_of(buffer(to).dtype) || buffer(from).written) return false;
-  if (k.contraction && (from == k.contraction->a || from == k.contraction->b || to == k.contraction->out)) return false;
+  const auto buffer = [&](int b) -> const ir::KernelBuffer& {
+    return k.buffers[static_cast<std::size_t>(b)];
+  };
+  if (size_of(buffer(from).dtype) != size_of(buffer(to).dtype) || buffer(from).written)
+    return false;
+  if (k.contraction &&
+      (from == k.contraction->a || from == k.contraction->b || to == k.contraction->out))
+    return false;
   const ir::Access* write = nullptr;
   std::size_t write_stage = 0;
   for (std::size_t s = 0; s < k.stages.size(); ++s) {
@@ -66,7 +72,8 @@ bool writes_over(const Kernel& k, int from, int to) {
       if (source.kind != ir::Source::Kind::load) continue;
       const ir::Access& read = k.accesses[static_cast<std::size_t>(source.id)];
       if (read.buffer != from) continue;
-      if (s > write_stage || !(read.offset == write->offset) || read.strides != write->strides) return false;
+      if (s > write_stage || !(read.offset == write->offset) || read.strides != write->strides)
+        return false;
     }
   }
   return true;
@@ -90,15 +97,16 @@ class MemoryPlan {
   // ---- donated inputs: the step that writes the output comes after all that read the input or may fail ------------
 
   struct Donation {
-    int output, input;       // numbers
-    int step;                // that writes the output
+    int output, input;  // numbers
+    int step;           // that writes the output
     bool dropped = false;
   };
 
   std::vector<int> input_slots() const {
     std::vector<int> slots(plan_.inputs.size(), -1);
     for (std::size_t s = 0; s < plan_.slots.size(); ++s) {
-      if (plan_.slots[s].kind == Slot::Kind::input) slots[static_cast<std::size_t>(plan_.slots[s].number)] = static_cast<int>(s);
+      if (plan_.slots[s].kind == Slot::Kind::input)
+        slots[static_cast<std::size_t>(plan_.slots[s].number)] = static_cast<int>(s);
     }
     return slots;
   }
@@ -120,17 +128,21 @@ class MemoryPlan {
     }
   }
 
-  std::vector<Donation> candidates(const std::vector<int>& inputs, const std::vector<std::vector<int>>& writers) {
+  std::vector<Donation> candidates(const std::vector<int>& inputs,
+                                   const std::vector<std::vector<int>>& writers) {
     std::vector<Donation> found;
     std::vector<char> used(inputs.size(), 0), returned(plan_.slots.size(), 0);
     for (const int s : plan_.outputs) returned[static_cast<std::size_t>(s)] = 1;
     for (const auto& [output, input] : wanted_) {
-      const int to = plan_.outputs[static_cast<std::size_t>(output)], from = inputs[static_cast<std::size_t>(input)];
-      if (slot(to).kind != Slot::Kind::output || used[static_cast<std::size_t>(input)] != 0) continue;
+      const int to = plan_.outputs[static_cast<std::size_t>(output)],
+                from = inputs[static_cast<std::size_t>(input)];
+      if (slot(to).kind != Slot::Kind::output || used[static_cast<std::size_t>(input)] != 0)
+        continue;
       if (returned[static_cast<std::size_t>(from)] != 0) continue;
       if (slot(to).dtype != slot(from).dtype || slot(to).shape != slot(from).shape) continue;
       const std::vector<int>& by = writers[static_cast<std::size_t>(to)];
-      if (by.size() != 1 || !fits_in_step(plan_.steps[static_cast<std::size_t>(by[0])], from, to)) continue;
+      if (by.size() != 1 || !fits_in_step(plan_.steps[static_cast<std::size_t>(by[0])], from, to))
+        continue;
       used[static_cast<std::size_t>(input)] = 1;
       found.push_back({output, input, by[0], false});
     }
@@ -145,15 +157,17 @@ class MemoryPlan {
       if (k->slots[b] == from) from_buffer = static_cast<int>(b);
       if (k->slots[b] == to) to_buffer = static_cast<int>(b), ++uses;
     }
-    return uses == 1 && (from_buffer < 0 || writes_over(kernel_of(plan_, *k), from_buffer, to_buffer));
+    return uses == 1 &&
+           (from_buffer < 0 || writes_over(kernel_of(plan_, *k), from_buffer, to_buffer));
   }
 
   /// Steps in their old order as far as possible, a donation's step after the readers of its input and after whatever
   /// may fail. A donation that this cannot hold for is dropped.
   void order_steps(std::vector<Donation>& donations, const std::vector<int>& inputs,
-                   const std::vector<std::vector<int>>& readers, const std::vector<std::vector<int>>& writers) {
+                   const std::vector<std::vector<int>>& readers,
+                   const std::vector<std::vector<int>>& writers) {
     const std::size_t n = plan_.steps.size();
-    const auto barrier = n;   // stands after all that may fail
+    const auto barrier = n;  // stands after all that may fail
     std::vector<std::vector<int>> after(n + 1);
     std::vector<int> waits(n + 1, 0), soft(n + 1, 0);
     const auto edge = [&](std::size_t from, std::size_t to, bool is_soft) {
@@ -170,8 +184,9 @@ class MemoryPlan {
         }
       };
       link(readers[s]);
-      for (std::size_t i = 1; i < writers[s].size(); ++i) {   // pieces of one value keep their order
-        edge(static_cast<std::size_t>(writers[s][i - 1]), static_cast<std::size_t>(writers[s][i]), false);
+      for (std::size_t i = 1; i < writers[s].size(); ++i) {  // pieces of one value keep their order
+        edge(static_cast<std::size_t>(writers[s][i - 1]), static_cast<std::size_t>(writers[s][i]),
+             false);
       }
     }
     for (std::size_t i = 0; i < n; ++i) {
@@ -181,12 +196,13 @@ class MemoryPlan {
     for (Donation& d : donations) {
       of_step[d.step].push_back(&d);
       edge(barrier, static_cast<std::size_t>(d.step), true);
-      for (const int r : readers[static_cast<std::size_t>(inputs[static_cast<std::size_t>(d.input)])]) {
+      for (const int r :
+           readers[static_cast<std::size_t>(inputs[static_cast<std::size_t>(d.input)])]) {
         if (r != d.step) edge(static_cast<std::size_t>(r), static_cast<std::size_t>(d.step), true);
       }
     }
     using Heap = std::priority_queue<std::size_t, std::vector<std::size_t>, std::greater<>>;
-    Heap ready, held;   // held: only a donation's wishes keep it back
+    Heap ready, held;  // held: only a donation's wishes keep it back
     std::vector<char> done(n + 1, 0);
     const auto offer = [&](std::size_t i) {
       if (waits[i] == 0 && done[i] == 0) (soft[i] == 0 ? ready : held).push(i);
@@ -264,7 +280,7 @@ class MemoryPlan {
       for (const int b : dying[i]) {
         Block& block = blocks_[static_cast<std::size_t>(b)];
         if (reuse_ && block.last_step == static_cast<int>(i)) release(b);
-        if (block.last_step == static_cast<int>(i)) block.last_step = -1;   // once
+        if (block.last_step == static_cast<int>(i)) block.last_step = -1;  // once
       }
     }
     Dim end = constant_end_;
@@ -275,7 +291,8 @@ class MemoryPlan {
     }
     plan_.arena_bytes = end;
     for (std::size_t s = 0; s < plan_.slots.size(); ++s) {
-      if (block_of_[s] >= 0) plan_.slots[s].offset = blocks_[static_cast<std::size_t>(block_of_[s])].offset;
+      if (block_of_[s] >= 0)
+        plan_.slots[s].offset = blocks_[static_cast<std::size_t>(block_of_[s])].offset;
     }
   }
 
@@ -283,13 +300,16 @@ class MemoryPlan {
   int taken_over(const Step& step, int number, int to) {
     const auto* k = std::get_if<KernelStep>(&step.what);
     if (!k) return -1;
-    const auto to_buffer = static_cast<int>(std::find(k->slots.begin(), k->slots.end(), to) - k->slots.begin());
+    const auto to_buffer =
+        static_cast<int>(std::find(k->slots.begin(), k->slots.end(), to) - k->slots.begin());
     if (std::count(k->slots.begin(), k->slots.end(), to) != 1) return -1;
     for (std::size_t b = 0; b < k->slots.size(); ++b) {
       const int from = k->slots[b];
       const int block = block_of_[static_cast<std::size_t>(from)];
-      if (block < 0 || slot(from).kind != Slot::Kind::temp || slot(from).first_step == number) continue;
-      if (blocks_[static_cast<std::size_t>(block)].last_step != number) continue;   // lives on, or is taken
+      if (block < 0 || slot(from).kind != Slot::Kind::temp || slot(from).first_step == number)
+        continue;
+      if (blocks_[static_cast<std::size_t>(block)].last_step != number)
+        continue;  // lives on, or is taken
       if (!(product(slot(from).shape) == product(slot(to).shape))) continue;
       if (std::count(k->slots.begin(), k->slots.end(), from) != 1) continue;
       if (writes_over(kernel_of(plan_, *k), static_cast<int>(b), to_buffer)) {
@@ -323,7 +343,8 @@ class MemoryPlan {
     }
     // Nothing fits: the end grows, over a free piece that touches it.
     std::int64_t at = constant_end_;
-    if (!free_at_.empty() && std::prev(free_at_.end())->first + std::prev(free_at_.end())->second == constant_end_) {
+    if (!free_at_.empty() &&
+        std::prev(free_at_.end())->first + std::prev(free_at_.end())->second == constant_end_) {
       at = std::prev(free_at_.end())->first;
       remove_free(at);
     }
@@ -338,7 +359,8 @@ class MemoryPlan {
       free_unknown_[block.bytes].push_back(b);
       return;
     }
-    std::int64_t at = block.offset.value(), size = std::max<std::int64_t>(block.bytes.value(), alignment);
+    std::int64_t at = block.offset.value(),
+                 size = std::max<std::int64_t>(block.bytes.value(), alignment);
     const auto next = free_at_.find(at + size);
     if (next != free_at_.end()) {
       size += next->second;
@@ -374,7 +396,8 @@ class MemoryPlan {
     for (const Step& step : plan_.steps) {
       const auto* k = std::get_if<KernelStep>(&step.what);
       for_each_slot(plan_, step, [&](int s, bool) {
-        const Dim bytes = product(slot(s).shape) * Dim(static_cast<std::int64_t>(size_of(slot(s).dtype)));
+        const Dim bytes =
+            product(slot(s).shape) * Dim(static_cast<std::int64_t>(size_of(slot(s).dtype)));
         if (bytes.is_constant()) plan_.bytes_moved += bytes.value();
       });
       if (k) plan_.flops += flops_of(kernel_of(plan_, *k));
@@ -405,7 +428,7 @@ class MemoryPlan {
   const std::vector<std::pair<int, int>>& wanted_;
   bool reuse_;
   std::vector<Block> blocks_;
-  std::vector<int> block_of_;   // of each slot
+  std::vector<int> block_of_;  // of each slot
   std::int64_t constant_end_ = 0;
   std::map<std::int64_t, std::int64_t> free_at_;            // offset -> size
   std::multimap<std::int64_t, std::int64_t> free_by_size_;  // size -> offset

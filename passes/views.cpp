@@ -22,7 +22,7 @@ bool divides(const Dim& divisor, const Dim& value) {
 /// Whether `low` stays within [0, extent) over the whole kernel.
 bool stays_below(const Affine& low, const Dim& extent, std::span<const Dim> extents) {
   int terms = 0;
-  bool whole = true;   // one term that runs over exactly [0, extent)
+  bool whole = true;  // one term that runs over exactly [0, extent)
   bool constant = low.offset.is_constant() && extent.is_constant();
   std::int64_t least = constant ? low.offset.value() : 0, most = least;
   for (std::size_t i = 0; i < low.strides.size(); ++i) {
@@ -40,7 +40,8 @@ bool stays_below(const Affine& low, const Dim& extent, std::span<const Dim> exte
 }
 
 /// Splits `value` into (value / extent, value % extent); false where the parts are not affine.
-bool divide(const Affine& value, const Dim& extent, std::span<const Dim> extents, Affine& high, Affine& low) {
+bool divide(const Affine& value, const Dim& extent, std::span<const Dim> extents, Affine& high,
+            Affine& low) {
   if (extent.is_constant() && extent.value() <= 0) return false;
   const std::size_t n = value.strides.size();
   high = zero(n), low = zero(n);
@@ -49,8 +50,10 @@ bool divide(const Affine& value, const Dim& extent, std::span<const Dim> extents
   for (std::size_t i = 0; i < n; ++i) {
     const Dim& s = value.strides[i];
     if (s == Dim(0)) continue;
-    if (divides(extent, s)) high.strides[i] = floordiv(s, extent);
-    else low.strides[i] = s;
+    if (divides(extent, s))
+      high.strides[i] = floordiv(s, extent);
+    else
+      low.strides[i] = s;
   }
   return stays_below(low, extent, extents);
 }
@@ -74,9 +77,12 @@ std::vector<Run> matching_runs(std::span<const Dim> a, std::span<const Dim> b) {
     Run run{i, i, j, j};
     Dim p = 1, q = 1;
     do {
-      if (first_is_short(p, q, i < a.size(), j < b.size()) || (p == q && i < a.size())) p = p * a[i++];
-      else if (j < b.size()) q = q * b[j++];
-      else break;
+      if (first_is_short(p, q, i < a.size(), j < b.size()) || (p == q && i < a.size()))
+        p = p * a[i++];
+      else if (j < b.size())
+        q = q * b[j++];
+      else
+        break;
     } while (!(p == q) && (i < a.size() || j < b.size()));
     run.i1 = i, run.j1 = j;
     runs.push_back(run);
@@ -115,7 +121,8 @@ IndexMap through_view(const ir::ViewMap& view, const IndexMap& result, std::size
   return map;
 }
 
-IndexMap through_broadcast(const IndexMap& result, std::span<const Dim> operand_shape, std::size_t kernel_axes) {
+IndexMap through_broadcast(const IndexMap& result, std::span<const Dim> operand_shape,
+                           std::size_t kernel_axes) {
   const std::size_t shift = result.size() - operand_shape.size();
   IndexMap map(operand_shape.size(), zero(kernel_axes));
   for (std::size_t i = 0; i < map.size(); ++i) {
@@ -125,14 +132,15 @@ IndexMap through_broadcast(const IndexMap& result, std::span<const Dim> operand_
 }
 
 std::optional<IndexMap> through_reshape(const IndexMap& result, std::span<const Dim> result_shape,
-                                        std::span<const Dim> operand_shape, std::span<const Dim> extents) {
+                                        std::span<const Dim> operand_shape,
+                                        std::span<const Dim> extents) {
   const std::size_t n = extents.size();
   IndexMap map(operand_shape.size(), zero(n));
   for (const Run& run : matching_runs(result_shape, operand_shape)) {
     Affine rest = linear(IndexMap(result.begin() + static_cast<std::ptrdiff_t>(run.i0),
                                   result.begin() + static_cast<std::ptrdiff_t>(run.i1)),
                          result_shape.subspan(run.i0, run.i1 - run.i0), n);
-    std::size_t first = run.j0;   // gets what is left: nothing above it
+    std::size_t first = run.j0;  // gets what is left: nothing above it
     while (first < run.j1 && is_unit(operand_shape[first])) ++first;
     if (first == run.j1) continue;
     for (std::size_t j = run.j1; j-- > first + 1;) {

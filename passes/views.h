@@ -38,11 +38,13 @@ IndexMap axis_map(std::span<const int> axes, std::size_t kernel_axes);
 IndexMap through_view(const ir::ViewMap& view, const IndexMap& result, std::size_t kernel_axes);
 
 /// The map of an operand that is broadcast to the result (aligned at the last axis).
-IndexMap through_broadcast(const IndexMap& result, std::span<const Dim> operand_shape, std::size_t kernel_axes);
+IndexMap through_broadcast(const IndexMap& result, std::span<const Dim> operand_shape,
+                           std::size_t kernel_axes);
 
 /// The map of a reshape's operand; empty where it is not affine. `extents` are the kernel's.
 std::optional<IndexMap> through_reshape(const IndexMap& result, std::span<const Dim> result_shape,
-                                        std::span<const Dim> operand_shape, std::span<const Dim> extents);
+                                        std::span<const Dim> operand_shape,
+                                        std::span<const Dim> extents);
 
 /// Row-major element number of the element that `map` names.
 Affine linear(const IndexMap& map, std::span<const Dim> shape, std::size_t kernel_axes);

@@ -46,7 +46,8 @@ TEST_CASE("a mask and what it gates") {
   const Expr x = b.in({8, 8}), w = b.in({8, 8}), g = b.in({8, 8});
   const Expr z = apply(ops::matmul, {x, w});
   const Expr h = apply(ops::relu, {z});
-  const std::vector<NodeRef> dz = weft::passes::gradient(std::vector{h.node()}, std::vector{z.node()}, std::vector{g.node()});
+  const std::vector<NodeRef> dz =
+      weft::passes::gradient(std::vector{h.node()}, std::vector{z.node()}, std::vector{g.node()});
   CHECK(check(typed(Graph(b.inputs, {h.node(), dz[0]}))).steps.size() == 1);
 }
 
@@ -65,13 +66,15 @@ TEST_CASE("a training step of a perceptron") {
   const Expr loss = apply(ops::cross_entropy, {h, t}, ClassLossAttrs{});
   std::vector<NodeRef> xs, outs = {loss.node()};
   for (const Expr& p : params) xs.push_back(p.node());
-  const std::vector<NodeRef> grads = weft::passes::gradient(std::vector{loss.node()}, xs, std::vector{NodeRef()});
+  const std::vector<NodeRef> grads =
+      weft::passes::gradient(std::vector{loss.node()}, xs, std::vector{NodeRef()});
   weft::passes::LowerOptions options;
   for (std::size_t i = 0; i < params.size(); ++i) {
     const Expr m = b.in(*params[i].type().shape);
     const Expr v = m * 0.9 + Expr(b.builder, grads[i]);
     const auto input_of = [&](const Expr& e) {
-      return static_cast<int>(std::find(b.inputs.begin(), b.inputs.end(), e.node()) - b.inputs.begin());
+      return static_cast<int>(std::find(b.inputs.begin(), b.inputs.end(), e.node()) -
+                              b.inputs.begin());
     };
     options.donated.emplace_back(static_cast<int>(outs.size()), input_of(m));
     outs.push_back(v.node());
@@ -80,7 +83,8 @@ TEST_CASE("a training step of a perceptron") {
   }
   const Graph g = typed(Graph(b.inputs, outs));
   const Plan p = weft::passes::lower(g, options);
-  CHECK(p.steps.size() == 13);   // 8 products, softmax and loss in 2, 3 bias gradients with their updates
+  CHECK(p.steps.size() ==
+        13);  // 8 products, softmax and loss in 2, 3 bias gradients with their updates
   CHECK(std::count(p.donated.begin(), p.donated.end(), -1) == 1);
 }
 
@@ -96,7 +100,8 @@ TEST_CASE("a chain of a hundred thousand nodes, and every node a result") {
   const auto start = std::chrono::steady_clock::now();
   const Plan chain = weft::passes::lower(Graph(b.inputs, {e.node()}));
   const Plan each = weft::passes::lower(Graph(b.inputs, all));
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   CHECK(chain.kernels.size() <= 4);
   CHECK(each.kernels.size() <= 4);
   CHECK(seconds < 10);
@@ -109,12 +114,15 @@ namespace {
 class RandomGraph {
  public:
   explicit RandomGraph(std::uint32_t seed) : state_(seed * 7919u + 17u) {
-    for (const Dims& shape : {Dims{3, 4}, Dims{4}, Dims{2, 3, 4}, Dims{4, 3}, Dims{1, 4}}) values_.push_back(b_.in(shape));
+    for (const Dims& shape : {Dims{3, 4}, Dims{4}, Dims{2, 3, 4}, Dims{4, 3}, Dims{1, 4}})
+      values_.push_back(b_.in(shape));
   }
   Graph make(int nodes, int results) {
     for (int i = 0; i < nodes; ++i) step();
     std::vector<NodeRef> outs;
-    for (int i = 0; i < results; ++i) outs.push_back(values_[values_.size() - 1 - below(std::min<std::size_t>(values_.size(), 6))].node());
+    for (int i = 0; i < results; ++i)
+      outs.push_back(
+          values_[values_.size() - 1 - below(std::min<std::size_t>(values_.size(), 6))].node());
     return Graph(b_.inputs, outs);
   }
 
@@ -123,7 +131,9 @@ class RandomGraph {
     state_ = state_ * 1664525u + 1013904223u;
     return (state_ >> 10) % n;
   }
-  const Expr& pick() { return values_[values_.size() - 1 - below(std::min<std::size_t>(values_.size(), 9))]; }
+  const Expr& pick() {
+    return values_[values_.size() - 1 - below(std::min<std::size_t>(values_.size(), 9))];
+  }
   static std::size_t rank(const Expr& e) { return e.type().shape->size(); }
 
   void step() {
@@ -132,7 +142,8 @@ class RandomGraph {
     switch (below(9)) {
       case 0: return add(apply(ops::tanh, {x}));
       case 1: return add(apply(ops::sigmoid, {x * 0.5 + 0.25}));
-      case 2: case 3: {
+      case 2:
+      case 3: {
         const Expr y = pick();
         try {
           return add(below(2) == 0 ? x + y : apply(ops::maximum, {x, y}));
@@ -151,7 +162,8 @@ class RandomGraph {
       }
       case 6: {
         const std::int64_t n = product(shape).value();
-        return add(apply(ops::reshape, {x}, ShapeAttrs{n % 4 == 0 && below(2) == 0 ? Dims{n / 4, 4} : Dims{n}}));
+        return add(apply(ops::reshape, {x},
+                         ShapeAttrs{n % 4 == 0 && below(2) == 0 ? Dims{n / 4, 4} : Dims{n}}));
       }
       case 7: {
         if (shape.empty() || shape[0].value() < 2) return;
@@ -177,6 +189,7 @@ class RandomGraph {
 TEST_CASE("random graphs, fused and not") {
   for (std::uint32_t seed = 0; seed < 150; ++seed) {
     CAPTURE(seed);
-    check(RandomGraph(seed).make(6 + static_cast<int>(seed % 30), 1 + static_cast<int>(seed % 4)), {}, {}, 1e-3);
+    check(RandomGraph(seed).make(6 + static_cast<int>(seed % 30), 1 + static_cast<int>(seed % 4)),
+          {}, {}, 1e-3);
   }
 }

@@ -30,7 +30,8 @@ TEST_CASE("scalars and empty tensors") {
   const Expr x = b.in({}), e = b.in({0, 3});
   CHECK(check(b.graph({x * 2.0 + 1.0})).kernels[0].axes == Dims{1});
   check(b.graph({e * 2.0 + x}));
-  check(b.graph({b.reduce(ops::sum, e, {0}), b.reduce(ops::sum, e, {1}), b.reduce_all(ops::sum, e)}));
+  check(
+      b.graph({b.reduce(ops::sum, e, {0}), b.reduce(ops::sum, e, {1}), b.reduce_all(ops::sum, e)}));
   check(b.graph({x.scalar(3.0), x}));
 }
 
@@ -49,7 +50,9 @@ TEST_CASE("softmax, layer norm and their kin are one kernel") {
   const Expr x = b.in({6, 33});
   const Expr shifted = x - b.reduce(ops::max, x, {1}, true);
   const Expr e = apply(ops::exp, {shifted});
-  SUBCASE("softmax") { CHECK(check(b.graph({e / b.reduce(ops::sum, e, {1}, true)})).steps.size() == 1); }
+  SUBCASE("softmax") {
+    CHECK(check(b.graph({e / b.reduce(ops::sum, e, {1}, true)})).steps.size() == 1);
+  }
   SUBCASE("log softmax") {
     const Expr l = shifted - apply(ops::log, {b.reduce(ops::sum, e, {-1}, true)});
     const Plan p = check(b.graph({l}));
@@ -80,7 +83,8 @@ TEST_CASE("reductions") {
       for (int i = 0; i < 3; ++i) {
         if ((set >> i & 1) != 0) axes.push_back(i);
       }
-      for (const bool keep : {false, true}) check(b.graph({b.reduce(ops::sum, x * 2.0, axes, keep)}));
+      for (const bool keep : {false, true})
+        check(b.graph({b.reduce(ops::sum, x * 2.0, axes, keep)}));
       check(b.graph({b.reduce(ops::max, x, axes)}));
     }
   }
@@ -94,7 +98,9 @@ TEST_CASE("reductions") {
   }
   SUBCASE("a producer that is wanted as well") {
     const Expr y = apply(ops::exp, {x});
-    CHECK(check(b.graph({y, b.reduce(ops::sum, y, {2}), b.reduce(ops::max, y, {2})})).steps.size() == 1);
+    CHECK(
+        check(b.graph({y, b.reduce(ops::sum, y, {2}), b.reduce(ops::max, y, {2})})).steps.size() ==
+        1);
   }
   SUBCASE("one element") {
     const Expr one = b.in({1, 1, 3});
@@ -102,7 +108,8 @@ TEST_CASE("reductions") {
   }
   SUBCASE("long rows are split, and the bits stay") {
     const Expr l = b.in({2, 40000});
-    const Plan p = check(b.graph({b.reduce(ops::sum, apply(ops::exp, {l}), {1}) * 2.0}), {}, {}, 1e-3);
+    const Plan p =
+        check(b.graph({b.reduce(ops::sum, apply(ops::exp, {l}), {1}) * 2.0}), {}, {}, 1e-3);
     CHECK(p.steps.size() == 2);
     CHECK(p.kernels[0].clip.has_value());
     const Plan q = check(b.graph({b.reduce(ops::max, b.in({20000, 3}), {0})}));
@@ -125,10 +132,12 @@ TEST_CASE("matrix products") {
     CHECK(p.kernels[0].stages.size() == 1);
   }
   SUBCASE("batches and vectors") {
-    const Expr u = b.in({3, 4, 5}), v = b.in({3, 5, 2}), row = b.in({5}), one = b.in({1, 5, 2}), deep = b.in({2, 3, 2, 4});
-    check(b.graph({apply(ops::matmul, {u, v}), apply(ops::matmul, {u, w}), apply(ops::matmul, {u, one}),
-                   apply(ops::matmul, {row, w}), apply(ops::matmul, {x, row}), apply(ops::matmul, {row, row}),
-                   apply(ops::matmul, {x, v}), apply(ops::matmul, {deep, u}), apply(ops::matmul, {row, v})}));
+    const Expr u = b.in({3, 4, 5}), v = b.in({3, 5, 2}), row = b.in({5}), one = b.in({1, 5, 2}),
+               deep = b.in({2, 3, 2, 4});
+    check(b.graph(
+        {apply(ops::matmul, {u, v}), apply(ops::matmul, {u, w}), apply(ops::matmul, {u, one}),
+         apply(ops::matmul, {row, w}), apply(ops::matmul, {x, row}), apply(ops::matmul, {row, row}),
+         apply(ops::matmul, {x, v}), apply(ops::matmul, {deep, u}), apply(ops::matmul, {row, v})}));
   }
   SUBCASE("half precision") {
     const Expr h = b.in({4, 5}, DType::float16), g = b.in({5, 3}, DType::bfloat16);

@@ -16,7 +16,8 @@ void check_arena(const Plan& p) {
       if (a.last_step < a.first_step || b.last_step < b.first_step) continue;
       if (a.last_step <= b.first_step || b.last_step <= a.first_step) continue;
       const auto end = [](const Slot& s) {
-        return s.offset.value() + product(s.shape).value() * static_cast<std::int64_t>(size_of(s.dtype));
+        return s.offset.value() +
+               product(s.shape).value() * static_cast<std::int64_t>(size_of(s.dtype));
       };
       CHECK((end(a) <= b.offset.value() || end(b) <= a.offset.value()));
     }

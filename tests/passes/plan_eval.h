@@ -65,7 +65,8 @@ inline RefArray filled(DType dtype, Shape shape, unsigned seed) {
   for (std::int64_t i = 0, n = element_count(a.shape); i < n; ++i) {
     state = state * 1664525u + 1013904223u;
     const double x = static_cast<double>(state >> 8) / (1 << 24) * 4 - 2;
-    a.data.push_back(to_double(dtype, from_double(dtype, is_floating(dtype) ? x : std::floor(x * 2))));
+    a.data.push_back(
+        to_double(dtype, from_double(dtype, is_floating(dtype) ? x : std::floor(x * 2))));
   }
   return a;
 }
@@ -97,7 +98,8 @@ inline RefArray broadcast(const RefArray& a, const Shape& shape) {
   return out;
 }
 
-inline RefArray node_value(const Node& node, const std::vector<RefArray>& args, const DimBindings& bindings) {
+inline RefArray node_value(const Node& node, const std::vector<RefArray>& args,
+                           const DimBindings& bindings) {
   const Reference& ref = node.op().reference;
   const Shape shape = evaluate(*node.type().shape, bindings);
   RefArray out;
@@ -118,7 +120,8 @@ inline RefArray node_value(const Node& node, const std::vector<RefArray>& args, 
   return out;
 }
 
-inline std::vector<RefArray> run_reference(const Graph& graph, const std::vector<RefArray>& inputs) {
+inline std::vector<RefArray> run_reference(const Graph& graph,
+                                           const std::vector<RefArray>& inputs) {
   std::unordered_map<const Node*, RefArray> values;
   DimBindings bindings;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
@@ -145,18 +148,24 @@ inline std::vector<RefArray> run_reference(const Graph& graph, const std::vector
 
 // ---- the plan -------------------------------------------------------------------------------------------------------
 
-inline std::vector<std::uint64_t> run_program(const ScalarProgram& p, const std::vector<std::uint64_t>& in,
+inline std::vector<std::uint64_t> run_program(const ScalarProgram& p,
+                                              const std::vector<std::uint64_t>& in,
                                               const std::vector<std::int64_t>& index) {
   std::vector<std::uint64_t> v;
   const auto at = [&](std::int32_t id) { return id < 0 ? 0 : v[static_cast<std::size_t>(id)]; };
   for (const ScalarInst& i : p.code) {
-    if (i.op == ScalarOp::input) v.push_back(in[i.imm]);
-    else if (i.op == ScalarOp::constant) v.push_back(i.imm);
-    else if (i.op == ScalarOp::index) v.push_back(static_cast<std::uint64_t>(index[i.imm]));
-    else if (i.op == ScalarOp::lookup) v.push_back(p.tables[i.imm].bits[at(i.a)]);
+    if (i.op == ScalarOp::input)
+      v.push_back(in[i.imm]);
+    else if (i.op == ScalarOp::constant)
+      v.push_back(i.imm);
+    else if (i.op == ScalarOp::index)
+      v.push_back(static_cast<std::uint64_t>(index[i.imm]));
+    else if (i.op == ScalarOp::lookup)
+      v.push_back(p.tables[i.imm].bits[at(i.a)]);
     else {
       const std::int32_t first = i.op == ScalarOp::select ? i.b : i.a;
-      v.push_back(evaluate(i.op, i.dtype, p.code[static_cast<std::size_t>(first)].dtype, at(i.a), at(i.b), at(i.c)));
+      v.push_back(evaluate(i.op, i.dtype, p.code[static_cast<std::size_t>(first)].dtype, at(i.a),
+                           at(i.b), at(i.c)));
     }
   }
   std::vector<std::uint64_t> out;
@@ -166,8 +175,12 @@ inline std::vector<std::uint64_t> run_program(const ScalarProgram& p, const std:
 
 class KernelRun {
  public:
-  KernelRun(const Kernel& k, std::vector<std::byte*> buffers, std::vector<std::int64_t> sizes, DimBindings symbols)
-      : k_(k), buffers_(std::move(buffers)), sizes_(std::move(sizes)), symbols_(std::move(symbols)) {
+  KernelRun(const Kernel& k, std::vector<std::byte*> buffers, std::vector<std::int64_t> sizes,
+            DimBindings symbols)
+      : k_(k),
+        buffers_(std::move(buffers)),
+        sizes_(std::move(sizes)),
+        symbols_(std::move(symbols)) {
     for (const Dim& d : k.axes) extents_.push_back(d.evaluate(symbols_));
   }
 
@@ -195,14 +208,17 @@ class KernelRun {
     REQUIRE(at >= 0);
     REQUIRE(at < sizes_[static_cast<std::size_t>(buffer)]);
     std::uint64_t bits = 0;
-    std::memcpy(&bits, buffers_[static_cast<std::size_t>(buffer)] + static_cast<std::size_t>(at) * size, size);
+    std::memcpy(&bits,
+                buffers_[static_cast<std::size_t>(buffer)] + static_cast<std::size_t>(at) * size,
+                size);
     return bits;
   }
   void put(int buffer, std::int64_t at, std::uint64_t bits) const {
     const std::size_t size = size_of(k_.buffers[static_cast<std::size_t>(buffer)].dtype);
     REQUIRE(at >= 0);
     REQUIRE(at < sizes_[static_cast<std::size_t>(buffer)]);
-    std::memcpy(buffers_[static_cast<std::size_t>(buffer)] + static_cast<std::size_t>(at) * size, &bits, size);
+    std::memcpy(buffers_[static_cast<std::size_t>(buffer)] + static_cast<std::size_t>(at) * size,
+                &bits, size);
   }
 
   std::int64_t element(const Access& a, const std::vector<std::int64_t>& point) const {
@@ -214,18 +230,22 @@ class KernelRun {
   void contract() {
     const Contraction& c = *k_.contraction;
     const std::size_t batch = extents_.size() - 2;
-    const DType ta = k_.buffers[static_cast<std::size_t>(c.a)].dtype, tb = k_.buffers[static_cast<std::size_t>(c.b)].dtype;
+    const DType ta = k_.buffers[static_cast<std::size_t>(c.a)].dtype,
+                tb = k_.buffers[static_cast<std::size_t>(c.b)].dtype;
     const DType to = k_.buffers[static_cast<std::size_t>(c.out)].dtype;
     const std::int64_t total = element_count(extents_), depth = value(c.k);
     for (std::int64_t e = 0; e < total; ++e) {
       std::vector<std::int64_t> at(extents_.size());
       std::int64_t rest = e;
       for (std::size_t i = at.size(); i-- > 0; rest /= extents_[i]) at[i] = rest % extents_[i];
-      std::int64_t a = value(c.a_offset) + value(c.a_m) * at[batch], b = value(c.b_offset) + value(c.b_n) * at[batch + 1];
-      for (std::size_t i = 0; i < batch; ++i) a += value(c.a_batch[i]) * at[i], b += value(c.b_batch[i]) * at[i];
+      std::int64_t a = value(c.a_offset) + value(c.a_m) * at[batch],
+                   b = value(c.b_offset) + value(c.b_n) * at[batch + 1];
+      for (std::size_t i = 0; i < batch; ++i)
+        a += value(c.a_batch[i]) * at[i], b += value(c.b_batch[i]) * at[i];
       double sum = 0;
       for (std::int64_t k = 0; k < depth; ++k) {
-        sum += to_double(ta, get(c.a, a + k * value(c.a_k))) * to_double(tb, get(c.b, b + k * value(c.b_k)));
+        sum += to_double(ta, get(c.a, a + k * value(c.a_k))) *
+               to_double(tb, get(c.b, b + k * value(c.b_k)));
       }
       put(c.out, value(c.out_offset) + e, from_double(to, sum));
     }
@@ -233,9 +253,11 @@ class KernelRun {
 
   void run_point(std::vector<std::int64_t> point) {
     std::int64_t length = k_.has_row ? extents_.back() : 1;
-    if (k_.clip) length = std::min(length, value(*k_.clip) - point[point.size() - 2] * extents_.back());
+    if (k_.clip)
+      length = std::min(length, value(*k_.clip) - point[point.size() - 2] * extents_.back());
     std::vector<std::uint64_t> point_temps(k_.point_temps.size());
-    std::vector<std::vector<std::uint64_t>> row_temps(k_.row_temps.size(), std::vector<std::uint64_t>(static_cast<std::size_t>(length)));
+    std::vector<std::vector<std::uint64_t>> row_temps(
+        k_.row_temps.size(), std::vector<std::uint64_t>(static_cast<std::size_t>(length)));
     for (const Stage& s : k_.stages) {
       std::vector<std::vector<std::uint64_t>> accumulators;
       for (const KernelReduction& r : s.reductions) accumulators.push_back(r.identity);
@@ -244,22 +266,29 @@ class KernelRun {
         std::vector<std::uint64_t> in;
         for (const Source& from : s.sources) {
           const auto id = static_cast<std::size_t>(from.id);
-          if (from.kind == Source::Kind::point_temp) in.push_back(point_temps[id]);
-          else if (from.kind == Source::Kind::row_temp) in.push_back(row_temps[id][static_cast<std::size_t>(i)]);
-          else in.push_back(get(k_.accesses[id].buffer, element(k_.accesses[id], point)));
+          if (from.kind == Source::Kind::point_temp)
+            in.push_back(point_temps[id]);
+          else if (from.kind == Source::Kind::row_temp)
+            in.push_back(row_temps[id][static_cast<std::size_t>(i)]);
+          else
+            in.push_back(get(k_.accesses[id].buffer, element(k_.accesses[id], point)));
         }
         const std::vector<std::uint64_t> out = run_program(s.body, in, point);
         for (std::size_t r = 0; r < s.reductions.size(); ++r) {
           std::vector<std::uint64_t> both = accumulators[r];
-          for (const int o : s.reductions[r].outputs) both.push_back(out[static_cast<std::size_t>(o)]);
+          for (const int o : s.reductions[r].outputs)
+            both.push_back(out[static_cast<std::size_t>(o)]);
           accumulators[r] = run_program(s.reductions[r].combine, both, {});
         }
         for (const Sink& to : s.sinks) {
           const auto id = static_cast<std::size_t>(to.id);
           const std::uint64_t bits = out[static_cast<std::size_t>(to.output)];
-          if (to.kind == Sink::Kind::point_temp) point_temps[id] = bits;
-          else if (to.kind == Sink::Kind::row_temp) row_temps[id][static_cast<std::size_t>(i)] = bits;
-          else put(k_.accesses[id].buffer, element(k_.accesses[id], point), bits);
+          if (to.kind == Sink::Kind::point_temp)
+            point_temps[id] = bits;
+          else if (to.kind == Sink::Kind::row_temp)
+            row_temps[id][static_cast<std::size_t>(i)] = bits;
+          else
+            put(k_.accesses[id].buffer, element(k_.accesses[id], point), bits);
         }
       }
       for (std::size_t r = 0; r < s.reductions.size(); ++r) {
@@ -285,8 +314,10 @@ inline std::vector<RefArray> run_plan(const Plan& plan, const std::vector<RefArr
       if (const auto name = dims[k].symbol_name()) bindings.bind(*name, inputs[i].shape[k]);
     }
   }
-  for (const ShapeCheck& c : plan.checks) CHECK(c.left.evaluate(bindings) == c.right.evaluate(bindings));
-  std::vector<std::byte> arena(static_cast<std::size_t>(plan.arena_bytes.evaluate(bindings)), std::byte{0x5a});
+  for (const ShapeCheck& c : plan.checks)
+    CHECK(c.left.evaluate(bindings) == c.right.evaluate(bindings));
+  std::vector<std::byte> arena(static_cast<std::size_t>(plan.arena_bytes.evaluate(bindings)),
+                               std::byte{0x5a});
   std::vector<std::vector<std::byte>> own(plan.slots.size());
   std::vector<std::byte*> data(plan.slots.size());
   std::vector<std::int64_t> sizes(plan.slots.size());
@@ -303,7 +334,8 @@ inline std::vector<RefArray> run_plan(const Plan& plan, const std::vector<RefArr
     if (slot.kind == Slot::Kind::temp) {
       const std::int64_t offset = slot.offset.evaluate(bindings);
       CHECK(offset % 64 == 0);
-      CHECK(offset + sizes[s] * static_cast<std::int64_t>(size_of(slot.dtype)) <= static_cast<std::int64_t>(arena.size()));
+      CHECK(offset + sizes[s] * static_cast<std::int64_t>(size_of(slot.dtype)) <=
+            static_cast<std::int64_t>(arena.size()));
       data[s] = arena.data() + offset;
       continue;
     }
@@ -311,10 +343,11 @@ inline std::vector<RefArray> run_plan(const Plan& plan, const std::vector<RefArr
     data[s] = own[s].data();
     if (slot.kind == Slot::Kind::input) write(s, inputs[static_cast<std::size_t>(slot.number)]);
     if (slot.kind == Slot::Kind::constant) {
-      std::memcpy(data[s], plan.constants[static_cast<std::size_t>(slot.number)].data(), own[s].size() - 1);
+      std::memcpy(data[s], plan.constants[static_cast<std::size_t>(slot.number)].data(),
+                  own[s].size() - 1);
     }
   }
-  for (std::size_t o = 0; o < plan.outputs.size(); ++o) {   // donated: one storage
+  for (std::size_t o = 0; o < plan.outputs.size(); ++o) {  // donated: one storage
     if (plan.donated[o] < 0) continue;
     for (std::size_t s = 0; s < plan.slots.size(); ++s) {
       if (plan.slots[s].kind == Slot::Kind::input && plan.slots[s].number == plan.donated[o]) {
@@ -347,7 +380,8 @@ inline std::vector<RefArray> run_plan(const Plan& plan, const std::vector<RefArr
     for (std::int64_t i = 0; i < sizes[static_cast<std::size_t>(s)]; ++i) {
       std::uint64_t bits = 0;
       const std::size_t size = size_of(slot.dtype);
-      std::memcpy(&bits, data[static_cast<std::size_t>(s)] + static_cast<std::size_t>(i) * size, size);
+      std::memcpy(&bits, data[static_cast<std::size_t>(s)] + static_cast<std::size_t>(i) * size,
+                  size);
       a.data.push_back(to_double(slot.dtype, bits));
     }
     outputs.push_back(std::move(a));
@@ -355,14 +389,16 @@ inline std::vector<RefArray> run_plan(const Plan& plan, const std::vector<RefArr
   return outputs;
 }
 
-inline void check_close(const std::vector<RefArray>& got, const std::vector<RefArray>& want, double tolerance) {
+inline void check_close(const std::vector<RefArray>& got, const std::vector<RefArray>& want,
+                        double tolerance) {
   REQUIRE(got.size() == want.size());
   for (std::size_t o = 0; o < got.size(); ++o) {
     CHECK(got[o].dtype == want[o].dtype);
     REQUIRE(got[o].shape == want[o].shape);
     for (std::size_t i = 0; i < got[o].data.size(); ++i) {
       const double g = got[o].data[i], w = want[o].data[i];
-      const bool close = g == w || std::abs(g - w) <= tolerance * (1 + std::abs(w)) || (g != g && w != w);
+      const bool close =
+          g == w || std::abs(g - w) <= tolerance * (1 + std::abs(w)) || (g != g && w != w);
       if (!close) {
         INFO("output ", o, " element ", i);
         CHECK(g == w);
@@ -373,8 +409,8 @@ inline void check_close(const std::vector<RefArray>& got, const std::vector<RefA
 }
 
 /// Lowers, checks the numbers fused and unfused, and gives the fused plan for counting.
-inline Plan check(const Graph& graph, const weft::passes::LowerOptions& options = {}, const DimBindings& sizes = {},
-                  double tolerance = 2e-5) {
+inline Plan check(const Graph& graph, const weft::passes::LowerOptions& options = {},
+                  const DimBindings& sizes = {}, double tolerance = 2e-5) {
   std::vector<RefArray> inputs;
   for (std::size_t i = 0; i < graph.inputs().size(); ++i) {
     const Type& t = graph.inputs()[i]->type();
