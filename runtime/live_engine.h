@@ -53,6 +53,9 @@ class LiveEngine {
   void end_turns(const EngineLock&, std::span<LiveState* const> leaves) noexcept;
   void set_marks(std::span<const ir::Node* const> nodes);
 
+  /// Nodes that the last wave kept alive, to be dropped outside the mutex.
+  std::vector<ir::NodeRef> take_pinned(const EngineLock&) { return std::exchange(pinned_, {}); }
+  void count_watchers(int change) { watchers_ += change; }
   /// True while cells run: callbacks must not change what they are computed from.
   [[nodiscard]] bool computing() const { return computing_; }
   void changed_structure(LiveState& state);
@@ -66,8 +69,9 @@ class LiveEngine {
   std::uint64_t new_stamp() { return stamp_ += std::uint64_t{1} << 32; }
 
   std::vector<LeafChange> fold(std::span<const Change> changes) const;
-  Wave* find_wave(std::span<const LeafChange> leaves, Push push);
-  std::unique_ptr<Wave> plan_update(std::span<const LeafChange> leaves, Push push, bool types_changed);
+  Wave* find_wave(std::span<LiveState* const> leaves, Push push);
+  std::unique_ptr<Wave> plan_update(std::span<LiveState* const> leaves, Push push, bool types_changed);
+  static void keep_wave(std::unique_ptr<Wave> wave);
   void execute(Wave& wave, WaveRun& run);
   void commit(Wave& wave, WaveRun& run, std::span<LeafChange> leaves, bool types_changed) noexcept;
   void commit_results(Wave& wave, WaveRun& run) noexcept;
@@ -79,7 +83,9 @@ class LiveEngine {
   std::recursive_mutex mutex_;
   std::condition_variable_any turns_;
   std::uint64_t stamp_ = 0, epoch_ = 0;
-  std::int64_t marks_ = 0;   // nodes marked
+  std::int64_t marks_ = 0;      // nodes marked
+  std::int64_t watchers_ = 0;   // in all
+  std::vector<ir::NodeRef> pinned_;
   bool computing_ = false;
 };
 

@@ -132,26 +132,33 @@ std::vector<LeafChange> LiveEngine::fold(std::span<const Change> changes) const 
   return leaves;
 }
 
-Wave* LiveEngine::find_wave(std::span<const LeafChange> leaves, Push push) {
-  LiveState& first = *leaves.front().leaf;
+Wave* LiveEngine::find_wave(std::span<LiveState* const> leaves, Push push) {
+  const LiveState& first = *leaves.front();
   if (!first.extras) return nullptr;
   for (const auto& wave : first.extras->waves) {
     if (wave->push != push || wave->changed.size() != leaves.size()) continue;
     bool same = true;
     for (std::size_t i = 0; i < leaves.size() && same; ++i)
-      same = wave->changed[i] == leaves[i].leaf && wave->epochs[i] == epoch(*leaves[i].leaf);
+      same = wave->changed[i] == leaves[i] && wave->epochs[i] == epoch(*leaves[i]);
     if (same && still_planned(*wave)) return wave.get();
   }
   return nullptr;
 }
 
-std::unique_ptr<Wave> LiveEngine::plan_update(std::span<const LeafChange> leaves, Push push, bool types_changed) {
+void LiveEngine::keep_wave(std::unique_ptr<Wave> wave) {
+  auto& kept = wave->changed.front()->extra().waves;
+  std::erase_if(kept, [&](const auto& old) { return old->push == wave->push && old->changed == wave->changed; });
+  if (kept.size() >= waves_kept) kept.erase(kept.begin());
+  kept.push_back(std::move(wave));
+}
+
+std::unique_ptr<Wave> LiveEngine::plan_update(std::span<LiveState* const> leaves, Push push, bool types_changed) {
   auto wave = std::make_unique<Wave>();
   wave->push = push;
   wave->repeatable = !types_changed;
-  for (const LeafChange& change : leaves) {
-    wave->changed.push_back(change.leaf);
-    wave->epochs.push_back(epoch(*change.leaf));
+  for (LiveState* leaf : leaves) {
+    wave->changed.push_back(leaf);
+    wave->epochs.push_back(epoch(*leaf));
   }
   const std::uint64_t stamp = new_stamp();
   collect_affected(*wave, stamp, types_changed);
@@ -170,8 +177,16 @@ void LiveEngine::execute(Wave& wave, WaveRun& run) {
     ~Computing() { flag = false; }
     bool& flag;
   } const computing(computing_);
-  (void)wave;
+  if (!wave.calls_user) return run.execute();
+  for (const WaveCell& cell : wave.cells)
+    for (const LiveState* state : cell.outputs) pinned_.emplace_back(&state->node);
+  const std::uint64_t before = epoch_;
   run.execute();
+  if (epoch_ == before || wave.changed.empty()) return;
+  // A callback built or dropped tensors: what the wave reaches is no longer what it was.
+  wave.affected.clear();
+  collect_affected(wave, new_stamp(), true);
+  wave.repeatable = false;
 }
 
 std::vector<Note> LiveEngine::notes_of(Wave& wave, WaveRun& run, std::span<const LeafChange> leaves) {
@@ -225,22 +240,24 @@ bool LiveEngine::update(EngineLock& locked, std::span<const Change> changes, Pus
     return false;
   }
   std::vector<LeafChange> leaves = fold(changes);
-  std::vector<LiveState*> all;
+  std::vector<LiveState*> reset;   // setting a leaf to what it was still counts as setting it
   if (marks_ > 0)
-    for (const LeafChange& change : leaves) all.push_back(change.leaf);
+    for (const LeafChange& change : leaves) reset.push_back(change.leaf);
   std::erase_if(leaves, [](const LeafChange& c) { return c.leaf->valid && same_small_value(c.leaf->value, c.value); });
   if (leaves.empty()) {
-    wipe_marks(all);
+    wipe_marks(reset);
     return true;
   }
 
   const bool types_changed = std::ranges::any_of(
       leaves, [](const LeafChange& c) { return !c.leaf->valid || !same_type(c.leaf->value, c.value); });
+  std::vector<LiveState*> states;
+  for (const LeafChange& change : leaves) states.push_back(change.leaf);
   Readiness readiness(leaves);
-  Wave* wave = types_changed ? nullptr : find_wave(leaves, push);
+  Wave* wave = types_changed ? nullptr : find_wave(states, push);
   std::unique_ptr<Wave> planned;
   if (!wave) {
-    planned = plan_update(leaves, push, types_changed);
+    planned = plan_update(states, push, types_changed);
     wave = planned.get();
   }
   if (wait_for_turns(locked, *wave)) return false;
@@ -253,12 +270,8 @@ bool LiveEngine::update(EngineLock& locked, std::span<const Change> changes, Pus
     commit(*wave, run, leaves, types_changed);
     readiness.keep();
   }
-  wipe_marks(all);
-  if (!planned || !planned->repeatable) return true;
-  auto& kept = planned->changed.front()->extra().waves;
-  std::erase_if(kept, [&](const auto& old) { return old->push == push && old->changed == planned->changed; });
-  if (kept.size() >= waves_kept) kept.erase(kept.begin());
-  kept.push_back(std::move(planned));
+  wipe_marks(reset);
+  if (planned && planned->repeatable) keep_wave(std::move(planned));
   return true;
 }
 
@@ -307,25 +320,31 @@ const Array* LiveEngine::pull(EngineLock& locked, LiveState& state, std::vector<
 
 void LiveEngine::install(const EngineLock&, std::span<LiveState* const> leaves, std::vector<Array>& values) noexcept {
   for (std::size_t i = 0; i < leaves.size(); ++i) leaves[i]->value = std::move(values[i]);
-  Wave stale;
-  stale.changed.assign(leaves.begin(), leaves.end());
-  collect_affected(stale, new_stamp(), false);
-  for (LiveState* state : stale.affected) {
+  Wave* wave = find_wave(leaves, Push::none);
+  std::unique_ptr<Wave> planned;
+  if (!wave) {
+    planned = plan_update(leaves, Push::none, false);
+    wave = planned.get();
+  }
+  for (LiveState* state : wave->affected) {
     invalidate(*state);
     marks_ -= state->marked ? 1 : 0;
     state->marked = false;
   }
+  if (planned) keep_wave(std::move(planned));
 }
 
 void LiveEngine::refresh_watched(EngineLock& locked, std::span<LiveState* const> leaves, std::vector<Note>& notes) {
+  if (watchers_ == 0) return;
   Wave below;
   below.changed.assign(leaves.begin(), leaves.end());
   collect_affected(below, new_stamp(), false);
-  std::vector<NodeRef> watched;   // held while the mutex is given up
+  std::vector<NodeRef> watched;   // alive while the mutex is given up
   for (LiveState* state : below.affected)
     if (state->watched() && state->ready() && !state->valid) watched.emplace_back(&state->node);
   for (const NodeRef& node : watched)
     while (!pull(locked, *state_of(*node), notes)) {}
+  pinned_.insert(pinned_.end(), std::make_move_iterator(watched.begin()), std::make_move_iterator(watched.end()));
 }
 
 }  // namespace weft::runtime

@@ -85,10 +85,12 @@ void prepare(Change& change) {
 void update(std::span<const Change> changes, Push push) {
   LiveEngine& engine = LiveEngine::get();
   std::vector<Note> notes;
+  std::vector<NodeRef> pinned;
   {
     EngineLock locked = engine.lock();
     for (const Change& change : changes) engine.record(locked, *change.leaf);
     while (!engine.update(locked, changes, push, notes)) {}
+    pinned = engine.take_pinned(locked);
   }
   if (!notes.empty()) deliver(std::move(notes));
 }
@@ -158,6 +160,7 @@ std::vector<Array> values(std::span<const NodeRef> nodes) {
   LiveEngine& engine = LiveEngine::get();
   std::vector<Note> notes;
   std::vector<Array> result;
+  std::vector<NodeRef> pinned;
   {
     EngineLock locked = engine.lock();
     while (result.size() < nodes.size()) {
@@ -165,6 +168,7 @@ std::vector<Array> values(std::span<const NodeRef> nodes) {
       if (const Array* found = engine.pull(locked, engine.record(locked, *node), notes)) result.push_back(*found);
       else result.clear();
     }
+    pinned = engine.take_pinned(locked);
   }
   if (!notes.empty()) deliver(std::move(notes));
   return result;
@@ -185,7 +189,7 @@ struct WatchToken {
       LiveEngine& engine = LiveEngine::get();
       const EngineLock locked = engine.lock();
       if (LiveState& state = *state_of(*node); state.extras) {
-        std::erase(state.extras->watchers, entry);
+        engine.count_watchers(-static_cast<int>(std::erase(state.extras->watchers, entry)));
         engine.changed_structure(state);
       }
     }
@@ -209,6 +213,7 @@ std::shared_ptr<void> watch(const NodeRef& node, Watcher watcher) {
   const EngineLock locked = engine.lock();
   LiveState& state = *state_of(*node);
   state.extra().watchers.push_back(std::move(entry));
+  engine.count_watchers(1);
   engine.changed_structure(state);
   return token;
 }
@@ -230,6 +235,7 @@ Lease::Lease(std::span<const NodeRef> variables, std::span<const NodeRef> reads)
   LiveEngine& engine = LiveEngine::get();
   std::vector<Note> notes;
   values_.resize(variables_.size());
+  std::vector<NodeRef> pinned;
   {
     EngineLock locked = engine.lock();
     for (const NodeRef& variable : variables_) engine.record(locked, *variable);
@@ -248,6 +254,7 @@ Lease::Lease(std::span<const NodeRef> variables, std::span<const NodeRef> reads)
     }
     for (std::size_t i = 0; i < leaves.size(); ++i) values_[i] = std::move(leaves[i]->value);
     open_ = true;
+    pinned = engine.take_pinned(locked);
   }
   if (notes.empty()) return;
   try {
@@ -275,6 +282,7 @@ void Lease::commit(std::vector<Array> values) {
   LiveEngine& engine = LiveEngine::get();
   const std::vector<LiveState*> leaves = states_of(variables_);
   std::vector<Note> notes;
+  std::vector<NodeRef> pinned;
   {
     EngineLock locked = engine.lock();
     for (std::size_t i = 0; i < leaves.size(); ++i)
@@ -284,6 +292,7 @@ void Lease::commit(std::vector<Array> values) {
     engine.end_turns(locked, leaves);
     open_ = false;
     engine.refresh_watched(locked, leaves, notes);
+    pinned = engine.take_pinned(locked);
   }
   if (!notes.empty()) deliver(std::move(notes));
 }

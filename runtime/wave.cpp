@@ -32,6 +32,11 @@ bool is_costly(const ir::Op& op) {
   return std::visit(Visitor{}, op.meaning);
 }
 
+bool may_call_user(const ir::Op& op) {
+  const auto* external = std::get_if<ir::Extern>(&op.meaning);
+  return external && (external->kind == ir::ExternKind::callback || external->kind == ir::ExternKind::control);
+}
+
 bool reads_other_result(const ir::Node& node) { return &node.op() == &ir::ops::get; }
 
 class Planner {
@@ -91,6 +96,7 @@ class Planner {
     if (cells.empty() || (cells.back().outputs.size() >= cell_results && !reads_other_result(state.node)))
       cells.emplace_back();
     state.cell = static_cast<std::uint32_t>(cells.size() - 1);
+    wave_.calls_user |= may_call_user(state.node.op());
     for (const ir::NodeRef& input : state.node.inputs()) {
       if (is_inline_constant(*input)) continue;
       LiveState& producer = *state_of(*input);

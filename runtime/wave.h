@@ -26,6 +26,7 @@ struct Wave {
   std::vector<WaveCell> cells;
   std::size_t results = 0;
   bool repeatable = true;                  // a further run would be planned alike
+  bool calls_user = false;                 // callbacks may build and drop tensors while it runs
 };
 
 /// What `wave.changed` reaches. Edges taken for their type only are followed where `types_changed`.
