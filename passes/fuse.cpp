@@ -59,9 +59,10 @@ class Fuser {
   Value& value(int v) { return f_.values[static_cast<std::size_t>(v)]; }
   Group& group(int g) { return f_.groups[static_cast<std::size_t>(g)]; }
 
-  // ---- values ----------------------------------------------------------------------------------------------------
+  // ---- values ----
 
-  /// Values for all nodes that an output needs. An operand that is taken for its type only is not a need.
+  /// Values for all nodes that an output needs. An operand that is taken for its type only is not a
+  /// need.
   void collect() {
     const std::vector<const Node*> nodes = topological_order(graph_);
     std::unordered_map<const Node*, std::size_t> position;
@@ -163,7 +164,7 @@ class Fuser {
     return body;
   }
 
-  // ---- visiting --------------------------------------------------------------------------------------------------
+  // ---- visiting ----
 
   void visit(int v) {
     switch (value(v).kind) {
@@ -276,7 +277,8 @@ class Fuser {
     }
   }
 
-  /// Copies the first value under the reshapes at the end of v's view chain that has no buffer of its own.
+  /// Copies the first value under the reshapes at the end of v's view chain that has no buffer of
+  /// its own.
   void copy_blocking(int v) {
     while (value(v).view || value(v).copy >= 0) {
       v = value(v).copy >= 0 ? value(v).copy : value(v).operands[0];
@@ -299,7 +301,7 @@ class Fuser {
     value(v).kept = true;
   }
 
-  // ---- groups ----------------------------------------------------------------------------------------------------
+  // ---- groups ----
 
   int add_group(Group g) {
     f_.groups.push_back(std::move(g));
@@ -314,8 +316,8 @@ class Fuser {
     return last;
   }
 
-  /// The axes of `shape` in terms of the kernel axes that `use` admits; an axis may take several of them together.
-  /// Null where they do not pair up.
+  /// The axes of `shape` in terms of the kernel axes that `use` admits; an axis may take several of
+  /// them together. Null where they do not pair up.
   template <class Use> static MapRef match(const Dims& shape, const Dims& axes, Use use) {
     IndexMap map(shape.size(), Affine{0, Dims(axes.size(), Dim(0))});
     std::size_t k = 0;
@@ -538,7 +540,8 @@ class Fuser {
       v.leaves.push_back(leaf);
   }
 
-  /// Whether inlined `v` can be computed at `map`, in a kernel over `extents`: that of group `g`, or a new one (-1).
+  /// Whether inlined `v` can be computed at `map`, in a kernel over `extents`: that of group `g`,
+  /// or a new one (-1).
   bool can_inline(int v, const MapRef& map, std::span<const Dim> extents, int g) {
     const Value& x = value(v);
     const bool merged = g >= 0 && has_merged_axes(group(g));
@@ -588,7 +591,7 @@ class Fuser {
     place_alone(v);
   }
 
-  // ---- reductions ------------------------------------------------------------------------------------------------
+  // ---- reductions ----
 
   struct ReducedAxes {
     std::vector<char> reduced;                              // one an operand axis
@@ -623,7 +626,8 @@ class Fuser {
     auto def = std::make_shared<const ir::ReductionDef>(
         std::get<ir::Reduction>(node.op().meaning).define(node));
     if (axes.runs.empty()) {
-      // Every reduced extent is 1: what is left is a pointwise operation on the operand, its axes dropped.
+      // Every reduced extent is 1: what is left is a pointwise operation on the operand, its axes
+      // dropped.
       const int view = unit_view(operand, *value(v).shape);
       value(v).kind = ValueKind::pointwise;
       value(v).body = std::make_shared<const Body>(unreduced_body(*def, value(operand).dtype));
@@ -826,7 +830,7 @@ class Fuser {
            points.value() <= options_.split_points;
   }
 
-  // ---- contractions ----------------------------------------------------------------------------------------------
+  // ---- contractions ----
 
   void visit_contraction(int v) {
     const Node& node = *value(v).node;
@@ -836,8 +840,9 @@ class Fuser {
     const auto own = [&](const std::string& s, char c) {
       return has(s, c) && !(has(def.a, c) && has(def.b, c));
     };
-    // The operand that gives the result's last own axis is `b`; the axes of `a` just before are the rows. All axes
-    // before those are batch axes, along which an operand may be broadcast: the result is dense in this order.
+    // The operand that gives the result's last own axis is `b`; the axes of `a` just before are the
+    // rows. All axes before those are batch axes, along which an operand may be broadcast: the
+    // result is dense in this order.
     const bool both =
         std::any_of(def.out.begin(), def.out.end(), [&](char c) { return own(def.b, c); });
     for (std::size_t i = def.out.size(); both && i-- > 0;) {
@@ -909,7 +914,8 @@ class Fuser {
     settle(v, add_group(std::move(g)), std::move(p));
   }
 
-  /// One operand as strides over batch, its own rows and k; copied where there is no such form with a unit stride.
+  /// One operand as strides over batch, its own rows and k; copied where there is no such form with
+  /// a unit stride.
   Read contraction_operand(int v, const std::string& labels, const std::string& axis_labels,
                            const Group& g, std::size_t own_begin, std::size_t own_count,
                            DType dtype) {
@@ -969,7 +975,7 @@ class Fuser {
            (row_stride == Dim(1) && at_least(k_stride, rows));
   }
 
-  // ---- extern operations and regions -----------------------------------------------------------------------------
+  // ---- extern operations and regions ----
 
   void visit_external(int v) {
     std::vector<int> operands = value(v).operands;
@@ -1017,7 +1023,8 @@ class Fuser {
     return make_map(own, shape.size());
   }
 
-  /// Writes operand `source` of regions `v`; returns the group that does. After group `after` (the fill).
+  /// Writes operand `source` of regions `v`; returns the group that does. After group `after` (the
+  /// fill).
   int place_region(int v, int source, const ir::Region& region, int after) {
     Value x;
     x.node = value(v).node;
@@ -1035,7 +1042,7 @@ class Fuser {
     return value(number).group;
   }
 
-  // ---- results ---------------------------------------------------------------------------------------------------
+  // ---- results ----
 
   void place_outputs() {
     for (const ir::NodeRef& out : graph_.outputs()) results_.insert(number_.at(out.get()));
@@ -1069,7 +1076,7 @@ class Fuser {
     return base;
   }
 
-  // ---- what is stored --------------------------------------------------------------------------------------------
+  // ---- what is stored ----
 
   /// Groups from last to first: by then it is known which of its values later groups read.
   void settle_storage() {
@@ -1129,7 +1136,8 @@ class Fuser {
     }
   }
 
-  /// Has the readers of `v` compute it themselves, if all can and that moves fewer bytes than storing it.
+  /// Has the readers of `v` compute it themselves, if all can and that moves fewer bytes than
+  /// storing it.
   bool recompute(int v) {
     const Value& x = value(v);
     const auto& readers = readers_[static_cast<std::size_t>(v)];

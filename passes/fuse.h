@@ -1,19 +1,24 @@
-// Which nodes share a kernel. Values are visited producers first; each computed value gets a place in a group (a kernel
-// to be), and every group's number is its place in the order of execution: a member reads only values of its own group,
-// at the very element that the group computes, and stored values of groups with smaller numbers. That keeps the result
-// acyclic by construction and the whole pass linear.
+// Which nodes share a kernel. Values are visited producers first; each computed value gets a place
+// in a group (a kernel to be), and every group's number is its place in the order of execution: a
+// member reads only values of its own group, at the very element that the group computes, and
+// stored values of groups with smaller numbers. That keeps the result acyclic by construction and
+// the whole pass linear.
 //
 // Rules, in the order they are tried:
-//   - scalar constants, and small programs over constants and at most two of the graph's inputs, are inlined wherever
-//     they are read (as cheap as reading a buffer);
-//   - views are index maps and cost nothing; one is copied only where a reshape of it is not affine, or where a dense
-//     buffer is needed (extern operations, contractions without a unit stride, results);
-//   - a pointwise value joins the last group among its producers', where the iteration space is the same, or the latest
-//     group with that space (side by side: forward and backward, all parameters of an optimiser step);
-//   - a reduction joins its producer's group, which then runs row by row, or a group with the same rows; what is computed
-//     from reductions, once a point or along the same rows, joins too (softmax, layer norm, cross-entropy);
+//   - scalar constants, and small programs over constants and at most two of the graph's inputs,
+//     are inlined wherever they are read (as cheap as reading a buffer);
+//   - views are index maps and cost nothing; one is copied only where a reshape of it is not
+//     affine, or where a dense buffer is needed (extern operations, contractions without a unit
+//     stride, results);
+//   - a pointwise value joins the last group among its producers', where the iteration space is the
+//     same, or the latest group with that space (side by side: forward and backward, all parameters
+//     of an optimiser step);
+//   - a reduction joins its producer's group, which then runs row by row, or a group with the same
+//     rows; what is computed from reductions, once a point or along the same rows, joins too
+//     (softmax, layer norm, cross-entropy);
 //   - a contraction starts a group; pointwise values over its result join it as the epilogue;
-//   - a stored value that is cheap to recompute from what is in memory anyway is computed again by its readers instead.
+//   - a stored value that is cheap to recompute from what is in memory anyway is computed again by
+//     its readers instead.
 #pragma once
 
 #include <cstdint>
@@ -113,9 +118,9 @@ struct Fused {
 
 Fused fuse(const ir::Graph& graph, const FuseOptions& options);
 
-/// The operand of a placed value, from the map of the value's own axes: views resolved down to a buffer, an inlined
-/// value or (flat) a buffer's linear element number. Empty where that needs a copy first. Copies of views are used where
-/// a group before number `before` makes them.
+/// The operand of a placed value, from the map of the value's own axes: views resolved down to a
+/// buffer, an inlined value or (flat) a buffer's linear element number. Empty where that needs a
+/// copy first. Copies of views are used where a group before number `before` makes them.
 std::optional<Read> resolve(const std::vector<Value>& values, int value, MapRef map,
                             std::span<const Dim> extents, int before);
 /// Map of operand `i` of pointwise `value`, whose own map is `at`.

@@ -164,7 +164,8 @@ WrittenKernel KernelWriter::finish() {
   return {std::move(kernel_), std::move(slots_), std::move(symbols)};
 }
 
-/// Removes `axis`; where it was merged, coordinate and strides of the pair are those of `axis`, kept at `into`.
+/// Removes `axis`; where it was merged, coordinate and strides of the pair are those of `axis`,
+/// kept at `into`.
 void KernelWriter::drop_axis(std::size_t axis, std::optional<std::size_t> into) {
   const auto at = static_cast<std::ptrdiff_t>(axis);
   const auto drop = [&](Dims& strides) {
@@ -218,7 +219,8 @@ void KernelWriter::merge_axes() {
 }
 
 void KernelWriter::number_buffers() {
-  // Accesses that a dead instruction asked for are gone from the programs' needs, but stand: keep what is used.
+  // Accesses that a dead instruction asked for are gone from the programs' needs, but stand: keep
+  // what is used.
   std::vector<int> order;
   for (const bool written : {false, true}) {
     for (std::size_t b = 0; b < kernel_.buffers.size(); ++b) {

@@ -1,5 +1,5 @@
-// Writes one kernel: stages of scalar programs over the axes of a fused group, their loads, temps and stores, then the
-// canonical form. Slots stand for buffers until the kernel is done.
+// Writes one kernel: stages of scalar programs over the axes of a fused group, their loads, temps
+// and stores, then the canonical form. Slots stand for buffers until the kernel is done.
 #pragma once
 
 #include <map>
@@ -11,14 +11,16 @@
 
 namespace weft::passes {
 
-/// A kernel over named things: `slots` says what each of its buffers is, `symbols` what each of its symbols is.
+/// A kernel over named things: `slots` says what each of its buffers is, `symbols` what each of its
+/// symbols is.
 struct WrittenKernel {
   ir::Kernel kernel;
   std::vector<int> slots;
   std::vector<Dim> symbols;
 };
 
-/// Affine expressions here are over the kernel's axes as they were first given; `finish` drops and merges axes.
+/// Affine expressions here are over the kernel's axes as they were first given; `finish` drops and
+/// merges axes.
 class KernelWriter {
  public:
   /// `merge_limit`: the first so many axes may be dropped and merged.

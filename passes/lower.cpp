@@ -54,7 +54,7 @@ class Lowering {
  private:
   const Value& value(int v) const { return f_.values[static_cast<std::size_t>(v)]; }
 
-  // ---- slots -----------------------------------------------------------------------------------------------------
+  // ---- slots ----
 
   int add_slot(ir::Slot::Kind kind, int number, DType dtype, Dims shape) {
     ir::Slot slot;
@@ -103,7 +103,7 @@ class Lowering {
     return slot;
   }
 
-  // ---- axes ------------------------------------------------------------------------------------------------------
+  // ---- axes ----
 
   /// Ranges of group axes, one a kernel axis: those of a range run as one.
   using Ranges = std::vector<std::pair<std::size_t, std::size_t>>;
@@ -131,7 +131,8 @@ class Lowering {
     return ranges;
   }
 
-  /// The group's axes as the kernel's. With `block`, the row is cut into blocks of that length: two kernel axes.
+  /// The group's axes as the kernel's. With `block`, the row is cut into blocks of that length: two
+  /// kernel axes.
   struct Frame {
     Ranges ranges;
     std::int64_t block = 0;
@@ -147,7 +148,7 @@ class Lowering {
     return out;
   }
 
-  // ---- values in stages ------------------------------------------------------------------------------------------
+  // ---- values in stages ----
 
   Stage& stage_of(int phase) {
     return writer_->stage(phase, group_->kind == GroupKind::row && phase % 2 == 0);
@@ -183,7 +184,8 @@ class Lowering {
     return s.builder.inline_program(body.program, operands)[0];
   }
 
-  /// A value that is computed wherever it is read, at `map`. Its operands are scalars or values in memory.
+  /// A value that is computed wherever it is read, at `map`. Its operands are scalars or values in
+  /// memory.
   ScalarValue inlined(Stage& s, int v, const MapRef& map) {
     const Value& x = value(v);
     std::vector<ScalarValue> operands;
@@ -304,7 +306,7 @@ class Lowering {
     temps_.clear(), row_temp_.clear(), point_temp_.clear(), cost_.clear();
   }
 
-  // ---- the kinds of groups ---------------------------------------------------------------------------------------
+  // ---- the kinds of groups ----
 
   void pointwise() {
     const std::vector<int> members = live_members();
@@ -345,7 +347,8 @@ class Lowering {
     emit(members);
   }
 
-  /// Lifts the operand in its row stage and combines it into point temps. `row` is the row's kernel axis.
+  /// Lifts the operand in its row stage and combines it into point temps. `row` is the row's kernel
+  /// axis.
   void reduce(int v, std::size_t row, std::int64_t block) {
     const Value& x = value(v);
     const int phase = x.phase - 1;
@@ -477,8 +480,8 @@ class Lowering {
     emit(members);
   }
 
-  /// An epilogue's result that the raw product may lie in: written at each element after that was read. Not one that is
-  /// to take over an input's storage, which the epilogue may still read.
+  /// An epilogue's result that the raw product may lie in: written at each element after that was
+  /// read. Not one that is to take over an input's storage, which the epilogue may still read.
   int epilogue_result(const std::vector<int>& members, const Affine& dense) const {
     for (const int e : members) {
       const Value& x = value(e);
@@ -576,7 +579,7 @@ class Lowering {
     return true;
   }
 
-  // ---- steps -----------------------------------------------------------------------------------------------------
+  // ---- steps ----
 
   void emit(const std::vector<int>& members) {
     WrittenKernel done = writer_->finish();

@@ -1,10 +1,11 @@
-// From a typed, expanded graph to a plan: fusion (passes/fuse.h) decides which values share a kernel, lowering writes
-// those kernels in canonical form (equal kernels are equal values, stored once), the memory plan (passes/memory.h) gives
-// every temporary its place.
+// From a typed, expanded graph to a plan: fusion (passes/fuse.h) decides which values share a
+// kernel, lowering writes those kernels in canonical form (equal kernels are equal values, stored
+// once), the memory plan (passes/memory.h) gives every temporary its place.
 //
-// Canonical form: unit axes dropped, neighbouring parallel axes merged where every access walks them as one, buffers
-// numbered in order of first use with the written ones last, symbols s0, s1, … in order of first appearance. A pointwise
-// kernel always has an axis: over a scalar (rank 0) it is one of extent 1. A row kernel may have its row axis alone.
+// Canonical form: unit axes dropped, neighbouring parallel axes merged where every access walks
+// them as one, buffers numbered in order of first use with the written ones last, symbols s0, s1, …
+// in order of first appearance. A pointwise kernel always has an axis: over a scalar (rank 0) it is
+// one of extent 1. A row kernel may have its row axis alone.
 //
 // Linear in the graph. An ExternStep input that is taken for its type only is slot -1.
 #pragma once

@@ -45,8 +45,8 @@ template <class F> void for_each_slot(const Plan& plan, const Step& step, F&& vi
   for (const int s : e.outputs) visit(s, true);
 }
 
-/// Whether buffer `to` may lie over buffer `from`: every element of `from` is read only where and not after the same
-/// element of `to` is written.
+/// Whether buffer `to` may lie over buffer `from`: every element of `from` is read only where and
+/// not after the same element of `to` is written.
 bool writes_over(const Kernel& k, int from, int to) {
   const auto buffer = [&](int b) -> const ir::KernelBuffer& {
     return k.buffers[static_cast<std::size_t>(b)];
@@ -94,7 +94,8 @@ class MemoryPlan {
  private:
   Slot& slot(int s) { return plan_.slots[static_cast<std::size_t>(s)]; }
 
-  // ---- donated inputs: the step that writes the output comes after all that read the input or may fail ------------
+  // ---- donated inputs: the step that writes the output comes after all that read the input or may
+  // fail ------------
 
   struct Donation {
     int output, input;  // numbers
@@ -161,8 +162,8 @@ class MemoryPlan {
            (from_buffer < 0 || writes_over(kernel_of(plan_, *k), from_buffer, to_buffer));
   }
 
-  /// Steps in their old order as far as possible, a donation's step after the readers of its input and after whatever
-  /// may fail. A donation that this cannot hold for is dropped.
+  /// Steps in their old order as far as possible, a donation's step after the readers of its input
+  /// and after whatever may fail. A donation that this cannot hold for is dropped.
   void order_steps(std::vector<Donation>& donations, const std::vector<int>& inputs,
                    const std::vector<std::vector<int>>& readers,
                    const std::vector<std::vector<int>>& writers) {
@@ -234,7 +235,7 @@ class MemoryPlan {
     plan_.steps = std::move(ordered);
   }
 
-  // ---- lifetimes and places --------------------------------------------------------------------------------------
+  // ---- lifetimes and places ----
 
   void lifetimes() {
     const int last = static_cast<int>(plan_.steps.size()) - 1;
@@ -390,7 +391,7 @@ class MemoryPlan {
     }
   }
 
-  // ---- what a call costs -----------------------------------------------------------------------------------------
+  // ---- what a call costs ----
 
   void count() {
     for (const Step& step : plan_.steps) {

@@ -1,4 +1,5 @@
-// The memory plan: when each slot lives, where temporaries lie in one arena, which outputs take over an input's storage.
+// The memory plan: when each slot lives, where temporaries lie in one arena, which outputs take
+// over an input's storage.
 #pragma once
 
 #include <utility>
@@ -8,8 +9,9 @@
 
 namespace weft::passes {
 
-/// Fills lifetimes, offsets, `arena_bytes`, `donated`, `flops` and `bytes_moved` of a plan whose steps and slots stand.
-/// `donated`: output first may be written over input second. Without `reuse` no two temporaries share memory.
+/// Fills lifetimes, offsets, `arena_bytes`, `donated`, `flops` and `bytes_moved` of a plan whose
+/// steps and slots stand. `donated`: output first may be written over input second. Without `reuse`
+/// no two temporaries share memory.
 void plan_memory(ir::Plan& plan, const std::vector<std::pair<int, int>>& donated,
                  bool reuse = true);
 

@@ -1,9 +1,11 @@
-// Index maps: where a kernel finds an element of a value. A value of rank r read by a kernel of n axes has one affine
-// expression of the kernel's axes per axis of the value; views (permute, slice, flip, broadcast, diagonal, …) compose
-// into it and cost nothing at run time. A reshape has no affine map in general: it is crossed where every axis can be
-// divided exactly, and is free on a dense buffer anyway, where only the linear element number counts.
+// Index maps: where a kernel finds an element of a value. A value of rank r read by a kernel of n
+// axes has one affine expression of the kernel's axes per axis of the value; views (permute, slice,
+// flip, broadcast, diagonal, …) compose into it and cost nothing at run time. A reshape has no
+// affine map in general: it is crossed where every axis can be divided exactly, and is free on a
+// dense buffer anyway, where only the linear element number counts.
 //
-// Invariant: an axis of extent 1 never has a stride, on either side, so equal elements have equal maps.
+// Invariant: an axis of extent 1 never has a stride, on either side, so equal elements have equal
+// maps.
 #pragma once
 
 #include <memory>

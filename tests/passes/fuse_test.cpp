@@ -110,7 +110,8 @@ TEST_CASE("a chain of a hundred thousand nodes, and every node a result") {
 
 namespace {
 
-/// A random graph of pointwise operations, reductions, views, products and concatenations over small shapes.
+/// A random graph of pointwise operations, reductions, views, products and concatenations over
+/// small shapes.
 class RandomGraph {
  public:
   explicit RandomGraph(std::uint32_t seed) : state_(seed * 7919u + 17u) {

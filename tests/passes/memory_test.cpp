@@ -7,7 +7,8 @@ using namespace plan_test;
 
 namespace {
 
-/// Temporaries that live at the same time lie apart, unless one takes over the other in the step where that one dies.
+/// Temporaries that live at the same time lie apart, unless one takes over the other in the step
+/// where that one dies.
 void check_arena(const Plan& p) {
   for (std::size_t i = 0; i < p.slots.size(); ++i) {
     for (std::size_t j = i + 1; j < p.slots.size(); ++j) {

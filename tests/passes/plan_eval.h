@@ -1,6 +1,6 @@
-// A plan run in the plainest way: one element at a time, scalar programs by `ir::evaluate`, buffers in one arena at the
-// planned offsets, so that a wrong lifetime shows as a wrong number. And the same graph node by node, by the rows' own
-// references. Neither shares code with what it checks.
+// A plan run in the plainest way: one element at a time, scalar programs by `ir::evaluate`, buffers
+// in one arena at the planned offsets, so that a wrong lifetime shows as a wrong number. And the
+// same graph node by node, by the rows' own references. Neither shares code with what it checks.
 #pragma once
 
 #include <cmath>
@@ -22,7 +22,7 @@ using namespace weft;
 using namespace weft::ir;
 namespace ops = weft::ir::ops;
 
-// ---- building -------------------------------------------------------------------------------------------------------
+// ---- building ----
 
 struct B {
   GraphBuilder builder;
@@ -43,7 +43,7 @@ struct B {
   }
 };
 
-// ---- values ---------------------------------------------------------------------------------------------------------
+// ---- values ----
 
 inline double to_double(DType t, std::uint64_t bits) {
   const DType source = t == DType::bfloat16 ? DType::float32 : t;
@@ -71,7 +71,7 @@ inline RefArray filled(DType dtype, Shape shape, unsigned seed) {
   return a;
 }
 
-// ---- node by node ---------------------------------------------------------------------------------------------------
+// ---- node by node ----
 
 inline RefArray literal_value(const Literal& literal) {
   RefArray a{literal.dtype(), literal.shape(), {}};
@@ -146,7 +146,7 @@ inline std::vector<RefArray> run_reference(const Graph& graph,
   return outputs;
 }
 
-// ---- the plan -------------------------------------------------------------------------------------------------------
+// ---- the plan ----
 
 inline std::vector<std::uint64_t> run_program(const ScalarProgram& p,
                                               const std::vector<std::uint64_t>& in,
