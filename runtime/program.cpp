@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cassert>
 #include <chrono>
+#include <cstring>
 #include <cmath>
 #include <cstdlib>
 #include <string>
@@ -314,6 +315,15 @@ void fill_slots(const ir::Plan& plan, const Sizes& sizes, void* const* inputs, v
   }
 }
 
+/// An output that is an input or a constant as it is, or another output once more, has no step that writes it.
+void copy_aliases(const ir::Plan& plan, const Sizes& sizes, void* const* outputs, const Frame& frame) {
+  for (std::size_t i = 0; i < plan.outputs.size(); ++i) {
+    const auto slot = static_cast<std::size_t>(plan.outputs[i]);
+    const auto bytes = static_cast<std::size_t>(element_count(sizes.slot_shapes[slot])) * size_of(plan.slots[slot].dtype);
+    if (outputs[i] && frame.slots[slot] != outputs[i] && bytes) std::memcpy(outputs[i], frame.slots[slot], bytes);
+  }
+}
+
 }  // namespace
 
 void Program::run_step(const Sizes& sizes, Frame& frame, std::size_t index) const {
@@ -388,6 +398,7 @@ void Program::run(const Sizes& sizes, void* const* inputs, void* const* outputs)
     run_step(sizes, *frame, i);
     if (nan_checks_wanted()) check_for_nan(plan_, plan_.steps[i], sizes, *frame);
   }
+  copy_aliases(plan_, sizes, outputs, *frame);
   give_back(std::move(frame));
 }
 
@@ -404,6 +415,7 @@ void Program::run_observed(const Sizes& sizes, void* const* inputs, void* const*
     run_step(sizes, *frame, i);
     observer.step(i, start, now());
   }
+  copy_aliases(plan_, sizes, outputs, *frame);
   give_back(std::move(frame));
 }
 

@@ -36,7 +36,8 @@ class Program {
   [[nodiscard]] static std::size_t arena_bytes(const Sizes& sizes);
 
   /// Runs once. `inputs` and `outputs` point at dense, C-ordered data of the plan's dtypes and the sizes' shapes, one an
-  /// input and an output. An output may be an input's own storage only where the plan says so (Plan::donated).
+  /// input and an output; a null output is not wanted where the plan has it in another one's, an input's or a constant's
+  /// slot. An output may be an input's own storage only where the plan says so (Plan::donated).
   /// Throws what an extern step throws; the outputs are then unspecified.
   void run(const Sizes& sizes, void* const* inputs, void* const* outputs) const;
 
