@@ -85,7 +85,8 @@ class LiveState final : public ir::NodeState {
   // Notes of the plan being made; meaningful only where the stamp is the plan's.
   std::uint64_t affected = 0, needed = 0, wanted = 0, entered = 0;
   std::uint32_t cell = 0;
-  bool costly = false;
+  bool costly = false;         // it, or what it is computed from, was dear
+  bool costly_below = false;   // it, or what is computed from it, is dear
 };
 
 inline LiveState* state_of(const ir::Node& node) { return static_cast<LiveState*>(node.state()); }

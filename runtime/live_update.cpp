@@ -266,7 +266,8 @@ bool LiveEngine::update(EngineLock& locked, std::span<const Change> changes, Pus
     WaveRun run(*wave);
     execute(*wave, run);
     notes = notes_of(*wave, run, leaves);
-    if (types_changed) changed_structure(*leaves.front().leaf);
+    if (types_changed)
+      for (LiveState* leaf : states) changed_structure(*leaf);
     commit(*wave, run, leaves, types_changed);
     readiness.keep();
   }
@@ -319,6 +320,7 @@ const Array* LiveEngine::pull(EngineLock& locked, LiveState& state, std::vector<
 // ---- leases --------------------------------------------------------------------------------------------------------
 
 void LiveEngine::install(const EngineLock&, std::span<LiveState* const> leaves, std::vector<Array>& values) noexcept {
+  if (leaves.empty()) return;
   for (std::size_t i = 0; i < leaves.size(); ++i) leaves[i]->value = std::move(values[i]);
   Wave* wave = find_wave(leaves, Push::none);
   std::unique_ptr<Wave> planned;

@@ -17,6 +17,12 @@ void sort_by_creation(std::vector<LiveState*>& states) {
   std::ranges::sort(states, {}, [](const LiveState* s) { return s->node.sequence(); });
 }
 
+/// A value that is compared with the old one, known before it is computed.
+bool is_small(const ir::Type& type) {
+  const auto shape = type.concrete() ? to_shape(*type.shape) : std::nullopt;
+  return shape && static_cast<std::size_t>(element_count(*shape)) * size_of(*type.dtype) <= compared_bytes;
+}
+
 /// Worth a value of its own where only its consumers change.
 bool is_costly(const ir::Op& op) {
   struct Visitor {
@@ -47,6 +53,7 @@ class Planner {
     for (LiveState* target : targets) target->wanted = stamp_;
     find_needed(std::move(targets));
     keep_costly();
+    look_below();
     for (LiveState* state : needed_) place(*state);
     for (WaveCell& cell : wave_.cells) {
       cell.first_result = wave_.results;
@@ -91,10 +98,36 @@ class Planner {
     }
   }
 
+  void look_below() {
+    for (LiveState* state : needed_) state->costly_below = is_costly(state->node.op());
+    for (auto it = needed_.rbegin(); it != needed_.rend(); ++it)
+      for (const ir::NodeRef& input : (*it)->node.inputs())
+        if (LiveState& producer = *state_of(*input); is_needed(producer)) producer.costly_below |= (*it)->costly_below;
+  }
+
+  [[nodiscard]] bool is_result(const LiveState& s) const {
+    return s.wanted == stamp_ || s.held() || draws_anew(s.node);
+  }
+
+  /// Dear work on a small result waits for a cell of its own: it is not done where the result turns out unchanged.
+  [[nodiscard]] bool may_be_spared(const LiveState& state) const {
+    if (!state.costly_below) return false;
+    const auto last = static_cast<std::uint32_t>(wave_.cells.size() - 1);
+    return std::ranges::any_of(state.node.inputs(), [&](const ir::NodeRef& input) {
+      const LiveState& producer = *state_of(*input);
+      return is_needed(producer) && producer.cell == last && is_result(producer) && is_small(input->type());
+    });
+  }
+
+  [[nodiscard]] bool starts_cell(const LiveState& state) const {
+    if (wave_.cells.empty()) return true;
+    if (reads_other_result(state.node)) return false;
+    return wave_.cells.back().outputs.size() >= cell_results || may_be_spared(state);
+  }
+
   void place(LiveState& state) {
     std::vector<WaveCell>& cells = wave_.cells;
-    if (cells.empty() || (cells.back().outputs.size() >= cell_results && !reads_other_result(state.node)))
-      cells.emplace_back();
+    if (starts_cell(state)) cells.emplace_back();
     state.cell = static_cast<std::uint32_t>(cells.size() - 1);
     wave_.calls_user |= may_call_user(state.node.op());
     for (const ir::NodeRef& input : state.node.inputs()) {
@@ -104,7 +137,7 @@ class Planner {
       if (is_needed(producer)) make_result(producer);
       make_input(producer);
     }
-    if (state.wanted == stamp_ || state.held() || draws_anew(state.node)) make_result(state);
+    if (is_result(state)) make_result(state);
   }
 
   void make_result(LiveState& state) {

@@ -350,6 +350,33 @@ TEST_CASE("Values that an update does not change are not computed again") {
   CHECK(allclose(y.value(), zeros({200, 200})));
 }
 
+TEST_CASE("A small value that stays the same spares the work below it") {
+  Variable a(3.0), x(randn({50, 50}));
+  Tensor positive = a > 0, y = matmul(x, x * positive);
+  const Array before = y.value();
+  a.set_value(4.0);
+  a.set_value(5.0);
+  CHECK(y.value().bytes() == before.bytes());
+  a.set_value(-1.0);
+  CHECK(allclose(y.value(), zeros({50, 50})));
+}
+
+TEST_CASE("Inputs first set together with others bring their own dependents to life") {
+  Variable a(1.0), c(1.0);
+  Tensor b("b"), e = a + 1, d = b + c;
+  c.set_value(2.0);
+  c.set_value(3.0);
+  {
+    const Transaction t;
+    a.set_value(2.0);
+    b.set_value(1.0);
+  }
+  CHECK(number(d) == 4);
+  c.set_value(4.0);
+  CHECK(number(d) == 5);
+  CHECK(number(e) == 3);
+}
+
 TEST_CASE("A random tensor keeps its draw until an update reaches it") {
   Variable x(zeros({100}), "x"), y(ones({100}));
   Tensor noise = rand_like(x);
