@@ -17,7 +17,8 @@ constexpr std::int64_t small = 4096;   // elements; a larger result must not out
 bool worth_folding(const Node& node) {
   if (!node.type().concrete() || node.op().has_identity || node.inputs().empty()) return false;
   std::int64_t operands = small;
-  for (const NodeRef& input : node.inputs()) operands += element_count(*to_shape(*input->type().shape));
+  for (const NodeRef& input : node.inputs())   // one taken for its type may have unknown extents
+    if (input->type().concrete()) operands += element_count(*to_shape(*input->type().shape));
   return element_count(*to_shape(*node.type().shape)) <= operands;
 }
 

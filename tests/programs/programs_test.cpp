@@ -346,7 +346,7 @@ TEST_CASE("graph-viz says what is wrong") {
   const Folder folder;
   const std::string bad = folder / "bad.weft";
   spew(bad, "weft 1\ngraph \"g\" (%x) {\n  %x = input : float32(4,)\n  return %y\n}\n");
-  check_refused(run("graph-viz", {bad}), "graph-viz", "bad.weft:4");
+  check_refused(run("graph-viz", {bad}), "graph-viz", "line 4, column 10");
   check_refused(run("graph-viz", {folder / "none.weft"}), "graph-viz", "none.weft");
   const std::string open = folder / "open.weft";
   const Tensor a("a"), b("b");

@@ -114,7 +114,10 @@ std::string link_line(const Picture& picture, std::size_t i) {
   if (link.change != Change::same)
     attributes += fmt::format(", color=\"{}\", penwidth=1.6{}", change_border(link.change),
                               link.change == Change::removed ? ", style=dashed" : "");
-  if (picture.boxes[static_cast<std::size_t>(link.from)].copy) attributes += ", weight=4";   // stays close
+  const Box &from = picture.boxes[static_cast<std::size_t>(link.from)], &to = picture.boxes[static_cast<std::size_t>(link.to)];
+  if (from.copy) attributes += ", weight=4";   // stays close
+  else if (!picture.clusters.empty() && from.cluster != to.cluster && link.change == Change::same)
+    attributes += ", color=\"#334e68\", penwidth=1.3";   // through memory
   return fmt::format("n{} -> n{} [{}];\n", link.from, link.to, attributes);
 }
 

@@ -122,7 +122,7 @@ class Drawing {
   Drawing(std::vector<Operand> operands, const Grouping& grouping) : operands_(std::move(operands)), grouping_(grouping) {
     picture_.clusters = grouping.clusters;
     for (const Operand& o : operands_)
-      if (!scalar_text(*o.from)) ++readers_[o.from];
+      if (!scalar_text(*o.from)) readers_[o.from].push_back(o.to);
   }
 
   void add(const ir::Node& node, Change change = Change::same) {
@@ -164,7 +164,10 @@ class Drawing {
     const Category category = category_of(node);
     if (category != Category::input && category != Category::constant) return false;
     const auto found = readers_.find(&node);
-    return found != readers_.end() && found->second > 2 && !wanted_outputs_.contains(&node);
+    if (found == readers_.end() || wanted_outputs_.contains(&node)) return false;
+    const std::vector<const ir::Node*>& readers = found->second;
+    const bool apart = std::ranges::any_of(readers, [&](const ir::Node* r) { return cluster_of(*r) != cluster_of(*readers[0]); });
+    return readers.size() > 2 || apart;
   }
   int cluster_of(const ir::Node& node) const {
     const auto found = grouping_.cluster_of.find(&node);
@@ -190,7 +193,8 @@ class Drawing {
 
   std::vector<Operand> operands_;
   const Grouping& grouping_;
-  std::unordered_map<const ir::Node*, int> readers_, boxes_;
+  std::unordered_map<const ir::Node*, std::vector<const ir::Node*>> readers_;
+  std::unordered_map<const ir::Node*, int> boxes_;
   std::map<std::pair<const ir::Node*, int>, int> copies_;   // looked up, never walked
   std::set<const ir::Node*> wanted_outputs_;
   Picture picture_;

@@ -186,9 +186,9 @@ int main(int argc, char** argv) {
   app.footer("Exit code: 0, or 1 when --require was not reached, or 2 for errors.");
 
   Settings clothes;
-  clothes.training.epochs = 5;
+  clothes.training.epochs = 6;
   clothes.training.batch_size = 128;
-  clothes.rate = 2e-3;
+  clothes.rate = 2.5e-3;
   CLI::App* fashion = app.add_subcommand(
       "fashion-mnist", "28x28 images of clothes, 784-256-128-10, Adam with a falling rate");
   add_options(*fashion, clothes);
