@@ -16,7 +16,7 @@ std::optional<Measured> measure_reference(const Job&);
 
 /// First compiled call of E3 or T1 in this process (D1_E3, D1_T1): from building the graph to the first result.
 Measured measure_first_call(const Job&);
-/// A chain of `nodes` nodes built, compiled, differentiated and destroyed; ms is the total, each phase a note.
+/// A chain of `nodes` nodes built, compiled, differentiated and destroyed; each phase, in processor time, is a note.
 Measured measure_chain(std::int64_t nodes);
 /// Steps of one call of a row, by Function::profile, as text on standard output.
 void print_profile(const Job&);

@@ -10,7 +10,7 @@
 
 #include "child.h"
 #include "engines.h"
-#include "limits.h"
+#include "machine_limits.h"
 #include "numpy_script.h"
 #include "report.h"
 #include "tools/program.h"

@@ -1,6 +1,8 @@
 // Timing of one piece of work, and the record that every measuring process prints: one JSON line.
 #pragma once
 
+#include <time.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -18,6 +20,13 @@ inline double now_ms() {
   return duration<double, std::milli>(steady_clock::now().time_since_epoch()).count();
 }
 
+/// Processor time of the whole process: what a busy machine does not stretch.
+inline double cpu_ms() {
+  timespec t{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+  return static_cast<double>(t.tv_sec) * 1e3 + static_cast<double>(t.tv_nsec) / 1e6;
+}
+
 /// Reorders.
 inline double median(std::vector<double>& values) {
   if (values.empty()) return 0;
@@ -29,6 +38,7 @@ inline double median(std::vector<double>& values) {
 struct Timing {
   double median_ms = 0, min_ms = 0;
   int samples = 0;
+  double cpu_ms = 0;   // of all threads, a call, on average
 };
 
 /// Calls `call(set)` with the sets of inputs in turn, warm, for about `budget_ms`. Short calls are timed many at a time.
@@ -45,15 +55,16 @@ template <class F> Timing time_calls(F&& call, double budget_ms) {
   const int batch = std::max(1, static_cast<int>(0.2 / std::max(each, 1e-6)));
 
   std::vector<double> samples;
-  const double end = now_ms() + budget_ms;
+  const double end = now_ms() + budget_ms, cpu_begin = cpu_ms();
   do {
     begin = now_ms();
     for (int i = 0; i < batch; ++i) call(set++ % input_sets);
     samples.push_back((now_ms() - begin) / batch);
   } while (samples.size() < 5 || (now_ms() < end && samples.size() < 2000));
+  const double cpu = (cpu_ms() - cpu_begin) / (static_cast<double>(samples.size()) * batch);
   const double middle = median(samples);
   return {middle, *std::min_element(samples.begin(), samples.end()),
-          static_cast<int>(samples.size())};
+          static_cast<int>(samples.size()), cpu};
 }
 
 /// What one process is asked to measure.
@@ -73,10 +84,10 @@ struct Measured {
 };
 
 inline void print_line(std::string_view engine, const Job& job, const Measured& m) {
-  std::printf("{\"row\":\"%s\",\"engine\":\"%.*s\",\"threads\":%d,\"ms\":%.9g,\"min_ms\":%.9g,"
+  std::printf("{\"row\":\"%s\",\"engine\":\"%.*s\",\"threads\":%d,\"ms\":%.9g,\"min_ms\":%.9g,\"cpu_ms\":%.9g,"
               "\"samples\":%d,\"sum\":%.12g,\"absolute\":%.12g,\"limit\":%.6g,\"beside_ms\":%.9g%s}\n",
               job.row.c_str(), static_cast<int>(engine.size()), engine.data(), job.threads,
-              m.timing.median_ms, m.timing.min_ms, m.timing.samples, m.checks.sum,
+              m.timing.median_ms, m.timing.min_ms, m.timing.cpu_ms, m.timing.samples, m.checks.sum,
               m.checks.absolute, m.limit, m.beside_limit_ms, m.note.c_str());
   std::fflush(stdout);
 }

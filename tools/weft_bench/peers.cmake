@@ -4,7 +4,7 @@ set(native -O3 -ffp-contract=fast)
 if(NOT WEFT_PORTABLE)
   list(APPEND native -march=native)
 endif()
-set_source_files_properties(weft_bench/limits.cpp PROPERTIES COMPILE_OPTIONS "${native}")
+set_source_files_properties(weft_bench/machine_limits.cpp PROPERTIES COMPILE_OPTIONS "${native}")
 
 find_package(Eigen3 QUIET NO_MODULE)
 if(Eigen3_FOUND AND NOT WEFT_PORTABLE)
