@@ -1,6 +1,7 @@
-// `backward`: the imperative face of the gradient pass. The graph between y and the values that it starts from is
-// specialised to their types, differentiated and compiled into one cell, which is kept with y: a training loop pays for
-// that once. The cell adds to the gradients that have accumulated; all of them change in one update.
+// `backward`: the imperative face of the gradient pass. The graph between y and the values that it
+// starts from is specialised to their types, differentiated and compiled into one cell, which is
+// kept with y: a training loop pays for that once. The cell adds to the gradients that have
+// accumulated; all of them change in one update.
 #include <algorithm>
 #include <atomic>
 #include <mutex>
@@ -23,26 +24,27 @@ using ir::NodeRef;
 
 thread_local bool no_grad = false;
 
-/// Changes whenever it may change what a `backward` computes: who requires gradients, what is detached.
+/// Changes whenever it may change what a `backward` computes: who requires gradients, what is
+/// detached.
 std::atomic<std::uint64_t> tracking_epoch{1};
 
 /// Nodes here are y's ancestors: they live as long as y does, with which this is kept.
 struct BackwardPlan {
   std::uint64_t epoch = 0;
-  std::vector<const Node*> inputs;     // values that the cell starts from
-  std::vector<const Node*> xs;         // leaves that require gradients
-  std::vector<const Node*> between;    // what depends on these, y included
-  bool seeded = false;                 // the cotangent is given, the next input
-  std::vector<char> accumulate;        // one an x: its gradient so far is a further input
+  std::vector<const Node*> inputs;   // values that the cell starts from
+  std::vector<const Node*> xs;       // leaves that require gradients
+  std::vector<const Node*> between;  // what depends on these, y included
+  bool seeded = false;               // the cotangent is given, the next input
+  std::vector<char> accumulate;      // one an x: its gradient so far is a further input
   std::shared_ptr<runtime::CellCode> code;
 };
 
 struct GradientState final : runtime::Attachment {
   std::atomic<bool> requires_grad = false;
   std::atomic<bool> detached = false;
-  std::atomic<bool> accumulated = false;   // `gradient` is more than zeros
-  std::mutex mutex;                        // guards the rest; nothing is called under it
-  NodeRef gradient;                        // a leaf
+  std::atomic<bool> accumulated = false;  // `gradient` is more than zeros
+  std::mutex mutex;                       // guards the rest; nothing is called under it
+  NodeRef gradient;                       // a leaf
   std::vector<std::shared_ptr<const BackwardPlan>> plans;
 
   static std::unique_ptr<runtime::Attachment> make() { return std::make_unique<GradientState>(); }
@@ -74,7 +76,8 @@ Array zeros_like(const Array& value) {
   return zeros;
 }
 
-/// Where the cell starts: at inputs, at what draws anew or is detached, at constants too large for code.
+/// Where the cell starts: at inputs, at what draws anew or is detached, at constants too large for
+/// code.
 bool is_start(const Node& node) {
   if (&node.op() == &ir::ops::constant) return !runtime::is_inline_constant(node);
   return is_leaf(node) || runtime::draws_anew(node) || is_detached(node);
@@ -107,14 +110,17 @@ std::vector<NodeRef> references(const std::vector<const Node*>& nodes) {
 }
 
 /// The cell's graph on inputs of these values: gradients of all xs, added to what has accumulated.
-ir::Graph gradient_graph(const BackwardPlan& plan, const NodeRef& y, std::span<const Array> values) {
+ir::Graph gradient_graph(const BackwardPlan& plan, const NodeRef& y,
+                         std::span<const Array> values) {
   std::vector<ir::Type> types;
-  for (const Array& value : values.first(plan.inputs.size())) types.push_back({value.dtype(), to_dims(value.shape())});
+  for (const Array& value : values.first(plan.inputs.size()))
+    types.push_back({value.dtype(), to_dims(value.shape())});
   const ir::Graph forward = passes::specialize(ir::Graph(references(plan.inputs), {y}), types);
 
   std::vector<NodeRef> inputs(forward.inputs().begin(), forward.inputs().end()), xs;
   for (const Node* x : plan.xs) {
-    const auto at = static_cast<std::size_t>(std::ranges::find(plan.inputs, x) - plan.inputs.begin());
+    const auto at =
+        static_cast<std::size_t>(std::ranges::find(plan.inputs, x) - plan.inputs.begin());
     xs.push_back(forward.inputs()[at]);
   }
   const auto add_input = [&] {
@@ -134,11 +140,14 @@ void check_seed(const NodeRef& y, const Array* cotangent, SourceLocation where) 
   const auto shape = type.shape ? to_shape(*type.shape) : std::nullopt;
   if (!shape) return;
   if (!cotangent && element_count(*shape) != 1)
-    throw ShapeError("backward of " + runtime::describe(*y) + ", " + to_string(type) +
-                         ": a value of more than one element needs a cotangent, backward(cotangent)", where);
+    throw ShapeError(
+        "backward of " + runtime::describe(*y) + ", " + to_string(type) +
+            ": a value of more than one element needs a cotangent, backward(cotangent)",
+        where);
   if (cotangent && cotangent->shape() != *shape)
-    throw ShapeError("backward of " + runtime::describe(*y) + ", " + to_string(type) + ": the cotangent has shape " +
-                         to_string(cotangent->shape()), where);
+    throw ShapeError("backward of " + runtime::describe(*y) + ", " + to_string(type) +
+                         ": the cotangent has shape " + to_string(cotangent->shape()),
+                     where);
 }
 
 /// The plan for y as things stand: a kept one, or a copy to be completed with code.
@@ -170,7 +179,8 @@ void keep_plan(const NodeRef& y, std::shared_ptr<const BackwardPlan> plan) {
   const std::scoped_lock lock(state.mutex);
   auto& plans = state.plans;
   std::erase_if(plans, [&](const auto& old) {
-    return old->epoch != plan->epoch || (old->seeded == plan->seeded && old->accumulate == plan->accumulate);
+    return old->epoch != plan->epoch ||
+           (old->seeded == plan->seeded && old->accumulate == plan->accumulate);
   });
   if (plans.size() >= kept) plans.erase(plans.begin());
   plans.push_back(std::move(plan));
@@ -183,7 +193,8 @@ NodeRef gradient_leaf(const NodeRef& x) {
   {
     const std::scoped_lock lock(state.mutex);
     if (!state.gradient)
-      state.gradient = ir::make_input(x->type(), x->label().empty() ? "" : x->label() + ".grad", x->where());
+      state.gradient =
+          ir::make_input(x->type(), x->label().empty() ? "" : x->label() + ".grad", x->where());
     gradient = state.gradient;
   }
   if (state.accumulated || !runtime::has_value(x)) return gradient;
@@ -196,20 +207,25 @@ NodeRef gradient_leaf(const NodeRef& x) {
 void run_backward(const NodeRef& y, const Array* cotangent, bool retain, SourceLocation where) {
   std::shared_ptr<const BackwardPlan> plan = find_plan(y, cotangent != nullptr);
   if (plan->xs.empty())
-    throw Error("backward of " + runtime::describe(*y) + ": nothing that it depends on requires a gradient", where);
-  if (!runtime::has_value(y)) (void)runtime::value(y);   // throws, naming what is not set
+    throw Error(
+        "backward of " + runtime::describe(*y) + ": nothing that it depends on requires a gradient",
+        where);
+  if (!runtime::has_value(y)) (void)runtime::value(y);  // throws, naming what is not set
   check_seed(y, cotangent, where);
   if (const Node* freed = runtime::find_marked(plan->between))
-    throw GraphFreed("backward of " + runtime::describe(*y) + ": the graph at " + runtime::describe(*freed) +
-                         " was freed by an earlier backward; keep it with backward(true)", where);
+    throw GraphFreed("backward of " + runtime::describe(*y) + ": the graph at " +
+                         runtime::describe(*freed) +
+                         " was freed by an earlier backward; keep it with backward(true)",
+                     where);
 
   std::vector<NodeRef> leaves = references(plan->inputs);
   for (std::size_t i = 0; i < plan->xs.size(); ++i)
     if (plan->accumulate[i]) leaves.push_back(gradient_leaf(NodeRef(plan->xs[i])));
   std::vector<Array> values = runtime::values(leaves);
   if (cotangent)
-    values.insert(values.begin() + std::ssize(plan->inputs),
-                  cotangent->to(runtime::live_type(*y).dtype.value_or(cotangent->dtype())).contiguous());
+    values.insert(
+        values.begin() + std::ssize(plan->inputs),
+        cotangent->to(runtime::live_type(*y).dtype.value_or(cotangent->dtype())).contiguous());
 
   if (!plan->code || !runtime::fits(*plan->code, values)) {
     auto complete = std::make_shared<BackwardPlan>(*plan);
@@ -243,11 +259,14 @@ NoGrad::~NoGrad() { no_grad = previous_; }
 Tensor& Tensor::requires_grad(bool on, Where where) {
   if (!is_leaf(*node_))
     throw Error("requires_grad of " + runtime::describe(*node_) + ": it is computed by " +
-                    std::string(node_->op().name) + "; only inputs and Variables can require gradients", where);
+                    std::string(node_->op().name) +
+                    "; only inputs and Variables can require gradients",
+                where);
   const ir::Type type = runtime::live_type(*node_);
   if (on && type.dtype && category(*type.dtype) < Category::floating)
     throw DTypeError("requires_grad of " + runtime::describe(*node_) + ", " + to_string(type) +
-                         ": only floating tensors have gradients", where);
+                         ": only floating tensors have gradients",
+                     where);
   if (state_of(node_).requires_grad.exchange(on) != on) tracking_epoch.fetch_add(1);
   return *this;
 }
@@ -257,7 +276,9 @@ bool Tensor::requires_grad() const {
   return !is_detached(*node_) && !trace(node_).xs.empty();
 }
 
-void Tensor::backward(bool retain_graph, Where where) const { run_backward(node_, nullptr, retain_graph, where); }
+void Tensor::backward(bool retain_graph, Where where) const {
+  run_backward(node_, nullptr, retain_graph, where);
+}
 
 void Tensor::backward(const Array& cotangent, bool retain_graph, Where where) const {
   run_backward(node_, &cotangent, retain_graph, where);
@@ -277,6 +298,8 @@ void Tensor::zero_grad() const {
     runtime::set_values({{gradient, zeros_like(runtime::value(gradient))}}, frontend::push_mode());
 }
 
-Tensor Tensor::detach(Where where) const { return frontend::apply(ir::ops::stop_gradient, {node_}, {}, where); }
+Tensor Tensor::detach(Where where) const {
+  return frontend::apply(ir::ops::stop_gradient, {node_}, {}, where);
+}
 
 }  // namespace weft

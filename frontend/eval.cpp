@@ -15,7 +15,8 @@ thread_local EvalMode mode = EvalMode::greedy;
 
 class Cells final : public runtime::CellCompiler {
  public:
-  std::shared_ptr<const runtime::Program> compile(const ir::Graph& graph, std::span<const ir::Type> inputs,
+  std::shared_ptr<const runtime::Program> compile(const ir::Graph& graph,
+                                                  std::span<const ir::Type> inputs,
                                                   bool hot) override {
     frontend::CompileOptions options;
     if (!hot) options.tier = frontend::Tier::interpreted;
@@ -36,11 +37,15 @@ runtime::BasicIndex basic_index(const Index& index, SourceLocation where) {
     case Index::Kind::newaxis: return {.kind = Kind::newaxis};
     case Index::Kind::slice: {
       const Slice& slice = index.slice();
-      return {.kind = Kind::slice, .start = bound(slice.start), .stop = bound(slice.stop), .step = slice.step};
+      return {.kind = Kind::slice,
+              .start = bound(slice.start),
+              .stop = bound(slice.stop),
+              .step = slice.step};
     }
     case Index::Kind::tensor: break;
   }
-  throw UnsupportedOp("set_value with an index tensor; use x.at(index).set(v), or integers and slices", where);
+  throw UnsupportedOp(
+      "set_value with an index tensor; use x.at(index).set(v), or integers and slices", where);
 }
 
 }  // namespace
@@ -66,9 +71,11 @@ EvalMode eval_mode() { return mode; }
 ScopedEvalMode::ScopedEvalMode(EvalMode wanted) : previous_(std::exchange(mode, wanted)) {}
 ScopedEvalMode::~ScopedEvalMode() { mode = previous_; }
 
-// ---- transactions --------------------------------------------------------------------------------------------------
+// ---- transactions -------------------------------------------------------------------------------
 
-Transaction::Transaction() : exceptions_(std::uncaught_exceptions()) { runtime::begin_transaction(); }
+Transaction::Transaction() : exceptions_(std::uncaught_exceptions()) {
+  runtime::begin_transaction();
+}
 
 Transaction::~Transaction() noexcept(false) {
   if (!std::exchange(open_, false)) return;
@@ -84,7 +91,7 @@ std::int64_t live_objects() {
   return ir::live_nodes() + runtime::live_buffers();
 }
 
-// ---- values --------------------------------------------------------------------------------------------------------
+// ---- values -------------------------------------------------------------------------------------
 
 bool Tensor::has_value() const { return runtime::has_value(node_); }
 Array Tensor::value() const { return runtime::value(node_); }

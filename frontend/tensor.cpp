@@ -16,9 +16,11 @@ ir::NodeRef placeholder(ir::Type type, std::string name, SourceLocation where) {
 ir::NodeRef constant(const Array& value, SourceLocation where) {
   // A small one is copied: it becomes part of code, which may outlive the array.
   constexpr std::size_t copied_bytes = 128;
-  if (value.nbytes() > copied_bytes || !value.device().is_cpu()) return ir::make_constant(runtime::to_literal(value), false, where);
+  if (value.nbytes() > copied_bytes || !value.device().is_cpu())
+    return ir::make_constant(runtime::to_literal(value), false, where);
   const Array dense = value.contiguous();
-  return ir::make_constant(ir::Literal::copy(value.dtype(), value.shape(), dense.bytes()), false, where);
+  return ir::make_constant(ir::Literal::copy(value.dtype(), value.shape(), dense.bytes()), false,
+                           where);
 }
 
 ir::NodeRef leaf(const Array& value, std::string name, SourceLocation where) {
@@ -37,7 +39,7 @@ ir::NodeRef leaf(const Array& value, std::string name, SourceLocation where) {
 
 }  // namespace
 
-// ---- making --------------------------------------------------------------------------------------------------------
+// ---- making -------------------------------------------------------------------------------------
 
 Tensor::Tensor(ir::NodeRef node) : node_(std::move(node)) {
   frontend::install_cells();
@@ -60,9 +62,10 @@ Tensor::Tensor(const Array& value, TensorOptions options, Where where)
   if (options.requires_grad) requires_grad(true, where);
 }
 
-Variable::Variable(const Array& value, std::string name, Where where) : Tensor(leaf(value, std::move(name), where)) {}
+Variable::Variable(const Array& value, std::string name, Where where)
+    : Tensor(leaf(value, std::move(name), where)) {}
 
-// ---- counting ------------------------------------------------------------------------------------------------------
+// ---- counting -----------------------------------------------------------------------------------
 
 Tensor::Tensor(const Tensor& other) : node_(other.node_) {
   if (node_) node_->add_handle();
@@ -81,7 +84,7 @@ Tensor::~Tensor() {
   if (node_) node_->drop_handle();
 }
 
-// ---- what is known -------------------------------------------------------------------------------------------------
+// ---- what is known ------------------------------------------------------------------------------
 
 const std::string& Tensor::name() const { return node_->label(); }
 Tensor& Tensor::name(std::string name) {
@@ -113,7 +116,7 @@ std::int64_t Tensor::ndim() const {
 std::int64_t Tensor::size() const { return element_count(shape()); }
 Device Tensor::device() const { return Device::cpu(); }
 
-// ---- truth ---------------------------------------------------------------------------------------------------------
+// ---- truth --------------------------------------------------------------------------------------
 
 Tensor::operator bool() const { return value().item<bool>(); }
 

@@ -17,7 +17,8 @@ std::ostream& operator<<(std::ostream& out, const Variable& variable) {
   out << "Variable {";
   if (!variable.name().empty()) out << "name: " << variable.name();
   out << "}\n- value    : " << variable.value();
-  if (category(variable.dtype()) >= Category::floating) out << "\n- gradient : " << variable.grad().value();
+  if (category(variable.dtype()) >= Category::floating)
+    out << "\n- gradient : " << variable.grad().value();
   return out;
 }
 

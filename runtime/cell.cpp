@@ -21,14 +21,16 @@ constexpr std::int64_t inline_elements = 16;
 CellCompiler* compiler = nullptr;
 
 double now_ns() {
-  return static_cast<double>(std::chrono::steady_clock::now().time_since_epoch() / std::chrono::nanoseconds(1));
+  return static_cast<double>(std::chrono::steady_clock::now().time_since_epoch() /
+                             std::chrono::nanoseconds(1));
 }
 
 ir::Type type_of(const Node& node, const Array& value) {
   return {value.dtype(), to_dims(value.shape()), node.type().weak};
 }
 
-/// What two cells must agree on to share code: the numbered structure, the attributes, the types of the inputs.
+/// What two cells must agree on to share code: the numbered structure, the attributes, the types of
+/// the inputs.
 struct CellKey {
   std::vector<std::size_t> words;
   std::vector<ir::Attrs> attrs;
@@ -81,7 +83,7 @@ class CellCache {
     return nullptr;
   }
   void insert(CellKey key, std::shared_ptr<CellCode> code) {
-    std::list<Entry> dropped;   // destroyed after the mutex is free
+    std::list<Entry> dropped;  // destroyed after the mutex is free
     const std::scoped_lock lock(mutex_);
     const std::size_t hash = key.hash;
     entries_.push_front({std::move(key), std::move(code)});
@@ -118,11 +120,12 @@ class CellCache {
 };
 
 CellCache& cache() {
-  static auto& cells = *new CellCache;   // outlives tensors with static storage
+  static auto& cells = *new CellCache;  // outlives tensors with static storage
   return cells;
 }
 
-std::shared_ptr<const Program> compile(std::span<const Node* const> inputs, std::span<const Node* const> outputs,
+std::shared_ptr<const Program> compile(std::span<const Node* const> inputs,
+                                       std::span<const Node* const> outputs,
                                        std::span<const Array* const> values, bool native) {
   assert(compiler);
   std::vector<NodeRef> in, out;
@@ -159,7 +162,8 @@ void set_cell_compiler(CellCompiler& installed) { compiler = &installed; }
 void trim_cells() { cache().trim(); }
 
 bool is_inline_constant(const Node& node) {
-  return &node.op() == &ir::ops::constant && node.attrs().get<ir::ConstantAttrs>().value.size() <= inline_elements;
+  return &node.op() == &ir::ops::constant &&
+         node.attrs().get<ir::ConstantAttrs>().value.size() <= inline_elements;
 }
 
 CellCode::CellCode(std::shared_ptr<const Program> program, std::span<const Array* const> inputs) {
@@ -203,7 +207,8 @@ void CellCode::run(std::span<const Array* const> inputs, std::span<Array> output
   const std::span<const Shape> shapes = Program::output_shapes(*code.sizes);
   assert(outputs.size() == plan.outputs.size());
   Table<void*> in(inputs.size()), out(outputs.size());
-  for (std::size_t i = 0; i < inputs.size(); ++i) in[i] = const_cast<std::byte*>(inputs[i]->bytes());
+  for (std::size_t i = 0; i < inputs.size(); ++i)
+    in[i] = const_cast<std::byte*>(inputs[i]->bytes());
   const auto slot_of = [&](std::size_t i) -> const ir::Slot& {
     return plan.slots[static_cast<std::size_t>(plan.outputs[i])];
   };
@@ -234,7 +239,8 @@ void CellCode::run(std::span<const Array* const> inputs, std::span<Array> output
   }
 }
 
-std::shared_ptr<CellCode> find_cell(std::span<const Node* const> inputs, std::span<const Node* const> outputs,
+std::shared_ptr<CellCode> find_cell(std::span<const Node* const> inputs,
+                                    std::span<const Node* const> outputs,
                                     std::span<const Array* const> values) {
   CellKey key = key_of(inputs, outputs, values);
   if (auto found = cache().find(key)) return found;
@@ -243,8 +249,8 @@ std::shared_ptr<CellCode> find_cell(std::span<const Node* const> inputs, std::sp
   return code;
 }
 
-void make_native(CellCode& code, std::span<const Node* const> inputs, std::span<const Node* const> outputs,
-                 std::span<const Array* const> values) {
+void make_native(CellCode& code, std::span<const Node* const> inputs,
+                 std::span<const Node* const> outputs, std::span<const Array* const> values) {
   code.replace(compile(inputs, outputs, values, true), true);
 }
 
@@ -274,7 +280,9 @@ void make_native(CellCode& code, const ir::Graph& graph, std::span<const Array> 
   make_native(code, pointers(graph.inputs()), pointers(graph.outputs()), pointers(inputs));
 }
 
-bool fits(const CellCode& code, std::span<const Array> inputs) { return code.fits(pointers(inputs)); }
+bool fits(const CellCode& code, std::span<const Array> inputs) {
+  return code.fits(pointers(inputs));
+}
 
 std::vector<Array> run_cell(CellCode& code, std::span<const Array> inputs) {
   std::vector<Array> outputs(code.output_count());

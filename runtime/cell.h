@@ -1,6 +1,7 @@
-// Cells: the code of the reactive engine. A cell is a graph cut off at its inputs, compiled for the types that these have
-// now; equal cells share code, found by structure. The first runs are interpreted; native code is made once a cell has
-// spent about as long in the interpreter as compiling takes. (Both give the same bits, so time may decide.)
+// Cells: the code of the reactive engine. A cell is a graph cut off at its inputs, compiled for the
+// types that these have now; equal cells share code, found by structure. The first runs are
+// interpreted; native code is made once a cell has spent about as long in the interpreter as
+// compiling takes. (Both give the same bits, so time may decide.)
 #pragma once
 
 #include <memory>
@@ -19,7 +20,8 @@ class CellCode {
   explicit CellCode(std::shared_ptr<const Program> program, std::span<const Array* const> inputs);
 
   [[nodiscard]] bool fits(std::span<const Array* const> inputs) const;
-  /// `outputs[i]` is replaced by a fresh array, or by one that shares an input's or another output's storage.
+  /// `outputs[i]` is replaced by a fresh array, or by one that shares an input's or another
+  /// output's storage.
   void run(std::span<const Array* const> inputs, std::span<Array> outputs);
   [[nodiscard]] std::size_t output_count() const;
   /// Interpreted so far, and for long enough.
@@ -36,16 +38,17 @@ class CellCode {
 
   std::vector<DType> dtypes_;
   std::vector<Shape> shapes_;
-  mutable std::mutex mutex_;   // guards the rest
+  mutable std::mutex mutex_;  // guards the rest
   Code code_;
   double spent_ns_ = 0;
 };
 
 /// The code of the cell between `inputs` (nodes with their values now) and `outputs`.
-std::shared_ptr<CellCode> find_cell(std::span<const ir::Node* const> inputs, std::span<const ir::Node* const> outputs,
+std::shared_ptr<CellCode> find_cell(std::span<const ir::Node* const> inputs,
+                                    std::span<const ir::Node* const> outputs,
                                     std::span<const Array* const> values);
 /// Native code for a cell that wants it.
-void make_native(CellCode& code, std::span<const ir::Node* const> inputs, std::span<const ir::Node* const> outputs,
-                 std::span<const Array* const> values);
+void make_native(CellCode& code, std::span<const ir::Node* const> inputs,
+                 std::span<const ir::Node* const> outputs, std::span<const Array* const> values);
 
 }  // namespace weft::runtime

@@ -1,5 +1,6 @@
-// The engine behind runtime/reactive.h: one mutex, the live graph's records, updates. Functions that take a `Lock` run
-// under the mutex; one that has to wait for somebody's turn on a variable releases it, and its caller starts over.
+// The engine behind runtime/reactive.h: one mutex, the live graph's records, updates. Functions
+// that take a `Lock` run under the mutex; one that has to wait for somebody's turn on a variable
+// releases it, and its caller starts over.
 #pragma once
 
 #include <condition_variable>
@@ -17,8 +18,8 @@ struct Note {
   std::shared_ptr<WatchEntry> watcher;
   Array value;
 };
-/// Runs watchers outside the mutex: those of updates that watchers make come after the ones waiting already. The first
-/// exception is thrown when all have run.
+/// Runs watchers outside the mutex: those of updates that watchers make come after the ones waiting
+/// already. The first exception is thrown when all have run.
 void deliver(std::vector<Note> notes);
 
 /// A leaf with the whole value that it is to have.
@@ -44,7 +45,8 @@ class LiveEngine {
   /// False after waiting, with nothing done.
   bool update(EngineLock&, std::span<const Change> changes, Push push, std::vector<Note>& notes);
   /// Values given back by a Lease: cannot fail.
-  void install(const EngineLock&, std::span<LiveState* const> leaves, std::vector<Array>& values) noexcept;
+  void install(const EngineLock&, std::span<LiveState* const> leaves,
+               std::vector<Array>& values) noexcept;
   /// Computes the watched tensors that are stale below these leaves.
   void refresh_watched(EngineLock&, std::span<LiveState* const> leaves, std::vector<Note>& notes);
 
@@ -70,7 +72,8 @@ class LiveEngine {
 
   std::vector<LeafChange> fold(std::span<const Change> changes) const;
   Wave* find_wave(std::span<LiveState* const> leaves, Push push);
-  std::unique_ptr<Wave> plan_update(std::span<LiveState* const> leaves, Push push, bool types_changed);
+  std::unique_ptr<Wave> plan_update(std::span<LiveState* const> leaves, Push push,
+                                    bool types_changed);
   static void keep_wave(std::unique_ptr<Wave> wave);
   void execute(Wave& wave, WaveRun& run);
   void commit(Wave& wave, WaveRun& run, std::span<LeafChange> leaves, bool types_changed) noexcept;
@@ -83,8 +86,8 @@ class LiveEngine {
   std::recursive_mutex mutex_;
   std::condition_variable_any turns_;
   std::uint64_t stamp_ = 0, epoch_ = 0;
-  std::int64_t marks_ = 0;      // nodes marked
-  std::int64_t watchers_ = 0;   // in all
+  std::int64_t marks_ = 0;     // nodes marked
+  std::int64_t watchers_ = 0;  // in all
   std::vector<ir::NodeRef> pinned_;
   bool computing_ = false;
 };

@@ -33,7 +33,7 @@ bool is_settable(const Node& node) { return &node.op() == &ir::ops::input; }
 }  // namespace
 
 LiveEngine& LiveEngine::get() {
-  static auto& engine = *new LiveEngine;   // outlives tensors with static storage
+  static auto& engine = *new LiveEngine;  // outlives tensors with static storage
   return engine;
 }
 
@@ -45,14 +45,16 @@ LiveState& LiveEngine::create(const Node& node) {
   LiveState& state = *made;
   state.unready = is_settable(node) ? 1 : 0;
   if (is_constant(node)) {
-    state.valid = true;   // the array is made when someone asks
+    state.valid = true;  // the array is made when someone asks
   } else {
     for (const NodeRef& input : node.inputs()) {
       LiveState& producer = *state_of(*input);
       if (!producer.ready()) ++state.unready;
       if (!producer.component) continue;
-      if (state.component) merge(state.component, producer.component);
-      else state.component = root_of(producer.component);
+      if (state.component)
+        merge(state.component, producer.component);
+      else
+        state.component = root_of(producer.component);
     }
     if (!state.component) state.component = std::make_shared<Component>();
     // Links last: up to here a failed allocation leaves no trace.
@@ -91,7 +93,7 @@ void LiveEngine::handles_gone(LiveState& state) {
 
 void LiveEngine::invalidate(LiveState& state) noexcept {
   state.valid = false;
-  if (state.held()) return;   // the old value tells whether the new one differs
+  if (state.held()) return;  // the old value tells whether the new one differs
   state.stored = false;
   state.value = Array();
 }
@@ -113,11 +115,13 @@ void LiveEngine::enter_graph(const EngineLock& locked, const Node& node) {
 LiveState& LiveEngine::record(const EngineLock&, const Node& node) {
   if (LiveState* known = state_of(node)) return *known;
   const auto is_known = [](const Node& n) { return n.state() != nullptr; };
-  bool shallow = true;   // the ordinary case: only constants, if anything, are new
+  bool shallow = true;  // the ordinary case: only constants, if anything, are new
   for (const NodeRef& input : node.inputs()) {
     if (is_known(*input)) continue;
-    if (input->inputs().empty()) create(*input);
-    else shallow = false;
+    if (input->inputs().empty())
+      create(*input);
+    else
+      shallow = false;
   }
   if (shallow) return create(node);
   const NodeRef root(&node);
@@ -130,7 +134,7 @@ void LiveEngine::check_types(const EngineLock& locked, LiveState& state) {
   if (state.ready() && !state.is_leaf() && !state.node.type().concrete()) live_type(locked, state);
 }
 
-// ---- types ---------------------------------------------------------------------------------------------------------
+// ---- types --------------------------------------------------------------------------------------
 
 namespace {
 
@@ -148,7 +152,8 @@ const NodeRef& stand_in(LiveState& state, const ir::Type& type) {
 }  // namespace
 
 const ir::Type& LiveEngine::live_type(const EngineLock&, LiveState& asked) {
-  // A type is known from the node, from its value, from an earlier look, or from the operands' types.
+  // A type is known from the node, from its value, from an earlier look, or from the operands'
+  // types.
   const auto find = [](LiveState& s) -> const ir::Type* {
     if (s.node.type().concrete()) return &s.node.type();
     if (s.live) return &*s.live;
@@ -165,7 +170,8 @@ const ir::Type& LiveEngine::live_type(const EngineLock&, LiveState& asked) {
     for (const NodeRef& input : node->inputs()) {
       LiveState& producer = *state_of(*input);
       const ir::Type* type = find(producer);
-      const bool own = is_constant(*input) || *type == input->type() || !input->extra_types().empty();
+      const bool own =
+          is_constant(*input) || *type == input->type() || !input->extra_types().empty();
       operands.push_back(own ? input : stand_in(producer, *type));
     }
     ir::Type type = node->op().infer({node->op(), operands, node->attrs(), node->where()});
@@ -176,7 +182,7 @@ const ir::Type& LiveEngine::live_type(const EngineLock&, LiveState& asked) {
   return *find(asked);
 }
 
-// ---- marks and attachments -----------------------------------------------------------------------------------------
+// ---- marks and attachments ----------------------------------------------------------------------
 
 void LiveEngine::set_marks(std::span<const Node* const> nodes) {
   const EngineLock locked = lock();
@@ -202,7 +208,8 @@ void set_marks(std::span<const Node* const> nodes) { LiveEngine::get().set_marks
 
 const Node* find_marked(std::span<const Node* const> nodes) {
   const EngineLock locked = LiveEngine::get().lock();
-  const auto found = std::ranges::find_if(nodes, [](const Node* n) { return n->state() && state_of(*n)->marked; });
+  const auto found =
+      std::ranges::find_if(nodes, [](const Node* n) { return n->state() && state_of(*n)->marked; });
   return found == nodes.end() ? nullptr : *found;
 }
 
@@ -232,7 +239,9 @@ ir::Type live_type(const Node& node) {
   return engine.live_type(locked, engine.record(locked, node));
 }
 
-bool draws_anew(const Node& node) { return node.op().has_identity && !std::holds_alternative<ir::Leaf>(node.op().meaning); }
+bool draws_anew(const Node& node) {
+  return node.op().has_identity && !std::holds_alternative<ir::Leaf>(node.op().meaning);
+}
 
 std::string describe(const Node& node) {
   if (!node.label().empty()) return node.label();

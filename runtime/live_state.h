@@ -1,7 +1,8 @@
-// What the reactive engine keeps with a node: its value, its consumers, whether its inputs are set. Everything here is
-// guarded by the engine's mutex. Records are owned by their nodes and unlink themselves when these die; since nodes die
-// after they were unlinked, a record found under the mutex belongs to a living node, and the ancestors of a node with
-// handles cannot die while the mutex is held.
+// What the reactive engine keeps with a node: its value, its consumers, whether its inputs are set.
+// Everything here is guarded by the engine's mutex. Records are owned by their nodes and unlink
+// themselves when these die; since nodes die after they were unlinked, a record found under the
+// mutex belongs to a living node, and the ancestors of a node with handles cannot die while the
+// mutex is held.
 #pragma once
 
 #include <array>
@@ -19,7 +20,8 @@ namespace weft::runtime {
 class LiveState;
 struct Wave;
 
-/// A connected part of the live graph (parts merge, and never split). `epoch` changes with its structure.
+/// A connected part of the live graph (parts merge, and never split). `epoch` changes with its
+/// structure.
 struct Component {
   std::shared_ptr<Component> parent;
   std::uint64_t epoch = 0;
@@ -40,10 +42,10 @@ class LiveState final : public ir::NodeState {
   /// What few nodes have.
   struct Extras {
     std::vector<std::shared_ptr<WatchEntry>> watchers;
-    std::vector<std::unique_ptr<Wave>> waves;   // updates that begin with this leaf
-    std::unique_ptr<Wave> pull;                 // how this tensor is computed when it is asked for
+    std::vector<std::unique_ptr<Wave>> waves;  // updates that begin with this leaf
+    std::unique_ptr<Wave> pull;                // how this tensor is computed when it is asked for
     std::unique_ptr<Attachment> attachment;
-    std::thread::id lessee;                     // has a turn on this leaf
+    std::thread::id lessee;  // has a turn on this leaf
   };
 
   explicit LiveState(const ir::Node& of) : node(of) {}
@@ -70,23 +72,23 @@ class LiveState final : public ir::NodeState {
 
   const ir::Node& node;
   std::vector<Link> consumers;
-  std::vector<std::uint32_t> places;   // place in the consumer list of each operand
-  std::shared_ptr<Component> component;   // null for constants, which nothing changes
+  std::vector<std::uint32_t> places;     // place in the consumer list of each operand
+  std::shared_ptr<Component> component;  // null for constants, which nothing changes
   Array value;
-  const Array* pending = nullptr;      // computed by the wave under way, not committed
-  std::optional<ir::Type> live;        // the type of the values, where the node's own says less
-  ir::NodeRef stand_in;                // an input node of the live type, for type rules
+  const Array* pending = nullptr;  // computed by the wave under way, not committed
+  std::optional<ir::Type> live;    // the type of the values, where the node's own says less
+  ir::NodeRef stand_in;            // an input node of the live type, for type rules
   std::unique_ptr<Extras> extras;
-  std::uint32_t unready = 0;           // operands that cannot have a value (for a leaf: 1 while it has none)
-  bool stored = false;                 // `value` holds one…
-  bool valid = false;                  // …which is current
-  bool marked = false;                 // see set_marks
+  std::uint32_t unready = 0;  // operands that cannot have a value (for a leaf: 1 while it has none)
+  bool stored = false;        // `value` holds one…
+  bool valid = false;         // …which is current
+  bool marked = false;        // see set_marks
 
   // Notes of the plan being made; meaningful only where the stamp is the plan's.
   std::uint64_t affected = 0, needed = 0, wanted = 0, entered = 0;
   std::uint32_t cell = 0;
-  bool costly = false;         // it, or what it is computed from, was dear
-  bool costly_below = false;   // it, or what is computed from it, is dear
+  bool costly = false;        // it, or what it is computed from, was dear
+  bool costly_below = false;  // it, or what is computed from it, is dear
 };
 
 inline LiveState* state_of(const ir::Node& node) { return static_cast<LiveState*>(node.state()); }

@@ -12,11 +12,14 @@ namespace {
 using ir::Node;
 using ir::NodeRef;
 
-constexpr std::size_t waves_kept = 4;   // a leaf
+constexpr std::size_t waves_kept = 4;  // a leaf
 
-bool same_type(const Array& a, const Array& b) { return a.dtype() == b.dtype() && a.shape() == b.shape(); }
+bool same_type(const Array& a, const Array& b) {
+  return a.dtype() == b.dtype() && a.shape() == b.shape();
+}
 
-/// Leaves that are set for the first time: what depends on them may become able to have a value. Taken back unless kept.
+/// Leaves that are set for the first time: what depends on them may become able to have a value.
+/// Taken back unless kept.
 class Readiness {
  public:
   explicit Readiness(std::span<const LeafChange> leaves) {
@@ -61,23 +64,25 @@ class PendingLeaves {
   std::span<LeafChange> leaves_;
 };
 
-Array with_part(const Array& base, const BasicIndices& part, const Array& value, SourceLocation where) {
+Array with_part(const Array& base, const BasicIndices& part, const Array& value,
+                SourceLocation where) {
   Array whole = base;
-  std::byte* bytes = whole.mutable_bytes();   // no one else's from here on
+  std::byte* bytes = whole.mutable_bytes();  // no one else's from here on
   const Array view = part_view(whole, part, where);
   const Array source = broadcast_view(value.to(base.dtype()), view.shape());
-  copy_strided(bytes + (view.offset() - whole.offset()), view.strides(), source.bytes(), source.strides(), view.shape(),
-               size_of(base.dtype()));
+  copy_strided(bytes + (view.offset() - whole.offset()), view.strides(), source.bytes(),
+               source.strides(), view.shape(), size_of(base.dtype()));
   return whole;
 }
 
 }  // namespace
 
-// ---- turns ---------------------------------------------------------------------------------------------------------
+// ---- turns --------------------------------------------------------------------------------------
 
 void LiveEngine::wait(EngineLock& locked, const LiveState& state) {
   if (computing_ || state.extras->lessee == std::this_thread::get_id())
-    throw Error(describe(state.node) + " is being updated by the function that this call is made from");
+    throw Error(describe(state.node) +
+                " is being updated by the function that this call is made from");
   turns_.wait(locked);
 }
 
@@ -109,7 +114,7 @@ void LiveEngine::end_turns(const EngineLock&, std::span<LiveState* const> leaves
   turns_.notify_all();
 }
 
-// ---- one update ----------------------------------------------------------------------------------------------------
+// ---- one update ---------------------------------------------------------------------------------
 
 std::vector<LeafChange> LiveEngine::fold(std::span<const Change> changes) const {
   std::vector<LeafChange> leaves;
@@ -120,8 +125,10 @@ std::vector<LeafChange> LiveEngine::fold(std::span<const Change> changes) const 
       if (known == leaves.end() && !leaf.valid) unset(leaf);
       const Array& base = known != leaves.end() ? known->value : leaf.value;
       Array whole = with_part(base, *change.part, change.value, change.where);
-      if (known != leaves.end()) known->value = std::move(whole);
-      else leaves.push_back({&leaf, std::move(whole)});
+      if (known != leaves.end())
+        known->value = std::move(whole);
+      else
+        leaves.push_back({&leaf, std::move(whole)});
     } else if (known != leaves.end()) {
       known->value = change.value;
     } else {
@@ -147,12 +154,15 @@ Wave* LiveEngine::find_wave(std::span<LiveState* const> leaves, Push push) {
 
 void LiveEngine::keep_wave(std::unique_ptr<Wave> wave) {
   auto& kept = wave->changed.front()->extra().waves;
-  std::erase_if(kept, [&](const auto& old) { return old->push == wave->push && old->changed == wave->changed; });
+  std::erase_if(kept, [&](const auto& old) {
+    return old->push == wave->push && old->changed == wave->changed;
+  });
   if (kept.size() >= waves_kept) kept.erase(kept.begin());
   kept.push_back(std::move(wave));
 }
 
-std::unique_ptr<Wave> LiveEngine::plan_update(std::span<LiveState* const> leaves, Push push, bool types_changed) {
+std::unique_ptr<Wave> LiveEngine::plan_update(std::span<LiveState* const> leaves, Push push,
+                                              bool types_changed) {
   auto wave = std::make_unique<Wave>();
   wave->push = push;
   wave->repeatable = !types_changed;
@@ -189,7 +199,8 @@ void LiveEngine::execute(Wave& wave, WaveRun& run) {
   wave.repeatable = false;
 }
 
-std::vector<Note> LiveEngine::notes_of(Wave& wave, WaveRun& run, std::span<const LeafChange> leaves) {
+std::vector<Note> LiveEngine::notes_of(Wave& wave, WaveRun& run,
+                                       std::span<const LeafChange> leaves) {
   std::vector<Note> notes;
   const auto add = [&](LiveState& state, const Array& value) {
     if (!state.watched()) return;
@@ -198,7 +209,8 @@ std::vector<Note> LiveEngine::notes_of(Wave& wave, WaveRun& run, std::span<const
   for (const LeafChange& change : leaves) add(*change.leaf, change.value);
   for (const WaveCell& cell : wave.cells)
     for (std::size_t i = 0; i < cell.outputs.size(); ++i)
-      if (run.fresh(cell.first_result + i)) add(*cell.outputs[i], run.result(cell.first_result + i));
+      if (run.fresh(cell.first_result + i))
+        add(*cell.outputs[i], run.result(cell.first_result + i));
   return notes;
 }
 
@@ -208,12 +220,14 @@ void LiveEngine::commit_results(Wave& wave, WaveRun& run) noexcept {
       LiveState& state = *cell.outputs[i];
       state.valid = true;
       state.stored = true;
-      if (run.fresh(cell.first_result + i)) state.value = std::move(run.result(cell.first_result + i));
+      if (run.fresh(cell.first_result + i))
+        state.value = std::move(run.result(cell.first_result + i));
     }
   }
 }
 
-void LiveEngine::commit(Wave& wave, WaveRun& run, std::span<LeafChange> leaves, bool types_changed) noexcept {
+void LiveEngine::commit(Wave& wave, WaveRun& run, std::span<LeafChange> leaves,
+                        bool types_changed) noexcept {
   for (LiveState* state : wave.affected) {
     invalidate(*state);
     if (!types_changed) continue;
@@ -231,8 +245,11 @@ void LiveEngine::commit(Wave& wave, WaveRun& run, std::span<LeafChange> leaves, 
   commit_results(wave, run);
 }
 
-bool LiveEngine::update(EngineLock& locked, std::span<const Change> changes, Push push, std::vector<Note>& notes) {
-  if (computing_) throw Error("a callback must not set the values that it is computed from", changes.front().where);
+bool LiveEngine::update(EngineLock& locked, std::span<const Change> changes, Push push,
+                        std::vector<Note>& notes) {
+  if (computing_)
+    throw Error("a callback must not set the values that it is computed from",
+                changes.front().where);
   for (const Change& change : changes) {
     const LiveState& leaf = *state_of(*change.leaf);
     if (!leaf.leased()) continue;
@@ -240,17 +257,20 @@ bool LiveEngine::update(EngineLock& locked, std::span<const Change> changes, Pus
     return false;
   }
   std::vector<LeafChange> leaves = fold(changes);
-  std::vector<LiveState*> reset;   // setting a leaf to what it was still counts as setting it
+  std::vector<LiveState*> reset;  // setting a leaf to what it was still counts as setting it
   if (marks_ > 0)
     for (const LeafChange& change : leaves) reset.push_back(change.leaf);
-  std::erase_if(leaves, [](const LeafChange& c) { return c.leaf->valid && same_small_value(c.leaf->value, c.value); });
+  std::erase_if(leaves, [](const LeafChange& c) {
+    return c.leaf->valid && same_small_value(c.leaf->value, c.value);
+  });
   if (leaves.empty()) {
     wipe_marks(reset);
     return true;
   }
 
-  const bool types_changed = std::ranges::any_of(
-      leaves, [](const LeafChange& c) { return !c.leaf->valid || !same_type(c.leaf->value, c.value); });
+  const bool types_changed = std::ranges::any_of(leaves, [](const LeafChange& c) {
+    return !c.leaf->valid || !same_type(c.leaf->value, c.value);
+  });
   std::vector<LiveState*> states;
   for (const LeafChange& change : leaves) states.push_back(change.leaf);
   Readiness readiness(leaves);
@@ -276,7 +296,7 @@ bool LiveEngine::update(EngineLock& locked, std::span<const Change> changes, Pus
   return true;
 }
 
-// ---- asking --------------------------------------------------------------------------------------------------------
+// ---- asking -------------------------------------------------------------------------------------
 
 void LiveEngine::unset(const LiveState& state) const {
   std::vector<std::string> names;
@@ -284,11 +304,13 @@ void LiveEngine::unset(const LiveState& state) const {
   for (const Node* node : ir::topological_order(std::span(&root, 1)))
     if (&node->op() == &ir::ops::input && !state_of(*node)->valid) names.push_back(describe(*node));
   if (state.is_leaf())
-    throw UnsetInput(describe(state.node) + " has no value: it is an input that was never set", state.node.where());
+    throw UnsetInput(describe(state.node) + " has no value: it is an input that was never set",
+                     state.node.where());
   std::string list;
   for (std::size_t i = 0; i < names.size(); ++i)
     list += (i == 0 ? "" : i + 1 == names.size() ? " and " : ", ") + names[i];
-  throw UnsetInput(describe(state.node) + " has no value: " + list + (names.size() == 1 ? " is" : " are") + " not set");
+  throw UnsetInput(describe(state.node) + " has no value: " + list +
+                   (names.size() == 1 ? " is" : " are") + " not set");
 }
 
 const Array* LiveEngine::pull(EngineLock& locked, LiveState& state, std::vector<Note>& notes) {
@@ -301,7 +323,9 @@ const Array* LiveEngine::pull(EngineLock& locked, LiveState& state, std::vector<
     state.materialise();
     return &state.value;
   }
-  if (computing_) throw Error("a callback must not ask for " + describe(state.node) + ", which has to be computed first");
+  if (computing_)
+    throw Error("a callback must not ask for " + describe(state.node) +
+                ", which has to be computed first");
   std::unique_ptr<Wave>& kept = state.extra().pull;
   if (!kept || (state.component && kept->epochs.front() != epoch(state)) || !still_planned(*kept)) {
     kept = std::make_unique<Wave>();
@@ -312,14 +336,16 @@ const Array* LiveEngine::pull(EngineLock& locked, LiveState& state, std::vector<
   WaveRun run(*kept);
   execute(*kept, run);
   std::vector<Note> heard = notes_of(*kept, run, {});
-  notes.insert(notes.end(), std::make_move_iterator(heard.begin()), std::make_move_iterator(heard.end()));
+  notes.insert(notes.end(), std::make_move_iterator(heard.begin()),
+               std::make_move_iterator(heard.end()));
   commit_results(*kept, run);
   return &state.value;
 }
 
-// ---- leases --------------------------------------------------------------------------------------------------------
+// ---- leases -------------------------------------------------------------------------------------
 
-void LiveEngine::install(const EngineLock&, std::span<LiveState* const> leaves, std::vector<Array>& values) noexcept {
+void LiveEngine::install(const EngineLock&, std::span<LiveState* const> leaves,
+                         std::vector<Array>& values) noexcept {
   if (leaves.empty()) return;
   for (std::size_t i = 0; i < leaves.size(); ++i) leaves[i]->value = std::move(values[i]);
   Wave* wave = find_wave(leaves, Push::none);
@@ -336,17 +362,19 @@ void LiveEngine::install(const EngineLock&, std::span<LiveState* const> leaves, 
   if (planned) keep_wave(std::move(planned));
 }
 
-void LiveEngine::refresh_watched(EngineLock& locked, std::span<LiveState* const> leaves, std::vector<Note>& notes) {
+void LiveEngine::refresh_watched(EngineLock& locked, std::span<LiveState* const> leaves,
+                                 std::vector<Note>& notes) {
   if (watchers_ == 0) return;
   Wave below;
   below.changed.assign(leaves.begin(), leaves.end());
   collect_affected(below, new_stamp(), false);
-  std::vector<NodeRef> watched;   // alive while the mutex is given up
+  std::vector<NodeRef> watched;  // alive while the mutex is given up
   for (LiveState* state : below.affected)
     if (state->watched() && state->ready() && !state->valid) watched.emplace_back(&state->node);
   for (const NodeRef& node : watched)
     while (!pull(locked, *state_of(*node), notes)) {}
-  pinned_.insert(pinned_.end(), std::make_move_iterator(watched.begin()), std::make_move_iterator(watched.end()));
+  pinned_.insert(pinned_.end(), std::make_move_iterator(watched.begin()),
+                 std::make_move_iterator(watched.end()));
 }
 
 }  // namespace weft::runtime

@@ -17,8 +17,10 @@ Span1 clamp_slice(const BasicIndex& s, std::int64_t n) {
     if (!bound) return absent;
     return std::clamp(*bound < 0 ? *bound + n : *bound, low, high);
   };
-  const std::int64_t start = place(s.start, s.step > 0 ? low : high), stop = place(s.stop, s.step > 0 ? high : low);
-  const std::int64_t distance = s.step > 0 ? stop - start : start - stop, stride = s.step > 0 ? s.step : -s.step;
+  const std::int64_t start = place(s.start, s.step > 0 ? low : high),
+                     stop = place(s.stop, s.step > 0 ? high : low);
+  const std::int64_t distance = s.step > 0 ? stop - start : start - stop,
+                     stride = s.step > 0 ? s.step : -s.step;
   return {start, distance <= 0 ? 0 : (distance - 1) / stride + 1};
 }
 
@@ -26,10 +28,13 @@ Span1 clamp_slice(const BasicIndex& s, std::int64_t n) {
 
 Array part_view(const Array& base, const BasicIndices& index, SourceLocation where) {
   using Kind = BasicIndex::Kind;
-  const auto takes_axis = [](const BasicIndex& i) { return i.kind == Kind::integer || i.kind == Kind::slice; };
+  const auto takes_axis = [](const BasicIndex& i) {
+    return i.kind == Kind::integer || i.kind == Kind::slice;
+  };
   const std::int64_t taken = std::ranges::count_if(index, takes_axis);
   if (taken > base.ndim())
-    throw IndexError(std::to_string(taken) + " indices for an array of shape " + to_string(base.shape()), where);
+    throw IndexError(
+        std::to_string(taken) + " indices for an array of shape " + to_string(base.shape()), where);
   if (std::ranges::count(index, Kind::ellipsis, &BasicIndex::kind) > 1)
     throw IndexError("an index has more than one ellipsis", where);
   Array view = base;
@@ -39,8 +44,9 @@ Array part_view(const Array& base, const BasicIndices& index, SourceLocation whe
     switch (i.kind) {
       case Kind::integer:
         if (i.integer < -n || i.integer >= n)
-          throw IndexError("index " + std::to_string(i.integer) + " is out of range for an axis of extent " +
-                               std::to_string(n), where);
+          throw IndexError("index " + std::to_string(i.integer) +
+                               " is out of range for an axis of extent " + std::to_string(n),
+                           where);
         view = select_view(view, axis, i.integer < 0 ? i.integer + n : i.integer);
         break;
       case Kind::slice: {

@@ -32,19 +32,22 @@ bool shape_fits(const Dims& declared, const Shape& shape) {
   DimBindings bindings;
   for (std::size_t i = 0; i < shape.size(); ++i) {
     if (declared[i].is_constant() && declared[i].value() != shape[i]) return false;
-    if (const auto symbol = declared[i].symbol_name(); symbol && !bindings.bind(*symbol, shape[i])) return false;
+    if (const auto symbol = declared[i].symbol_name(); symbol && !bindings.bind(*symbol, shape[i]))
+      return false;
   }
   return true;
 }
 
 void check_category(const Change& change, DType declared) {
   if (category(change.value.dtype()) > category(declared))
-    throw DTypeError(asked(change) + ", to " + type_text(change.value) + ": the value does not fit into " +
-                         std::string(name(declared)) + ", convert it first with to(DType::" +
-                         std::string(name(declared)) + ")", change.where);
+    throw DTypeError(asked(change) + ", to " + type_text(change.value) +
+                         ": the value does not fit into " + std::string(name(declared)) +
+                         ", convert it first with to(DType::" + std::string(name(declared)) + ")",
+                     change.where);
 }
 
-/// Ours to keep: on the processor, dense, of the declared dtype, and no one's who may write to it behind our back.
+/// Ours to keep: on the processor, dense, of the declared dtype, and no one's who may write to it
+/// behind our back.
 Array own(Array value, std::optional<DType> dtype) {
   if (!value.device().is_cpu()) value = value.to(Device::cpu());
   if (dtype && *dtype != value.dtype()) value = value.to(*dtype);
@@ -57,27 +60,30 @@ Array own(Array value, std::optional<DType> dtype) {
 void prepare(Change& change) {
   const Node& node = *change.leaf;
   if (&node.op() != &ir::ops::input)
-    throw Error("set_value of " + describe(node) + ": it is computed by " + std::string(node.op().name) +
-                    "; only inputs and Variables can be set", change.where);
+    throw Error("set_value of " + describe(node) + ": it is computed by " +
+                    std::string(node.op().name) + "; only inputs and Variables can be set",
+                change.where);
   const ir::Type& declared = node.type();
   if (declared.dtype) check_category(change, *declared.dtype);
   if (!change.part) {
     if (declared.shape && !shape_fits(*declared.shape, change.value.shape()))
-      throw ShapeError(asked(change) + ", to " + type_text(change.value) + ": the shapes differ", change.where);
+      throw ShapeError(asked(change) + ", to " + type_text(change.value) + ": the shapes differ",
+                       change.where);
     change.value = own(std::move(change.value), declared.dtype);
     return;
   }
-  const auto pending = std::ranges::find_if(transaction.changes.rbegin(), transaction.changes.rend(), [&](const Change& c) {
-    return c.leaf == change.leaf && !c.part;
-  });
+  const auto pending =
+      std::ranges::find_if(transaction.changes.rbegin(), transaction.changes.rend(),
+                           [&](const Change& c) { return c.leaf == change.leaf && !c.part; });
   const Array base = pending == transaction.changes.rend() ? value(change.leaf) : pending->value;
   check_category(change, base.dtype());
   const Array part = part_view(base, *change.part, change.where);
   try {
     (void)broadcast_view(change.value, part.shape());
   } catch (const ShapeError&) {
-    throw ShapeError(asked(change) + ": a part of shape " + to_string(part.shape()) + " cannot hold " +
-                         type_text(change.value), change.where);
+    throw ShapeError(asked(change) + ": a part of shape " + to_string(part.shape()) +
+                         " cannot hold " + type_text(change.value),
+                     change.where);
   }
   change.value = own(std::move(change.value), base.dtype());
 }
@@ -165,8 +171,10 @@ std::vector<Array> values(std::span<const NodeRef> nodes) {
     EngineLock locked = engine.lock();
     while (result.size() < nodes.size()) {
       const NodeRef& node = nodes[result.size()];
-      if (const Array* found = engine.pull(locked, engine.record(locked, *node), notes)) result.push_back(*found);
-      else result.clear();
+      if (const Array* found = engine.pull(locked, engine.record(locked, *node), notes))
+        result.push_back(*found);
+      else
+        result.clear();
     }
     pinned = engine.take_pinned(locked);
   }
@@ -174,12 +182,13 @@ std::vector<Array> values(std::span<const NodeRef> nodes) {
   return result;
 }
 
-// ---- watching ------------------------------------------------------------------------------------------------------
+// ---- watching -----------------------------------------------------------------------------------
 
 namespace {
 
 struct WatchToken {
-  WatchToken(NodeRef watched, std::shared_ptr<WatchEntry> of) : node(std::move(watched)), entry(std::move(of)) {
+  WatchToken(NodeRef watched, std::shared_ptr<WatchEntry> of)
+      : node(std::move(watched)), entry(std::move(of)) {
     check_live_type(*node);
     node->add_handle();
   }
@@ -208,7 +217,7 @@ std::shared_ptr<void> watch(const NodeRef& node, Watcher watcher) {
   auto entry = std::make_shared<WatchEntry>();
   entry->run = std::move(watcher);
   auto token = std::make_shared<WatchToken>(node, entry);
-  if (has_value(node)) (void)value(node);   // watching is observing: from here on changes are known
+  if (has_value(node)) (void)value(node);  // watching is observing: from here on changes are known
   LiveEngine& engine = LiveEngine::get();
   const EngineLock locked = engine.lock();
   LiveState& state = *state_of(*node);
@@ -218,7 +227,7 @@ std::shared_ptr<void> watch(const NodeRef& node, Watcher watcher) {
   return token;
 }
 
-// ---- leases --------------------------------------------------------------------------------------------------------
+// ---- leases -------------------------------------------------------------------------------------
 
 namespace {
 
@@ -240,7 +249,8 @@ Lease::Lease(std::span<const NodeRef> variables, std::span<const NodeRef> reads)
     EngineLock locked = engine.lock();
     for (const NodeRef& variable : variables_) engine.record(locked, *variable);
     const std::vector<LiveState*> leaves = states_of(variables_);
-    if (engine.computing()) throw Error("a callback must not call a function that updates variables");
+    if (engine.computing())
+      throw Error("a callback must not call a function that updates variables");
     for (bool waited = true; waited;) {
       waited = std::ranges::any_of(leaves, [](const LiveState* s) { return s->leased(); });
       reads_.clear();
@@ -287,7 +297,8 @@ void Lease::commit(std::vector<Array> values) {
     EngineLock locked = engine.lock();
     for (std::size_t i = 0; i < leaves.size(); ++i)
       if (leaves[i]->watched())
-        for (const auto& watcher : leaves[i]->extras->watchers) notes.push_back({watcher, values[i]});
+        for (const auto& watcher : leaves[i]->extras->watchers)
+          notes.push_back({watcher, values[i]});
     engine.install(locked, leaves, values);
     engine.end_turns(locked, leaves);
     open_ = false;

@@ -1,14 +1,17 @@
-// The reactive engine: tensors that a user holds and whose inputs have values form a live graph, kept up to date.
+// The reactive engine: tensors that a user holds and whose inputs have values form a live graph,
+// kept up to date.
 //
-// Leaves (`ir::ops::input` nodes) are set; every other tensor follows. Setting leaves is one *wave*: the held tensors
-// that depend on them are found over weak consumer links, recomputed each once by compiled *cells* (a graph whose inputs
-// are current values and whose outputs are the tensors wanted), and committed together. Values are computed into fresh
-// arrays, so a wave that throws leaves everything as it was. Only held tensors keep values; what lies between is fused
+// Leaves (`ir::ops::input` nodes) are set; every other tensor follows. Setting leaves is one
+// *wave*: the held tensors that depend on them are found over weak consumer links, recomputed each
+// once by compiled *cells* (a graph whose inputs are current values and whose outputs are the
+// tensors wanted), and committed together. Values are computed into fresh arrays, so a wave that
+// throws leaves everything as it was. Only held tensors keep values; what lies between is fused
 // away. A result with the same bits as before stops the wave and wakes no watcher.
 //
-// One mutex guards the engine; waves compute under it, watchers run outside it. A wave's plan is cached with its leaf
-// for as long as nothing is built, dropped or first set in its connected part of the graph; code is cached by structure.
-// Costs: a node is one record and one link an operand; a repeated update is linear in the tensors it changes.
+// One mutex guards the engine; waves compute under it, watchers run outside it. A wave's plan is
+// cached with its leaf for as long as nothing is built, dropped or first set in its connected part
+// of the graph; code is cached by structure. Costs: a node is one record and one link an operand; a
+// repeated update is linear in the tensors it changes.
 #pragma once
 
 #include <functional>
@@ -27,24 +30,25 @@ namespace weft::runtime {
 class CellCompiler {
  public:
   virtual ~CellCompiler() = default;
-  /// The graph's inputs may be any nodes; what stands above them does not belong to it. `hot`: it runs often enough to be
-  /// worth native code. Called under the engine's mutex: it must not keep the graph's nodes or call the engine.
-  virtual std::shared_ptr<const Program> compile(const ir::Graph& graph, std::span<const ir::Type> inputs,
-                                                 bool hot) = 0;
+  /// The graph's inputs may be any nodes; what stands above them does not belong to it. `hot`: it
+  /// runs often enough to be worth native code. Called under the engine's mutex: it must not keep
+  /// the graph's nodes or call the engine.
+  virtual std::shared_ptr<const Program> compile(const ir::Graph& graph,
+                                                 std::span<const ir::Type> inputs, bool hot) = 0;
 };
 /// Installed once, before anything is evaluated; lives as long as the process.
 void set_cell_compiler(CellCompiler& compiler);
 
-// ---- the live graph ------------------------------------------------------------------------------------------------
+// ---- the live graph -----------------------------------------------------------------------------
 
-/// To be called for every node that gets a user handle, before the handle is counted. Enters the node, and what it
-/// depends on, into the live graph. Where its type is not fully known but its inputs have values, the type rules run on
-/// the types of these, and throw here.
+/// To be called for every node that gets a user handle, before the handle is counted. Enters the
+/// node, and what it depends on, into the live graph. Where its type is not fully known but its
+/// inputs have values, the type rules run on the types of these, and throw here.
 void check_live_type(const ir::Node& node);
 /// What is known of a node's type now, from its values or those of its inputs.
 ir::Type live_type(const ir::Node& node);
 
-// ---- values --------------------------------------------------------------------------------------------------------
+// ---- values -------------------------------------------------------------------------------------
 
 [[nodiscard]] bool has_value(const ir::NodeRef& node);
 /// Computes what is needed. Throws UnsetInput naming every input without a value.
@@ -63,7 +67,8 @@ using BasicIndices = std::vector<BasicIndex>;
 /// The part of `base` that `index` names, sharing its storage; IndexError where it is out of range.
 Array part_view(const Array& base, const BasicIndices& index, SourceLocation where);
 
-/// How far an update is pushed: to every held tensor, to the watched ones, or nowhere (values are marked stale).
+/// How far an update is pushed: to every held tensor, to the watched ones, or nowhere (values are
+/// marked stale).
 enum class Push : std::uint8_t { held, watched, none };
 
 /// A new value for a leaf, or for the part of it that `part` names.
@@ -78,33 +83,37 @@ void set_value(Change change, Push push);
 /// The same for several leaves, as one update, now: no part of a transaction.
 void set_values(std::vector<Change> changes, Push push);
 
-/// This thread's transaction. Changes are checked when they are made, and applied together when the outermost ends.
+/// This thread's transaction. Changes are checked when they are made, and applied together when the
+/// outermost ends.
 void begin_transaction();
 /// Ends one level; the outermost applies the changes unless `discard`.
 void end_transaction(bool discard, Push push);
 
-// ---- watching ------------------------------------------------------------------------------------------------------
+// ---- watching -----------------------------------------------------------------------------------
 
 using Watcher = std::function<void(const Array&)>;
-/// Runs after each update that changed the node's value. The token keeps the node held; its end ends the watching.
+/// Runs after each update that changed the node's value. The token keeps the node held; its end
+/// ends the watching.
 [[nodiscard]] std::shared_ptr<void> watch(const ir::NodeRef& node, Watcher watcher);
 
-// ---- exclusive turns -----------------------------------------------------------------------------------------------
+// ---- exclusive turns ----------------------------------------------------------------------------
 
-/// A turn on several variables: until it ends, others who want to read or set them wait. The arrays are taken out of the
-/// engine, so that a buffer that nobody else shares may be updated in place. All are taken at once, together with the
-/// values of `reads`, so turns never wait for each other in a circle.
+/// A turn on several variables: until it ends, others who want to read or set them wait. The arrays
+/// are taken out of the engine, so that a buffer that nobody else shares may be updated in place.
+/// All are taken at once, together with the values of `reads`, so turns never wait for each other
+/// in a circle.
 class Lease {
  public:
   explicit Lease(std::span<const ir::NodeRef> variables, std::span<const ir::NodeRef> reads = {});
-  ~Lease();   // without a commit, `value(i)` goes back
+  ~Lease();  // without a commit, `value(i)` goes back
   Lease(const Lease&) = delete;
   Lease& operator=(const Lease&) = delete;
 
   [[nodiscard]] Array& value(std::size_t i) { return values_[i]; }
   [[nodiscard]] std::span<const Array> reads() const { return reads_; }
-  /// Gives the variables new values, of their own types. That cannot fail; their dependents are stale from then on. Then
-  /// watched dependents are computed and watchers run: what these throw reaches the caller and undoes nothing.
+  /// Gives the variables new values, of their own types. That cannot fail; their dependents are
+  /// stale from then on. Then watched dependents are computed and watchers run: what these throw
+  /// reaches the caller and undoes nothing.
   void commit(std::vector<Array> values);
 
  private:
@@ -114,7 +123,7 @@ class Lease {
   bool open_ = false;
 };
 
-// ---- graphs over live values ---------------------------------------------------------------------------------------
+// ---- graphs over live values --------------------------------------------------------------------
 
 /// A compiled graph with the types that it was compiled for. Holds no nodes.
 class CellCode;
@@ -127,7 +136,7 @@ std::vector<Array> run_cell(CellCode& code, std::span<const Array> inputs);
 bool wants_native(const CellCode& code);
 void make_native(CellCode& code, const ir::Graph& graph, std::span<const Array> inputs);
 
-// ---- what the frontend keeps with a node ---------------------------------------------------------------------------
+// ---- what the frontend keeps with a node --------------------------------------------------------
 
 struct Attachment {
   virtual ~Attachment() = default;
@@ -140,8 +149,8 @@ Attachment& attachment(const ir::NodeRef& node, std::unique_ptr<Attachment> (*ma
 void set_marks(std::span<const ir::Node* const> nodes);
 [[nodiscard]] const ir::Node* find_marked(std::span<const ir::Node* const> nodes);
 
-/// Whether an operation gives another result each time (random draws, callbacks): its value is always kept, so that all
-/// who use it agree.
+/// Whether an operation gives another result each time (random draws, callbacks): its value is
+/// always kept, so that all who use it agree.
 [[nodiscard]] bool draws_anew(const ir::Node& node);
 /// Constants that are part of the code, not inputs of it.
 [[nodiscard]] bool is_inline_constant(const ir::Node& node);

@@ -9,7 +9,8 @@
 namespace weft::runtime {
 namespace {
 
-/// Beyond this many results a wave is cut into several cells: long chains repeat, so that their pieces share code.
+/// Beyond this many results a wave is cut into several cells: long chains repeat, so that their
+/// pieces share code.
 constexpr std::size_t cell_results = 64;
 constexpr std::size_t compared_bytes = 256;
 
@@ -20,7 +21,8 @@ void sort_by_creation(std::vector<LiveState*>& states) {
 /// A value that is compared with the old one, known before it is computed.
 bool is_small(const ir::Type& type) {
   const auto shape = type.concrete() ? to_shape(*type.shape) : std::nullopt;
-  return shape && static_cast<std::size_t>(element_count(*shape)) * size_of(*type.dtype) <= compared_bytes;
+  return shape &&
+         static_cast<std::size_t>(element_count(*shape)) * size_of(*type.dtype) <= compared_bytes;
 }
 
 /// Worth a value of its own where only its consumers change.
@@ -40,7 +42,8 @@ bool is_costly(const ir::Op& op) {
 
 bool may_call_user(const ir::Op& op) {
   const auto* external = std::get_if<ir::Extern>(&op.meaning);
-  return external && (external->kind == ir::ExternKind::callback || external->kind == ir::ExternKind::control);
+  return external &&
+         (external->kind == ir::ExternKind::callback || external->kind == ir::ExternKind::control);
 }
 
 bool reads_other_result(const ir::Node& node) { return &node.op() == &ir::ops::get; }
@@ -66,7 +69,9 @@ class Planner {
  private:
   [[nodiscard]] bool is_needed(const LiveState& s) const { return s.needed == stamp_; }
   [[nodiscard]] bool is_affected(const LiveState& s) const { return s.affected == stamp_; }
-  [[nodiscard]] bool is_stale(const LiveState& s) const { return !s.is_leaf() && (!s.valid || is_affected(s)); }
+  [[nodiscard]] bool is_stale(const LiveState& s) const {
+    return !s.is_leaf() && (!s.valid || is_affected(s));
+  }
 
   void find_needed(std::vector<LiveState*> stack) {
     for (LiveState* target : stack) target->needed = stamp_;
@@ -84,7 +89,8 @@ class Planner {
     sort_by_creation(needed_);
   }
 
-  /// Where an update meets what it does not change and what was dear to compute, that value is kept for the next one.
+  /// Where an update meets what it does not change and what was dear to compute, that value is kept
+  /// for the next one.
   void keep_costly() {
     for (LiveState* state : needed_) {
       state->costly = is_costly(state->node.op());
@@ -92,8 +98,10 @@ class Planner {
         LiveState& producer = *state_of(*input);
         if (!is_needed(producer)) continue;
         if (is_affected(producer)) continue;
-        if (!is_affected(*state)) state->costly |= producer.costly;
-        else if (producer.costly && producer.node.extra_types().empty()) producer.wanted = stamp_;
+        if (!is_affected(*state))
+          state->costly |= producer.costly;
+        else if (producer.costly && producer.node.extra_types().empty())
+          producer.wanted = stamp_;
       }
     }
   }
@@ -102,20 +110,23 @@ class Planner {
     for (LiveState* state : needed_) state->costly_below = is_costly(state->node.op());
     for (auto it = needed_.rbegin(); it != needed_.rend(); ++it)
       for (const ir::NodeRef& input : (*it)->node.inputs())
-        if (LiveState& producer = *state_of(*input); is_needed(producer)) producer.costly_below |= (*it)->costly_below;
+        if (LiveState& producer = *state_of(*input); is_needed(producer))
+          producer.costly_below |= (*it)->costly_below;
   }
 
   [[nodiscard]] bool is_result(const LiveState& s) const {
     return s.wanted == stamp_ || s.held() || draws_anew(s.node);
   }
 
-  /// Dear work on a small result waits for a cell of its own: it is not done where the result turns out unchanged.
+  /// Dear work on a small result waits for a cell of its own: it is not done where the result turns
+  /// out unchanged.
   [[nodiscard]] bool may_be_spared(const LiveState& state) const {
     if (!state.costly_below) return false;
     const auto last = static_cast<std::uint32_t>(wave_.cells.size() - 1);
     return std::ranges::any_of(state.node.inputs(), [&](const ir::NodeRef& input) {
       const LiveState& producer = *state_of(*input);
-      return is_needed(producer) && producer.cell == last && is_result(producer) && is_small(input->type());
+      return is_needed(producer) && producer.cell == last && is_result(producer) &&
+             is_small(input->type());
     });
   }
 
@@ -143,15 +154,18 @@ class Planner {
   void make_result(LiveState& state) {
     if (state.entered == stamp_) return;
     state.entered = stamp_;
-    if (!is_affected(state) && !wave_.changed.empty()) wave_.repeatable = false;   // current next time
+    if (!is_affected(state) && !wave_.changed.empty())
+      wave_.repeatable = false;  // current next time
     wave_.cells[state.cell].outputs.push_back(&state);
   }
 
-  /// `entered` says in which cell's input list a record was entered last; for a result it is the stamp itself.
+  /// `entered` says in which cell's input list a record was entered last; for a result it is the
+  /// stamp itself.
   void make_input(LiveState& state) {
     WaveCell& cell = wave_.cells.back();
     if (is_needed(state)) {
-      if (std::ranges::find(cell.inputs, &state) == cell.inputs.end()) cell.inputs.push_back(&state);
+      if (std::ranges::find(cell.inputs, &state) == cell.inputs.end())
+        cell.inputs.push_back(&state);
       return;
     }
     const std::uint64_t mark = stamp_ + wave_.cells.size();
@@ -191,7 +205,8 @@ void plan_cells(Wave& wave, std::vector<LiveState*> targets, std::uint64_t stamp
 }
 
 bool still_planned(const Wave& wave) {
-  if (!std::ranges::all_of(wave.frontier, [](const LiveState* s) { return s->valid; })) return false;
+  if (!std::ranges::all_of(wave.frontier, [](const LiveState* s) { return s->valid; }))
+    return false;
   if (!wave.changed.empty()) return true;
   for (const WaveCell& cell : wave.cells)
     for (const LiveState* state : cell.outputs)
@@ -212,15 +227,18 @@ void WaveRun::execute() {
 }
 
 void WaveRun::execute(WaveCell& cell) {
-  const bool stopped = std::ranges::all_of(cell.outputs, [](const LiveState* s) { return s->valid; }) &&
-                       std::ranges::none_of(cell.inputs, [](const LiveState* s) { return s->pending != nullptr; });
+  const bool stopped =
+      std::ranges::all_of(cell.outputs, [](const LiveState* s) { return s->valid; }) &&
+      std::ranges::none_of(cell.inputs, [](const LiveState* s) { return s->pending != nullptr; });
   if (stopped) return;
   ran_[static_cast<std::size_t>(&cell - wave_.cells.data())] = 1;
   std::vector<const Array*> inputs;
   inputs.reserve(cell.inputs.size());
   for (const LiveState* state : cell.inputs) inputs.push_back(&state->current());
-  if (!cell.code || !cell.code->fits(inputs)) cell.code = find_cell(cell.input_nodes, cell.output_nodes, inputs);
-  else if (cell.code->wants_native()) make_native(*cell.code, cell.input_nodes, cell.output_nodes, inputs);
+  if (!cell.code || !cell.code->fits(inputs))
+    cell.code = find_cell(cell.input_nodes, cell.output_nodes, inputs);
+  else if (cell.code->wants_native())
+    make_native(*cell.code, cell.input_nodes, cell.output_nodes, inputs);
   cell.code->run(inputs, std::span(results_).subspan(cell.first_result, cell.outputs.size()));
   for (std::size_t i = 0; i < cell.outputs.size(); ++i) {
     LiveState& state = *cell.outputs[i];

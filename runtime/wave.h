@@ -1,5 +1,5 @@
-// A wave: which tensors an update recomputes, in which cells. Made from the live graph, then kept with the leaf (or the
-// tensor asked for) and run again for as long as `epochs` stand.
+// A wave: which tensors an update recomputes, in which cells. Made from the live graph, then kept
+// with the leaf (or the tensor asked for) and run again for as long as `epochs` stand.
 #pragma once
 
 #include <memory>
@@ -12,32 +12,33 @@ namespace weft::runtime {
 
 struct WaveCell {
   std::vector<LiveState*> inputs, outputs;
-  std::vector<const ir::Node*> input_nodes, output_nodes;   // the same, as the cell cache wants them
+  std::vector<const ir::Node*> input_nodes, output_nodes;  // the same, as the cell cache wants them
   std::size_t first_result = 0;
   std::shared_ptr<CellCode> code;
 };
 
 struct Wave {
   Push push = Push::held;
-  std::vector<LiveState*> changed;         // leaves, in order of creation
-  std::vector<std::uint64_t> epochs;       // of each changed leaf's (or of the target's) component
-  std::vector<LiveState*> affected;        // what depends on them, producers first
-  std::vector<LiveState*> frontier;        // values that it reads besides the changed leaves
+  std::vector<LiveState*> changed;    // leaves, in order of creation
+  std::vector<std::uint64_t> epochs;  // of each changed leaf's (or of the target's) component
+  std::vector<LiveState*> affected;   // what depends on them, producers first
+  std::vector<LiveState*> frontier;   // values that it reads besides the changed leaves
   std::vector<WaveCell> cells;
   std::size_t results = 0;
-  bool repeatable = true;                  // a further run would be planned alike
-  bool calls_user = false;                 // callbacks may build and drop tensors while it runs
+  bool repeatable = true;   // a further run would be planned alike
+  bool calls_user = false;  // callbacks may build and drop tensors while it runs
 };
 
 /// What `wave.changed` reaches. Edges taken for their type only are followed where `types_changed`.
 void collect_affected(Wave& wave, std::uint64_t stamp, bool types_changed);
-/// Fills in cells so that all `targets` are computed, and with them the stale tensors that they need.
+/// Fills in cells so that all `targets` are computed, and with them the stale tensors that they
+/// need.
 void plan_cells(Wave& wave, std::vector<LiveState*> targets, std::uint64_t stamp);
 /// Whether what the wave reads is current, and what it computes is not unless affected.
 bool still_planned(const Wave& wave);
 
-/// Runs the cells: a result that differs from the old value becomes its tensor's `pending`; `fresh[i]` tells. Takes back
-/// every `pending` when destroyed.
+/// Runs the cells: a result that differs from the old value becomes its tensor's `pending`;
+/// `fresh[i]` tells. Takes back every `pending` when destroyed.
 class WaveRun {
  public:
   explicit WaveRun(Wave& wave);
@@ -46,7 +47,9 @@ class WaveRun {
   WaveRun& operator=(const WaveRun&) = delete;
 
   void execute();
-  [[nodiscard]] bool ran(const WaveCell& cell) const { return ran_[static_cast<std::size_t>(&cell - wave_.cells.data())]; }
+  [[nodiscard]] bool ran(const WaveCell& cell) const {
+    return ran_[static_cast<std::size_t>(&cell - wave_.cells.data())];
+  }
   [[nodiscard]] bool fresh(std::size_t result) const { return fresh_[result]; }
   [[nodiscard]] Array& result(std::size_t i) { return results_[i]; }
 

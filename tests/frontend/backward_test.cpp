@@ -1,6 +1,7 @@
 // The imperative face of gradients (A10, A20 to A24).
 #include <doctest/doctest.h>
 
+#include "runtime/buffer.h"
 #include "weft/eval.h"
 #include "weft/grad.h"
 #include "weft/ops.h"
@@ -63,14 +64,14 @@ TEST_CASE("A24: graphs are kept or freed, gradients accumulate") {
   d.backward();
   CHECK_THROWS_AS(e.backward(), GraphFreed);
   CHECK(allclose(a.grad().value(), Array{2.0 + 4.0 + 2.0, 4.0 + 8.0 + 4.0}));
-  CHECK(allclose(grad(e, {a})[0].value(), Array{4.0, 8.0}));   // graphs of gradients ignore the mark
-  a.set_value(Array{3.0, 4.0});   // an input changed: good again
+  CHECK(allclose(grad(e, {a})[0].value(), Array{4.0, 8.0}));  // graphs of gradients ignore the mark
+  a.set_value(Array{3.0, 4.0});                               // an input changed: good again
   a.zero_grad();
   CHECK(allclose(a.grad().value(), zeros({2})));
   e.backward();
   CHECK(allclose(a.grad().value(), Array{12.0, 16.0}));
   CHECK_THROWS_AS(e.backward(), GraphFreed);
-  a.set_value(Array{3.0, 4.0});   // set, if to the same
+  a.set_value(Array{3.0, 4.0});  // set, if to the same
   e.backward();
   CHECK(allclose(a.grad().value(), Array{24.0, 32.0}));
 }
@@ -147,4 +148,34 @@ TEST_CASE("Gradients do not keep tensors alive") {
   const std::int64_t before = live_objects();
   for (int i = 0; i < 10; ++i) run();
   CHECK(live_objects() == before);
+}
+
+TEST_CASE("A backward that fails leaves the gradients as they were") {
+  Variable x(ones({64}));
+  x.requires_grad(true);
+  Tensor y = sum(x * x * x);
+  y.backward(true);
+  int failures = 0;
+  for (std::int64_t n = 1; n < 100; ++n) {
+    runtime::fail_allocation(n);
+    try {
+      y.backward(true);
+      runtime::fail_allocation(0);
+      break;
+    } catch (const OutOfMemory&) {
+      ++failures;
+      runtime::fail_allocation(0);
+      CHECK(array_equal(x.grad().value(), full({64}, 3.f)));
+    }
+  }
+  CHECK(failures > 0);
+  CHECK(array_equal(x.grad().value(), full({64}, 6.f)));
+}
+
+TEST_CASE("A draw is the same going forward and back") {
+  Variable x(ones({100}));
+  x.requires_grad(true);
+  Tensor y = dropout(x, 0.5);
+  sum(y).backward();
+  CHECK(array_equal(x.grad().value(), y.value()));
 }

@@ -1,4 +1,5 @@
-// Values that follow: greedy, lazy, transactions, watchers, failures (the exact cases A1, A2, A4, A8, A13, A29, A30).
+// Values that follow: greedy, lazy, transactions, watchers, failures (the exact cases A1, A2, A4,
+// A8, A13, A29, A30).
 #include <doctest/doctest.h>
 
 #include <sstream>
@@ -17,13 +18,13 @@ namespace {
 template <class E, class F> std::string message(F&& f) {
   try {
     f();
-  } catch (const E& e) {
-    return e.what();
-  }
+  } catch (const E& e) { return e.what(); }
   return "nothing thrown";
 }
 
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
 
 double number(const Tensor& t) { return t.value().item<double>(); }
 
@@ -80,12 +81,13 @@ TEST_CASE("A8: shapes that do not fit, declared and set") {
 
   Tensor w("w");
   w.set_value(zeros({5}));
-  CHECK(contains(message<ShapeError>([&] { x* w; }), "reactive_test.cpp"));   // at the line that builds it
+  CHECK(contains(message<ShapeError>([&] { x* w; }),
+                 "reactive_test.cpp"));  // at the line that builds it
 }
 
 TEST_CASE("What can be set, to what") {
   Variable v(Array{1.f, 2.f}, "v");
-  v.set_value(Array{3, 4});   // integers become floats silently
+  v.set_value(Array{3, 4});  // integers become floats silently
   CHECK(v.value().dtype() == DType::float32);
   CHECK(array_equal(v.value(), Array{3.f, 4.f}));
   CHECK(contains(message<ShapeError>([&] { v.set_value(Array{1.f}); }), "(2,)"));
@@ -158,7 +160,7 @@ TEST_CASE("A transaction is one consistent update") {
     CHECK(number(difference) == 0);
   }
   CHECK(number(a) == 7);
-  CHECK(seen.empty());   // never anything but equal
+  CHECK(seen.empty());  // never anything but equal
   {
     Transaction t;
     a.set_value(9.0);
@@ -170,8 +172,7 @@ TEST_CASE("A transaction is one consistent update") {
     Transaction t;
     a.set_value(100.0);
     throw 1;
-  } catch (int) {
-  }
+  } catch (int) {}
   CHECK(number(a) == 9);
   Tensor v("v"), w = v + a;
   CHECK_THROWS_AS(([&] {
@@ -195,7 +196,7 @@ TEST_CASE("Watchers run after the update, each once, and may set values") {
   });
   const auto cut = sign_only.on_change([&](const Array&) { ++signs; });
   a.set_value(2.0);
-  a.set_value(2.0);   // no change
+  a.set_value(2.0);  // no change
   a.set_value(3.0);
   CHECK(seen == std::vector<double>{4, 6});
   CHECK(number(total) == 10);
@@ -267,7 +268,8 @@ TEST_CASE("Part of an input") {
   m.set_value({ellipsis, Slice(0, 2)}, 1);
   CHECK(array_equal(rows.value(), Array{2.f, 9.f, 2.f}));
   m.set_value({Slice(none, none, -1), -1}, Array{7, 8, 9});
-  CHECK(array_equal(m.value(), Array{{1.f, 1.f, 0.f, 9.f}, {1.f, 1.f, 3.f, 8.f}, {1.f, 1.f, 0.f, 7.f}}));
+  CHECK(array_equal(m.value(),
+                    Array{{1.f, 1.f, 0.f, 9.f}, {1.f, 1.f, 3.f, 8.f}, {1.f, 1.f, 0.f, 7.f}}));
   CHECK_THROWS_AS(m.set_value({3}, 0), IndexError);
   CHECK_THROWS_AS(m.set_value({0}, Array{1.f, 2.f}), ShapeError);
   {
@@ -337,7 +339,7 @@ TEST_CASE("A30: 100,000 dependents, each once, on a flat stack") {
 
 TEST_CASE("Values that an update does not change are not computed again") {
   Variable x(randn({200, 200})), bias(zeros({200}));
-  Tensor y = matmul(x, x) + bias;   // the product is kept once bias has moved
+  Tensor y = matmul(x, x) + bias;  // the product is kept once bias has moved
   Tensor z = x * 2;
   const Array before = z.value();
   bias.set_value(ones({200}));

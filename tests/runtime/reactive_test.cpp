@@ -24,14 +24,20 @@ struct NaiveCode final : ir::Executable {
     const ir::Graph& g = static_cast<const NaiveCode*>(self)->graph;
     std::map<const ir::Node*, double> values;
     std::size_t buffer = 0;
-    for (const NodeRef& input : g.inputs()) values[input.get()] = *static_cast<const double*>(args->buffers[buffer++]);
+    for (const NodeRef& input : g.inputs())
+      values[input.get()] = *static_cast<const double*>(args->buffers[buffer++]);
     for (const ir::Node* node : ir::topological_order(g)) {
       if (values.contains(node)) continue;
-      if (node->inputs().empty()) values[node] = node->attrs().get<ir::ConstantAttrs>().value.at(0);
-      else if (node->inputs().size() == 1) values[node] = node->op().reference.unary(values[node->input(0).get()]);
-      else values[node] = node->op().reference.binary(values[node->input(0).get()], values[node->input(1).get()]);
+      if (node->inputs().empty())
+        values[node] = node->attrs().get<ir::ConstantAttrs>().value.at(0);
+      else if (node->inputs().size() == 1)
+        values[node] = node->op().reference.unary(values[node->input(0).get()]);
+      else
+        values[node] =
+            node->op().reference.binary(values[node->input(0).get()], values[node->input(1).get()]);
     }
-    for (const NodeRef& output : g.outputs()) *static_cast<double*>(args->buffers[buffer++]) = values[output.get()];
+    for (const NodeRef& output : g.outputs())
+      *static_cast<double*>(args->buffers[buffer++]) = values[output.get()];
   }
 };
 
@@ -40,9 +46,10 @@ struct NaiveCompiler final : runtime::CellCompiler, ir::KernelCompiler {
   std::shared_ptr<NaiveCode> code;
   int compiled = 0;
 
-  std::shared_ptr<const runtime::Program> compile(const ir::Graph& graph, std::span<const ir::Type> inputs, bool) override {
+  std::shared_ptr<const runtime::Program> compile(const ir::Graph& graph,
+                                                  std::span<const ir::Type> inputs, bool) override {
     ++compiled;
-    std::map<const ir::Node*, NodeRef> copies;   // the graph's own nodes are not kept
+    std::map<const ir::Node*, NodeRef> copies;  // the graph's own nodes are not kept
     std::vector<NodeRef> in, out;
     for (std::size_t i = 0; i < inputs.size(); ++i)
       in.push_back(copies[graph.inputs()[i].get()] = ir::make_input(inputs[i]));
@@ -51,9 +58,10 @@ struct NaiveCompiler final : runtime::CellCompiler, ir::KernelCompiler {
       if (copies.contains(node)) continue;
       std::vector<NodeRef> operands;
       for (const NodeRef& input : node->inputs()) operands.push_back(copies.at(input.get()));
-      copies[node] = &node->op() == &ir::ops::constant
-                         ? ir::make_constant(node->attrs().get<ir::ConstantAttrs>().value, node->type().weak)
-                         : ir::make_node(node->op(), operands, node->attrs(), node->where());
+      copies[node] =
+          &node->op() == &ir::ops::constant
+              ? ir::make_constant(node->attrs().get<ir::ConstantAttrs>().value, node->type().weak)
+              : ir::make_node(node->op(), operands, node->attrs(), node->where());
     }
     for (const NodeRef& output : graph.outputs()) out.push_back(copies.at(output.get()));
 
@@ -81,7 +89,8 @@ struct NaiveCompiler final : runtime::CellCompiler, ir::KernelCompiler {
     code = std::make_shared<NaiveCode>(ir::Graph(in, out));
     return std::make_shared<const runtime::Program>(std::move(plan), *this);
   }
-  std::vector<std::shared_ptr<const ir::Executable>> compile(std::span<const ir::Kernel* const>) override {
+  std::vector<std::shared_ptr<const ir::Executable>> compile(
+      std::span<const ir::Kernel* const>) override {
     return {code};
   }
   [[nodiscard]] std::string_view name() const override { return "naive"; }
@@ -103,7 +112,9 @@ struct Held {
   Held(const Held&) = delete;
   Held& operator=(const Held&) = delete;
   [[nodiscard]] double value() const { return runtime::value(node).item<double>(); }
-  void set(double v, runtime::Push push = runtime::Push::held) { runtime::set_value({node, Array(v)}, push); }
+  void set(double v, runtime::Push push = runtime::Push::held) {
+    runtime::set_value({node, Array(v)}, push);
+  }
   NodeRef node;
 };
 
@@ -127,7 +138,7 @@ TEST_CASE("Cells are compiled once for a structure, and shared") {
     a.set(i);
     CHECK(c.value() == i + 4);
   }
-  Held d(add(b.node, mul(a.node, a.node)));   // the same structure elsewhere
+  Held d(add(b.node, mul(a.node, a.node)));  // the same structure elsewhere
   CHECK(d.value() == 2 + 81);
   CHECK(compiler().compiled == before);
 }
@@ -162,10 +173,11 @@ TEST_CASE("A lease takes the array out, others wait, a commit makes dependents s
     CHECK(lease.reads()[0].item<double>() == 10);
     CHECK(lease.reads()[1].item<double>() == 2);
     CHECK(lease.value(0).buffer().writable());
-    CHECK_THROWS_AS((void)runtime::value(w.node), Error);   // of the same thread: it would wait for itself
+    CHECK_THROWS_AS((void)runtime::value(w.node),
+                    Error);  // of the same thread: it would wait for itself
     std::atomic<bool> done = false;
     std::thread other([&] {
-      CHECK(twice.value() == 2);       // needs nothing of w
+      CHECK(twice.value() == 2);  // needs nothing of w
       w.set(0.5, runtime::Push::none);
       done = true;
     });
@@ -191,11 +203,13 @@ TEST_CASE("Threads that take turns on variables in any order do not block each o
     for (int i = 0; i < 500; ++i) {
       runtime::Lease lease(variables);
       std::vector<Array> next;
-      for (std::size_t k = 0; k < variables.size(); ++k) next.emplace_back(lease.value(k).item<double>() + 1);
+      for (std::size_t k = 0; k < variables.size(); ++k)
+        next.emplace_back(lease.value(k).item<double>() + 1);
       lease.commit(std::move(next));
     }
   };
-  std::thread one(work, std::vector{a.node, b.node}), two(work, std::vector{b.node, a.node}), three(work, std::vector{b.node});
+  std::thread one(work, std::vector{a.node, b.node}), two(work, std::vector{b.node, a.node}),
+      three(work, std::vector{b.node});
   for (int i = 0; i < 100; ++i) CHECK(sum.value() >= 0);
   one.join();
   two.join();
@@ -213,7 +227,7 @@ TEST_CASE("Marks are wiped by the update that reaches them") {
   Held c(add(a.node, a.node)), d(add(b.node, b.node));
   const ir::Node* nodes[] = {c.node.get(), d.node.get()};
   runtime::set_marks(nodes);
-  a.set(1);   // to the same: set all the same
+  a.set(1);  // to the same: set all the same
   CHECK(runtime::find_marked(nodes) == d.node.get());
   b.set(2);
   CHECK(runtime::find_marked(nodes) == nullptr);
@@ -222,12 +236,16 @@ TEST_CASE("Marks are wiped by the update that reaches them") {
 TEST_CASE("Parts of arrays by basic indices") {
   using Kind = runtime::BasicIndex::Kind;
   const Array x = Array{{0, 1, 2, 3}, {4, 5, 6, 7}, {8, 9, 10, 11}};
-  const auto list = [&](const runtime::BasicIndices& i) { return runtime::part_view(x, i, {}).tolist<int>(); };
+  const auto list = [&](const runtime::BasicIndices& i) {
+    return runtime::part_view(x, i, {}).tolist<int>();
+  };
   CHECK(list({{.kind = Kind::integer, .integer = -1}}) == std::vector{8, 9, 10, 11});
-  CHECK(list({{.kind = Kind::ellipsis}, {.kind = Kind::integer, .integer = 1}}) == std::vector{1, 5, 9});
+  CHECK(list({{.kind = Kind::ellipsis}, {.kind = Kind::integer, .integer = 1}}) ==
+        std::vector{1, 5, 9});
   CHECK(list({{.start = 1, .stop = -1}, {.step = -2}}) == std::vector{7, 5});
   CHECK(list({{.start = 5}}).empty());
-  CHECK(runtime::part_view(x, {{.kind = Kind::newaxis}, {.stop = 2}}, {}).shape() == Shape{1, 2, 4});
+  CHECK(runtime::part_view(x, {{.kind = Kind::newaxis}, {.stop = 2}}, {}).shape() ==
+        Shape{1, 2, 4});
   CHECK_THROWS_AS(list({{.kind = Kind::integer, .integer = 3}}), IndexError);
   CHECK_THROWS_AS(list({{.step = 0}}), IndexError);
   CHECK_THROWS_AS(list({{}, {}, {}}), IndexError);
