@@ -38,6 +38,11 @@ LiveEngine& LiveEngine::get() {
 }
 
 LiveState::~LiveState() { LiveEngine::get().leave_graph(*this); }
+
+LiveState::Extras& LiveState::extra() {
+  if (!extras) extras = std::make_unique<Extras>();
+  return *extras;
+}
 void LiveState::handles_gone() { LiveEngine::get().handles_gone(*this); }
 
 LiveState& LiveEngine::create(const Node& node) {

@@ -57,10 +57,7 @@ class LiveState final : public ir::NodeState {
   [[nodiscard]] bool held() const { return node.handles() > 0; }
   [[nodiscard]] bool watched() const { return extras && !extras->watchers.empty(); }
   [[nodiscard]] bool leased() const { return extras && extras->lessee != std::thread::id(); }
-  Extras& extra() {
-    if (!extras) extras = std::make_unique<Extras>();
-    return *extras;
-  }
+  Extras& extra();
   /// A constant's array is made when someone asks.
   void materialise() {
     if (!valid || stored) return;
