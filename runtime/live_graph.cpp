@@ -37,6 +37,8 @@ LiveEngine& LiveEngine::get() {
   return engine;
 }
 
+LiveState::LiveState(const ir::Node& of) : node(of) {}
+
 LiveState::~LiveState() { LiveEngine::get().leave_graph(*this); }
 
 LiveState::Extras& LiveState::extra() {

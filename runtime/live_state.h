@@ -48,7 +48,7 @@ class LiveState final : public ir::NodeState {
     std::thread::id lessee;  // has a turn on this leaf
   };
 
-  explicit LiveState(const ir::Node& of) : node(of) {}
+  explicit LiveState(const ir::Node& of);
   ~LiveState() override;
   void handles_gone() override;
 
