@@ -57,8 +57,8 @@ SinCos sincos_turn(double v) {
     case 0: return {s, c};
     case 1: return {c, -s};
     case 2: return {-s, -c};
-    default: return {-c, s};
   }
+  return {-c, s};
 }
 
 SinCos normal_pair(double u, double v) {  // 0 < u <= 1

@@ -73,8 +73,8 @@ CopyPlane plane_of(std::size_t element) {
     case 2: return copy_plane<2>;
     case 4: return copy_plane<4>;
     case 8: return copy_plane<8>;
-    default: return copy_plane<16>;
   }
+  return copy_plane<16>;
 }
 
 }  // namespace

@@ -63,8 +63,8 @@ void copy(std::byte* to, std::int64_t to_step, const std::byte* from, std::int64
     case 1: return copy_as<std::uint8_t>(to, to_step, from, from_step, n);
     case 2: return copy_as<std::uint16_t>(to, to_step, from, from_step, n);
     case 4: return copy_as<std::uint32_t>(to, to_step, from, from_step, n);
-    default: return copy_as<std::uint64_t>(to, to_step, from, from_step, n);
   }
+  return copy_as<std::uint64_t>(to, to_step, from, from_step, n);
 }
 
 void fill(std::byte* to, const std::byte* value, std::int64_t n, std::size_t size) {

@@ -5,8 +5,8 @@
 #include <random>
 #include <string>
 
-#include "tests/ir/scalar_blocks.h"
-#include "tests/ir/scalar_math_cases.h"
+#include "tools/ulp/scalar_blocks.h"
+#include "tools/ulp/scalar_math_cases.h"
 
 namespace {
 

@@ -4,7 +4,7 @@
 
 #include <functional>
 
-#include "../measure.h"
+#include "tools/weft_bench/measure.h"
 
 namespace {
 

@@ -8,8 +8,8 @@
 #include <string>
 #include <thread>
 
-#include "tests/ir/scalar_blocks.h"
-#include "tests/ir/scalar_math_cases.h"
+#include "tools/ulp/scalar_blocks.h"
+#include "tools/ulp/scalar_math_cases.h"
 
 namespace {
 
