@@ -32,7 +32,8 @@ Exprs gelu_tanh_grad(const GradArgs& a) {
   return {a.g * (s + x * s * (1.0 - s) * slope)};
 }
 double ref_gelu_tanh(double x) {
-  return 0.5 * x * (1 + std::tanh(two_sqrt_2_over_pi / 2 * (x + gelu_cubic * x * x * x)));
+  // As it is defined, x (1 + tanh(u)) / 2, this loses what it compares for negative u.
+  return x / (1 + std::exp(-two_sqrt_2_over_pi * (x + gelu_cubic * x * x * x)));
 }
 
 ScalarValue silu_of(ScalarValue x) { return x * math::sigmoid(x); }

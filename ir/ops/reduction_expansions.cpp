@@ -81,6 +81,8 @@ Exprs std_grad(const GradArgs& a) {
 NodeRef expand_logsumexp(GraphBuilder& b, const Node& n, std::span<const NodeRef> inputs) {
   const auto& r = n.attrs().get<ReduceAttrs>();
   const Expr x = widened({b, inputs[0]});
+  if (product(*x.type().shape) == Dim(0))   // of no elements, where there is a result at all
+    return cast(log(sum(x, r)), *n.type().dtype).node();
   const Expr top = apply(ops::amax, {x}, keeping(r));
   const Expr shift = where(apply(ops::isfinite, {top}), top, top.scalar(0));
   const Expr total = log(sum(exp(x - shift), keeping(r))) + shift;

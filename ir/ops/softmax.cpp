@@ -23,6 +23,8 @@ Type infer_softmax(const InferContext& c) {
 
 ReduceAttrs along(const Attrs& attrs) { return over(attrs.get<AxisAttrs>().axis, true); }
 Expr shifted(const Expr& x, const ReduceAttrs& row) {
+  const std::size_t axis = normal_axis(row.axes[0], x.type().shape->size());
+  if ((*x.type().shape)[axis] == Dim(0)) return x;   // nothing to shift
   return x - apply(ops::stop_gradient, {apply(ops::amax, {x}, row)});
 }
 
