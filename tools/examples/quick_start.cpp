@@ -20,4 +20,9 @@ int main() {
   std::cout << c.value() << "\n";
   b.set_value(Array{0.f, 0.f});
   std::cout << c.value() << "\n";
+
+  // Gradients are tensors like any other.
+  Variable w(Array{1.f, 2.f, 3.f}, "w");
+  const Tensor loss = square(w).mean();
+  std::cout << grad(loss, {w})[0].value() << "\n";
 }
