@@ -74,12 +74,12 @@ struct Job {
   double budget_ms = 1000;
 };
 
-/// What it prints. `limit` is in GB/s or GFLOP/s, measured in turn with the row; 0 where it was not.
+/// What it prints. `limit` is the machine's best, in GB/s or GFLOP/s, measured in turn with the row; 0 where it was not.
 struct Measured {
   Timing timing;
   Checks checks;
   double limit = 0;
-  double beside_limit_ms = 0;   // the row's median in that measurement
+  double beside_limit_ms = 0;   // the row's best call in that measurement
   std::string note;             // JSON members, each with a leading comma
 };
 

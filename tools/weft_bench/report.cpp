@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <optional>
 
 #include "machine_limits.h"
 
@@ -59,11 +58,11 @@ void complete(Record& record, const Row& row, const LimitTable& limits) {
   if (row.bound == Bound::none) return;
   const double least = row.bound == Bound::fma ? row.flops : row.bytes;
   record["bound"] = name_of(row.bound);
-  // Measured in turn with the limit where that was done, which a noisy machine does not disturb.
+  // Best call against best bandwidth, measured in turn where that was done.
   if (record.value("limit", 0.0) > 0) {
     record["of_limit"] = least / record["beside_ms"].get<double>() / 1e6 / record["limit"].get<double>();
   } else if (const auto at = limits.find({std::string(name_of(row.bound)), record["threads"]}); at != limits.end()) {
-    record["of_limit"] = least / ms / 1e6 / at->second;
+    record["of_limit"] = least / record["min_ms"].get<double>() / 1e6 / at->second;
   }
 }
 
