@@ -81,25 +81,29 @@ namespace {
 class ProgressBar {
  public:
   ProgressBar(bool wanted, std::int64_t epoch, std::int64_t epochs, std::int64_t batches)
-      : shown_(wanted && isatty(STDERR_FILENO) != 0), epoch_(epoch), epochs_(epochs), batches_(batches) {}
+      : shown_(wanted && isatty(STDERR_FILENO) != 0), epoch_(epoch), epochs_(epochs),
+        batches_(std::max<std::int64_t>(batches, 1)) {}
   void draw(std::int64_t done, double loss) {
-    constexpr int width = 30;
-    const int filled = static_cast<int>(done * width / std::max<std::int64_t>(batches_, 1));
+    constexpr std::int64_t width = 30;
+    const std::int64_t filled = done * width / batches_;
     if (!shown_ || filled == last_) return;
     last_ = filled;
-    const std::string bar = std::string(static_cast<std::size_t>(filled), '#') + std::string(static_cast<std::size_t>(width - filled), '.');
-    std::fprintf(stderr, "\repoch %2ld/%ld [%s] loss %.4f", static_cast<long>(epoch_), static_cast<long>(epochs_),
-                 bar.c_str(), loss);
+    const std::string bar = std::string(static_cast<std::size_t>(filled), '#') +
+                            std::string(static_cast<std::size_t>(width - filled), '.');
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+    std::fprintf(stderr, "\repoch %2ld/%ld [%s] loss %.4f, %.1f s left ", static_cast<long>(epoch_),
+                 static_cast<long>(epochs_), bar.c_str(), loss,
+                 seconds * static_cast<double>(batches_ - done) / static_cast<double>(std::max<std::int64_t>(done, 1)));
     std::fflush(stderr);
   }
   void clear() const {
-    if (shown_) std::fprintf(stderr, "\r%*s\r", 70, "");
+    if (shown_) std::fprintf(stderr, "\r%*s\r", 90, "");
   }
 
  private:
   bool shown_;
-  std::int64_t epoch_, epochs_, batches_;
-  int last_ = -1;
+  std::int64_t epoch_, epochs_, batches_, last_ = -1;
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
 Function evaluation(nn::Module& model, const Array& like) {

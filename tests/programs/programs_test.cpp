@@ -392,6 +392,6 @@ TEST_CASE("graph-viz draws five hundred nodes") {
   Function({x, shared}, sum).save(folder / "deep.weft");
   const Outcome drawn = run("graph-viz", {folder / "deep.weft"});
   CHECK(drawn.code == 0);
-  CHECK(count(drawn.out, "<b>shared</b>") == 250);   // beside each reader, not across the page
+  CHECK(count(drawn.out, "◂ shared<") == 250);   // in each reader, not across the page
   CHECK(count(drawn.out, "<b>tanh</b>") == 250);
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "tools/graph_viz/render.h"
 
@@ -80,11 +81,22 @@ std::string shortened(const std::string& text, std::size_t limit) {
   return text.substr(0, end) + "…";
 }
 
+/// Small lines, the first few of many.
+std::string list(const std::vector<std::string>& names, const char* mark, const char* color) {
+  constexpr std::size_t shown = 4;
+  std::string out;
+  for (std::size_t i = 0; i < std::min(names.size(), shown); ++i)
+    out += fmt::format("<br/><font color=\"{}\" point-size=\"8\">{}{}</font>", color, mark, markup(shortened(names[i], 44)));
+  if (names.size() > shown)
+    out += fmt::format("<br/><font color=\"{}\" point-size=\"8\">{}{} more</font>", color, mark, names.size() - shown);
+  return out;
+}
+
 std::string label(const Box& box) {
   std::string out = "<b>" + markup(shortened(box.title, 44)) + "</b>";
   if (!box.name.empty()) out += "<br/><i>" + markup(shortened(box.name, 44)) + "</i>";
   if (!box.type.empty()) out += "<br/><font color=\"#52606d\" point-size=\"8\">" + markup(shortened(box.type, 44)) + "</font>";
-  return out;
+  return out + list(box.reads, "◂ ", "#5b7a24") + list(box.writes, "▸ ", "#102a43");
 }
 
 std::string node_line(const Picture& picture, std::size_t i) {
@@ -123,6 +135,46 @@ std::string link_line(const Picture& picture, std::size_t i) {
 
 }  // namespace
 
+namespace {
+
+const char* name_of(Category category) {
+  switch (category) {
+    case Category::input: return "input, variable";
+    case Category::constant: return "constant";
+    case Category::pointwise: return "pointwise";
+    case Category::view: return "view";
+    case Category::reduction: return "reduction";
+    case Category::contraction: return "contraction";
+    case Category::expansion: return "stands for others";
+    case Category::external: return "library";
+    case Category::output: return "output";
+  }
+  __builtin_unreachable();
+}
+
+/// The title over a legend of the colours that occur.
+std::string heading(const Picture& picture) {
+  std::set<Category> categories;
+  std::set<Change> changes;
+  for (const Box& box : picture.boxes) categories.insert(box.category), changes.insert(box.change);
+  std::string cells;
+  const auto cell = [&](const char* fill, const char* color, const char* name) {
+    cells += fmt::format("<td bgcolor=\"{}\"><font color=\"{}\" point-size=\"9\"> {} </font></td>", fill, color, name);
+  };
+  if (picture.shows_changes) {
+    for (const Change change : changes)
+      cell(change_fill(change), "#243b53", change == Change::same ? "as before" : change == Change::changed ? "changed"
+                                           : change == Change::added ? "added" : "removed");
+  } else {
+    for (const Category category : categories)
+      cell(style_of(category).fill, category == Category::output ? "white" : "#243b53", name_of(category));
+  }
+  return "<<table border=\"0\" cellborder=\"0\" cellspacing=\"3\" cellpadding=\"2\"><tr><td colspan=\"9\">" +
+         markup(picture.title) + "</td></tr><tr>" + cells + "</tr></table>>";
+}
+
+}  // namespace
+
 std::string to_dot(const Picture& picture, bool left_to_right) {
   const bool large = picture.boxes.size() > 150;
   std::string out = fmt::format(
@@ -131,7 +183,7 @@ std::string to_dot(const Picture& picture, bool left_to_right) {
       "nodesep={}, ranksep={}, pad=0.2{}];\n"
       "node [shape=box, fontname=\"DejaVu Sans,Verdana,sans-serif\", fontsize=10, margin=\"0.1,0.05\", height=0.2, width=0.3];\n"
       "edge [fontname=\"DejaVu Sans,Verdana,sans-serif\", fontsize=8, color=\"#7b8794\", fontcolor=\"#52606d\", arrowsize=0.6];\n",
-      quoted(picture.title), left_to_right ? "LR" : "TB", quoted(picture.title), large ? 0.12 : 0.2, large ? 0.3 : 0.35,
+      quoted(picture.title), left_to_right ? "LR" : "TB", heading(picture), large ? 0.12 : 0.2, large ? 0.3 : 0.35,
       large ? ", nslimit=4, nslimit1=4, mclimit=0.6" : "");
   std::vector<std::vector<std::size_t>> inside(picture.clusters.size());
   for (std::size_t i = 0; i < picture.boxes.size(); ++i) {

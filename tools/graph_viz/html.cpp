@@ -13,7 +13,7 @@ html,body{margin:0;height:100%;font:13px/1.4 "DejaVu Sans",Verdana,sans-serif;co
   background:#f0f4f8;border-bottom:1px solid #d9e2ec;z-index:2}
 #bar b{font-size:14px}#bar input{width:240px;padding:4px 8px;border:1px solid #bcccdc;border-radius:4px;font:inherit}
 #bar button{padding:4px 10px;font:inherit}#count{color:#627d98}#bar .hint{margin-left:auto;color:#627d98}
-#view{position:fixed;top:41px;left:0;right:0;bottom:0;cursor:grab;background:#fff}#view.drag{cursor:grabbing}
+#view{position:fixed;top:41px;left:0;right:0;bottom:0;cursor:grab;background:#fff;user-select:none}#view.drag{cursor:grabbing}
 #view svg{width:100%;height:100%}
 #info{position:fixed;right:10px;bottom:10px;max-width:46vw;max-height:60vh;overflow:auto;margin:0;padding:10px 12px;
   background:#fffffff0;border:1px solid #bcccdc;border-radius:6px;white-space:pre-wrap;font:12px/1.45 "DejaVu Sans Mono",monospace;
@@ -68,7 +68,7 @@ search.addEventListener('input',()=>{clear();current=-1;const q=search.value.toL
   count.textContent=hits.length+' found'+(hits.length?', Enter goes there':'')});
 search.addEventListener('keydown',e=>{if(e.key!=='Enter'||!hits.length)return;
   current=(current+(e.shiftKey?hits.length-1:1))%hits.length;const n=byId('n'+hits[current]);if(!n)return;
-  const b=n.getBBox(),m=n.getCTM().inverse().multiply(svg.getCTM()).inverse();
+  const b=n.getBBox(),m=svg.getScreenCTM().inverse().multiply(n.getScreenCTM());
   const x=(b.x+b.width/2)*m.a+m.e,y=(b.y+b.height/2)*m.d+m.f,w=Math.min(home[2],900),h=w*view.clientHeight/view.clientWidth;
   box=[x-w/2,y-h/2,w,h];show();tell(graph.boxes[hits[current]].details);pinned=true;
   count.textContent=(current+1)+' of '+hits.length});
@@ -89,8 +89,12 @@ std::string escaped(const std::string& text) {
 /// JSON inside a script: no text can end the element.
 std::string data(const Picture& picture) {
   nlohmann::json boxes = nlohmann::json::array(), links = nlohmann::json::array(), clusters = nlohmann::json::array();
-  for (const Box& box : picture.boxes)
-    boxes.push_back({{"text", box.title + " " + box.name + " " + box.type}, {"details", box.details}});
+  for (const Box& box : picture.boxes) {
+    std::string details;
+    for (const std::string& name : box.reads) details += "reads: " + name + "\n";
+    for (const std::string& name : box.writes) details += "writes: " + name + "\n";
+    boxes.push_back({{"text", box.title + " " + box.name + " " + box.type}, {"details", box.details + details}});
+  }
   for (const Link& link : picture.links) links.push_back({link.from, link.to});
   for (const Cluster& cluster : picture.clusters) clusters.push_back(cluster.title + "\n" + cluster.details);
   const nlohmann::json all{{"boxes", boxes}, {"links", links}, {"clusters", clusters}};

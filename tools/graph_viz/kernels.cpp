@@ -146,43 +146,36 @@ Picture picture_of_plan(const ir::Plan& plan, const std::vector<std::string>& in
                         const std::vector<std::string>& outputs, const std::vector<double>& microseconds) {
   const double total = std::accumulate(microseconds.begin(), microseconds.end(), 0.0);
   Picture picture;
-  std::vector<int> writer(plan.slots.size(), -1);
-  const auto box_of_slot = [&](int slot) -> int {   // inputs and constants: a box at each reader
-    const auto at = static_cast<std::size_t>(slot);
-    if (writer[at] >= 0) return writer[at];
-    const ir::Slot& s = plan.slots[at];
-    Box box;
-    const bool given = s.kind == ir::Slot::Kind::input;
-    box.category = given ? Category::input : Category::constant;
-    box.title = given ? inputs[static_cast<std::size_t>(s.number)] : "constant";
-    box.type = short_type({s.dtype, s.shape});
-    box.details = box.title + " " + box.type + "\n";
-    box.copy = true;
-    picture.boxes.push_back(std::move(box));
-    return static_cast<int>(picture.boxes.size()) - 1;
+  std::vector<int> writer(plan.slots.size(), -1);   // box
+  const auto name_of = [&](const ir::Slot& s) {
+    return s.kind == ir::Slot::Kind::input ? inputs[static_cast<std::size_t>(s.number)] : "constant";
   };
   for (std::size_t i = 0; i < plan.steps.size(); ++i) {
-    picture.boxes.push_back(step_box(plan, i, microseconds, total));
-    const int box = static_cast<int>(picture.boxes.size()) - 1;
+    Box box = step_box(plan, i, microseconds, total);
     const Traffic slots = traffic(plan, plan.steps[i]);
     for (const int slot : slots.reads) {
-      if (slot < 0) continue;
+      if (slot < 0) continue;   // taken for its type only
       const ir::Slot& s = plan.slots[static_cast<std::size_t>(slot)];
-      const int from = box_of_slot(slot);
-      picture.links.push_back({from, box, picture.boxes[static_cast<std::size_t>(from)].copy ? "" : short_type({s.dtype, s.shape}),
-                               Change::same, false});
+      const std::string type = short_type({s.dtype, s.shape});
+      const int from = writer[static_cast<std::size_t>(slot)];
+      if (from < 0) box.reads.push_back(name_of(s) + " " + type);
+      else picture.links.push_back({from, static_cast<int>(i), type, Change::same, false});
     }
     for (const int slot : slots.writes)
-      if (slot >= 0) writer[static_cast<std::size_t>(slot)] = box;
+      if (slot >= 0) writer[static_cast<std::size_t>(slot)] = static_cast<int>(i);
+    picture.boxes.push_back(std::move(box));
   }
   for (std::size_t i = 0; i < plan.outputs.size(); ++i) {
-    const int from = box_of_slot(plan.outputs[i]);
-    Box box;
+    const auto slot = static_cast<std::size_t>(plan.outputs[i]);
+    if (writer[slot] >= 0) {
+      picture.boxes[static_cast<std::size_t>(writer[slot])].writes.push_back(outputs[i]);
+      continue;
+    }
+    Box box;   // an input or a constant as it is
     box.title = outputs[i];
+    box.name = name_of(plan.slots[slot]);
     box.category = Category::output;
-    box.details = outputs[i] + "\n";
     picture.boxes.push_back(std::move(box));
-    picture.links.push_back({from, static_cast<int>(picture.boxes.size()) - 1, "", Change::same, false});
   }
   return picture;
 }

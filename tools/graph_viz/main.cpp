@@ -69,7 +69,6 @@ Picture draw(const Settings& s, const std::vector<std::string>& inputs, const st
     what = s.diff ? fmt::format(": {} → {}, {}", fs::path(s.files.front()).filename().string(),
                                 fs::path(s.files.back()).filename().string(), s.stage)
                   : fmt::format(": {} → {}", s.since, s.stage);
-    what += "   (green: added, red: removed, amber: changed)";
   } else if (s.stage == "kernels" || s.stage == "plan") {
     const ir::Plan plan = plan_of(source, graph);
     if (!times.empty() && times.size() != plan.steps.size())
@@ -85,6 +84,8 @@ Picture draw(const Settings& s, const std::vector<std::string>& inputs, const st
   return picture;
 }
 
+std::string after_dot(const std::string& extension) { return extension.empty() ? "" : extension.substr(1); }
+
 int run(Settings& s) {
   if (s.files.size() != (s.diff ? 2u : 1u))
     throw Error(s.diff ? "--diff takes two files" : "one file is drawn at a time, two with --diff");
@@ -93,7 +94,7 @@ int run(Settings& s) {
     throw Error("--times belongs to the stages 'kernels' and 'plan'");
   const bool of_plan = s.stage == "plan" || s.since == "plan";
   if (of_plan && (s.diff || !s.since.empty())) throw Error("a plan is not a graph that could be compared");
-  const std::string format = s.output.empty() ? "dot" : fs::path(s.output).extension().string().substr(s.output.find_last_of('.') == std::string::npos ? 0 : 1);
+  const std::string format = s.output.empty() ? "dot" : after_dot(fs::path(s.output).extension().string());
   if (format != "dot" && format != "svg" && format != "png" && format != "html")
     throw Error("-o " + s.output + ": the ending says what to write: .dot, .svg, .png or .html");
 

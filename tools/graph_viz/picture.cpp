@@ -50,6 +50,8 @@ std::string time_text(double microseconds, double total) {
 
 namespace {
 
+constexpr std::size_t large_graph = 200;   // nodes
+
 /// A constant of one element as it is written in a title.
 std::optional<std::string> scalar_text(const ir::Node& node) {
   if (category_of(node) != Category::constant) return std::nullopt;
@@ -119,14 +121,15 @@ struct Operand {
 /// Turns nodes and their operands into boxes and links.
 class Drawing {
  public:
-  Drawing(std::vector<Operand> operands, const Grouping& grouping) : operands_(std::move(operands)), grouping_(grouping) {
+  Drawing(std::vector<Operand> operands, const Grouping& grouping, bool compact)
+      : operands_(std::move(operands)), grouping_(grouping), compact_(compact) {
     picture_.clusters = grouping.clusters;
     for (const Operand& o : operands_)
       if (!scalar_text(*o.from)) readers_[o.from].push_back(o.to);
   }
 
   void add(const ir::Node& node, Change change = Change::same) {
-    if (spread(node) || (scalar_text(node) && !wanted_outputs_.contains(&node))) return;
+    if (spread(node) || in_text(node) || (scalar_text(node) && !wanted_outputs_.contains(&node))) return;
     boxes_[&node] = place(node, cluster_of(node), change);
   }
   /// Before `add`: what is an output keeps a box of its own.
@@ -136,11 +139,21 @@ class Drawing {
     for (const Operand& o : operands_) {
       if (scalar_text(*o.from)) continue;
       const int to = boxes_.at(o.to);
+      if (in_text(*o.from)) {
+        const Box leaf = box_of(*o.from);
+        std::vector<std::string>& reads = picture_.boxes[static_cast<std::size_t>(to)].reads;
+        if (std::ranges::find(reads, leaf.title) == reads.end()) reads.push_back(leaf.title);
+        continue;
+      }
       Link link{box_for(*o.from, to, o.change), to, "", o.change, o.to->op().takes_type_only(o.index)};
       picture_.links.push_back(std::move(link));
     }
   }
   void output(const ir::Node& node, const std::string& name) {
+    if (compact_) {
+      picture_.boxes[static_cast<std::size_t>(boxes_.at(&node))].writes.push_back(name);
+      return;
+    }
     Box box;
     box.title = name;
     box.category = Category::output;
@@ -159,10 +172,14 @@ class Drawing {
   Picture take() { return std::move(picture_); }
 
  private:
+  static bool is_leaf(const ir::Node& node) {
+    const Category category = category_of(node);
+    return category == Category::input || category == Category::constant;
+  }
+  bool in_text(const ir::Node& node) const { return compact_ && is_leaf(node) && !wanted_outputs_.contains(&node); }
   /// Drawn at each reader instead of once.
   bool spread(const ir::Node& node) const {
-    const Category category = category_of(node);
-    if (category != Category::input && category != Category::constant) return false;
+    if (!is_leaf(node)) return false;
     const auto found = readers_.find(&node);
     if (found == readers_.end() || wanted_outputs_.contains(&node)) return false;
     const std::vector<const ir::Node*>& readers = found->second;
@@ -193,6 +210,7 @@ class Drawing {
 
   std::vector<Operand> operands_;
   const Grouping& grouping_;
+  bool compact_;
   std::unordered_map<const ir::Node*, std::vector<const ir::Node*>> readers_;
   std::unordered_map<const ir::Node*, int> boxes_;
   std::map<std::pair<const ir::Node*, int>, int> copies_;   // looked up, never walked
@@ -218,7 +236,7 @@ std::vector<const ir::Node*> nodes_of(const ir::Graph& graph) {
 
 Picture picture_of(const ir::Graph& graph, const std::vector<std::string>& outputs, const Grouping& grouping) {
   const std::vector<const ir::Node*> nodes = nodes_of(graph);
-  Drawing drawing(operands_of(nodes), grouping);
+  Drawing drawing(operands_of(nodes), grouping, nodes.size() > large_graph);
   for (const ir::NodeRef& output : graph.outputs()) drawing.will_be_output(*output);
   for (const ir::Node* node : nodes) drawing.add(*node);
   drawing.link();
@@ -251,7 +269,7 @@ Picture picture_of_change(const ir::Graph& before, const ir::Graph& after, const
   }
 
   const Grouping none;
-  Drawing drawing(std::move(operands), none);
+  Drawing drawing(std::move(operands), none, false);
   for (const ir::NodeRef& output : after.outputs()) drawing.will_be_output(*output);
   for (const ir::Node* node : new_nodes) drawing.add(*node, kept.contains(node) ? Change::same : Change::added);
   for (const ir::Node* node : old_nodes)

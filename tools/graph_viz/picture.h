@@ -1,8 +1,9 @@
 // What is drawn, before anyone knows how: boxes, edges between them, clusters around them.
 //
-// To stay readable at hundreds of nodes a picture differs from the graph in two ways. Constants of one element stand
-// in the titles of the boxes that use them: `mul(·, 0.9)`. Inputs and constants with many readers are drawn once
-// beside each cluster (or box) that reads them, so that no edge crosses the page for them.
+// To stay readable at hundreds of nodes a picture differs from the graph. Constants of one element stand in the titles
+// of the boxes that use them: `mul(·, 0.9)`. Inputs and constants with many readers are drawn once beside each cluster
+// (or box) that reads them, so that no edge crosses the page for them; in a large picture inputs and outputs have no
+// boxes at all but are lines of text in the boxes that read and compute them.
 #pragma once
 
 #include <cstdint>
@@ -23,6 +24,7 @@ enum class Change : std::uint8_t { same, changed, added, removed };
 
 struct Box {
   std::string title, name, type;   // the three lines of its label, any of which may be empty
+  std::vector<std::string> reads, writes;   // inputs and outputs that have no boxes of their own
   std::string details;             // for hovering
   Category category = Category::pointwise;
   Change change = Change::same;

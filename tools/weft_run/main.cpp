@@ -143,7 +143,12 @@ void draw(const Settings& s, const Array& images, const Array& scores) {
 /// Chrome's trace format; `inputs` lets graph-viz draw the graph that was timed.
 void write_trace(const std::string& path, const Function& function, const std::vector<Array>& inputs) {
   function(inputs);   // compiled and warm
-  const std::vector<StepTime> steps = function.profile(inputs);
+  const auto length = [](const std::vector<StepTime>& steps) {
+    return steps.empty() ? 0 : steps.back().end_ns - steps.front().start_ns;
+  };
+  std::vector<StepTime> steps = function.profile(inputs);
+  for (int i = 0; i < 4; ++i)   // the call that was least disturbed
+    if (std::vector<StepTime> again = function.profile(inputs); length(again) < length(steps)) steps = std::move(again);
   nlohmann::ordered_json events = nlohmann::ordered_json::array(), types = nlohmann::ordered_json::array();
   const std::int64_t origin = steps.empty() ? 0 : steps.front().start_ns;
   for (std::size_t i = 0; i < steps.size(); ++i)
@@ -158,7 +163,7 @@ void write_trace(const std::string& path, const Function& function, const std::v
   file.close();
   if (!file) throw IoError("cannot write " + path);
   fmt::print("{} steps, {:.1f} µs: {}\n", steps.size(),
-             steps.empty() ? 0 : static_cast<double>(steps.back().end_ns - origin) / 1e3, path);
+             static_cast<double>(length(steps)) / 1e3, path);
 }
 
 void time_calls(const Function& function, const std::vector<Array>& inputs, int repeat) {
