@@ -180,6 +180,7 @@ template <bool Probabilities> Type infer_class_grad(const InferContext& c) {
 /// What the loss of one sample is made of: with targets as a distribution q over the classes, -Σ q
 /// log p.
 struct ClassTerms {
+  Expr scores;
   std::int64_t axis = 0;
   bool indices = false;
   Expr q;           // in the scores' shape: a condition (indices) or a distribution (probabilities)
@@ -195,6 +196,7 @@ Expr integer_scalar(GraphBuilder& b, std::int64_t value) {
 ClassTerms class_terms(const Expr& scores, const Expr& targets, const ClassLossAttrs& a) {
   const Dims& shape = *scores.type().shape;
   ClassTerms t;
+  t.scores = scores;
   const std::size_t axis = class_axis(shape.size());
   t.axis = static_cast<std::int64_t>(axis);
   t.indices = !is_floating(*targets.type().dtype);
@@ -210,7 +212,7 @@ ClassTerms class_terms(const Expr& scores, const Expr& targets, const ClassLossA
 
 /// The smoothed distribution.
 Expr distribution(const ClassTerms& t) {
-  const Expr q = t.indices ? where(t.q, t.q.scalar(t.kept), t.q.scalar(0)) : t.q * t.kept;
+  const Expr q = cast_like(t.q, t.scores) * t.kept;
   return t.spread ? q + t.spread : q;
 }
 
