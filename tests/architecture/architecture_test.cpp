@@ -157,7 +157,7 @@ Violations foreign_headers(const Source& file) {
       {std::regex("^(llvm|llvm-c|clang)/"), {"codegen/llvm/"}},
       {std::regex("^(cuda|nvrtc|cublas|cudnn|curand|cusolver)[A-Za-z_0-9]*\\.h"),
        {"codegen/cuda/", "runtime/cuda_"}},
-      {std::regex("^boost/"), {"ir/", "tests/ir/"}},
+      {std::regex("^boost/"), {"ir/", "tests/"}},
       {std::regex("^(cblas|lapacke?|openblas[a-z_]*)\\.h"), {"runtime/"}},
       {std::regex("^(CLI|fmt|benchmark)/"), {"tools/", "tests/"}},
   }};
