@@ -1,11 +1,11 @@
 #include "weft/data.h"
 
+#include <unistd.h>
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <numeric>
-#include <unistd.h>
 
 #include "runtime/thread_pool.h"
 
@@ -13,15 +13,18 @@ namespace weft::data {
 
 Dataset Dataset::slice(std::int64_t begin, std::int64_t end) const {
   if (begin < 0 || end < begin || end > size())
-    throw IndexError("samples " + std::to_string(begin) + " to " + std::to_string(end) + " of " + std::to_string(size()));
-  return {runtime::slice_view(inputs, 0, begin, end - begin, 1), runtime::slice_view(targets, 0, begin, end - begin, 1)};
+    throw IndexError("samples " + std::to_string(begin) + " to " + std::to_string(end) + " of " +
+                     std::to_string(size()));
+  return {runtime::slice_view(inputs, 0, begin, end - begin, 1),
+          runtime::slice_view(targets, 0, begin, end - begin, 1)};
 }
 
 // ---- loader --------------------------------------------------------------------------------------------------------
 
 DataLoader::DataLoader(Dataset dataset, LoaderOptions options)
     : dataset_{dataset.inputs.contiguous(), dataset.targets.contiguous()}, options_(options) {
-  if (options_.batch_size < 1) throw Error("a batch of " + std::to_string(options_.batch_size) + " samples");
+  if (options_.batch_size < 1)
+    throw Error("a batch of " + std::to_string(options_.batch_size) + " samples");
   if (dataset_.targets.shape().empty() || dataset_.targets.shape()[0] != dataset_.size())
     throw ShapeError("a data set of " + to_string(dataset_.inputs.shape()) + " inputs and " +
                      to_string(dataset_.targets.shape()) + " targets");
@@ -34,12 +37,13 @@ std::int64_t DataLoader::size() const {
 
 DataLoader::Iterator DataLoader::begin() const {
   std::vector<std::int64_t> order;
-  if (options_.shuffle) {   // Fisher and Yates
+  if (options_.shuffle) {  // Fisher and Yates
     order.resize(static_cast<std::size_t>(dataset_.size()));
     std::iota(order.begin(), order.end(), 0);
     const std::vector<double> draws = rand({dataset_.size()}, DType::float64).tolist<double>();
     for (std::size_t i = order.size(); i > 1; --i)
-      std::swap(order[i - 1], order[static_cast<std::size_t>(draws[i - 1] * static_cast<double>(i))]);
+      std::swap(order[i - 1],
+                order[static_cast<std::size_t>(draws[i - 1] * static_cast<double>(i))]);
   }
   return {this, std::move(order), 0};
 }
@@ -51,10 +55,12 @@ Array take_rows(const Array& from, std::span<const std::int64_t> order) {
   Shape shape = from.shape();
   shape[0] = std::ssize(order);
   Array result = Array::uninitialized(from.dtype(), shape);
-  const std::size_t row = from.nbytes() / static_cast<std::size_t>(std::max<std::int64_t>(from.shape()[0], 1));
+  const std::size_t row =
+      from.nbytes() / static_cast<std::size_t>(std::max<std::int64_t>(from.shape()[0], 1));
   std::byte* out = result.mutable_bytes();
   const std::byte* in = from.bytes();
-  const auto grain = static_cast<std::int64_t>((std::size_t{128} << 10) / std::max<std::size_t>(row, 1)) + 1;
+  const auto grain =
+      static_cast<std::int64_t>((std::size_t{128} << 10) / std::max<std::size_t>(row, 1)) + 1;
   runtime::parallel_for(std::ssize(order), grain, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i)
       std::memcpy(out + static_cast<std::size_t>(i) * row,
@@ -69,7 +75,8 @@ Dataset DataLoader::Iterator::operator*() const {
   const std::int64_t batch = loader_->options_.batch_size;
   const std::int64_t begin = at_ * batch, end = std::min(begin + batch, loader_->dataset_.size());
   if (order_.empty()) return loader_->dataset_.slice(begin, end);
-  const auto rows = std::span(order_).subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin));
+  const auto rows = std::span(order_).subspan(static_cast<std::size_t>(begin),
+                                              static_cast<std::size_t>(end - begin));
   return {take_rows(loader_->dataset_.inputs, rows), take_rows(loader_->dataset_.targets, rows)};
 }
 
@@ -81,7 +88,9 @@ namespace {
 class ProgressBar {
  public:
   ProgressBar(bool wanted, std::int64_t epoch, std::int64_t epochs, std::int64_t batches)
-      : shown_(wanted && isatty(STDERR_FILENO) != 0), epoch_(epoch), epochs_(epochs),
+      : shown_(wanted && isatty(STDERR_FILENO) != 0),
+        epoch_(epoch),
+        epochs_(epochs),
         batches_(std::max<std::int64_t>(batches, 1)) {}
   void draw(std::int64_t done, double loss) {
     constexpr std::int64_t width = 30;
@@ -90,10 +99,12 @@ class ProgressBar {
     last_ = filled;
     const std::string bar = std::string(static_cast<std::size_t>(filled), '#') +
                             std::string(static_cast<std::size_t>(width - filled), '.');
-    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+    const double seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
     std::fprintf(stderr, "\repoch %2ld/%ld [%s] loss %.4f, %.1f s left ", static_cast<long>(epoch_),
                  static_cast<long>(epochs_), bar.c_str(), loss,
-                 seconds * static_cast<double>(batches_ - done) / static_cast<double>(std::max<std::int64_t>(done, 1)));
+                 seconds * static_cast<double>(batches_ - done) /
+                     static_cast<double>(std::max<std::int64_t>(done, 1)));
     std::fflush(stderr);
   }
   void clear() const {
@@ -128,7 +139,8 @@ void Trainer::build(const Dataset& train) {
   const Tensor x(x_shape, train.inputs.dtype(), "x"), t(t_shape, train.targets.dtype(), "t");
   model_.train();
   const Tensor loss = loss_(model_(x), t);
-  step_.emplace(std::vector<Tensor>{x, t}, loss, FunctionOptions{.updates = optimizer_.updates(loss), .name = "train_step"});
+  step_.emplace(std::vector<Tensor>{x, t}, loss,
+                FunctionOptions{.updates = optimizer_.updates(loss), .name = "train_step"});
   predict_.emplace(evaluation(model_, train.inputs));
 }
 
@@ -146,13 +158,14 @@ namespace {
 /// Puts the optimiser's learning rate back, however training ends.
 class KeptRate {
  public:
-  explicit KeptRate(optim::Optimizer& optimizer) : optimizer_(optimizer), rate_(optimizer.learning_rate()) {}
+  explicit KeptRate(optim::Optimizer& optimizer)
+      : optimizer_(optimizer), rate_(optimizer.learning_rate()) {}
   KeptRate(const KeptRate&) = delete;
   KeptRate& operator=(const KeptRate&) = delete;
   ~KeptRate() {
     try {
       optimizer_.set_learning_rate(rate_);
-    } catch (...) {   // without memory for one number, the rate stays scaled
+    } catch (...) {  // without memory for one number, the rate stays scaled
     }
   }
   void scale(double factor) { optimizer_.set_learning_rate(rate_ * factor); }
@@ -168,7 +181,8 @@ std::vector<EpochResult> Trainer::fit(const Dataset& train, const Dataset& test,
                                       const std::function<void(const EpochResult&)>& watch) {
   if (train.size() == 0) throw ShapeError("there are no samples to train with");
   if (!step_) build(train);
-  const DataLoader loader(train, {.batch_size = options_.batch_size, .shuffle = options_.shuffle,
+  const DataLoader loader(train, {.batch_size = options_.batch_size,
+                                  .shuffle = options_.shuffle,
                                   .drop_last = options_.drop_last});
   const auto steps = static_cast<double>(loader.size() * options_.epochs);
   KeptRate rate(optimizer_);
@@ -183,7 +197,8 @@ std::vector<EpochResult> Trainer::fit(const Dataset& train, const Dataset& test,
     Array loss;
     for (const Dataset& batch : loader) {
       if (options_.schedule)
-        rate.scale(options_.schedule(static_cast<double>((epoch - 1) * loader.size() + done) / steps));
+        rate.scale(
+            options_.schedule(static_cast<double>((epoch - 1) * loader.size() + done) / steps));
       const Array inputs[] = {batch.inputs, batch.targets};
       step_->call_into(std::span(&loss, 1), inputs);
       result.batch_losses.push_back(loss.item<float>());
@@ -192,7 +207,8 @@ std::vector<EpochResult> Trainer::fit(const Dataset& train, const Dataset& test,
       bar.draw(done, total / static_cast<double>(done));
     }
     result.loss = total / static_cast<double>(std::max<std::int64_t>(done, 1));
-    result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    result.seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     bar.clear();
     if (test.size() > 0) result.accuracy = accuracy(test);
     if (watch) watch(result);
@@ -211,7 +227,8 @@ double Trainer::accuracy(const Dataset& test) {
     const std::size_t classes = scores.size() / std::max<std::size_t>(targets.size(), 1);
     for (std::size_t i = 0; i < targets.size(); ++i) {
       const auto first = scores.begin() + static_cast<std::ptrdiff_t>(i * classes);
-      right += std::max_element(first, first + static_cast<std::ptrdiff_t>(classes)) - first == targets[i];
+      right += std::max_element(first, first + static_cast<std::ptrdiff_t>(classes)) - first ==
+               targets[i];
     }
   }
   return static_cast<double>(right) / static_cast<double>(std::max<std::int64_t>(test.size(), 1));

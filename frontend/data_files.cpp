@@ -23,7 +23,9 @@ std::string read_file(const std::string& path) {
   while (true) {
     const int n = gzread(file.get(), block.data(), block.size());
     int code = Z_OK;
-    if (n < 0) throw ParseError(path + ": damaged at byte " + std::to_string(content.size()) + ": " + gzerror(file.get(), &code));
+    if (n < 0)
+      throw ParseError(path + ": damaged at byte " + std::to_string(content.size()) + ": " +
+                       gzerror(file.get(), &code));
     if (n == 0) break;
     content.append(block.data(), static_cast<std::size_t>(n));
     if (content.size() > largest_file) throw ParseError(path + ": larger than 4 GiB when unpacked");
@@ -37,7 +39,8 @@ std::string read_file(const std::string& path) {
 
 std::uint32_t big_endian(const std::string& bytes, std::size_t at) {
   std::uint32_t value = 0;
-  for (std::size_t i = 0; i < 4; ++i) value = value << 8 | static_cast<unsigned char>(bytes[at + i]);
+  for (std::size_t i = 0; i < 4; ++i)
+    value = value << 8 | static_cast<unsigned char>(bytes[at + i]);
   return value;
 }
 
@@ -69,7 +72,9 @@ Array load_idx(const std::string& path) {
   if (bytes.size() < 4) throw malformed(bytes.size(), "an IDX file begins with four bytes");
   if (bytes[0] != 0 || bytes[1] != 0) throw malformed(0, "not an IDX file");
   const auto dtype = idx_dtype(static_cast<unsigned char>(bytes[2]));
-  if (!dtype) throw malformed(2, "unknown element type " + std::to_string(static_cast<unsigned char>(bytes[2])));
+  if (!dtype)
+    throw malformed(2,
+                    "unknown element type " + std::to_string(static_cast<unsigned char>(bytes[2])));
   const auto rank = static_cast<std::size_t>(static_cast<unsigned char>(bytes[3]));
   const std::size_t header = 4 + 4 * rank;
   if (bytes.size() < header) throw malformed(bytes.size(), "cut off in the extents");
@@ -82,12 +87,13 @@ Array load_idx(const std::string& path) {
     throw malformed(4, "extents " + to_string(shape) + " are too large");
   }
   if (bytes.size() - header != expected)
-    throw malformed(bytes.size(), "expected " + std::to_string(expected) + " bytes of elements, found " +
+    throw malformed(bytes.size(), "expected " + std::to_string(expected) +
+                                      " bytes of elements, found " +
                                       std::to_string(bytes.size() - header));
   Array array = Array::uninitialized(*dtype, shape);
   std::byte* out = array.mutable_bytes();
   const std::size_t width = size_of(*dtype);
-  for (std::size_t i = 0; i < expected; ++i)   // elements are big-endian
+  for (std::size_t i = 0; i < expected; ++i)  // elements are big-endian
     out[i / width * width + (width - 1 - i % width)] = static_cast<std::byte>(bytes[header + i]);
   return array;
 }
@@ -103,7 +109,8 @@ Array load_csv(const std::string& path) {
     while (true) {
       double value = 0;
       const auto [next, error] = std::from_chars(at, end, value);
-      if (error != std::errc{}) throw ParseError(path + ": line " + std::to_string(line) + ": expected a number");
+      if (error != std::errc{})
+        throw ParseError(path + ": line " + std::to_string(line) + ": expected a number");
       values.push_back(value);
       ++fields;
       at = next;
@@ -111,10 +118,11 @@ Array load_csv(const std::string& path) {
       ++at;
     }
     if (at != end && *at == '\r') ++at;
-    if (at != end && *at++ != '\n') throw ParseError(path + ": line " + std::to_string(line) + ": expected a comma");
+    if (at != end && *at++ != '\n')
+      throw ParseError(path + ": line " + std::to_string(line) + ": expected a comma");
     if (rows > 0 && fields != columns)
-      throw ParseError(path + ": line " + std::to_string(line) + ": " + std::to_string(fields) + " numbers, expected " +
-                       std::to_string(columns));
+      throw ParseError(path + ": line " + std::to_string(line) + ": " + std::to_string(fields) +
+                       " numbers, expected " + std::to_string(columns));
     columns = fields;
     ++rows, ++line;
   }
@@ -135,33 +143,39 @@ Array scaled(const Array& x, float scale) {
 
 Dataset fashion_mnist(bool train, const std::string& folder) {
   const std::string place =
-      folder_or(folder, "WEFT_FASHION_MNIST", "/usr/share/datasets/fashion-mnist") + (train ? "/train-" : "/t10k-");
+      folder_or(folder, "WEFT_FASHION_MNIST", "/usr/share/datasets/fashion-mnist") +
+      (train ? "/train-" : "/t10k-");
   const auto file = [&](const char* name) {
     const std::string plain = place + name;
     return std::filesystem::exists(plain) ? plain : plain + ".gz";
   };
-  const Array images = load_idx(file("images-idx3-ubyte")), labels = load_idx(file("labels-idx1-ubyte"));
+  const Array images = load_idx(file("images-idx3-ubyte")),
+              labels = load_idx(file("labels-idx1-ubyte"));
   if (images.ndim() != 3 || labels.ndim() != 1 || images.shape()[0] != labels.shape()[0])
-    throw ParseError(place + "*: images of shape " + to_string(images.shape()) + " and labels of shape " +
-                     to_string(labels.shape()) + " do not belong together");
+    throw ParseError(place + "*: images of shape " + to_string(images.shape()) +
+                     " and labels of shape " + to_string(labels.shape()) +
+                     " do not belong together");
   return {scaled(images, 255).reshape({images.shape()[0], -1}), labels.to(DType::int64)};
 }
 
 const std::vector<std::string>& fashion_mnist_classes() {
-  static const std::vector<std::string> names{"T-shirt", "Trouser", "Pullover", "Dress", "Coat",
-                                              "Sandal",  "Shirt",   "Sneaker",  "Bag",   "Ankle boot"};
+  static const std::vector<std::string> names{"T-shirt", "Trouser",   "Pullover", "Dress",
+                                              "Coat",    "Sandal",    "Shirt",    "Sneaker",
+                                              "Bag",     "Ankle boot"};
   return names;
 }
 
 Dataset digits(const std::string& path) {
   const char* home = std::getenv("HOME");
   const char* cache = std::getenv("XDG_CACHE_HOME");
-  const std::string usual =
-      cache && *cache ? std::string(cache) + "/weft/data" : std::string(home ? home : ".") + "/.cache/weft/data";
-  const std::string file = path.empty() ? folder_or({}, "WEFT_DATA_DIR", usual.c_str()) + "/digits.csv.gz" : path;
+  const std::string usual = cache && *cache ? std::string(cache) + "/weft/data"
+                                            : std::string(home ? home : ".") + "/.cache/weft/data";
+  const std::string file =
+      path.empty() ? folder_or({}, "WEFT_DATA_DIR", usual.c_str()) + "/digits.csv.gz" : path;
   const Array table = load_csv(file);
   if (table.ndim() != 2 || table.shape()[1] != 65)
-    throw ParseError(file + ": expected rows of 64 pixels and a class, found shape " + to_string(table.shape()));
+    throw ParseError(file + ": expected rows of 64 pixels and a class, found shape " +
+                     to_string(table.shape()));
   return {scaled(runtime::slice_view(table, 1, 0, 64, 1).contiguous(), 16),
           runtime::select_view(table, 1, 64).contiguous().to(DType::int64)};
 }

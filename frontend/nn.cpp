@@ -62,8 +62,9 @@ void Module::load_state_dict(const NamedArrays& state) {
     const auto found = state.find(name);
     if (found == state.end()) throw Error("load_state_dict: there is no '" + name + "'");
     if (found->second.shape() != tensor.shape())
-      throw ShapeError("load_state_dict: '" + name + "' has shape " + to_string(found->second.shape()) +
-                       ", expected " + to_string(tensor.shape()));
+      throw ShapeError("load_state_dict: '" + name + "' has shape " +
+                       to_string(found->second.shape()) + ", expected " +
+                       to_string(tensor.shape()));
   }
   for (auto [name, tensor] : named) tensor.set_value(state.at(name));
 }
@@ -88,18 +89,22 @@ namespace {
 Array uniform(Shape shape, double bound) {
   Array array = rand(std::move(shape), DType::float32);
   float* values = array.mutable_data<float>();
-  for (std::int64_t i = 0; i < array.size(); ++i) values[i] = static_cast<float>((2.0 * values[i] - 1.0) * bound);
+  for (std::int64_t i = 0; i < array.size(); ++i)
+    values[i] = static_cast<float>((2.0 * values[i] - 1.0) * bound);
   return array.to(default_dtype());
 }
 
 }  // namespace
 
-Linear::Linear(std::int64_t in_features, std::int64_t out_features, bool has_bias) : has_bias_(has_bias) {
+Linear::Linear(std::int64_t in_features, std::int64_t out_features, bool has_bias)
+    : has_bias_(has_bias) {
   const double bound = in_features > 0 ? 1 / std::sqrt(static_cast<double>(in_features)) : 0;
   weight = register_parameter("weight", uniform({out_features, in_features}, bound));
   if (has_bias) bias = register_parameter("bias", uniform({out_features}, bound));
 }
-Tensor Linear::forward(const Tensor& x) { return has_bias_ ? linear(x, weight, bias) : linear(x, weight); }
+Tensor Linear::forward(const Tensor& x) {
+  return has_bias_ ? linear(x, weight, bias) : linear(x, weight);
+}
 
 Embedding::Embedding(std::int64_t num_embeddings, std::int64_t embedding_dim) {
   weight = register_parameter("weight", randn({num_embeddings, embedding_dim}));
@@ -135,16 +140,19 @@ Tensor loss(const ir::Op& op, const Operand& input, const Operand& target, Reduc
 Tensor linear(const Operand& x, const Operand& weight) {
   return matmul(x, apply(ops::matrix_transpose, {weight}));
 }
-Tensor linear(const Operand& x, const Operand& weight, const Operand& bias) { return linear(x, weight) + bias; }
+Tensor linear(const Operand& x, const Operand& weight, const Operand& bias) {
+  return linear(x, weight) + bias;
+}
 
-Tensor cross_entropy(const Operand& logits, const Operand& targets, Reduction reduction, std::int64_t ignore_index,
-                     double label_smoothing) {
+Tensor cross_entropy(const Operand& logits, const Operand& targets, Reduction reduction,
+                     std::int64_t ignore_index, double label_smoothing) {
   return apply(ops::cross_entropy, {logits, targets},
                ir::ClassLossAttrs{spelled(reduction), ignore_index, label_smoothing});
 }
 Tensor nll_loss(const Operand& log_probabilities, const Operand& targets, Reduction reduction,
                 std::int64_t ignore_index) {
-  return apply(ops::nll_loss, {log_probabilities, targets}, ir::ClassLossAttrs{spelled(reduction), ignore_index});
+  return apply(ops::nll_loss, {log_probabilities, targets},
+               ir::ClassLossAttrs{spelled(reduction), ignore_index});
 }
 Tensor mse_loss(const Operand& input, const Operand& target, Reduction reduction) {
   return loss(ops::mse_loss, input, target, reduction);
@@ -152,10 +160,12 @@ Tensor mse_loss(const Operand& input, const Operand& target, Reduction reduction
 Tensor l1_loss(const Operand& input, const Operand& target, Reduction reduction) {
   return loss(ops::l1_loss, input, target, reduction);
 }
-Tensor binary_cross_entropy(const Operand& probabilities, const Operand& targets, Reduction reduction) {
+Tensor binary_cross_entropy(const Operand& probabilities, const Operand& targets,
+                            Reduction reduction) {
   return loss(ops::binary_cross_entropy, probabilities, targets, reduction);
 }
-Tensor binary_cross_entropy_with_logits(const Operand& logits, const Operand& targets, Reduction reduction) {
+Tensor binary_cross_entropy_with_logits(const Operand& logits, const Operand& targets,
+                                        Reduction reduction) {
   return loss(ops::binary_cross_entropy_with_logits, logits, targets, reduction);
 }
 
@@ -164,6 +174,8 @@ Tensor layer_norm(const Operand& x, const Operand& weight, const Operand& bias, 
   const Tensor variance = mean(square(centred), Axes{-1}, true);
   return centred * rsqrt(variance + eps) * weight + bias;
 }
-Tensor embedding(const Operand& indices, const Operand& weight) { return gather_rows(weight, indices); }
+Tensor embedding(const Operand& indices, const Operand& weight) {
+  return gather_rows(weight, indices);
+}
 
 }  // namespace weft::nn

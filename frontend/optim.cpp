@@ -3,15 +3,18 @@
 namespace weft::optim {
 
 Optimizer::Optimizer(std::vector<Tensor> parameters, double learning_rate)
-    : parameters_(std::move(parameters)), rate_(Variable(Array(learning_rate).to(default_dtype()), "learning_rate")) {
+    : parameters_(std::move(parameters)),
+      rate_(Variable(Array(learning_rate).to(default_dtype()), "learning_rate")) {
   if (parameters_.empty()) throw Error("an optimiser needs at least one parameter");
-  if (!(learning_rate >= 0)) throw Error("learning rate " + std::to_string(learning_rate) + " is negative");
+  if (!(learning_rate >= 0))
+    throw Error("learning rate " + std::to_string(learning_rate) + " is negative");
 }
 
 std::vector<Tensor> Optimizer::state_like_parameters(const char* name) const {
   std::vector<Tensor> state;
   for (const Tensor& parameter : parameters_)
-    state.push_back(Variable(zeros(parameter.shape(), parameter.dtype()), parameter.name() + "." + name));
+    state.push_back(
+        Variable(zeros(parameter.shape(), parameter.dtype()), parameter.name() + "." + name));
   return state;
 }
 
@@ -19,8 +22,8 @@ Updates Optimizer::updates(const Tensor& loss) { return updates(grad(loss, param
 
 Updates Optimizer::updates(const std::vector<Tensor>& gradients) {
   if (gradients.size() != parameters_.size())
-    throw Error("optimiser: expected " + std::to_string(parameters_.size()) + " gradients, received " +
-                std::to_string(gradients.size()));
+    throw Error("optimiser: expected " + std::to_string(parameters_.size()) +
+                " gradients, received " + std::to_string(gradients.size()));
   Updates result;
   shared_rule(result);
   for (std::size_t i = 0; i < parameters_.size(); ++i) rule(i, gradients[i], result);
@@ -30,7 +33,8 @@ Updates Optimizer::updates(const std::vector<Tensor>& gradients) {
 void Optimizer::step() {
   if (!step_) {
     for (const Tensor& parameter : parameters_)
-      step_gradients_.emplace_back(to_dims(parameter.shape()), parameter.dtype(), parameter.name() + ".grad");
+      step_gradients_.emplace_back(to_dims(parameter.shape()), parameter.dtype(),
+                                   parameter.name() + ".grad");
     step_.emplace(step_gradients_, std::vector<Tensor>{},
                   FunctionOptions{.updates = updates(step_gradients_), .name = "optimiser_step"});
   }
@@ -57,7 +61,8 @@ SGD::SGD(std::vector<Tensor> parameters, SGDOptions options)
 
 void SGD::rule(std::size_t i, const Tensor& gradient, Updates& into) {
   const Tensor& parameter = parameters_[i];
-  Tensor step = options_.weight_decay == 0 ? gradient : gradient + options_.weight_decay * parameter;
+  Tensor step =
+      options_.weight_decay == 0 ? gradient : gradient + options_.weight_decay * parameter;
   if (options_.momentum != 0) {
     const Tensor moved = options_.momentum * momentum_[i] + (1 - options_.dampening) * step;
     into.emplace_back(momentum_[i], moved);
@@ -69,8 +74,11 @@ void SGD::rule(std::size_t i, const Tensor& gradient, Updates& into) {
 // ---- Adam ----------------------------------------------------------------------------------------------------------
 
 Adam::Adam(std::vector<Tensor> parameters, AdamOptions options, bool decoupled)
-    : Optimizer(std::move(parameters), options.lr), options_(options), decoupled_(decoupled),
-      first_(state_like_parameters("first_moment")), second_(state_like_parameters("second_moment")),
+    : Optimizer(std::move(parameters), options.lr),
+      options_(options),
+      decoupled_(decoupled),
+      first_(state_like_parameters("first_moment")),
+      second_(state_like_parameters("second_moment")),
       count_(Variable(Array(0.f), "steps")) {}
 
 void Adam::shared_rule(Updates& into) { into.emplace_back(count_, count_ + 1.0); }

@@ -15,9 +15,7 @@ inline constexpr int done = 0, not_reached = 1, failed = 2;
 template <class Body> int run_program(CLI::App& app, int argc, char** argv, Body body) {
   try {
     app.parse(argc, argv);
-  } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? done : failed;
-  }
+  } catch (const CLI::ParseError& e) { return app.exit(e) == 0 ? done : failed; }
   try {
     return body();
   } catch (const std::exception& e) {

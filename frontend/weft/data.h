@@ -35,14 +35,14 @@ Dataset digits(const std::string& path = {});
 
 struct LoaderOptions {
   std::int64_t batch_size = 1;
-  bool shuffle = false;      // a new order each epoch, from the process's random numbers
+  bool shuffle = false;  // a new order each epoch, from the process's random numbers
   bool drop_last = false;
 };
 /// Batches of a data set. `for (const Dataset& batch : loader)` is one epoch.
 class DataLoader {
  public:
   DataLoader(Dataset dataset, LoaderOptions options);
-  [[nodiscard]] std::int64_t size() const;   // batches an epoch
+  [[nodiscard]] std::int64_t size() const;  // batches an epoch
   [[nodiscard]] const Dataset& dataset() const { return dataset_; }
 
   class Iterator {
@@ -50,12 +50,15 @@ class DataLoader {
     Iterator(const DataLoader* loader, std::vector<std::int64_t> order, std::int64_t at)
         : loader_(loader), order_(std::move(order)), at_(at) {}
     Dataset operator*() const;
-    Iterator& operator++() { ++at_; return *this; }
+    Iterator& operator++() {
+      ++at_;
+      return *this;
+    }
     friend bool operator!=(const Iterator& a, const Iterator& b) { return a.at_ != b.at_; }
 
    private:
     const DataLoader* loader_;
-    std::vector<std::int64_t> order_;   // empty: as they come
+    std::vector<std::int64_t> order_;  // empty: as they come
     std::int64_t at_;
   };
   [[nodiscard]] Iterator begin() const;
@@ -69,9 +72,9 @@ class DataLoader {
 /// What one epoch came to.
 struct EpochResult {
   std::int64_t epoch = 0;
-  double loss = 0;           // mean over the training batches
-  double accuracy = 0;       // of the test set; 0 without one
-  double seconds = 0;        // training alone
+  double loss = 0;      // mean over the training batches
+  double accuracy = 0;  // of the test set; 0 without one
+  double seconds = 0;   // training alone
   std::vector<float> batch_losses;
 };
 
@@ -80,7 +83,7 @@ struct TrainerOptions {
   std::int64_t batch_size = 32;
   bool shuffle = true;
   bool drop_last = false;
-  bool progress = true;      // a bar on standard error
+  bool progress = true;  // a bar on standard error
   /// Factor on the optimiser's learning rate, from the share of the steps that are done; none: constant.
   std::function<double(double done)> schedule = {};
 };

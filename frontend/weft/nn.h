@@ -45,7 +45,8 @@ class Module {
   Module(const Module&) = default;
   Module& operator=(const Module&) = default;
   Tensor register_parameter(std::string name, const Array& value);
-  template <class M> std::shared_ptr<M> register_module(std::string name, std::shared_ptr<M> child) {
+  template <class M>
+  std::shared_ptr<M> register_module(std::string name, std::shared_ptr<M> child) {
     children_.emplace_back(std::move(name), child);
     return child;
   }
@@ -63,13 +64,15 @@ class Sequential : public Module {
  public:
   Sequential() = default;
   template <class First, class... Rest>
-    requires(std::is_base_of_v<Module, std::remove_cvref_t<First>> && !std::is_same_v<std::remove_cvref_t<First>, Sequential>)
-  explicit Sequential(First&& first, Rest&&... rest) {
+  requires(
+      std::is_base_of_v<Module, std::remove_cvref_t<First>> &&
+      !std::is_same_v<std::remove_cvref_t<First>, Sequential>) explicit Sequential(First&& first,
+                                                                                   Rest&&... rest) {
     push_back(std::forward<First>(first));
     (push_back(std::forward<Rest>(rest)), ...);
   }
-  template <class M> requires std::is_base_of_v<Module, std::remove_cvref_t<M>>
-  Sequential& push_back(M&& module) {
+  template <class M>
+  requires std::is_base_of_v<Module, std::remove_cvref_t<M>> Sequential& push_back(M&& module) {
     return push_back(std::make_shared<std::remove_cvref_t<M>>(std::forward<M>(module)));
   }
   template <class M> Sequential& push_back(std::shared_ptr<M> module) {
@@ -125,20 +128,42 @@ class Dropout : public Module {
 /// Joins axes start_dim to end_dim.
 class Flatten : public Module {
  public:
-  explicit Flatten(std::int64_t start_dim = 1, std::int64_t end_dim = -1) : start_(start_dim), end_(end_dim) {}
+  explicit Flatten(std::int64_t start_dim = 1, std::int64_t end_dim = -1)
+      : start_(start_dim), end_(end_dim) {}
   Tensor forward(const Tensor& x) override { return flatten(x, start_, end_); }
 
  private:
   std::int64_t start_, end_;
 };
 
-class Identity : public Module { public: Tensor forward(const Tensor& x) override { return x; } };
-class ReLU : public Module { public: Tensor forward(const Tensor& x) override { return relu(x); } };
-class Sigmoid : public Module { public: Tensor forward(const Tensor& x) override { return sigmoid(x); } };
-class Tanh : public Module { public: Tensor forward(const Tensor& x) override { return tanh(x); } };
-class GELU : public Module { public: Tensor forward(const Tensor& x) override { return gelu(x); } };
-class SiLU : public Module { public: Tensor forward(const Tensor& x) override { return silu(x); } };
-class Softplus : public Module { public: Tensor forward(const Tensor& x) override { return softplus(x); } };
+class Identity : public Module {
+ public:
+  Tensor forward(const Tensor& x) override { return x; }
+};
+class ReLU : public Module {
+ public:
+  Tensor forward(const Tensor& x) override { return relu(x); }
+};
+class Sigmoid : public Module {
+ public:
+  Tensor forward(const Tensor& x) override { return sigmoid(x); }
+};
+class Tanh : public Module {
+ public:
+  Tensor forward(const Tensor& x) override { return tanh(x); }
+};
+class GELU : public Module {
+ public:
+  Tensor forward(const Tensor& x) override { return gelu(x); }
+};
+class SiLU : public Module {
+ public:
+  Tensor forward(const Tensor& x) override { return silu(x); }
+};
+class Softplus : public Module {
+ public:
+  Tensor forward(const Tensor& x) override { return softplus(x); }
+};
 class LeakyReLU : public Module {
  public:
   explicit LeakyReLU(double negative_slope = 0.01) : slope_(negative_slope) {}
@@ -179,14 +204,16 @@ enum class Reduction : std::uint8_t { mean, sum, none };
 Tensor linear(const Operand& x, const Operand& weight);
 Tensor linear(const Operand& x, const Operand& weight, const Operand& bias);
 /// Scores (N, C) or (C); targets are class numbers, or probabilities of the scores' shape.
-Tensor cross_entropy(const Operand& logits, const Operand& targets, Reduction reduction = Reduction::mean,
-                     std::int64_t ignore_index = -100, double label_smoothing = 0);
+Tensor cross_entropy(const Operand& logits, const Operand& targets,
+                     Reduction reduction = Reduction::mean, std::int64_t ignore_index = -100,
+                     double label_smoothing = 0);
 /// Log-probabilities and class numbers.
-Tensor nll_loss(const Operand& log_probabilities, const Operand& targets, Reduction reduction = Reduction::mean,
-                std::int64_t ignore_index = -100);
+Tensor nll_loss(const Operand& log_probabilities, const Operand& targets,
+                Reduction reduction = Reduction::mean, std::int64_t ignore_index = -100);
 Tensor mse_loss(const Operand& input, const Operand& target, Reduction reduction = Reduction::mean);
 Tensor l1_loss(const Operand& input, const Operand& target, Reduction reduction = Reduction::mean);
-Tensor binary_cross_entropy(const Operand& probabilities, const Operand& targets, Reduction reduction = Reduction::mean);
+Tensor binary_cross_entropy(const Operand& probabilities, const Operand& targets,
+                            Reduction reduction = Reduction::mean);
 Tensor binary_cross_entropy_with_logits(const Operand& logits, const Operand& targets,
                                         Reduction reduction = Reduction::mean);
 Tensor layer_norm(const Operand& x, const Operand& weight, const Operand& bias, double eps = 1e-5);

@@ -73,7 +73,8 @@ struct AdamOptions {
 /// Kingma and Ba 2015. With `decoupled`, Loshchilov and Hutter's AdamW.
 class Adam : public Optimizer {
  public:
-  explicit Adam(std::vector<Tensor> parameters, AdamOptions options = {}) : Adam(std::move(parameters), options, false) {}
+  explicit Adam(std::vector<Tensor> parameters, AdamOptions options = {})
+      : Adam(std::move(parameters), options, false) {}
 
  protected:
   Adam(std::vector<Tensor> parameters, AdamOptions options, bool decoupled);
@@ -84,7 +85,7 @@ class Adam : public Optimizer {
   AdamOptions options_;
   bool decoupled_;
   std::vector<Tensor> first_, second_;
-  Tensor count_;   // steps taken, float32
+  Tensor count_;  // steps taken, float32
 };
 class AdamW : public Adam {
  public:

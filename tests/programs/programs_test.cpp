@@ -29,7 +29,9 @@ std::string slurp(const fs::path& path) {
   return out.str();
 }
 
-void spew(const fs::path& path, const std::string& bytes) { std::ofstream(path, std::ios::binary) << bytes; }
+void spew(const fs::path& path, const std::string& bytes) {
+  std::ofstream(path, std::ios::binary) << bytes;
+}
 
 /// A folder that goes away with its test.
 struct Folder {
@@ -46,12 +48,13 @@ struct Folder {
 };
 
 struct Outcome {
-  int code = -1;   // 128 + signal where one ended it
+  int code = -1;  // 128 + signal where one ended it
   std::string out, err;
 };
 
 /// `path`: where programs are looked for, the usual places unless given.
-Outcome run(const std::string& program, std::vector<std::string> arguments, const std::string& path = {}) {
+Outcome run(const std::string& program, std::vector<std::string> arguments,
+            const std::string& path = {}) {
   const Folder scratch;
   const std::string out = scratch / "out", err = scratch / "err";
   arguments.insert(arguments.begin(), std::string(WEFT_PROGRAM_DIR) + "/" + program);
@@ -76,16 +79,21 @@ Outcome run(const std::string& program, std::vector<std::string> arguments, cons
   return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), slurp(out), slurp(err)};
 }
 
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
 
 std::size_t count(const std::string& text, const std::string& part) {
   std::size_t n = 0;
-  for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + part.size())) ++n;
+  for (std::size_t at = text.find(part); at != std::string::npos;
+       at = text.find(part, at + part.size()))
+    ++n;
   return n;
 }
 
 /// One line that begins with the program's name, and nothing worse.
-void check_refused(const Outcome& outcome, const std::string& program, const std::string& about = {}) {
+void check_refused(const Outcome& outcome, const std::string& program,
+                   const std::string& about = {}) {
   CAPTURE(outcome.err);
   CHECK(outcome.code == 2);
   CHECK(outcome.err.rfind(program + ": ", 0) == 0);
@@ -106,16 +114,19 @@ void save_step(const std::string& path) {
   Variable w(Array{0.f, 0.f, 0.f}, "w <&\"\\> weights");
   const Tensor x({dim("N"), 3}, DType::float32, "x"), t({dim("N")}, DType::float32, "t");
   const Tensor loss = mean(square(x.mv(w) - t));
-  Function({x, t}, loss, {.updates = {{w, w - 0.1 * grad(loss, {w})[0]}}, .name = "step"}).save(path);
+  Function({x, t}, loss, {.updates = {{w, w - 0.1 * grad(loss, {w})[0]}}, .name = "step"})
+      .save(path);
 }
 
 std::string big_endian(std::uint32_t v) {
-  return {static_cast<char>(v >> 24), static_cast<char>(v >> 16), static_cast<char>(v >> 8), static_cast<char>(v)};
+  return {static_cast<char>(v >> 24), static_cast<char>(v >> 16), static_cast<char>(v >> 8),
+          static_cast<char>(v)};
 }
 
 /// Fashion-MNIST in small: the brightness of an image is its class.
 void save_images(const fs::path& folder, const std::string& which, std::uint32_t n) {
-  std::string images = std::string("\0\0\x08\x03", 4) + big_endian(n) + big_endian(28) + big_endian(28);
+  std::string images =
+      std::string("\0\0\x08\x03", 4) + big_endian(n) + big_endian(28) + big_endian(28);
   std::string labels = std::string("\0\0\x08\x01", 4) + big_endian(n);
   for (std::uint32_t i = 0; i < n; ++i) {
     images += std::string(28 * 28, static_cast<char>(20 * (i % 10) + 10));
@@ -167,7 +178,8 @@ TEST_CASE("weft-run runs, saves, compares and times a function") {
   CHECK(contains(other.out, "expected 1.5"));
   CHECK(run("weft-run", {model, "--check", folder.path.string(), "--atol", "0.3"}).code == 0);
   save_npy(y, Array{1.f});
-  CHECK(contains(run("weft-run", {model, "--check", folder.path.string()}).out, "instead of float32(1,)"));
+  CHECK(contains(run("weft-run", {model, "--check", folder.path.string()}).out,
+                 "instead of float32(1,)"));
 
   const std::string trace = folder / "trace.json";
   CHECK(run("weft-run", {model, x, "--profile", trace, "--repeat", "3"}).code == 0);
@@ -177,13 +189,15 @@ TEST_CASE("weft-run runs, saves, compares and times a function") {
 
 TEST_CASE("weft-run draws images beside their classes") {
   const Folder folder;
-  const std::string model = folder / "model.weft", x = folder / "x.npy", labels = folder / "labels.npy";
+  const std::string model = folder / "model.weft", x = folder / "x.npy",
+                    labels = folder / "labels.npy";
   const Tensor images({dim("N"), 4}, DType::float32, "images");
   Function({images}, images * 10.0).save(model);
   save_npy(x, Array{{0.f, 0.f, 1.f, 0.f}, {1.f, 0.f, 0.f, 0.f}});
   save_npy(labels, Array{2, 3});
   spew(folder / "names.txt", "zero\none\ntwo\nthree\n");
-  const Outcome drawn = run("weft-run", {model, x, "--draw", "2", "--classes", folder / "names.txt", "--labels", labels});
+  const Outcome drawn = run(
+      "weft-run", {model, x, "--draw", "2", "--classes", folder / "names.txt", "--labels", labels});
   CHECK(drawn.code == 0);
   CHECK(contains(drawn.out, "two          100.0 %"));
   CHECK(contains(drawn.out, "✓ it is: two"));
@@ -206,7 +220,7 @@ TEST_CASE("weft-run says what is wrong with files") {
 
   const std::string text = slurp(model);
   fs::copy(folder / "model.safetensors", folder / "bad.safetensors");
-  for (std::size_t i = 1; i < 12; ++i) {   // cut off, at places all over the text
+  for (std::size_t i = 1; i < 12; ++i) {  // cut off, at places all over the text
     CAPTURE(i);
     spew(bad, text.substr(0, text.size() * i / 12));
     check_refused(run("weft-run", {bad, x}), "weft-run", "bad.weft");
@@ -225,7 +239,8 @@ TEST_CASE("weft-run says what is wrong with files") {
 
   save_model(model);
   const std::string array = slurp(x);
-  for (const std::size_t length : {std::size_t{0}, std::size_t{5}, std::size_t{40}, array.size() - 1}) {
+  for (const std::size_t length :
+       {std::size_t{0}, std::size_t{5}, std::size_t{40}, array.size() - 1}) {
     CAPTURE(length);
     spew(x, array.substr(0, length));
     check_refused(run("weft-run", {model, x}), "weft-run", "x.npy");
@@ -240,13 +255,16 @@ TEST_CASE("weft-train trains on small data, and what it saves runs") {
   const Folder folder;
   save_images(folder.path, "train", 640);
   save_images(folder.path, "t10k", 50);
-  const std::string model = folder / "model.weft", curve = folder / "curve.svg", samples = folder / "samples";
-  const std::vector<std::string> base{"fashion-mnist", "--data", folder.path.string(), "--batch-size", "32", "--epochs"};
+  const std::string model = folder / "model.weft", curve = folder / "curve.svg",
+                    samples = folder / "samples";
+  const std::vector<std::string> base{"fashion-mnist", "--data", folder.path.string(),
+                                      "--batch-size",  "32",     "--epochs"};
   const auto with = [&](std::vector<std::string> more) {
     more.insert(more.begin(), base.begin(), base.end());
     return run("weft-train", more);
   };
-  const Outcome trained = with({"2", "--save", model, "--curve", curve, "--graph", folder / "step.weft", "--samples", samples});
+  const Outcome trained = with({"2", "--save", model, "--curve", curve, "--graph",
+                                folder / "step.weft", "--samples", samples});
   CAPTURE(trained.err);
   CHECK(trained.code == 0);
   CHECK(contains(trained.out, "epoch  2/2"));
@@ -256,17 +274,20 @@ TEST_CASE("weft-train trains on small data, and what it saves runs") {
   const Outcome again = run("weft-run", {model, "--check", samples});
   CAPTURE(again.err);
   CHECK(again.code == 0);
-  CHECK(run("graph-viz", {folder / "step.weft", "--stage", "kernels", "-o", folder / "step.dot"}).code == 0);
+  CHECK(run("graph-viz", {folder / "step.weft", "--stage", "kernels", "-o", folder / "step.dot"})
+            .code == 0);
 
   const Outcome unreached = with({"1", "--require", "1.01", "--quiet"});
   CHECK(unreached.code == 1);
   CHECK(contains(unreached.err, "below"));
 
   const std::string images = folder / "train-images-idx3-ubyte", bytes = slurp(images);
-  for (const std::size_t length : {std::size_t{0}, std::size_t{3}, std::size_t{9}, bytes.size() - 1}) {
+  for (const std::size_t length :
+       {std::size_t{0}, std::size_t{3}, std::size_t{9}, bytes.size() - 1}) {
     CAPTURE(length);
     spew(images, bytes.substr(0, length));
-    check_refused(with({"1"}), "weft-train", "train-images-idx3-ubyte: byte " + std::to_string(length));
+    check_refused(with({"1"}), "weft-train",
+                  "train-images-idx3-ubyte: byte " + std::to_string(length));
   }
   spew(images, "PNG" + bytes);
   check_refused(with({"1"}), "weft-train", "not an IDX file");
@@ -302,13 +323,15 @@ TEST_CASE("graph-viz draws every stage") {
   CHECK(contains(graph.out, "0.1"));
   CHECK(graph.out == run("graph-viz", {step}).out);
 
-  for (const std::string stage : {"specialize", "simplify", "stabilise", "expand", "fold", "simplify-again", "plan"}) {
+  for (const std::string stage :
+       {"specialize", "simplify", "stabilise", "expand", "fold", "simplify-again", "plan"}) {
     CAPTURE(stage);
     const Outcome drawn = run("graph-viz", {step, "--stage", stage});
     CHECK(drawn.code == 0);
     CHECK(contains(drawn.out, " -> "));
   }
-  const Outcome kernels = run("graph-viz", {step, "--stage", "kernels", "--input", "float32(64, 3)", "--input", "float32(64,)"});
+  const Outcome kernels = run("graph-viz", {step, "--stage", "kernels", "--input", "float32(64, 3)",
+                                            "--input", "float32(64,)"});
   CHECK(kernels.code == 0);
   CHECK(count(kernels.out, "subgraph cluster_") >= 1);
   CHECK(contains(kernels.out, "f32 64×3"));
@@ -318,18 +341,23 @@ TEST_CASE("graph-viz draws every stage") {
 TEST_CASE("graph-viz colours changes and times") {
   const Folder folder;
   const std::string one = folder / "one.weft", two = folder / "two.weft";
-  spew(one, "weft 1\ngraph \"g\" (%x) {\n  %x = input : float32(4,)\n  %1 = exp(%x)\n  %2 = neg(%1)\n  return %2\n}\n");
-  spew(two, "weft 1\ngraph \"g\" (%x) {\n  %x = input : float32(4,)\n  %1 = log(%x)\n  %2 = neg(%1)\n  return %2\n}\n");
+  spew(one,
+       "weft 1\ngraph \"g\" (%x) {\n  %x = input : float32(4,)\n  %1 = exp(%x)\n  %2 = neg(%1)\n  "
+       "return %2\n}\n");
+  spew(two,
+       "weft 1\ngraph \"g\" (%x) {\n  %x = input : float32(4,)\n  %1 = log(%x)\n  %2 = neg(%1)\n  "
+       "return %2\n}\n");
   const Outcome diff = run("graph-viz", {"--diff", one, two});
   CAPTURE(diff.out);
   CHECK(diff.code == 0);
-  CHECK(count(diff.out, "fillcolor=\"#d5f5dd\"") == 1);   // log
-  CHECK(count(diff.out, "fillcolor=\"#fbdcdf\"") == 1);   // exp
+  CHECK(count(diff.out, "fillcolor=\"#d5f5dd\"") == 1);  // log
+  CHECK(count(diff.out, "fillcolor=\"#fbdcdf\"") == 1);  // exp
   CHECK(count(run("graph-viz", {"--diff", one, one}).out, "#d5f5dd") == 0);
   check_refused(run("graph-viz", {"--diff", one}), "graph-viz", "two files");
   CHECK(run("graph-viz", {one, "--stage", "kernels", "--since", "graph"}).code == 0);
 
-  const std::string step = folder / "step.weft", x = folder / "x.npy", t = folder / "t.npy", trace = folder / "trace.json";
+  const std::string step = folder / "step.weft", x = folder / "x.npy", t = folder / "t.npy",
+                    trace = folder / "trace.json";
   save_step(step);
   save_npy(x, ones({8, 3}));
   save_npy(t, ones({8}));
@@ -353,10 +381,13 @@ TEST_CASE("graph-viz says what is wrong") {
   Function({a, b}, a + b).save(open);
   CHECK(run("graph-viz", {open}).code == 0);
   check_refused(run("graph-viz", {open, "--stage", "kernels"}), "graph-viz", "--input");
-  CHECK(run("graph-viz", {open, "--stage", "kernels", "--input", "float32(3,)", "--input", "int64()"}).code == 0);
+  CHECK(
+      run("graph-viz", {open, "--stage", "kernels", "--input", "float32(3,)", "--input", "int64()"})
+          .code == 0);
   check_refused(run("graph-viz", {open, "--input", "float33(3,)"}), "graph-viz");
   check_refused(run("graph-viz", {open, "-o", folder / "picture.jpeg"}), "graph-viz", ".svg");
-  check_refused(run("graph-viz", {open, "-o", folder / "picture.svg"}, "/nonexistent"), "graph-viz", "'dot'");
+  check_refused(run("graph-viz", {open, "-o", folder / "picture.svg"}, "/nonexistent"), "graph-viz",
+                "'dot'");
 }
 
 TEST_CASE("graph-viz writes pictures and pages") {
@@ -378,7 +409,7 @@ TEST_CASE("graph-viz writes pictures and pages") {
   const std::string page = slurp(folder / "picture.html");
   CHECK(contains(page, "<svg"));
   CHECK(contains(page, "id=\"n0\""));
-  CHECK(!contains(page, "src="));      // nothing is fetched
+  CHECK(!contains(page, "src="));  // nothing is fetched
   CHECK(!contains(page, "<link"));
   CHECK(count(page, "</script>") == 1);
 }
@@ -392,6 +423,6 @@ TEST_CASE("graph-viz draws five hundred nodes") {
   Function({x, shared}, sum).save(folder / "deep.weft");
   const Outcome drawn = run("graph-viz", {folder / "deep.weft"});
   CHECK(drawn.code == 0);
-  CHECK(count(drawn.out, "◂ shared<") == 250);   // in each reader, not across the page
+  CHECK(count(drawn.out, "◂ shared<") == 250);  // in each reader, not across the page
   CHECK(count(drawn.out, "<b>tanh</b>") == 250);
 }

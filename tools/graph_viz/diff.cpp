@@ -1,3 +1,6 @@
+// Two graphs are laid over each other in two rounds. From the inputs up, nodes that compute the same
+// from the same are equal. From the outputs down, what is left is matched where the operation is the
+// same and its reader is: so that one change near the inputs does not colour everything behind it.
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -6,9 +9,6 @@
 #include "ir/text.h"
 #include "tools/graph_viz/picture.h"
 
-// Two graphs are laid over each other in two rounds. From the inputs up, nodes that compute the same from the same are
-// equal. From the outputs down, what is left is matched where the operation is the same and its reader is: so that one
-// change near the inputs does not colour everything behind it.
 namespace weft::tools {
 namespace {
 
@@ -22,17 +22,20 @@ bool same_operation(const ir::Node& a, const ir::Node& b) {
 /// One text a node: operation, attributes, type and the numbers of its operands' texts.
 class Values {
  public:
-  std::vector<std::size_t> number(const ir::Graph& graph, const std::vector<const ir::Node*>& nodes) {
+  std::vector<std::size_t> number(const ir::Graph& graph,
+                                  const std::vector<const ir::Node*>& nodes) {
     std::unordered_map<const ir::Node*, std::size_t> known;
     std::unordered_map<const ir::Node*, std::size_t> place;
     for (std::size_t i = 0; i < graph.inputs().size(); ++i) place[graph.inputs()[i].get()] = i;
     std::vector<std::size_t> result;
     for (const ir::Node* node : nodes) {
-      std::string key = std::string(node->op().name) + ' ' + std::to_string(node->attrs().hash()) + ' ' +
-                        to_string(node->type());
-      if (const auto input = place.find(node); input != place.end())   // inputs are known by name, or by place
+      std::string key = std::string(node->op().name) + ' ' + std::to_string(node->attrs().hash()) +
+                        ' ' + to_string(node->type());
+      if (const auto input = place.find(node);
+          input != place.end())  // inputs are known by name, or by place
         key += " input " + (node->label().empty() ? std::to_string(input->second) : node->label());
-      for (const ir::NodeRef& operand : node->inputs()) key += ' ' + std::to_string(known.at(operand.get()));
+      for (const ir::NodeRef& operand : node->inputs())
+        key += ' ' + std::to_string(known.at(operand.get()));
       known[node] = numbers_.try_emplace(std::move(key), numbers_.size()).first->second;
       result.push_back(known[node]);
     }
@@ -54,8 +57,9 @@ std::vector<const ir::Node*> nodes_of(const ir::Graph& graph) {
 NodeMap matching_nodes(const ir::Graph& before, const ir::Graph& after) {
   const std::vector<const ir::Node*> old_nodes = nodes_of(before), new_nodes = nodes_of(after);
   Values values;
-  const std::vector<std::size_t> old_numbers = values.number(before, old_nodes), new_numbers = values.number(after, new_nodes);
-  std::unordered_map<std::size_t, std::vector<const ir::Node*>> free;   // of `after`, last first
+  const std::vector<std::size_t> old_numbers = values.number(before, old_nodes),
+                                 new_numbers = values.number(after, new_nodes);
+  std::unordered_map<std::size_t, std::vector<const ir::Node*>> free;  // of `after`, last first
   for (std::size_t i = new_nodes.size(); i-- > 0;) free[new_numbers[i]].push_back(new_nodes[i]);
 
   NodeMap to_new, to_old;
@@ -76,7 +80,8 @@ NodeMap matching_nodes(const ir::Graph& before, const ir::Graph& after) {
     const auto found = to_new.find(old_nodes[i]);
     if (found == to_new.end()) continue;
     const auto a = old_nodes[i]->inputs(), b = found->second->inputs();
-    for (std::size_t k = 0; k < std::min(a.size(), b.size()); ++k) try_match(a[k].get(), b[k].get());
+    for (std::size_t k = 0; k < std::min(a.size(), b.size()); ++k)
+      try_match(a[k].get(), b[k].get());
   }
   return to_new;
 }

@@ -25,7 +25,8 @@ class Scratch {
  public:
   Scratch() {
     std::string name = (fs::temp_directory_path() / "graph-viz-XXXXXX").string();
-    if (!mkdtemp(name.data())) throw IoError("cannot make a folder like " + name + ": " + std::strerror(errno));
+    if (!mkdtemp(name.data()))
+      throw IoError("cannot make a folder like " + name + ": " + std::strerror(errno));
     path_ = name;
   }
   Scratch(const Scratch&) = delete;
@@ -51,18 +52,21 @@ std::string read_all(const std::string& path) {
 
 std::string run_graphviz(const std::string& dot, const std::string& format) {
   const Scratch scratch;
-  const std::string source = scratch.file("graph.dot"), result = scratch.file("picture"), messages = scratch.file("messages");
+  const std::string source = scratch.file("graph.dot"), result = scratch.file("picture"),
+                    messages = scratch.file("messages");
   std::ofstream(source, std::ios::binary) << dot;
 
   std::string program = "dot", type = "-T" + format, from = source, output = "-o" + result;
   char* arguments[] = {program.data(), type.data(), output.data(), from.data(), nullptr};
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, messages.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+  posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, messages.c_str(),
+                                   O_WRONLY | O_CREAT | O_TRUNC, 0600);
   pid_t child = 0;
   const int error = posix_spawnp(&child, program.c_str(), &actions, nullptr, arguments, environ);
   posix_spawn_file_actions_destroy(&actions);
-  const char* way_out = "; install Graphviz (Debian: graphviz), or write Graphviz text with -o picture.dot";
+  const char* way_out =
+      "; install Graphviz (Debian: graphviz), or write Graphviz text with -o picture.dot";
   if (error == ENOENT) throw Error(std::string("the program 'dot' was not found") + way_out);
   if (error != 0) throw Error(std::string("cannot start 'dot': ") + std::strerror(error) + way_out);
   int status = 0;
@@ -72,7 +76,8 @@ std::string run_graphviz(const std::string& dot, const std::string& format) {
     throw Error(std::string("the program 'dot' could not be run") + way_out);
   std::string picture = read_all(result);
   if (WEXITSTATUS(status) != 0 || picture.empty())
-    throw Error("'dot' failed with status " + std::to_string(WEXITSTATUS(status)) + ": " + read_all(messages));
+    throw Error("'dot' failed with status " + std::to_string(WEXITSTATUS(status)) + ": " +
+                read_all(messages));
   return picture;
 }
 

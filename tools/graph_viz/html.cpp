@@ -79,24 +79,30 @@ window.addEventListener('keydown',e=>{if(e.target===search)return;if(e.key==='f'
 std::string escaped(const std::string& text) {
   std::string out;
   for (const char c : text) {
-    if (c == '<') out += "&lt;";
-    else if (c == '&') out += "&amp;";
-    else out += c;
+    if (c == '<')
+      out += "&lt;";
+    else if (c == '&')
+      out += "&amp;";
+    else
+      out += c;
   }
   return out;
 }
 
 /// JSON inside a script: no text can end the element.
 std::string data(const Picture& picture) {
-  nlohmann::json boxes = nlohmann::json::array(), links = nlohmann::json::array(), clusters = nlohmann::json::array();
+  nlohmann::json boxes = nlohmann::json::array(), links = nlohmann::json::array(),
+                 clusters = nlohmann::json::array();
   for (const Box& box : picture.boxes) {
     std::string details;
     for (const std::string& name : box.reads) details += "reads: " + name + "\n";
     for (const std::string& name : box.writes) details += "writes: " + name + "\n";
-    boxes.push_back({{"text", box.title + " " + box.name + " " + box.type}, {"details", box.details + details}});
+    boxes.push_back({{"text", box.title + " " + box.name + " " + box.type},
+                     {"details", box.details + details}});
   }
   for (const Link& link : picture.links) links.push_back({link.from, link.to});
-  for (const Cluster& cluster : picture.clusters) clusters.push_back(cluster.title + "\n" + cluster.details);
+  for (const Cluster& cluster : picture.clusters)
+    clusters.push_back(cluster.title + "\n" + cluster.details);
   const nlohmann::json all{{"boxes", boxes}, {"links", links}, {"clusters", clusters}};
   const std::string text = all.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   std::string out;
@@ -107,15 +113,18 @@ std::string data(const Picture& picture) {
 }  // namespace
 
 std::string to_html(const Picture& picture, const std::string& svg) {
-  const std::size_t begin = svg.find("<svg");   // what comes before is for files that stand alone
+  const std::size_t begin = svg.find("<svg");  // what comes before is for files that stand alone
   const std::string title = escaped(picture.title.empty() ? "graph" : picture.title);
-  return "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>" + title + "</title>\n<style>" + style +
-         "</style></head><body>\n<div id=\"bar\"><b>" + title +
+  return "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>" + title +
+         "</title>\n<style>" + style + "</style></head><body>\n<div id=\"bar\"><b>" + title +
          "</b><input id=\"search\" placeholder=\"search: operation, name, line (/)\">"
          "<span id=\"count\"></span><button id=\"fit\">fit (f)</button>"
-         "<span class=\"hint\">wheel: scale · drag: move · click: what it comes from and what depends on it</span></div>\n"
-         "<div id=\"view\">" + (begin == std::string::npos ? svg : svg.substr(begin)) +
-         "</div>\n<pre id=\"info\"></pre>\n<script>const graph=" + data(picture) + ";" + script + "</script>\n</body></html>\n";
+         "<span class=\"hint\">wheel: scale · drag: move · click: what it comes from and what "
+         "depends on it</span></div>\n"
+         "<div id=\"view\">" +
+         (begin == std::string::npos ? svg : svg.substr(begin)) +
+         "</div>\n<pre id=\"info\"></pre>\n<script>const graph=" + data(picture) + ";" + script +
+         "</script>\n</body></html>\n";
 }
 
 }  // namespace weft::tools

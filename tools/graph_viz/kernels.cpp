@@ -27,7 +27,8 @@ std::vector<int> computed(const passes::Fused& fused, const passes::Group& group
 }
 
 /// Steps that a group becomes.
-std::size_t step_count(const passes::Fused& fused, const passes::Group& group, const std::vector<int>& members) {
+std::size_t step_count(const passes::Fused& fused, const passes::Group& group,
+                       const std::vector<int>& members) {
   if (group.kind == passes::GroupKind::external) return 1;
   if (members.empty()) return 0;
   if (group.kind != passes::GroupKind::row || !group.split) return 1;
@@ -67,13 +68,15 @@ void adopt(const ir::Graph& graph, Grouping& grouping) {
       if (const auto found = readers.find(node); found != readers.end() && found->second >= 0)
         grouping.cluster_of[node] = found->second;
     const auto own = grouping.cluster_of.find(node);
-    for (const ir::NodeRef& input : node->inputs()) note(input.get(), own == grouping.cluster_of.end() ? none : own->second);
+    for (const ir::NodeRef& input : node->inputs())
+      note(input.get(), own == grouping.cluster_of.end() ? none : own->second);
   }
 }
 
 }  // namespace
 
-Grouping kernels_of(const ir::Graph& optimized, const ir::Plan& plan, const std::vector<double>& microseconds) {
+Grouping kernels_of(const ir::Graph& optimized, const ir::Plan& plan,
+                    const std::vector<double>& microseconds) {
   const passes::Fused fused = passes::fuse(optimized, {});
   const double total = std::accumulate(microseconds.begin(), microseconds.end(), 0.0);
   Grouping grouping;
@@ -96,10 +99,12 @@ Grouping kernels_of(const ir::Graph& optimized, const ir::Plan& plan, const std:
     }
     step += steps;
     for (const int m : members)
-      grouping.cluster_of.try_emplace(fused.values[static_cast<std::size_t>(m)].node, static_cast<int>(grouping.clusters.size()));
+      grouping.cluster_of.try_emplace(fused.values[static_cast<std::size_t>(m)].node,
+                                      static_cast<int>(grouping.clusters.size()));
     grouping.clusters.push_back(std::move(cluster));
   }
-  if (step != plan.steps.size()) throw Error("internal: fusion and lowering disagree about the steps");
+  if (step != plan.steps.size())
+    throw Error("internal: fusion and lowering disagree about the steps");
   adopt(optimized, grouping);
   return grouping;
 }
@@ -114,7 +119,8 @@ struct Traffic {
 };
 
 Traffic traffic(const ir::Plan& plan, const ir::Step& step) {
-  if (const auto* outside = std::get_if<ir::ExternStep>(&step.what)) return {outside->inputs, outside->outputs};
+  if (const auto* outside = std::get_if<ir::ExternStep>(&step.what))
+    return {outside->inputs, outside->outputs};
   const auto& inside = std::get<ir::KernelStep>(step.what);
   const ir::Kernel& kernel = plan.kernels[static_cast<std::size_t>(inside.kernel)];
   Traffic result;
@@ -123,15 +129,19 @@ Traffic traffic(const ir::Plan& plan, const ir::Step& step) {
   return result;
 }
 
-Box step_box(const ir::Plan& plan, std::size_t number, const std::vector<double>& microseconds, double total) {
+Box step_box(const ir::Plan& plan, std::size_t number, const std::vector<double>& microseconds,
+             double total) {
   const ir::Step& step = plan.steps[number];
   Box box;
   box.title = step.label;
-  box.details = kernel_text(plan, step) + (step.where.known() ? "line: " + step.where.str() + "\n" : "");
+  box.details =
+      kernel_text(plan, step) + (step.where.known() ? "line: " + step.where.str() + "\n" : "");
   box.name = fmt::format("step {}", number);
   if (const auto* inside = std::get_if<ir::KernelStep>(&step.what)) {
     const ir::Kernel& kernel = plan.kernels[static_cast<std::size_t>(inside->kernel)];
-    box.category = kernel.contraction ? Category::contraction : kernel.has_row ? Category::reduction : Category::pointwise;
+    box.category = kernel.contraction ? Category::contraction
+                   : kernel.has_row   ? Category::reduction
+                                      : Category::pointwise;
     box.name += fmt::format(", kernel {}", inside->kernel);
   } else {
     box.category = Category::external;
@@ -143,23 +153,27 @@ Box step_box(const ir::Plan& plan, std::size_t number, const std::vector<double>
 }  // namespace
 
 Picture picture_of_plan(const ir::Plan& plan, const std::vector<std::string>& inputs,
-                        const std::vector<std::string>& outputs, const std::vector<double>& microseconds) {
+                        const std::vector<std::string>& outputs,
+                        const std::vector<double>& microseconds) {
   const double total = std::accumulate(microseconds.begin(), microseconds.end(), 0.0);
   Picture picture;
-  std::vector<int> writer(plan.slots.size(), -1);   // box
+  std::vector<int> writer(plan.slots.size(), -1);  // box
   const auto name_of = [&](const ir::Slot& s) {
-    return s.kind == ir::Slot::Kind::input ? inputs[static_cast<std::size_t>(s.number)] : "constant";
+    return s.kind == ir::Slot::Kind::input ? inputs[static_cast<std::size_t>(s.number)]
+                                           : "constant";
   };
   for (std::size_t i = 0; i < plan.steps.size(); ++i) {
     Box box = step_box(plan, i, microseconds, total);
     const Traffic slots = traffic(plan, plan.steps[i]);
     for (const int slot : slots.reads) {
-      if (slot < 0) continue;   // taken for its type only
+      if (slot < 0) continue;  // taken for its type only
       const ir::Slot& s = plan.slots[static_cast<std::size_t>(slot)];
       const std::string type = short_type({s.dtype, s.shape});
       const int from = writer[static_cast<std::size_t>(slot)];
-      if (from < 0) box.reads.push_back(name_of(s) + " " + type);
-      else picture.links.push_back({from, static_cast<int>(i), type, Change::same, false});
+      if (from < 0)
+        box.reads.push_back(name_of(s) + " " + type);
+      else
+        picture.links.push_back({from, static_cast<int>(i), type, Change::same, false});
     }
     for (const int slot : slots.writes)
       if (slot >= 0) writer[static_cast<std::size_t>(slot)] = static_cast<int>(i);
@@ -171,7 +185,7 @@ Picture picture_of_plan(const ir::Plan& plan, const std::vector<std::string>& in
       picture.boxes[static_cast<std::size_t>(writer[slot])].writes.push_back(outputs[i]);
       continue;
     }
-    Box box;   // an input or a constant as it is
+    Box box;  // an input or a constant as it is
     box.title = outputs[i];
     box.name = name_of(plan.slots[slot]);
     box.category = Category::output;

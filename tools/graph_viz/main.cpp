@@ -37,11 +37,14 @@ Trace read_trace(const std::string& path) {
     const nlohmann::json& events = json.at("traceEvents");
     for (const auto& event : events) {
       const auto step = event.at("args").at("step").get<std::size_t>();
-      if (step >= events.size()) throw ParseError(path + ": step " + std::to_string(step) + " of " + std::to_string(events.size()));
+      if (step >= events.size())
+        throw ParseError(path + ": step " + std::to_string(step) + " of " +
+                         std::to_string(events.size()));
       if (trace.microseconds.size() <= step) trace.microseconds.resize(step + 1);
       trace.microseconds[step] += event.at("dur").get<double>();
     }
-    for (const auto& input : json.at("otherData").at("inputs")) trace.inputs.push_back(input.get<std::string>());
+    for (const auto& input : json.at("otherData").at("inputs"))
+      trace.inputs.push_back(input.get<std::string>());
   } catch (const nlohmann::json::exception& e) {
     throw ParseError(path + ": not a trace of weft-run: " + e.what());
   }
@@ -57,9 +60,11 @@ std::vector<std::string> input_names(const Source& source) {
   return names;
 }
 
-Picture draw(const Settings& s, const std::vector<std::string>& inputs, const std::vector<double>& times) {
+Picture draw(const Settings& s, const std::vector<std::string>& inputs,
+             const std::vector<double>& times) {
   const Source source = load_source(s.files.back(), inputs);
-  const std::string title = (source.graph.name().empty() ? fs::path(source.path).filename().string() : source.graph.name());
+  const std::string title = (source.graph.name().empty() ? fs::path(source.path).filename().string()
+                                                         : source.graph.name());
   const ir::Graph graph = graph_at(source, s.stage);
   Picture picture;
   std::string what = ", " + s.stage;
@@ -72,8 +77,9 @@ Picture draw(const Settings& s, const std::vector<std::string>& inputs, const st
   } else if (s.stage == "kernels" || s.stage == "plan") {
     const ir::Plan plan = plan_of(source, graph);
     if (!times.empty() && times.size() != plan.steps.size())
-      throw Error(fmt::format("{} has {} steps, and {} has {}: it is not a trace of this function at these input types",
-                              s.times, times.size(), s.files.back(), plan.steps.size()));
+      throw Error(fmt::format(
+          "{} has {} steps, and {} has {}: it is not a trace of this function at these input types",
+          s.times, times.size(), s.files.back(), plan.steps.size()));
     picture = s.stage == "plan" ? picture_of_plan(plan, input_names(source), source.outputs, times)
                                 : picture_of(graph, source.outputs, kernels_of(graph, plan, times));
     what += fmt::format(": {} steps, {} distinct kernels", plan.steps.size(), plan.kernels.size());
@@ -84,7 +90,9 @@ Picture draw(const Settings& s, const std::vector<std::string>& inputs, const st
   return picture;
 }
 
-std::string after_dot(const std::string& extension) { return extension.empty() ? "" : extension.substr(1); }
+std::string after_dot(const std::string& extension) {
+  return extension.empty() ? "" : extension.substr(1);
+}
 
 int run(Settings& s) {
   if (s.files.size() != (s.diff ? 2u : 1u))
@@ -93,8 +101,10 @@ int run(Settings& s) {
   if (!s.times.empty() && s.stage != "kernels" && s.stage != "plan")
     throw Error("--times belongs to the stages 'kernels' and 'plan'");
   const bool of_plan = s.stage == "plan" || s.since == "plan";
-  if (of_plan && (s.diff || !s.since.empty())) throw Error("a plan is not a graph that could be compared");
-  const std::string format = s.output.empty() ? "dot" : after_dot(fs::path(s.output).extension().string());
+  if (of_plan && (s.diff || !s.since.empty()))
+    throw Error("a plan is not a graph that could be compared");
+  const std::string format =
+      s.output.empty() ? "dot" : after_dot(fs::path(s.output).extension().string());
   if (format != "dot" && format != "svg" && format != "png" && format != "html")
     throw Error("-o " + s.output + ": the ending says what to write: .dot, .svg, .png or .html");
 
@@ -102,7 +112,7 @@ int run(Settings& s) {
   if (!s.times.empty()) trace = read_trace(s.times);
   const Picture picture = draw(s, s.inputs.empty() ? trace.inputs : s.inputs, trace.microseconds);
   const std::string dot = to_dot(picture, s.direction == "LR");
-  const std::string result = format == "dot"   ? dot
+  const std::string result = format == "dot"    ? dot
                              : format == "html" ? to_html(picture, run_graphviz(dot, "svg"))
                                                 : run_graphviz(dot, format);
   if (s.output.empty()) {
@@ -122,15 +132,25 @@ int main(int argc, char** argv) {
   Settings s;
   CLI::App app("Draws the graph in a .weft file, at any stage of compilation.", "graph-viz");
   std::vector<std::string> stages = stage_names();
-  app.add_option("files", s.files, "a function's or a graph's .weft file; two with --diff")->required();
-  app.add_option("-o,--output", s.output, "picture.dot, .svg, .png or .html (default: Graphviz text to standard output)");
-  app.add_option("--stage", s.stage, "what to draw: the graph as written (graph), after a pass, fused kernels as clusters "
-                                     "(kernels), or a box a step (plan)")->check(CLI::IsMember(stages));
-  app.add_option("--since", s.since, "colour what changed since this stage")->check(CLI::IsMember(stages));
+  app.add_option("files", s.files, "a function's or a graph's .weft file; two with --diff")
+      ->required();
+  app.add_option("-o,--output", s.output,
+                 "picture.dot, .svg, .png or .html (default: Graphviz text to standard output)");
+  app.add_option(
+         "--stage", s.stage,
+         "what to draw: the graph as written (graph), after a pass, fused kernels as clusters "
+         "(kernels), or a box a step (plan)")
+      ->check(CLI::IsMember(stages));
+  app.add_option("--since", s.since, "colour what changed since this stage")
+      ->check(CLI::IsMember(stages));
   app.add_flag("--diff", s.diff, "colour what changed between two files: before after");
-  app.add_option("--input", s.inputs, "type of an input, such as \"float32(128, 784)\"; in order, once an input")->allow_extra_args(false);
+  app.add_option("--input", s.inputs,
+                 "type of an input, such as \"float32(128, 784)\"; in order, once an input")
+      ->allow_extra_args(false);
   app.add_option("--times", s.times, "times of the kernels, from weft-run --profile");
-  app.add_option("--direction", s.direction, "of the flow: TB (downwards) or LR")->check(CLI::IsMember({"TB", "LR"}))->capture_default_str();
+  app.add_option("--direction", s.direction, "of the flow: TB (downwards) or LR")
+      ->check(CLI::IsMember({"TB", "LR"}))
+      ->capture_default_str();
   app.footer("Exit code: 0, or 2 for errors.");
   return run_program(app, argc, argv, [&] { return run(s); });
 }

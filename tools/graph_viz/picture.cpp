@@ -36,7 +36,8 @@ std::string short_type(const ir::Type& type) {
     const std::string name(weft::name(*type.dtype));
     const std::size_t digits = name.find_first_of("0123456789");
     const bool brain = name.starts_with("bf");
-    out = digits == std::string::npos ? "bool" : (brain ? "bf" : name.substr(0, 1)) + name.substr(digits);
+    out = digits == std::string::npos ? "bool"
+                                      : (brain ? "bf" : name.substr(0, 1)) + name.substr(digits);
   }
   if (!type.shape) return out + " ?";
   std::string extents;
@@ -45,12 +46,13 @@ std::string short_type(const ir::Type& type) {
 }
 
 std::string time_text(double microseconds, double total) {
-  return fmt::format("{:.1f} µs, {:.0f} %", microseconds, total > 0 ? 100 * microseconds / total : 0);
+  return fmt::format("{:.1f} µs, {:.0f} %", microseconds,
+                     total > 0 ? 100 * microseconds / total : 0);
 }
 
 namespace {
 
-constexpr std::size_t large_graph = 200;   // nodes
+constexpr std::size_t large_graph = 200;  // nodes
 
 /// A constant of one element as it is written in a title.
 std::optional<std::string> scalar_text(const ir::Node& node) {
@@ -65,7 +67,8 @@ std::string attribute_text(const ir::Node& node) {
   std::string text;
   for (const auto& [name, value] : node.attrs().fields()) {
     const auto* axes = std::get_if<std::vector<std::int64_t>>(&value);
-    const bool telling = name == "axis" || name == "subscripts" || (axes && !axes->empty() && axes->size() <= 6);
+    const bool telling =
+        name == "axis" || name == "subscripts" || (axes && !axes->empty() && axes->size() <= 6);
     if (telling) text += " " + name + "=" + ir::to_text(value);
   }
   return text.size() <= 32 ? text : "";
@@ -74,7 +77,8 @@ std::string attribute_text(const ir::Node& node) {
 std::string title_of(const ir::Node& node) {
   std::string title(node.op().name);
   const auto inputs = node.inputs();
-  const bool inlines = std::ranges::any_of(inputs, [](const ir::NodeRef& i) { return scalar_text(*i).has_value(); });
+  const bool inlines =
+      std::ranges::any_of(inputs, [](const ir::NodeRef& i) { return scalar_text(*i).has_value(); });
   if (!inlines) return title + attribute_text(node);
   title += "(";
   for (std::size_t i = 0; i < inputs.size(); ++i)
@@ -88,12 +92,15 @@ std::string details_of(const ir::Node& node) {
   out += "type: " + to_string(node.type()) + "\n";
   for (std::size_t i = 0; i < node.inputs().size(); ++i) {
     const ir::Node& input = *node.input(i);
-    out += fmt::format("operand {}: {} {}{}\n", i, scalar_text(input).value_or(std::string(input.op().name)),
+    out += fmt::format("operand {}: {} {}{}\n", i,
+                       scalar_text(input).value_or(std::string(input.op().name)),
                        input.label().empty() ? "" : input.label() + " ", to_string(input.type()));
   }
   if (!node.attrs().empty() && category_of(node) != Category::constant) {
     const std::string attributes = ir::to_text(node.attrs());
-    out += "attributes: " + (attributes.size() > 300 ? attributes.substr(0, 300) + " …" : attributes) + "\n";
+    out +=
+        "attributes: " + (attributes.size() > 300 ? attributes.substr(0, 300) + " …" : attributes) +
+        "\n";
   }
   if (node.where().known()) out += "line: " + node.where().str() + "\n";
   return out;
@@ -107,7 +114,8 @@ Box box_of(const ir::Node& node) {
   box.type = short_type(node.type());
   box.details = details_of(node);
   const bool leaf = box.category == Category::input || box.category == Category::constant;
-  if (leaf && !box.name.empty()) box.title = std::exchange(box.name, "");   // `0.weight` says more than `input`
+  if (leaf && !box.name.empty())
+    box.title = std::exchange(box.name, "");  // `0.weight` says more than `input`
   return box;
 }
 
@@ -129,7 +137,8 @@ class Drawing {
   }
 
   void add(const ir::Node& node, Change change = Change::same) {
-    if (spread(node) || in_text(node) || (scalar_text(node) && !wanted_outputs_.contains(&node))) return;
+    if (spread(node) || in_text(node) || (scalar_text(node) && !wanted_outputs_.contains(&node)))
+      return;
     boxes_[&node] = place(node, cluster_of(node), change);
   }
   /// Before `add`: what is an output keeps a box of its own.
@@ -145,7 +154,8 @@ class Drawing {
         if (std::ranges::find(reads, leaf.title) == reads.end()) reads.push_back(leaf.title);
         continue;
       }
-      Link link{box_for(*o.from, to, o.change), to, "", o.change, o.to->op().takes_type_only(o.index)};
+      Link link{box_for(*o.from, to, o.change), to, "", o.change,
+                o.to->op().takes_type_only(o.index)};
       picture_.links.push_back(std::move(link));
     }
   }
@@ -176,14 +186,17 @@ class Drawing {
     const Category category = category_of(node);
     return category == Category::input || category == Category::constant;
   }
-  bool in_text(const ir::Node& node) const { return compact_ && is_leaf(node) && !wanted_outputs_.contains(&node); }
+  bool in_text(const ir::Node& node) const {
+    return compact_ && is_leaf(node) && !wanted_outputs_.contains(&node);
+  }
   /// Drawn at each reader instead of once.
   bool spread(const ir::Node& node) const {
     if (!is_leaf(node)) return false;
     const auto found = readers_.find(&node);
     if (found == readers_.end() || wanted_outputs_.contains(&node)) return false;
     const std::vector<const ir::Node*>& readers = found->second;
-    const bool apart = std::ranges::any_of(readers, [&](const ir::Node* r) { return cluster_of(*r) != cluster_of(*readers[0]); });
+    const bool apart = std::ranges::any_of(
+        readers, [&](const ir::Node* r) { return cluster_of(*r) != cluster_of(*readers[0]); });
     return readers.size() > 2 || apart;
   }
   int cluster_of(const ir::Node& node) const {
@@ -200,7 +213,8 @@ class Drawing {
   int box_for(const ir::Node& node, int reader, Change change) {
     if (const auto found = boxes_.find(&node); found != boxes_.end()) return found->second;
     const int cluster = picture_.boxes[static_cast<std::size_t>(reader)].cluster;
-    const auto [copy, fresh] = copies_.try_emplace({&node, cluster >= 0 ? cluster : -1 - reader}, 0);
+    const auto [copy, fresh] =
+        copies_.try_emplace({&node, cluster >= 0 ? cluster : -1 - reader}, 0);
     if (fresh) {
       copy->second = place(node, -1, change == Change::removed ? Change::removed : Change::same);
       picture_.boxes.back().copy = true;
@@ -213,7 +227,7 @@ class Drawing {
   bool compact_;
   std::unordered_map<const ir::Node*, std::vector<const ir::Node*>> readers_;
   std::unordered_map<const ir::Node*, int> boxes_;
-  std::map<std::pair<const ir::Node*, int>, int> copies_;   // looked up, never walked
+  std::map<std::pair<const ir::Node*, int>, int> copies_;  // looked up, never walked
   std::set<const ir::Node*> wanted_outputs_;
   Picture picture_;
 };
@@ -221,7 +235,8 @@ class Drawing {
 std::vector<Operand> operands_of(const std::vector<const ir::Node*>& nodes) {
   std::vector<Operand> operands;
   for (const ir::Node* node : nodes)
-    for (std::size_t i = 0; i < node->inputs().size(); ++i) operands.push_back({node->input(i).get(), node, i});
+    for (std::size_t i = 0; i < node->inputs().size(); ++i)
+      operands.push_back({node->input(i).get(), node, i});
   return operands;
 }
 
@@ -234,19 +249,22 @@ std::vector<const ir::Node*> nodes_of(const ir::Graph& graph) {
 
 }  // namespace
 
-Picture picture_of(const ir::Graph& graph, const std::vector<std::string>& outputs, const Grouping& grouping) {
+Picture picture_of(const ir::Graph& graph, const std::vector<std::string>& outputs,
+                   const Grouping& grouping) {
   const std::vector<const ir::Node*> nodes = nodes_of(graph);
   Drawing drawing(operands_of(nodes), grouping, nodes.size() > large_graph);
   for (const ir::NodeRef& output : graph.outputs()) drawing.will_be_output(*output);
   for (const ir::Node* node : nodes) drawing.add(*node);
   drawing.link();
-  for (std::size_t i = 0; i < graph.outputs().size(); ++i) drawing.output(*graph.outputs()[i], outputs[i]);
+  for (std::size_t i = 0; i < graph.outputs().size(); ++i)
+    drawing.output(*graph.outputs()[i], outputs[i]);
   Picture picture = drawing.take();
   picture.title = graph.name();
   return picture;
 }
 
-Picture picture_of_change(const ir::Graph& before, const ir::Graph& after, const std::vector<std::string>& outputs) {
+Picture picture_of_change(const ir::Graph& before, const ir::Graph& after,
+                          const std::vector<std::string>& outputs) {
   const auto match = matching_nodes(before, after);
   const auto in_after = [&](const ir::Node* node) {
     const auto found = match.find(node);
@@ -258,7 +276,8 @@ Picture picture_of_change(const ir::Graph& before, const ir::Graph& after, const
   std::set<const ir::Node*> kept;
   std::vector<Operand> operands = operands_of(new_nodes);
   for (const ir::Node* node : old_nodes) kept.insert(in_after(node));
-  for (const Operand& o : operands_of(old_nodes)) old_edges.emplace(in_after(o.from), in_after(o.to), o.index);
+  for (const Operand& o : operands_of(old_nodes))
+    old_edges.emplace(in_after(o.from), in_after(o.to), o.index);
   for (Operand& o : operands) {
     new_edges.emplace(o.from, o.to, o.index);
     if (!old_edges.contains({o.from, o.to, o.index})) o.change = Change::added;
@@ -271,14 +290,16 @@ Picture picture_of_change(const ir::Graph& before, const ir::Graph& after, const
   const Grouping none;
   Drawing drawing(std::move(operands), none, false);
   for (const ir::NodeRef& output : after.outputs()) drawing.will_be_output(*output);
-  for (const ir::Node* node : new_nodes) drawing.add(*node, kept.contains(node) ? Change::same : Change::added);
+  for (const ir::Node* node : new_nodes)
+    drawing.add(*node, kept.contains(node) ? Change::same : Change::added);
   for (const ir::Node* node : old_nodes)
     if (!match.contains(node)) drawing.add(*node, Change::removed);
   for (const ir::Node* node : old_nodes)
     if (const ir::Node* now = in_after(node); now != node && title_of(*now) != title_of(*node))
       drawing.mark_changed(*now, title_of(*node));
   drawing.link();
-  for (std::size_t i = 0; i < after.outputs().size(); ++i) drawing.output(*after.outputs()[i], outputs[i]);
+  for (std::size_t i = 0; i < after.outputs().size(); ++i)
+    drawing.output(*after.outputs()[i], outputs[i]);
   Picture picture = drawing.take();
   picture.title = after.name();
   picture.shows_changes = true;

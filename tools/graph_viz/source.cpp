@@ -41,9 +41,10 @@ std::string spelled(std::string_view pass) {
 void demand_known(const Source& source) {
   for (std::size_t i = 0; i < source.types.size(); ++i)
     if (!source.types[i].known())
-      throw UnsetInput(source.path + ": the type of input " + std::to_string(i) + " ('" +
-                       named(*source.graph.inputs()[i], "unnamed") + "') is " + to_string(source.types[i]) +
-                       "; stages after 'graph' need --input for it, such as --input \"float32(128, 784)\"");
+      throw UnsetInput(
+          source.path + ": the type of input " + std::to_string(i) + " ('" +
+          named(*source.graph.inputs()[i], "unnamed") + "') is " + to_string(source.types[i]) +
+          "; stages after 'graph' need --input for it, such as --input \"float32(128, 784)\"");
 }
 
 }  // namespace
@@ -60,15 +61,15 @@ Source load_source(const std::string& path, const std::vector<std::string>& inpu
     source.graph = impl.graph;
     source.given = impl.inputs.size();
     source.donated = impl.compile_options().donated;
-    for (std::size_t i = 0; i < impl.output_count; ++i) source.outputs.push_back("output " + std::to_string(i));
+    for (std::size_t i = 0; i < impl.output_count; ++i)
+      source.outputs.push_back("output " + std::to_string(i));
     for (const std::size_t variable : impl.updated)
-      source.outputs.push_back("new " + named(*impl.captured[variable].node(), "variable " + std::to_string(variable)));
+      source.outputs.push_back(
+          "new " + named(*impl.captured[variable].node(), "variable " + std::to_string(variable)));
   } else {
     try {
       source.graph = ir::parse_graph(text);
-    } catch (const ParseError& e) {
-      throw ParseError(path + ":" + e.what());
-    }
+    } catch (const ParseError& e) { throw ParseError(path + ":" + e.what()); }
     source.given = source.graph.inputs().size();
     for (std::size_t i = 0; i < source.graph.outputs().size(); ++i)
       source.outputs.push_back("output " + std::to_string(i));

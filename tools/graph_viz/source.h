@@ -13,11 +13,12 @@ namespace weft::tools {
 
 struct Source {
   std::string path;
-  std::optional<Function> function;   // keeps the variables; absent for a file that holds a graph alone
+  std::optional<Function>
+      function;  // keeps the variables; absent for a file that holds a graph alone
   ir::Graph graph;
-  std::size_t given = 0;              // inputs that a caller supplies; the others are variables
-  std::vector<ir::Type> types;        // of all inputs
-  std::vector<std::string> outputs;   // what each output is called
+  std::size_t given = 0;             // inputs that a caller supplies; the others are variables
+  std::vector<ir::Type> types;       // of all inputs
+  std::vector<std::string> outputs;  // what each output is called
   std::vector<std::pair<int, int>> donated;
 };
 

@@ -46,7 +46,8 @@ std::vector<Array> load_inputs(const Settings& s, const Function& function) {
                 std::to_string(paths.size()) + " files were given");
   std::vector<Array> arrays;
   for (const std::string& path : paths) {
-    if (fs::path(path).extension() == ".pb") throw UnsupportedOp(path + ": ONNX tensors cannot be read yet");
+    if (fs::path(path).extension() == ".pb")
+      throw UnsupportedOp(path + ": ONNX tensors cannot be read yet");
     arrays.push_back(load_npy(path));
   }
   return arrays;
@@ -71,15 +72,18 @@ std::string difference(const Array& found, const Array& expected) {
     const double d = std::abs(x[i] - y[i]);
     if (d > worst || (std::isnan(d) && !std::isnan(worst))) worst = d, at = i;
   }
-  return x.empty() ? "no elements"
-                   : fmt::format("greatest difference {:.3g}, at element {}: {:.9g}, expected {:.9g}", worst, at, x[at], y[at]);
+  return x.empty()
+             ? "no elements"
+             : fmt::format("greatest difference {:.3g}, at element {}: {:.9g}, expected {:.9g}",
+                           worst, at, x[at], y[at]);
 }
 
 /// True when every output is as stored.
 bool check(const Settings& s, const std::vector<Array>& outputs) {
   bool good = true;
   for (std::size_t i = 0; i < outputs.size(); ++i) {
-    const Array expected = load_npy((fs::path(s.check) / ("output_" + std::to_string(i) + ".npy")).string());
+    const Array expected =
+        load_npy((fs::path(s.check) / ("output_" + std::to_string(i) + ".npy")).string());
     const bool shaped = expected.shape() == outputs[i].shape();
     const bool same = shaped && allclose(outputs[i], expected, s.rtol, s.atol, true);
     fmt::print("output {}: {} {}\n", i, same ? "as expected," : "DIFFERENT,",
@@ -94,14 +98,17 @@ bool check(const Settings& s, const std::vector<Array>& outputs) {
 
 /// Extents of one image of a batch: the last two axes, or the square that its elements make.
 std::pair<std::int64_t, std::int64_t> image_extents(const Array& images) {
-  const std::int64_t n = images.shape().empty() || images.shape()[0] == 0 ? 0 : images.size() / images.shape()[0];
+  const std::int64_t n =
+      images.shape().empty() || images.shape()[0] == 0 ? 0 : images.size() / images.shape()[0];
   if (images.ndim() >= 3) {
-    const std::int64_t rows = images.shape()[images.shape().size() - 2], columns = images.shape().back();
+    const std::int64_t rows = images.shape()[images.shape().size() - 2],
+                       columns = images.shape().back();
     if (rows * columns == n) return {rows, columns};
   }
   const auto side = static_cast<std::int64_t>(std::lround(std::sqrt(static_cast<double>(n))));
   if (n == 0 || side * side != n)
-    throw ShapeError("input 0, " + described(images) + ", is not a batch of grey images that could be drawn");
+    throw ShapeError("input 0, " + described(images) +
+                     ", is not a batch of grey images that could be drawn");
   return {side, side};
 }
 
@@ -110,28 +117,36 @@ void draw(const Settings& s, const Array& images, const Array& scores) {
   const std::int64_t count = std::min(s.draw, images.shape()[0]);
   if (scores.ndim() != 2 || scores.shape()[0] != images.shape()[0])
     throw ShapeError("output 0, " + described(scores) + ", is not a row of scores for each image");
-  const std::vector<std::string> names = s.classes.empty() ? std::vector<std::string>{} : read_lines(s.classes);
+  const std::vector<std::string> names =
+      s.classes.empty() ? std::vector<std::string>{} : read_lines(s.classes);
   const std::vector<std::int64_t> labels =
       s.labels.empty() ? std::vector<std::int64_t>{} : load_npy(s.labels).tolist<std::int64_t>();
   const bool color = s.color == "always" || (s.color == "auto" && isatty(STDOUT_FILENO) != 0);
   const std::vector<float> pixels = images.tolist<float>(), values = scores.tolist<float>();
-  const auto size = static_cast<std::size_t>(rows * columns), classes = static_cast<std::size_t>(scores.shape()[1]);
+  const auto size = static_cast<std::size_t>(rows * columns),
+             classes = static_cast<std::size_t>(scores.shape()[1]);
   for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) {
     const auto row = std::span(values).subspan(i * classes, classes);
-    const std::vector<std::string> picture = tools::draw_image(std::span(pixels).subspan(i * size, size), rows, columns, color);
+    const std::vector<std::string> picture =
+        tools::draw_image(std::span(pixels).subspan(i * size, size), rows, columns, color);
     std::vector<std::string> beside{fmt::format("image {}", i), ""};
-    for (std::string& line : tools::describe_scores(row, names, 3)) beside.push_back(std::move(line));
+    for (std::string& line : tools::describe_scores(row, names, 3))
+      beside.push_back(std::move(line));
     if (i < labels.size()) {
       const auto label = static_cast<std::size_t>(labels[i]);
       const bool right = std::ranges::max_element(row) - row.begin() == labels[i];
       beside.emplace_back();
-      beside.push_back(fmt::format("{} it is: {}", right ? "✓" : "✗",
-                                   label < names.size() ? names[label] : "class " + std::to_string(labels[i])));
+      beside.push_back(
+          fmt::format("{} it is: {}", right ? "✓" : "✗",
+                      label < names.size() ? names[label] : "class " + std::to_string(labels[i])));
     }
-    const std::size_t lines = std::max(picture.size(), beside.size()), above = picture.size() > beside.size() + 4 ? 3 : 0;
+    const std::size_t lines = std::max(picture.size(), beside.size()),
+                      above = picture.size() > beside.size() + 4 ? 3 : 0;
     for (std::size_t line = 0; line < lines; ++line) {
       const bool has_text = line >= above && line - above < beside.size();
-      fmt::print("{}   {}\n", line < picture.size() ? picture[line] : std::string(static_cast<std::size_t>(columns), ' '),
+      fmt::print("{}   {}\n",
+                 line < picture.size() ? picture[line]
+                                       : std::string(static_cast<std::size_t>(columns), ' '),
                  has_text ? beside[line - above] : "");
     }
     fmt::print("\n");
@@ -141,29 +156,39 @@ void draw(const Settings& s, const Array& images, const Array& scores) {
 // ---- time ----------------------------------------------------------------------------------------------------------
 
 /// Chrome's trace format; `inputs` lets graph-viz draw the graph that was timed.
-void write_trace(const std::string& path, const Function& function, const std::vector<Array>& inputs) {
-  function(inputs);   // compiled and warm
+void write_trace(const std::string& path, const Function& function,
+                 const std::vector<Array>& inputs) {
+  function(inputs);  // compiled and warm
   const auto length = [](const std::vector<StepTime>& steps) {
     return steps.empty() ? 0 : steps.back().end_ns - steps.front().start_ns;
   };
   std::vector<StepTime> steps = function.profile(inputs);
-  for (int i = 0; i < 4; ++i)   // the call that was least disturbed
-    if (std::vector<StepTime> again = function.profile(inputs); length(again) < length(steps)) steps = std::move(again);
-  nlohmann::ordered_json events = nlohmann::ordered_json::array(), types = nlohmann::ordered_json::array();
+  for (int i = 0; i < 4; ++i)  // the call that was least disturbed
+    if (std::vector<StepTime> again = function.profile(inputs); length(again) < length(steps))
+      steps = std::move(again);
+  nlohmann::ordered_json events = nlohmann::ordered_json::array(),
+                         types = nlohmann::ordered_json::array();
   const std::int64_t origin = steps.empty() ? 0 : steps.front().start_ns;
   for (std::size_t i = 0; i < steps.size(); ++i)
-    events.push_back({{"name", steps[i].label}, {"cat", "step"}, {"ph", "X"}, {"pid", 1}, {"tid", 1},
+    events.push_back({{"name", steps[i].label},
+                      {"cat", "step"},
+                      {"ph", "X"},
+                      {"pid", 1},
+                      {"tid", 1},
                       {"ts", static_cast<double>(steps[i].start_ns - origin) / 1e3},
                       {"dur", static_cast<double>(steps[i].end_ns - steps[i].start_ns) / 1e3},
                       {"args", {{"step", i}}}});
   for (const Array& input : inputs) types.push_back(described(input));
   std::ofstream file(path, std::ios::binary);
-  file << nlohmann::ordered_json{{"traceEvents", events}, {"displayTimeUnit", "ns"},
-                                 {"otherData", {{"function", function.name()}, {"inputs", types}}}}.dump(1) << "\n";
+  file << nlohmann::ordered_json{{"traceEvents", events},
+                                 {"displayTimeUnit", "ns"},
+                                 {"otherData", {{"function", function.name()}, {"inputs", types}}}}
+              .dump(1)
+       << "\n";
   file.close();
   if (!file) throw IoError("cannot write " + path);
-  fmt::print("{} steps, {:.1f} µs: {}\n", steps.size(),
-             static_cast<double>(length(steps)) / 1e3, path);
+  fmt::print("{} steps, {:.1f} µs: {}\n", steps.size(), static_cast<double>(length(steps)) / 1e3,
+             path);
 }
 
 void time_calls(const Function& function, const std::vector<Array>& inputs, int repeat) {
@@ -175,27 +200,32 @@ void time_calls(const Function& function, const std::vector<Array>& inputs, int 
     times.push_back(std::chrono::duration<double, std::micro>(Clock::now() - start).count());
   }
   std::ranges::sort(times);
-  fmt::print("{} calls: median {:.1f} µs, least {:.1f} µs\n", repeat, times[times.size() / 2], times.front());
+  fmt::print("{} calls: median {:.1f} µs, least {:.1f} µs\n", repeat, times[times.size() / 2],
+             times.front());
 }
 
 void print_stats(const Function& function) {
   const FunctionStats s = function.stats();
-  fmt::print("compiled {} signature(s) in {:.1f} ms; {} kernels, {} distinct; arena {} bytes; "
-             "{} bytes moved and {:.4g} flops a call\n",
-             s.compilations, s.compile_ms, s.kernels, s.distinct_kernels, s.bytes_planned, s.bytes_moved, s.flops);
+  fmt::print(
+      "compiled {} signature(s) in {:.1f} ms; {} kernels, {} distinct; arena {} bytes; "
+      "{} bytes moved and {:.4g} flops a call\n",
+      s.compilations, s.compile_ms, s.kernels, s.distinct_kernels, s.bytes_planned, s.bytes_moved,
+      s.flops);
 }
 
 // ---- the program ---------------------------------------------------------------------------------------------------
 
 int run(const Settings& s) {
-  if (s.device != "cpu") throw DeviceError("this build runs on the device 'cpu', not on '" + s.device + "'");
-  if (fs::path(s.file).extension() == ".onnx") throw UnsupportedOp(s.file + ": ONNX models cannot be read yet");
+  if (s.device != "cpu")
+    throw DeviceError("this build runs on the device 'cpu', not on '" + s.device + "'");
+  if (fs::path(s.file).extension() == ".onnx")
+    throw UnsupportedOp(s.file + ": ONNX models cannot be read yet");
   const Function function = Function::load(s.file);
   const std::vector<Array> inputs = load_inputs(s, function);
   const std::vector<Array> outputs = function(inputs);
   if (s.save.size() > outputs.size())
-    throw Error("the function has " + std::to_string(outputs.size()) + " outputs, and " + std::to_string(s.save.size()) +
-                " files to save them in were given");
+    throw Error("the function has " + std::to_string(outputs.size()) + " outputs, and " +
+                std::to_string(s.save.size()) + " files to save them in were given");
   for (std::size_t i = 0; i < s.save.size(); ++i) save_npy(s.save[i], outputs[i]);
   if (s.draw > 0 && !inputs.empty() && !outputs.empty()) draw(s, inputs.front(), outputs.front());
   if (s.save.empty() && s.draw == 0 && s.check.empty())
@@ -217,18 +247,29 @@ int main(int argc, char** argv) {
   app.add_option("inputs", s.inputs, ".npy files, one an input");
   app.add_option("--save", s.save, ".npy files for the outputs, in order (else they are printed)");
   app.add_option("--check", s.check,
-                 "compare the outputs with output_0.npy, … in this folder; inputs are input_0.npy, … unless given");
-  app.add_option("--rtol", s.rtol, "relative tolerance of --check")->check(CLI::NonNegativeNumber)->capture_default_str();
-  app.add_option("--atol", s.atol, "absolute tolerance of --check")->check(CLI::NonNegativeNumber)->capture_default_str();
+                 "compare the outputs with output_0.npy, … in this folder; inputs are input_0.npy, "
+                 "… unless given");
+  app.add_option("--rtol", s.rtol, "relative tolerance of --check")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--atol", s.atol, "absolute tolerance of --check")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
   app.add_option("--device", s.device, "where to run")->capture_default_str();
-  app.add_option("--profile", s.profile, "write the times of the steps of one call (Chrome and Perfetto open it)");
+  app.add_option("--profile", s.profile,
+                 "write the times of the steps of one call (Chrome and Perfetto open it)");
   app.add_option("--repeat", s.repeat, "time this many calls")->check(CLI::Range(1, 100000000));
   app.add_flag("--stats", s.stats, "print what was compiled");
-  app.add_option("--draw", s.draw, "draw this many images of input 0 beside what output 0 says of them")
-      ->expected(0, 1)->default_str("8")->check(CLI::Range(1, 1 << 20));
+  app.add_option("--draw", s.draw,
+                 "draw this many images of input 0 beside what output 0 says of them")
+      ->expected(0, 1)
+      ->default_str("8")
+      ->check(CLI::Range(1, 1 << 20));
   app.add_option("--classes", s.classes, "names of the classes, one a line, for --draw");
   app.add_option("--labels", s.labels, "right classes as .npy, for --draw");
-  app.add_option("--color", s.color, "of drawings")->check(CLI::IsMember({"auto", "always", "never"}))->capture_default_str();
+  app.add_option("--color", s.color, "of drawings")
+      ->check(CLI::IsMember({"auto", "always", "never"}))
+      ->capture_default_str();
   app.footer("Exit code: 0, or 1 when --check found a difference, or 2 for errors.");
   return weft::tools::run_program(app, argc, argv, [&] { return run(s); });
 }

@@ -15,9 +15,12 @@ constexpr double left = 62, right = 18, top = 64, bottom = 50;
 std::string escaped(const std::string& text) {
   std::string out;
   for (const char c : text) {
-    if (c == '<') out += "&lt;";
-    else if (c == '&') out += "&amp;";
-    else out += c;
+    if (c == '<')
+      out += "&lt;";
+    else if (c == '&')
+      out += "&amp;";
+    else
+      out += c;
   }
   return out;
 }
@@ -47,36 +50,43 @@ struct Range {
   }
 };
 
-std::string text(double x, double y, const char* anchor, const char* style, const std::string& what) {
-  return fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"{}\" {}>{}</text>\n", x, y, anchor, style,
-                     escaped(what));
+std::string text(double x, double y, const char* anchor, const char* style,
+                 const std::string& what) {
+  return fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"{}\" {}>{}</text>\n", x, y,
+                     anchor, style, escaped(what));
 }
 
 class Plot {
  public:
-  Plot(const Panel& panel, double offset) : panel_(panel), x0_(offset + left), y0_(top), x_(ticks(true)), y_(ticks(false)) {}
+  Plot(const Panel& panel, double offset)
+      : panel_(panel), x0_(offset + left), y0_(top), x_(ticks(true)), y_(ticks(false)) {}
 
   [[nodiscard]] std::string svg() const {
     std::string out = text(x0_, y0_ - 14, "start", "class=\"panel\"", panel_.title);
     for (int i = 0; i < y_.count; ++i) {
       const double y = y_at(y_.at(i));
-      out += fmt::format("<line class=\"grid\" x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\"/>\n", x0_, y,
-                         x0_ + width(), y);
+      out += fmt::format(
+          "<line class=\"grid\" x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\"/>\n", x0_,
+          y, x0_ + width(), y);
       out += text(x0_ - 8, y + 4, "end", "class=\"tick\"", figure(y_.at(i), y_.decimals));
     }
     for (int i = 0; i < x_.count; ++i) {
       const double x = x_at(x_.at(i));
       if (x > x0_ + width() + 0.5) continue;
-      out += fmt::format("<line class=\"axis\" x1=\"{0:.1f}\" y1=\"{1:.1f}\" x2=\"{0:.1f}\" y2=\"{2:.1f}\"/>\n", x,
-                         y0_ + height(), y0_ + height() + 4);
-      out += text(x, y0_ + height() + 18, "middle", "class=\"tick\"", fmt::format("{:.{}f}", x_.at(i), x_.decimals));
+      out += fmt::format(
+          "<line class=\"axis\" x1=\"{0:.1f}\" y1=\"{1:.1f}\" x2=\"{0:.1f}\" y2=\"{2:.1f}\"/>\n", x,
+          y0_ + height(), y0_ + height() + 4);
+      out += text(x, y0_ + height() + 18, "middle", "class=\"tick\"",
+                  fmt::format("{:.{}f}", x_.at(i), x_.decimals));
     }
-    out += fmt::format("<path class=\"axis\" d=\"M{:.1f} {:.1f}V{:.1f}H{:.1f}\"/>\n", x0_, y0_, y0_ + height(),
-                       x0_ + width());
+    out += fmt::format("<path class=\"axis\" d=\"M{:.1f} {:.1f}V{:.1f}H{:.1f}\"/>\n", x0_, y0_,
+                       y0_ + height(), x0_ + width());
     out += text(x0_ + width() / 2, y0_ + height() + 38, "middle", "class=\"tick\"", panel_.x_label);
     double legend = x0_ + width();
     for (auto line = panel_.lines.rbegin(); line != panel_.lines.rend(); ++line) {
-      out += text(legend, y0_ - 14, "end", fmt::format("class=\"tick\" fill=\"{}\"", line->color).c_str(), "— " + line->name);
+      out +=
+          text(legend, y0_ - 14, "end",
+               fmt::format("class=\"tick\" fill=\"{}\"", line->color).c_str(), "— " + line->name);
       legend -= 7.0 * static_cast<double>(line->name.size()) + 30;
     }
     for (const Line& line : panel_.lines) out += curve(line);
@@ -95,7 +105,8 @@ class Plot {
     if (range.hi - range.lo < 1e-9) range.lo -= 0.5, range.hi += 0.5;
     if (horizontal) range.lo = std::min(range.lo, 0.0);
     Ticks result(range.lo, range.hi, 6);
-    if (horizontal && result.step < 1) result = Ticks(range.lo, std::max(range.hi, range.lo + 2), 2);
+    if (horizontal && result.step < 1)
+      result = Ticks(range.lo, std::max(range.hi, range.lo + 2), 2);
     return result;
   }
   [[nodiscard]] double x_at(double x) const {
@@ -114,13 +125,15 @@ class Plot {
       if (!std::isfinite(y)) continue;
       path += fmt::format("{}{:.1f} {:.1f}", path.empty() ? "M" : "L", x_at(x), y_at(y));
       if (line.markers)
-        dots += fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"3.2\" fill=\"{}\"/>\n", x_at(x), y_at(y), line.color);
+        dots += fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"3.2\" fill=\"{}\"/>\n",
+                            x_at(x), y_at(y), line.color);
     }
-    std::string out = fmt::format("<path class=\"line\" stroke=\"{}\" d=\"{}\"/>\n{}", line.color, path, dots);
+    std::string out =
+        fmt::format("<path class=\"line\" stroke=\"{}\" d=\"{}\"/>\n{}", line.color, path, dots);
     if (line.markers && !line.points.empty() && std::isfinite(line.points.back().second)) {
       const auto& [x, y] = line.points.back();
-      out += text(x_at(x) - 4, y_at(y) - 9, "end", fmt::format("class=\"value\" fill=\"{}\"", line.color).c_str(),
-                  figure(y, 4));
+      out += text(x_at(x) - 4, y_at(y) - 9, "end",
+                  fmt::format("class=\"value\" fill=\"{}\"", line.color).c_str(), figure(y, 4));
     }
     return out;
   }
@@ -133,16 +146,20 @@ class Plot {
 }  // namespace
 
 std::string chart_svg(const std::string& title, const std::vector<Panel>& panels) {
-  const double width = panel_width * static_cast<double>(panels.size()), height = top + panel_height + bottom;
+  const double width = panel_width * static_cast<double>(panels.size()),
+               height = top + panel_height + bottom;
   std::string out = fmt::format(
-      "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0:.0f} {1:.0f}\" width=\"{0:.0f}\" height=\"{1:.0f}\" "
+      "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0:.0f} {1:.0f}\" width=\"{0:.0f}\" "
+      "height=\"{1:.0f}\" "
       "font-family=\"Helvetica, Arial, sans-serif\">\n"
       "<style>.grid{{stroke:#e4e7eb}}.axis{{stroke:#7b8794;fill:none}}.tick{{font-size:12px}}"
       ".panel{{font-size:14px;font-weight:bold}}.value{{font-size:12px;font-weight:bold}}"
       ".line{{fill:none;stroke-width:2;stroke-linejoin:round}}</style>\n"
-      "<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n", width, height);
+      "<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n",
+      width, height);
   out += text(left, 26, "start", "font-size=\"17\"", title);
-  for (std::size_t i = 0; i < panels.size(); ++i) out += Plot(panels[i], panel_width * static_cast<double>(i)).svg();
+  for (std::size_t i = 0; i < panels.size(); ++i)
+    out += Plot(panels[i], panel_width * static_cast<double>(i)).svg();
   return out + "</svg>\n";
 }
 

@@ -41,15 +41,16 @@ void name_parameters(const nn::Module& model) {
 
 Task fashion_mnist(Settings& settings) {
   Task task{.title = "Fashion-MNIST, 784-256-128-10",
-            .model = nn::Sequential(nn::Linear(784, 256), nn::ReLU(), nn::Linear(256, 128), nn::ReLU(),
-                                    nn::Linear(128, 10)),
+            .model = nn::Sequential(nn::Linear(784, 256), nn::ReLU(), nn::Linear(256, 128),
+                                    nn::ReLU(), nn::Linear(128, 10)),
             .train = data::fashion_mnist(true, settings.data),
             .test = data::fashion_mnist(false, settings.data),
             .optimizer = nullptr,
             .classes = data::fashion_mnist_classes()};
   name_parameters(task.model);
-  task.optimizer = std::make_unique<optim::Adam>(task.model.parameters(), optim::AdamOptions{.lr = settings.rate});
-  settings.training.drop_last = true;   // an epoch shuffles anew; one batch size is one compilation
+  task.optimizer = std::make_unique<optim::Adam>(task.model.parameters(),
+                                                 optim::AdamOptions{.lr = settings.rate});
+  settings.training.drop_last = true;  // an epoch shuffles anew; one batch size is one compilation
   settings.training.schedule = [](double done) { return 1 - 0.95 * done; };
   return task;
 }
@@ -75,10 +76,12 @@ Task digits(Settings& settings) {
     }
     Array value = randn(shape, DType::float32);
     float* elements = value.mutable_data<float>();
-    for (std::int64_t i = 0; i < value.size(); ++i) elements[i] /= std::sqrt(static_cast<float>(shape[1]));
+    for (std::int64_t i = 0; i < value.size(); ++i)
+      elements[i] /= std::sqrt(static_cast<float>(shape[1]));
     parameter.set_value(value);
   }
-  task.optimizer = std::make_unique<optim::SGD>(task.model.parameters(), optim::SGDOptions{.lr = settings.rate});
+  task.optimizer =
+      std::make_unique<optim::SGD>(task.model.parameters(), optim::SGDOptions{.lr = settings.rate});
   return task;
 }
 
@@ -90,17 +93,20 @@ void write_text(const fs::path& path, const std::string& text) {
 }
 
 /// Loss of each step, averaged over a twentieth of an epoch, and per epoch the loss and the accuracy.
-std::string learning_curve(const std::string& title, const std::vector<data::EpochResult>& results) {
+std::string learning_curve(const std::string& title,
+                           const std::vector<data::EpochResult>& results) {
   tools::Line steps{"batches", "#9fb3c8", {}, false}, epochs{"epoch mean", "#d64545", {}, true};
   tools::Line accuracy{"test accuracy", "#2680c2", {}, true};
   for (const data::EpochResult& result : results) {
-    const auto before = static_cast<double>(result.epoch - 1), count = static_cast<double>(result.batch_losses.size());
+    const auto before = static_cast<double>(result.epoch - 1),
+               count = static_cast<double>(result.batch_losses.size());
     const std::size_t span = std::max<std::size_t>(1, result.batch_losses.size() / 20);
     for (std::size_t begin = 0; begin + span <= result.batch_losses.size(); begin += span) {
       double sum = 0;
       for (std::size_t i = begin; i < begin + span; ++i) sum += result.batch_losses[i];
-      steps.points.emplace_back(before + (static_cast<double>(begin) + static_cast<double>(span) / 2) / count,
-                                sum / static_cast<double>(span));
+      steps.points.emplace_back(
+          before + (static_cast<double>(begin) + static_cast<double>(span) / 2) / count,
+          sum / static_cast<double>(span));
     }
     epochs.points.emplace_back(static_cast<double>(result.epoch), result.loss);
     accuracy.points.emplace_back(static_cast<double>(result.epoch), result.accuracy);
@@ -130,51 +136,69 @@ int train(Settings& settings, Task (*make)(Settings&)) {
   settings.training.progress = !settings.quiet;
   Task task = make(settings);
   if (!settings.quiet) {
-    fmt::print("{}: {} samples to train with, {} to test with, {} parameters, {} thread(s)\n", task.title,
-               task.train.size(), task.test.size(), task.model.parameter_count(), runtime::num_threads());
+    fmt::print("{}: {} samples to train with, {} to test with, {} parameters, {} thread(s)\n",
+               task.title, task.train.size(), task.test.size(), task.model.parameter_count(),
+               runtime::num_threads());
     std::fflush(stdout);
   }
 
-  data::Trainer trainer(task.model, *task.optimizer,
-                        [](const Tensor& outputs, const Tensor& targets) { return nn::cross_entropy(outputs, targets); },
-                        settings.training);
+  data::Trainer trainer(
+      task.model, *task.optimizer,
+      [](const Tensor& outputs, const Tensor& targets) {
+        return nn::cross_entropy(outputs, targets);
+      },
+      settings.training);
   double seconds = 0;
   const auto watch = [&](const data::EpochResult& result) {
     seconds += result.seconds;
     if (settings.quiet) return;
-    fmt::print("epoch {:2}/{}  loss {:.4f}  test accuracy {:.2f} %  {:.2f} s\n", result.epoch, settings.training.epochs,
-               result.loss, 100 * result.accuracy, result.seconds);
+    fmt::print("epoch {:2}/{}  loss {:.4f}  test accuracy {:.2f} %  {:.2f} s\n", result.epoch,
+               settings.training.epochs, result.loss, 100 * result.accuracy, result.seconds);
     std::fflush(stdout);
   };
   const std::vector<data::EpochResult> results = trainer.fit(task.train, task.test, watch);
   const double accuracy = results.empty() ? 0 : results.back().accuracy;
-  fmt::print("test accuracy {:.2f} % after {:.2f} s of training ({} epochs, compilation included)\n", 100 * accuracy,
-             seconds, results.size());
+  fmt::print(
+      "test accuracy {:.2f} % after {:.2f} s of training ({} epochs, compilation included)\n",
+      100 * accuracy, seconds, results.size());
 
   if (!settings.save.empty()) trainer.predict().save(settings.save);
   if (!settings.graph.empty()) trainer.step().save(settings.graph);
   if (!settings.samples.empty()) write_samples(settings, task, trainer.predict());
   if (!settings.curve.empty())
-    write_text(settings.curve, learning_curve(fmt::format("{}: {:.2f} % in {:.1f} s", task.title, 100 * accuracy, seconds),
+    write_text(settings.curve, learning_curve(fmt::format("{}: {:.2f} % in {:.1f} s", task.title,
+                                                          100 * accuracy, seconds),
                                               results));
   if (accuracy >= settings.required) return tools::done;
-  fmt::print(stderr, "weft-train: accuracy {:.4f} is below the {:.4f} asked for\n", accuracy, settings.required);
+  fmt::print(stderr, "weft-train: accuracy {:.4f} is below the {:.4f} asked for\n", accuracy,
+             settings.required);
   return tools::not_reached;
 }
 
 void add_options(CLI::App& task, Settings& s) {
-  task.add_option("--epochs", s.training.epochs, "times through the training set")->check(CLI::Range(1, 100000))->capture_default_str();
-  task.add_option("--batch-size", s.training.batch_size, "samples a step")->check(CLI::Range(1, 1 << 24))->capture_default_str();
-  task.add_option("--lr", s.rate, "learning rate at the beginning")->check(CLI::NonNegativeNumber)->capture_default_str();
+  task.add_option("--epochs", s.training.epochs, "times through the training set")
+      ->check(CLI::Range(1, 100000))
+      ->capture_default_str();
+  task.add_option("--batch-size", s.training.batch_size, "samples a step")
+      ->check(CLI::Range(1, 1 << 24))
+      ->capture_default_str();
+  task.add_option("--lr", s.rate, "learning rate at the beginning")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
   task.add_option("--seed", s.seed, "of weights and order")->capture_default_str();
-  task.add_option("--threads", s.threads, "threads to compute with (default: all)")->check(CLI::Range(1, 4096));
-  task.add_option("--require", s.required, "exit with 1 when the test accuracy is below this share")->capture_default_str();
+  task.add_option("--threads", s.threads, "threads to compute with (default: all)")
+      ->check(CLI::Range(1, 4096));
+  task.add_option("--require", s.required, "exit with 1 when the test accuracy is below this share")
+      ->capture_default_str();
   task.add_option("--data", s.data, "where the data is (default: where tools/setup puts it)");
   task.add_option("--save", s.save, "write the trained network, inputs to scores, as a .weft file");
   task.add_option("--graph", s.graph, "write the training step as a .weft file, for graph-viz");
   task.add_option("--curve", s.curve, "draw the learning curve as an SVG file");
-  task.add_option("--samples", s.samples, "write test images, scores and class names into this folder, for weft-run");
-  task.add_option("--sample-count", s.sample_count, "how many")->check(CLI::Range(1, 1 << 20))->capture_default_str();
+  task.add_option("--samples", s.samples,
+                  "write test images, scores and class names into this folder, for weft-run");
+  task.add_option("--sample-count", s.sample_count, "how many")
+      ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str();
   task.add_flag("--quiet", s.quiet, "print the result alone");
 }
 
@@ -198,7 +222,8 @@ int main(int argc, char** argv) {
   numerals.training.batch_size = 1;
   numerals.rate = 0.01;
   numerals.required = 0.95;
-  CLI::App* digit = app.add_subcommand("digits", "8x8 images of digits, 64-30-10, plain SGD, a sample a step");
+  CLI::App* digit =
+      app.add_subcommand("digits", "8x8 images of digits, 64-30-10, plain SGD, a sample a step");
   add_options(*digit, numerals);
 
   return tools::run_program(app, argc, argv, [&] {

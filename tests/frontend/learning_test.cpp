@@ -1,0 +1,226 @@
+// Modules, optimisers, data sets and the training loop, against formulas written out here in plain C++.
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "weft/weft.h"
+
+namespace {
+
+using namespace weft;
+
+/// Minimises Σ c·w² with an optimiser, `steps` times, from w = (1, -2); both faces must agree.
+using Make = std::function<std::unique_ptr<optim::Optimizer>(std::vector<Tensor>)>;
+const std::vector<double> slopes{0.5, 3.0};
+
+std::vector<double> compiled(const Make& make, int steps) {
+  Variable w(Array{1.0, -2.0}, "w");
+  const auto optimizer = make({w});
+  const Tensor loss = sum(w * w * Tensor(Array::from(slopes)));
+  const Function step({}, loss, {.updates = optimizer->updates(loss)});
+  for (int i = 0; i < steps; ++i) step();
+  return w.value().tolist<double>();
+}
+
+std::vector<double> imperative(const Make& make, int steps) {
+  Tensor w(Array{1.0, -2.0}, {.requires_grad = true, .name = "w"});
+  const auto optimizer = make({w});
+  const Tensor loss = sum(w * w * Tensor(Array::from(slopes)));
+  for (int i = 0; i < steps; ++i) {
+    optimizer->zero_grad();
+    loss.backward(true);
+    optimizer->step();
+  }
+  return w.value().tolist<double>();
+}
+
+/// `rule(w, gradient, step from 1, element)` gives the new w.
+void check_rule(const Make& make,
+                const std::function<double(double, double, int, std::size_t)>& rule) {
+  std::vector<double> w{1.0, -2.0};
+  for (int step = 1; step <= 5; ++step)
+    for (std::size_t i = 0; i < 2; ++i) w[i] = rule(w[i], 2 * slopes[i] * w[i], step, i);
+  for (const auto& found : {compiled(make, 5), imperative(make, 5)})
+    for (std::size_t i = 0; i < 2; ++i) CHECK(found[i] == doctest::Approx(w[i]).epsilon(1e-5));
+}
+
+}  // namespace
+
+TEST_CASE("SGD with everything that it has") {
+  check_rule([](auto p) { return std::make_unique<optim::SGD>(p, optim::SGDOptions{.lr = 0.1}); },
+             [](double w, double g, int, std::size_t) { return w - 0.1 * g; });
+  std::vector<double> m(2);
+  check_rule(
+      [](auto p) {
+        return std::make_unique<optim::SGD>(
+            p, optim::SGDOptions{.lr = 0.1, .momentum = 0.9, .weight_decay = 0.2});
+      },
+      [&](double w, double g, int, std::size_t i) {
+        m[i] = 0.9 * m[i] + g + 0.2 * w;
+        return w - 0.1 * m[i];
+      });
+  std::vector<double> n(2);
+  check_rule(
+      [](auto p) {
+        return std::make_unique<optim::SGD>(
+            p, optim::SGDOptions{.lr = 0.05, .momentum = 0.8, .nesterov = true});
+      },
+      [&](double w, double g, int, std::size_t i) {
+        n[i] = 0.8 * n[i] + g;
+        return w - 0.05 * (g + 0.8 * n[i]);
+      });
+  Variable w(1.0);
+  CHECK_THROWS_AS(optim::SGD({w}, {.nesterov = true}), Error);
+  CHECK_THROWS_AS(optim::SGD({}, {}), Error);
+  CHECK_THROWS_AS(optim::SGD({w}, {.lr = -1}), Error);
+}
+
+TEST_CASE("Adam and AdamW") {
+  for (const bool decoupled : {false, true}) {
+    CAPTURE(decoupled);
+    const double decay = 0.1, lr = 0.2;
+    std::vector<double> m(2), v(2);
+    check_rule(
+        [&](auto p) -> std::unique_ptr<optim::Optimizer> {
+          const optim::AdamOptions options{.lr = lr, .weight_decay = decay};
+          if (decoupled) return std::make_unique<optim::AdamW>(p, options);
+          return std::make_unique<optim::Adam>(p, options);
+        },
+        [&](double w, double g, int step, std::size_t i) {
+          if (!decoupled) g += decay * w;
+          m[i] = 0.9 * m[i] + 0.1 * g;
+          v[i] = 0.999 * v[i] + 0.001 * g * g;
+          const double mean = m[i] / (1 - std::pow(0.9, step)),
+                       spread = v[i] / (1 - std::pow(0.999, step));
+          return (decoupled ? w - lr * decay * w : w) - lr * mean / (std::sqrt(spread) + 1e-8);
+        });
+  }
+}
+
+TEST_CASE("modules own their parameters") {
+  manual_seed(1);
+  nn::Sequential model(nn::Linear(3, 4), nn::Tanh(), nn::Linear(4, 2, false));
+  std::vector<std::string> names;
+  for (const auto& [name, parameter] : model.named_parameters()) names.push_back(name);
+  CHECK(names == std::vector<std::string>{"0.weight", "0.bias", "2.weight"});
+  CHECK(model.parameter_count() == 12 + 4 + 8);
+
+  const NamedArrays state = model.state_dict();
+  for (const float w : state.at("0.weight").tolist<float>())
+    CHECK(std::abs(w) <= 1 / std::sqrt(3.f));
+  const Array x{{1.f, -2.f, 0.5f}};
+  const std::vector<float> w0 = state.at("0.weight").tolist<float>(),
+                           b0 = state.at("0.bias").tolist<float>(),
+                           w2 = state.at("2.weight").tolist<float>(), in = x.tolist<float>();
+  const std::vector<float> found = model(x).value().tolist<float>();
+  for (std::size_t o = 0; o < 2; ++o) {
+    double sum = 0;
+    for (std::size_t h = 0; h < 4; ++h) {
+      double hidden = b0[h];
+      for (std::size_t i = 0; i < 3; ++i) hidden += in[i] * w0[h * 3 + i];
+      sum += std::tanh(hidden) * w2[o * 4 + h];
+    }
+    CHECK(found[o] == doctest::Approx(sum).epsilon(1e-5));
+  }
+
+  nn::Sequential other(nn::Linear(3, 4), nn::Tanh(), nn::Linear(4, 2, false));
+  other.load_state_dict(state);
+  CHECK(array_equal(other(x).value(), model(x).value()));
+  NamedArrays wrong = state;
+  wrong["2.weight"] = zeros({2, 5});
+  CHECK_THROWS_AS(other.load_state_dict(wrong), ShapeError);
+  wrong.erase("2.weight");
+  CHECK_THROWS_AS(other.load_state_dict(wrong), Error);
+}
+
+TEST_CASE("layer_norm and cross_entropy are the formulas") {
+  const std::vector<double> row{1.0, 4.0, -2.0, 0.5};
+  double mean = 0, variance = 0;
+  for (const double v : row) mean += v / 4;
+  for (const double v : row) variance += (v - mean) * (v - mean) / 4;
+  const std::vector<double> found =
+      nn::LayerNorm(4)(Tensor(Array::from(row, {1, 4}))).value().tolist<double>();
+  for (std::size_t i = 0; i < 4; ++i)
+    CHECK(found[i] == doctest::Approx((row[i] - mean) / std::sqrt(variance + 1e-5)).epsilon(1e-6));
+
+  Variable scores(Array{{1.0, 2.0, 3.0}, {4.0, 5.0, 6.0}});
+  const Tensor loss = nn::cross_entropy(scores, Tensor(Array{1, 0}));
+  CHECK(loss.item<double>() == doctest::Approx(1.9076).epsilon(1e-4));
+  const std::vector<double> g = grad(loss, {scores})[0].value().tolist<double>();
+  const std::vector<double> expected{.045, -.3776, .3326, -.455, .1224, .3326};
+  for (std::size_t i = 0; i < 6; ++i) CHECK(g[i] == doctest::Approx(expected[i]).epsilon(2e-3));
+}
+
+TEST_CASE("loaders give every sample once an epoch") {
+  const data::Dataset set{arange(10).reshape({10, 1}), arange(10)};
+  const data::DataLoader plain(set, {.batch_size = 4});
+  CHECK(plain.size() == 3);
+  std::vector<std::int64_t> seen;
+  for (const data::Dataset& batch : plain)
+    for (const auto v : batch.inputs.tolist<std::int64_t>()) seen.push_back(v);
+  CHECK(seen == arange(10).tolist<std::int64_t>());
+
+  manual_seed(3);
+  const data::DataLoader shuffled(set, {.batch_size = 3, .shuffle = true, .drop_last = true});
+  CHECK(shuffled.size() == 3);
+  std::set<std::int64_t> distinct;
+  for (const data::Dataset& batch : shuffled) {
+    CHECK(batch.size() == 3);
+    CHECK(array_equal(batch.inputs.reshape({3}), batch.targets));  // rows stay together
+    for (const auto v : batch.targets.tolist<std::int64_t>()) distinct.insert(v);
+  }
+  CHECK(distinct.size() == 9);
+  CHECK_THROWS_AS(data::DataLoader(set, {.batch_size = 0}), Error);
+  CHECK_THROWS_AS(data::DataLoader({zeros({3, 1}), zeros({4})}, {}), ShapeError);
+  CHECK_THROWS_AS(set.slice(5, 11), IndexError);
+}
+
+TEST_CASE("the trainer learns, follows its schedule and puts the rate back") {
+  manual_seed(0);
+  const Array points = randn({256, 2});
+  std::vector<std::int64_t> classes;
+  for (int i = 0; i < 256; ++i)
+    classes.push_back(points.data<float>()[2 * i] > points.data<float>()[2 * i + 1] ? 1 : 0);
+  const data::Dataset set{points, Array::from(classes)};
+  nn::Sequential model(nn::Linear(2, 16), nn::ReLU(), nn::Linear(16, 2));
+  optim::Adam adam(model.parameters(), {.lr = 0.02});
+  std::vector<double> asked;
+  data::Trainer trainer(
+      model, adam, [](const Tensor& y, const Tensor& t) { return nn::cross_entropy(y, t); },
+      {.epochs = 4, .batch_size = 64, .progress = false, .schedule = [&](double done) {
+         asked.push_back(done);
+         return 1 - done;
+       }});
+  CHECK_THROWS_AS(static_cast<void>(trainer.step()), Error);
+  const auto results = trainer.fit(set, set);
+  REQUIRE(results.size() == 4);
+  CHECK(results[3].loss < results[0].loss);
+  CHECK(results[3].accuracy > 0.85);
+  CHECK(results[3].batch_losses.size() == 4);
+  REQUIRE(asked.size() == 16);
+  CHECK(asked.front() == 0);
+  CHECK(asked.back() == doctest::Approx(15.0 / 16));
+  CHECK(adam.learning_rate() == doctest::Approx(0.02));
+  CHECK_THROWS_AS(trainer.fit({}), ShapeError);
+}
+
+TEST_CASE("numbers in text say where they are wrong") {
+  const std::string path =
+      (std::filesystem::temp_directory_path() / "weft-learning-test.csv").string();
+  const auto load = [&](const std::string& text) {
+    std::ofstream(path, std::ios::binary) << text;
+    return data::load_csv(path);
+  };
+  CHECK(array_equal(load("1,2.5\r\n-3,4e2\n"), Array{{1.0, 2.5}, {-3.0, 400.0}}));
+  for (const std::string text : {"1,2\n3\n", "1,x\n", "1,\n", "1 2\n", ",", "1,2\n\n"})
+    CHECK_THROWS_WITH_AS(load(text), doctest::Contains("line "), ParseError);
+  CHECK_THROWS_AS(data::digits(path), ParseError);
+  std::filesystem::remove(path);
+  CHECK_THROWS_AS(load_npy(path), IoError);
+}
