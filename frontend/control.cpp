@@ -53,7 +53,7 @@ class CustomFunction final : public runtime::HostCallback {
   void call(std::span<const runtime::TensorView> inputs, std::span<const runtime::TensorView> outputs) const override {
     std::vector<Array> operands;
     for (const runtime::TensorView& view : inputs) operands.push_back(copy(view));
-    const std::vector<Array> results = definition_.forward_arrays(operands);
+    const std::vector<Array> results = definition_.forward.over_arrays()(operands);
     if (results.size() != outputs.size())
       throw Error("custom operation '" + name_ + "': forward gave " + std::to_string(results.size()) +
                   " results, expected " + std::to_string(outputs.size()));
@@ -85,15 +85,13 @@ class CustomFunction final : public runtime::HostCallback {
 }  // namespace
 
 std::function<std::vector<Tensor>(const std::vector<Tensor>&)> custom_op(std::string name, CustomOp definition) {
-  if (!definition.forward == !definition.forward_arrays)
-    throw Error("custom operation '" + name + "': give either forward or forward_arrays");
-  if (definition.forward_arrays && !definition.infer)
-    throw Error("custom operation '" + name + "': forward_arrays needs infer");
-  if (definition.forward) {
+  if (const GraphFn& over_tensors = definition.forward.over_tensors()) {
     if (definition.backward)
       throw UnsupportedOp("custom operation '" + name + "': a backward function beside forward over tensors");
-    return [forward = definition.forward](const std::vector<Tensor>& operands) { return forward(operands); };
+    return [over_tensors](const std::vector<Tensor>& operands) { return over_tensors(operands); };
   }
+  if (!definition.forward.over_arrays()) throw Error("custom operation '" + name + "': it has no forward");
+  if (!definition.infer) throw Error("custom operation '" + name + "': forward over arrays needs infer");
   const auto function = std::make_shared<const CustomFunction>(name, std::move(definition));
   return [name, function](const std::vector<Tensor>& operands) {
     std::vector<ir::NodeRef> inputs;
@@ -136,7 +134,7 @@ std::vector<Tensor> scan(const GraphFn& fn, const std::vector<Tensor>& init, con
   std::vector<std::vector<Tensor>> outputs;
   for (std::int64_t i = 0; i < *length; ++i) {
     std::vector<Tensor> operands = carry;
-    for (const Tensor& x : xs) operands.push_back(x[i]);
+    for (const Tensor& x : xs) operands.push_back(x[Index(i, where)]);
     std::vector<Tensor> results = fn(operands);
     if (results.size() < init.size()) throw Error("scan: fn gives fewer results than there are carried values", where);
     outputs.resize(results.size() - init.size());

@@ -14,8 +14,9 @@ namespace ops = ir::ops;
 using frontend::apply;
 
 Bound::Bound(const Tensor& value) : kind_(Kind::tensor), tensor_(std::make_shared<const Tensor>(value)) {}
-Index::Index(const Tensor& value) : kind_(Kind::tensor), tensor_(std::make_shared<const Tensor>(value)) {}
-Index::Index(const Array& value) : Index(Tensor(value)) {}
+Index::Index(const Tensor& value, Where where)
+    : kind_(Kind::tensor), tensor_(std::make_shared<const Tensor>(value)), where_(where) {}
+Index::Index(const Array& value, Where where) : Index(Tensor(value, where), where) {}
 
 namespace {
 
@@ -139,18 +140,19 @@ Tensor slice_and_squeeze(const Tensor& base, const Plan& plan, SourceLocation wh
   return result;
 }
 
-Tensor index(const Tensor& base, std::span<const Index> tuple, SourceLocation where) {
+Tensor index(const Tensor& base, std::span<const Index> tuple) {
+  const std::source_location where = tuple.empty() ? std::source_location() : tuple.front().where();
   const Plan plan = Planner(base, tuple, where).run();
   const Tensor sliced = slice_and_squeeze(base, plan, where);
   if (!plan.gathered) return sliced;
-  return index_select(Operand(sliced), plan.gathered->first, Operand(plan.gathered->second));
+  return index_select(Operand(sliced, where), plan.gathered->first, Operand(plan.gathered->second, where));
 }
 
 }  // namespace
 
-Tensor Tensor::operator[](const Index& at) const { return index(*this, std::span(&at, 1), node_->where()); }
+Tensor Tensor::operator[](const Index& at) const { return index(*this, std::span(&at, 1)); }
 Tensor Tensor::operator[](std::initializer_list<Index> at) const {
-  return index(*this, std::span(at.begin(), at.size()), node_->where());
+  return index(*this, std::span(at.begin(), at.size()));
 }
 
 TensorUpdate Tensor::at(std::initializer_list<Index> at, Where where) const {

@@ -5,6 +5,8 @@
 #include <source_location>
 #include <span>
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "weft/tensor.h"
@@ -17,16 +19,35 @@ struct TensorType {
   Dims shape;
 };
 
+using GraphFn = std::function<std::vector<Tensor>(std::span<const Tensor>)>;
+using ArrayFn = std::function<std::vector<Array>(std::span<const Array>)>;
+
+/// What a custom operation does, as a function over tensors or over arrays: its parameter says which.
+class CustomForward {
+ public:
+  CustomForward() = default;
+  template <class F> requires std::is_invocable_r_v<std::vector<Tensor>, F&, std::span<const Tensor>>
+  CustomForward(F function) : tensors_(std::move(function)) {}
+  template <class F> requires std::is_invocable_r_v<std::vector<Array>, F&, std::span<const Array>>
+  CustomForward(F function) : arrays_(std::move(function)) {}
+  /// Empty where it is over the other.
+  [[nodiscard]] const GraphFn& over_tensors() const { return tensors_; }
+  [[nodiscard]] const ArrayFn& over_arrays() const { return arrays_; }
+
+ private:
+  GraphFn tensors_;
+  ArrayFn arrays_;
+};
+
 /// A user's own operation: over tensors (its nodes become part of the graph, and fuse) or over arrays (called back).
 struct CustomOp {
   /// Types of the results; needed by the form over arrays.
   std::function<std::vector<TensorType>(std::span<const TensorType> operands)> infer = {};
-  /// Over tensors.
-  std::function<std::vector<Tensor>(std::span<const Tensor> operands)> forward = {};
-  /// Over arrays; the results must be of the types that `infer` gave.
-  std::function<std::vector<Array>(std::span<const Array> operands)> forward_arrays = {};
+  /// Results over arrays must be of the types that `infer` gave.
+  CustomForward forward = {};
   /// Cotangents of the operands from operands, results and cotangents of the results; without it the form over tensors
-  /// is differentiated through, and the form over arrays is not differentiable.
+  /// is differentiated through, and the form over arrays is not differentiable. (Beside a form over tensors it is not
+  /// available yet: UnsupportedOp.)
   std::function<std::vector<Tensor>(std::span<const Tensor> operands, std::span<const Tensor> results,
                                     std::span<const Tensor> cotangents)>
       backward = {};
@@ -34,8 +55,6 @@ struct CustomOp {
 
 /// Makes an operation of `definition`: call the result on tensors.
 std::function<std::vector<Tensor>(const std::vector<Tensor>&)> custom_op(std::string name, CustomOp definition);
-
-using GraphFn = std::function<std::vector<Tensor>(std::span<const Tensor>)>;
 
 /// The results of `then_fn` or `else_fn` on `operands`, element for element of the scalar or broadcast `pred`. Both are
 /// built into the graph.

@@ -105,7 +105,8 @@ inline Tensor operator&(const Operand& a, const Operand& b) { return frontend::p
 inline Tensor operator|(const Operand& a, const Operand& b) { return frontend::pointwise(ir::ops::bitwise_or, a, b); }
 inline Tensor operator^(const Operand& a, const Operand& b) { return frontend::pointwise(ir::ops::bitwise_xor, a, b); }
 inline Tensor operator~(const Operand& x) { return frontend::pointwise(ir::ops::bitwise_not, x); }
-inline Tensor operator!(const Operand& x) { return frontend::pointwise(ir::ops::logical_not, x); }
+/// (Of an Operand it would be as good a match for `!x` as the language's own, by way of `operator bool`.)
+inline Tensor operator!(const Tensor& x) { return frontend::pointwise(ir::ops::logical_not, {x, {}}); }
 inline Tensor left_shift(const Operand& a, const Operand& b) { return frontend::pointwise(ir::ops::left_shift, a, b); }
 inline Tensor right_shift(const Operand& a, const Operand& b) { return frontend::pointwise(ir::ops::right_shift, a, b); }
 inline Tensor logical_and(const Operand& a, const Operand& b) { return frontend::pointwise(ir::ops::logical_and, a, b); }

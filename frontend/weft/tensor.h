@@ -64,17 +64,21 @@ struct Slice {
       : start(std::move(start_at)), stop(std::move(stop_before)), step(stride) {}
 };
 
-/// One element of an index tuple.
+/// One element of an index tuple, with the user's line: `[]` itself cannot take one.
 class Index {
  public:
+  using Where = std::source_location;
   enum class Kind : std::uint8_t { integer, slice, ellipsis, newaxis, tensor };
   template <class T> requires(std::is_integral_v<T> && !std::is_same_v<T, bool>)
-  Index(T value) : kind_(Kind::integer), integer_(static_cast<std::int64_t>(value)) {}
-  Index(Slice slice) : kind_(Kind::slice), slice_(std::make_shared<const Slice>(std::move(slice))) {}
-  Index(Ellipsis) : kind_(Kind::ellipsis) {}
-  Index(NewAxis) : kind_(Kind::newaxis) {}
-  Index(const Tensor& value);   // integers gather along the axis, booleans select
-  Index(const Array& value);
+  Index(T value, Where where = Where::current())
+      : kind_(Kind::integer), integer_(static_cast<std::int64_t>(value)), where_(where) {}
+  Index(Slice slice, Where where = Where::current())
+      : kind_(Kind::slice), slice_(std::make_shared<const Slice>(std::move(slice))), where_(where) {}
+  Index(Ellipsis, Where where = Where::current()) : kind_(Kind::ellipsis), where_(where) {}
+  Index(NewAxis, Where where = Where::current()) : kind_(Kind::newaxis), where_(where) {}
+  Index(const Tensor& value, Where where = Where::current());   // integers gather along the axis, booleans select
+  Index(const Array& value, Where where = Where::current());
+  [[nodiscard]] Where where() const { return where_; }
   [[nodiscard]] Kind kind() const { return kind_; }
   [[nodiscard]] std::int64_t integer() const { return integer_; }
   [[nodiscard]] const Slice& slice() const { return *slice_; }
@@ -85,6 +89,7 @@ class Index {
   std::int64_t integer_ = 0;
   std::shared_ptr<const Slice> slice_;
   std::shared_ptr<const Tensor> tensor_;
+  Where where_;
 };
 
 using Axes = std::vector<std::int64_t>;
@@ -219,7 +224,9 @@ class Operand {
   Operand(T value, std::source_location where = std::source_location::current())
       : Operand(dtype_of_scalar<T>(), static_cast<double>(value), static_cast<std::int64_t>(value), where) {}
   Operand(float16 value, std::source_location where = std::source_location::current())
-      : Operand(DType::float64, static_cast<double>(static_cast<float>(value)), 0, where) {}
+      : Operand(static_cast<float>(value), where) {}
+  Operand(bfloat16 value, std::source_location where = std::source_location::current())
+      : Operand(static_cast<float>(value), where) {}
 
   [[nodiscard]] const ir::NodeRef& node() const { return node_; }
   [[nodiscard]] SourceLocation where() const { return where_; }
