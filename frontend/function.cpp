@@ -14,6 +14,7 @@
 #include "ir/ops/ops.h"
 #include "ir/text.h"
 #include "passes/pipeline.h"
+#include "passes/specialize.h"
 #include "runtime/reactive.h"
 
 namespace weft {
@@ -50,6 +51,22 @@ std::vector<Tensor> capture(std::span<const ir::NodeRef> roots, const std::vecto
 std::size_t index_of(const std::vector<Tensor>& tensors, const Tensor& wanted) {
   const auto it = std::ranges::find(tensors, wanted.node(), &Tensor::node);
   return static_cast<std::size_t>(it - tensors.begin());
+}
+
+/// The axes of the inputs that were declared with one unknown, each with the first of its name.
+std::vector<Function::Impl::Tie> ties_of(const std::vector<Tensor>& inputs) {
+  std::vector<Function::Impl::Tie> ties;
+  std::map<std::string, std::pair<std::size_t, std::size_t>, std::less<>> first;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    const std::optional<Dims>& shape = inputs[i].node()->type().shape;
+    for (std::size_t axis = 0; shape && axis < shape->size(); ++axis) {
+      const auto symbol = (*shape)[axis].symbol_name();
+      if (!symbol) continue;
+      const auto [it, added] = first.try_emplace(std::string(*symbol), i, axis);
+      if (!added) ties.push_back({it->second.first, it->second.second, i, axis});
+    }
+  }
+  return ties;
 }
 
 std::shared_ptr<Function::Impl> build(std::vector<Tensor> inputs, const std::vector<Tensor>& outputs,
@@ -92,12 +109,14 @@ std::shared_ptr<Function::Impl> build(std::vector<Tensor> inputs, const std::vec
   impl->options = std::move(options);
   impl->options.updates.clear();
   impl->where = where;
+  impl->ties = ties_of(impl->inputs);
   impl->seen.resize(impl->graph.inputs().size());
   return impl;
 }
 
-/// `given` as the input's declared type wants it, or an error that names both.
-Array fit(const Array& given, const ir::Node& input, std::size_t number, SourceLocation where) {
+/// An error that names both unless `given` is what the input's declared type allows: of its shape, and of its dtype or
+/// one of a category that converts without loss in kind.
+void check_fit(const Array& given, const ir::Node& input, std::size_t number, SourceLocation where) {
   const ir::Type& declared = input.type();
   const auto wrong = [&] {
     const std::string name = input.label().empty() ? "" : " ('" + input.label() + "')";
@@ -112,9 +131,7 @@ Array fit(const Array& given, const ir::Node& input, std::size_t number, SourceL
     }
     if (!fits) throw ShapeError(wrong(), where);
   }
-  if (!declared.dtype || *declared.dtype == given.dtype()) return given.contiguous();
-  if (category(given.dtype()) > category(*declared.dtype)) throw DTypeError(wrong(), where);
-  return given.to(*declared.dtype).contiguous();
+  if (declared.dtype && category(given.dtype()) > category(*declared.dtype)) throw DTypeError(wrong(), where);
 }
 
 }  // namespace
@@ -154,12 +171,12 @@ bool Function::Impl::Entry::accepts(std::span<const Array* const> arrays) const 
 namespace {
 
 /// Notes the extents of a new signature; an axis that has shown three different ones gets a symbol, the same for axes
-/// that have always shown the same.
+/// that have shown the same and do now.
 std::vector<ir::Type> generalise(std::span<const Array* const> arrays,
                                  std::vector<std::vector<std::vector<std::int64_t>>>& seen) {
   constexpr std::size_t enough = 3;
   std::vector<ir::Type> types;
-  std::map<std::vector<std::int64_t>, std::string> names;
+  std::map<std::pair<std::vector<std::int64_t>, std::int64_t>, std::string> names;   // of what was seen and is
   for (std::size_t i = 0; i < arrays.size(); ++i) {
     const Shape& shape = arrays[i]->shape();
     ir::Type type = type_of(*arrays[i]);
@@ -169,7 +186,7 @@ std::vector<ir::Type> generalise(std::span<const Array* const> arrays,
       if (extents.size() < enough && std::ranges::find(extents, shape[axis]) == extents.end())
         extents.push_back(shape[axis]);
       if (extents.size() < enough || shape[axis] < 2) continue;
-      const auto [name, added] = names.try_emplace(extents, "n" + std::to_string(names.size()));
+      const auto [name, added] = names.try_emplace({extents, shape[axis]}, "n" + std::to_string(names.size()));
       (*type.shape)[axis] = Dim::symbol(name->second);
     }
     types.push_back(std::move(type));
@@ -178,6 +195,35 @@ std::vector<ir::Type> generalise(std::span<const Array* const> arrays,
 }
 
 }  // namespace
+
+bool Function::Impl::covers(const Entry& entry, std::span<const Array* const> arrays) const {
+  constexpr std::size_t most = 1024;   // shapes remembered
+  if (std::ranges::all_of(entry.types, &ir::Type::concrete)) return true;
+  const auto shape_of = [](const Array* array) -> const Shape& { return array->shape(); };
+  if (std::ranges::equal(entry.last, arrays, {}, {}, shape_of)) return true;
+  std::vector<Shape> shapes;
+  for (const Array* array : arrays) shapes.push_back(array->shape());
+  if (!entry.served.contains(shapes)) {
+    std::vector<ir::Type> types;
+    std::vector<const Shape*> pointers;
+    for (const Array* array : arrays) {
+      types.push_back(type_of(*array));
+      pointers.push_back(&array->shape());
+    }
+    const ir::Graph exact = passes::specialize(graph, types);
+    try {
+      const auto sizes = entry.program->size(pointers);
+      const auto same = [](const Shape& shape, const ir::NodeRef& node) { return to_dims(shape) == node->type().shape; };
+      if (!std::ranges::equal(runtime::Program::output_shapes(*sizes), exact.outputs(), same)) return false;
+    } catch (const ShapeError&) {   // extents that the program took as equal, and that need not be
+      return false;
+    }
+    if (entry.served.size() >= most) entry.served.clear();
+    entry.served.insert(shapes);
+  }
+  entry.last = std::move(shapes);
+  return true;
+}
 
 frontend::CompileOptions Function::Impl::compile_options() const {
   frontend::CompileOptions result;
@@ -191,15 +237,31 @@ frontend::CompileOptions Function::Impl::compile_options() const {
 std::shared_ptr<const Function::Impl::Entry> Function::Impl::entry(std::span<const Array* const> arrays) const {
   const std::scoped_lock lock(mutex);
   for (auto it = entries.rbegin(); it != entries.rend(); ++it)
-    if ((*it)->accepts(arrays)) {
+    if ((*it)->accepts(arrays) && covers(**it, arrays)) {
       hits.fetch_add(1, std::memory_order_relaxed);
       if (it != entries.rbegin()) std::rotate(it.base() - 1, it.base(), entries.end());
       return entries.back();
     }
   const auto start = std::chrono::steady_clock::now();
-  auto made = std::make_shared<Entry>();
-  made->types = generalise(arrays, seen);
-  made->program = frontend::compile(graph, made->types, compile_options());
+  const auto compiled = [&](std::vector<ir::Type> types) {
+    auto made = std::make_shared<Entry>();
+    made->types = std::move(types);
+    made->program = frontend::compile(graph, made->types, compile_options());
+    return made;
+  };
+  std::vector<ir::Type> types = generalise(arrays, seen);
+  std::shared_ptr<Entry> made;
+  if (!std::ranges::all_of(types, &ir::Type::concrete)) {
+    const bool known = std::ranges::any_of(entries, [&](const auto& entry) { return entry->types == types; });
+    try {
+      if (!known) made = compiled(std::move(types));
+    } catch (const Error&) {   // there may be code for these extents alone; if not, its error is the user's
+    }
+    if (made && !covers(*made, arrays)) made = nullptr;
+    types.clear();
+    for (const Array* array : arrays) types.push_back(type_of(*array));
+  }
+  if (!made) made = compiled(std::move(types));
   compile_ms += std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
   entries.push_back(made);
   return made;
@@ -236,61 +298,72 @@ bool serves(const Array& have, DType dtype, const Shape& shape) {
 void Function::Impl::run(std::span<const Array> given, std::span<Array> outputs,
                          runtime::Program::StepObserver* observer) const {
   if (given.size() != inputs.size())
-    throw Error("function" + (options.name.empty() ? std::string() : " '" + options.name + "'") + ": expected " +
-                    std::to_string(inputs.size()) + " inputs, received " + std::to_string(given.size()), where);
+    throw Error("function" + (options.name.empty() ? std::string() : " '" + options.name + "'") +
+                    ": expected " + std::to_string(inputs.size()) + " inputs, received " +
+                    std::to_string(given.size()),
+                where);
   calls.fetch_add(1, std::memory_order_relaxed);
   std::array<std::byte, 2048> stack;   // a call of few operands allocates nothing but its outputs
   std::pmr::monotonic_buffer_resource memory(stack.data(), stack.size());
   const std::size_t count = graph.inputs().size();
 
-  std::pmr::vector<Array> values(&memory);
-  values.reserve(count);
-  for (std::size_t i = 0; i < given.size(); ++i) values.push_back(fit(given[i], *inputs[i].node(), i, where));
-
+  std::pmr::vector<const Array*> arrays(&memory);
+  arrays.reserve(count);
+  std::pmr::vector<Array> made(&memory);   // what had to be converted or copied
+  made.reserve(count);
+  const auto dense = [&](const Array& value) {
+    arrays.push_back(value.is_contiguous() ? &value : &made.emplace_back(value.contiguous()));
+  };
+  const bool overlap = outputs.data() < given.data() + given.size() && given.data() < outputs.data() + outputs.size();
+  for (std::size_t i = 0; i < given.size(); ++i) {
+    const ir::Node& input = *inputs[i].node();
+    check_fit(given[i], input, i, where);
+    const DType dtype = input.type().dtype.value_or(given[i].dtype());
+    if (dtype != given[i].dtype()) arrays.push_back(&made.emplace_back(given[i].to(dtype).contiguous()));
+    else if (overlap) arrays.push_back(&made.emplace_back(given[i].contiguous()));
+    else dense(given[i]);
+  }
   std::optional<runtime::Lease> lease;   // a turn on the variables that this call will write
   if (!updated.empty()) lease.emplace(updated_nodes, read_nodes);
-  const std::vector<Array> current = lease || read_nodes.empty() ? std::vector<Array>{} : runtime::values(read_nodes);
+  std::vector<Array> current;
+  if (!lease && !read_nodes.empty()) current = runtime::values(read_nodes);
   for (std::size_t i = 0, read = 0; i < captured.size(); ++i) {
     const auto update = std::ranges::find(updated, i);
-    if (update != updated.end()) values.push_back(lease->value(static_cast<std::size_t>(update - updated.begin())).contiguous());
-    else values.push_back((lease ? lease->reads()[read] : current[read]).contiguous()), ++read;
+    if (update != updated.end()) dense(lease->value(static_cast<std::size_t>(update - updated.begin())));
+    else dense(lease ? lease->reads()[read++] : current[read++]);
   }
 
-  std::pmr::vector<const Array*> arrays(&memory);
   std::pmr::vector<const Shape*> shapes(&memory);
   std::pmr::vector<void*> input_data(&memory), output_data(&memory);
-  for (const Array& value : values) {
-    arrays.push_back(&value);
-    shapes.push_back(&value.shape());
-    input_data.push_back(const_cast<std::byte*>(value.bytes()));
+  for (const Array* array : arrays) {
+    shapes.push_back(&array->shape());
+    input_data.push_back(const_cast<std::byte*>(array->bytes()));
   }
   const std::shared_ptr<const Entry> entry = this->entry(arrays);
   const runtime::Program& program = *entry->program;
   const ir::Plan& plan = program.plan();
   const auto sizes = program.size(shapes);
   const auto output_shapes = runtime::Program::output_shapes(*sizes);
-  const auto output_dtype = [&](std::size_t i) { return plan.slots[static_cast<std::size_t>(plan.outputs[i])].dtype; };
+  const auto fresh = [&](std::size_t i) {
+    return Array::uninitialized(plan.slots[static_cast<std::size_t>(plan.outputs[i])].dtype, output_shapes[i]);
+  };
 
   // Everything that can fail for want of memory comes before the first write.
-  for (std::size_t i = 0; i < output_count; ++i)
-    if (!serves(outputs[i], output_dtype(i), output_shapes[i]))
-      outputs[i] = Array::uninitialized(output_dtype(i), output_shapes[i]);
-  std::vector<Array> replaced;   // new values of the variables
+  for (std::size_t i = 0; i < output_count; ++i) {
+    if (!serves(outputs[i], plan.slots[static_cast<std::size_t>(plan.outputs[i])].dtype, output_shapes[i]))
+      outputs[i] = fresh(i);
+    output_data.push_back(const_cast<std::byte*>(outputs[i].bytes()));
+  }
+  std::vector<Array> replaced;   // new values of the variables, in place where nobody else has the old ones
+  replaced.reserve(updated.size());
   for (std::size_t i = 0; i < updated.size(); ++i) {
     const std::size_t output = output_count + i;
-    const std::size_t input = inputs.size() + updated[i];
-    const bool donated = !plan.donated.empty() && plan.donated[output] == static_cast<int>(input);
-    Array& current = lease->value(i);
-    if (donated) values[input] = Array();   // the lease's is then the only handle
-    if (donated && current.is_contiguous() && current.buffer().writable() &&
-        current.bytes() == static_cast<std::byte*>(input_data[input]))
-      replaced.push_back(current);
-    else
-      replaced.push_back(Array::uninitialized(output_dtype(output), output_shapes[output]));
-    if (donated && replaced.back().bytes() != static_cast<std::byte*>(input_data[input])) values[input] = current;
+    const Array& old = lease->value(i);
+    const bool in_place = plan.donated[output] == static_cast<int>(inputs.size() + updated[i]) &&
+                          old.is_contiguous() && old.buffer().writable();
+    replaced.push_back(in_place ? old : fresh(output));
+    output_data.push_back(const_cast<std::byte*>(replaced.back().bytes()));
   }
-  for (std::size_t i = 0; i < output_count; ++i) output_data.push_back(const_cast<std::byte*>(outputs[i].bytes()));
-  for (Array& array : replaced) output_data.push_back(const_cast<std::byte*>(array.bytes()));
 
   if (observer) program.run_observed(*sizes, input_data.data(), output_data.data(), *observer);
   else program.run(*sizes, input_data.data(), output_data.data());
