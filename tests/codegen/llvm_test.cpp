@@ -9,7 +9,7 @@
 #include "codegen/compiler.h"
 #include "ir/error.h"
 #include "ir/scalar_math.h"
-#include "naive_kernel.h"
+#include "tests/naive_kernel.h"
 
 using namespace weft;
 using namespace weft::ir;
@@ -77,6 +77,8 @@ bool is_nan(Bits bits, DType dtype) {
   return dtype == DType::float64 && std::isnan(std::bit_cast<double>(bits));
 }
 
+using Memory = std::vector<std::vector<std::byte>>;  // one a buffer
+
 /// Accesses and buffers of one kernel with memory behind them.
 struct Bench {
   Kernel kernel;
@@ -116,7 +118,10 @@ struct Bench {
 void compare(const Bench& bench, const Executable& executable, std::int64_t begin, std::int64_t end,
              const std::vector<std::int64_t>& cuts = {}) {
   Memory expected = bench.memory, found = bench.memory;
-  NaiveKernel(bench.kernel, expected, bench.origins, bench.symbols).run(begin, end);
+  std::vector<NaiveBuffer> buffers;
+  for (std::size_t i = 0; i < expected.size(); ++i)
+    buffers.push_back({expected[i], bench.origins[i]});
+  NaiveKernel(bench.kernel, std::move(buffers), bindings_of(bench.symbols)).run(begin, end);
   std::vector<void*> pointers;
   for (std::size_t i = 0; i < found.size(); ++i)
     pointers.push_back(found[i].data() + bench.origins[i]);

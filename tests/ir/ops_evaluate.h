@@ -13,6 +13,7 @@
 
 #include "ir/builder.h"
 #include "ir/ops/ops.h"
+#include "tests/naive_program.h"
 
 namespace weft::check {
 
@@ -36,31 +37,7 @@ inline double to_double(DType t, std::uint64_t bits) {
   return ir::Literal::copy(t, {}, &bits).at(0);
 }
 
-inline std::vector<std::uint64_t> run(const ir::ScalarProgram& p,
-                                      std::span<const std::uint64_t> inputs,
-                                      std::span<const std::int64_t> index = {}) {
-  std::vector<std::uint64_t> v(p.code.size());
-  const auto at = [&](std::int32_t i) { return i < 0 ? 0 : v[static_cast<std::size_t>(i)]; };
-  for (std::size_t i = 0; i < p.code.size(); ++i) {
-    const ir::ScalarInst& inst = p.code[i];
-    const auto imm = static_cast<std::size_t>(inst.imm);
-    const std::int32_t typed = inst.op == ir::ScalarOp::select ? inst.b : inst.a;
-    switch (inst.op) {
-      case ir::ScalarOp::input: v[i] = inputs[imm]; break;
-      case ir::ScalarOp::constant: v[i] = inst.imm; break;
-      case ir::ScalarOp::index: v[i] = static_cast<std::uint64_t>(index[imm]); break;
-      case ir::ScalarOp::lookup:
-        v[i] = p.tables[imm].bits[static_cast<std::size_t>(at(inst.a))];
-        break;
-      default:
-        v[i] = ir::evaluate(inst.op, inst.dtype, p.code[static_cast<std::size_t>(typed)].dtype,
-                            at(inst.a), at(inst.b), at(inst.c));
-    }
-  }
-  std::vector<std::uint64_t> out;
-  for (const std::int32_t o : p.outputs) out.push_back(at(o));
-  return out;
-}
+using test::run_program;
 
 inline std::size_t flat(const Shape& shape, std::span<const std::int64_t> at) {
   std::size_t f = 0;
@@ -145,7 +122,7 @@ class Evaluator {
       std::vector<std::uint64_t> x;
       for (std::size_t i = 0; i < n.inputs().size(); ++i)
         x.push_back(in(n, i).bits[flat(in(n, i).shape, at)]);
-      v.bits.push_back(run(p, x, at)[0]);
+      v.bits.push_back(run_program(p, x, at)[0]);
     });
     return v;
   }
@@ -173,7 +150,7 @@ class Evaluator {
       const ir::ScalarProgram convert = ir::conversion_program(x.dtype, v.dtype);
       std::size_t i = 0;
       each(x.shape, [&](const Shape& at) {
-        v.bits[flat(v.shape, mapped(r.place, at))] = run(convert, {{x.bits[i++]}})[0];
+        v.bits[flat(v.shape, mapped(r.place, at))] = run_program(convert, {&x.bits[i++], 1})[0];
         ++written;
       });
     }
@@ -199,13 +176,14 @@ class Evaluator {
     std::size_t i = 0;
     each(x.shape, [&](const Shape& at) {
       const std::size_t g = flat(kept, at);
-      const auto lifted = run(def.lift, {{x.bits[i++], seen[g]++}});
+      const std::uint64_t element[] = {x.bits[i++], seen[g]++};
+      const auto lifted = run_program(def.lift, element);
       std::vector<std::uint64_t> both = sums[g];
       both.insert(both.end(), lifted.begin(), lifted.end());
-      sums[g] = run(def.combine, both);
+      sums[g] = run_program(def.combine, both);
     });
     Value v = empty(n);
-    for (const auto& s : sums) v.bits.push_back(run(def.finish, s)[0]);
+    for (const auto& s : sums) v.bits.push_back(run_program(def.finish, s)[0]);
     return v;
   }
 

@@ -1,5 +1,5 @@
-// A plan run in the plainest way: one element at a time, scalar programs by `ir::evaluate`, buffers
-// in one arena at the planned offsets, so that a wrong lifetime shows as a wrong number. And the
+// A plan run in the plainest way: one element at a time, buffers in one arena at the planned
+// offsets, so that a wrong lifetime shows as a wrong number. And the
 // same graph node by node, by the rows' own references. Neither shares code with what it checks.
 #pragma once
 
@@ -15,6 +15,7 @@
 #include "ir/ops/ops.h"
 #include "ir/plan.h"
 #include "passes/lower.h"
+#include "tests/naive_kernel.h"
 
 namespace plan_test {
 
@@ -148,162 +149,53 @@ inline std::vector<RefArray> run_reference(const Graph& graph,
 
 // ---- the plan ----
 
-inline std::vector<std::uint64_t> run_program(const ScalarProgram& p,
-                                              const std::vector<std::uint64_t>& in,
-                                              const std::vector<std::int64_t>& index) {
-  std::vector<std::uint64_t> v;
-  const auto at = [&](std::int32_t id) { return id < 0 ? 0 : v[static_cast<std::size_t>(id)]; };
-  for (const ScalarInst& i : p.code) {
-    if (i.op == ScalarOp::input)
-      v.push_back(in[i.imm]);
-    else if (i.op == ScalarOp::constant)
-      v.push_back(i.imm);
-    else if (i.op == ScalarOp::index)
-      v.push_back(static_cast<std::uint64_t>(index[i.imm]));
-    else if (i.op == ScalarOp::lookup)
-      v.push_back(p.tables[i.imm].bits[at(i.a)]);
-    else {
-      const std::int32_t first = i.op == ScalarOp::select ? i.b : i.a;
-      v.push_back(evaluate(i.op, i.dtype, p.code[static_cast<std::size_t>(first)].dtype, at(i.a),
-                           at(i.b), at(i.c)));
-    }
-  }
-  std::vector<std::uint64_t> out;
-  for (const std::int32_t o : p.outputs) out.push_back(at(o));
-  return out;
-}
-
-class KernelRun {
+/// The matrix product of a contraction kernel.
+class NaiveProduct {
  public:
-  KernelRun(const Kernel& k, std::vector<std::byte*> buffers, std::vector<std::int64_t> sizes,
-            DimBindings symbols)
-      : k_(k),
-        buffers_(std::move(buffers)),
-        sizes_(std::move(sizes)),
-        symbols_(std::move(symbols)) {
-    for (const Dim& d : k.axes) extents_.push_back(d.evaluate(symbols_));
-  }
+  NaiveProduct(const Kernel& k, std::vector<test::NaiveBuffer> buffers, DimBindings symbols)
+      : k_(k), buffers_(std::move(buffers)), symbols_(std::move(symbols)) {}
 
-  void run() {
-    if (k_.contraction) contract();
-    if (k_.stages.empty()) return;
-    std::vector<std::int64_t> point(extents_.size(), 0);
-    const std::size_t parallel = k_.parallel_axes();
-    const std::int64_t points = element_count(std::span(extents_).first(parallel));
-    for (std::int64_t i = 0; i < points; ++i) {
-      std::int64_t rest = i;
-      for (std::size_t a = parallel; a-- > 0;) {
-        point[a] = rest % extents_[a];
-        rest /= extents_[a];
-      }
-      run_point(point);
-    }
-  }
-
- private:
-  std::int64_t value(const Dim& d) const { return d.evaluate(symbols_); }
-
-  std::uint64_t get(int buffer, std::int64_t at) const {
-    const std::size_t size = size_of(k_.buffers[static_cast<std::size_t>(buffer)].dtype);
-    REQUIRE(at >= 0);
-    REQUIRE(at < sizes_[static_cast<std::size_t>(buffer)]);
-    std::uint64_t bits = 0;
-    std::memcpy(&bits,
-                buffers_[static_cast<std::size_t>(buffer)] + static_cast<std::size_t>(at) * size,
-                size);
-    return bits;
-  }
-  void put(int buffer, std::int64_t at, std::uint64_t bits) const {
-    const std::size_t size = size_of(k_.buffers[static_cast<std::size_t>(buffer)].dtype);
-    REQUIRE(at >= 0);
-    REQUIRE(at < sizes_[static_cast<std::size_t>(buffer)]);
-    std::memcpy(buffers_[static_cast<std::size_t>(buffer)] + static_cast<std::size_t>(at) * size,
-                &bits, size);
-  }
-
-  std::int64_t element(const Access& a, const std::vector<std::int64_t>& point) const {
-    std::int64_t at = value(a.offset);
-    for (std::size_t i = 0; i < point.size(); ++i) at += value(a.strides[i]) * point[i];
-    return at;
-  }
-
-  void contract() {
+  void run() const {
     const Contraction& c = *k_.contraction;
-    const std::size_t batch = extents_.size() - 2;
-    const DType ta = k_.buffers[static_cast<std::size_t>(c.a)].dtype,
-                tb = k_.buffers[static_cast<std::size_t>(c.b)].dtype;
-    const DType to = k_.buffers[static_cast<std::size_t>(c.out)].dtype;
-    const std::int64_t total = element_count(extents_), depth = value(c.k);
+    const Shape extents = evaluate(k_.axes, symbols_);
+    const std::size_t batch = extents.size() - 2;
+    const std::int64_t total = element_count(extents), depth = value(c.k);
     for (std::int64_t e = 0; e < total; ++e) {
-      std::vector<std::int64_t> at(extents_.size());
+      Shape at(extents.size());
       std::int64_t rest = e;
-      for (std::size_t i = at.size(); i-- > 0; rest /= extents_[i]) at[i] = rest % extents_[i];
+      for (std::size_t i = at.size(); i-- > 0; rest /= extents[i]) at[i] = rest % extents[i];
       std::int64_t a = value(c.a_offset) + value(c.a_m) * at[batch],
                    b = value(c.b_offset) + value(c.b_n) * at[batch + 1];
       for (std::size_t i = 0; i < batch; ++i)
         a += value(c.a_batch[i]) * at[i], b += value(c.b_batch[i]) * at[i];
       double sum = 0;
-      for (std::int64_t k = 0; k < depth; ++k) {
-        sum += to_double(ta, get(c.a, a + k * value(c.a_k))) *
-               to_double(tb, get(c.b, b + k * value(c.b_k)));
-      }
-      put(c.out, value(c.out_offset) + e, from_double(to, sum));
+      for (std::int64_t k = 0; k < depth; ++k)
+        sum += get(c.a, a + k * value(c.a_k)) * get(c.b, b + k * value(c.b_k));
+      put(c.out, value(c.out_offset) + e, sum);
     }
   }
 
-  void run_point(std::vector<std::int64_t> point) {
-    std::int64_t length = k_.has_row ? extents_.back() : 1;
-    if (k_.clip)
-      length = std::min(length, value(*k_.clip) - point[point.size() - 2] * extents_.back());
-    std::vector<std::uint64_t> point_temps(k_.point_temps.size());
-    std::vector<std::vector<std::uint64_t>> row_temps(
-        k_.row_temps.size(), std::vector<std::uint64_t>(static_cast<std::size_t>(length)));
-    for (const Stage& s : k_.stages) {
-      std::vector<std::vector<std::uint64_t>> accumulators;
-      for (const KernelReduction& r : s.reductions) accumulators.push_back(r.identity);
-      for (std::int64_t i = 0; i < (s.over_row ? length : 1); ++i) {
-        if (k_.has_row) point.back() = s.over_row ? i : 0;
-        std::vector<std::uint64_t> in;
-        for (const Source& from : s.sources) {
-          const auto id = static_cast<std::size_t>(from.id);
-          if (from.kind == Source::Kind::point_temp)
-            in.push_back(point_temps[id]);
-          else if (from.kind == Source::Kind::row_temp)
-            in.push_back(row_temps[id][static_cast<std::size_t>(i)]);
-          else
-            in.push_back(get(k_.accesses[id].buffer, element(k_.accesses[id], point)));
-        }
-        const std::vector<std::uint64_t> out = run_program(s.body, in, point);
-        for (std::size_t r = 0; r < s.reductions.size(); ++r) {
-          std::vector<std::uint64_t> both = accumulators[r];
-          for (const int o : s.reductions[r].outputs)
-            both.push_back(out[static_cast<std::size_t>(o)]);
-          accumulators[r] = run_program(s.reductions[r].combine, both, {});
-        }
-        for (const Sink& to : s.sinks) {
-          const auto id = static_cast<std::size_t>(to.id);
-          const std::uint64_t bits = out[static_cast<std::size_t>(to.output)];
-          if (to.kind == Sink::Kind::point_temp)
-            point_temps[id] = bits;
-          else if (to.kind == Sink::Kind::row_temp)
-            row_temps[id][static_cast<std::size_t>(i)] = bits;
-          else
-            put(k_.accesses[id].buffer, element(k_.accesses[id], point), bits);
-        }
-      }
-      for (std::size_t r = 0; r < s.reductions.size(); ++r) {
-        for (std::size_t t = 0; t < s.reductions[r].temps.size(); ++t) {
-          point_temps[static_cast<std::size_t>(s.reductions[r].temps[t])] = accumulators[r][t];
-        }
-      }
-    }
+ private:
+  std::int64_t value(const Dim& d) const { return d.evaluate(symbols_); }
+  DType dtype(int buffer) const { return k_.buffers[static_cast<std::size_t>(buffer)].dtype; }
+  std::byte* place(int buffer, std::int64_t at) const {
+    const auto bytes = buffers_[static_cast<std::size_t>(buffer)].bytes;
+    const std::size_t size = size_of(dtype(buffer));
+    REQUIRE(at >= 0);
+    REQUIRE(static_cast<std::size_t>(at + 1) * size <= bytes.size());
+    return bytes.data() + static_cast<std::size_t>(at) * size;
+  }
+  double get(int buffer, std::int64_t at) const {
+    return to_double(dtype(buffer), test::read_element(place(buffer, at), dtype(buffer)));
+  }
+  void put(int buffer, std::int64_t at, double x) const {
+    const std::uint64_t bits = from_double(dtype(buffer), x);
+    std::memcpy(place(buffer, at), &bits, size_of(dtype(buffer)));
   }
 
   const Kernel& k_;
-  std::vector<std::byte*> buffers_;
-  std::vector<std::int64_t> sizes_;
+  std::vector<test::NaiveBuffer> buffers_;
   DimBindings symbols_;
-  Shape extents_;
 };
 
 inline std::vector<RefArray> run_plan(const Plan& plan, const std::vector<RefArray>& inputs) {
@@ -365,13 +257,14 @@ inline std::vector<RefArray> run_plan(const Plan& plan, const std::vector<RefArr
     for (std::size_t i = 0; i < ks->symbols.size(); ++i) {
       symbols.bind("s" + std::to_string(i), ks->symbols[i].evaluate(bindings));
     }
-    std::vector<std::byte*> buffers;
-    std::vector<std::int64_t> counts;
-    for (const int s : ks->slots) {
-      buffers.push_back(data[static_cast<std::size_t>(s)]);
-      counts.push_back(sizes[static_cast<std::size_t>(s)]);
+    std::vector<test::NaiveBuffer> buffers;
+    for (const int slot : ks->slots) {
+      const auto s = static_cast<std::size_t>(slot);
+      const auto bytes = static_cast<std::size_t>(sizes[s]) * size_of(plan.slots[s].dtype);
+      buffers.push_back({{data[s], bytes}});
     }
-    KernelRun(kernel, std::move(buffers), std::move(counts), std::move(symbols)).run();
+    if (kernel.contraction) NaiveProduct(kernel, buffers, symbols).run();
+    test::NaiveKernel(kernel, std::move(buffers), std::move(symbols)).run();
   }
   std::vector<RefArray> outputs;
   for (const int s : plan.outputs) {

@@ -1,17 +1,18 @@
-// Runs a kernel the plainest way: element by element with ir::evaluate, reductions in the canonical order exactly as
-// ir/kernel.h words it. What native code is compared with.
+// Runs a kernel's stages the plainest way: element by element, reductions in the canonical order
+// exactly as ir/kernel.h words it. What backends and plans are compared with; shares no code with
+// them. An access outside its buffer throws.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <cstring>
-#include <map>
-#include <vector>
+#include <stdexcept>
+#include <string>
 
 #include "ir/kernel.h"
+#include "tests/naive_program.h"
 
 namespace weft::test {
-
-using Bits = std::uint64_t;
-using Memory = std::vector<std::vector<std::byte>>;  // one a buffer
 
 inline Bits read_element(const std::byte* at, DType dtype) {
   Bits bits = 0;
@@ -19,46 +20,31 @@ inline Bits read_element(const std::byte* at, DType dtype) {
   return dtype == DType::boolean ? Bits{bits != 0} : bits;
 }
 
-inline std::vector<Bits> run_program(const ir::ScalarProgram& program,
-                                     const std::vector<Bits>& inputs,
-                                     const std::vector<std::int64_t>& coordinates) {
-  std::vector<Bits> values;
-  for (const auto& inst : program.code) {
-    const auto value = [&](std::int32_t id) {
-      return id < 0 ? Bits{0} : values[static_cast<std::size_t>(id)];
-    };
-    switch (inst.op) {
-      case ir::ScalarOp::input: values.push_back(inputs[inst.imm]); continue;
-      case ir::ScalarOp::constant: values.push_back(inst.imm); continue;
-      case ir::ScalarOp::index:
-        values.push_back(static_cast<Bits>(coordinates[inst.imm]));
-        continue;
-      case ir::ScalarOp::lookup:
-        values.push_back(program.tables[inst.imm].bits[value(inst.a)]);
-        continue;
-      default: break;
-    }
-    const auto typed = inst.op == ir::ScalarOp::select ? inst.b : inst.a;
-    values.push_back(ir::evaluate(inst.op, inst.dtype,
-                                  program.code[static_cast<std::size_t>(typed)].dtype,
-                                  value(inst.a), value(inst.b), value(inst.c)));
-  }
-  std::vector<Bits> outputs;
-  for (const auto output : program.outputs)
-    outputs.push_back(values[static_cast<std::size_t>(output)]);
-  return outputs;
+/// A buffer's bytes, and where among them its element 0 lies.
+struct NaiveBuffer {
+  std::span<std::byte> bytes;
+  std::size_t origin = 0;
+};
+
+inline DimBindings bindings_of(std::span<const std::int64_t> symbols) {
+  DimBindings bindings;
+  for (std::size_t i = 0; i < symbols.size(); ++i)
+    bindings.bind(std::string("s").append(std::to_string(i)), symbols[i]);
+  return bindings;
 }
 
 class NaiveKernel {
  public:
-  NaiveKernel(const ir::Kernel& kernel, Memory& memory, const std::vector<std::size_t>& origins,
-              const std::vector<std::int64_t>& symbols)
-      : kernel_(kernel), memory_(memory), origins_(origins) {
-    for (std::size_t i = 0; i < symbols.size(); ++i)
-      bindings_.bind("s" + std::to_string(i), symbols[i]);
+  NaiveKernel(const ir::Kernel& kernel, std::vector<NaiveBuffer> buffers, DimBindings symbols)
+      : kernel_(kernel), buffers_(std::move(buffers)), bindings_(std::move(symbols)) {
     extents_ = evaluate(kernel.axes, bindings_);
   }
 
+  /// How many parallel points there are.
+  [[nodiscard]] std::int64_t items() const {
+    return element_count(std::span(extents_).first(kernel_.parallel_axes()));
+  }
+  void run() { run(0, items()); }
   void run(std::int64_t begin, std::int64_t end) {
     const std::size_t parallel = kernel_.parallel_axes();
     for (std::int64_t item = begin; item < end; ++item) {
@@ -139,7 +125,12 @@ class NaiveKernel {
       element += access.strides[axis].evaluate(bindings_) * at[axis];
     const auto buffer = static_cast<std::size_t>(access.buffer);
     const auto size = static_cast<std::int64_t>(size_of(kernel_.buffers[buffer].dtype));
-    return memory_[buffer].data() + static_cast<std::int64_t>(origins_[buffer]) + element * size;
+    const NaiveBuffer& memory = buffers_[buffer];
+    const std::int64_t first = static_cast<std::int64_t>(memory.origin) + element * size;
+    if (first < 0 || first + size > std::ssize(memory.bytes))
+      throw std::out_of_range("element " + std::to_string(element) + " of buffer " +
+                              std::to_string(buffer) + " in " + to_string(kernel_));
+    return memory.bytes.data() + first;
   }
 
   static std::vector<Bits> combine(const ir::KernelReduction& r, std::vector<Bits> a,
@@ -188,8 +179,7 @@ class NaiveKernel {
   }
 
   const ir::Kernel& kernel_;
-  Memory& memory_;
-  const std::vector<std::size_t>& origins_;  // bytes into each memory where element 0 lies
+  std::vector<NaiveBuffer> buffers_;
   DimBindings bindings_;
   std::vector<std::int64_t> extents_;
   std::vector<Bits> point_temps_;
