@@ -6,6 +6,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "ir/ops/ops.h"
 #include "passes/body.h"
 
 namespace weft::passes {
@@ -205,8 +206,33 @@ class Fuser {
     }
   }
 
+  /// A view reads within its operand wherever the extents that its type rule took as equal are.
+  void check_view(int v) {
+    const Node& node = *value(v).node;
+    const Dims &from = *value(value(v).operands[0]).shape, &to = *value(v).shape;
+    if (&node.op() == &ir::ops::broadcast_to || &node.op() == &ir::ops::broadcast_like) {
+      for (std::size_t i = 0; i < from.size(); ++i)
+        check_equal(from[i], to[to.size() - from.size() + i], node);
+    } else if (&node.op() == &ir::ops::reshape || &node.op() == &ir::ops::reshape_like) {
+      const Dim have = product(from), want = product(to);
+      if (have != want)
+        f_.checks.push_back({have, want, "reshape of " + to_string(from) + " to " + to_string(to), node.where()});
+    }
+  }
+
+  /// Parts of a concatenation agree but along its axis.
+  void check_beside(int v) {
+    const Dims& to = *value(v).shape;
+    std::int64_t joined = value(v).node->attrs().get<ir::AxisAttrs>().axis;
+    if (joined < 0) joined += static_cast<std::int64_t>(to.size());
+    for (const int o : value(v).operands)
+      for (std::size_t i = 0; i < to.size(); ++i)
+        if (static_cast<std::int64_t>(i) != joined) check_equal((*value(o).shape)[i], to[i], *value(v).node);
+  }
+
   void visit_view(int v) {
     const int operand = value(v).operands[0];
+    check_view(v);
     root_[static_cast<std::size_t>(v)] = root_[static_cast<std::size_t>(operand)];
     value(v).depth = value(operand).kind == ValueKind::view ? value(operand).depth + 1 : 1;
     if (value(v).depth > view_depth) {
@@ -993,6 +1019,7 @@ class Fuser {
   void visit_regions(int v) {
     const Node& node = *value(v).node;
     const ir::Regions& meaning = std::get<ir::Regions>(node.op().meaning);
+    if (&node.op() == &ir::ops::concatenate) check_beside(v);
     int last = -1;
     if (meaning.fill) {
       Value fill;
