@@ -20,10 +20,13 @@ template <class E, class F> std::string message(F&& f) {
   } catch (const E& e) { return e.what(); }
   return "nothing thrown";
 }
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
 double number(const Tensor& t) { return t.value().item<double>(); }
 
-/// Σ over all elements of |symbolic − numeric| for each parameter, by central differences of step 1e-4.
+/// Σ over all elements of |symbolic − numeric| for each parameter, by central differences of step
+/// 1e-4.
 double gradient_error(const Tensor& loss, const std::vector<Tensor>& parameters) {
   const std::vector<Tensor> gradients = grad(loss, parameters);
   double worst = 0;
@@ -103,7 +106,8 @@ TEST_CASE("Feature A4: the same with Variables has its value at once") {
 TEST_CASE("Feature A5: a call with too few inputs") {
   Tensor a, b, c;
   const Function f({a, b, c}, a + b + c);
-  CHECK(contains(message<Error>([&] { f(ones({2}), ones({2})); }), "expected 3 inputs, received 2"));
+  CHECK(contains(message<Error>([&] { f(ones({2}), ones({2})); }),
+                 "expected 3 inputs, received 2"));
 }
 
 TEST_CASE("Feature A6: a function that leaves out an input that has no value") {

@@ -1,8 +1,9 @@
-// Tests that are derived from the catalogue: row × sample × dtype × layout. What all of them share: cases with their
-// values, programs over many cases at once, and comparisons.
+// Tests that are derived from the catalogue: row × sample × dtype × layout. What all of them share:
+// cases with their values, programs over many cases at once, and comparisons.
 //
-// A layout is how an operand lies in memory. The row reads it through a view of the input, which the compiler resolves
-// into the kernel's own reads; so every layout tests index maps and not a copy made beforehand.
+// A layout is how an operand lies in memory. The row reads it through a view of the input, which
+// the compiler resolves into the kernel's own reads; so every layout tests index maps and not a
+// copy made beforehand.
 #pragma once
 
 #include <cmath>
@@ -32,11 +33,11 @@ struct Case {
   ir::Attrs attrs;
   DType dtype{};
   Layout layout{};
-  std::string name;                    // `add[1] float32 transposed`
-  std::vector<ir::RefArray> values;    // of the operands, as the row sees them
-  std::vector<ir::NodeRef> inputs;     // placeholders, one an operand
-  std::vector<Array> arrays;           // their values, as they lie in memory
-  std::vector<ir::NodeRef> operands;   // views of the inputs
+  std::string name;                   // `add[1] float32 transposed`
+  std::vector<ir::RefArray> values;   // of the operands, as the row sees them
+  std::vector<ir::NodeRef> inputs;    // placeholders, one an operand
+  std::vector<Array> arrays;          // their values, as they lie in memory
+  std::vector<ir::NodeRef> operands;  // views of the inputs
   ir::NodeRef node;
 };
 
@@ -46,22 +47,23 @@ bool full_run();
 bool has_samples(const ir::Op&);
 std::vector<DType> dtypes_of(const ir::Op&);
 
-/// Nothing where the row refuses this sample in this layout (no elements to choose from, a shape in its attributes).
+/// Nothing where the row refuses this sample in this layout (no elements to choose from, a shape in
+/// its attributes).
 std::optional<Case> make_case(const ir::Op&, std::size_t sample, DType, Layout, std::mt19937&);
 
 /// The row's own reference on these values.
 ir::RefArray reference(const Case&, std::span<const ir::RefArray> values);
 
-/// How far a result may be from the reference's element: the row's ulps of the result's dtype, or, where sums are
-/// taken, of the sum of magnitudes; `terms` meet in one element.
+/// How far a result may be from the reference's element: the row's ulps of the result's dtype, or,
+/// where sums are taken, of the sum of magnitudes; `terms` meet in one element.
 double tolerance(const Case&, DType result, double want, double magnitude, std::size_t terms);
 
-// ---- programs ------------------------------------------------------------------------------------------------------
+// ---- programs -----------------------------------------------------------------------------------
 
 struct Options {
   frontend::Tier tier = frontend::Tier::interpreted;
   bool fuse = true;
-  bool symbolic = false;   // every extent from 2 on is unknown; equal ones share a symbol
+  bool symbolic = false;  // every extent from 2 on is unknown; equal ones share a symbol
 };
 
 /// Types of these arrays as `options` wants them.
@@ -81,7 +83,7 @@ struct Outcome {
 /// All cases, many to a program; where a program cannot be made, its cases one by one.
 std::vector<Outcome> run_all(std::span<const Case> cases, const Options& options);
 
-// ---- comparisons ---------------------------------------------------------------------------------------------------
+// ---- comparisons --------------------------------------------------------------------------------
 
 std::vector<double> to_doubles(const Array&);
 /// Element by element as stored; all NaNs are equal. Empty where they agree, else what differs.

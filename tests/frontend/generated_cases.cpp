@@ -12,7 +12,8 @@ using ir::RefArray;
 
 namespace {
 
-constexpr const char* layout_names[] = {"contiguous", "transposed", "broadcast", "negative", "sliced", "empty"};
+constexpr const char* layout_names[] = {"contiguous", "transposed", "broadcast",
+                                        "negative",   "sliced",     "empty"};
 
 /// Calls `visit(flat position, index)` in row-major order.
 template <class F> void each(const Shape& shape, F visit) {
@@ -32,7 +33,8 @@ std::size_t position(const Shape& shape, const Shape& at) {
   std::size_t flat = 0;
   const std::size_t skip = at.size() - shape.size();
   for (std::size_t i = 0; i < shape.size(); ++i)
-    flat = flat * static_cast<std::size_t>(shape[i]) + static_cast<std::size_t>(shape[i] == 1 ? 0 : at[skip + i]);
+    flat = flat * static_cast<std::size_t>(shape[i]) +
+           static_cast<std::size_t>(shape[i] == 1 ? 0 : at[skip + i]);
   return flat;
 }
 
@@ -40,14 +42,15 @@ RefArray draw(DType dtype, const Shape& shape, const ir::SampleOperand& s, std::
   RefArray r{dtype, shape, {}};
   std::uniform_real_distribution<double> uniform(s.lo, s.hi);
   for (std::int64_t i = 0; i < element_count(shape); ++i)
-    r.data.push_back(stored_as(dtype, is_floating(dtype) ? uniform(rng) : std::round(uniform(rng))));
+    r.data.push_back(
+        stored_as(dtype, is_floating(dtype) ? uniform(rng) : std::round(uniform(rng))));
   return r;
 }
 
 bool holds_indices(const ir::SampleOperand& o) { return o.fixed && is_integer(*o.fixed); }
 
-/// The extent that layout `empty` takes away: the first that is not 1, of the indices where there are any (an axis
-/// without elements has no valid index).
+/// The extent that layout `empty` takes away: the first that is not 1, of the indices where there
+/// are any (an axis without elements has no valid index).
 std::int64_t vanishing(const ir::Sample& sample) {
   const bool indexed = std::ranges::any_of(sample.operands, holds_indices);
   for (const ir::SampleOperand& o : sample.operands)
@@ -56,7 +59,8 @@ std::int64_t vanishing(const ir::Sample& sample) {
   return -1;
 }
 
-/// Adds one operand: its values, the input that holds them in this layout, and the view that the row reads.
+/// Adds one operand: its values, the input that holds them in this layout, and the view that the
+/// row reads.
 void add_operand(Case& c, const ir::SampleOperand& s, Layout layout, std::mt19937& rng) {
   const DType dtype = s.fixed.value_or(c.dtype);
   const std::size_t rank = s.shape.size();
@@ -82,7 +86,8 @@ void add_operand(Case& c, const ir::SampleOperand& s, Layout layout, std::mt1993
       });
       ir::AxesAttrs axes;
       for (std::size_t i = rank; i-- > 0;) axes.axes.push_back(static_cast<std::int64_t>(i));
-      return keep(seen, stored, [&](const NodeRef& x) { return make_node(ir::ops::permute, {x}, axes); });
+      return keep(seen, stored,
+                  [&](const NodeRef& x) { return make_node(ir::ops::permute, {x}, axes); });
     }
     case Layout::broadcast: {
       std::size_t axis = rank;
@@ -92,7 +97,9 @@ void add_operand(Case& c, const ir::SampleOperand& s, Layout layout, std::mt1993
       Shape narrow = s.shape;
       narrow[axis] = 1;
       RefArray stored = draw(dtype, narrow, s, rng), seen{dtype, s.shape, {}};
-      each(s.shape, [&](std::size_t, const Shape& at) { seen.data.push_back(stored.data[position(narrow, at)]); });
+      each(s.shape, [&](std::size_t, const Shape& at) {
+        seen.data.push_back(stored.data[position(narrow, at)]);
+      });
       return keep(seen, stored, [&](const NodeRef& x) {
         return make_node(ir::ops::broadcast_to, {x}, ir::ShapeAttrs{to_dims(s.shape)});
       });
@@ -103,10 +110,13 @@ void add_operand(Case& c, const ir::SampleOperand& s, Layout layout, std::mt1993
       each(s.shape, [&](std::size_t n, Shape at) {
         at.back() = s.shape.back() - 1 - at.back();
         std::size_t flat = 0;
-        for (std::size_t i = 0; i < rank; ++i) flat = flat * static_cast<std::size_t>(s.shape[i]) + static_cast<std::size_t>(at[i]);
+        for (std::size_t i = 0; i < rank; ++i)
+          flat = flat * static_cast<std::size_t>(s.shape[i]) + static_cast<std::size_t>(at[i]);
         stored.data[flat] = seen.data[n];
       });
-      return keep(seen, stored, [&](const NodeRef& x) { return make_node(ir::ops::flip, {x}, ir::AxesAttrs{{-1}}); });
+      return keep(seen, stored, [&](const NodeRef& x) {
+        return make_node(ir::ops::flip, {x}, ir::AxesAttrs{{-1}});
+      });
     }
     case Layout::sliced: {
       if (rank == 0) return plain();
@@ -116,7 +126,8 @@ void add_operand(Case& c, const ir::SampleOperand& s, Layout layout, std::mt1993
       each(s.shape, [&](std::size_t, Shape at) {
         at.back() += 1;
         std::size_t flat = 0;
-        for (std::size_t i = 0; i < rank; ++i) flat = flat * static_cast<std::size_t>(wide[i]) + static_cast<std::size_t>(at[i]);
+        for (std::size_t i = 0; i < rank; ++i)
+          flat = flat * static_cast<std::size_t>(wide[i]) + static_cast<std::size_t>(at[i]);
         seen.data.push_back(stored.data[flat]);
       });
       const auto last = static_cast<std::int64_t>(rank) - 1;
@@ -138,13 +149,16 @@ bool has_samples(const ir::Op& op) {
 std::vector<DType> dtypes_of(const ir::Op& op) {
   using enum DType;
   std::vector<DType> t;
-  if (op.samples.dtypes & ir::Samples::floats) t.insert(t.end(), {float32, float64, float16, bfloat16});
-  if (op.samples.dtypes & ir::Samples::integers) t.insert(t.end(), {int32, int64, int8, uint8, int16});
+  if (op.samples.dtypes & ir::Samples::floats)
+    t.insert(t.end(), {float32, float64, float16, bfloat16});
+  if (op.samples.dtypes & ir::Samples::integers)
+    t.insert(t.end(), {int32, int64, int8, uint8, int16});
   if (op.samples.dtypes & ir::Samples::booleans) t.push_back(boolean);
   return t;
 }
 
-std::optional<Case> make_case(const ir::Op& op, std::size_t number, DType dtype, Layout layout, std::mt19937& rng) {
+std::optional<Case> make_case(const ir::Op& op, std::size_t number, DType dtype, Layout layout,
+                              std::mt19937& rng) {
   ir::Sample sample = op.samples.make()[number];
   if (layout == Layout::empty) {
     const std::int64_t gone = vanishing(sample);
@@ -158,14 +172,15 @@ std::optional<Case> make_case(const ir::Op& op, std::size_t number, DType dtype,
   c.attrs = sample.attrs;
   c.dtype = dtype;
   c.layout = layout;
-  c.name = std::string(op.name) + "[" + std::to_string(number) + "] " + std::string(weft::name(dtype)) + " " +
-           layout_names[static_cast<std::size_t>(layout)];
+  c.name = std::string(op.name) + "[" + std::to_string(number) + "] " +
+           std::string(weft::name(dtype)) + " " + layout_names[static_cast<std::size_t>(layout)];
   for (const ir::SampleOperand& o : sample.operands) add_operand(c, o, layout, rng);
   try {
     c.node = make_node(op, c.operands, c.attrs);
   } catch (const ShapeError&) {
     if (layout != Layout::empty) throw;
-    return std::nullopt;   // nothing to choose from, or a shape in the attributes that no longer fits
+    return std::
+        nullopt;  // nothing to choose from, or a shape in the attributes that no longer fits
   }
   return c;
 }
@@ -185,7 +200,8 @@ RefArray reference(const Case& c, std::span<const RefArray> values) {
 
 double tolerance(const Case& c, DType result, double want, double magnitude, std::size_t terms) {
   if (!is_floating(result)) return 0;
-  // The coarser of what went in and what comes out: a float32 made of float16 operands is no better than these.
+  // The coarser of what went in and what comes out: a float32 made of float16 operands is no better
+  // than these.
   const bool coarser = is_floating(c.dtype) && size_of(c.dtype) < size_of(result);
   const DType t = coarser ? c.dtype : result;
   int digits = 52, lowest = -1022;
@@ -198,7 +214,8 @@ double tolerance(const Case& c, DType result, double want, double magnitude, std
                           ? std::ldexp(1.0, lowest - digits)
                           : std::ldexp(1.0, std::max(std::ilogb(want), lowest) - digits);
   double ulps = c.op->samples.ulp;
-  // Whoever multiplies and in whatever order, roundings of K terms add up as a walk of K steps does.
+  // Whoever multiplies and in whatever order, roundings of K terms add up as a walk of K steps
+  // does.
   if (std::holds_alternative<ir::ContractionMeaning>(c.op->meaning))
     ulps = std::max(ulps, std::sqrt(static_cast<double>(terms)));
   // In double the reference rounds as the row does, one term after another.
@@ -208,7 +225,7 @@ double tolerance(const Case& c, DType result, double want, double magnitude, std
   return ulps * unit;
 }
 
-// ---- programs ------------------------------------------------------------------------------------------------------
+// ---- programs -----------------------------------------------------------------------------------
 
 std::vector<ir::Type> types_of(std::span<const Array> arrays, const Options& options) {
   std::vector<ir::Type> types;
@@ -239,7 +256,8 @@ std::vector<Array> run(const runtime::Program& program, std::span<const Array> a
     const auto slot = static_cast<std::size_t>(program.plan().outputs[i]);
     results.push_back(Array::uninitialized(program.plan().slots[slot].dtype, output_shapes[i]));
     // A kernel that leaves an element out shows, and one that writes beyond its result.
-    guarded.push_back(Array::uninitialized(DType::uint8, {static_cast<std::int64_t>(results.back().nbytes()) + guard}));
+    guarded.push_back(Array::uninitialized(
+        DType::uint8, {static_cast<std::int64_t>(results.back().nbytes()) + guard}));
     std::memset(guarded.back().mutable_bytes(), 0x5a, guarded.back().nbytes());
     out.push_back(guarded.back().mutable_bytes());
   }
@@ -254,8 +272,8 @@ std::vector<Array> run(const runtime::Program& program, std::span<const Array> a
   return results;
 }
 
-std::vector<Array> run(std::vector<NodeRef> inputs, std::vector<NodeRef> outputs, std::span<const Array> arrays,
-                       const Options& options) {
+std::vector<Array> run(std::vector<NodeRef> inputs, std::vector<NodeRef> outputs,
+                       std::span<const Array> arrays, const Options& options) {
   frontend::CompileOptions compiling;
   compiling.tier = options.tier;
   compiling.fuse = options.fuse;
@@ -281,7 +299,7 @@ std::vector<Outcome> run_all(std::span<const Case> cases, const Options& options
     try {
       for (Array& a : run_some(some)) outcomes.push_back({std::move(a), {}, false});
       continue;
-    } catch (const Error&) {}   // one of them; find out which
+    } catch (const Error&) {}  // one of them; find out which
     for (const Case& c : some) try {
         outcomes.push_back({run_some({&c, 1})[0], {}, false});
       } catch (const ShapeError& e) {
@@ -291,32 +309,34 @@ std::vector<Outcome> run_all(std::span<const Case> cases, const Options& options
   return outcomes;
 }
 
-// ---- comparisons ---------------------------------------------------------------------------------------------------
+// ---- comparisons --------------------------------------------------------------------------------
 
 std::vector<double> to_doubles(const Array& a) { return a.tolist<double>(); }
 
 std::string bit_difference(const Array& got, const Array& want) {
   std::ostringstream out;
   if (got.dtype() != want.dtype() || got.shape() != want.shape()) {
-    out << weft::name(got.dtype()) << to_string(got.shape()) << " instead of " << weft::name(want.dtype())
-        << to_string(want.shape());
+    out << weft::name(got.dtype()) << to_string(got.shape()) << " instead of "
+        << weft::name(want.dtype()) << to_string(want.shape());
     return out.str();
   }
   const std::size_t width = size_of(got.dtype());
   for (std::int64_t i = 0; i < got.size(); ++i) {
     const std::size_t at = static_cast<std::size_t>(i) * width;
     if (std::memcmp(got.bytes() + at, want.bytes() + at, width) == 0) continue;
-    const double x = to_doubles(got)[static_cast<std::size_t>(i)], y = to_doubles(want)[static_cast<std::size_t>(i)];
+    const double x = to_doubles(got)[static_cast<std::size_t>(i)],
+                 y = to_doubles(want)[static_cast<std::size_t>(i)];
     if (std::isnan(x) && std::isnan(y)) continue;
     out.precision(17);
-    out << "element " << i << " of " << to_string(got.shape()) << " is " << x << " instead of " << y;
+    out << "element " << i << " of " << to_string(got.shape()) << " is " << x << " instead of "
+        << y;
     return out.str();
   }
   return {};
 }
 
 double stored_as(DType t, double x) {
-  if (is_integer(t)) {   // wraps, as the operations do
+  if (is_integer(t)) {  // wraps, as the operations do
     if (!(std::fabs(x) < 0x1p63)) return x;
     const auto whole = static_cast<std::int64_t>(x);
     return ir::Literal::copy(t, {}, &whole).at(0);

@@ -1,5 +1,5 @@
-// Reverse mode of every row against central differences of its own forward pass, in double and in a random direction;
-// then the same of the gradients.
+// Reverse mode of every row against central differences of its own forward pass, in double and in a
+// random direction; then the same of the gradients.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -39,8 +39,8 @@ Array moved(const Array& x, const Array& direction, double by) {
   return Array::from(v, x.shape());
 }
 
-/// The slope along a random direction by reverse mode, and by differences. Empty where they agree, or where there is
-/// nothing to compare (the mean of no elements).
+/// The slope along a random direction by reverse mode, and by differences. Empty where they agree,
+/// or where there is nothing to compare (the mean of no elements).
 std::string disagreement(const Slope& s, std::mt19937& rng) {
   const Shape shape = *to_shape(*s.y->type().shape);
   const NodeRef cotangent = ir::make_input({DType::float64, to_dims(shape)});
@@ -52,15 +52,16 @@ std::string disagreement(const Slope& s, std::mt19937& rng) {
   std::vector<Array> arrays = s.arrays;
   arrays.push_back(weights);
   const std::vector<NodeRef> ys{s.y}, cotangents{cotangent};
-  const std::vector<Array> gradients = run(inputs, passes::gradient(ys, xs, cotangents), arrays, {});
+  const std::vector<Array> gradients =
+      run(inputs, passes::gradient(ys, xs, cotangents), arrays, {});
 
   std::vector<Array> directions;
   double expected = 0, size = 1;
   for (std::size_t k = 0; k < s.moving.size(); ++k) {
     const Array& x = s.arrays[s.moving[k]];
     if (gradients[k].shape() != x.shape() || gradients[k].dtype() != x.dtype())
-      return "the gradient of input " + std::to_string(k) + " has shape " + to_string(gradients[k].shape()) +
-             " instead of " + to_string(x.shape());
+      return "the gradient of input " + std::to_string(k) + " has shape " +
+             to_string(gradients[k].shape()) + " instead of " + to_string(x.shape());
     directions.push_back(random_like(x.shape(), rng));
     const std::vector<double> g = to_doubles(gradients[k]), d = to_doubles(directions[k]);
     expected += dot(g, d);
@@ -95,11 +96,11 @@ std::vector<std::size_t> floating_operands(const Case& c) {
 
 TEST_CASE("Generated: gradients, and gradients of gradients, against differences") {
   std::mt19937 rng(77);
-  std::size_t first = 0, second = 0, left_out = 0;
+  std::size_t first = 0, second = 0;
   std::map<std::string_view, int> without;
   for (const ir::Op* op : ir::all_ops()) {
     if (!has_samples(*op) || !(op->samples.dtypes & ir::Samples::floats)) continue;
-    if (op == &ir::ops::stop_gradient) continue;   // its gradient is not its derivative
+    if (op == &ir::ops::stop_gradient) continue;  // its gradient is not its derivative
     const std::size_t samples = op->samples.make().size();
     for (std::size_t number = 0; number < samples; ++number)
       for (const Layout layout : layouts) {
@@ -120,17 +121,19 @@ TEST_CASE("Generated: gradients, and gradients of gradients, against differences
         if (!problem.empty()) FAIL_CHECK(c->name << ": " << problem);
 
         // The gradients, as functions of the operands and of the cotangent.
-        if (!full_run() && layout != Layout::contiguous) {
-          ++left_out;
-          continue;
-        }
+        if (layout == Layout::empty) continue;  // a mean of no elements has no slope at all
         const NodeRef g = ir::make_input({DType::float64, c->node->type().shape});
         std::vector<NodeRef> xs;
         for (const std::size_t i : s.moving) xs.push_back(c->inputs[i]);
         const std::vector<NodeRef> ys{c->node}, gs{g};
         const std::vector<NodeRef> gradients = passes::gradient(ys, xs, gs);
         for (std::size_t k = 0; k < gradients.size(); ++k) {
-          Slope t{c->name + ", gradient " + std::to_string(k), s.inputs, s.arrays, gradients[k], s.moving, 1e-5};
+          Slope t{c->name + ", gradient " + std::to_string(k),
+                  s.inputs,
+                  s.arrays,
+                  gradients[k],
+                  s.moving,
+                  1e-5};
           t.inputs.push_back(g);
           t.arrays.push_back(random_like(*to_shape(*c->node->type().shape), rng));
           t.moving.push_back(t.inputs.size() - 1);
@@ -148,6 +151,5 @@ TEST_CASE("Generated: gradients, and gradients of gradients, against differences
   }
   std::string rows;
   for (const auto& [row, n] : without) rows += " " + std::string(row);
-  MESSAGE(first << " gradients and " << second << " gradients of gradients against differences, " << left_out
-                << " of these left out; not differentiable:" << (rows.empty() ? " none" : rows));
+  MESSAGE(first << " gradients and " << second << " gradients of gradients against differences; not differentiable:" << (rows.empty() ? " none" : rows));
 }

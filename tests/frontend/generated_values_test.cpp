@@ -1,5 +1,5 @@
-// Row × sample × dtype × layout: the row's reference in double against the interpreter against native code; extents known
-// and unknown; fused and one kernel an operation.
+// Row × sample × dtype × layout: the row's reference in double against the interpreter against
+// native code; extents known and unknown; fused and one kernel an operation.
 #include <doctest/doctest.h>
 
 #include <chrono>
@@ -56,22 +56,27 @@ class Failures {
   std::map<std::string_view, int> rows_;
 };
 
-void compare_bits(const std::vector<Case>& cases, const std::vector<Outcome>& got, const std::vector<Outcome>& want) {
+void compare_bits(const std::vector<Case>& cases, const std::vector<Outcome>& got,
+                  const std::vector<Outcome>& want) {
   Failures failures;
   for (std::size_t i = 0; i < cases.size(); ++i) {
-    if (!want[i].value) continue;   // told elsewhere
-    if (!got[i].value) failures.add(cases[i], "threw " + got[i].error);
-    else if (const std::string d = bit_difference(*got[i].value, *want[i].value); !d.empty()) failures.add(cases[i], d);
+    if (!want[i].value) continue;  // told elsewhere
+    if (!got[i].value)
+      failures.add(cases[i], "threw " + got[i].error);
+    else if (const std::string d = bit_difference(*got[i].value, *want[i].value); !d.empty())
+      failures.add(cases[i], d);
   }
   CHECK(failures.count() == 0);
 }
 
 bool sums(const Case& c) {
-  return !std::holds_alternative<ir::Pointwise>(c.op->meaning) && !std::holds_alternative<ir::View>(c.op->meaning) &&
+  return !std::holds_alternative<ir::Pointwise>(c.op->meaning) &&
+         !std::holds_alternative<ir::View>(c.op->meaning) &&
          !std::holds_alternative<ir::Regions>(c.op->meaning);
 }
 
-/// How many terms meet in one element at most: the summed extent of a product, the share of a reduction.
+/// How many terms meet in one element at most: the summed extent of a product, the share of a
+/// reduction.
 std::size_t terms_of(const Case& c, std::size_t elements, std::size_t results) {
   std::size_t longest = elements / std::max<std::size_t>(results, 1);
   if (std::holds_alternative<ir::ContractionMeaning>(c.op->meaning) && !c.values[0].shape.empty())
@@ -79,8 +84,8 @@ std::size_t terms_of(const Case& c, std::size_t elements, std::size_t results) {
   return std::max<std::size_t>(longest, 1);
 }
 
-/// What rounding in sums is relative to: the reference on magnitudes, and the operands themselves where a row is made of
-/// several operations.
+/// What rounding in sums is relative to: the reference on magnitudes, and the operands themselves
+/// where a row is made of several operations.
 std::vector<double> magnitudes(const Case& c, std::size_t count) {
   if (!sums(c)) return std::vector<double>(count, 0.0);
   std::vector<ir::RefArray> absolute = c.values;
@@ -106,8 +111,8 @@ void compare_with_reference(const std::vector<Case>& cases, const std::vector<Ou
     const Array& value = *got[i].value;
     if (value.shape() != want.shape || value.dtype() != *c.node->type().dtype ||
         to_dims(value.shape()) != *c.node->type().shape) {
-      failures.add(c, "has shape " + to_string(value.shape()) + ", the reference " + to_string(want.shape) +
-                          ", the type rule " + to_string(c.node->type()));
+      failures.add(c, "has shape " + to_string(value.shape()) + ", the reference " +
+                          to_string(want.shape) + ", the type rule " + to_string(c.node->type()));
       continue;
     }
     const std::vector<double> numbers = to_doubles(value), sizes = magnitudes(c, numbers.size());
@@ -115,15 +120,16 @@ void compare_with_reference(const std::vector<Case>& cases, const std::vector<Ou
     for (const ir::RefArray& v : c.values) elements = std::max(elements, v.data.size());
     const std::size_t terms = sums(c) ? terms_of(c, elements, numbers.size()) : 1;
     for (std::size_t k = 0; k < numbers.size(); ++k) {
-      const double expected = is_floating(value.dtype()) ? want.data[k] : stored_as(value.dtype(), want.data[k]);
+      const double expected =
+          is_floating(value.dtype()) ? want.data[k] : stored_as(value.dtype(), want.data[k]);
       const double rounded = stored_as(value.dtype(), expected);
       if (numbers[k] == rounded || (std::isnan(numbers[k]) && std::isnan(rounded))) continue;
       const double allowed = tolerance(c, value.dtype(), expected, sizes[k], terms);
       if (std::fabs(numbers[k] - expected) <= allowed) continue;
       std::ostringstream out;
       out.precision(17);
-      out << "element " << k << " of " << to_string(value.shape()) << " is " << numbers[k] << ", the reference "
-          << expected << " (allowed " << allowed << ")";
+      out << "element " << k << " of " << to_string(value.shape()) << " is " << numbers[k]
+          << ", the reference " << expected << " (allowed " << allowed << ")";
       failures.add(c, out.str());
       break;
     }
@@ -146,7 +152,8 @@ TEST_CASE("Generated: every row against its reference, interpreted and compiled"
   Clock clock;
   const std::vector<Outcome> interpreted = run_all(cases, {});
   compare_with_reference(cases, interpreted);
-  MESSAGE(cases.size() << " cases interpreted and compared with references in " << clock.seconds() << " s");
+  MESSAGE(cases.size() << " cases interpreted and compared with references in " << clock.seconds()
+                       << " s");
 
   clock = {};
   const std::vector<Outcome> unfused = run_all(cases, {.fuse = false});
@@ -165,15 +172,19 @@ TEST_CASE("Generated: every row against its reference, interpreted and compiled"
   std::vector<Outcome> product_values;
   for (std::size_t i = 0; i < cases.size(); ++i) {
     const Case& c = cases[i];
-    if (!symbolic[i].value && symbolic[i].shape_error) {   // a shape written into its attributes, or an equality that fails
+    if (!symbolic[i].value &&
+        symbolic[i]
+            .shape_error) {  // a shape written into its attributes, or an equality that fails
       known[i].value.reset();
       ++refused[c.op->name];
       ++refusals;
     } else if (c.op == &ir::ops::squeeze && c.layout == Layout::sliced) {
-      known[i].value.reset();   // the extents of a slice of unknown extents are taken to be more than one
+      known[i]
+          .value
+          .reset();  // the extents of a slice of unknown extents are taken to be more than one
       ++refusals;
     } else if (std::holds_alternative<ir::ContractionMeaning>(c.op->meaning)) {
-      known[i].value.reset();   // which routine multiplies depends on what is known of the matrices
+      known[i].value.reset();  // which routine multiplies depends on what is known of the matrices
       products.push_back(c);
       product_values.push_back(symbolic[i]);
     }
@@ -185,22 +196,26 @@ TEST_CASE("Generated: every row against its reference, interpreted and compiled"
   }
   std::string rows;
   for (const auto& [row, n] : refused) rows += " " + std::string(row) + " " + std::to_string(n);
-  MESSAGE((cases.size() - refusals) << " cases with unknown extents in " << clock.seconds() << " s, " << refusals
-                                  << " refused by their type rule:" << rows);
+  MESSAGE((cases.size() - refusals)
+          << " cases with unknown extents in " << clock.seconds() << " s, " << refusals
+          << " refused by their type rule:" << rows);
 
   for (const bool unknown : {false, true}) {
     clock = {};
     const std::vector<Case> some = full ? cases : thinned(cases, unknown ? 41 : 17);
-    const std::vector<Outcome> native = run_all(some, {.tier = Tier::compiled, .symbolic = unknown});
+    const std::vector<Outcome> native =
+        run_all(some, {.tier = Tier::compiled, .symbolic = unknown});
     std::map<std::string_view, const Outcome*> by_name;
-    for (std::size_t i = 0; i < cases.size(); ++i) by_name[cases[i].name] = &(unknown ? known : interpreted)[i];
+    for (std::size_t i = 0; i < cases.size(); ++i)
+      by_name[cases[i].name] = &(unknown ? known : interpreted)[i];
     std::vector<Outcome> want;
     for (const Case& c : some) want.push_back(*by_name.at(c.name));
     {
       INFO("native code");
       compare_bits(some, native, want);
     }
-    MESSAGE(some.size() << " cases as native code, extents " << std::string(unknown ? "unknown" : "known") << ", in "
-                        << clock.seconds() << " s, " << cases.size() - some.size() << " left out");
+    MESSAGE(some.size() << " cases as native code, extents "
+                        << std::string(unknown ? "unknown" : "known") << ", in " << clock.seconds()
+                        << " s, " << cases.size() - some.size() << " left out");
   }
 }

@@ -1,4 +1,5 @@
-// What compilation does to whole graphs: the optimised graph against the raw one, and how many kernels are left.
+// What compilation does to whole graphs: the optimised graph against the raw one, and how many
+// kernels are left.
 #include <doctest/doctest.h>
 
 #include <random>
@@ -15,25 +16,30 @@ using namespace weft::generated;
 
 namespace {
 
-/// No pass but those that compilation cannot do without, one kernel an operation, no temporary's memory shared.
+/// No pass but those that compilation cannot do without, one kernel an operation, no temporary's
+/// memory shared.
 std::vector<Array> run_raw(const ir::Graph& graph, std::span<const Array> arrays) {
   passes::LowerOptions lowering;
   lowering.fusion.fuse = false;
   lowering.plan_memory = false;
   const ir::Graph typed = passes::expand(passes::specialize(graph, types_of(arrays, {})));
-  const runtime::Program program(passes::lower(typed, lowering), frontend::kernel_compiler(frontend::Tier::interpreted));
+  const runtime::Program program(passes::lower(typed, lowering),
+                                 frontend::kernel_compiler(frontend::Tier::interpreted));
   return run(program, arrays);
 }
 
-std::vector<Array> run_optimised(const ir::Graph& graph, std::span<const Array> arrays, Options options) {
-  return run({graph.inputs().begin(), graph.inputs().end()}, {graph.outputs().begin(), graph.outputs().end()}, arrays,
-             options);
+std::vector<Array> run_optimised(const ir::Graph& graph, std::span<const Array> arrays,
+                                 Options options) {
+  return run({graph.inputs().begin(), graph.inputs().end()},
+             {graph.outputs().begin(), graph.outputs().end()}, arrays, options);
 }
 
 /// A random graph over a few matrices: pointwise operations, reductions, views, products.
 ir::Graph random_graph(std::mt19937& rng, std::vector<Array>& arrays) {
   std::vector<ir::NodeRef> inputs, values;
-  const auto pick = [&](std::size_t n) { return std::uniform_int_distribution<std::size_t>(0, n - 1)(rng); };
+  const auto pick = [&](std::size_t n) {
+    return std::uniform_int_distribution<std::size_t>(0, n - 1)(rng);
+  };
   const Shape shapes[] = {{5, 7}, {1, 7}, {5, 1}, {5, 7}};
   std::uniform_real_distribution<float> uniform(-1, 1);
   for (const Shape& shape : shapes) {
@@ -90,7 +96,8 @@ TEST_CASE("Pipeline: optimised graphs have the bits of the raw ones") {
     const std::vector<Array> fused = run_optimised(graph, arrays, {});
     for (std::size_t k = 0; k < raw.size(); ++k) CHECK(bit_difference(fused[k], raw[k]) == "");
     if (i % 20 != 0 && !full_run()) continue;
-    const std::vector<Array> native = run_optimised(graph, arrays, {.tier = frontend::Tier::compiled});
+    const std::vector<Array> native =
+        run_optimised(graph, arrays, {.tier = frontend::Tier::compiled});
     for (std::size_t k = 0; k < raw.size(); ++k) CHECK(bit_difference(native[k], raw[k]) == "");
     const std::vector<Array> symbolic = run_optimised(graph, arrays, {.symbolic = true});
     for (std::size_t k = 0; k < raw.size(); ++k) CHECK(bit_difference(symbolic[k], raw[k]) == "");
@@ -135,7 +142,8 @@ TEST_CASE("Pipeline: kernels of a training step") {
   optim::Adam adam(model.parameters());
   const Function adam_step({x, t}, loss, {.updates = adam.updates(loss)});
   const std::int64_t adam_count = kernels(adam_step, {rand({16, 64}), randint(0, 10, {16})});
-  MESSAGE("two-layer perceptron: " << count << " kernels a step of SGD, " << adam_count << " of Adam");
+  MESSAGE("two-layer perceptron: " << count << " kernels a step of SGD, " << adam_count
+                                   << " of Adam");
   CHECK(count <= 12);
   CHECK(adam_count <= 16);
 }
