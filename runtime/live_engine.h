@@ -44,8 +44,10 @@ class LiveEngine {
   const Array* pull(EngineLock&, LiveState& state, std::vector<Note>& notes);
   /// False after waiting, with nothing done.
   bool update(EngineLock&, std::span<const Change> changes, Push push, std::vector<Note>& notes);
-  /// Values given back by a Lease: cannot fail.
-  void install(const EngineLock&, std::span<LiveState* const> leaves,
+  /// What a Lease's commit makes stale, worked out before it: changes no value, and may fail.
+  Wave* plan_install(const EngineLock&, std::span<LiveState* const> leaves);
+  /// Values given back by a Lease: cannot fail. `wave` is what plan_install gave.
+  void install(const EngineLock&, Wave* wave, std::span<LiveState* const> leaves,
                std::vector<Array>& values) noexcept;
   /// Computes the watched tensors that are stale below these leaves.
   void refresh_watched(EngineLock&, std::span<LiveState* const> leaves, std::vector<Note>& notes);
@@ -74,7 +76,7 @@ class LiveEngine {
   Wave* find_wave(std::span<LiveState* const> leaves, Push push);
   std::unique_ptr<Wave> plan_update(std::span<LiveState* const> leaves, Push push,
                                     bool types_changed);
-  static void keep_wave(std::unique_ptr<Wave> wave);
+  static Wave* keep_wave(std::unique_ptr<Wave> wave);
   void execute(Wave& wave, WaveRun& run);
   void commit(Wave& wave, WaveRun& run, std::span<LeafChange> leaves, bool types_changed) noexcept;
   void commit_results(Wave& wave, WaveRun& run) noexcept;

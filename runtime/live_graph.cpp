@@ -102,7 +102,7 @@ void LiveEngine::invalidate(LiveState& state) noexcept {
   state.valid = false;
   if (state.held()) return;  // the old value tells whether the new one differs
   state.stored = false;
-  state.value = Array();
+  const Array dropped = std::move(state.value);  // (a fresh Array would allocate its shape)
 }
 
 std::uint64_t LiveEngine::epoch(LiveState& state) { return root_of(state.component)->epoch; }

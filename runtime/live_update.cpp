@@ -152,13 +152,14 @@ Wave* LiveEngine::find_wave(std::span<LiveState* const> leaves, Push push) {
   return nullptr;
 }
 
-void LiveEngine::keep_wave(std::unique_ptr<Wave> wave) {
+Wave* LiveEngine::keep_wave(std::unique_ptr<Wave> wave) {
   auto& kept = wave->changed.front()->extra().waves;
   std::erase_if(kept, [&](const auto& old) {
     return old->push == wave->push && old->changed == wave->changed;
   });
   if (kept.size() >= waves_kept) kept.erase(kept.begin());
   kept.push_back(std::move(wave));
+  return kept.back().get();
 }
 
 std::unique_ptr<Wave> LiveEngine::plan_update(std::span<LiveState* const> leaves, Push push,
@@ -344,22 +345,21 @@ const Array* LiveEngine::pull(EngineLock& locked, LiveState& state, std::vector<
 
 // ---- leases -------------------------------------------------------------------------------------
 
-void LiveEngine::install(const EngineLock&, std::span<LiveState* const> leaves,
-                         std::vector<Array>& values) noexcept {
-  if (leaves.empty()) return;
-  for (std::size_t i = 0; i < leaves.size(); ++i) leaves[i]->value = std::move(values[i]);
+Wave* LiveEngine::plan_install(const EngineLock&, std::span<LiveState* const> leaves) {
+  if (leaves.empty()) return nullptr;
   Wave* wave = find_wave(leaves, Push::none);
-  std::unique_ptr<Wave> planned;
-  if (!wave) {
-    planned = plan_update(leaves, Push::none, false);
-    wave = planned.get();
-  }
+  return wave ? wave : keep_wave(plan_update(leaves, Push::none, false));
+}
+
+void LiveEngine::install(const EngineLock&, Wave* wave, std::span<LiveState* const> leaves,
+                         std::vector<Array>& values) noexcept {
+  for (std::size_t i = 0; i < leaves.size(); ++i) leaves[i]->value = std::move(values[i]);
+  if (!wave) return;
   for (LiveState* state : wave->affected) {
     invalidate(*state);
     marks_ -= state->marked ? 1 : 0;
     state->marked = false;
   }
-  if (planned) keep_wave(std::move(planned));
 }
 
 void LiveEngine::refresh_watched(EngineLock& locked, std::span<LiveState* const> leaves,

@@ -229,16 +229,6 @@ std::shared_ptr<void> watch(const NodeRef& node, Watcher watcher) {
 
 // ---- leases -------------------------------------------------------------------------------------
 
-namespace {
-
-std::vector<LiveState*> states_of(std::span<const NodeRef> nodes) {
-  std::vector<LiveState*> states;
-  for (const NodeRef& node : nodes) states.push_back(state_of(*node));
-  return states;
-}
-
-}  // namespace
-
 Lease::Lease(std::span<const NodeRef> variables, std::span<const NodeRef> reads)
     : variables_(variables.begin(), variables.end()) {
   LiveEngine& engine = LiveEngine::get();
@@ -248,21 +238,27 @@ Lease::Lease(std::span<const NodeRef> variables, std::span<const NodeRef> reads)
   {
     EngineLock locked = engine.lock();
     for (const NodeRef& variable : variables_) engine.record(locked, *variable);
-    const std::vector<LiveState*> leaves = states_of(variables_);
+    for (const NodeRef& variable : variables_) leaves_.push_back(state_of(*variable));
     if (engine.computing())
       throw Error("a callback must not call a function that updates variables");
     for (bool waited = true; waited;) {
-      waited = std::ranges::any_of(leaves, [](const LiveState* s) { return s->leased(); });
+      waited = std::ranges::any_of(leaves_, [](const LiveState* s) { return s->leased(); });
       reads_.clear();
       for (std::size_t i = 0; i < reads.size() && !waited; ++i) {
         const Array* found = engine.pull(locked, engine.record(locked, *reads[i]), notes);
         waited = !found;
         if (found) reads_.push_back(*found);
       }
-      if (!waited || std::ranges::any_of(leaves, [](const LiveState* s) { return s->leased(); }))
-        waited = !engine.take_turns(locked, leaves);
+      if (!waited || std::ranges::any_of(leaves_, [](const LiveState* s) { return s->leased(); }))
+        waited = !engine.take_turns(locked, leaves_);
     }
-    for (std::size_t i = 0; i < leaves.size(); ++i) values_[i] = std::move(leaves[i]->value);
+    try {
+      (void)engine.plan_install(locked, leaves_);  // now, so that the commit finds it
+    } catch (...) {
+      engine.end_turns(locked, leaves_);
+      throw;
+    }
+    for (std::size_t i = 0; i < leaves_.size(); ++i) values_[i] = std::move(leaves_[i]->value);
     open_ = true;
     pinned = engine.take_pinned(locked);
   }
@@ -279,33 +275,36 @@ void Lease::give_back() noexcept {
   if (!std::exchange(open_, false)) return;
   LiveEngine& engine = LiveEngine::get();
   const EngineLock locked = engine.lock();
-  for (std::size_t i = 0; i < variables_.size(); ++i) {
-    LiveState* leaf = state_of(*variables_[i]);
-    leaf->value = std::move(values_[i]);
-    engine.end_turns(locked, std::span(&leaf, 1));
-  }
+  for (std::size_t i = 0; i < leaves_.size(); ++i) leaves_[i]->value = std::move(values_[i]);
+  engine.end_turns(locked, leaves_);
 }
 
 Lease::~Lease() { give_back(); }
 
 void Lease::commit(std::vector<Array> values) {
   LiveEngine& engine = LiveEngine::get();
-  const std::vector<LiveState*> leaves = states_of(variables_);
   std::vector<Note> notes;
   std::vector<NodeRef> pinned;
+  std::exception_ptr failed;
   {
     EngineLock locked = engine.lock();
-    for (std::size_t i = 0; i < leaves.size(); ++i)
-      if (leaves[i]->watched())
-        for (const auto& watcher : leaves[i]->extras->watchers)
-          notes.push_back({watcher, values[i]});
-    engine.install(locked, leaves, values);
-    engine.end_turns(locked, leaves);
+    Wave* const wave = engine.plan_install(locked, leaves_);
+    engine.install(locked, wave, leaves_, values);
+    engine.end_turns(locked, leaves_);
     open_ = false;
-    engine.refresh_watched(locked, leaves, notes);
+    try {
+      for (const LiveState* leaf : leaves_)
+        if (leaf->watched())
+          for (const auto& watcher : leaf->extras->watchers)
+            notes.push_back({watcher, leaf->value});
+      engine.refresh_watched(locked, leaves_, notes);
+    } catch (...) {
+      failed = std::current_exception();
+    }  // what was noted is delivered all the same
     pinned = engine.take_pinned(locked);
   }
   if (!notes.empty()) deliver(std::move(notes));
+  if (failed) std::rethrow_exception(failed);
 }
 
 }  // namespace weft::runtime

@@ -26,6 +26,8 @@
 
 namespace weft::runtime {
 
+class LiveState;
+
 /// What turns a cell into code.
 class CellCompiler {
  public:
@@ -111,14 +113,15 @@ class Lease {
 
   [[nodiscard]] Array& value(std::size_t i) { return values_[i]; }
   [[nodiscard]] std::span<const Array> reads() const { return reads_; }
-  /// Gives the variables new values, of their own types. That cannot fail; their dependents are
-  /// stale from then on. Then watched dependents are computed and watchers run: what these throw
-  /// reaches the caller and undoes nothing.
+  /// Gives the variables new values, of their own types. That needs no memory unless the graph was
+  /// changed since the turn began; their dependents are stale from then on. Then watched dependents
+  /// are computed and watchers run: what these throw reaches the caller and undoes nothing.
   void commit(std::vector<Array> values);
 
  private:
   void give_back() noexcept;
   std::vector<ir::NodeRef> variables_;
+  std::vector<LiveState*> leaves_;  // theirs
   std::vector<Array> values_, reads_;
   bool open_ = false;
 };

@@ -13,7 +13,7 @@
 
 namespace weft::test {
 
-using Memory = std::vector<std::vector<std::byte>>;   // one a buffer
+using Memory = std::vector<std::vector<std::byte>>;  // one a buffer
 
 inline Bits load_bits(const std::vector<std::byte>& memory, std::int64_t element, DType t) {
   Bits bits = 0;

@@ -215,7 +215,9 @@ TEST_CASE("API: operators") {
 }
 
 template <class V>
-concept CanAddTo = requires(V v) { v += 1; };
+concept CanAddTo = requires(V v) {
+  v += 1;
+};
 static_assert(CanAddTo<Tensor&> && !CanAddTo<Variable&>);
 
 TEST_CASE("API: indexing") {
@@ -357,17 +359,19 @@ TEST_CASE("API: a user's own operations") {
                               }});
   const auto host = custom_op(
       "host_square",
-      CustomOp{.infer = [](std::span<const TensorType> t) { return std::vector(t.begin(), t.end()); },
-               .forward =
-                   [](std::span<const Array> x) {
-                     Array y = x[0];
-                     double* data = y.mutable_data<double>();
-                     for (std::int64_t i = 0; i < y.size(); ++i) data[i] *= data[i];
-                     return std::vector<Array>{y};
-                   },
-               .backward =
-                   [](std::span<const Tensor> x, std::span<const Tensor>,
-                      std::span<const Tensor> g) { return std::vector<Tensor>{2 * x[0] * g[0]}; }});
+      CustomOp{
+          .infer = [](std::span<const TensorType> t) { return std::vector(t.begin(), t.end()); },
+          .forward =
+              [](std::span<const Array> x) {
+                Array y = x[0];
+                double* data = y.mutable_data<double>();
+                for (std::int64_t i = 0; i < y.size(); ++i) data[i] *= data[i];
+                return std::vector<Array>{y};
+              },
+          .backward =
+              [](std::span<const Tensor> x, std::span<const Tensor>, std::span<const Tensor> g) {
+                return std::vector<Tensor>{2 * x[0] * g[0]};
+              }});
   Variable x(Array{2.0, 3.0});
   CHECK(array_equal(cube({x})[0].value(), Array{8.0, 27.0}));
   CHECK(array_equal(grad(sum(cube({x})[0]), {x})[0].value(), Array{12.0, 27.0}));
@@ -414,9 +418,7 @@ TEST_CASE("API: functions with state") {
   const double first = step(xs, ts)[0].item<double>();
   CHECK(step(xs, ts)[0].item<double>() < first);
   CHECK_FALSE(array_equal(w.value(), Array{1.0, 1.0}));
-  if (Device::cuda_count() == 0) {
-    CHECK_THROWS_AS(Device::cuda(0), DeviceError);
-  }
+  if (Device::cuda_count() == 0) { CHECK_THROWS_AS(Device::cuda(0), DeviceError); }
 
   Function f({x}, x * w);
   std::vector<Array> outs{zeros({2}, DType::float64)}, ins{xs};

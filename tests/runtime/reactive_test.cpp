@@ -7,6 +7,7 @@
 #include <map>
 #include <thread>
 
+#include "failing_new.h"
 #include "ir/builder.h"
 #include "ir/ops/ops.h"
 
@@ -191,6 +192,39 @@ TEST_CASE("A lease takes the array out, others wait, a commit makes dependents s
   CHECK(twice.value() == 1);
   { const runtime::Lease unchanged(std::span(&w.node, 1)); }
   CHECK(w.value() == 0.5);
+}
+
+TEST_CASE(
+    "Leases under failing allocations: all of a commit or nothing, and no one waits for good") {
+  compiler();
+  int failures = 0;
+  for (int n = 1; n < 200; ++n) {
+    Held w(ir::make_input(scalar, "w"));
+    w.set(1);
+    Held twice(add(w.node, w.node)), next(add(twice.node, w.node));
+    CHECK(next.value() == 3);
+    int heard = 0;
+    const auto token = runtime::watch(w.node, [&](const Array&) { ++heard; });
+    bool committed = false, threw = false;
+    std::vector<Array> values{Array(5.0)};
+    test::fail_new(n);
+    try {
+      runtime::Lease lease(std::span(&w.node, 1));
+      committed = true;  // from here on nothing that is needed fails
+      lease.commit(std::move(values));
+    } catch (const std::bad_alloc&) { threw = true; }
+    const bool reached = test::until_failing_new() == 0;
+    test::fail_new(0);
+    failures += threw ? 1 : 0;
+    CHECK(w.value() == (committed ? 5 : 1));
+    CHECK(twice.value() == (committed ? 10 : 2));
+    CHECK(next.value() == (committed ? 15 : 3));
+    if (!threw) CHECK(heard == 1);
+    w.set(2);  // its turn has ended
+    CHECK(next.value() == 6);
+    if (!reached) break;
+  }
+  CHECK(failures > 3);
 }
 
 TEST_CASE("Threads that take turns on variables in any order do not block each other for good") {

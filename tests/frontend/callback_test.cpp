@@ -1,0 +1,126 @@
+// User functions that run in the middle of an update: what they may do, and that nothing is left of
+// an update in which one fails.
+#include <doctest/doctest.h>
+
+#include <functional>
+#include <optional>
+#include <stdexcept>
+
+#include "weft/control.h"
+#include "weft/eval.h"
+#include "weft/function.h"
+#include "weft/ops.h"
+
+using namespace weft;
+
+namespace {
+
+double number(const Tensor& t) { return t.value().item<double>(); }
+
+/// x + 1 over arrays; `meanwhile` runs inside.
+Tensor plus_one(const Tensor& x, std::function<void()> meanwhile) {
+  return custom_op(
+      "plus_one",
+      CustomOp{
+          .infer = [](std::span<const TensorType> t) { return std::vector(t.begin(), t.end()); },
+          .forward =
+              [meanwhile = std::move(meanwhile)](std::span<const Array> operands) {
+                meanwhile();
+                return std::vector<Array>{Array(operands[0].item<double>() + 1)};
+              }})({x})[0];
+}
+
+}  // namespace
+
+TEST_CASE("A callback that throws leaves every value as it was") {
+  bool fails = false;
+  Variable a(1.0);
+  Tensor before = a * 2;
+  Tensor called = plus_one(a, [&] {
+    if (fails) throw std::runtime_error("callback");
+  });
+  Tensor after = called * 10;
+  CHECK(number(after) == 20);
+  CHECK(number(before) == 2);
+  int heard = 0;
+  const auto s = after.on_change([&](const Array&) { ++heard; });
+  fails = true;
+  CHECK_THROWS_WITH(a.set_value(5.0), doctest::Contains("callback"));
+  for (int again = 0; again < 2; ++again) {
+    CHECK(number(a) == 1);
+    CHECK(number(before) == 2);
+    CHECK(number(called) == 2);
+    CHECK(number(after) == 20);
+  }
+  CHECK(heard == 0);
+  fails = false;
+  a.set_value(5.0);
+  CHECK(number(after) == 60);
+  CHECK(heard == 1);
+}
+
+TEST_CASE("A callback may build and drop tensors, of the graph that is being updated too") {
+  Variable a(1.0), other(7.0);
+  std::optional<Tensor> held, built;
+  bool acts = false;
+  Tensor called = plus_one(a, [&] {
+    if (!acts) return;
+    held.reset();            // of this very wave
+    built.emplace(a * 100);  // on the input that is being set
+    const Tensor passing = other + 1;
+  });
+  held.emplace(called * 3);
+  Tensor after = called * 10;
+  CHECK(number(after) == 20);
+  CHECK(number(*held) == 6);
+  acts = true;
+  a.set_value(2.0);
+  acts = false;
+  CHECK(number(after) == 30);
+  REQUIRE(built);
+  CHECK(number(*built) == 200);
+  a.set_value(4.0);
+  CHECK(number(after) == 50);
+  CHECK(number(*built) == 400);
+}
+
+TEST_CASE("A callback must not change what it is computed from") {
+  Variable a(1.0), other(7.0);
+  std::function<void()> act = [] {};
+  Tensor called = plus_one(a, [&] { act(); });
+  Tensor p;
+  const Function bump({p}, p, {.updates = {{other, other + 1}}});
+  CHECK(number(called) == 2);
+  const auto refused = [&](std::function<void()> what) {
+    act = std::move(what);
+    CHECK_THROWS_AS(a.set_value(number(a) + 1), Error);
+    CHECK(number(a) == 1);
+    CHECK(number(called) == 2);
+    CHECK(number(other) == 7);
+  };
+  refused([&] { a.set_value(9.0); });
+  refused([&] { other.set_value(9.0); });
+  refused([&] { bump(1.0); });
+  refused([&] { (void)called.value(), (void)(called + 1).value(); });
+  act = [] {};
+  a.set_value(3.0);
+  CHECK(number(called) == 4);
+}
+
+TEST_CASE("A function with updates whose callback throws changes no variable") {
+  bool fails = true;
+  Variable w(1.0);
+  Tensor x, step = plus_one(w + x, [&] {
+              if (fails) throw std::runtime_error("callback");
+            });
+  Tensor watched = w * 2;
+  const Function f({x}, step, {.updates = {{w, w + 1}}});
+  CHECK(number(watched) == 2);
+  CHECK_THROWS_WITH(f(1.0), doctest::Contains("callback"));
+  CHECK(number(w) == 1);
+  CHECK(number(watched) == 2);
+  fails = false;
+  CHECK(f(1.0)[0].item<double>() == 3);
+  CHECK(number(w) == 2);
+  CHECK(number(watched) == 4);
+}
