@@ -295,6 +295,18 @@ bool serves(const Array& have, DType dtype, const Shape& shape) {
 
 }  // namespace
 
+void Function::Impl::check_ties(std::span<const Array* const> arrays) const {
+  for (const Tie& tie : ties) {
+    const std::int64_t extent = arrays[tie.input]->shape()[tie.axis];
+    const std::int64_t other = arrays[tie.other_input]->shape()[tie.other_axis];
+    if (extent == other) continue;
+    const Dim& declared = (*inputs[tie.input].node()->type().shape)[tie.axis];
+    throw ShapeError("inputs " + std::to_string(tie.input) + " and " + std::to_string(tie.other_input) + ": " +
+                         declared.str() + " cannot be both " + std::to_string(extent) + " and " +
+                         std::to_string(other), where);
+  }
+}
+
 void Function::Impl::run(std::span<const Array> given, std::span<Array> outputs,
                          runtime::Program::StepObserver* observer) const {
   if (given.size() != inputs.size())
@@ -323,6 +335,7 @@ void Function::Impl::run(std::span<const Array> given, std::span<Array> outputs,
     else if (overlap) arrays.push_back(&made.emplace_back(given[i].contiguous()));
     else dense(given[i]);
   }
+  check_ties(arrays);
   std::optional<runtime::Lease> lease;   // a turn on the variables that this call will write
   if (!updated.empty()) lease.emplace(updated_nodes, read_nodes);
   std::vector<Array> current;

@@ -2,12 +2,14 @@
 //
 // graph.inputs = the user's inputs, then the captured leaves; graph.outputs = the user's outputs, then the new values.
 // A call matches its arrays against the programs compiled so far. When a third different extent is met on an axis, the
-// axis becomes an unknown of the next program, which then serves every extent from 2 on.
+// axis becomes an unknown of the next program, which then serves every extent from 2 on for which the graph's own type
+// rules give the shapes that the program gives; other extents have programs of their own.
 #pragma once
 
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <span>
 #include <vector>
 
@@ -26,10 +28,21 @@ struct Function::Impl {
   FunctionOptions options;           // without the updates
   SourceLocation where;
 
+  /// Two axes of inputs that were declared with one unknown.
+  struct Tie {
+    std::size_t input, axis, other_input, other_axis;
+  };
+  std::vector<Tie> ties;
+  void check_ties(std::span<const Array* const> arrays) const;
+
   /// A program and the types that it was compiled for.
   struct Entry {
     std::vector<ir::Type> types;
     std::shared_ptr<const runtime::Program> program;
+    /// Shapes that were looked at and are served, where extents are unknown; guarded as `entries` are.
+    mutable std::set<std::vector<Shape>> served = {};
+    mutable std::vector<Shape> last = {};
+    /// By the types.
     [[nodiscard]] bool accepts(std::span<const Array* const> arrays) const;
   };
 
@@ -37,6 +50,9 @@ struct Function::Impl {
            runtime::Program::StepObserver* observer = nullptr) const;
   /// The entry for these arrays, compiled if there is none.
   std::shared_ptr<const Entry> entry(std::span<const Array* const> arrays) const;
+  /// Whether an entry that accepts these arrays gives what the graph's type rules give at their extents. Throws what
+  /// these throw.
+  bool covers(const Entry& entry, std::span<const Array* const> arrays) const;
   /// The entry called last, or one for the declared types and the variables' values.
   [[nodiscard]] std::shared_ptr<const Entry> representative() const;
   [[nodiscard]] frontend::CompileOptions compile_options() const;
