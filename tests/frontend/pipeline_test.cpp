@@ -6,6 +6,7 @@
 
 #include "generated.h"
 #include "ir/builder.h"
+#include "ir/text.h"
 #include "passes/lower.h"
 #include "passes/pipeline.h"
 #include "passes/specialize.h"
@@ -92,6 +93,7 @@ TEST_CASE("Pipeline: optimised graphs have the bits of the raw ones") {
     std::vector<Array> arrays;
     const ir::Graph graph = random_graph(rng, arrays);
     CAPTURE(i);
+    INFO(ir::to_text(graph, {.locations = false}));
     const std::vector<Array> raw = run_raw(graph, arrays);
     const std::vector<Array> fused = run_optimised(graph, arrays, {});
     for (std::size_t k = 0; k < raw.size(); ++k) CHECK(bit_difference(fused[k], raw[k]) == "");
