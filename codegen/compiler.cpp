@@ -196,10 +196,10 @@ class LlvmCompiler final : public ir::KernelCompiler {
       jobs.back().key = keys[i];
     }
     run(jobs);
-    trim();
     for (Job& job : jobs) known_.emplace(std::move(job.key), std::move(job.result));
     std::vector<std::shared_ptr<const Executable>> results;
     for (const std::string& key : keys) results.push_back(known_.at(key));
+    trim();  // only now: what was known before may be among the results
     return results;
   }
 
