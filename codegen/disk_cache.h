@@ -1,7 +1,8 @@
-// Compiled code on disk, shared between processes: one file an entry, named by a hash of its key. The directory is
-// WEFT_CACHE_DIR, or weft in XDG_CACHE_HOME or ~/.cache; it belongs to this user and nobody else can write to it, or
-// there is no cache. Entries appear by rename, hold their whole key and a checksum, and are looked at with suspicion:
-// whatever is damaged, foreign or a link counts as absent. No failure here is an error.
+// Compiled code on disk, shared between processes: one file an entry, named by a hash of its key.
+// The directory is WEFT_CACHE_DIR, or weft in XDG_CACHE_HOME or ~/.cache; it belongs to this user
+// and nobody else can write to it, or there is no cache. Entries appear by rename, hold their whole
+// key and a checksum, and are looked at with suspicion: whatever is damaged, foreign or a link
+// counts as absent. No failure here is an error.
 #pragma once
 
 #include <optional>

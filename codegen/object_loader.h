@@ -1,6 +1,7 @@
-// Native code without LLVM: an ELF object becomes a position-independent blob (code and constants, relocated among
-// themselves), and a blob becomes callable pages. The only symbols from outside are a few of the C library's, through
-// stubs at the end of the blob. Pages are never writable and executable at once.
+// Native code without LLVM: an ELF object becomes a position-independent blob (code and constants,
+// relocated among themselves), and a blob becomes callable pages. The only symbols from outside are
+// a few of the C library's, through stubs at the end of the blob. Pages are never writable and
+// executable at once.
 #pragma once
 
 #include <cstddef>
@@ -24,8 +25,8 @@ struct CodeBlob {
   friend bool operator==(const CodeBlob&, const CodeBlob&) = default;
 };
 
-/// Lays out the sections of a relocatable x86-64 ELF object and resolves its relocations. Throws Error (our own bug)
-/// on anything that the emitted code should not contain.
+/// Lays out the sections of a relocatable x86-64 ELF object and resolves its relocations. Throws
+/// Error (our own bug) on anything that the emitted code should not contain.
 CodeBlob link_object(std::span<const std::byte> object, std::string_view entry);
 
 /// False when a blob (from a file, perhaps) refers to places outside itself.

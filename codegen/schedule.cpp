@@ -153,7 +153,8 @@ std::int64_t constant_or(const Dim& dim, std::int64_t otherwise) {
   return dim.constant().value_or(otherwise);
 }
 
-/// As many vectors as the registers hold; fewer where the data is too small to repay the time to compile.
+/// As many vectors as the registers hold; fewer where the data is too small to repay the time to
+/// compile.
 int vectors_in_flight(const Kernel& kernel, const Schedule& schedule, const Target& target,
                       std::string& reason) {
   const int lanes = schedule.lanes;
@@ -227,7 +228,8 @@ bool writes_past_cache(const Kernel& kernel, const Target& target) {
   return bytes > static_cast<std::int64_t>(target.cache_bytes / 2);
 }
 
-/// Some operand of a pointwise kernel has unit stride along the axis before the last and not along the last.
+/// Some operand of a pointwise kernel has unit stride along the axis before the last and not along
+/// the last.
 bool lies_across(const Kernel& kernel, const Schedule& schedule) {
   const std::size_t axes = kernel.axes.size();
   if (kernel.stages.empty() || axes < 2 || schedule.lanes < 4 || schedule.lanes > 16) return false;

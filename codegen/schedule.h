@@ -1,6 +1,7 @@
-// How a kernel runs on one processor, apart from what it is: along which axis vectors lie, how many lanes a vector
-// has, how many vectors are in flight, whether results bypass the cache. Chosen from the kernel and the target alone,
-// never from a measurement, so that two processes emit the same code. A schedule changes no bit of any result.
+// How a kernel runs on one processor, apart from what it is: along which axis vectors lie, how many
+// lanes a vector has, how many vectors are in flight, whether results bypass the cache. Chosen from
+// the kernel and the target alone, never from a measurement, so that two processes emit the same
+// code. A schedule changes no bit of any result.
 #pragma once
 
 #include <cstddef>
@@ -43,15 +44,16 @@ struct Schedule {
 /// One line, for dumps and for the keys of caches: `along_row axis 1, 16 lanes x 4 in flight: …`.
 std::string to_string(const Schedule&);
 
-/// The same kernel with fewer axes: neighbouring parallel axes that every access walks as one are merged, axes of
-/// extent 1 dropped, the contraction (done by the caller) removed. Items keep their numbers. There is always at least
-/// one parallel axis.
+/// The same kernel with fewer axes: neighbouring parallel axes that every access walks as one are
+/// merged, axes of extent 1 dropped, the contraction (done by the caller) removed. Items keep their
+/// numbers. There is always at least one parallel axis.
 ir::Kernel simplify_axes(const ir::Kernel&);
 
 /// For a kernel that `simplify_axes` gave.
 Schedule choose_schedule(const ir::Kernel&, const Target&);
 
-/// Where row temp `temp` begins in the scratch memory, in bytes; of one past the last: the bytes needed in all.
+/// Where row temp `temp` begins in the scratch memory, in bytes; of one past the last: the bytes
+/// needed in all.
 Dim scratch_offset(const ir::Kernel&, const Schedule&, std::size_t temp);
 
 /// Rough nanoseconds of one item on one thread.

@@ -1,4 +1,5 @@
-// How the frontend makes nodes of the user's graph: operands to nodes, the type rule at once, the user's line.
+// How the frontend makes nodes of the user's graph: operands to nodes, the type rule at once, the
+// user's line.
 #pragma once
 
 #include <initializer_list>
@@ -11,6 +12,7 @@ namespace weft::frontend {
 
 /// Operands' nodes on the line of the first that has one.
 Tensor apply(const ir::Op& op, std::initializer_list<Operand> operands, ir::Attrs attrs = {});
-Tensor apply(const ir::Op& op, std::vector<ir::NodeRef> inputs, ir::Attrs attrs, SourceLocation where);
+Tensor apply(const ir::Op& op, std::vector<ir::NodeRef> inputs, ir::Attrs attrs,
+             SourceLocation where);
 
 }  // namespace weft::frontend

@@ -1,5 +1,5 @@
-// Printing as NumPy does it: `numpy.array2string` with its default options (precision 8, threshold 1000, three edge
-// items, lines of 75 characters, shortest unique digits).
+// Printing as NumPy does it: `numpy.array2string` with its default options (precision 8, threshold
+// 1000, three edge items, lines of 75 characters, shortest unique digits).
 #include <algorithm>
 #include <charconv>
 #include <cmath>
@@ -79,8 +79,8 @@ Pieces rounded(double magnitude, int decimals) {
   return {text.substr(0, dot), dot < text.size() ? text.substr(dot + 1) : "", ""};
 }
 
-/// Shortest digits, or the exact value where they are more than `precision` decimals. Where they end before the
-/// point, zeros follow, or (in arrays) the exact value's digits.
+/// Shortest digits, or the exact value where they are more than `precision` decimals. Where they
+/// end before the point, zeros follow, or (in arrays) the exact value's digits.
 Pieces positional(double value, DType dtype, int precision, bool plus, bool exact_whole) {
   const double magnitude = std::abs(value);
   const Decimal d = shortest(magnitude, dtype);
@@ -103,7 +103,8 @@ Pieces positional(double value, DType dtype, int precision, bool plus, bool exac
   return p;
 }
 
-/// Shortest digits, or exactly `precision` decimals of the exact value where those are more or `all` are wanted.
+/// Shortest digits, or exactly `precision` decimals of the exact value where those are more or
+/// `all` are wanted.
 Pieces scientific(double value, DType dtype, int precision, bool plus, bool all) {
   const double magnitude = std::abs(value);
   Decimal d = shortest(magnitude, dtype);

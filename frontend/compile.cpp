@@ -23,7 +23,8 @@ bool log_enabled() {
 }
 
 double milliseconds(std::chrono::steady_clock::time_point since) {
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - since).count();
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - since)
+      .count();
 }
 
 }  // namespace
@@ -36,11 +37,13 @@ ir::KernelCompiler& kernel_compiler(Tier tier) {
 }
 
 Tier default_tier() {
-  static const Tier tier = environment("WEFT_MODE") == "interpret" ? Tier::interpreted : Tier::compiled;
+  static const Tier tier =
+      environment("WEFT_MODE") == "interpret" ? Tier::interpreted : Tier::compiled;
   return tier;
 }
 
-std::shared_ptr<const runtime::Program> compile(const ir::Graph& graph, std::span<const ir::Type> inputs,
+std::shared_ptr<const runtime::Program> compile(const ir::Graph& graph,
+                                                std::span<const ir::Type> inputs,
                                                 const CompileOptions& options) {
   const auto start = std::chrono::steady_clock::now();
   passes::PipelineOptions pipeline;
@@ -51,30 +54,33 @@ std::shared_ptr<const runtime::Program> compile(const ir::Graph& graph, std::spa
   auto last = start;
   if (log_enabled())
     pipeline.observe = [&](std::string_view pass, const ir::Graph&) {
-      std::fprintf(stderr, "weft: %s: %.*s %.2f ms\n", graph.name().c_str(), static_cast<int>(pass.size()),
-                   pass.data(), milliseconds(last));
+      std::fprintf(stderr, "weft: %s: %.*s %.2f ms\n", graph.name().c_str(),
+                   static_cast<int>(pass.size()), pass.data(), milliseconds(last));
       last = std::chrono::steady_clock::now();
     };
   ir::Plan plan = passes::plan(graph, inputs, pipeline);
   if (log_enabled())
-    std::fprintf(stderr, "weft: %s: lower %.2f ms, %zu steps, %zu distinct kernels\n", graph.name().c_str(),
-                 milliseconds(last), plan.steps.size(), plan.kernels.size());
+    std::fprintf(stderr, "weft: %s: lower %.2f ms, %zu steps, %zu distinct kernels\n",
+                 graph.name().c_str(), milliseconds(last), plan.steps.size(), plan.kernels.size());
   last = std::chrono::steady_clock::now();
-  auto program = std::make_shared<const runtime::Program>(std::move(plan), kernel_compiler(options.tier));
+  auto program =
+      std::make_shared<const runtime::Program>(std::move(plan), kernel_compiler(options.tier));
   if (log_enabled())
-    std::fprintf(stderr, "weft: %s: code %.2f ms, %.2f ms in all\n", graph.name().c_str(), milliseconds(last),
-                 milliseconds(start));
+    std::fprintf(stderr, "weft: %s: code %.2f ms, %.2f ms in all\n", graph.name().c_str(),
+                 milliseconds(last), milliseconds(start));
   return program;
 }
 
 std::vector<ir::Literal> evaluate_constants(const ir::Graph& graph) {
-  passes::PipelineOptions pipeline;   // no evaluator: folding does not fold itself
-  const runtime::Program program(passes::plan(graph, {}, pipeline), kernel_compiler(Tier::interpreted));
+  passes::PipelineOptions pipeline;  // no evaluator: folding does not fold itself
+  const runtime::Program program(passes::plan(graph, {}, pipeline),
+                                 kernel_compiler(Tier::interpreted));
   const auto sizes = program.size({});
   std::vector<Array> results;
   std::vector<void*> outputs;
   for (std::size_t i = 0; i < graph.outputs().size(); ++i) {
-    results.push_back(Array::uninitialized(*graph.outputs()[i]->type().dtype, runtime::Program::output_shapes(*sizes)[i]));
+    results.push_back(Array::uninitialized(*graph.outputs()[i]->type().dtype,
+                                           runtime::Program::output_shapes(*sizes)[i]));
     outputs.push_back(results.back().mutable_bytes());
   }
   program.run(*sizes, nullptr, outputs.data());

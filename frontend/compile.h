@@ -1,5 +1,5 @@
-// The one place that ties passes, codegen and runtime together. Typed graph in, program out, with the caches and the
-// choice of tier.
+// The one place that ties passes, codegen and runtime together. Typed graph in, program out, with
+// the caches and the choice of tier.
 #pragma once
 
 #include <memory>
@@ -17,14 +17,16 @@ enum class Tier : std::uint8_t { interpreted, compiled };
 Tier default_tier();
 
 struct CompileOptions {
-  std::vector<std::pair<int, int>> donated;   // input i may be overwritten by output j
+  std::vector<std::pair<int, int>> donated;  // input i may be overwritten by output j
   Tier tier = default_tier();
   bool fuse = true;
   bool fast_math = false;
 };
 
-/// A program for `graph` at these input types (dtypes and ranks known; unknown extents are symbols).
-std::shared_ptr<const runtime::Program> compile(const ir::Graph& graph, std::span<const ir::Type> inputs,
+/// A program for `graph` at these input types (dtypes and ranks known; unknown extents are
+/// symbols).
+std::shared_ptr<const runtime::Program> compile(const ir::Graph& graph,
+                                                std::span<const ir::Type> inputs,
                                                 const CompileOptions& options = {});
 
 /// What `passes::fold` runs constants with.

@@ -13,7 +13,8 @@ namespace weft {
 namespace {
 
 TensorType known(const ir::Type& type, const std::string& name) {
-  if (!type.known()) throw UnsupportedOp("custom operation '" + name + "': the types of its operands must be known");
+  if (!type.known())
+    throw UnsupportedOp("custom operation '" + name + "': the types of its operands must be known");
   return {*type.dtype, *type.shape};
 }
 
@@ -26,7 +27,8 @@ std::vector<Tensor> handles(std::span<const ir::Expr> values) {
 /// A user's operation as one node of the graph.
 class CustomFunction final : public runtime::HostCallback {
  public:
-  CustomFunction(std::string name, CustomOp definition) : name_(std::move(name)), definition_(std::move(definition)) {}
+  CustomFunction(std::string name, CustomOp definition)
+      : name_(std::move(name)), definition_(std::move(definition)) {}
 
   [[nodiscard]] std::vector<ir::Type> infer(std::span<const ir::Type> operands) const override {
     for (const ir::Type& type : operands)
@@ -34,35 +36,42 @@ class CustomFunction final : public runtime::HostCallback {
     std::vector<TensorType> types;
     for (const ir::Type& type : operands) types.push_back(known(type, name_));
     std::vector<ir::Type> results;
-    for (const TensorType& type : definition_.infer(types)) results.push_back({type.dtype, type.shape});
+    for (const TensorType& type : definition_.infer(types))
+      results.push_back({type.dtype, type.shape});
     return results;
   }
 
   [[nodiscard]] std::vector<ir::Expr> grad(const ir::GradArgs& args) const override {
     if (!definition_.backward) return HostFunction::grad(args);
-    const std::vector<Tensor> operands = handles(args.x), results = handles({&args.y, 1}), given = handles({&args.g, 1});
+    const std::vector<Tensor> operands = handles(args.x), results = handles({&args.y, 1}),
+                              given = handles({&args.g, 1});
     std::vector<ir::Expr> cotangents;
     for (const Tensor& cotangent : definition_.backward(operands, results, given))
       cotangents.emplace_back(args.y.builder(), cotangent.node());
     if (cotangents.size() != args.x.size())
-      throw Error("custom operation '" + name_ + "': backward gave " + std::to_string(cotangents.size()) +
-                      " cotangents for " + std::to_string(args.x.size()) + " operands", args.node.where());
+      throw Error("custom operation '" + name_ + "': backward gave " +
+                      std::to_string(cotangents.size()) + " cotangents for " +
+                      std::to_string(args.x.size()) + " operands",
+                  args.node.where());
     return cotangents;
   }
 
-  void call(std::span<const runtime::TensorView> inputs, std::span<const runtime::TensorView> outputs) const override {
+  void call(std::span<const runtime::TensorView> inputs,
+            std::span<const runtime::TensorView> outputs) const override {
     std::vector<Array> operands;
     for (const runtime::TensorView& view : inputs) operands.push_back(copy(view));
     const std::vector<Array> results = definition_.forward.over_arrays()(operands);
     if (results.size() != outputs.size())
-      throw Error("custom operation '" + name_ + "': forward gave " + std::to_string(results.size()) +
-                  " results, expected " + std::to_string(outputs.size()));
+      throw Error("custom operation '" + name_ + "': forward gave " +
+                  std::to_string(results.size()) + " results, expected " +
+                  std::to_string(outputs.size()));
     for (std::size_t i = 0; i < results.size(); ++i) {
       const Shape expected(outputs[i].shape.begin(), outputs[i].shape.end());
       if (results[i].shape() != expected || results[i].dtype() != outputs[i].dtype)
-        throw ShapeError("custom operation '" + name_ + "': forward gave " + std::string(weft::name(results[i].dtype())) +
-                         to_string(results[i].shape()) + ", expected " + std::string(weft::name(outputs[i].dtype)) +
-                         to_string(expected));
+        throw ShapeError("custom operation '" + name_ + "': forward gave " +
+                         std::string(weft::name(results[i].dtype())) +
+                         to_string(results[i].shape()) + ", expected " +
+                         std::string(weft::name(outputs[i].dtype)) + to_string(expected));
       results[i].convert_into(outputs[i].dtype, outputs[i].data);
     }
   }
@@ -70,7 +79,8 @@ class CustomFunction final : public runtime::HostCallback {
  private:
   static Array copy(const runtime::TensorView& view) {
     Array array = Array::uninitialized(view.dtype, Shape(view.shape.begin(), view.shape.end()));
-    runtime::convert_elements(view.dtype, view.data, view.dtype, array.mutable_bytes(), array.size());
+    runtime::convert_elements(view.dtype, view.data, view.dtype, array.mutable_bytes(),
+                              array.size());
     return array;
   }
 
@@ -84,14 +94,18 @@ class CustomFunction final : public runtime::HostCallback {
 
 }  // namespace
 
-std::function<std::vector<Tensor>(const std::vector<Tensor>&)> custom_op(std::string name, CustomOp definition) {
+std::function<std::vector<Tensor>(const std::vector<Tensor>&)> custom_op(std::string name,
+                                                                         CustomOp definition) {
   if (const GraphFn& over_tensors = definition.forward.over_tensors()) {
     if (definition.backward)
-      throw UnsupportedOp("custom operation '" + name + "': a backward function beside forward over tensors");
+      throw UnsupportedOp("custom operation '" + name +
+                          "': a backward function beside forward over tensors");
     return [over_tensors](const std::vector<Tensor>& operands) { return over_tensors(operands); };
   }
-  if (!definition.forward.over_arrays()) throw Error("custom operation '" + name + "': it has no forward");
-  if (!definition.infer) throw Error("custom operation '" + name + "': forward over arrays needs infer");
+  if (!definition.forward.over_arrays())
+    throw Error("custom operation '" + name + "': it has no forward");
+  if (!definition.infer)
+    throw Error("custom operation '" + name + "': forward over arrays needs infer");
   const auto function = std::make_shared<const CustomFunction>(name, std::move(definition));
   return [name, function](const std::vector<Tensor>& operands) {
     std::vector<ir::NodeRef> inputs;
@@ -100,10 +114,12 @@ std::function<std::vector<Tensor>(const std::vector<Tensor>&)> custom_op(std::st
       inputs.push_back(operand.node());
       if (!where.known()) where = operand.node()->where();
     }
-    const Tensor first = frontend::apply(ir::ops::callback, std::move(inputs), ir::callback_attrs(name, function), where);
+    const Tensor first = frontend::apply(ir::ops::callback, std::move(inputs),
+                                         ir::callback_attrs(name, function), where);
     std::vector<Tensor> results{first};
     for (std::size_t i = 1; i <= first.node()->extra_types().size(); ++i)
-      results.push_back(frontend::apply(ir::ops::get, {first.node()}, ir::GetAttrs{static_cast<std::int64_t>(i)}, where));
+      results.push_back(frontend::apply(ir::ops::get, {first.node()},
+                                        ir::GetAttrs{static_cast<std::int64_t>(i)}, where));
     return results;
   };
 }
@@ -112,21 +128,25 @@ std::vector<Tensor> cond(const Tensor& pred, const GraphFn& then_fn, const Graph
                          const std::vector<Tensor>& operands) {
   const std::vector<Tensor> yes = then_fn(operands), no = else_fn(operands);
   if (yes.size() != no.size())
-    throw Error("cond: the branches give " + std::to_string(yes.size()) + " and " + std::to_string(no.size()) + " results",
+    throw Error("cond: the branches give " + std::to_string(yes.size()) + " and " +
+                    std::to_string(no.size()) + " results",
                 pred.node()->where());
   std::vector<Tensor> results;
   for (std::size_t i = 0; i < yes.size(); ++i) results.push_back(where(pred, yes[i], no[i]));
   return results;
 }
 
-std::vector<Tensor> scan(const GraphFn& fn, const std::vector<Tensor>& init, const std::vector<Tensor>& xs,
-                         std::source_location where) {
+std::vector<Tensor> scan(const GraphFn& fn, const std::vector<Tensor>& init,
+                         const std::vector<Tensor>& xs, std::source_location where) {
   if (xs.empty()) throw Error("scan: nothing to go over", where);
   std::optional<std::int64_t> length;
   for (const Tensor& x : xs) {
     const ir::Type type = runtime::live_type(*x.node());
-    const auto extent = type.shape && !type.shape->empty() ? type.shape->front().constant() : std::nullopt;
-    if (!extent) throw ShapeError("scan: the first extent of " + ir::to_string(type) + " must be known", where);
+    const auto extent =
+        type.shape && !type.shape->empty() ? type.shape->front().constant() : std::nullopt;
+    if (!extent)
+      throw ShapeError("scan: the first extent of " + ir::to_string(type) + " must be known",
+                       where);
     if (length.value_or(*extent) != *extent) throw ShapeError("scan: first extents differ", where);
     length = extent;
   }
@@ -136,20 +156,24 @@ std::vector<Tensor> scan(const GraphFn& fn, const std::vector<Tensor>& init, con
     std::vector<Tensor> operands = carry;
     for (const Tensor& x : xs) operands.push_back(x[Index(i, where)]);
     std::vector<Tensor> results = fn(operands);
-    if (results.size() < init.size()) throw Error("scan: fn gives fewer results than there are carried values", where);
+    if (results.size() < init.size())
+      throw Error("scan: fn gives fewer results than there are carried values", where);
     outputs.resize(results.size() - init.size());
-    for (std::size_t j = init.size(); j < results.size(); ++j) outputs[j - init.size()].push_back(results[j]);
+    for (std::size_t j = init.size(); j < results.size(); ++j)
+      outputs[j - init.size()].push_back(results[j]);
     carry.assign(results.begin(), results.begin() + static_cast<std::ptrdiff_t>(init.size()));
   }
   for (const std::vector<Tensor>& values : outputs) carry.push_back(stack(values, 0, where));
   return carry;
 }
 
-std::vector<Tensor> while_loop(const GraphFn&, const GraphFn&, const std::vector<Tensor>&, std::source_location where) {
+std::vector<Tensor> while_loop(const GraphFn&, const GraphFn&, const std::vector<Tensor>&,
+                               std::source_location where) {
   not_available("while_loop", where);
 }
 GraphFn checkpoint(GraphFn, std::source_location where) { not_available("checkpoint", where); }
-GraphFn vmap(GraphFn, std::vector<std::int64_t>, std::vector<std::int64_t>, std::source_location where) {
+GraphFn vmap(GraphFn, std::vector<std::int64_t>, std::vector<std::int64_t>,
+             std::source_location where) {
   not_available("vmap", where);
 }
 

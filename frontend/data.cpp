@@ -19,7 +19,7 @@ Dataset Dataset::slice(std::int64_t begin, std::int64_t end) const {
           runtime::slice_view(targets, 0, begin, end - begin, 1)};
 }
 
-// ---- loader --------------------------------------------------------------------------------------------------------
+// ---- loader -------------------------------------------------------------------------------------
 
 DataLoader::DataLoader(Dataset dataset, LoaderOptions options)
     : dataset_{dataset.inputs.contiguous(), dataset.targets.contiguous()}, options_(options) {
@@ -80,7 +80,7 @@ Dataset DataLoader::Iterator::operator*() const {
   return {take_rows(loader_->dataset_.inputs, rows), take_rows(loader_->dataset_.targets, rows)};
 }
 
-// ---- trainer -------------------------------------------------------------------------------------------------------
+// ---- trainer ------------------------------------------------------------------------------------
 
 namespace {
 

@@ -14,7 +14,8 @@
 
 namespace weft::frontend {
 
-/// Something to read from: a file or bytes in memory. Reads outside it throw ParseError ("truncated").
+/// Something to read from: a file or bytes in memory. Reads outside it throw ParseError
+/// ("truncated").
 class Source {
  public:
   /// Throws IoError.
@@ -46,7 +47,8 @@ class Source {
   std::uint64_t size_ = 0;
 };
 
-/// A file being written: it takes its name when `commit` is called, and is removed when it never is.
+/// A file being written: it takes its name when `commit` is called, and is removed when it never
+/// is.
 class Sink {
  public:
   explicit Sink(std::string path);

@@ -23,12 +23,15 @@ constexpr std::string_view first_line = "weft 1\n";
 /// Reads `word` and a value after it, moving `line` on.
 ir::AttrValue field(std::string_view& line, std::string_view word, const std::string& path) {
   const auto malformed = [&] {
-    return ParseError(path + ":2: expected '" + std::string(word) + "' and a value in the function's line");
+    return ParseError(path + ":2: expected '" + std::string(word) +
+                      "' and a value in the function's line");
   };
-  if (!line.starts_with(word) || line.size() == word.size() || line[word.size()] != ' ') throw malformed();
+  if (!line.starts_with(word) || line.size() == word.size() || line[word.size()] != ' ')
+    throw malformed();
   line.remove_prefix(word.size() + 1);
-  std::size_t end = 0;   // up to the next space outside brackets and quotes
-  for (bool quoted = false, listed = false; end < line.size() && (quoted || listed || line[end] != ' '); ++end) {
+  std::size_t end = 0;  // up to the next space outside brackets and quotes
+  for (bool quoted = false, listed = false;
+       end < line.size() && (quoted || listed || line[end] != ' '); ++end) {
     if (line[end] == '"') quoted = !quoted;
     if (line[end] == '[') listed = true;
     if (line[end] == ']') listed = false;
@@ -68,16 +71,17 @@ void Function::save(const std::string& path) const {
   };
   const std::string graph = ir::to_text(impl.graph, options);
 
-  const std::filesystem::path beside = std::filesystem::path(path).replace_extension(".safetensors");
+  const std::filesystem::path beside =
+      std::filesystem::path(path).replace_extension(".safetensors");
   std::vector<std::int64_t> updates(impl.updated.begin(), impl.updated.end());
   std::string text(first_line);
-  text += "function inputs " + std::to_string(impl.inputs.size()) + " outputs " + std::to_string(impl.output_count) +
-          " updates " + ir::to_text(ir::AttrValue(updates));
+  text += "function inputs " + std::to_string(impl.inputs.size()) + " outputs " +
+          std::to_string(impl.output_count) + " updates " + ir::to_text(ir::AttrValue(updates));
   if (!values.empty()) text += " values " + ir::to_text(ir::AttrValue(beside.filename().string()));
   text += "\n" + (graph.starts_with(first_line) ? graph.substr(first_line.size()) : graph);
 
   if (!values.empty()) save_safetensors(beside.string(), values);
-  const std::string partial = path + ".partial";   // a failed save leaves what was there
+  const std::string partial = path + ".partial";  // a failed save leaves what was there
   std::ofstream file(partial, std::ios::binary);
   file << text;
   file.close();
@@ -111,29 +115,33 @@ Function Function::load(const std::string& path) {
   };
 
   ir::ParseOptions options;
-  options.load_literal = [&](std::string_view name) { return runtime::to_literal(value(std::string(name))); };
+  options.load_literal = [&](std::string_view name) {
+    return runtime::to_literal(value(std::string(name)));
+  };
   ir::Graph graph;
-  try {   // the graph begins on line 3, and errors should say so
+  try {  // the graph begins on line 3, and errors should say so
     graph = ir::parse_graph("\n\n" + text.substr(end + 1), options);
-  } catch (const ParseError& e) {
-    throw ParseError(path + ":" + e.what());
-  }
+  } catch (const ParseError& e) { throw ParseError(path + ":" + e.what()); }
   const auto total_inputs = std::ssize(graph.inputs()), total_outputs = std::ssize(graph.outputs());
-  if (inputs < 0 || inputs > total_inputs || outputs < 0 || outputs + std::ssize(updates) != total_outputs)
+  if (inputs < 0 || inputs > total_inputs || outputs < 0 ||
+      outputs + std::ssize(updates) != total_outputs)
     throw ParseError(path + ":2: the graph has " + std::to_string(total_inputs) + " inputs and " +
                      std::to_string(total_outputs) + " outputs");
 
   std::vector<Tensor> given, variables, results;
-  for (const ir::NodeRef& input : graph.inputs().first(static_cast<std::size_t>(inputs))) given.emplace_back(input);
+  for (const ir::NodeRef& input : graph.inputs().first(static_cast<std::size_t>(inputs)))
+    given.emplace_back(input);
   for (const ir::NodeRef& input : graph.inputs().subspan(static_cast<std::size_t>(inputs))) {
     variables.emplace_back(input);
     variables.back().set_value(value("v" + std::to_string(variables.size() - 1)));
   }
-  for (const ir::NodeRef& output : graph.outputs().first(static_cast<std::size_t>(outputs))) results.emplace_back(output);
+  for (const ir::NodeRef& output : graph.outputs().first(static_cast<std::size_t>(outputs)))
+    results.emplace_back(output);
   FunctionOptions function{.name = graph.name()};
   for (std::size_t i = 0; i < updates.size(); ++i) {
     if (updates[i] < 0 || updates[i] >= std::ssize(variables))
-      throw ParseError(path + ":2: there is no variable " + std::to_string(updates[i]) + " to update");
+      throw ParseError(path + ":2: there is no variable " + std::to_string(updates[i]) +
+                       " to update");
     function.updates.emplace_back(variables[static_cast<std::size_t>(updates[i])],
                                   Tensor(graph.outputs()[static_cast<std::size_t>(outputs) + i]));
   }

@@ -1,5 +1,5 @@
-// Indexing: a tuple of integers, slices, ellipsis, newaxis and index tensors becomes a slice, then squeezed and new
-// axes, then a gather of rows.
+// Indexing: a tuple of integers, slices, ellipsis, newaxis and index tensors becomes a slice, then
+// squeezed and new axes, then a gather of rows.
 #include <algorithm>
 
 #include "apply.h"
@@ -13,7 +13,8 @@ namespace weft {
 namespace ops = ir::ops;
 using frontend::apply;
 
-Bound::Bound(const Tensor& value) : kind_(Kind::tensor), tensor_(std::make_shared<const Tensor>(value)) {}
+Bound::Bound(const Tensor& value)
+    : kind_(Kind::tensor), tensor_(std::make_shared<const Tensor>(value)) {}
 Index::Index(const Tensor& value, Where where)
     : kind_(Kind::tensor), tensor_(std::make_shared<const Tensor>(value)), where_(where) {}
 Index::Index(const Array& value, Where where) : Index(Tensor(value, where), where) {}
@@ -23,9 +24,9 @@ namespace {
 /// What an index tuple asks of a tensor, in the order in which it is done.
 struct Plan {
   ir::SliceAttrs slice;
-  Axes squeezed;      // axes of the operand that an integer removes
-  Axes inserted;      // axes of the result that newaxis adds
-  std::optional<std::pair<std::int64_t, Tensor>> gathered;   // axis (after squeezing) and indices
+  Axes squeezed;  // axes of the operand that an integer removes
+  Axes inserted;  // axes of the result that newaxis adds
+  std::optional<std::pair<std::int64_t, Tensor>> gathered;  // axis (after squeezing) and indices
 };
 
 std::int64_t bound_of(const Bound& bound, std::int64_t absent, SourceLocation where) {
@@ -33,7 +34,8 @@ std::int64_t bound_of(const Bound& bound, std::int64_t absent, SourceLocation wh
   if (const std::int64_t* integer = bound.integer()) return *integer;
   const Tensor& tensor = *bound.tensor();
   throw UnsupportedOp("a slice bound that is a tensor" +
-                          (tensor.name().empty() ? std::string() : " (" + tensor.name() + ")"), where);
+                          (tensor.name().empty() ? std::string() : " (" + tensor.name() + ")"),
+                      where);
 }
 
 class Planner {
@@ -49,7 +51,8 @@ class Planner {
     if (std::ranges::count(index_, Index::Kind::ellipsis, &Index::kind) > 1)
       throw IndexError("an index can have one ellipsis, not several", where_);
     if (type_.shape && used > std::ssize(*type_.shape))
-      throw IndexError("too many indices: " + std::to_string(used) + " for " + ir::to_string(type_), where_);
+      throw IndexError("too many indices: " + std::to_string(used) + " for " + ir::to_string(type_),
+                       where_);
 
     const auto ellipsis_at = std::ranges::find(index_, Index::Kind::ellipsis, &Index::kind);
     const bool has_ellipsis = ellipsis_at != index_.end();
@@ -64,8 +67,10 @@ class Planner {
   void front(std::span<const Index> part) {
     std::int64_t axis = 0, result = 0;
     for (const Index& index : part) {
-      if (index.kind() == Index::Kind::newaxis) plan_.inserted.push_back(result++);
-      else result += take(index, axis++, result) ? 1 : 0;
+      if (index.kind() == Index::Kind::newaxis)
+        plan_.inserted.push_back(result++);
+      else
+        result += take(index, axis++, result) ? 1 : 0;
     }
   }
 
@@ -73,8 +78,10 @@ class Planner {
   void back(std::span<const Index> part) {
     std::int64_t axis = -1, result = -1;
     for (auto it = part.rbegin(); it != part.rend(); ++it) {
-      if (it->kind() == Index::Kind::newaxis) plan_.inserted.push_back(result--);
-      else result -= take(*it, axis--, result) ? 1 : 0;
+      if (it->kind() == Index::Kind::newaxis)
+        plan_.inserted.push_back(result--);
+      else
+        result -= take(*it, axis--, result) ? 1 : 0;
     }
   }
 
@@ -123,7 +130,9 @@ class Planner {
     const Dim& extent = (*type_.shape)[static_cast<std::size_t>(axis < 0 ? axis + rank : axis)];
     if (const auto n = extent.constant(); n && (at >= *n || at < -*n))
       throw IndexError("index " + std::to_string(at) + " is out of range for axis " +
-                           std::to_string(axis < 0 ? axis + rank : axis) + " of " + ir::to_string(type_), where_);
+                           std::to_string(axis < 0 ? axis + rank : axis) + " of " +
+                           ir::to_string(type_),
+                       where_);
   }
 
   ir::Type type_;
@@ -135,8 +144,10 @@ class Planner {
 Tensor slice_and_squeeze(const Tensor& base, const Plan& plan, SourceLocation where) {
   Tensor result = base;
   if (!plan.slice.axes.empty()) result = apply(ops::slice, {result.node()}, plan.slice, where);
-  if (!plan.squeezed.empty()) result = apply(ops::squeeze, {result.node()}, ir::AxesAttrs{plan.squeezed}, where);
-  if (!plan.inserted.empty()) result = apply(ops::expand_dims, {result.node()}, ir::AxesAttrs{plan.inserted}, where);
+  if (!plan.squeezed.empty())
+    result = apply(ops::squeeze, {result.node()}, ir::AxesAttrs{plan.squeezed}, where);
+  if (!plan.inserted.empty())
+    result = apply(ops::expand_dims, {result.node()}, ir::AxesAttrs{plan.inserted}, where);
   return result;
 }
 
@@ -145,7 +156,8 @@ Tensor index(const Tensor& base, std::span<const Index> tuple) {
   const Plan plan = Planner(base, tuple, where).run();
   const Tensor sliced = slice_and_squeeze(base, plan, where);
   if (!plan.gathered) return sliced;
-  return index_select(Operand(sliced, where), plan.gathered->first, Operand(plan.gathered->second, where));
+  return index_select(Operand(sliced, where), plan.gathered->first,
+                      Operand(plan.gathered->second, where));
 }
 
 }  // namespace
@@ -158,18 +170,22 @@ Tensor Tensor::operator[](std::initializer_list<Index> at) const {
 TensorUpdate Tensor::at(std::initializer_list<Index> at, Where where) const {
   return TensorUpdate(*this, std::vector<Index>(at), where);
 }
-TensorUpdate Tensor::at(const Index& at, Where where) const { return TensorUpdate(*this, {at}, where); }
+TensorUpdate Tensor::at(const Index& at, Where where) const {
+  return TensorUpdate(*this, {at}, where);
+}
 
 TensorUpdate::TensorUpdate(Tensor base, std::vector<Index> index, SourceLocation where)
     : base_(std::move(base)), index_(std::move(index)), where_(where) {}
 
 namespace {
 
-/// `value`, broadcast over what the index selects, at its places in a tensor like `base`; zeros elsewhere.
+/// `value`, broadcast over what the index selects, at its places in a tensor like `base`; zeros
+/// elsewhere.
 Tensor place(const Tensor& base, const Plan& plan, const ir::NodeRef& value, SourceLocation where) {
   const Tensor selected = slice_and_squeeze(base, plan, where);
   Tensor spread = apply(ops::broadcast_like, {value, selected.node()}, {}, where);
-  if (plan.slice.axes.empty()) return apply(ops::reshape_like, {spread.node(), base.node()}, {}, where);
+  if (plan.slice.axes.empty())
+    return apply(ops::reshape_like, {spread.node(), base.node()}, {}, where);
   const Tensor sliced = apply(ops::slice, {base.node()}, plan.slice, where);
   spread = apply(ops::reshape_like, {spread.node(), sliced.node()}, {}, where);
   return apply(ops::unslice, {spread.node(), base.node()}, plan.slice, where);
@@ -186,15 +202,18 @@ Plan basic_plan(const Tensor& base, const std::vector<Index>& index, SourceLocat
 Tensor TensorUpdate::add(const Operand& value) const {
   const Plan plan = basic_plan(base_, index_, where_);
   const Tensor cast = apply(ops::cast_like, {value.node(), base_.node()}, {}, where_);
-  return apply(ops::add, {base_.node(), place(base_, plan, cast.node(), where_).node()}, {}, where_);
+  return apply(ops::add, {base_.node(), place(base_, plan, cast.node(), where_).node()}, {},
+               where_);
 }
 
 Tensor TensorUpdate::set(const Operand& value) const {
   const Plan plan = basic_plan(base_, index_, where_);
   const Tensor cast = apply(ops::cast_like, {value.node(), base_.node()}, {}, where_);
   const ir::NodeRef yes = ir::make_constant(ir::Literal::scalar(DType::boolean, 1), false, where_);
-  return apply(ops::where, {place(base_, plan, yes, where_).node(), place(base_, plan, cast.node(), where_).node(),
-                            base_.node()}, {}, where_);
+  return apply(ops::where,
+               {place(base_, plan, yes, where_).node(),
+                place(base_, plan, cast.node(), where_).node(), base_.node()},
+               {}, where_);
 }
 
 }  // namespace weft

@@ -10,7 +10,7 @@ namespace weft::nn {
 namespace ops = ir::ops;
 using frontend::apply;
 
-// ---- Module --------------------------------------------------------------------------------------------------------
+// ---- Module -------------------------------------------------------------------------------------
 
 void Module::collect(const std::string& prefix, NamedTensors& into) const {
   for (const auto& [name, tensor] : own_) into.emplace_back(prefix + name, tensor);
@@ -75,7 +75,7 @@ Tensor Module::register_parameter(std::string name, const Array& value) {
   return parameter;
 }
 
-// ---- modules -------------------------------------------------------------------------------------------------------
+// ---- modules ------------------------------------------------------------------------------------
 
 Tensor Sequential::forward(const Tensor& x) {
   Tensor result = x;
@@ -121,7 +121,7 @@ Tensor LayerNorm::forward(const Tensor& x) {
   return affine_ ? layer_norm(x, weight, bias, eps_) : layer_norm(x, 1.0, 0.0, eps_);
 }
 
-// ---- functional forms ----------------------------------------------------------------------------------------------
+// ---- functional forms ---------------------------------------------------------------------------
 
 namespace {
 std::string spelled(Reduction reduction) {

@@ -1,5 +1,5 @@
-// .npz: the part of the zip format that NumPy writes, and what other zip programs make of such a file: entries
-// stored or deflated, found through the central directory. No zip64, no encryption.
+// .npz: the part of the zip format that NumPy writes, and what other zip programs make of such a
+// file: entries stored or deflated, found through the central directory. No zip64, no encryption.
 #include <zlib.h>
 
 #include <algorithm>

@@ -50,7 +50,7 @@ void Optimizer::zero_grad() const {
 void Optimizer::set_learning_rate(double rate) { rate_.set_value(Array(rate).to(rate_.dtype())); }
 double Optimizer::learning_rate() const { return rate_.item<double>(); }
 
-// ---- SGD -----------------------------------------------------------------------------------------------------------
+// ---- SGD ----------------------------------------------------------------------------------------
 
 SGD::SGD(std::vector<Tensor> parameters, SGDOptions options)
     : Optimizer(std::move(parameters), options.lr), options_(options) {
@@ -71,7 +71,7 @@ void SGD::rule(std::size_t i, const Tensor& gradient, Updates& into) {
   into.emplace_back(parameter, parameter - rate_ * step);
 }
 
-// ---- Adam ----------------------------------------------------------------------------------------------------------
+// ---- Adam ---------------------------------------------------------------------------------------
 
 Adam::Adam(std::vector<Tensor> parameters, AdamOptions options, bool decoupled)
     : Optimizer(std::move(parameters), options.lr),

@@ -5,9 +5,13 @@ namespace weft {
 
 Tensor Tensor::to(DType dtype, Where where) const { return cast({*this, where}, dtype); }
 Tensor Tensor::sum(Where where) const { return weft::sum({*this, where}); }
-Tensor Tensor::sum(Axes axes, bool keepdims, Where where) const { return weft::sum({*this, where}, axes, keepdims); }
+Tensor Tensor::sum(Axes axes, bool keepdims, Where where) const {
+  return weft::sum({*this, where}, axes, keepdims);
+}
 Tensor Tensor::mean(Where where) const { return weft::mean({*this, where}); }
-Tensor Tensor::mean(Axes axes, bool keepdims, Where where) const { return weft::mean({*this, where}, axes, keepdims); }
+Tensor Tensor::mean(Axes axes, bool keepdims, Where where) const {
+  return weft::mean({*this, where}, axes, keepdims);
+}
 Tensor Tensor::max(Where where) const { return weft::max({*this, where}); }
 Tensor Tensor::max(std::int64_t axis, bool keepdims, Where where) const {
   return weft::max({*this, where}, Axes{axis}, keepdims);
@@ -19,12 +23,18 @@ Tensor Tensor::min(std::int64_t axis, bool keepdims, Where where) const {
 Tensor Tensor::argmax(std::int64_t axis, bool keepdims, Where where) const {
   return weft::argmax({*this, where}, axis, keepdims);
 }
-Tensor Tensor::reshape(Dims shape, Where where) const { return weft::reshape({*this, where}, std::move(shape)); }
-Tensor Tensor::view(Dims shape, Where where) const { return weft::reshape({*this, where}, std::move(shape)); }
+Tensor Tensor::reshape(Dims shape, Where where) const {
+  return weft::reshape({*this, where}, std::move(shape));
+}
+Tensor Tensor::view(Dims shape, Where where) const {
+  return weft::reshape({*this, where}, std::move(shape));
+}
 Tensor Tensor::view(std::initializer_list<Dim> shape, Where where) const {
   return weft::reshape({*this, where}, Dims(shape));
 }
-Tensor Tensor::view(std::int64_t extent, Where where) const { return weft::reshape({*this, where}, {Dim(extent)}); }
+Tensor Tensor::view(std::int64_t extent, Where where) const {
+  return weft::reshape({*this, where}, {Dim(extent)});
+}
 Tensor Tensor::view(std::int64_t rows, std::int64_t columns, Where where) const {
   return weft::reshape({*this, where}, {Dim(rows), Dim(columns)});
 }
@@ -34,16 +44,32 @@ Tensor Tensor::flatten(std::int64_t start_dim, std::int64_t end_dim, Where where
 Tensor Tensor::transpose(std::int64_t a, std::int64_t b, Where where) const {
   return weft::transpose({*this, where}, a, b);
 }
-Tensor Tensor::permute(Axes axes, Where where) const { return weft::permute({*this, where}, std::move(axes)); }
+Tensor Tensor::permute(Axes axes, Where where) const {
+  return weft::permute({*this, where}, std::move(axes));
+}
 Tensor Tensor::squeeze(Where where) const { return weft::squeeze({*this, where}); }
-Tensor Tensor::squeeze(std::int64_t axis, Where where) const { return weft::squeeze({*this, where}, axis); }
-Tensor Tensor::unsqueeze(std::int64_t axis, Where where) const { return weft::unsqueeze({*this, where}, axis); }
-Tensor Tensor::expand(Dims shape, Where where) const { return weft::broadcast_to({*this, where}, std::move(shape)); }
+Tensor Tensor::squeeze(std::int64_t axis, Where where) const {
+  return weft::squeeze({*this, where}, axis);
+}
+Tensor Tensor::unsqueeze(std::int64_t axis, Where where) const {
+  return weft::unsqueeze({*this, where}, axis);
+}
+Tensor Tensor::expand(Dims shape, Where where) const {
+  return weft::broadcast_to({*this, where}, std::move(shape));
+}
 Tensor Tensor::t(Where where) const { return weft::transpose({*this, where}, -1, -2); }
-Tensor Tensor::mm(const Operand& other) const { return weft::mm({*this, std::source_location{}}, other); }
-Tensor Tensor::mv(const Operand& other) const { return weft::mv({*this, std::source_location{}}, other); }
-Tensor Tensor::dot(const Operand& other) const { return weft::dot({*this, std::source_location{}}, other); }
-Tensor Tensor::matmul(const Operand& other) const { return weft::matmul({*this, std::source_location{}}, other); }
+Tensor Tensor::mm(const Operand& other) const {
+  return weft::mm({*this, std::source_location{}}, other);
+}
+Tensor Tensor::mv(const Operand& other) const {
+  return weft::mv({*this, std::source_location{}}, other);
+}
+Tensor Tensor::dot(const Operand& other) const {
+  return weft::dot({*this, std::source_location{}}, other);
+}
+Tensor Tensor::matmul(const Operand& other) const {
+  return weft::matmul({*this, std::source_location{}}, other);
+}
 
 Tensor Tensor::to(Device device, Where where) const {
   if (device.is_cpu()) return *this;

@@ -1,13 +1,15 @@
-// Attributes of a node: one typed struct a kind, whose single `fields` visitor gives equality, hash, text and the
-// ONNX mapping. A struct looks like this:
+// Attributes of a node: one typed struct a kind, whose single `fields` visitor gives equality,
+// hash, text and the ONNX mapping. A struct looks like this:
 //
 //   struct ReduceAttrs {
 //     std::vector<std::int64_t> axes;
 //     bool keepdims = false;
-//     template <class Self, class F> static void fields(Self& s, F&& f) { f("axes", s.axes); f("keepdims", s.keepdims); }
+//     template <class Self, class F>
+//     static void fields(Self& s, F&& f) { f("axes", s.axes); f("keepdims", s.keepdims); }
 //   };
 //
-// `Attrs` is the type-erased, immutable, shared handle that a Node carries; empty for most operations.
+// `Attrs` is the type-erased, immutable, shared handle that a Node carries; empty for most
+// operations.
 #pragma once
 
 #include <cassert>
@@ -31,7 +33,8 @@ namespace weft::ir {
 class Graph;
 using GraphPtr = std::shared_ptr<const Graph>;
 
-/// An object of the host program that a node refers to (a user's callback). Printed by name, compared by address.
+/// An object of the host program that a node refers to (a user's callback). Printed by name,
+/// compared by address.
 struct HostObject {
   std::string name;
   std::shared_ptr<const void> object;
@@ -52,19 +55,25 @@ inline void mix_hash(std::size_t& seed, std::size_t value) {
 }
 /// Text of one value as it stands in `.weft`; graphs are printed nested. See ir/text.h.
 
-template <class T> concept AttrStruct = requires(T& t) { T::fields(t, [](std::string_view, auto&) {}); };
+template <class T>
+concept AttrStruct = requires(T& t) {
+  T::fields(t, [](std::string_view, auto&) {});
+};
 
 class Attrs {
  public:
   Attrs() = default;
-  template <AttrStruct T> Attrs(T value) : model_(std::make_shared<const Model<T>>(std::move(value))) {}
+  template <AttrStruct T>
+  Attrs(T value) : model_(std::make_shared<const Model<T>>(std::move(value))) {}
 
   [[nodiscard]] bool empty() const { return model_ == nullptr; }
   template <AttrStruct T> [[nodiscard]] const T& get() const {
     assert(model_ && model_->tag == &tag_of<T>);
     return static_cast<const Model<T>&>(*model_).value;
   }
-  template <AttrStruct T> [[nodiscard]] bool is() const { return model_ && model_->tag == &tag_of<T>; }
+  template <AttrStruct T> [[nodiscard]] bool is() const {
+    return model_ && model_->tag == &tag_of<T>;
+  }
   /// The fields by name, in declared order.
   [[nodiscard]] std::vector<NamedAttr> fields() const {
     return model_ ? model_->fields() : std::vector<NamedAttr>{};
@@ -94,7 +103,8 @@ class Attrs {
   std::shared_ptr<const Base> model_;
 };
 
-/// Builds a T from fields by name (absent ones keep their default); ParseError on an unknown name or a wrong kind.
+/// Builds a T from fields by name (absent ones keep their default); ParseError on an unknown name
+/// or a wrong kind.
 template <AttrStruct T> Attrs attrs_from_fields(std::span<const NamedAttr> given) {
   T value;
   std::size_t used = 0;
@@ -115,8 +125,8 @@ using AttrsParser = Attrs (*)(std::span<const NamedAttr>);
 
 // The structs that more than one family uses.
 
-struct InputAttrs {          // placeholders and variables; the name is the node's label
-  Dims declared;             // unused when the shape is unknown
+struct InputAttrs {  // placeholders and variables; the name is the node's label
+  Dims declared;     // unused when the shape is unknown
   template <class S, class F> static void fields(S& s, F&& f) { f("declared", s.declared); }
 };
 struct ConstantAttrs {
@@ -127,7 +137,8 @@ struct CastAttrs {
   DType dtype = DType::float32;
   template <class S, class F> static void fields(S& s, F&& f) { f("dtype", s.dtype); }
 };
-struct ReduceAttrs {         // an empty `axes` with `all` set: every axis, whatever the rank turns out to be
+/// An empty `axes` with `all` set: every axis, whatever the rank turns out to be.
+struct ReduceAttrs {
   std::vector<std::int64_t> axes;
   bool all = true;
   bool keepdims = false;
@@ -145,7 +156,7 @@ struct AxesAttrs {
   std::vector<std::int64_t> axes;
   template <class S, class F> static void fields(S& s, F&& f) { f("axes", s.axes); }
 };
-struct ShapeAttrs {          // reshape (one extent may be -1), broadcast_to, full
+struct ShapeAttrs {  // reshape (one extent may be -1), broadcast_to, full
   Dims shape;
   template <class S, class F> static void fields(S& s, F&& f) { f("shape", s.shape); }
 };

@@ -1,6 +1,7 @@
-// The one way that passes, gradient rules and expansions make nodes. Interns (structurally equal nodes are one, which is
-// common-subexpression elimination), runs type rules. `Expr` spells graph construction as mathematics inside rules.
-// A builder belongs to one thread and one pass; interning never crosses builders.
+// The one way that passes, gradient rules and expansions make nodes. Interns (structurally equal
+// nodes are one, which is common-subexpression elimination), runs type rules. `Expr` spells graph
+// construction as mathematics inside rules. A builder belongs to one thread and one pass; interning
+// never crosses builders.
 #pragma once
 
 #include <initializer_list>
@@ -11,9 +12,10 @@
 
 namespace weft::ir {
 
-/// Makes a node without interning: runs the type rule, checks the operand count. How the frontend builds user graphs.
-NodeRef make_node(const Op& op, std::vector<NodeRef> inputs, Attrs attrs = {}, SourceLocation where = {},
-                  std::string label = {});
+/// Makes a node without interning: runs the type rule, checks the operand count. How the frontend
+/// builds user graphs.
+NodeRef make_node(const Op& op, std::vector<NodeRef> inputs, Attrs attrs = {},
+                  SourceLocation where = {}, std::string label = {});
 NodeRef make_input(Type type, std::string label = {}, SourceLocation where = {});
 NodeRef make_constant(Literal value, bool weak = false, SourceLocation where = {});
 
@@ -24,10 +26,11 @@ class GraphBuilder {
   GraphBuilder& operator=(const GraphBuilder&) = delete;
 
   /// `where` and `label` are kept from the first of equal nodes.
-  NodeRef make(const Op& op, std::vector<NodeRef> inputs, Attrs attrs = {}, SourceLocation where = {},
-               std::string label = {});
+  NodeRef make(const Op& op, std::vector<NodeRef> inputs, Attrs attrs = {},
+               SourceLocation where = {}, std::string label = {});
   NodeRef constant(Literal value, bool weak = false);
-  /// `node` itself where nothing changes, else a copy of it (same op, attributes, line, label) on other inputs; types are inferred again.
+  /// `node` itself where nothing changes, else a copy of it (same op, attributes, line, label) on
+  /// other inputs; types are inferred again.
   NodeRef rebuild(const Node& node, std::vector<NodeRef> inputs);
   /// Lines given to nodes made while a rule runs on behalf of a user's node.
   void set_location(SourceLocation where) { where_ = where; }
@@ -37,7 +40,7 @@ class GraphBuilder {
   [[nodiscard]] const NodeRef* find(std::size_t key, const Op& op, std::span<const NodeRef> inputs,
                                     const Attrs& attrs, const Type* leaf_type) const;
 
-  std::unordered_multimap<std::size_t, NodeRef> interned_;   // by operation, operands and attributes
+  std::unordered_multimap<std::size_t, NodeRef> interned_;  // by operation, operands and attributes
   SourceLocation where_;
 };
 

@@ -1,6 +1,7 @@
-// Conversion of one element between any two dtypes, as `ScalarOp::convert` means it: float to integer truncates
-// and saturates, NaN gives 0; integers wrap; to boolean is x != 0; complex to real drops the imaginary part;
-// float16 and bfloat16 go through float32. Total: no value of any dtype is undefined behaviour.
+// Conversion of one element between any two dtypes, as `ScalarOp::convert` means it: float to
+// integer truncates and saturates, NaN gives 0; integers wrap; to boolean is x != 0; complex to
+// real drops the imaginary part; float16 and bfloat16 go through float32. Total: no value of any
+// dtype is undefined behaviour.
 #pragma once
 
 #include <complex>

@@ -1,8 +1,9 @@
-// Extents. A `Dim` is a constant, a named unknown (`N`), or a normalised expression of these: a sum of
-// integer multiples of products of atoms, where an atom is a symbol, `floordiv(e, e)`, `mod(e, e)`,
-// `max(e, e)` or `min(e, e)`. Normal form makes `==` structural: equal Dims are equal for every binding.
-// Constants cost no allocation. Immutable, cheap to copy, safe to share between threads. Symbols stand for
-// extents, so they are never negative. Arithmetic that leaves int64 throws ShapeError.
+// Extents. A `Dim` is a constant, a named unknown (`N`), or a normalised expression of these: a sum
+// of integer multiples of products of atoms, where an atom is a symbol, `floordiv(e, e)`, `mod(e,
+// e)`, `max(e, e)` or `min(e, e)`. Normal form makes `==` structural: equal Dims are equal for
+// every binding. Constants cost no allocation. Immutable, cheap to copy, safe to share between
+// threads. Symbols stand for extents, so they are never negative. Arithmetic that leaves int64
+// throws ShapeError.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +25,9 @@ class DimBindings {
   /// False when `name` is bound already, to another value.
   bool bind(std::string_view name, std::int64_t value);
   [[nodiscard]] std::optional<std::int64_t> find(std::string_view name) const;
-  [[nodiscard]] std::span<const std::pair<std::string, std::int64_t>> entries() const { return entries_; }
+  [[nodiscard]] std::span<const std::pair<std::string, std::int64_t>> entries() const {
+    return entries_;
+  }
 
  private:
   std::vector<std::pair<std::string, std::int64_t>> entries_;
@@ -84,8 +87,8 @@ class DimExpr {
   enum class AtomKind : std::uint8_t { symbol, floordiv, mod, max, min };
   struct Atom {
     AtomKind kind;
-    std::string name;   // symbol
-    Dim left, right;    // the others
+    std::string name;  // symbol
+    Dim left, right;   // the others
   };
   struct Term {
     std::int64_t coefficient;
@@ -98,7 +101,7 @@ class DimExpr {
   friend struct DimAlgebra;
   std::vector<Term> terms_;  // sorted, coefficients nonzero
   std::size_t hash_ = 0;
-  int depth_ = 0;            // of atoms within atoms; bounded, so walking may recurse
+  int depth_ = 0;  // of atoms within atoms; bounded, so walking may recurse
 };
 
 /// Concrete shape of a value.
@@ -117,8 +120,8 @@ std::string to_string(std::span<const Dim>);
 std::string to_string(std::span<const std::int64_t>);
 /// Number of elements; throws ShapeError on a negative extent or when the product overflows int64.
 std::int64_t element_count(std::span<const std::int64_t>);
-/// NumPy broadcasting of known shapes, ShapeError when they do not fit. Unknown extents that might be
-/// equal are taken as equal (checked at the call).
+/// NumPy broadcasting of known shapes, ShapeError when they do not fit. Unknown extents that might
+/// be equal are taken as equal (checked at the call).
 Dims broadcast_dims(std::span<const Dim> a, std::span<const Dim> b);
 Shape broadcast_shapes(std::span<const std::int64_t> a, std::span<const std::int64_t> b);
 

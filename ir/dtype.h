@@ -1,5 +1,6 @@
 // Element types, their C++ counterparts and the promotion table.
-// Promotion is by category (bool < integer < floating < complex) and within one by width, as PyTorch's.
+// Promotion is by category (bool < integer < floating < complex) and within one by width, as
+// PyTorch's.
 #pragma once
 
 #include <array>
@@ -59,7 +60,8 @@ DType promote_weak(DType tensor, DType weak);
 /// The dtype arithmetic is done in: float32 for float16 and bfloat16, itself otherwise.
 DType compute_dtype(DType);
 
-/// float32 unless changed; what integer true division and integer-with-floating-scalar give. Per process.
+/// float32 unless changed; what integer true division and integer-with-floating-scalar give. Per
+/// process.
 DType default_dtype();
 void set_default_dtype(DType);
 
@@ -81,7 +83,8 @@ template <> struct DTypeOf<std::complex<float>> { static constexpr DType value =
 template <> struct DTypeOf<std::complex<double>> { static constexpr DType value = DType::complex128; };
 template <class T> inline constexpr DType dtype_of = DTypeOf<T>::value;
 
-/// Calls `f(std::type_identity<T>{})` with the C++ type of `t`. Boolean is `bool` (one byte, 0 or 1).
+/// Calls `f(std::type_identity<T>{})` with the C++ type of `t`. Boolean is `bool` (one byte, 0 or
+/// 1).
 template <class F> decltype(auto) visit_dtype(DType t, F&& f) {
   switch (t) {
     case DType::boolean: return f(std::type_identity<bool>{});

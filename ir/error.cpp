@@ -11,6 +11,7 @@ std::string SourceLocation::str() const {
 }
 
 Error::Error(const std::string& message, SourceLocation where)
-    : std::runtime_error(where.known() ? message + " (" + where.str() + ")" : message), where_(where) {}
+    : std::runtime_error(where.known() ? message + " (" + where.str() + ")" : message),
+      where_(where) {}
 
 }  // namespace weft

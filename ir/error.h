@@ -1,6 +1,6 @@
-// Errors that a user can cause. Every one derives from weft::Error; its message says what was asked,
-// with the shapes and dtypes that met, and ends with the user's own source line where one is known.
-// A failed `assert` is our own bug instead; nothing here aborts the process.
+// Errors that a user can cause. Every one derives from weft::Error; its message says what was
+// asked, with the shapes and dtypes that met, and ends with the user's own source line where one is
+// known. A failed `assert` is our own bug instead; nothing here aborts the process.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,8 @@ struct SourceLocation {
   std::uint32_t line = 0;
 
   SourceLocation() = default;
-  SourceLocation(const char* file_name, std::uint32_t line_number) : file(file_name), line(line_number) {}
+  SourceLocation(const char* file_name, std::uint32_t line_number)
+      : file(file_name), line(line_number) {}
   SourceLocation(const std::source_location& at) : file(at.file_name()), line(at.line()) {}
 
   [[nodiscard]] bool known() const { return line != 0; }

@@ -1,4 +1,5 @@
-// Native (or interpreted) code behind a small C ABI, and the interface through which the runtime is handed a compiler.
+// Native (or interpreted) code behind a small C ABI, and the interface through which the runtime is
+// handed a compiler.
 #pragma once
 
 #include <cstddef>
@@ -12,26 +13,30 @@
 
 namespace weft::ir {
 
-/// What one call of a kernel works on. `scratch` is at least `Executable::scratch_bytes` long, 64-byte aligned and
-/// belongs to the calling thread for the duration of the call.
+/// What one call of a kernel works on. `scratch` is at least `Executable::scratch_bytes` long,
+/// 64-byte aligned and belongs to the calling thread for the duration of the call.
 struct KernelArgs {
   void* const* buffers;         // one a Kernel::buffers entry, 64-byte alignment not assumed
   const std::int64_t* symbols;  // one a symbol
   std::byte* scratch;
 };
 
-/// Runs items [begin, end). An item is one element (pointwise kernels, contraction epilogues: row-major over all axes)
-/// or one parallel point (row kernels: row-major over the parallel axes). Ranges may run at once on several threads.
-/// The contraction itself is done by the caller, range by range, before the epilogue.
-using KernelFunction = void (*)(const void* self, const KernelArgs* args, std::int64_t begin, std::int64_t end);
+/// Runs items [begin, end). An item is one element (pointwise kernels, contraction epilogues:
+/// row-major over all axes) or one parallel point (row kernels: row-major over the parallel axes).
+/// Ranges may run at once on several threads. The contraction itself is done by the caller, range
+/// by range, before the epilogue.
+using KernelFunction = void (*)(const void* self, const KernelArgs* args, std::int64_t begin,
+                                std::int64_t end);
 
 /// Immutable; safe to call from many threads at once.
 class Executable {
  public:
   virtual ~Executable() = default;
-  KernelFunction function = nullptr;   // called with `this` as self
+  KernelFunction function = nullptr;  // called with `this` as self
   /// Scratch per call for these symbol values (row temps live here); 0 for most.
-  [[nodiscard]] virtual std::size_t scratch_bytes(const std::int64_t* /*symbols*/) const { return 0; }
+  [[nodiscard]] virtual std::size_t scratch_bytes(const std::int64_t* /*symbols*/) const {
+    return 0;
+  }
   /// Rough nanoseconds an item takes on one thread: how the executor decides on threads and grain.
   double item_cost = 1;
   /// Splits should fall on multiples of this many items (vector groups).
@@ -45,8 +50,9 @@ class KernelCompiler {
  public:
   virtual ~KernelCompiler() = default;
   /// One executable a kernel, in order. Equal kernels share one.
-  virtual std::vector<std::shared_ptr<const Executable>> compile(std::span<const Kernel* const> kernels) = 0;
-  [[nodiscard]] virtual std::string_view name() const = 0;   // "interpret", "llvm", "cuda"
+  virtual std::vector<std::shared_ptr<const Executable>> compile(
+      std::span<const Kernel* const> kernels) = 0;
+  [[nodiscard]] virtual std::string_view name() const = 0;  // "interpret", "llvm", "cuda"
 };
 
 }  // namespace weft::ir

@@ -1,4 +1,5 @@
-// A graph is ordered inputs and outputs over nodes; the nodes are owned by their consumers. Values, immutable.
+// A graph is ordered inputs and outputs over nodes; the nodes are owned by their consumers. Values,
+// immutable.
 #pragma once
 
 #include <functional>
@@ -26,14 +27,17 @@ class Graph {
   std::vector<NodeRef> inputs_, outputs_;
 };
 
-/// Every node reachable from `roots`, producers before consumers; deterministic (depth first, inputs in order),
-/// iterative, linear. With `stop`, nodes for which it is true are listed but not entered.
+/// Every node reachable from `roots`, producers before consumers; deterministic (depth first,
+/// inputs in order), iterative, linear. With `stop`, nodes for which it is true are listed but not
+/// entered.
 std::vector<const Node*> topological_order(std::span<const NodeRef> roots,
                                            const std::function<bool(const Node&)>& stop = {});
-/// Equal up to naming: same operations, attributes and types, wired alike, with the same inputs and outputs. Labels and
-/// lines do not count; nodes with an identity are matched by position. Linear.
+/// Equal up to naming: same operations, attributes and types, wired alike, with the same inputs and
+/// outputs. Labels and lines do not count; nodes with an identity are matched by position. Linear.
 bool structurally_equal(const Graph& a, const Graph& b);
 std::size_t structural_hash(const Graph&);
-inline std::vector<const Node*> topological_order(const Graph& g) { return topological_order(g.outputs()); }
+inline std::vector<const Node*> topological_order(const Graph& g) {
+  return topological_order(g.outputs());
+}
 
 }  // namespace weft::ir

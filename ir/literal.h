@@ -1,5 +1,6 @@
-// A dense, C-contiguous constant value in the IR: what a `constant` node holds. Immutable and shared; the
-// bytes may belong to someone else (an Array, a mapped file) through the owner in the shared pointer.
+// A dense, C-contiguous constant value in the IR: what a `constant` node holds. Immutable and
+// shared; the bytes may belong to someone else (an Array, a mapped file) through the owner in the
+// shared pointer.
 #pragma once
 
 #include <cstddef>
@@ -23,7 +24,9 @@ class Literal {
   [[nodiscard]] DType dtype() const { return dtype_; }
   [[nodiscard]] const Shape& shape() const { return shape_; }
   [[nodiscard]] std::int64_t size() const { return size_; }
-  [[nodiscard]] std::size_t nbytes() const { return static_cast<std::size_t>(size_) * size_of(dtype_); }
+  [[nodiscard]] std::size_t nbytes() const {
+    return static_cast<std::size_t>(size_) * size_of(dtype_);
+  }
   [[nodiscard]] const std::byte* data() const { return bytes_.get(); }
   [[nodiscard]] const std::shared_ptr<const std::byte>& owner() const { return bytes_; }
   /// Element `i` widened to double (real part of complex); exact for all but large 64-bit integers.

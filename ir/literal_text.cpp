@@ -13,7 +13,7 @@
 namespace weft::ir {
 namespace {
 
-// ---- numbers -------------------------------------------------------------------------------------------------------
+// ---- numbers ------------------------------------------------------------------------------------
 
 template <class T, class... Base> std::string digits(T value, Base... base) {
   char buffer[64];
@@ -107,7 +107,7 @@ template <class T> T parse_element(Scanner& scan) {
   }
 }
 
-// ---- blobs ---------------------------------------------------------------------------------------------------------
+// ---- blobs --------------------------------------------------------------------------------------
 
 constexpr std::string_view alphabet =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -146,7 +146,7 @@ bool from_base64(std::string_view text, std::vector<std::byte>& out) {
   return true;
 }
 
-// ---- literals ------------------------------------------------------------------------------------------------------
+// ---- literals -----------------------------------------------------------------------------------
 
 std::string nth_text(const Literal& literal, std::int64_t i) {
   return visit_dtype(literal.dtype(), [&]<class T>(std::type_identity<T>) {

@@ -1,9 +1,10 @@
-// A node of an expression graph: immutable once made, reference counted, destroyed iteratively (a chain of a million
-// nodes never recurses). One node type serves user graphs and compiled ones.
+// A node of an expression graph: immutable once made, reference counted, destroyed iteratively (a
+// chain of a million nodes never recurses). One node type serves user graphs and compiled ones.
 //
-// User handles (`Tensor`) and graph edges are counted apart: `handles()` tells the reactive engine whose values are to
-// be kept. `state` is the engine's own record of a node that has or had a value; ir/ never looks inside it.
-// A node with several results has extra types; result i > 0 is read through a `get` node.
+// User handles (`Tensor`) and graph edges are counted apart: `handles()` tells the reactive engine
+// whose values are to be kept. `state` is the engine's own record of a node that has or had a
+// value; ir/ never looks inside it. A node with several results has extra types; result i > 0 is
+// read through a `get` node.
 #pragma once
 
 #include <atomic>
@@ -31,7 +32,10 @@ class NodeRef {
   explicit NodeRef(const Node* node);
   NodeRef(const NodeRef& other);
   NodeRef(NodeRef&& other) noexcept : node_(std::exchange(other.node_, nullptr)) {}
-  NodeRef& operator=(NodeRef other) noexcept { std::swap(node_, other.node_); return *this; }
+  NodeRef& operator=(NodeRef other) noexcept {
+    std::swap(node_, other.node_);
+    return *this;
+  }
   ~NodeRef();
 
   [[nodiscard]] const Node* get() const { return node_; }
@@ -56,9 +60,9 @@ struct NodeInit {
   std::vector<NodeRef> inputs;
   Attrs attrs;
   Type type;
-  std::vector<Type> extra_types;   // results 1, 2, … of a multi-result operation
+  std::vector<Type> extra_types;  // results 1, 2, … of a multi-result operation
   SourceLocation where;
-  std::string label;               // the user's name for it; empty for none
+  std::string label;  // the user's name for it; empty for none
 };
 
 class Node {
@@ -73,7 +77,8 @@ class Node {
   [[nodiscard]] std::span<const Type> extra_types() const { return extra_types_; }
   [[nodiscard]] SourceLocation where() const { return where_; }
   [[nodiscard]] const std::string& label() const { return label_; }
-  /// Grows with creation; inputs have smaller ones. The deterministic order of everything that is printed.
+  /// Grows with creation; inputs have smaller ones. The deterministic order of everything that is
+  /// printed.
   [[nodiscard]] std::uint64_t sequence() const { return sequence_; }
 
   void add_handle() const { handles_.fetch_add(1, std::memory_order_relaxed); }
@@ -102,7 +107,8 @@ class Node {
   mutable std::atomic<std::uint32_t> references_{0};
   mutable std::atomic<std::uint32_t> handles_{0};
   mutable std::atomic<NodeState*> state_{nullptr};
-  mutable const Node* next_dead_ = nullptr;   // the worklist of destruction runs through the nodes themselves
+  // The worklist of destruction runs through the nodes themselves.
+  mutable const Node* next_dead_ = nullptr;
 };
 
 inline NodeRef::NodeRef(const Node* node) : node_(node) {
@@ -110,7 +116,8 @@ inline NodeRef::NodeRef(const Node* node) : node_(node) {
 }
 inline NodeRef::NodeRef(const NodeRef& other) : NodeRef(other.node_) {}
 inline NodeRef::~NodeRef() {
-  if (node_ && node_->references_.fetch_sub(1, std::memory_order_acq_rel) == 1) Node::release(node_);
+  if (node_ && node_->references_.fetch_sub(1, std::memory_order_acq_rel) == 1)
+    Node::release(node_);
 }
 
 /// Nodes alive in the process.

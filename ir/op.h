@@ -1,7 +1,9 @@
-// One operation, one row. An `Op` is a constant-initialised table entry in the file of its family under ir/ops/; all
-// else (constant folding, interpreter, backends, labels, docs table, text form, ONNX, generated tests) derives from it.
+// One operation, one row. An `Op` is a constant-initialised table entry in the file of its family
+// under ir/ops/; all else (constant folding, interpreter, backends, labels, docs table, text form,
+// ONNX, generated tests) derives from it.
 //
-// The meaning of an operation is one of seven (leaves apart). Backends and passes switch over the meaning, never over names.
+// The meaning of an operation is one of seven (leaves apart). Backends and passes switch over the
+// meaning, never over names.
 #pragma once
 
 #include <cstdint>
@@ -22,11 +24,11 @@ namespace weft::ir {
 class GraphBuilder;
 class Expr;
 
-// ---- type rules ----------------------------------------------------------------------------------------------------
+// ---- type rules ---------------------------------------------------------------------------------
 
 struct InferContext {
   const Op& op;
-  std::span<const NodeRef> inputs;   // nodes, so that a rule may read a constant operand's value
+  std::span<const NodeRef> inputs;  // nodes, so that a rule may read a constant operand's value
   const Attrs& attrs;
   SourceLocation where;
 
@@ -34,30 +36,33 @@ struct InferContext {
   /// `add of float32(2, 3) and float32(4,)`: how every message begins.
   [[nodiscard]] std::string describe() const;
 };
-/// Result type from operand types, any of which may be partly unknown; throws ShapeError or DTypeError.
+/// Result type from operand types, any of which may be partly unknown; throws ShapeError or
+/// DTypeError.
 using InferRule = Type (*)(const InferContext&);
 
-// ---- the meanings -------------------------------------------------------------------------------------------------
+// ---- the meanings -------------------------------------------------------------------------------
 
-struct Leaf {};   // input, constant
+struct Leaf {};  // input, constant
 
 /// How operand dtypes meet in a pointwise operation.
 enum class OperandRule : std::uint8_t {
-  same,        // operands promoted; result the promoted dtype; any dtype (add of booleans is or, mul is and)
+  // operands promoted; result the promoted dtype; any dtype (add of booleans is or, mul is and)
+  same,
   arithmetic,  // as `same`, but booleans are a DTypeError, as in PyTorch (sub, neg)
-  floating,    // as `same`, but integers and booleans become the default dtype first (exp, true division)
-  compare,     // operands promoted; result boolean
-  logical,     // operands converted to boolean; result boolean
-  bitwise,     // integers and booleans only
-  choose,      // operand 0 to boolean; the rest promoted (where)
-  cast,        // result dtype from CastAttrs
-  predicate,   // one operand as it is; result boolean (isnan)
-  generate,    // no operands; result dtype and shape from the type rule (iota)
+  // as `same`, but integers and booleans become the default dtype first (exp, true division)
+  floating,
+  compare,    // operands promoted; result boolean
+  logical,    // operands converted to boolean; result boolean
+  bitwise,    // integers and booleans only
+  choose,     // operand 0 to boolean; the rest promoted (where)
+  cast,       // result dtype from CastAttrs
+  predicate,  // one operand as it is; result boolean (isnan)
+  generate,   // no operands; result dtype and shape from the type rule (iota)
 };
 
-/// Elementwise with NumPy broadcasting. `emit` gets operands already converted to the compute dtype (float32 for
-/// float16 and bfloat16) and returns the result in it; conversion to the stored dtype is added around it. An `index`
-/// opcode names an axis of the node's RESULT.
+/// Elementwise with NumPy broadcasting. `emit` gets operands already converted to the compute dtype
+/// (float32 for float16 and bfloat16) and returns the result in it; conversion to the stored dtype
+/// is added around it. An `index` opcode names an axis of the node's RESULT.
 struct Pointwise {
   OperandRule operands;
   ScalarValue (*emit)(ScalarBuilder&, std::span<const ScalarValue> operands, const Attrs&);
@@ -66,44 +71,51 @@ struct Pointwise {
 /// Element (o0, o1, …) of the result is element (axes[0](o), axes[1](o), …) of operand 0.
 struct ViewMap {
   struct AxisExpr {
-    std::vector<std::pair<int, Dim>> terms;   // output axis, multiplier
+    std::vector<std::pair<int, Dim>> terms;  // output axis, multiplier
     Dim offset = 0;
   };
-  std::vector<AxisExpr> axes;                 // one an operand axis
+  std::vector<AxisExpr> axes;  // one an operand axis
 };
-/// A reshape has no such map: `map` returns nullopt and the result is operand 0's elements in row-major order.
+/// A reshape has no such map: `map` returns nullopt and the result is operand 0's elements in
+/// row-major order.
 struct View {
   std::optional<ViewMap> (*map)(const Node&);
 };
 
-/// Element o of operand `operand` goes to element (place.axes[0](o), place.axes[1](o), …) of the result: here a ViewMap
-/// has one expression a RESULT axis, whose terms name OPERAND axes. Regions of one node never overlap.
+/// Element o of operand `operand` goes to element (place.axes[0](o), place.axes[1](o), …) of the
+/// result: here a ViewMap has one expression a RESULT axis, whose terms name OPERAND axes. Regions
+/// of one node never overlap.
 struct Region {
   std::size_t operand = 0;
   ViewMap place;
 };
-/// The result starts as `fill` everywhere; then each region writes one operand, converted to the result's dtype, at
-/// affine places (concatenate, pad, transposes of slices). A null `fill` means that the regions cover the result.
-/// What reads a region back (slice of concatenate) can be resolved from the places alone.
+/// The result starts as `fill` everywhere; then each region writes one operand, converted to the
+/// result's dtype, at affine places (concatenate, pad, transposes of slices). A null `fill` means
+/// that the regions cover the result. What reads a region back (slice of concatenate) can be
+/// resolved from the places alone.
 struct Regions {
   std::vector<Region> (*map)(const Node&);
   double (*fill)(const Node&) = nullptr;
 };
 
 /// A reduction over the axes in ReduceAttrs: lift each element to accumulators, combine, finish.
-/// Accumulators start at `identity`; `combine` is associative up to rounding and is applied in canonical order.
+/// Accumulators start at `identity`; `combine` is associative up to rounding and is applied in
+/// canonical order.
 struct ReductionDef {
   std::vector<DType> accumulators;
   std::vector<std::uint64_t> identity;  // bits, one an accumulator
-  ScalarProgram lift;      // (element as stored, position along the flattened reduced axes: int64) -> accumulators
-  ScalarProgram combine;   // (accumulators a…, accumulators b…) -> accumulators; a comes first in canonical order
-  ScalarProgram finish;    // (accumulators…) -> result as stored
+  // (element as stored, position along the flattened reduced axes: int64) -> accumulators
+  ScalarProgram lift;
+  // (accumulators a…, accumulators b…) -> accumulators; a comes first in canonical order
+  ScalarProgram combine;
+  ScalarProgram finish;  // (accumulators…) -> result as stored
 };
 struct Reduction {
   ReductionDef (*define)(const Node&);
 };
 
-/// Sum of products by subscripts as in einsum: one label an axis. Labels in `a` and `b` but not in `out` are summed.
+/// Sum of products by subscripts as in einsum: one label an axis. Labels in `a` and `b` but not in
+/// `out` are summed.
 struct ContractionDef {
   std::string a, b, out;
 };
@@ -118,15 +130,21 @@ struct Expansion {
 
 /// Implemented by the runtime, keyed by this enum.
 enum class ExternKind : std::uint8_t {
-  gather_rows,        // (table (R, ...), indices int) -> indices.shape + table.shape[1:]; IndexError out of range
-  scatter_add_rows,   // (rows, indices, table for its type): zeros of the table's type, rows added in order
-  random_uniform, random_normal, random_bernoulli, random_integer,
-  gather,             // take_along_axis
-  scatter_add,        // its transpose: (values, indices, array for its type)
-  sort, cumulate,
-  callback,           // a user's function over arrays: HostObject in its attributes
-  control,            // cond, while_loop, scan: graphs in its attributes
-  result,             // result i (GetAttrs) of a node with several: no work
+  // (table (R, ...), indices int) -> indices.shape + table.shape[1:]; IndexError out of range
+  gather_rows,
+  // (rows, indices, table for its type): zeros of the table's type, rows added in order
+  scatter_add_rows,
+  random_uniform,
+  random_normal,
+  random_bernoulli,
+  random_integer,
+  gather,       // take_along_axis
+  scatter_add,  // its transpose: (values, indices, array for its type)
+  sort,
+  cumulate,
+  callback,  // a user's function over arrays: HostObject in its attributes
+  control,   // cond, while_loop, scan: graphs in its attributes
+  result,    // result i (GetAttrs) of a node with several: no work
 };
 struct Extern {
   ExternKind kind;
@@ -135,10 +153,11 @@ struct Extern {
 using Meaning =
     std::variant<Leaf, Pointwise, View, Reduction, ContractionMeaning, Expansion, Extern, Regions>;
 
-// ---- gradient, reference, samples ----------------------------------------------------------------------------------
+// ---- gradient, reference, samples ---------------------------------------------------------------
 
-/// `y = op(x...)`, `g` the cotangent of y. Returns one cotangent an operand; an empty Expr where there is none. For
-/// pointwise operations the pass itself sums over broadcast axes and casts to the operand's dtype.
+/// `y = op(x...)`, `g` the cotangent of y. Returns one cotangent an operand; an empty Expr where
+/// there is none. For pointwise operations the pass itself sums over broadcast axes and casts to
+/// the operand's dtype.
 struct GradArgs;
 using GradRule = std::vector<Expr> (*)(const GradArgs&);
 
@@ -156,7 +175,7 @@ struct Reference {
 
 struct SampleOperand {
   Shape shape;
-  double lo = -2, hi = 2;      // uniform in this range (integers rounded)
+  double lo = -2, hi = 2;           // uniform in this range (integers rounded)
   std::optional<DType> fixed = {};  // dtype that does not follow the sample's (indices, conditions)
 };
 struct Sample {
@@ -165,24 +184,30 @@ struct Sample {
 };
 struct Samples {
   std::vector<Sample> (*make)() = nullptr;
-  enum Dtypes : std::uint8_t { floats = 1, integers = 2, booleans = 4, numeric = 3, all = 7 } dtypes = floats;
-  double ulp = 1;              // float32 against the reference in double, in ulps of the result (of the sum of
-                               // magnitudes for reductions and contractions)
+  enum Dtypes : std::uint8_t {
+    floats = 1,
+    integers = 2,
+    booleans = 4,
+    numeric = 3,
+    all = 7
+  } dtypes = floats;
+  double ulp = 1;  // float32 against the reference in double, in ulps of the result (of the sum of
+                   // magnitudes for reductions and contractions)
 };
 
 struct Op {
   std::string_view name;
-  std::string_view doc;             // one line, no full stop
-  int min_inputs = 1, max_inputs = 1;   // -1: any number
+  std::string_view doc;                // one line, no full stop
+  int min_inputs = 1, max_inputs = 1;  // -1: any number
   InferRule infer = nullptr;
   Meaning meaning = Leaf{};
-  GradRule grad = nullptr;          // null: not differentiable, and says so when asked
+  GradRule grad = nullptr;  // null: not differentiable, and says so when asked
   Reference reference = {};
   Samples samples = {};
-  std::string_view onnx = {};          // ONNX operator, empty for none
-  AttrsParser parse_attrs = nullptr;    // null: takes no attributes
-  std::uint32_t type_only = 0;      // bit i: operand i is taken for its type only; bit 31: 31 and beyond
-  bool has_identity = false;        // never interned: placeholders, random operations, callbacks
+  std::string_view onnx = {};         // ONNX operator, empty for none
+  AttrsParser parse_attrs = nullptr;  // null: takes no attributes
+  std::uint32_t type_only = 0;  // bit i: operand i is taken for its type only; bit 31: 31 and beyond
+  bool has_identity = false;  // never interned: placeholders, random operations, callbacks
   /// Types of results 1, 2, … of a multi-result operation; null for one result.
   std::vector<Type> (*infer_extra)(const InferContext&) = nullptr;
 
@@ -195,8 +220,9 @@ struct Op {
 std::span<const Op* const> all_ops();
 const Op* find_op(std::string_view name);
 
-/// The scalar program of a pointwise node: stored operand dtypes in, stored result dtype out, conversions included.
-/// Inputs are numbered as operands are. float16 and bfloat16 are rounded after every operation.
+/// The scalar program of a pointwise node: stored operand dtypes in, stored result dtype out,
+/// conversions included. Inputs are numbered as operands are. float16 and bfloat16 are rounded
+/// after every operation.
 ScalarProgram pointwise_program(const Node&);
 /// One element of `from` as stored to `to` as stored.
 ScalarProgram conversion_program(DType from, DType to);

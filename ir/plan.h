@@ -1,6 +1,6 @@
-// A plan: what the executor runs. Slots with offsets and lifetimes, kernels (each distinct one once), steps in order.
-// All extents are Dims over the plan's unknowns, which the executor binds from the shapes of the inputs at each call;
-// a plan without unknowns is sized once.
+// A plan: what the executor runs. Slots with offsets and lifetimes, kernels (each distinct one
+// once), steps in order. All extents are Dims over the plan's unknowns, which the executor binds
+// from the shapes of the inputs at each call; a plan without unknowns is sized once.
 #pragma once
 
 #include <optional>
@@ -17,17 +17,17 @@ namespace weft::ir {
 struct Slot {
   enum class Kind : std::uint8_t { input, constant, output, temp };
   Kind kind = Kind::temp;
-  int number = 0;            // input or output number, or index into Plan::constants
+  int number = 0;  // input or output number, or index into Plan::constants
   DType dtype = DType::float32;
-  Dims shape;                // dense, C order
-  Dim offset = 0;            // bytes from the arena's start, multiple of 64 (temps)
+  Dims shape;      // dense, C order
+  Dim offset = 0;  // bytes from the arena's start, multiple of 64 (temps)
   int first_step = 0, last_step = 0;
 };
 
 struct KernelStep {
-  int kernel = 0;                  // index into Plan::kernels
-  std::vector<int> slots;          // one a kernel buffer
-  std::vector<Dim> symbols;        // one a kernel symbol, over the plan's unknowns
+  int kernel = 0;            // index into Plan::kernels
+  std::vector<int> slots;    // one a kernel buffer
+  std::vector<Dim> symbols;  // one a kernel symbol, over the plan's unknowns
 };
 struct ExternStep {
   ExternKind kind{};
@@ -37,8 +37,8 @@ struct ExternStep {
 };
 struct Step {
   std::variant<KernelStep, ExternStep> what;
-  SourceLocation where;            // the user's line of the step's root node
-  std::string label;               // for profiles and pictures: `add+mul+exp`
+  SourceLocation where;  // the user's line of the step's root node
+  std::string label;     // for profiles and pictures: `add+mul+exp`
 };
 
 /// An equality of extents that could not be decided before the call.
@@ -56,7 +56,8 @@ struct Plan {
   std::vector<ShapeCheck> checks;
   /// Declared type of input i: its unknown extents are the symbols that a call binds.
   std::vector<Type> inputs;
-  /// Slot of output i (an output slot; or an input or constant slot when the graph returns one as it is).
+  /// Slot of output i (an output slot; or an input or constant slot when the graph returns one as
+  /// it is).
   std::vector<int> outputs;
   /// Output i takes over the storage of input `donated[i]` (-1: none): written in place.
   std::vector<int> donated;

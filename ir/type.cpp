@@ -37,25 +37,4 @@ std::size_t hash(const Type& type) {
   return seed;
 }
 
-Type promote_types(std::span<const Type> types) {
-  std::optional<DType> strong, weak;
-  bool unknown = false, all_weak = true;
-  for (const Type& t : types) {
-    all_weak = all_weak && t.weak;
-    std::optional<DType>& meet = t.weak ? weak : strong;
-    if (!t.dtype)
-      unknown = true;
-    else
-      meet = meet ? promote(*meet, *t.dtype) : *t.dtype;
-  }
-  Type result;
-  result.weak = all_weak && !types.empty();
-  if (unknown) {
-    if (strong == DType::complex128) result.dtype = strong;
-    return result;
-  }
-  result.dtype = strong && weak ? promote_weak(*strong, *weak) : strong ? strong : weak;
-  return result;
-}
-
 }  // namespace weft::ir

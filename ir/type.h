@@ -1,5 +1,5 @@
-// What is known about a tensor before it has a value: dtype and shape, either of which may be unknown.
-// `weak` marks what came from a C++ scalar: it takes part in promotion as a scalar does.
+// What is known about a tensor before it has a value: dtype and shape, either of which may be
+// unknown. `weak` marks what came from a C++ scalar: it takes part in promotion as a scalar does.
 #pragma once
 
 #include <optional>
@@ -30,9 +30,5 @@ std::string to_string(const Type&);
 /// Throws ParseError.
 Type parse_type(std::string_view text);
 std::size_t hash(const Type&);
-
-/// The dtype that operands meet in; the shape is left unknown. Weak where all are. Unknown where an operand's dtype is,
-/// unless that cannot matter (complex128 absorbs everything).
-Type promote_types(std::span<const Type>);
 
 }  // namespace weft::ir

@@ -12,12 +12,12 @@ namespace {
 using ir::Node;
 using ir::NodeRef;
 
-constexpr std::int64_t small = 4096;   // elements; a larger result must not outgrow its operands
+constexpr std::int64_t small = 4096;  // elements; a larger result must not outgrow its operands
 
 bool worth_folding(const Node& node) {
   if (!node.type().concrete() || node.op().has_identity || node.inputs().empty()) return false;
   std::int64_t operands = small;
-  for (const NodeRef& input : node.inputs())   // one taken for its type may have unknown extents
+  for (const NodeRef& input : node.inputs())  // one taken for its type may have unknown extents
     if (input->type().concrete()) operands += element_count(*to_shape(*input->type().shape));
   return element_count(*to_shape(*node.type().shape)) <= operands;
 }
@@ -27,7 +27,7 @@ bool worth_folding(const Node& node) {
 ir::Graph fold(const ir::Graph& graph, const Evaluator& evaluate) {
   if (!evaluate) return graph;
   const std::vector<const Node*> order = ir::topological_order(graph);
-  std::unordered_set<const Node*> known;     // constants, and what is made of constants alone
+  std::unordered_set<const Node*> known;  // constants, and what is made of constants alone
   for (const Node* node : order) {
     bool all = &node->op() == &ir::ops::constant || worth_folding(*node);
     for (const NodeRef& input : node->inputs()) all = all && known.contains(input.get());
@@ -37,7 +37,8 @@ ir::Graph fold(const ir::Graph& graph, const Evaluator& evaluate) {
   std::vector<NodeRef> frontier;
   std::unordered_set<const Node*> listed;
   const auto read = [&](const NodeRef& value) {
-    if (known.contains(value.get()) && &value->op() != &ir::ops::constant && listed.insert(value.get()).second)
+    if (known.contains(value.get()) && &value->op() != &ir::ops::constant &&
+        listed.insert(value.get()).second)
       frontier.push_back(value);
   };
   for (const Node* node : order)
@@ -52,7 +53,11 @@ ir::Graph fold(const ir::Graph& graph, const Evaluator& evaluate) {
   for (std::size_t i = 0; i < frontier.size(); ++i)
     map.set(frontier[i].get(), builder.constant(values[i], frontier[i]->type().weak));
   return transform(
-      graph, [&](const Node& node, std::vector<NodeRef> inputs) { return keep(builder, node, std::move(inputs)); }, map);
+      graph,
+      [&](const Node& node, std::vector<NodeRef> inputs) {
+        return keep(builder, node, std::move(inputs));
+      },
+      map);
 }
 
 }  // namespace weft::passes

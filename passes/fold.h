@@ -1,5 +1,6 @@
-// Constant folding: what does not depend on an input is computed now, unless its result is much larger than what it is
-// made from. The evaluator is handed in, since a pass knows no runtime. Linear.
+// Constant folding: what does not depend on an input is computed now, unless its result is much
+// larger than what it is made from. The evaluator is handed in, since a pass knows no runtime.
+// Linear.
 #pragma once
 
 #include "ir/graph.h"

@@ -74,7 +74,8 @@ struct Value {
   std::shared_ptr<const ir::ReductionDef> reduce;  // reduction
   std::shared_ptr<const ir::ViewMap> view;         // null for a reshape
   std::vector<int>
-      permutation;  // pointwise copies: operand axis i is own axis permutation[i]; empty: broadcasting
+      // pointwise copies: operand axis i is own axis permutation[i]; empty: broadcasting
+      permutation;
   int target = -1;    // written into this value's buffer, at `place` (one entry a target axis)
   MapRef place;       // over own axes
   bool free = false;  // inlined wherever it is read

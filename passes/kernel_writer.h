@@ -39,7 +39,6 @@ class KernelWriter {
   };
   /// Stages run in the order of their phases.
   Stage& stage(int phase, bool over_row);
-  [[nodiscard]] bool has_stage(int phase) const { return stages_.contains(phase); }
 
   int buffer(int slot, DType dtype);
   ir::ScalarValue load(Stage& stage, int slot, DType dtype, const Affine& at);

@@ -19,7 +19,8 @@ struct Stage {
 constexpr std::array stages{
     Stage{"simplify", [](const ir::Graph& g, const PipelineOptions&) { return simplify(g); }},
     Stage{"stabilise", [](const ir::Graph& g, const PipelineOptions&) { return stabilise(g); }},
-    Stage{"fast_math", [](const ir::Graph& g, const PipelineOptions& o) { return o.fast_math ? relax(g) : g; }},
+    Stage{"fast_math",
+          [](const ir::Graph& g, const PipelineOptions& o) { return o.fast_math ? relax(g) : g; }},
     Stage{"expand", [](const ir::Graph& g, const PipelineOptions&) { return expand(g); }},
     Stage{"fold", [](const ir::Graph& g, const PipelineOptions& o) { return fold(g, o.evaluate); }},
     Stage{"arrange", [](const ir::Graph& g, const PipelineOptions&) { return arrange(g); }},
@@ -41,7 +42,8 @@ void finished(std::string_view pass, const ir::Graph& graph, const PipelineOptio
 
 }  // namespace
 
-ir::Graph optimize(const ir::Graph& graph, std::span<const ir::Type> inputs, const PipelineOptions& options) {
+ir::Graph optimize(const ir::Graph& graph, std::span<const ir::Type> inputs,
+                   const PipelineOptions& options) {
   ir::Graph current = specialize(graph, inputs);
   finished(names[0], current, options);
   for (const Stage& stage : stages) {
@@ -51,7 +53,8 @@ ir::Graph optimize(const ir::Graph& graph, std::span<const ir::Type> inputs, con
   return current;
 }
 
-ir::Plan plan(const ir::Graph& graph, std::span<const ir::Type> inputs, const PipelineOptions& options) {
+ir::Plan plan(const ir::Graph& graph, std::span<const ir::Type> inputs,
+              const PipelineOptions& options) {
   LowerOptions lowering;
   for (const auto& [input, output] : options.donated) lowering.donated.emplace_back(output, input);
   lowering.fusion.fuse = options.fuse;

@@ -1,7 +1,8 @@
-// The pipeline: one ordered table that reads as the story of compilation. Every pass is named, pure, and verified in
-// debug builds; a dump can be taken after any of them.
+// The pipeline: one ordered table that reads as the story of compilation. Every pass is named,
+// pure, and verified in debug builds; a dump can be taken after any of them.
 //
-//   specialize → simplify → stabilise → expand → fold → arrange → simplify → lower (views, fuse, kernels, memory)
+//   specialize → simplify → stabilise → fast_math (where asked) → expand → fold → arrange →
+//   simplify → lower (views, fuse, kernels, memory)
 #pragma once
 
 #include <functional>
@@ -18,19 +19,22 @@ namespace weft::passes {
 using Evaluator = std::function<std::vector<ir::Literal>(const ir::Graph&)>;
 
 struct PipelineOptions {
-  std::vector<std::pair<int, int>> donated;   // input i may be overwritten by output j
+  std::vector<std::pair<int, int>> donated;  // input i may be overwritten by output j
   bool fuse = true;
-  bool fast_math = false;                     // rewrites that may change bits
-  Evaluator evaluate;                         // none: constants are not folded
+  bool fast_math = false;  // rewrites that may change bits
+  Evaluator evaluate;      // none: constants are not folded
   /// Called with each pass's name and result.
   std::function<void(std::string_view pass, const ir::Graph& after)> observe;
 };
 
-/// The graph after all graph passes, ready to be lowered; dtypes and ranks of the inputs must be known in `inputs`.
-ir::Graph optimize(const ir::Graph& graph, std::span<const ir::Type> inputs, const PipelineOptions& options = {});
+/// The graph after all graph passes, ready to be lowered; dtypes and ranks of the inputs must be
+/// known in `inputs`.
+ir::Graph optimize(const ir::Graph& graph, std::span<const ir::Type> inputs,
+                   const PipelineOptions& options = {});
 
 /// `optimize`, then lowering and the memory plan.
-ir::Plan plan(const ir::Graph& graph, std::span<const ir::Type> inputs, const PipelineOptions& options = {});
+ir::Plan plan(const ir::Graph& graph, std::span<const ir::Type> inputs,
+              const PipelineOptions& options = {});
 
 /// Names of the graph passes in order.
 std::span<const std::string_view> pass_names();

@@ -50,7 +50,8 @@ constexpr std::array table{
     Rewrite{"log_softmax", "(log (softmax ?x @a))", "(log_softmax ?x @a)", Promise::accurate},
     Rewrite{"logsumexp", "(log (sum (exp ?x) @a))", "(logsumexp ?x @a)", Promise::accurate},
     Rewrite{"sigmoid", "(div 1 (add 1 (exp (neg ?x))))", "(sigmoid ?x)", Promise::accurate},
-    Rewrite{"sigmoid_reciprocal", "(reciprocal (add 1 (exp (neg ?x))))", "(sigmoid ?x)", Promise::accurate},
+    Rewrite{"sigmoid_reciprocal", "(reciprocal (add 1 (exp (neg ?x))))", "(sigmoid ?x)",
+            Promise::accurate},
     Rewrite{"softplus", "(log1p (exp ?x))", "(softplus ?x)", Promise::accurate},
     Rewrite{"log_sigmoid", "(log (sigmoid ?x))", "(neg (softplus (neg ?x)))", Promise::accurate},
     Rewrite{"square", "(pow ?x 2)", "(square ?x)", Promise::accurate},
@@ -71,20 +72,20 @@ constexpr std::array table{
 
 bool commutes(const ir::Op& op) {
   using namespace ir::ops;
-  return &op == &add || &op == &mul || &op == &maximum || &op == &minimum || &op == &eq || &op == &ne ||
-         &op == &logical_and || &op == &logical_or;
+  return &op == &add || &op == &mul || &op == &maximum || &op == &minimum || &op == &eq ||
+         &op == &ne || &op == &logical_and || &op == &logical_or;
 }
 
-// ---- patterns ------------------------------------------------------------------------------------------------------
+// ---- patterns -----------------------------------------------------------------------------------
 
 struct Pattern {
   enum class Kind : std::uint8_t { value, number, operation } kind = Kind::value;
-  char variable = 0;              // value
+  char variable = 0;  // value
   int least_rank = 0;
   double number = 0;
   const ir::Op* op = nullptr;
   std::vector<Pattern> operands;
-  char attributes = 0;            // 0: the operation takes none, or they do not matter to the replacement
+  char attributes = 0;  // 0: the operation takes none, or they do not matter to the replacement
 };
 
 /// Rows are our own: a mistake in one is our bug, and shows when the table is read.
@@ -102,7 +103,8 @@ class PatternParser {
     }
     if (!take('(')) {
       p.kind = Pattern::Kind::number;
-      const auto [end, error] = std::from_chars(text_.data() + at_, text_.data() + text_.size(), p.number);
+      const auto [end, error] =
+          std::from_chars(text_.data() + at_, text_.data() + text_.size(), p.number);
       assert(error == std::errc{});
       at_ = static_cast<std::size_t>(end - text_.data());
       return p;
@@ -113,14 +115,18 @@ class PatternParser {
     p.op = ir::find_op(text_.substr(begin, at_ - begin));
     assert(p.op);
     for (skip(); !take(')'); skip()) {
-      if (take('@')) p.attributes = next();
-      else p.operands.push_back(parse());
+      if (take('@'))
+        p.attributes = next();
+      else
+        p.operands.push_back(parse());
     }
     return p;
   }
 
  private:
-  void skip() { while (at_ < text_.size() && text_[at_] == ' ') ++at_; }
+  void skip() {
+    while (at_ < text_.size() && text_[at_] == ' ') ++at_;
+  }
   bool take(char c) { return at_ < text_.size() && text_[at_] == c && ++at_; }
   char next() { return text_[at_++]; }
   std::string_view text_;
@@ -128,7 +134,7 @@ class PatternParser {
 };
 
 struct Bindings {
-  std::array<const Node*, 26> values{};   // by letter
+  std::array<const Node*, 26> values{};  // by letter
   std::array<const ir::Attrs*, 26> attributes{};
 };
 
@@ -146,7 +152,8 @@ bool operands_match(const Pattern& pattern, const Node& node, Bindings& bound, b
 bool matches(const Pattern& pattern, const Node& node, Bindings& bound) {
   switch (pattern.kind) {
     case Pattern::Kind::value: {
-      if (pattern.least_rank > 0 && node.type().rank().value_or(0) < pattern.least_rank) return false;
+      if (pattern.least_rank > 0 && node.type().rank().value_or(0) < pattern.least_rank)
+        return false;
       const Node*& known = bound.values[letter(pattern.variable)];
       if (known) return known == &node;
       known = &node;
@@ -155,7 +162,8 @@ bool matches(const Pattern& pattern, const Node& node, Bindings& bound) {
     case Pattern::Kind::number: {
       if (&node.op() != &ir::ops::constant) return false;
       const auto value = node.attrs().get<ir::ConstantAttrs>().value.splat();
-      return value && std::bit_cast<std::uint64_t>(*value) == std::bit_cast<std::uint64_t>(pattern.number);
+      return value &&
+             std::bit_cast<std::uint64_t>(*value) == std::bit_cast<std::uint64_t>(pattern.number);
     }
     case Pattern::Kind::operation: break;
   }
@@ -171,7 +179,8 @@ bool matches(const Pattern& pattern, const Node& node, Bindings& bound) {
 NodeRef build(const Pattern& pattern, const Bindings& bound, ir::GraphBuilder& builder) {
   switch (pattern.kind) {
     case Pattern::Kind::value: return NodeRef(bound.values[letter(pattern.variable)]);
-    case Pattern::Kind::number: return builder.constant(ir::Literal::scalar(DType::float64, pattern.number), true);
+    case Pattern::Kind::number:
+      return builder.constant(ir::Literal::scalar(DType::float64, pattern.number), true);
     case Pattern::Kind::operation: break;
   }
   std::vector<NodeRef> inputs;
@@ -181,7 +190,7 @@ NodeRef build(const Pattern& pattern, const Bindings& bound, ir::GraphBuilder& b
   return builder.make(*pattern.op, std::move(inputs), attrs ? *attrs : ir::Attrs{});
 }
 
-// ---- the engine ----------------------------------------------------------------------------------------------------
+// ---- the engine ---------------------------------------------------------------------------------
 
 struct Rule {
   const Rewrite* row;
@@ -205,11 +214,13 @@ const std::vector<Rule>& rules_of(const ir::Op& op) {
 }
 
 bool same_type(const Node& a, const Node& b) {
-  return a.type().dtype == b.type().dtype && a.type().shape == b.type().shape && a.type().weak == b.type().weak;
+  return a.type().dtype == b.type().dtype && a.type().shape == b.type().shape &&
+         a.type().weak == b.type().weak;
 }
 
 /// The node after one rewrite, or null.
-NodeRef rewrite_once(const Node& node, std::span<const Promise> promises, ir::GraphBuilder& builder) {
+NodeRef rewrite_once(const Node& node, std::span<const Promise> promises,
+                     ir::GraphBuilder& builder) {
   for (const Rule& rule : rules_of(node.op())) {
     if (std::ranges::find(promises, rule.row->promise) == promises.end()) continue;
     Bindings bound;
@@ -232,7 +243,8 @@ NodeRef simplify_view(const Node& node, ir::GraphBuilder& builder) {
     if (&x.op() == &ir::ops::reshape)
       return builder.make(ir::ops::reshape, {x.input(0)}, ir::ShapeAttrs{*node.type().shape});
   }
-  if ((&node.op() == &ir::ops::broadcast_to || &node.op() == &ir::ops::cast) && same) return NodeRef(&x);
+  if ((&node.op() == &ir::ops::broadcast_to || &node.op() == &ir::ops::cast) && same)
+    return NodeRef(&x);
   if (&node.op() == &ir::ops::permute) {
     const std::vector<std::int64_t>& axes = node.attrs().get<ir::AxesAttrs>().axes;
     const auto rank = std::ssize(axes);
@@ -251,14 +263,14 @@ NodeRef simplify_view(const Node& node, ir::GraphBuilder& builder) {
 std::span<const Rewrite> rewrites() { return table; }
 
 ir::Graph rewrite(const ir::Graph& graph, std::span<const Promise> promises) {
-  constexpr int most = 16;   // rewrites of one node; a chain of rows never gets near
+  constexpr int most = 16;  // rewrites of one node; a chain of rows never gets near
   ir::GraphBuilder builder;
   const bool views = std::ranges::find(promises, Promise::exact) != promises.end();
   const std::vector<const Node*> order = ir::topological_order(graph);
   const bool any = std::ranges::any_of(order, [&](const Node* node) {
     return rewrite_once(*node, promises, builder) || (views && simplify_view(*node, builder));
   });
-  if (!any) return graph;   // most graphs, most of the time
+  if (!any) return graph;  // most graphs, most of the time
   return transform(graph, [&](const Node& node, std::vector<NodeRef> inputs) {
     NodeRef current = keep(builder, node, std::move(inputs));
     for (int i = 0; i < most; ++i) {

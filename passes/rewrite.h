@@ -1,11 +1,12 @@
-// The rewrite engine and its tables. A rewrite is a row: a pattern, what replaces it, and what it promises. Patterns are
-// written as expressions over the catalogue's names:
+// The rewrite engine and its tables. A rewrite is a row: a pattern, what replaces it, and what it
+// promises. Patterns are written as expressions over the catalogue's names:
 //
 //   (mul ?x 1)                ?x any value (?x:2 of two axes or more); a number matches a
 //                             constant of that value everywhere (0 is not -0)
 //   (log (softmax ?x @a))     @a binds an operation's attributes, for the replacement to carry over
 //
-// Operands of commutative operations match in either order. A replacement whose type is not the original's is not made.
+// Operands of commutative operations match in either order. A replacement whose type is not the
+// original's is not made.
 #pragma once
 
 #include <span>
@@ -16,10 +17,10 @@
 namespace weft::passes {
 
 enum class Promise : std::uint8_t {
-  exact,       // the same bits on every input, NaN, infinities, signed zeros and denormals among them
-  accurate,    // never less accurate: `stabilise`
-  layout,      // the same sums of the same products, the order of summation apart
-  fast_math,   // may change bits or special values; only where asked for
+  exact,     // the same bits on every input, NaN, infinities, signed zeros and denormals among them
+  accurate,  // never less accurate: `stabilise`
+  layout,    // the same sums of the same products, the order of summation apart
+  fast_math,  // may change bits or special values; only where asked for
 };
 
 struct Rewrite {
@@ -30,8 +31,8 @@ struct Rewrite {
 /// All rows, in the order in which they are tried.
 std::span<const Rewrite> rewrites();
 
-/// Applies the rows of these promises until none matches, in one walk over the graph; linear, since every row makes the
-/// expression smaller or moves it down a fixed order.
+/// Applies the rows of these promises until none matches, in one walk over the graph; linear, since
+/// every row makes the expression smaller or moves it down a fixed order.
 ir::Graph rewrite(const ir::Graph& graph, std::span<const Promise> promises);
 
 /// Exact rewrites, and those of views into views (a reshape of a reshape).

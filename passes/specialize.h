@@ -7,8 +7,9 @@
 
 namespace weft::passes {
 
-/// `graph` on new inputs of the given types (dtype and rank known; extents may be symbols), all types inferred again and
-/// equal sub-graphs merged. Throws what the type rules throw, with the user's lines.
+/// `graph` on new inputs of the given types (dtype and rank known; extents may be symbols), all
+/// types inferred again and equal sub-graphs merged. Throws what the type rules throw, with the
+/// user's lines.
 ir::Graph specialize(const ir::Graph& graph, std::span<const ir::Type> input_types);
 
 /// Replaces every Expansion by what it stands for, until none is left. Types must be known.

@@ -1,5 +1,5 @@
-// The shape of every graph-to-graph pass: walk producers before consumers, give each node its new inputs, collect what
-// the visitor returns. Linear, iterative, deterministic.
+// The shape of every graph-to-graph pass: walk producers before consumers, give each node its new
+// inputs, collect what the visitor returns. Linear, iterative, deterministic.
 #pragma once
 
 #include <functional>
@@ -24,13 +24,14 @@ class NodeMap {
   std::unordered_map<const ir::Node*, ir::NodeRef> map_;
 };
 
-/// `visit(old, new inputs)` for every node that an output or a graph input reaches. Nodes already in `map` are kept as
-/// they are mapped and not entered.
+/// `visit(old, new inputs)` for every node that an output or a graph input reaches. Nodes already
+/// in `map` are kept as they are mapped and not entered.
 using Visitor = std::function<ir::NodeRef(const ir::Node&, std::vector<ir::NodeRef>)>;
 ir::Graph transform(const ir::Graph& graph, const Visitor& visit, NodeMap& map);
 ir::Graph transform(const ir::Graph& graph, const Visitor& visit);
 
-/// The visitor of a pass that leaves a node as it is: leaves are shared, the rest rebuilt on their new inputs.
+/// The visitor of a pass that leaves a node as it is: leaves are shared, the rest rebuilt on their
+/// new inputs.
 ir::NodeRef keep(ir::GraphBuilder& builder, const ir::Node& node, std::vector<ir::NodeRef> inputs);
 
 }  // namespace weft::passes

@@ -1,7 +1,7 @@
-// Array: an n-dimensional value on a device. Storage is shared by copies and views and copied on write, so a copy
-// costs a reference count and the shape; a view may have any strides (counted in elements, negative and zero
-// included). Memory that an Array allocates is 64-byte aligned. Distinct Arrays may be used from distinct threads
-// even where they share storage.
+// Array: an n-dimensional value on a device. Storage is shared by copies and views and copied on
+// write, so a copy costs a reference count and the shape; a view may have any strides (counted in
+// elements, negative and zero included). Memory that an Array allocates is 64-byte aligned.
+// Distinct Arrays may be used from distinct threads even where they share storage.
 #pragma once
 
 #include <algorithm>
@@ -71,7 +71,8 @@ class Array {
           values)
       : Array(nested<T>(values)) {}
 
-  /// Copies the elements of a span, vector or array, row by row; the dtype is the element type's own.
+  /// Copies the elements of a span, vector or array, row by row; the dtype is the element type's
+  /// own.
   template <class Range> static Array from(const Range& values, Shape shape) {
     return copy_of(std::span(values), std::move(shape));
   }
@@ -79,7 +80,8 @@ class Array {
     const std::span all(values);
     return copy_of(all, {static_cast<std::int64_t>(all.size())});
   }
-  /// Does not copy: `owner` (or, where it is empty, the caller) keeps the memory alive. It is never written to.
+  /// Does not copy: `owner` (or, where it is empty, the caller) keeps the memory alive. It is never
+  /// written to.
   template <ArrayElement T>
   static Array borrow(const T* data, Shape shape, std::shared_ptr<void> owner = {}) {
     return borrow_bytes(detail::stored_dtype<T>(), data, std::move(shape), std::move(owner));
@@ -87,7 +89,8 @@ class Array {
 
   /// Contents not initialised.
   static Array uninitialized(DType dtype, Shape shape);
-  /// `strides` in elements, `offset` in bytes to the first element. The caller answers for the bounds.
+  /// `strides` in elements, `offset` in bytes to the first element. The caller answers for the
+  /// bounds.
   static Array from_buffer(runtime::Buffer buffer, DType dtype, Shape shape, Shape strides,
                            std::int64_t offset = 0);
 
@@ -104,13 +107,15 @@ class Array {
 
   /// One extent may be -1. A view where the strides allow it.
   [[nodiscard]] Array reshape(Shape shape) const;
-  /// Float to integer truncates and saturates, NaN gives 0; to boolean is x != 0; complex to real drops the imaginary part.
+  /// Float to integer truncates and saturates, NaN gives 0; to boolean is x != 0; complex to real
+  /// drops the imaginary part.
   [[nodiscard]] Array to(DType dtype) const;
   [[nodiscard]] Array to(Device device) const;
   /// Itself when contiguous.
   [[nodiscard]] Array contiguous() const;
 
-  /// The first element; elements follow in row order when is_contiguous(). DTypeError when T is not the exact dtype.
+  /// The first element; elements follow in row order when is_contiguous(). DTypeError when T is not
+  /// the exact dtype.
   template <ArrayElement T> [[nodiscard]] const T* data() const {
     demand(detail::stored_dtype<T>(), "data");
     return reinterpret_cast<const T*>(bytes());
@@ -159,10 +164,12 @@ class Array {
   /// How deep lists of T are nested.
   template <class T> struct Depth : std::integral_constant<std::size_t, 0> {};
   template <class T>
-  struct Depth<std::initializer_list<T>> : std::integral_constant<std::size_t, 1 + Depth<T>::value> {};
+  struct Depth<std::initializer_list<T>>
+      : std::integral_constant<std::size_t, 1 + Depth<T>::value> {};
   /// Extents that no list has told yet are -1.
   template <class T> static void measure(const T&, std::int64_t*) {}
-  template <class T> static void measure(const std::initializer_list<T>& list, std::int64_t* extent) {
+  template <class T>
+  static void measure(const std::initializer_list<T>& list, std::int64_t* extent) {
     const auto n = static_cast<std::int64_t>(list.size());
     if (*extent < 0)
       *extent = n;
@@ -213,7 +220,8 @@ namespace runtime {
 /// Row-major strides, in elements.
 Shape contiguous_strides(std::span<const std::int64_t> shape);
 
-// Views. Arguments are in range already (the callers' indexing rules see to that); storage is shared.
+// Views. Arguments are in range already (the callers' indexing rules see to that); storage is
+// shared.
 Array slice_view(const Array&, std::int64_t axis, std::int64_t start, std::int64_t count,
                  std::int64_t step);
 Array select_view(const Array&, std::int64_t axis, std::int64_t index);  // the axis disappears
@@ -223,7 +231,8 @@ Array broadcast_view(const Array&, Shape shape);           // ShapeError when it
 /// `offset` in elements from the first one.
 Array strided_view(const Array&, Shape shape, Shape strides, std::int64_t offset);
 
-/// Copies elements of `element` bytes between any two layouts of one shape; strides in elements. In parallel when large.
+/// Copies elements of `element` bytes between any two layouts of one shape; strides in elements. In
+/// parallel when large.
 void copy_strided(std::byte* out, std::span<const std::int64_t> out_strides, const std::byte* in,
                   std::span<const std::int64_t> in_strides, std::span<const std::int64_t> shape,
                   std::size_t element);

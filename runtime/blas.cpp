@@ -13,14 +13,14 @@ namespace {
 
 // The few CBLAS entry points that are used, and CBLAS's own constants.
 constexpr int row_major = 101, no_transpose = 111, transpose = 112;
-using Sgemm = void (*)(int, int, int, int, int, int, float, const float*, int, const float*, int, float, float*, int);
-using Dgemm = void (*)(int, int, int, int, int, int, double, const double*, int, const double*, int, double, double*,
-                       int);
+using Sgemm = void (*)(int, int, int, int, int, int, float, const float*, int, const float*, int,
+                       float, float*, int);
+using Dgemm = void (*)(int, int, int, int, int, int, double, const double*, int, const double*, int,
+                       double, double*, int);
 
 struct Library {
   Sgemm sgemm = nullptr;
   Dgemm dgemm = nullptr;
-  std::string name = "loops";
 };
 
 #if defined(__x86_64__)
@@ -44,13 +44,12 @@ Library open_library() {
   if (!handle) return library;
   const auto sgemm = reinterpret_cast<Sgemm>(dlsym(handle, "cblas_sgemm"));
   const auto dgemm = reinterpret_cast<Dgemm>(dlsym(handle, "cblas_dgemm"));
-  const auto set_threads = reinterpret_cast<void (*)(int)>(dlsym(handle, "openblas_set_num_threads"));
+  const auto set_threads =
+      reinterpret_cast<void (*)(int)>(dlsym(handle, "openblas_set_num_threads"));
   if (!sgemm || !dgemm || !set_threads) return library;
   set_threads(1);  // one pool in the process: ours
   library.sgemm = sgemm;
   library.dgemm = dgemm;
-  library.name = "OpenBLAS";
-  if (const auto config = reinterpret_cast<char* (*)()>(dlsym(handle, "openblas_get_config"))) library.name = config();
   return library;
 }
 
@@ -76,7 +75,8 @@ Layout layout(std::int64_t rows, std::int64_t columns, std::int64_t row, std::in
 
 template <class T, class Accumulator> void loops(const MatrixTile& t) {
   // Narrow integers would be promoted to int, whose overflow is undefined.
-  using Sum = std::conditional_t<std::is_integral_v<Accumulator> && sizeof(Accumulator) < 4, unsigned, Accumulator>;
+  using Sum = std::conditional_t<std::is_integral_v<Accumulator> && sizeof(Accumulator) < 4,
+                                 unsigned, Accumulator>;
   const T* a = static_cast<const T*>(t.a);
   const T* b = static_cast<const T*>(t.b);
   Accumulator* c = static_cast<Accumulator*>(t.c);
@@ -87,21 +87,24 @@ template <class T, class Accumulator> void loops(const MatrixTile& t) {
       const Sum x = static_cast<Sum>(static_cast<Accumulator>(a[i * t.a_row + p * t.a_column]));
       const T* source = b + p * t.b_row;
       for (std::int64_t j = 0; j < t.n; ++j)
-        row[static_cast<std::size_t>(j)] += x * static_cast<Sum>(static_cast<Accumulator>(source[j * t.b_column]));
+        row[static_cast<std::size_t>(j)] +=
+            x * static_cast<Sum>(static_cast<Accumulator>(source[j * t.b_column]));
     }
-    for (std::int64_t j = 0; j < t.n; ++j) c[i * t.ldc + j] = static_cast<Accumulator>(row[static_cast<std::size_t>(j)]);
+    for (std::int64_t j = 0; j < t.n; ++j)
+      c[i * t.ldc + j] = static_cast<Accumulator>(row[static_cast<std::size_t>(j)]);
   }
 }
 
 /// A dense float32 copy of a strided half-precision operand.
 template <class T>
-std::vector<float> widen(const void* data, std::int64_t rows, std::int64_t columns, std::int64_t row,
-                         std::int64_t column) {
+std::vector<float> widen(const void* data, std::int64_t rows, std::int64_t columns,
+                         std::int64_t row, std::int64_t column) {
   const T* from = static_cast<const T*>(data);
   std::vector<float> dense(static_cast<std::size_t>(rows * columns));
   for (std::int64_t i = 0; i < rows; ++i)
     for (std::int64_t j = 0; j < columns; ++j)
-      dense[static_cast<std::size_t>(i * columns + j)] = static_cast<float>(from[i * row + j * column]);
+      dense[static_cast<std::size_t>(i * columns + j)] =
+          static_cast<float>(from[i * row + j * column]);
   return dense;
 }
 
@@ -110,7 +113,6 @@ template <class T> void half(const MatrixTile& t) {
   const std::vector<float> b = widen<T>(t.b, t.k, t.n, t.b_row, t.b_column);
   multiply({DType::float32, t.m, t.n, t.k, a.data(), t.k, 1, b.data(), t.n, 1, t.c, t.ldc});
 }
-
 
 }  // namespace
 
@@ -124,12 +126,15 @@ void multiply(const MatrixTile& t) {
   switch (t.dtype) {
     case DType::float32:
       if (!blas) return loops<float, float>(t);
-      return library().sgemm(row_major, a.transposed, b.transposed, m, n, k, 1.f, static_cast<const float*>(t.a),
-                             a.leading, static_cast<const float*>(t.b), b.leading, 0.f, static_cast<float*>(t.c), ldc);
+      return library().sgemm(
+          row_major, a.transposed, b.transposed, m, n, k, 1.f, static_cast<const float*>(t.a),
+          a.leading, static_cast<const float*>(t.b), b.leading, 0.f, static_cast<float*>(t.c), ldc);
     case DType::float64:
       if (!blas) return loops<double, double>(t);
-      return library().dgemm(row_major, a.transposed, b.transposed, m, n, k, 1., static_cast<const double*>(t.a),
-                             a.leading, static_cast<const double*>(t.b), b.leading, 0., static_cast<double*>(t.c), ldc);
+      return library().dgemm(row_major, a.transposed, b.transposed, m, n, k, 1.,
+                             static_cast<const double*>(t.a), a.leading,
+                             static_cast<const double*>(t.b), b.leading, 0.,
+                             static_cast<double*>(t.c), ldc);
     case DType::float16: return half<float16>(t);
     case DType::bfloat16: return half<bfloat16>(t);
     case DType::boolean: return loops<bool, bool>(t);
@@ -145,7 +150,5 @@ void multiply(const MatrixTile& t) {
     case DType::complex128: return loops<std::complex<double>, std::complex<double>>(t);
   }
 }
-
-std::string blas_name() { return library().name; }
 
 }  // namespace weft::runtime

@@ -1,6 +1,7 @@
-// Matrix products of the caller's tiles on one thread: OpenBLAS, opened at run time, or plain loops where it is not
-// installed or the dtype is not its own. Debian's OpenBLAS takes newer processors for ones without AVX: unless the user
-// has set OPENBLAS_CORETYPE, it is chosen from the processor's features before the library initialises.
+// Matrix products of the caller's tiles on one thread: OpenBLAS, opened at run time, or plain loops
+// where it is not installed or the dtype is not its own. Debian's OpenBLAS takes newer processors
+// for ones without AVX: unless the user has set OPENBLAS_CORETYPE, it is chosen from the
+// processor's features before the library initialises.
 #pragma once
 
 #include <cstdint>
@@ -10,8 +11,9 @@
 
 namespace weft::runtime {
 
-/// `c[i, j] = Σ_p a[i, p] * b[p, j]` over an m x n tile; strides in elements. `c` has unit column stride and row stride
-/// `ldc`. dtype is that of a and b; c has the accumulator dtype (float32 for float16 and bfloat16, else dtype).
+/// `c[i, j] = Σ_p a[i, p] * b[p, j]` over an m x n tile; strides in elements. `c` has unit column
+/// stride and row stride `ldc`. dtype is that of a and b; c has the accumulator dtype (float32 for
+/// float16 and bfloat16, else dtype).
 struct MatrixTile {
   DType dtype = DType::float32;
   std::int64_t m = 0, n = 0, k = 0;
@@ -23,10 +25,8 @@ struct MatrixTile {
   std::int64_t ldc = 0;
 };
 
-/// Safe to call from several threads at once; never starts threads of its own. Allocates only for float16/bfloat16.
+/// Safe to call from several threads at once; never starts threads of its own. Allocates only for
+/// float16/bfloat16.
 void multiply(const MatrixTile& tile);
-
-/// "OpenBLAS 0.3.21 (SkylakeX)" or "loops": for WEFT_LOG and benchmarks.
-std::string blas_name();
 
 }  // namespace weft::runtime

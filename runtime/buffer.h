@@ -1,8 +1,9 @@
-// Byte storage behind values. A `Buffer` is a handle to reference-counted memory; copying one costs an atomic
-// increment. Owned memory is 64-byte aligned (2 MiB, in huge pages, from 2 MiB on) and comes from a process-wide
-// pool: freed blocks are kept by size class, small ones first in a cache of their thread, and handed out again
-// without a system call, up to a quarter of the machine's memory. Under AddressSanitizer the pool is bypassed.
-// Handles may be copied and dropped on any thread; the bytes themselves are not synchronised.
+// Byte storage behind values. A `Buffer` is a handle to reference-counted memory; copying one costs
+// an atomic increment. Owned memory is 64-byte aligned (2 MiB, in huge pages, from 2 MiB on) and
+// comes from a process-wide pool: freed blocks are kept by size class, small ones first in a cache
+// of their thread, and handed out again without a system call, up to a quarter of the machine's
+// memory. Under AddressSanitizer the pool is bypassed. Handles may be copied and dropped on any
+// thread; the bytes themselves are not synchronised.
 #pragma once
 
 #include <atomic>
@@ -40,8 +41,8 @@ class Buffer {
   /// Contents are not initialised. Throws OutOfMemory.
   static Buffer allocate(std::size_t bytes);
   static Buffer allocate_zeroed(std::size_t bytes);
-  /// Memory of someone else, kept alive by `owner` (which may be empty: then the caller keeps it alive). Others may
-  /// see it, so it is never written in place.
+  /// Memory of someone else, kept alive by `owner` (which may be empty: then the caller keeps it
+  /// alive). Others may see it, so it is never written in place.
   static Buffer borrow(const void* data, std::size_t bytes, std::shared_ptr<void> owner,
                        Device device = {});
   /// Memory handed over for good (of a device, a mapped file): freed by `owner`, written in place.

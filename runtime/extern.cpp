@@ -33,8 +33,9 @@ std::vector<std::int64_t> checked(const TensorView& indices, std::int64_t extent
   std::vector<std::int64_t> result = positions(indices);
   for (std::int64_t& index : result) {
     if (index < -extent || index >= extent)
-      throw IndexError(std::string(what) + ": index " + std::to_string(index) + " is out of range for an axis of extent " +
-                           std::to_string(extent), where);
+      throw IndexError(std::string(what) + ": index " + std::to_string(index) +
+                           " is out of range for an axis of extent " + std::to_string(extent),
+                       where);
     if (index < 0) index += extent;
   }
   return result;
@@ -46,32 +47,39 @@ std::int64_t row_elements(std::span<const std::int64_t> shape) {
   return n;
 }
 
-void gather_rows(const TensorView& table, const TensorView& indices, const TensorView& out, SourceLocation where) {
+void gather_rows(const TensorView& table, const TensorView& indices, const TensorView& out,
+                 SourceLocation where) {
   const auto rows = checked(indices, table.shape[0], "gather_rows", where);
   const auto bytes = static_cast<std::size_t>(row_elements(table.shape)) * size_of(table.dtype);
   if (bytes == 0) return;
   const auto* from = static_cast<const std::byte*>(table.data);
   auto* to = static_cast<std::byte*>(out.data);
-  const std::int64_t grain = std::max<std::int64_t>(1, grain_bytes / static_cast<std::int64_t>(bytes));
+  const std::int64_t grain =
+      std::max<std::int64_t>(1, grain_bytes / static_cast<std::int64_t>(bytes));
   parallel_for(std::ssize(rows), grain, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i)
       std::memcpy(to + static_cast<std::size_t>(i) * bytes,
-                  from + static_cast<std::size_t>(rows[static_cast<std::size_t>(i)]) * bytes, bytes);
+                  from + static_cast<std::size_t>(rows[static_cast<std::size_t>(i)]) * bytes,
+                  bytes);
   });
 }
 
 /// Adds as the dtype adds: integers wrap, halves round after each sum.
 template <class T> T plus(T a, T b) {
-  if constexpr (std::is_same_v<T, bool>) return a || b;
+  if constexpr (std::is_same_v<T, bool>)
+    return a || b;
   else if constexpr (std::is_integral_v<T>)
     return static_cast<T>(static_cast<std::uint64_t>(a) + static_cast<std::uint64_t>(b));
   else if constexpr (std::is_same_v<T, float16> || std::is_same_v<T, bfloat16>)
     return T(static_cast<float>(a) + static_cast<float>(b));
-  else return a + b;
+  else
+    return a + b;
 }
 
-/// Rows are added in ascending order of their position, whatever the number of threads: each takes some columns.
-void scatter_add_rows(const TensorView& rows, const TensorView& indices, const TensorView& out, SourceLocation where) {
+/// Rows are added in ascending order of their position, whatever the number of threads: each takes
+/// some columns.
+void scatter_add_rows(const TensorView& rows, const TensorView& indices, const TensorView& out,
+                      SourceLocation where) {
   const auto targets = checked(indices, out.shape[0], "scatter_add_rows", where);
   const std::int64_t width = row_elements(out.shape);
   std::memset(out.data, 0, static_cast<std::size_t>(out.size()) * size_of(out.dtype));
@@ -79,7 +87,8 @@ void scatter_add_rows(const TensorView& rows, const TensorView& indices, const T
     const T* from = static_cast<const T*>(rows.data);
     T* to = static_cast<T*>(out.data);
     const std::int64_t grain = std::max<std::int64_t>(
-        16, grain_bytes / std::max<std::int64_t>(1, std::ssize(targets) * static_cast<std::int64_t>(sizeof(T))));
+        16, grain_bytes / std::max<std::int64_t>(
+                              1, std::ssize(targets) * static_cast<std::int64_t>(sizeof(T))));
     parallel_for(width, grain, [&](std::int64_t begin, std::int64_t end) {
       for (std::size_t i = 0; i < targets.size(); ++i)
         for (std::int64_t j = begin; j < end; ++j) {
@@ -107,8 +116,8 @@ Lines lines(std::span<const std::int64_t> shape, std::int64_t axis) {
 
 /// Calls `visit(position in the array, position in the indices)`; both agree but along the axis.
 template <class F>
-void for_each_taken(const TensorView& indices, std::span<const std::int64_t> array, std::int64_t axis,
-                    const std::vector<std::int64_t>& at, F visit) {
+void for_each_taken(const TensorView& indices, std::span<const std::int64_t> array,
+                    std::int64_t axis, const std::vector<std::int64_t>& at, F visit) {
   const Lines in = lines(array, axis), taken = lines(indices.shape, axis);
   assert(in.outer == taken.outer && in.inner == taken.inner);
   for (std::int64_t o = 0; o < taken.outer; ++o)
@@ -119,19 +128,20 @@ void for_each_taken(const TensorView& indices, std::span<const std::int64_t> arr
       }
 }
 
-void gather(const TensorView& x, const TensorView& indices, const TensorView& out, std::int64_t axis,
-            SourceLocation where) {
+void gather(const TensorView& x, const TensorView& indices, const TensorView& out,
+            std::int64_t axis, SourceLocation where) {
   const auto at = checked(indices, lines(x.shape, axis).extent, "gather", where);
   const std::size_t bytes = size_of(x.dtype);
   const auto* from = static_cast<const std::byte*>(x.data);
   auto* to = static_cast<std::byte*>(out.data);
   for_each_taken(indices, x.shape, axis, at, [&](std::int64_t source, std::int64_t target) {
-    std::memcpy(to + static_cast<std::size_t>(target) * bytes, from + static_cast<std::size_t>(source) * bytes, bytes);
+    std::memcpy(to + static_cast<std::size_t>(target) * bytes,
+                from + static_cast<std::size_t>(source) * bytes, bytes);
   });
 }
 
-void scatter_add(const TensorView& values, const TensorView& indices, const TensorView& out, std::int64_t axis,
-                 SourceLocation where) {
+void scatter_add(const TensorView& values, const TensorView& indices, const TensorView& out,
+                 std::int64_t axis, SourceLocation where) {
   const auto at = checked(indices, lines(out.shape, axis).extent, "scatter_add", where);
   std::memset(out.data, 0, static_cast<std::size_t>(out.size()) * size_of(out.dtype));
   visit_dtype(out.dtype, [&]<class T>(std::type_identity<T>) {
@@ -154,7 +164,8 @@ void stretch(const TensorView& out, double scale, double shift) {
     } else if constexpr (std::is_same_v<T, float16> || std::is_same_v<T, bfloat16>) {
       T* values = static_cast<T*>(out.data);
       for (std::int64_t i = 0; i < out.size(); ++i)
-        values[i] = T(static_cast<float>(shift + scale * static_cast<double>(static_cast<float>(values[i]))));
+        values[i] = T(
+            static_cast<float>(shift + scale * static_cast<double>(static_cast<float>(values[i]))));
     }
   });
 }

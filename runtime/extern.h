@@ -1,4 +1,5 @@
-// Implementations of the extern meanings, keyed by ir::ExternKind: what no loop nest over affine indices can say.
+// Implementations of the extern meanings, keyed by ir::ExternKind: what no loop nest over affine
+// indices can say.
 #pragma once
 
 #include <span>
@@ -22,11 +23,12 @@ struct TensorView {
 /// What a `callback` node's HostObject points at: a user's function over values on the host.
 class HostCallback : public ir::HostFunction {
  public:
-  virtual void call(std::span<const TensorView> inputs, std::span<const TensorView> outputs) const = 0;
+  virtual void call(std::span<const TensorView> inputs,
+                    std::span<const TensorView> outputs) const = 0;
 };
 
-/// Throws IndexError (with `where`) for an index out of range, and whatever a user's callback throws; outputs are then
-/// unspecified, inputs untouched.
+/// Throws IndexError (with `where`) for an index out of range, and whatever a user's callback
+/// throws; outputs are then unspecified, inputs untouched.
 void run_extern(ir::ExternKind kind, const ir::Attrs& attrs, std::span<const TensorView> inputs,
                 std::span<const TensorView> outputs, SourceLocation where);
 

@@ -19,7 +19,8 @@ std::uint64_t wide(const Block& b, std::size_t i) {
   return std::uint64_t{b[2 * i]} << 32 | b[2 * i + 1];
 }
 
-/// Natural logarithm for 0 < x <= 1, within about an ulp: 2 atanh(s) with s = (m-1)/(m+1), m near 1.
+/// Natural logarithm for 0 < x <= 1, within about an ulp: 2 atanh(s) with s = (m-1)/(m+1), m near
+/// 1.
 double log_unit(double x) {
   std::uint64_t bits = std::bit_cast<std::uint64_t>(x);
   // The exponent that leaves a mantissa in [sqrt(1/2), sqrt(2)).

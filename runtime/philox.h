@@ -1,7 +1,8 @@
-// Random numbers from the counter-based generator Philox4x32-10: element i of a stream is a function of the seed, the
-// stream's offset and i alone, so they are the same for every number of threads and every split. A 32-bit draw
-// (float32 and narrower, bernoulli) takes counter offset + i/4; a 64-bit draw (float64, integers) offset + i/2.
-// Normals are Box-Muller pairs computed in double from + - * / and sqrt only: the same bits on every machine.
+// Random numbers from the counter-based generator Philox4x32-10: element i of a stream is a
+// function of the seed, the stream's offset and i alone, so they are the same for every number of
+// threads and every split. A 32-bit draw (float32 and narrower, bernoulli) takes counter offset +
+// i/4; a 64-bit draw (float64, integers) offset + i/2. Normals are Box-Muller pairs computed in
+// double from + - * / and sqrt only: the same bits on every machine.
 #pragma once
 
 #include <array>

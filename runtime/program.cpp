@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <cassert>
 #include <chrono>
-#include <cstring>
 #include <cmath>
 #include <cstdlib>
+#include <cstring>
 #include <string>
 #include <string_view>
 
@@ -20,7 +20,7 @@ namespace {
 
 /// A contraction at concrete extents.
 struct SizedContraction {
-  std::vector<std::int64_t> batch, a_batch, b_batch;   // extents and strides
+  std::vector<std::int64_t> batch, a_batch, b_batch;  // extents and strides
   std::int64_t batches = 1, m = 0, n = 0, k = 0;
   std::int64_t a_m = 0, a_k = 0, b_k = 0, b_n = 0;
   std::int64_t a_offset = 0, b_offset = 0, out_offset = 0;
@@ -29,9 +29,9 @@ struct SizedContraction {
 struct SizedStep {
   std::vector<std::int64_t> symbols;
   std::int64_t items = 0;
-  std::int64_t grain = 0;            // 0: too small to split
+  std::int64_t grain = 0;  // 0: too small to split
   std::size_t scratch = 0;
-  std::size_t first_pointer = 0;     // into Frame::step_pointers
+  std::size_t first_pointer = 0;  // into Frame::step_pointers
   std::optional<SizedContraction> contraction;
 };
 
@@ -47,7 +47,7 @@ struct Sizes {
 
 struct Frame {
   std::vector<void*> slots;
-  std::vector<void*> step_pointers;   // each kernel step's buffers, one after another
+  std::vector<void*> step_pointers;  // each kernel step's buffers, one after another
   Buffer arena;
   std::size_t arena_bytes = 0;
 };
@@ -65,10 +65,10 @@ std::int64_t extent(const Dim& dim, const DimBindings& bindings) {
 DimBindings bind_inputs(const ir::Plan& plan, std::span<const Shape* const> shapes) {
   DimBindings bindings;
   const auto mismatch = [&](std::size_t i) {
-    return ShapeError("input " + std::to_string(i) + " has shape " + to_string(*shapes[i]) + ", expected " +
-                      to_string(*plan.inputs[i].shape));
+    return ShapeError("input " + std::to_string(i) + " has shape " + to_string(*shapes[i]) +
+                      ", expected " + to_string(*plan.inputs[i].shape));
   };
-  for (int pass = 0; pass < 2; ++pass)   // symbols first, then what is computed from them
+  for (int pass = 0; pass < 2; ++pass)  // symbols first, then what is computed from them
     for (std::size_t i = 0; i < shapes.size(); ++i) {
       const Dims& expected = *plan.inputs[i].shape;
       if (expected.size() != shapes[i]->size()) throw mismatch(i);
@@ -84,7 +84,9 @@ DimBindings bind_inputs(const ir::Plan& plan, std::span<const Shape* const> shap
   for (const ir::ShapeCheck& check : plan.checks) {
     const std::int64_t left = extent(check.left, bindings), right = extent(check.right, bindings);
     if (left != right)
-      throw ShapeError(check.message + ": " + std::to_string(left) + " is not " + std::to_string(right), check.where);
+      throw ShapeError(
+          check.message + ": " + std::to_string(left) + " is not " + std::to_string(right),
+          check.where);
   }
   return bindings;
 }
@@ -104,12 +106,13 @@ SizedContraction size_contraction(const ir::Kernel& kernel, const DimBindings& b
   sized.n = at(kernel.axes[rank - 1]);
   sized.k = at(c.k);
   sized.a_m = at(c.a_m), sized.a_k = at(c.a_k), sized.b_k = at(c.b_k), sized.b_n = at(c.b_n);
-  sized.a_offset = at(c.a_offset), sized.b_offset = at(c.b_offset), sized.out_offset = at(c.out_offset);
+  sized.a_offset = at(c.a_offset), sized.b_offset = at(c.b_offset),
+  sized.out_offset = at(c.out_offset);
   return sized;
 }
 
-SizedStep size_kernel(const ir::Kernel& kernel, const ir::Executable& code, const ir::KernelStep& step,
-                      const DimBindings& bindings) {
+SizedStep size_kernel(const ir::Kernel& kernel, const ir::Executable& code,
+                      const ir::KernelStep& step, const DimBindings& bindings) {
   SizedStep sized;
   DimBindings local;
   for (std::size_t i = 0; i < step.symbols.size(); ++i) {
@@ -117,7 +120,8 @@ SizedStep size_kernel(const ir::Kernel& kernel, const ir::Executable& code, cons
     local.bind("s" + std::to_string(i), sized.symbols.back());
   }
   sized.items = 1;
-  for (std::size_t i = 0; i < kernel.parallel_axes(); ++i) sized.items *= extent(kernel.axes[i], local);
+  for (std::size_t i = 0; i < kernel.parallel_axes(); ++i)
+    sized.items *= extent(kernel.axes[i], local);
   if (kernel.contraction) sized.contraction = size_contraction(kernel, local);
   sized.scratch = code.scratch_bytes(sized.symbols.data());
   double cost = code.item_cost;
@@ -139,8 +143,8 @@ std::byte* thread_scratch(std::size_t bytes) {
   return bytes ? static_cast<std::byte*>(buffer.data()) : nullptr;
 }
 
-void run_range(const ir::Executable& code, const SizedStep& sized, void* const* buffers, std::int64_t begin,
-               std::int64_t end) {
+void run_range(const ir::Executable& code, const SizedStep& sized, void* const* buffers,
+               std::int64_t begin, std::int64_t end) {
   const ir::KernelArgs args{buffers, sized.symbols.data(), thread_scratch(sized.scratch)};
   code.function(&code, &args, begin, end);
 }
@@ -156,11 +160,12 @@ void run_kernel(const ir::Executable& code, const SizedStep& sized, void* const*
 /// A rectangle of one matrix of the batch: product first, then the epilogue on the same elements.
 struct ContractionRunner {
   const ir::Kernel& kernel;
-  const ir::Executable* epilogue;   // null: none
+  const ir::Executable* epilogue;  // null: none
   const SizedStep& sized;
   void* const* buffers;
 
-  void tile(std::int64_t batch, std::int64_t m0, std::int64_t m1, std::int64_t n0, std::int64_t n1) const {
+  void tile(std::int64_t batch, std::int64_t m0, std::int64_t m1, std::int64_t n0,
+            std::int64_t n1) const {
     const SizedContraction& s = *sized.contraction;
     const ir::Contraction& c = *kernel.contraction;
     std::int64_t a_at = s.a_offset + m0 * s.a_m, b_at = s.b_offset + n0 * s.b_n;
@@ -170,16 +175,18 @@ struct ContractionRunner {
       b_at += rest % s.batch[axis] * s.b_batch[axis];
       rest /= s.batch[axis];
     }
-    const std::int64_t first = batch * s.m * s.n;   // flat position of the matrix
+    const std::int64_t first = batch * s.m * s.n;  // flat position of the matrix
     const auto at = [&](int buffer, std::int64_t element) {
       const auto b = static_cast<std::size_t>(buffer);
       return static_cast<std::byte*>(buffers[b]) +
              element * static_cast<std::int64_t>(size_of(kernel.buffers[b].dtype));
     };
-    multiply({kernel.buffers[static_cast<std::size_t>(c.a)].dtype, m1 - m0, n1 - n0, s.k, at(c.a, a_at), s.a_m, s.a_k,
-              at(c.b, b_at), s.b_k, s.b_n, at(c.out, s.out_offset + first + m0 * s.n + n0), s.n});
+    multiply({kernel.buffers[static_cast<std::size_t>(c.a)].dtype, m1 - m0, n1 - n0, s.k,
+              at(c.a, a_at), s.a_m, s.a_k, at(c.b, b_at), s.b_k, s.b_n,
+              at(c.out, s.out_offset + first + m0 * s.n + n0), s.n});
     if (!epilogue) return;
-    if (n0 == 0 && n1 == s.n) return run_range(*epilogue, sized, buffers, first + m0 * s.n, first + m1 * s.n);
+    if (n0 == 0 && n1 == s.n)
+      return run_range(*epilogue, sized, buffers, first + m0 * s.n, first + m1 * s.n);
     for (std::int64_t row = m0; row < m1; ++row)
       run_range(*epilogue, sized, buffers, first + row * s.n + n0, first + row * s.n + n1);
   }
@@ -187,25 +194,30 @@ struct ContractionRunner {
   void run() const {
     const SizedContraction& s = *sized.contraction;
     if (sized.items == 0) return;
-    constexpr std::int64_t rows = 256;   // an epilogue finds its tile still in the second-level cache
+    constexpr std::int64_t rows =
+        256;  // an epilogue finds its tile still in the second-level cache
     const std::int64_t row_step = epilogue ? rows : s.m;
-    const double flops = 2.0 * static_cast<double>(sized.items) * static_cast<double>(std::max<std::int64_t>(s.k, 1));
+    const double flops = 2.0 * static_cast<double>(sized.items) *
+                         static_cast<double>(std::max<std::int64_t>(s.k, 1));
     const std::int64_t threads = flops < 500'000 ? 1 : num_threads();
     if (threads == 1 || s.batches >= threads) {
       const auto matrices = [&](std::int64_t begin, std::int64_t end) {
         for (std::int64_t batch = begin; batch < end; ++batch)
-          for (std::int64_t m = 0; m < s.m; m += row_step) tile(batch, m, std::min(m + row_step, s.m), 0, s.n);
+          for (std::int64_t m = 0; m < s.m; m += row_step)
+            tile(batch, m, std::min(m + row_step, s.m), 0, s.n);
       };
       return threads == 1 ? matrices(0, s.batches) : parallel_for(s.batches, 1, matrices);
     }
-    // Each thread packs its operands for itself: cut the longer side, so that the shorter operand is what is packed twice.
+    // Each thread packs its operands for itself: cut the longer side, so that the shorter operand
+    // is what is packed twice.
     constexpr std::int64_t step = 16;
     const bool columns = s.n > s.m;
     const std::int64_t units = ((columns ? s.n : s.m) + step - 1) / step;
     for (std::int64_t batch = 0; batch < s.batches; ++batch)
       parallel_for(units, std::max<std::int64_t>(1, (units + threads - 1) / threads),
                    [&](std::int64_t begin, std::int64_t end) {
-                     if (columns) return tile(batch, 0, s.m, begin * step, std::min(end * step, s.n));
+                     if (columns)
+                       return tile(batch, 0, s.m, begin * step, std::min(end * step, s.n));
                      const std::int64_t last = std::min(end * step, s.m);
                      for (std::int64_t m = begin * step; m < last; m += row_step)
                        tile(batch, m, std::min(m + row_step, last), 0, s.n);
@@ -220,11 +232,12 @@ Program::Program(ir::Plan plan, ir::KernelCompiler& compiler) : plan_(std::move(
   for (const ir::Kernel& kernel : plan_.kernels)
     if (!kernel.stages.empty()) kernels.push_back(&kernel);
   const auto compiled = compiler.compile(kernels);
-  std::size_t next = 0;   // a contraction without an epilogue has no code of its own
+  std::size_t next = 0;  // a contraction without an epilogue has no code of its own
   for (const ir::Kernel& kernel : plan_.kernels)
     executables_.push_back(kernel.stages.empty() ? nullptr : compiled[next++]);
 
-  const bool fixed = std::ranges::all_of(plan_.inputs, [](const ir::Type& type) { return type.concrete(); });
+  const bool fixed =
+      std::ranges::all_of(plan_.inputs, [](const ir::Type& type) { return type.concrete(); });
   if (!fixed) return;
   std::vector<Shape> shapes;
   for (const ir::Type& type : plan_.inputs) shapes.push_back(*to_shape(*type.shape));
@@ -237,7 +250,8 @@ Program::~Program() = default;
 
 std::shared_ptr<const Sizes> Program::size(std::span<const Shape* const> input_shapes) const {
   const auto same = [&](const Sizes& sizes) {
-    return std::ranges::equal(sizes.input_shapes, input_shapes, {}, {}, [](const Shape* s) -> const Shape& { return *s; });
+    return std::ranges::equal(sizes.input_shapes, input_shapes, {}, {},
+                              [](const Shape* s) -> const Shape& { return *s; });
   };
   if (fixed_ && same(*fixed_)) return fixed_;
   {
@@ -250,16 +264,18 @@ std::shared_ptr<const Sizes> Program::size(std::span<const Shape* const> input_s
   for (const ir::Slot& slot : plan_.slots) {
     sizes->slot_shapes.push_back(evaluate(slot.shape, bindings));
     sizes->slot_offsets.push_back(extent(slot.offset, bindings));
-    (void)element_count(sizes->slot_shapes.back());   // overflow is a ShapeError here, not later
+    (void)element_count(sizes->slot_shapes.back());  // overflow is a ShapeError here, not later
   }
-  for (const int slot : plan_.outputs) sizes->output_shapes.push_back(sizes->slot_shapes[static_cast<std::size_t>(slot)]);
+  for (const int slot : plan_.outputs)
+    sizes->output_shapes.push_back(sizes->slot_shapes[static_cast<std::size_t>(slot)]);
   sizes->arena = static_cast<std::size_t>(extent(plan_.arena_bytes, bindings));
   for (const ir::Step& step : plan_.steps) {
     SizedStep sized;
     if (const auto* kernel = std::get_if<ir::KernelStep>(&step.what)) {
       const auto index = static_cast<std::size_t>(kernel->kernel);
       static const ir::Executable nothing{};
-      sized = size_kernel(plan_.kernels[index], executables_[index] ? *executables_[index] : nothing, *kernel, bindings);
+      sized = size_kernel(plan_.kernels[index],
+                          executables_[index] ? *executables_[index] : nothing, *kernel, bindings);
       sized.first_pointer = sizes->step_pointers;
       sizes->step_pointers += kernel->slots.size();
     }
@@ -293,21 +309,24 @@ std::unique_ptr<Frame> Program::take_frame(const Sizes& sizes) const {
 }
 
 void Program::give_back(std::unique_ptr<Frame> frame) const {
-  constexpr std::size_t kept = 4;   // concurrent callers beyond this allocate a frame a call
+  constexpr std::size_t kept = 4;  // concurrent callers beyond this allocate a frame a call
   const std::scoped_lock lock(mutex_);
   if (frames_.size() < kept) frames_.push_back(std::move(frame));
 }
 
 namespace {
 
-void fill_slots(const ir::Plan& plan, const Sizes& sizes, void* const* inputs, void* const* outputs, Frame& frame) {
+void fill_slots(const ir::Plan& plan, const Sizes& sizes, void* const* inputs, void* const* outputs,
+                Frame& frame) {
   for (std::size_t i = 0; i < plan.slots.size(); ++i) {
     const ir::Slot& slot = plan.slots[i];
     const auto number = static_cast<std::size_t>(slot.number);
     switch (slot.kind) {
       case ir::Slot::Kind::input: frame.slots[i] = inputs[number]; break;
       case ir::Slot::Kind::output: frame.slots[i] = outputs[number]; break;
-      case ir::Slot::Kind::constant: frame.slots[i] = const_cast<std::byte*>(plan.constants[number].data()); break;
+      case ir::Slot::Kind::constant:
+        frame.slots[i] = const_cast<std::byte*>(plan.constants[number].data());
+        break;
       case ir::Slot::Kind::temp:
         frame.slots[i] = static_cast<std::byte*>(frame.arena.data()) + sizes.slot_offsets[i];
         break;
@@ -315,12 +334,16 @@ void fill_slots(const ir::Plan& plan, const Sizes& sizes, void* const* inputs, v
   }
 }
 
-/// An output that is an input or a constant as it is, or another output once more, has no step that writes it.
-void copy_aliases(const ir::Plan& plan, const Sizes& sizes, void* const* outputs, const Frame& frame) {
+/// An output that is an input or a constant as it is, or another output once more, has no step that
+/// writes it.
+void copy_aliases(const ir::Plan& plan, const Sizes& sizes, void* const* outputs,
+                  const Frame& frame) {
   for (std::size_t i = 0; i < plan.outputs.size(); ++i) {
     const auto slot = static_cast<std::size_t>(plan.outputs[i]);
-    const auto bytes = static_cast<std::size_t>(element_count(sizes.slot_shapes[slot])) * size_of(plan.slots[slot].dtype);
-    if (outputs[i] && frame.slots[slot] != outputs[i] && bytes) std::memcpy(outputs[i], frame.slots[slot], bytes);
+    const auto bytes = static_cast<std::size_t>(element_count(sizes.slot_shapes[slot])) *
+                       size_of(plan.slots[slot].dtype);
+    if (outputs[i] && frame.slots[slot] != outputs[i] && bytes)
+      std::memcpy(outputs[i], frame.slots[slot], bytes);
   }
 }
 
@@ -335,7 +358,8 @@ void Program::run_step(const Sizes& sizes, Frame& frame, std::size_t index) cons
       buffers[i] = frame.slots[static_cast<std::size_t>(kernel->slots[i])];
     const auto number = static_cast<std::size_t>(kernel->kernel);
     const ir::Executable* code = executables_[number].get();
-    if (sized.contraction) return ContractionRunner{plan_.kernels[number], code, sized, buffers}.run();
+    if (sized.contraction)
+      return ContractionRunner{plan_.kernels[number], code, sized, buffers}.run();
     return run_kernel(*code, sized, buffers);
   }
   const auto& external = std::get<ir::ExternStep>(step.what);
@@ -343,12 +367,15 @@ void Program::run_step(const Sizes& sizes, Frame& frame, std::size_t index) cons
     std::vector<TensorView> result;
     for (const int slot : slots) {
       const auto i = static_cast<std::size_t>(slot);
-      if (slot < 0) result.emplace_back();   // an operand that was taken for its type only
-      else result.push_back({plan_.slots[i].dtype, sizes.slot_shapes[i], frame.slots[i]});
+      if (slot < 0)
+        result.emplace_back();  // an operand that was taken for its type only
+      else
+        result.push_back({plan_.slots[i].dtype, sizes.slot_shapes[i], frame.slots[i]});
     }
     return result;
   };
-  run_extern(external.kind, external.attrs, views(external.inputs), views(external.outputs), step.where);
+  run_extern(external.kind, external.attrs, views(external.inputs), views(external.outputs),
+             step.where);
 }
 
 bool nan_checks_wanted() {
@@ -366,8 +393,10 @@ template <class T> bool any_nan(const void* data, std::int64_t n) {
   return std::any_of(values, values + n, [](T x) { return std::isnan(static_cast<float>(x)); });
 }
 
-/// WEFT_CHECK_NANS: the first step that makes a NaN is an Error with its operations and the user's line.
-void check_for_nan(const ir::Plan& plan, const ir::Step& step, const Sizes& sizes, const Frame& frame) {
+/// WEFT_CHECK_NANS: the first step that makes a NaN is an Error with its operations and the user's
+/// line.
+void check_for_nan(const ir::Plan& plan, const ir::Step& step, const Sizes& sizes,
+                   const Frame& frame) {
   std::vector<int> written;
   if (const auto* kernel = std::get_if<ir::KernelStep>(&step.what)) {
     const auto& buffers = plan.kernels[static_cast<std::size_t>(kernel->kernel)].buffers;
@@ -380,7 +409,8 @@ void check_for_nan(const ir::Plan& plan, const ir::Step& step, const Sizes& size
     const auto i = static_cast<std::size_t>(slot);
     const std::int64_t n = element_count(sizes.slot_shapes[i]);
     const bool found = visit_dtype(plan.slots[i].dtype, [&]<class T>(std::type_identity<T>) {
-      if constexpr (std::is_floating_point_v<T> || std::is_same_v<T, float16> || std::is_same_v<T, bfloat16>)
+      if constexpr (std::is_floating_point_v<T> || std::is_same_v<T, float16> ||
+                    std::is_same_v<T, bfloat16>)
         return any_nan<T>(frame.slots[i], n);
       else
         return false;
@@ -405,7 +435,8 @@ void Program::run(const Sizes& sizes, void* const* inputs, void* const* outputs)
 void Program::run_observed(const Sizes& sizes, void* const* inputs, void* const* outputs,
                            StepObserver& observer) const {
   const auto now = [] {
-    return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(
+               std::chrono::steady_clock::now().time_since_epoch())
         .count();
   };
   std::unique_ptr<Frame> frame = take_frame(sizes);

@@ -1,8 +1,10 @@
-// A plan with its code: what a compiled graph is at run time. Immutable; called from many threads at once.
+// A plan with its code: what a compiled graph is at run time. Immutable; called from many threads
+// at once.
 //
-// A call binds the plan's unknown extents, takes a frame (pointer tables and an arena) from a small pool, and runs the
-// steps in order, each split over the thread pool where its cost says so. In steady state a call allocates nothing:
-// the caller supplies the outputs. Sizes that depend on extents are computed once for each set of extents and kept.
+// A call binds the plan's unknown extents, takes a frame (pointer tables and an arena) from a small
+// pool, and runs the steps in order, each split over the thread pool where its cost says so. In
+// steady state a call allocates nothing: the caller supplies the outputs. Sizes that depend on
+// extents are computed once for each set of extents and kept.
 #pragma once
 
 #include <cstdint>
@@ -19,8 +21,8 @@ namespace weft::runtime {
 /// WEFT_CHECK_NANS: a step that makes a NaN throws Error. Nothing may then be written in place.
 bool nan_checks_wanted();
 
-struct Sizes;   // a plan at concrete extents
-struct Frame;   // the working memory of one call
+struct Sizes;  // a plan at concrete extents
+struct Frame;  // the working memory of one call
 
 class Program {
  public:
@@ -28,17 +30,21 @@ class Program {
   ~Program();
 
   [[nodiscard]] const ir::Plan& plan() const { return plan_; }
-  [[nodiscard]] std::span<const std::shared_ptr<const ir::Executable>> executables() const { return executables_; }
+  [[nodiscard]] std::span<const std::shared_ptr<const ir::Executable>> executables() const {
+    return executables_;
+  }
 
-  /// The plan at these input shapes; ShapeError where an extent, a rank or a checked equality does not fit.
+  /// The plan at these input shapes; ShapeError where an extent, a rank or a checked equality does
+  /// not fit.
   [[nodiscard]] std::shared_ptr<const Sizes> size(std::span<const Shape* const> input_shapes) const;
   [[nodiscard]] static std::span<const Shape> output_shapes(const Sizes& sizes);
   [[nodiscard]] static std::size_t arena_bytes(const Sizes& sizes);
 
-  /// Runs once. `inputs` and `outputs` point at dense, C-ordered data of the plan's dtypes and the sizes' shapes, one an
-  /// input and an output; a null output is not wanted where the plan has it in another one's, an input's or a constant's
-  /// slot. An output may be an input's own storage only where the plan says so (Plan::donated).
-  /// Throws what an extern step throws; the outputs are then unspecified.
+  /// Runs once. `inputs` and `outputs` point at dense, C-ordered data of the plan's dtypes and the
+  /// sizes' shapes, one an input and an output; a null output is not wanted where the plan has it
+  /// in another one's, an input's or a constant's slot. An output may be an input's own storage
+  /// only where the plan says so (Plan::donated). Throws what an extern step throws; the outputs
+  /// are then unspecified.
   void run(const Sizes& sizes, void* const* inputs, void* const* outputs) const;
 
   /// Runs as `run` does and reports each step's wall time in nanoseconds through `seen(step, ns)`.
@@ -46,7 +52,8 @@ class Program {
     virtual ~StepObserver() = default;
     virtual void step(std::size_t index, std::int64_t start_ns, std::int64_t end_ns) = 0;
   };
-  void run_observed(const Sizes& sizes, void* const* inputs, void* const* outputs, StepObserver& observer) const;
+  void run_observed(const Sizes& sizes, void* const* inputs, void* const* outputs,
+                    StepObserver& observer) const;
 
  private:
   std::unique_ptr<Frame> take_frame(const Sizes& sizes) const;
@@ -55,8 +62,8 @@ class Program {
 
   ir::Plan plan_;
   std::vector<std::shared_ptr<const ir::Executable>> executables_;
-  std::shared_ptr<const Sizes> fixed_;   // where the plan has no unknowns
-  mutable std::mutex mutex_;             // guards the two below
+  std::shared_ptr<const Sizes> fixed_;  // where the plan has no unknowns
+  mutable std::mutex mutex_;            // guards the two below
   mutable std::shared_ptr<const Sizes> last_;
   mutable std::vector<std::unique_ptr<Frame>> frames_;
 };

@@ -1,5 +1,5 @@
-// Copies between strided layouts: axes are merged where both sides allow, the pair of axes that is contiguous in the
-// source and in the target is walked in tiles, and the rest is an odometer.
+// Copies between strided layouts: axes are merged where both sides allow, the pair of axes that is
+// contiguous in the source and in the target is walked in tiles, and the rest is an odometer.
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>

@@ -144,7 +144,8 @@ class Pool {
   alignas(64) std::atomic<int> pending_{0};
 };
 
-/// Never destroyed: workers sleep in it until the process ends. A forked child has no workers, so it takes a new one.
+/// Never destroyed: workers sleep in it until the process ends. A forked child has no workers, so
+/// it takes a new one.
 std::atomic<Pool*> the_pool{nullptr};
 
 Pool& pool() {

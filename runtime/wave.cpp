@@ -215,7 +215,7 @@ bool still_planned(const Wave& wave) {
 }
 
 WaveRun::WaveRun(Wave& wave)
-    : wave_(wave), results_(wave.results), ran_(wave.cells.size(), 0), fresh_(wave.results, 0) {}
+    : wave_(wave), results_(wave.results), fresh_(wave.results, 0) {}
 
 WaveRun::~WaveRun() {
   for (const WaveCell& cell : wave_.cells)
@@ -231,7 +231,6 @@ void WaveRun::execute(WaveCell& cell) {
       std::ranges::all_of(cell.outputs, [](const LiveState* s) { return s->valid; }) &&
       std::ranges::none_of(cell.inputs, [](const LiveState* s) { return s->pending != nullptr; });
   if (stopped) return;
-  ran_[static_cast<std::size_t>(&cell - wave_.cells.data())] = 1;
   std::vector<const Array*> inputs;
   inputs.reserve(cell.inputs.size());
   for (const LiveState* state : cell.inputs) inputs.push_back(&state->current());

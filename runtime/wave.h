@@ -47,9 +47,6 @@ class WaveRun {
   WaveRun& operator=(const WaveRun&) = delete;
 
   void execute();
-  [[nodiscard]] bool ran(const WaveCell& cell) const {
-    return ran_[static_cast<std::size_t>(&cell - wave_.cells.data())];
-  }
   [[nodiscard]] bool fresh(std::size_t result) const { return fresh_[result]; }
   [[nodiscard]] Array& result(std::size_t i) { return results_[i]; }
 
@@ -57,7 +54,7 @@ class WaveRun {
   void execute(WaveCell& cell);
   Wave& wave_;
   std::vector<Array> results_;
-  std::vector<char> ran_, fresh_;
+  std::vector<char> fresh_;
 };
 
 /// Same bits, for values small enough that looking costs nothing.

@@ -62,11 +62,11 @@ std::int64_t largest_index(const Layout& layout, const Geometry& g) {
 
 }  // namespace
 
-// ---- Frame --------------------------------------------------------------------------------------------------------
+// ---- Frame --------------------------------------------------------------------------------------
 
 KernelFrame::KernelFrame(const Kernel& k) : layout(k) {
   if (layout.constant) geometry.evaluate(layout, nullptr);
-  constexpr std::int64_t room = std::int64_t{1} << 30;   // for a grid's stride beyond the last item
+  constexpr std::int64_t room = std::int64_t{1} << 30;  // for a grid's stride beyond the last item
   index_type = layout.constant && largest_index(layout, geometry) < room ? "int" : "weft_i64";
   if (layout.constant) {
     take_geometry();
@@ -152,11 +152,12 @@ std::string pointer_text(const Kernel& k, int access) {
   return "b" + std::to_string(k.accesses[static_cast<std::size_t>(access)].buffer);
 }
 
-// ---- Pointwise ----------------------------------------------------------------------------------------------------
+// ---- Pointwise ----------------------------------------------------------------------------------
 
 namespace {
 
-/// Do neighbours of every access lie side by side (or on one element), so that `vector` of them can move at once?
+/// Do neighbours of every access lie side by side (or on one element), so that `vector` of them can
+/// move at once?
 bool can_move_vectors(const Kernel& k, std::int64_t vector) {
   const Layout layout(k);
   if (k.has_row || !layout.constant || vector < 2) return false;
@@ -301,7 +302,7 @@ void write_pointwise(const Kernel& k, const KernelFrame& frame, int vector, std:
 
 }  // namespace
 
-// ---- Kernels ------------------------------------------------------------------------------------------------------
+// ---- Kernels ------------------------------------------------------------------------------------
 
 CudaSchedule choose_schedule(const Kernel& k) {
   if (!k.has_row) {
@@ -350,8 +351,10 @@ std::string cuda_text(const Kernel& k, const CudaSchedule& s, std::string_view n
                 name, "(", parameters, ")"}));
   const KernelFrame frame(k);
   frame.write_dims(out);
-  if (k.has_row) write_rows(k, frame, s, name, out);
-  else write_pointwise(k, frame, can_move_vectors(k, s.vector) ? s.vector : 1, name, out);
+  if (k.has_row)
+    write_rows(k, frame, s, name, out);
+  else
+    write_pointwise(k, frame, can_move_vectors(k, s.vector) ? s.vector : 1, name, out);
   out.close();
   return out.text();
 }

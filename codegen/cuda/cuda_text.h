@@ -1,10 +1,13 @@
-// Kernels as CUDA C: the same results, bit for bit, as every other backend's. The text wants to be compiled with
-// `nvrtc_options` (no contraction; division and square root correctly rounded; denormals kept), after `cuda_prelude()`.
+// Kernels as CUDA C: the same results, bit for bit, as every other backend's. The text wants to be
+// compiled with `nvrtc_options` (no contraction; division and square root correctly rounded;
+// denormals kept), after `cuda_prelude()`.
 //
-//   extern "C" __global__ void <name>(<one pointer a buffer>, <one long long a symbol>, <char* scratch>)
+//   extern "C" __global__ void <name>(<one pointer a buffer>, <one long long a symbol>,
+//                                     <char* scratch>)
 //
-// All items are run by any one-dimensional grid of blocks of `threads` threads (a grid-stride loop). `scratch` is there
-// when `scratch_bytes` is not 0. Contractions are not part of the text: a kernel with one is its epilogue.
+// All items are run by any one-dimensional grid of blocks of `threads` threads (a grid-stride
+// loop). `scratch` is there when `scratch_bytes` is not 0. Contractions are not part of the text: a
+// kernel with one is its epilogue.
 #pragma once
 
 #include <string>
@@ -20,7 +23,9 @@ struct CudaSchedule {
     element,  // pointwise: a thread an element, or `vector` neighbours
     thread,   // a thread an item, which walks its row: reductions in `blocks` order
     warp,     // a warp an item: thread t holds lanes t and t + 32
-    block,  // a block an item: its warps share out the blocks of 4096 elements; reductions in `lanes` order alone
+    // a block an item: its warps share out the blocks of 4096 elements; reductions in `lanes` order
+    // alone
+    block,
   };
   Mapping mapping = Mapping::element;
   int threads = 256;   // a block; a multiple of 32

@@ -14,7 +14,7 @@ namespace {
 
 // NVRTC's C interface, as its documentation gives it.
 using Program = struct OpaqueProgram*;
-using Status = int;   // 0: success
+using Status = int;  // 0: success
 constexpr Status compilation_failed = 6;
 
 void add_libraries(const std::filesystem::path& folder, std::vector<std::string>& names) {
@@ -43,7 +43,7 @@ std::vector<std::string> candidates() {
   for (const auto& entry : std::filesystem::directory_iterator("/usr/local", ignored)) {
     if (entry.path().filename().string().rfind("cuda", 0) == 0) toolkits.push_back(entry.path());
   }
-  std::sort(toolkits.begin(), toolkits.end());   // plain `cuda`, the chosen one, first
+  std::sort(toolkits.begin(), toolkits.end());  // plain `cuda`, the chosen one, first
   for (const auto& toolkit : toolkits) add_toolkit(toolkit, names);
   for (const char* name : {"libnvrtc.so", "libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so.11.2"})
     names.emplace_back(name);

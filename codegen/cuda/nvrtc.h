@@ -1,5 +1,6 @@
-// NVRTC, opened at run time: looked for in the folders that WEFT_CUDA_PATH and CUDA_HOME name, in /usr/local/cuda*, and
-// on the loader's path. Where there is none, `find` says so and nothing else happens.
+// NVRTC, opened at run time: looked for in the folders that WEFT_CUDA_PATH and CUDA_HOME name, in
+// /usr/local/cuda*, and on the loader's path. Where there is none, `find` says so and nothing else
+// happens.
 #pragma once
 
 #include <cstddef>
@@ -13,10 +14,12 @@ namespace weft::codegen {
 /// Thread safe.
 class Nvrtc {
  public:
-  /// Null, with the reason in `why` where one is asked for, when the library is not there. Opened once a process.
+  /// Null, with the reason in `why` where one is asked for, when the library is not there. Opened
+  /// once a process.
   static const Nvrtc* find(std::string* why = nullptr);
 
-  /// Compiles a program of any number of kernels for `arch`, such as `sm_90`. DeviceError with the compiler's log.
+  /// Compiles a program of any number of kernels for `arch`, such as `sm_90`. DeviceError with the
+  /// compiler's log.
   [[nodiscard]] std::vector<std::byte> compile_to_cubin(const std::string& text,
                                                         std::string_view arch) const;
   [[nodiscard]] bool supports(std::string_view arch) const;
@@ -30,7 +33,8 @@ class Nvrtc {
   const Functions* functions_ = nullptr;
 };
 
-/// What generated kernels are compiled with, apart from the architecture: the numerics of every other backend.
+/// What generated kernels are compiled with, apart from the architecture: the numerics of every
+/// other backend.
 std::span<const char* const> nvrtc_options();
 
 }  // namespace weft::codegen

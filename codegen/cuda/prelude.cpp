@@ -1,4 +1,5 @@
-// What every program of generated kernels starts with: scalar opcodes that are no plain operator of C.
+// What every program of generated kernels starts with: scalar opcodes that are no plain operator of
+// C.
 #include "codegen/cuda/cuda_text.h"
 
 namespace weft::codegen {

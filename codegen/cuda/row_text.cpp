@@ -1,4 +1,5 @@
-// Row kernels. A thread meets the same row elements in every stage, so that row temps need no barrier.
+// Row kernels. A thread meets the same row elements in every stage, so that row temps need no
+// barrier.
 #include "codegen/cuda/row_text.h"
 
 #include <cassert>
@@ -105,7 +106,8 @@ class RowText {
     return k_.stages[stage].reductions;
   }
   DType accumulator(const KernelReduction& r, std::size_t a) const { return r.combine.inputs[a]; }
-  /// Names of a reduction's accumulators: `f0_1[h]` is accumulator 1 of reduction 0 on the first level, `g` the second.
+  /// Names of a reduction's accumulators: `f0_1[h]` is accumulator 1 of reduction 0 on the first
+  /// level, `g` the second.
   std::vector<std::string> names(const KernelReduction& r, std::size_t number, char level,
                                  std::string_view element) const {
     std::vector<std::string> all;
@@ -124,7 +126,7 @@ class RowText {
     }
     return false;
   }
-  bool two_levels(const KernelReduction& r) const {   // by block of 256 rows
+  bool two_levels(const KernelReduction& r) const {  // by block of 256 rows
     const auto row = k_.axes.back().constant();
     return !r.partial && !r.second_level && !(row && *row <= ir::row_block);
   }
@@ -141,7 +143,8 @@ class RowText {
       case RowStorage::scratch:
         if (s_.mapping == Mapping::thread) return array + "[r * units]";
         return array + "[r]";
-      case RowStorage::shared: case RowStorage::none: break;
+      case RowStorage::shared:
+      case RowStorage::none: break;
     }
     return array + "[r]";
   }
@@ -187,7 +190,7 @@ void RowText::write_units() {
 }
 
 void RowText::write_row_temps() {
-  std::size_t before = 0;   // bytes an element of the temps that lie before
+  std::size_t before = 0;  // bytes an element of the temps that lie before
   for (std::size_t t = 0; t < k_.row_temps.size(); ++t) {
     const std::string type(cuda_type(k_.row_temps[t])), name = "r" + str(t);
     const std::string warps = std::to_string(s_.threads / 32);
@@ -240,9 +243,12 @@ void RowText::write() {
     out_.line(cat({cuda_type(k_.point_temps[t]), " p", str(t), ";"}));
   for (std::size_t i = 0; i < k_.stages.size(); ++i) {
     out_.open("");
-    if (!k_.stages[i].over_row) write_point_stage(i);
-    else if (s_.mapping == Mapping::thread) write_thread_stage(i);
-    else write_lane_stage(i);
+    if (!k_.stages[i].over_row)
+      write_point_stage(i);
+    else if (s_.mapping == Mapping::thread)
+      write_thread_stage(i);
+    else
+      write_lane_stage(i);
     out_.close();
   }
   // The next item's results must not overtake the readers of this one's.
@@ -270,14 +276,15 @@ std::vector<std::string> RowText::write_sources(std::size_t stage) {
   return inputs;
 }
 
-/// Every thread of the unit computes, one stores: after all have read, and before any reads what was stored.
+/// Every thread of the unit computes, one stores: after all have read, and before any reads what
+/// was stored.
 void RowText::write_point_stage(std::size_t stage) {
   out_.line(cat({"const ", index_, " r = 0;"}));
   const std::vector<std::string> inputs = write_sources(stage);
   const ir::Stage& s = k_.stages[stage];
   const auto values = write_program(out_, s.body, inputs, coordinates(), "v",
                                     cat({name_, "_table", str(stage), "_"}));
-  std::vector<std::string> kept;   // a point temp may be an input of another output
+  std::vector<std::string> kept;  // a point temp may be an input of another output
   for (const ir::Sink& sink : s.sinks) {
     const auto output = static_cast<std::size_t>(sink.output);
     kept.push_back("o" + str(kept.size()));
@@ -288,7 +295,8 @@ void RowText::write_point_stage(std::size_t stage) {
   for (std::size_t i = 0; i < s.sinks.size(); ++i) {
     if (s.sinks[i].kind == ir::Sink::Kind::point_temp)
       out_.line(cat({"p", std::to_string(s.sinks[i].id), " = ", kept[i], ";"}));
-    else stores = true;
+    else
+      stores = true;
   }
   if (!stores) return;
   const bool shared = s_.mapping != Mapping::thread;
@@ -340,7 +348,7 @@ void RowText::set_point_temps(const KernelReduction& r, const std::vector<std::s
     out_.line(cat({"p", std::to_string(r.temps[a]), " = ", values[a], ";"}));
 }
 
-// ---- In order -----------------------------------------------------------------------------------------------------
+// ---- In order -----------------------------------------------------------------------------------
 
 /// Before element `r` is taken in: a block of 256 may have ended.
 void RowText::write_in_order(std::size_t stage, std::size_t r) {
@@ -385,9 +393,10 @@ void RowText::write_thread_stage(std::size_t stage) {
   for (std::size_t r = 0; r < reductions(stage).size(); ++r) finish_in_order(stage, r);
 }
 
-// ---- In lanes -----------------------------------------------------------------------------------------------------
+// ---- In lanes -----------------------------------------------------------------------------------
 
-/// Elements [start, stop), of which this thread has those of its lanes, `lane` (h = 0) and `lane + 32` (h = 1).
+/// Elements [start, stop), of which this thread has those of its lanes, `lane` (h = 0) and `lane +
+/// 32` (h = 1).
 void RowText::write_owned_elements(std::size_t stage) {
   if (storage_ == RowStorage::registers) {
     out_.line("#pragma unroll");
@@ -484,7 +493,7 @@ void RowText::write_lane_stage(std::size_t stage) {
   if (!one_level_) start_accumulators(stage, 'g', ReductionOrder::lanes, "[2]");
   if (one_level_) {
     out_.line(cat({"const ", index_, " start = 0, stop = n;"}));
-  } else if (by_block) {   // waves of 64 blocks; warp w has blocks w, w + warps, …
+  } else if (by_block) {  // waves of 64 blocks; warp w has blocks w, w + warps, …
     out_.open(cat({"for (", index_, " wave = 0; wave == 0 || wave < n; wave += 64 * 4096)"}));
     out_.open(
         cat({"for (int slot = warp; slot < 64; slot += ", std::to_string(s_.threads / 32), ")"}));

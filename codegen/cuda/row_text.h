@@ -11,8 +11,9 @@
 
 namespace weft::codegen {
 
-/// Extents, strides and offsets as text. Known ones are numbers, with neighbouring axes merged; unknown ones are names
-/// `d0, d1, …` that are declared at the kernel's start. An item's coordinates are `c0, c1, …`.
+/// Extents, strides and offsets as text. Known ones are numbers, with neighbouring axes merged;
+/// unknown ones are names `d0, d1, …` that are declared at the kernel's start. An item's
+/// coordinates are `c0, c1, …`.
 struct KernelFrame {
   explicit KernelFrame(const ir::Kernel&);
 

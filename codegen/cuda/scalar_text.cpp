@@ -26,12 +26,15 @@ std::string_view cuda_type(DType t) {
     case DType::int16: return "short";
     case DType::int32: return "int";
     case DType::int64: return "weft_i64";
-    case DType::uint16: case DType::float16: case DType::bfloat16: return "unsigned short";
+    case DType::uint16:
+    case DType::float16:
+    case DType::bfloat16: return "unsigned short";
     case DType::uint32: return "unsigned";
     case DType::uint64: return "weft_u64";
     case DType::float32: return "float";
     case DType::float64: return "double";
-    case DType::complex64: case DType::complex128: break;
+    case DType::complex64:
+    case DType::complex128: break;
   }
   assert(false && "complex numbers are lowered to pairs");
   return "";
@@ -84,7 +87,7 @@ std::string convert(DType from, DType to, std::string_view a) {
 std::string expression(const ScalarInst& i, DType t, const std::string& a, const std::string& b,
                        const std::string& c, std::string_view tables) {
   const bool floating = is_floating(t);
-  const std::string_view f = t == DType::float32 ? "f" : "";   // fmaf and fma
+  const std::string_view f = t == DType::float32 ? "f" : "";  // fmaf and fma
   const std::string type(cuda_type(i.dtype));
   const auto whole = [&](std::string text) {
     return cat({"(", type, ")(", text, ")"});
@@ -119,8 +122,11 @@ std::string expression(const ScalarInst& i, DType t, const std::string& a, const
     case ScalarOp::select: return cat({a, " ? ", b, " : ", c});
     case ScalarOp::convert: return convert(t, i.dtype, a);
     case ScalarOp::bitcast: return call(cat({"weft_bits<", type, ">"}), {a});
-    case ScalarOp::lookup: return cat({"weft_bits<", type, ">(", tables, std::to_string(i.imm), "[", a, "])"});
-    case ScalarOp::input: case ScalarOp::constant: case ScalarOp::index: break;
+    case ScalarOp::lookup:
+      return cat({"weft_bits<", type, ">(", tables, std::to_string(i.imm), "[", a, "])"});
+    case ScalarOp::input:
+    case ScalarOp::constant:
+    case ScalarOp::index: break;
   }
   return {};
 }

@@ -30,9 +30,10 @@ std::string cat(std::initializer_list<std::string_view> pieces);
 /// A constant of the dtype, exact.
 std::string literal(DType t, std::uint64_t bits);
 
-/// Writes one line an instruction, names starting with `prefix`, and returns the names of the outputs. `inputs` and
-/// `coordinates` (one an axis, the names that `index` gives) are expressions without side effects; `tables` is the
-/// prefix of the names under which the program's tables have been declared.
+/// Writes one line an instruction, names starting with `prefix`, and returns the names of the
+/// outputs. `inputs` and `coordinates` (one an axis, the names that `index` gives) are expressions
+/// without side effects; `tables` is the prefix of the names under which the program's tables have
+/// been declared.
 std::vector<std::string> write_program(TextWriter& out, const ir::ScalarProgram& p,
                                        const std::vector<std::string>& inputs,
                                        const std::vector<std::string>& coordinates,

@@ -122,8 +122,10 @@ DecodedProgram::DecodedProgram(const ScalarProgram& p) {
   for (std::size_t i = 0; i < p.code.size(); ++i) {
     const ScalarInst& inst = p.code[i];
     largest_element = std::max(largest_element, size_of(inst.dtype));
-    if (inst.op == ScalarOp::input) slot_of[i] = input_slot(inst.imm);
-    else if (computes(inst)) slot_of[i] = allocated.number[i];
+    if (inst.op == ScalarOp::input)
+      slot_of[i] = input_slot(inst.imm);
+    else if (computes(inst))
+      slot_of[i] = allocated.number[i];
     else if (inst.op == ScalarOp::index) {
       slot_of[i] = static_cast<int>(slots.size());
       indices.push_back({slot_of[i], static_cast<int>(inst.imm)});
@@ -139,7 +141,7 @@ DecodedProgram::DecodedProgram(const ScalarProgram& p) {
     return o >= 0 && p.code[static_cast<std::size_t>(origin[static_cast<std::size_t>(o)])].op ==
                          ScalarOp::input;
   };
-  std::size_t last_read = 0;   // of an input
+  std::size_t last_read = 0;  // of an input
   for (std::size_t i = 0; i < p.code.size(); ++i) {
     const ScalarInst& inst = p.code[i];
     if (!computes(inst)) continue;
@@ -147,13 +149,12 @@ DecodedProgram::DecodedProgram(const ScalarProgram& p) {
     const auto slot = [&](std::int32_t o) {
       return static_cast<std::uint32_t>(slot_of[static_cast<std::size_t>(o >= 0 ? o : inst.a)]);
     };
-    Instruction decoded{
-        .loop = loop_for(inst.op, inst.dtype, operand_dtype(p, inst)),
-        .out = static_cast<std::uint32_t>(slot_of[i]),
-        .a = slot(inst.a),
-        .b = slot(inst.b),
-        .c = slot(inst.c),
-        .full = allocated.is_output(i) ? group_size : 0};
+    Instruction decoded{.loop = loop_for(inst.op, inst.dtype, operand_dtype(p, inst)),
+                        .out = static_cast<std::uint32_t>(slot_of[i]),
+                        .a = slot(inst.a),
+                        .b = slot(inst.b),
+                        .c = slot(inst.c),
+                        .full = allocated.is_output(i) ? group_size : 0};
     if (inst.op == ScalarOp::lookup)
       decoded.b = static_cast<std::uint32_t>(slots.size() - p.tables.size() + inst.imm);
     assert(decoded.loop != nullptr);
@@ -165,7 +166,8 @@ DecodedProgram::DecodedProgram(const ScalarProgram& p) {
   }
   for (const std::int32_t o : p.outputs) {
     const auto from = static_cast<std::size_t>(origin[static_cast<std::size_t>(o)]);
-    outputs.push_back({.slot = slot_of[from], .size = size_of(p.code[from].dtype),
+    outputs.push_back({.slot = slot_of[from],
+                       .size = size_of(p.code[from].dtype),
                        .redirectable = computes(p.code[from]) && from >= last_read});
   }
 }

@@ -1,8 +1,10 @@
-// A scalar program decoded for the interpreter: loops with their operand slots, registers allocated. Immutable once
-// built; a run works on a copy of `slots` whose registers, inputs and indices the caller has pointed at memory.
+// A scalar program decoded for the interpreter: loops with their operand slots, registers
+// allocated. Immutable once built; a run works on a copy of `slots` whose registers, inputs and
+// indices the caller has pointed at memory.
 //
-// Slots, in order: registers, program inputs, indices, constants and tables. No instruction writes a register that it
-// reads (a value may be stored as one repeated group, see Operand). Outputs are always stored in full.
+// Slots, in order: registers, program inputs, indices, constants and tables. No instruction writes
+// a register that it reads (a value may be stored as one repeated group, see Operand). Outputs are
+// always stored in full.
 #pragma once
 
 #include <cstdint>
@@ -27,8 +29,8 @@ struct DecodedProgram {
   struct Output {
     int slot;
     std::size_t size;    // bytes of an element
-    /// The slot is this output's own register, and nothing that runs later reads an input: the register may be
-    /// pointed at the output's final place, even where that is an input's memory.
+    /// The slot is this output's own register, and nothing that runs later reads an input: the
+    /// register may be pointed at the output's final place, even where that is an input's memory.
     bool redirectable;
   };
 

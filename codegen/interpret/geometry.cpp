@@ -7,8 +7,10 @@
 namespace weft::codegen {
 
 DimCode::DimCode(const Dim& dim) {
-  if (dim.is_constant()) constant_ = dim.value();
-  else root_ = add(dim);
+  if (dim.is_constant())
+    constant_ = dim.value();
+  else
+    root_ = add(dim);
 }
 
 int DimCode::push(Kind kind, int left, int right, std::int64_t value) {
@@ -63,7 +65,8 @@ std::int64_t DimCode::at(int node, const std::int64_t* symbols) const {
     case Kind::mod: return below ? remainder + b : remainder;
     case Kind::max: return std::max(a, b);
     case Kind::min: return std::min(a, b);
-    case Kind::constant: case Kind::symbol: break;
+    case Kind::constant:
+    case Kind::symbol: break;
   }
   return 0;
 }
@@ -100,9 +103,10 @@ void Geometry::evaluate(const Layout& layout, const std::int64_t* symbols) {
     offsets.push_back(a.offset.evaluate(symbols));
     row_strides.push_back(layout.has_row ? a.strides[parallel].evaluate(symbols) : 0);
   }
-  // Axis by axis from outside; strides are kept axis-major until the number of walked axes is known.
+  // Axis by axis from outside; strides are kept axis-major until the number of walked axes is
+  // known.
   items = 1;
-  bool open = false;   // may the last walked axis take in the next one?
+  bool open = false;  // may the last walked axis take in the next one?
   for (std::size_t axis = 0; axis < parallel; ++axis) {
     const std::int64_t extent = layout.axes[axis].evaluate(symbols);
     items *= extent;

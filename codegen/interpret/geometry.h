@@ -1,4 +1,5 @@
-// The extents, strides and offsets of a kernel for given symbol values, as the interpreter walks them.
+// The extents, strides and offsets of a kernel for given symbol values, as the interpreter walks
+// them.
 #pragma once
 
 #include <cstdint>
@@ -51,8 +52,8 @@ struct Layout {
   bool constant = true;             // no symbols
 };
 
-/// Walked axes are the parallel axes without those of extent 1, neighbours merged where every access allows it and no
-/// `index` names them; at least one.
+/// Walked axes are the parallel axes without those of extent 1, neighbours merged where every
+/// access allows it and no `index` names them; at least one.
 struct Geometry {
   /// Reuses its memory. `symbols` may be null for a layout without symbols.
   void evaluate(const Layout&, const std::int64_t* symbols);

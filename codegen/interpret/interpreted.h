@@ -1,8 +1,8 @@
 // A kernel decoded for the interpreter, and how a run is cut into chunks.
 //
-// A run works on vectors in one of two ways. By items: a vector is up to `width` consecutive items, and the row axis is
-// walked element by element (pointwise kernels have a row of one). By rows: a vector is a piece of one item's row. The
-// choice is a function of the extents alone.
+// A run works on vectors in one of two ways. By items: a vector is up to `width` consecutive items,
+// and the row axis is walked element by element (pointwise kernels have a row of one). By rows: a
+// vector is a piece of one item's row. The choice is a function of the extents alone.
 #pragma once
 
 #include <vector>

@@ -29,7 +29,8 @@ double cost_of(const Interpreted& k, std::size_t largest_element) {
   if (!k.layout.has_row) return once * width;
   constexpr double unknown_row = 1024;
   const double row = k.layout.axes.back().is_constant()
-                         ? static_cast<double>(k.layout.axes.back().evaluate(nullptr)) : unknown_row;
+                         ? static_cast<double>(k.layout.axes.back().evaluate(nullptr))
+                         : unknown_row;
   return (once + each * row) * width;
 }
 
@@ -45,7 +46,10 @@ DecodedReduction::DecodedReduction(const ir::KernelReduction& r)
       temps(r.temps) {}
 
 DecodedStage::DecodedStage(const ir::Stage& s)
-    : over_row(s.over_row), body(s.body), sources(s.sources), sinks(s.sinks),
+    : over_row(s.over_row),
+      body(s.body),
+      sources(s.sources),
+      sinks(s.sinks),
       reductions(s.reductions.begin(), s.reductions.end()) {}
 
 Interpreted::Interpreted(const ir::Kernel& k)
@@ -86,7 +90,8 @@ Interpreted::Interpreted(const ir::Kernel& k)
 }
 
 Interpreted::Walk Interpreted::walk(const Geometry& g) const {
-  // By items, a reduction in lanes costs a tree over vectors, whatever the row's length: worth it for short rows.
+  // By items, a reduction in lanes costs a tree over vectors, whatever the row's length: worth it
+  // for short rows.
   constexpr std::int64_t short_row = 48, few_items = 8;
   const bool by_rows = layout.has_row && (has_lanes ? g.row > short_row || g.items < few_items
                                                     : g.items < few_items && g.row > g.items);

@@ -1,7 +1,8 @@
-// The interpreter: runs a kernel's scalar programs block by block over cache-sized chunks with loops that were compiled
-// ahead of time (loops.h). It compiles nothing: an executable is built in microseconds, and a run on a few elements
-// takes of the order of a hundred nanoseconds. Results are the same bits as every other backend's. Runs allocate
-// nothing in steady state: registers live in a workspace a thread, row temps in the caller's scratch.
+// The interpreter: runs a kernel's scalar programs block by block over cache-sized chunks with
+// loops that were compiled ahead of time (loops.h). It compiles nothing: an executable is built in
+// microseconds, and a run on a few elements takes of the order of a hundred nanoseconds. Results
+// are the same bits as every other backend's. Runs allocate nothing in steady state: registers live
+// in a workspace a thread, row temps in the caller's scratch.
 #pragma once
 
 #include <memory>

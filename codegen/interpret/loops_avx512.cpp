@@ -1,5 +1,5 @@
-// Only what follows the pragma is compiled for the level; all of it has internal linkage, so that nothing of it can
-// stand in for code that other machines run.
+// Only what follows the pragma is compiled for the level; all of it has internal linkage, so that
+// nothing of it can stand in for code that other machines run.
 #include <cstring>
 #include <limits>
 #include <type_traits>

@@ -31,7 +31,7 @@ class Workspace {
     return reinterpret_cast<T*>(take(count * sizeof(T)));
   }
 
-  Geometry geometry;   // of kernels with symbols
+  Geometry geometry;  // of kernels with symbols
 
  private:
   static constexpr std::align_val_t alignment{64};
@@ -89,7 +89,7 @@ class Run {
 
  private:
   struct Reduction {
-    std::byte **first, **second;   // accumulators of the two levels, one pointer an accumulator
+    std::byte **first, **second;  // accumulators of the two levels, one pointer an accumulator
     std::int64_t in_block, block_number;
   };
 
@@ -133,13 +133,13 @@ class Run {
   std::byte** point_temps_ = nullptr;
   std::byte** row_temps_ = nullptr;
   Reduction* reductions_ = nullptr;
-  std::byte** lifted_ = nullptr;         // combine's right operands
-  std::byte* element_ = nullptr;         // one group an accumulator, see accumulate
-  std::int64_t* bases_ = nullptr;  // element offset of the vector's first item in every access
-  std::int64_t* coords_ = nullptr;       // walked coordinates of the vector's first item
-  std::int64_t* walking_ = nullptr;      // the same while stretches are walked
-  std::int64_t count_ = 0;               // items in the vector; 1 by rows
-  bool single_ = true;  // the vector lies on one stretch of the innermost walked axis
+  std::byte** lifted_ = nullptr;     // combine's right operands
+  std::byte* element_ = nullptr;     // one group an accumulator, see accumulate
+  std::int64_t* bases_ = nullptr;    // element offset of the vector's first item in every access
+  std::int64_t* coords_ = nullptr;   // walked coordinates of the vector's first item
+  std::int64_t* walking_ = nullptr;  // the same while stretches are walked
+  std::int64_t count_ = 0;           // items in the vector; 1 by rows
+  bool single_ = true;               // the vector lies on one stretch of the innermost walked axis
 };
 
 Run::Run(const Interpreted& kernel, const Geometry& geometry, const ir::KernelArgs& args)
@@ -166,7 +166,7 @@ void Run::take_memory() {
                       k_.reduction_count * sizeof(Reduction) +
                       8 * (accesses + 2 * walked + point_temps + row_temps +
                            (3 + group_size) * k_.accumulator_count);
-  std::size_t pieces = 10 + point_temps + 2 * k_.reduction_count;   // each may be padded
+  std::size_t pieces = 10 + point_temps + 2 * k_.reduction_count;  // each may be padded
   for (const std::size_t size : k_.point_temp_sizes) bytes += size * temp_width;
   for (const DecodedStage& s : k_.stages) {
     for (const DecodedReduction& r : s.reductions) {
@@ -215,13 +215,13 @@ void Run::bind(const DecodedProgram& p, Operand* slots, int first_register) cons
   for (int i = 0; i < p.registers; ++i) slots[i].data = block(first_register + i);
 }
 
-// ---- Vectors ----------------------------------------------------------------------------------------------------
+// ---- Vectors ------------------------------------------------------------------------------------
 
 void Run::items(std::int64_t begin, std::int64_t end) {
   for (std::int64_t item = begin; item < end; item += count_) {
     const std::int64_t length = g_.row_length(item);
     std::int64_t count = piece(end - item, walk_.width);
-    if (g_.clip >= 0) {   // items of one vector see equally many elements
+    if (g_.clip >= 0) {  // items of one vector see equally many elements
       std::int64_t same = 1;
       while (same < count && g_.row_length(item + same) == length) ++same;
       count = same;
@@ -278,7 +278,9 @@ void Run::run_chunk(const DecodedStage& s, std::int64_t r, std::int64_t m) {
     const int id = s.sources[i].id;
     switch (s.sources[i].kind) {
       case ir::Source::Kind::load: slot = load(id, r, m, block(buffer)); break;
-      case ir::Source::Kind::point_temp: slot = {point_temps_[id], walk_.by_rows ? 0 : group_size}; break;
+      case ir::Source::Kind::point_temp:
+        slot = {point_temps_[id], walk_.by_rows ? 0 : group_size};
+        break;
       case ir::Source::Kind::row_temp: slot = {row_temp(id, r), group_size}; break;
     }
     ++buffer;
@@ -341,8 +343,9 @@ void Run::store(int access, std::int64_t r, std::int64_t m, const Operand& from)
   });
 }
 
-/// Calls f(done, length, offset) for every stretch of the vector on the innermost walked axis: `done` elements of the
-/// vector lie before it, and it starts `offset` elements from the vector's start in the access.
+/// Calls f(done, length, offset) for every stretch of the vector on the innermost walked axis:
+/// `done` elements of the vector lie before it, and it starts `offset` elements from the vector's
+/// start in the access.
 template <class F> void Run::each_stretch(int access, std::int64_t m, F f) const {
   const std::int64_t* strides = g_.strides_of(static_cast<std::size_t>(access));
   const std::size_t last = g_.extents.size() - 1;
@@ -386,18 +389,21 @@ Operand Run::coordinates(int axis, std::int64_t r, std::int64_t m, std::byte* bu
   if (walk_.by_rows || (single_ && !innermost)) return all(coords_[walked]);
   if (single_) {
     ascending(0, m, coords_[walked]);
-  } else {   // strides do not matter: any access would do
+  } else {  // strides do not matter: any access would do
     each_stretch(0, m, [&](std::int64_t done, std::int64_t length, std::int64_t) {
-      if (innermost) ascending(done, length, walking_[walked]);
-      else std::fill_n(values + done, length, walking_[walked]);
+      if (innermost)
+        ascending(done, length, walking_[walked]);
+      else
+        std::fill_n(values + done, length, walking_[walked]);
     });
   }
   return {buffer, group_size};
 }
 
-// ---- Sinks ------------------------------------------------------------------------------------------------------
+// ---- Sinks --------------------------------------------------------------------------------------
 
-/// Where a program may write the sink's value at once, in whole groups; null when it has to be moved there after.
+/// Where a program may write the sink's value at once, in whole groups; null when it has to be
+/// moved there after.
 std::byte* Run::place_for(const ir::Sink& sink, std::int64_t r, std::int64_t m) const {
   switch (sink.kind) {
     case ir::Sink::Kind::store:
@@ -421,11 +427,13 @@ void Run::put(const ir::Sink& sink, const Operand& value, std::size_t size, std:
 /// By rows a point temp is one group of equal elements.
 void Run::set_point_temp(int temp, const Operand& value, std::int64_t m) const {
   const std::size_t size = k_.point_temp_sizes[static_cast<std::size_t>(temp)];
-  if (walk_.by_rows) fill(point_temps_[temp], value.data, group_size, size);
-  else copy_out(point_temps_[temp], value, m, size);
+  if (walk_.by_rows)
+    fill(point_temps_[temp], value.data, group_size, size);
+  else
+    copy_out(point_temps_[temp], value, m, size);
 }
 
-// ---- Reductions: accumulators are lanes × walk_.width elements ----------------------------------------------------
+// ---- Reductions: accumulators are lanes × walk_.width elements ----------------------------------
 
 void Run::clear(const DecodedReduction& r, std::byte** accumulators) const {
   for (std::size_t i = 0; i < r.temps.size(); ++i) {

@@ -8,12 +8,14 @@ namespace {
 using ir::KernelReduction, ir::lane_count, ir::ReductionOrder;
 using llvm::Value;
 
-/// Vectors of neighbouring points, row element after row element. Serves both orders and every layout.
+/// Vectors of neighbouring points, row element after row element. Serves both orders and every
+/// layout.
 class AlongPoints final : public RowEmitter {
  public:
   using RowEmitter::RowEmitter;
 
-  /// The vector axis need not be the last: items [begin, end) are cut into runs along it, one a position `q` behind it.
+  /// The vector axis need not be the last: items [begin, end) are cut into runs along it, one a
+  /// position `q` behind it.
   void emit() override {
     Value* inner = x_.number(1);
     for (std::size_t axis = axis_ + 1; axis < row_; ++axis) inner = x_.mul(inner, f_.extents[axis]);
@@ -105,7 +107,8 @@ class AlongPoints final : public RowEmitter {
     if (undivided(*reductions.front()) || (n && *n <= ir::row_block)) {
       results = like(start, block(x_.number(0), length_));
     } else {
-      // Carried: the sum of block results, and the last of them, which is the result where there is one block.
+      // Carried: the sum of block results, and the last of them, which is the result where there is
+      // one block.
       Frame::Carried both = flat(start);
       const std::size_t half = both.size();
       both.append(flat(start));

@@ -1,5 +1,5 @@
-// The door of the LLVM module: what codegen calls through `weft_llvm_backend`, the one symbol that the module exports.
-// No LLVM header is needed here.
+// The door of the LLVM module: what codegen calls through `weft_llvm_backend`, the one symbol that
+// the module exports. No LLVM header is needed here.
 #pragma once
 
 #include <string>

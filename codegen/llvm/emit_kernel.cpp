@@ -53,8 +53,9 @@ class PointwiseEmitter {
     f_.b.CreateCondBr(f_.b.CreateICmpSLT(next, f_.end), loop, after);
   }
 
-  /// Where as many whole rows as a vector has lanes lie ahead, they are done at once, in squares: operands that lie
-  /// along the rows' axis are read along it and turned in registers, so that no cache line is read twice.
+  /// Where as many whole rows as a vector has lanes lie ahead, they are done at once, in squares:
+  /// operands that lie along the rows' axis are read along it and turned in registers, so that no
+  /// cache line is read twice.
   void turned_rows(llvm::BasicBlock* loop, llvm::PHINode* item, Value* start,
                    llvm::BasicBlock* after) {
     auto& b = f_.b;
@@ -173,7 +174,8 @@ class PointwiseEmitter {
       from = x.min(unaligned(), length);
       whole = x.add(from, whole_groups(x.sub(length, from)));
       partial(hoisted, x.number(0), from);
-      // An output that does not come to lie on a vector boundary with the first is written like the rest.
+      // An output that does not come to lie on a vector boundary with the first is written like the
+      // rest.
       Value* aligned = all_aligned(from);
       whole = f_.b.CreateSelect(aligned, whole, from);
     }

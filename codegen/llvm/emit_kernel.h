@@ -1,5 +1,5 @@
-// A kernel as one LLVM function with the ABI of ir::KernelFunction, all loops written out in explicit vectors, so that
-// no optimisation pipeline is needed.
+// A kernel as one LLVM function with the ABI of ir::KernelFunction, all loops written out in
+// explicit vectors, so that no optimisation pipeline is needed.
 #pragma once
 
 #include <llvm/IR/Module.h>

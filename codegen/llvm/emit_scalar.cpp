@@ -17,7 +17,8 @@ llvm::Type* widened(llvm::Type* scalar, int lanes) {
   return lanes == 1 ? scalar : llvm::FixedVectorType::get(scalar, static_cast<unsigned>(lanes));
 }
 
-/// One instruction on one vector. Every case means what ir::evaluate means, bit for bit (save a NaN's payload).
+/// One instruction on one vector. Every case means what ir::evaluate means, bit for bit (save a
+/// NaN's payload).
 class Op {
  public:
   Op(Builder& builder, DType result, DType operand, int lanes)
@@ -87,8 +88,8 @@ class Op {
   }
   [[nodiscard]] unsigned bits() const { return 8 * static_cast<unsigned>(size_of(operand_)); }
 
-  /// x/0 = 0 and MIN/-1 = MIN. Up to 32 bits by a float division, which vectors have and which is exact: the quotient
-  /// is at least 1/|b| away from the next integer, more than rounding moves it.
+  /// x/0 = 0 and MIN/-1 = MIN. Up to 32 bits by a float division, which vectors have and which is
+  /// exact: the quotient is at least 1/|b| away from the next integer, more than rounding moves it.
   Value* quotient(Value* a, Value* b) {
     const bool sign = is_signed(operand_);
     Value* zero = b_.CreateICmpEQ(b, number(b, 0));

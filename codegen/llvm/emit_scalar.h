@@ -1,6 +1,6 @@
-// Scalar programs as LLVM IR on several vectors at once. Each instruction is emitted for all the vectors in flight
-// before the next instruction: long programs are bound by latency, and neither LLVM's scheduler nor the processor's
-// window reaches from one copy of a long program to the next.
+// Scalar programs as LLVM IR on several vectors at once. Each instruction is emitted for all the
+// vectors in flight before the next instruction: long programs are bound by latency, and neither
+// LLVM's scheduler nor the processor's window reaches from one copy of a long program to the next.
 #pragma once
 
 #include <functional>
@@ -14,8 +14,8 @@
 namespace weft::codegen {
 
 using Builder = llvm::IRBuilder<>;
-/// One value a vector in flight, or a single one that serves them all; empty: not known yet. With one lane the values
-/// are plain scalars.
+/// One value a vector in flight, or a single one that serves them all; empty: not known yet. With
+/// one lane the values are plain scalars.
 using Wide = llvm::SmallVector<llvm::Value*, 8>;
 /// One an instruction of a program.
 using Values = std::vector<Wide>;
@@ -33,8 +33,9 @@ llvm::Value* splat(Builder&, llvm::Value* scalar, int lanes);
 /// Gives the value of an `input` or `index` instruction, or an empty one where it is not known yet.
 using Leaf = std::function<Wide(const ir::ScalarInst&)>;
 
-/// Emits every instruction that has no value yet and whose operands have. Called once before a loop, with a leaf that
-/// knows only what stays the same, it hoists all that does; called again in the loop it emits the rest.
+/// Emits every instruction that has no value yet and whose operands have. Called once before a
+/// loop, with a leaf that knows only what stays the same, it hoists all that does; called again in
+/// the loop it emits the rest.
 void emit_program(Builder&, const ir::ScalarProgram&, int lanes, Values&, const Leaf&);
 
 }  // namespace weft::codegen

@@ -98,7 +98,8 @@ Frame::Frame(llvm::Module& module, const ir::Kernel& k, const Schedule& s, const
   function_->addFnAttr("min-legal-vector-width", width);
   function_->addFnAttr("no-builtins");
   function_->addFnAttr(
-      "stackrealign");  // spilled vectors across cache lines cost up to eight times the whole kernel
+      // spilled vectors across cache lines cost up to eight times the whole kernel
+      "stackrealign");
   llvm::BasicBlock::Create(context(), "entry", function_);
   b.SetInsertPoint(llvm::BasicBlock::Create(context(), "start", function_));
   Value* args = function_->getArg(1);

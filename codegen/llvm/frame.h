@@ -1,5 +1,5 @@
-// What the emitters of pointwise and row kernels share: the function, its arguments, extents and strides as values,
-// loops, and loads and stores of vectors through accesses.
+// What the emitters of pointwise and row kernels share: the function, its arguments, extents and
+// strides as values, loops, and loads and stores of vectors through accesses.
 #pragma once
 
 #include <llvm/IR/Function.h>

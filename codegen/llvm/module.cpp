@@ -1,4 +1,5 @@
-// The module's one export: kernels to machine code through a bare code generator, without any optimisation pipeline.
+// The module's one export: kernels to machine code through a bare code generator, without any
+// optimisation pipeline.
 #include <map>
 #include <mutex>
 

@@ -1,5 +1,5 @@
-// What row kernels share, whichever way their vectors lie: the stages of one point, or of a group of points side by
-// side, and the accumulators of reductions.
+// What row kernels share, whichever way their vectors lie: the stages of one point, or of a group
+// of points side by side, and the accumulators of reductions.
 #pragma once
 
 #include "codegen/llvm/frame.h"

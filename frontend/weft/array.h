@@ -1,5 +1,5 @@
-// Making, comparing and printing Arrays. A dtype is always the last argument. Random numbers come from Philox: the
-// same on every device and with every number of threads.
+// Making, comparing and printing Arrays. A dtype is always the last argument. Random numbers come
+// from Philox: the same on every device and with every number of threads.
 #pragma once
 
 #include <iosfwd>
@@ -11,7 +11,8 @@
 namespace weft {
 
 namespace detail {
-/// The dtype that a function filling with values of T gives unless told: the default one for floats, int64, boolean.
+/// The dtype that a function filling with values of T gives unless told: the default one for
+/// floats, int64, boolean.
 template <class T> DType filled_dtype() {
   if constexpr (std::is_same_v<T, bool>)
     return DType::boolean;

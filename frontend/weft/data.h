@@ -21,13 +21,14 @@ struct Dataset {
   [[nodiscard]] Dataset slice(std::int64_t begin, std::int64_t end) const;
 };
 
-/// An IDX file (LeCun's format), gzipped or not: its own dtype and shape. ParseError names the path and the byte.
+/// An IDX file (LeCun's format), gzipped or not: its own dtype and shape. ParseError names the path
+/// and the byte.
 Array load_idx(const std::string& path);
 /// Numbers separated by commas, one row a line, gzipped or not: float64 (rows, columns).
 Array load_csv(const std::string& path);
 
-/// 28×28 grey images as float32 in [0, 1], shape (n, 784), and int64 classes: 60,000 to train with, 10,000 to test with.
-/// From Debian's dataset-fashion-mnist unless `folder` says where.
+/// 28×28 grey images as float32 in [0, 1], shape (n, 784), and int64 classes: 60,000 to train with,
+/// 10,000 to test with. From Debian's dataset-fashion-mnist unless `folder` says where.
 Dataset fashion_mnist(bool train, const std::string& folder = {});
 const std::vector<std::string>& fashion_mnist_classes();
 /// 8×8 digits as float32 in [0, 1], shape (1797, 64), and int64 classes, in the file's order.
@@ -84,7 +85,8 @@ struct TrainerOptions {
   bool shuffle = true;
   bool drop_last = false;
   bool progress = true;  // a bar on standard error
-  /// Factor on the optimiser's learning rate, from the share of the steps that are done; none: constant.
+  /// Factor on the optimiser's learning rate, from the share of the steps that are done; none:
+  /// constant.
   std::function<double(double done)> schedule = {};
 };
 

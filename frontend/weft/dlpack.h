@@ -1,5 +1,6 @@
-// The DLPack ABI (https://dmlc.github.io/dlpack), laid out as its specification says. In a namespace of our own, so
-// that a program may include the official header too: reinterpret_cast a DLManagedTensor* where the two meet.
+// The DLPack ABI (https://dmlc.github.io/dlpack), laid out as its specification says. In a
+// namespace of our own, so that a program may include the official header too: reinterpret_cast a
+// DLManagedTensor* where the two meet.
 #pragma once
 
 #include <cstdint>

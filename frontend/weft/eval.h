@@ -1,8 +1,9 @@
 // Evaluation: greedy, lazy, in real time.
 //
-// Greedy (the default): `set_value` brings every held tensor that depends on the input up to date before it returns, each
-// computed once. Lazy: `set_value` only marks; `value()` computes what is needed. A Transaction makes many inputs one
-// update. An update is all or nothing: one that fails leaves every value as it was and throws.
+// Greedy (the default): `set_value` brings every held tensor that depends on the input up to date
+// before it returns, each computed once. Lazy: `set_value` only marks; `value()` computes what is
+// needed. A Transaction makes many inputs one update. An update is all or nothing: one that fails
+// leaves every value as it was and throws.
 #pragma once
 
 #include <memory>
@@ -26,8 +27,9 @@ class ScopedEvalMode {
 };
 EvalMode eval_mode();
 
-/// Collects this thread's `set_value`s into one consistent update. Reads inside see the old values. Nested ones join the
-/// outermost. The destructor commits (and may throw) unless an exception is unwinding, which discards.
+/// Collects this thread's `set_value`s into one consistent update. Reads inside see the old values.
+/// Nested ones join the outermost. The destructor commits (and may throw) unless an exception is
+/// unwinding, which discards.
 class Transaction {
  public:
   Transaction();

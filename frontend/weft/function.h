@@ -1,8 +1,9 @@
-// `Function`: a graph over placeholders, compiled into fused native code when first called with arrays of a signature
-// (dtypes and shapes), cached, immutable, callable from many threads at once.
+// `Function`: a graph over placeholders, compiled into fused native code when first called with
+// arrays of a signature (dtypes and shapes), cached, immutable, callable from many threads at once.
 //
-// Tensors that hold a value and are not inputs are read live at each call. `updates` write variables when the call
-// commits; one call is atomic: it succeeds, or throws with every variable and output as before.
+// Tensors that hold a value and are not inputs are read live at each call. `updates` write
+// variables when the call commits; one call is atomic: it succeeds, or throws with every variable
+// and output as before.
 #pragma once
 
 #include <memory>
@@ -19,7 +20,7 @@ namespace weft {
 enum class Stage : std::uint8_t { graph, optimized, kernels, native };
 
 struct FunctionOptions {
-  std::vector<std::pair<Tensor, Tensor>> updates = {};   // variable, its new value
+  std::vector<std::pair<Tensor, Tensor>> updates = {};  // variable, its new value
   Device device = {};
   std::string name = {};
   bool fast_math = false;
@@ -29,14 +30,14 @@ struct FunctionOptions {
 
 struct FunctionStats {
   std::int64_t calls = 0;
-  std::int64_t compilations = 0;      // signatures compiled
-  std::int64_t cache_hits = 0;        // calls that found their signature compiled
-  double compile_ms = 0;              // of all signatures together
-  std::int64_t kernels = 0;           // of the last signature: steps that run
+  std::int64_t compilations = 0;  // signatures compiled
+  std::int64_t cache_hits = 0;    // calls that found their signature compiled
+  double compile_ms = 0;          // of all signatures together
+  std::int64_t kernels = 0;       // of the last signature: steps that run
   std::int64_t distinct_kernels = 0;
-  std::int64_t bytes_planned = 0;     // arena of one call
-  std::int64_t bytes_moved = 0;       // per call, where extents are known
-  double flops = 0;                   // per call, where extents are known
+  std::int64_t bytes_planned = 0;  // arena of one call
+  std::int64_t bytes_moved = 0;    // per call, where extents are known
+  double flops = 0;                // per call, where extents are known
 };
 
 /// Wall time of the steps of one call (`Function::profile`).
@@ -54,13 +55,15 @@ class Function {
   Function(std::vector<Tensor> inputs, const Tensor& output, FunctionOptions options = {},
            Where where = Where::current());
 
-  /// One array an input, in order; converted to the input's declared dtype only where no value is lost in kind (a
-  /// floating array for an integer input is a DTypeError). Always a list.
+  /// One array an input, in order; converted to the input's declared dtype only where no value is
+  /// lost in kind (a floating array for an integer input is a DTypeError). Always a list.
   std::vector<Array> operator()(std::span<const Array> inputs) const;
   std::vector<Array> operator()(std::initializer_list<Array> inputs) const {
     return (*this)(std::span<const Array>(inputs.begin(), inputs.size()));
   }
-  std::vector<Array> operator()(const std::vector<Array>& inputs) const { return (*this)(std::span<const Array>(inputs)); }
+  std::vector<Array> operator()(const std::vector<Array>& inputs) const {
+    return (*this)(std::span<const Array>(inputs));
+  }
   template <class... A>
     requires(std::is_convertible_v<const A&, Array> && ...)
   std::vector<Array> operator()(const A&... inputs) const {
@@ -72,27 +75,28 @@ class Function {
     }
   }
 
-  /// Writes into `outputs` (dense, of the result's dtype and shape; else they are replaced). Allocates nothing in steady
-  /// state.
+  /// Writes into `outputs` (dense, of the result's dtype and shape; else they are replaced).
+  /// Allocates nothing in steady state.
   void call_into(std::span<Array> outputs, std::span<const Array> inputs) const;
 
   [[nodiscard]] std::size_t input_count() const;
   [[nodiscard]] std::size_t output_count() const;
   [[nodiscard]] const std::string& name() const;
 
-  /// Text of a stage. `graph` needs no call; the others show the signature called last, or, for a function that was
-  /// never called, the declared types (UnsetInput where these are not known).
+  /// Text of a stage. `graph` needs no call; the others show the signature called last, or, for a
+  /// function that was never called, the declared types (UnsetInput where these are not known).
   [[nodiscard]] std::string ir(Stage stage = Stage::graph) const;
   [[nodiscard]] FunctionStats stats() const;
   /// One call with a clock at each step.
   std::vector<StepTime> profile(std::span<const Array> inputs) const;
 
-  /// Text in `path`; large constants, and the values of captured variables, in a safetensors file beside it.
+  /// Text in `path`; large constants, and the values of captured variables, in a safetensors file
+  /// beside it.
   void save(const std::string& path) const;
   static Function load(const std::string& path);
 
   struct Impl;
-  [[nodiscard]] const Impl& impl() const { return *impl_; }   // the library's own use
+  [[nodiscard]] const Impl& impl() const { return *impl_; }  // the library's own use
 
  private:
   explicit Function(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) {}

@@ -1,4 +1,5 @@
-// Gradients, graph to graph: the results are ordinary tensors, to be differentiated, compiled, watched or printed again.
+// Gradients, graph to graph: the results are ordinary tensors, to be differentiated, compiled,
+// watched or printed again.
 #pragma once
 
 #include <functional>
@@ -9,7 +10,8 @@
 
 namespace weft {
 
-/// d loss / d x for each x; `loss` has one element (ShapeError otherwise). Zeros where it does not depend on x.
+/// d loss / d x for each x; `loss` has one element (ShapeError otherwise). Zeros where it does not
+/// depend on x.
 std::vector<Tensor> grad(const Tensor& loss, const std::vector<Tensor>& xs,
                          std::source_location where = std::source_location::current());
 /// Σ_i cotangents[i] · d ys[i] / d x for each x.
@@ -21,9 +23,11 @@ std::vector<Tensor> jvp(const std::vector<Tensor>& ys, const std::vector<Tensor>
                         const std::vector<Tensor>& tangents,
                         std::source_location where = std::source_location::current());
 /// y's shape followed by x's; both must be known.
-Tensor jacobian(const Tensor& y, const Tensor& x, std::source_location where = std::source_location::current());
+Tensor jacobian(const Tensor& y, const Tensor& x,
+                std::source_location where = std::source_location::current());
 /// x's shape twice; y has one element.
-Tensor hessian(const Tensor& y, const Tensor& x, std::source_location where = std::source_location::current());
+Tensor hessian(const Tensor& y, const Tensor& x,
+               std::source_location where = std::source_location::current());
 
 /// x, through which no gradient flows.
 Tensor stop_gradient(const Operand& x);

@@ -1,6 +1,6 @@
-// Arrays in files and in other libraries' hands. A malformed file throws ParseError, one that cannot be read or
-// written IoError; both name the path and, where there is one, the byte. Files are written beside their
-// target and renamed, so a failed save leaves what was there.
+// Arrays in files and in other libraries' hands. A malformed file throws ParseError, one that
+// cannot be read or written IoError; both name the path and, where there is one, the byte. Files
+// are written beside their target and renamed, so a failed save leaves what was there.
 #pragma once
 
 #include <map>
@@ -13,7 +13,8 @@ namespace weft {
 
 using NamedArrays = std::map<std::string, Array>;
 
-/// NumPy's .npy, versions 1 to 3, either byte order and either memory order. bfloat16 is stored as '|V2'.
+/// NumPy's .npy, versions 1 to 3, either byte order and either memory order. bfloat16 is stored as
+/// '|V2'.
 Array load_npy(const std::string& path);
 void save_npy(const std::string& path, const Array& array);
 
@@ -28,11 +29,12 @@ NamedArrays load_safetensors(const std::string& path,
 void save_safetensors(const std::string& path, const NamedArrays& arrays,
                       const std::map<std::string, std::string>& metadata = {});
 
-/// Shares the array's storage; it lives until the consumer calls `deleter`. A consumer that writes to it changes
-/// every Array that shares the storage; weft itself copies before it writes while the tensor is out.
+/// Shares the array's storage; it lives until the consumer calls `deleter`. A consumer that writes
+/// to it changes every Array that shares the storage; weft itself copies before it writes while the
+/// tensor is out.
 dlpack::ManagedTensor* to_dlpack(const Array& array);
-/// Takes the tensor over and shares its memory (copied where elements are not aligned); calls `deleter` when no
-/// Array needs it any more. When this throws, the tensor is still the caller's.
+/// Takes the tensor over and shares its memory (copied where elements are not aligned); calls
+/// `deleter` when no Array needs it any more. When this throws, the tensor is still the caller's.
 Array from_dlpack(dlpack::ManagedTensor* tensor);
 
 }  // namespace weft

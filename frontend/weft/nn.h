@@ -1,6 +1,6 @@
-// Building blocks of networks: modules that own parameters, and functional forms. Names, arguments and defaults are
-// PyTorch's. A module builds graph nodes when it is called; what it builds is differentiated, compiled and updated like
-// any other graph.
+// Building blocks of networks: modules that own parameters, and functional forms. Names, arguments
+// and defaults are PyTorch's. A module builds graph nodes when it is called; what it builds is
+// differentiated, compiled and updated like any other graph.
 #pragma once
 
 #include <memory>
@@ -37,7 +37,8 @@ class Module {
   Module& requires_grad(bool on);
 
   [[nodiscard]] NamedArrays state_dict() const;
-  /// Every parameter must be there, of its shape; Error names the first that is not. Changes nothing when it throws.
+  /// Every parameter must be there, of its shape; Error names the first that is not. Changes
+  /// nothing when it throws.
   void load_state_dict(const NamedArrays& state);
 
  protected:
@@ -197,7 +198,7 @@ class LogSoftmax : public Module {
   std::int64_t dim_;
 };
 
-// ---- functional forms ----------------------------------------------------------------------------------------------
+// ---- functional forms ---------------------------------------------------------------------------
 
 enum class Reduction : std::uint8_t { mean, sum, none };
 

@@ -1,5 +1,6 @@
-// Optimisers. Two faces of one rule: `updates(loss)` gives pairs for a Function, so that forward, backward and update are
-// one compiled program; `step()` applies the gradients that `backward()` accumulated. Names and defaults are PyTorch's.
+// Optimisers. Two faces of one rule: `updates(loss)` gives pairs for a Function, so that forward,
+// backward and update are one compiled program; `step()` applies the gradients that `backward()`
+// accumulated. Names and defaults are PyTorch's.
 #pragma once
 
 #include <memory>

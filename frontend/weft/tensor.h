@@ -1,8 +1,10 @@
-// `Tensor`: a handle to a node of an expression graph. A default one is a placeholder whose dtype and shape are unknown
-// until a value or a call supplies them. Copying a handle copies no value; `a = …` and `+=` rebind it.
+// `Tensor`: a handle to a node of an expression graph. A default one is a placeholder whose dtype
+// and shape are unknown until a value or a call supplies them. Copying a handle copies no value;
+// `a = …` and `+=` rebind it.
 //
-// A tensor whose every input has a value has one too: computed when first observed, cached, and brought up to date when
-// `set_value` changes an input (see weft/eval.h). Everything here may be used from several threads.
+// A tensor whose every input has a value has one too: computed when first observed, cached, and
+// brought up to date when `set_value` changes an input (see weft/eval.h). Everything here may be
+// used from several threads.
 #pragma once
 
 #include <functional>
@@ -29,7 +31,7 @@ struct TensorOptions {
   std::string name = {};
 };
 
-// ---- indices -------------------------------------------------------------------------------------------------------
+// ---- indices ------------------------------------------------------------------------------------
 
 struct None {};
 struct Ellipsis {};
@@ -42,11 +44,14 @@ inline constexpr NewAxis newaxis{};
 class Bound {
  public:
   Bound(None) {}
-  template <class T> requires std::is_integral_v<T>
+  template <class T>
+    requires(std::is_integral_v<T>)
   Bound(T value) : kind_(Kind::integer), value_(static_cast<std::int64_t>(value)) {}
   Bound(const Tensor& value);
   [[nodiscard]] bool absent() const { return kind_ == Kind::absent; }
-  [[nodiscard]] const std::int64_t* integer() const { return kind_ == Kind::integer ? &value_ : nullptr; }
+  [[nodiscard]] const std::int64_t* integer() const {
+    return kind_ == Kind::integer ? &value_ : nullptr;
+  }
   [[nodiscard]] const Tensor* tensor() const { return tensor_.get(); }
 
  private:
@@ -69,14 +74,18 @@ class Index {
  public:
   using Where = std::source_location;
   enum class Kind : std::uint8_t { integer, slice, ellipsis, newaxis, tensor };
-  template <class T> requires(std::is_integral_v<T> && !std::is_same_v<T, bool>)
+  template <class T>
+    requires(std::is_integral_v<T> && !std::is_same_v<T, bool>)
   Index(T value, Where where = Where::current())
       : kind_(Kind::integer), integer_(static_cast<std::int64_t>(value)), where_(where) {}
   Index(Slice slice, Where where = Where::current())
-      : kind_(Kind::slice), slice_(std::make_shared<const Slice>(std::move(slice))), where_(where) {}
+      : kind_(Kind::slice),
+        slice_(std::make_shared<const Slice>(std::move(slice))),
+        where_(where) {}
   Index(Ellipsis, Where where = Where::current()) : kind_(Kind::ellipsis), where_(where) {}
   Index(NewAxis, Where where = Where::current()) : kind_(Kind::newaxis), where_(where) {}
-  Index(const Tensor& value, Where where = Where::current());   // integers gather along the axis, booleans select
+  /// Integers gather along the axis, booleans select.
+  Index(const Tensor& value, Where where = Where::current());
   Index(const Array& value, Where where = Where::current());
   [[nodiscard]] Where where() const { return where_; }
   [[nodiscard]] Kind kind() const { return kind_; }
@@ -94,7 +103,7 @@ class Index {
 
 using Axes = std::vector<std::int64_t>;
 
-// ---- the handle ----------------------------------------------------------------------------------------------------
+// ---- the handle ---------------------------------------------------------------------------------
 
 class Tensor {
  public:
@@ -108,7 +117,8 @@ class Tensor {
   Tensor(Dims shape, const char* name, Where where = Where::current());
   /// A constant.
   Tensor(const Array& value, Where where = Where::current());
-  template <class T> requires std::is_arithmetic_v<T>
+  template <class T>
+    requires(std::is_arithmetic_v<T>)
   Tensor(T value, Where where = Where::current()) : Tensor(Array(value), where) {}
   /// A leaf with a value, as Variable is.
   Tensor(const Array& value, TensorOptions options, Where where = Where::current());
@@ -121,7 +131,8 @@ class Tensor {
   Tensor& operator=(Tensor&& other) noexcept;
   ~Tensor();
 
-  // What is known. `shape()` and `dtype()` look at the type, then at the value; ShapeError/DTypeError when unknown.
+  // What is known. `shape()` and `dtype()` look at the type, then at the value;
+  // ShapeError/DTypeError when unknown.
   [[nodiscard]] const std::string& name() const;
   Tensor& name(std::string name);
   [[nodiscard]] DType dtype() const;
@@ -137,9 +148,12 @@ class Tensor {
   template <class T> [[nodiscard]] T item() const { return value().item<T>(); }
   void set_value(const Array& value, Where where = Where::current());
   /// Part of an input: as NumPy's `x[index] = value`.
-  void set_value(std::initializer_list<Index> index, const Array& value, Where where = Where::current());
-  void set_value(const std::vector<Index>& index, const Array& value, Where where = Where::current());
-  /// Runs after an update that changed the value; ends when the result dies, which also keeps the tensor alive.
+  void set_value(std::initializer_list<Index> index, const Array& value,
+                 Where where = Where::current());
+  void set_value(const std::vector<Index>& index, const Array& value,
+                 Where where = Where::current());
+  /// Runs after an update that changed the value; ends when the result dies, which also keeps the
+  /// tensor alive.
   [[nodiscard]] Subscription on_change(std::function<void(const Array&)> watcher) const;
   /// The truth of a one-element value.
   explicit operator bool() const;
@@ -148,7 +162,8 @@ class Tensor {
   Tensor& requires_grad(bool on, Where where = Where::current());
   [[nodiscard]] bool requires_grad() const;
   void backward(bool retain_graph = false, Where where = Where::current()) const;
-  void backward(const Array& cotangent, bool retain_graph = false, Where where = Where::current()) const;
+  void backward(const Array& cotangent, bool retain_graph = false,
+                Where where = Where::current()) const;
   /// The accumulated gradient; zeros before the first `backward`.
   [[nodiscard]] Tensor grad() const;
   void zero_grad() const;
@@ -157,7 +172,8 @@ class Tensor {
   // Indexing: a braced list is a tuple of indices.
   Tensor operator[](const Index& index) const;
   Tensor operator[](std::initializer_list<Index> index) const;
-  [[nodiscard]] TensorUpdate at(std::initializer_list<Index> index, Where where = Where::current()) const;
+  [[nodiscard]] TensorUpdate at(std::initializer_list<Index> index,
+                                Where where = Where::current()) const;
   [[nodiscard]] TensorUpdate at(const Index& index, Where where = Where::current()) const;
 
   // The common operations as methods; weft/ops.h has them all as functions.
@@ -168,17 +184,23 @@ class Tensor {
   [[nodiscard]] Tensor mean(Where where = Where::current()) const;
   [[nodiscard]] Tensor mean(Axes axes, bool keepdims = false, Where where = Where::current()) const;
   [[nodiscard]] Tensor max(Where where = Where::current()) const;
-  [[nodiscard]] Tensor max(std::int64_t axis, bool keepdims = false, Where where = Where::current()) const;
+  [[nodiscard]] Tensor max(std::int64_t axis, bool keepdims = false,
+                           Where where = Where::current()) const;
   [[nodiscard]] Tensor min(Where where = Where::current()) const;
-  [[nodiscard]] Tensor min(std::int64_t axis, bool keepdims = false, Where where = Where::current()) const;
-  [[nodiscard]] Tensor argmax(std::int64_t axis, bool keepdims = false, Where where = Where::current()) const;
+  [[nodiscard]] Tensor min(std::int64_t axis, bool keepdims = false,
+                           Where where = Where::current()) const;
+  [[nodiscard]] Tensor argmax(std::int64_t axis, bool keepdims = false,
+                              Where where = Where::current()) const;
   [[nodiscard]] Tensor reshape(Dims shape, Where where = Where::current()) const;
   [[nodiscard]] Tensor view(Dims shape, Where where = Where::current()) const;
   [[nodiscard]] Tensor view(std::initializer_list<Dim> shape, Where where = Where::current()) const;
   [[nodiscard]] Tensor view(std::int64_t extent, Where where = Where::current()) const;
-  [[nodiscard]] Tensor view(std::int64_t rows, std::int64_t columns, Where where = Where::current()) const;
-  [[nodiscard]] Tensor flatten(std::int64_t start_dim = 0, std::int64_t end_dim = -1, Where where = Where::current()) const;
-  [[nodiscard]] Tensor transpose(std::int64_t a, std::int64_t b, Where where = Where::current()) const;
+  [[nodiscard]] Tensor view(std::int64_t rows, std::int64_t columns,
+                            Where where = Where::current()) const;
+  [[nodiscard]] Tensor flatten(std::int64_t start_dim = 0, std::int64_t end_dim = -1,
+                               Where where = Where::current()) const;
+  [[nodiscard]] Tensor transpose(std::int64_t a, std::int64_t b,
+                                 Where where = Where::current()) const;
   [[nodiscard]] Tensor permute(Axes axes, Where where = Where::current()) const;
   [[nodiscard]] Tensor squeeze(Where where = Where::current()) const;
   [[nodiscard]] Tensor squeeze(std::int64_t axis, Where where = Where::current()) const;
@@ -197,11 +219,13 @@ class Tensor {
   ir::NodeRef node_;
 };
 
-/// A tensor that starts with a value. `+=` is deleted: it would silently rebind what the user thinks is storage.
+/// A tensor that starts with a value. `+=` is deleted: it would silently rebind what the user
+/// thinks is storage.
 class Variable : public Tensor {
  public:
   explicit Variable(const Array& value, std::string name = {}, Where where = Where::current());
-  template <class T> requires std::is_arithmetic_v<T>
+  template <class T>
+    requires(std::is_arithmetic_v<T>)
   explicit Variable(T value, std::string name = {}, Where where = Where::current())
       : Variable(Array(value), std::move(name), where) {}
   template <class T> Variable& operator+=(const T&) = delete;
@@ -210,7 +234,8 @@ class Variable : public Tensor {
   template <class T> Variable& operator/=(const T&) = delete;
 };
 
-/// Prints the value as NumPy would; a Variable prints its name, value and gradient; a tensor without a value its type.
+/// Prints the value as NumPy would; a Variable prints its name, value and gradient; a tensor
+/// without a value its type.
 std::ostream& operator<<(std::ostream&, const Tensor&);
 std::ostream& operator<<(std::ostream&, const Variable&);
 
@@ -220,9 +245,10 @@ class Operand {
   Operand(const Tensor& tensor, std::source_location where = std::source_location::current())
       : node_(tensor.node()), where_(where) {}
   Operand(const Array& array, std::source_location where = std::source_location::current());
-  template <class T> requires std::is_arithmetic_v<T>
+  template <class T>
+    requires(std::is_arithmetic_v<T>)
   Operand(T value, std::source_location where = std::source_location::current())
-      : Operand(dtype_of_scalar<T>(), static_cast<double>(value), static_cast<std::int64_t>(value), where) {}
+      : Operand(dtype_of_scalar<T>(), static_cast<double>(value), as_integer(value), where) {}
   Operand(float16 value, std::source_location where = std::source_location::current())
       : Operand(static_cast<float>(value), where) {}
   Operand(bfloat16 value, std::source_location where = std::source_location::current())
@@ -233,10 +259,20 @@ class Operand {
 
  private:
   template <class T> static constexpr DType dtype_of_scalar() {
-    if constexpr (std::is_same_v<T, bool>) return DType::boolean;
-    else return std::is_integral_v<T> ? DType::int64 : DType::float64;
+    if constexpr (std::is_same_v<T, bool>)
+      return DType::boolean;
+    else
+      return std::is_integral_v<T> ? DType::int64 : DType::float64;
   }
-  Operand(DType dtype, double real, std::int64_t integer, std::source_location where);   // a weak constant
+  /// Of a floating value only the floating form is used.
+  template <class T> static constexpr std::int64_t as_integer(T value) {
+    if constexpr (std::is_integral_v<T>)
+      return static_cast<std::int64_t>(value);
+    else
+      return 0;
+  }
+  Operand(DType dtype, double real, std::int64_t integer,
+          std::source_location where);  // a weak constant
 
   ir::NodeRef node_;
   SourceLocation where_;

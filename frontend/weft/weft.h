@@ -1,5 +1,5 @@
-// Weft: a symbolic tensor compiler for C++. This one header gives values, graphs, evaluation, gradients, functions,
-// networks, optimisers and data. ONNX and the Keras names stand apart in weft/onnx.h and weft/keras_backend.h.
+// Weft: a symbolic tensor compiler for C++. This one header gives values, graphs, evaluation,
+// gradients, functions, networks, optimisers and data. ONNX stands apart in weft/onnx.h.
 #pragma once
 
 #include "weft/array.h"

@@ -1,6 +1,7 @@
-// The house rules that can be read off the sources: the tower of includes, where foreign headers may appear, what the
-// language may not be used for. Each rule is a function from one file to its violations, tried on a made-up file
-// first (a rule that cannot fail proves nothing) and then on every file of the tree.
+// The house rules that can be read off the sources: the tower of includes, where foreign headers
+// may appear, what the language may not be used for. Each rule is a function from one file to its
+// violations, tried on a made-up file first (a rule that cannot fail proves nothing) and then on
+// every file of the tree.
 #include <doctest/doctest.h>
 
 #include <algorithm>

@@ -1,6 +1,7 @@
-// Lets the text of generated CUDA kernels compile and run as host C++, so that its numerics are checked where there is
-// no GPU: included before the text in a program of its own. The threads of a block are fibres that switch at barriers
-// and shuffles; blocks run one after another. A barrier that some thread of a warp or block never reaches is reported.
+// Lets the text of generated CUDA kernels compile and run as host C++, so that its numerics are
+// checked where there is no GPU: included before the text in a program of its own. The threads of a
+// block are fibres that switch at barriers and shuffles; blocks run one after another. A barrier
+// that some thread of a warp or block never reaches is reported.
 #pragma once
 
 #include <ucontext.h>

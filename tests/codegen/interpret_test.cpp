@@ -1,4 +1,5 @@
-// The interpreter against plain scalar evaluation: opcodes, layouts, ranges, rows and reductions, bit for bit.
+// The interpreter against plain scalar evaluation: opcodes, layouts, ranges, rows and reductions,
+// bit for bit.
 #include "codegen/interpret/interpreter.h"
 
 #include <doctest/doctest.h>

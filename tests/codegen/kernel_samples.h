@@ -142,7 +142,8 @@ inline std::vector<Sample> layout_samples() {
       }
     }
   }
-  // Unknown extents: (s0, s1) with a column broadcast, at several sizes; and four axes with one of extent 1.
+  // Unknown extents: (s0, s1) with a column broadcast, at several sizes; and four axes with one of
+  // extent 1.
   for (const auto& symbols :
        std::vector<std::vector<std::int64_t>>{{2, 3}, {17, 65}, {600, 3}, {1, 1}}) {
     const Dim m = dim("s0"), n = dim("s1");
@@ -164,7 +165,7 @@ inline std::vector<Sample> layout_samples() {
   return samples;
 }
 
-// ---- Row kernels ------------------------------------------------------------------------------------------------
+// ---- Row kernels --------------------------------------------------------------------------------
 
 inline ir::ScalarProgram binary_program(ir::ScalarOp op, DType t) {
   ir::ScalarBuilder b;
@@ -211,7 +212,8 @@ inline ir::Kernel row_sum(std::int64_t p, std::int64_t n, ir::ReductionOrder ord
   return k;
 }
 
-/// max, then x*x - max into a row temp and its sum, then the quotient; also the sum itself. Softmax in shape.
+/// max, then x*x - max into a row temp and its sum, then the quotient; also the sum itself. Softmax
+/// in shape.
 inline ir::Kernel row_stages(Dim p, Dim n, ir::ReductionOrder order) {
   ir::Kernel k;
   k.axes = {p, n};
@@ -306,7 +308,8 @@ inline std::vector<Sample> row_samples() {
         add("unknown stages" + suffix + size, unknown, {p * n, p * n, p}, {p, n});
       }
     }
-    // A reduction in two kernels: (3, blocks, block) with a clipped last block, then over the block results.
+    // A reduction in two kernels: (3, blocks, block) with a clipped last block, then over the block
+    // results.
     const std::int64_t block = order == Order::lanes ? ir::lane_block : ir::row_block,
                        n = 4 * block + 100;
     ir::Kernel partial = row_sum(3, n, order, n, 1);

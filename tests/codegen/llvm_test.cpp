@@ -1,4 +1,5 @@
-// Native code against the plain evaluation of the same kernels, bit for bit (any NaN equals any NaN).
+// Native code against the plain evaluation of the same kernels, bit for bit (any NaN equals any
+// NaN).
 #include <doctest/doctest.h>
 
 #include <algorithm>

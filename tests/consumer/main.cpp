@@ -1,4 +1,5 @@
-// The example of the README as a user's own program: exits 0 when a function and a live tensor give what they must.
+// The example of the README as a user's own program: exits 0 when a function and a live tensor give
+// what they must.
 #include <weft/weft.h>
 
 #include <iostream>
