@@ -147,7 +147,7 @@ TEST_CASE("operand types meet") {
   const auto meet = [](const std::vector<Type>& types) {
     std::vector<NodeRef> operands;
     for (const Type& type : types) operands.push_back(make_input(type));
-    return ops::promoted(operands);
+    return promoted(operands);
   };
   const Type i32{DType::int32, {}, false}, f16{DType::float16, {}, false}, unknown{};
   const Type weak_float{DType::float64, Dims{}, true}, weak_int{DType::int64, Dims{}, true};
