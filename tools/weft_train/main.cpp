@@ -1,4 +1,5 @@
-// weft-train: trains a network of known shape on a real data set, with progress, accuracy and a saved model.
+// weft-train: trains a network of known shape on a real data set, with progress, accuracy and a
+// saved model.
 #include <fmt/format.h>
 
 #include <cmath>
@@ -55,7 +56,8 @@ Task fashion_mnist(Settings& settings) {
   return task;
 }
 
-/// 64-30-10, one sample a step; weights from N(0, 1)/√fan-in, the last 450 of a shuffled order to test with.
+/// 64-30-10, one sample a step; weights from N(0, 1)/√fan-in, the last 450 of a shuffled order to
+/// test with.
 Task digits(Settings& settings) {
   const data::Dataset all = data::digits(settings.data);
   const data::DataLoader shuffled(all, {.batch_size = all.size(), .shuffle = true});
@@ -92,7 +94,8 @@ void write_text(const fs::path& path, const std::string& text) {
   if (!file) throw IoError("cannot write " + path.string());
 }
 
-/// Loss of each step, averaged over a twentieth of an epoch, and per epoch the loss and the accuracy.
+/// Loss of each step, averaged over a twentieth of an epoch, and per epoch the loss and the
+/// accuracy.
 std::string learning_curve(const std::string& title,
                            const std::vector<data::EpochResult>& results) {
   tools::Line steps{"batches", "#9fb3c8", {}, false}, epochs{"epoch mean", "#d64545", {}, true};
@@ -116,8 +119,8 @@ std::string learning_curve(const std::string& title,
                                   {"test accuracy", "epoch", {accuracy}, true}});
 }
 
-/// Test images, what the trained network gives for them, the right classes and their names: what weft-run draws, and
-/// what `weft-run --check` compares with.
+/// Test images, what the trained network gives for them, the right classes and their names: what
+/// weft-run draws, and what `weft-run --check` compares with.
 void write_samples(const Settings& settings, const Task& task, const Function& predict) {
   const fs::path folder = settings.samples;
   fs::create_directories(folder);
