@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <string>
 #include <string_view>
 
 #include "codegen/compiler.h"
@@ -52,21 +53,22 @@ std::shared_ptr<const runtime::Program> compile(const ir::Graph& graph,
   pipeline.fast_math = options.fast_math;
   pipeline.evaluate = evaluate_constants;
   auto last = start;
+  const std::string name = graph.name().empty() ? "(unnamed)" : graph.name();
   if (log_enabled())
     pipeline.observe = [&](std::string_view pass, const ir::Graph&) {
-      std::fprintf(stderr, "weft: %s: %.*s %.2f ms\n", graph.name().c_str(),
-                   static_cast<int>(pass.size()), pass.data(), milliseconds(last));
+      std::fprintf(stderr, "weft: %s: %.*s %.2f ms\n", name.c_str(), static_cast<int>(pass.size()),
+                   pass.data(), milliseconds(last));
       last = std::chrono::steady_clock::now();
     };
   ir::Plan plan = passes::plan(graph, inputs, pipeline);
   if (log_enabled())
-    std::fprintf(stderr, "weft: %s: lower %.2f ms, %zu steps, %zu distinct kernels\n",
-                 graph.name().c_str(), milliseconds(last), plan.steps.size(), plan.kernels.size());
+    std::fprintf(stderr, "weft: %s: lower %.2f ms, %zu steps, %zu distinct kernels\n", name.c_str(),
+                 milliseconds(last), plan.steps.size(), plan.kernels.size());
   last = std::chrono::steady_clock::now();
   auto program =
       std::make_shared<const runtime::Program>(std::move(plan), kernel_compiler(options.tier));
   if (log_enabled())
-    std::fprintf(stderr, "weft: %s: code %.2f ms, %.2f ms in all\n", graph.name().c_str(),
+    std::fprintf(stderr, "weft: %s: code %.2f ms, %.2f ms in all\n", name.c_str(),
                  milliseconds(last), milliseconds(start));
   return program;
 }
