@@ -4,8 +4,9 @@
 //   function inputs 2 outputs 1 updates [0] values "model.safetensors"
 //   graph "step" (%x, %t, %w) { … }
 //
-// The values of captured variables (v0, v1, …) and large constants (c0, c1, …) are in the safetensors file, named
-// relative to the text's own folder; without any there is no such file and no `values`.
+// The values of captured variables (v0, v1, …) and large constants (c0, c1, …) are in the
+// safetensors file, named relative to the text's own folder; without any there is no such file and
+// no `values`.
 #include <filesystem>
 #include <fstream>
 #include <sstream>

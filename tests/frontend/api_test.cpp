@@ -1,6 +1,6 @@
-// The public contract, claim by claim in its own order: that every name is declared, takes what it is
-// said to take, and does what it is said to do, in short. What stands behind the claims has tests of
-// its own.
+// The public contract, claim by claim in its own order: that every name is declared, takes what it
+// is said to take, and does what it is said to do, in short. What stands behind the claims has
+// tests of its own.
 #include <doctest/doctest.h>
 
 #include <complex>

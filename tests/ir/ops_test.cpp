@@ -8,7 +8,7 @@
 #include <set>
 
 #include "ir/ops/attrs.h"
-#include "ops_evaluate.h"
+#include "tests/ir/ops_evaluate.h"
 
 using namespace weft;
 using namespace weft::ir;

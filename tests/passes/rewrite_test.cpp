@@ -10,9 +10,9 @@
 #include <random>
 #include <sstream>
 
-#include "../ir/ops_evaluate.h"
 #include "ir/ops/attrs.h"
 #include "passes/rewrite.h"
+#include "tests/ir/ops_evaluate.h"
 
 using namespace weft;
 using ir::NodeRef;
