@@ -475,12 +475,20 @@ class Fuser {
     return !r.inside && r.map ? 1 : 0;
   }
 
+  /// What the kernel's body grows by: constants and inputs cost nothing to run.
+  static int instructions_of(const Value& v) {
+    if (!v.body) return 1;
+    const auto works = [](const ir::ScalarInst& inst) {
+      return inst.op != ir::ScalarOp::constant && inst.op != ir::ScalarOp::input;
+    };
+    return static_cast<int>(std::ranges::count_if(v.body->program.code, works));
+  }
+
   bool has_room(const Group& g, const Value& v, const Placement& p) const {
     int loads = 0;
     for (const Read& r : p.reads) loads += loads_of(r);
     if (g.members.empty()) return true;
-    const int length = v.body ? static_cast<int>(v.body->program.code.size()) : 1;
-    return g.instructions + length <= options_.max_instructions &&
+    return g.instructions + instructions_of(v) <= options_.max_instructions &&
            g.buffers + loads + 1 <= options_.max_buffers;
   }
 
@@ -501,7 +509,7 @@ class Fuser {
     Group& to = group(g);
     Value& x = value(v);
     for (const Read& r : p.reads) to.buffers += loads_of(r);
-    to.instructions += x.body ? static_cast<int>(x.body->program.code.size()) : 1;
+    to.instructions += instructions_of(x);
     x.group = g;
     x.at = std::move(p.at);
     x.along_row = p.along_row;
