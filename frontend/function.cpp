@@ -11,6 +11,8 @@
 #include <unordered_set>
 
 #include "function_impl.h"
+#include "ir/builder.h"
+#include "ir/ops/attrs.h"
 #include "ir/ops/ops.h"
 #include "ir/text.h"
 #include "passes/pipeline.h"
@@ -40,11 +42,13 @@ std::vector<Tensor> capture(std::span<const ir::NodeRef> roots, const std::vecto
   std::string missing;
   for (const ir::Node* leaf : leaves) {
     captured.emplace_back(ir::NodeRef(leaf));
-    if (!captured.back().has_value()) missing += (missing.empty() ? "" : ", ") + runtime::describe(*leaf);
+    if (!captured.back().has_value())
+      missing += (missing.empty() ? "" : ", ") + runtime::describe(*leaf);
   }
   if (!missing.empty())
-    throw UnsetInput("function" + (name.empty() ? std::string() : " '" + name + "'") + ": " + missing +
-                         " is needed, is not among the inputs and holds no value", where);
+    throw UnsetInput("function" + (name.empty() ? std::string() : " '" + name + "'") + ": " +
+                         missing + " is needed, is not among the inputs and holds no value",
+                     where);
   return captured;
 }
 
@@ -69,25 +73,42 @@ std::vector<Function::Impl::Tie> ties_of(const std::vector<Tensor>& inputs) {
   return ties;
 }
 
-std::shared_ptr<Function::Impl> build(std::vector<Tensor> inputs, const std::vector<Tensor>& outputs,
-                                      FunctionOptions options, SourceLocation where) {
+/// The new value of a variable, in the variable's dtype where both are known and nothing of its
+/// kind is lost.
+ir::NodeRef in_dtype_of(const Tensor& variable, const Tensor& value, SourceLocation where) {
+  const std::optional<DType> wanted = variable.node()->type().dtype,
+                             given = value.node()->type().dtype;
+  if (!wanted || !given || *wanted == *given || category(*given) > category(*wanted))
+    return value.node();
+  return ir::make_node(ir::ops::cast, {value.node()}, ir::CastAttrs{*wanted}, where);
+}
+
+std::shared_ptr<Function::Impl> build(std::vector<Tensor> inputs,
+                                      const std::vector<Tensor>& outputs, FunctionOptions options,
+                                      SourceLocation where) {
   if (!options.device.is_cpu())
-    throw DeviceError("functions on " + options.device.str() + " are not available in this build", where);
+    throw DeviceError("functions on " + options.device.str() + " are not available in this build",
+                      where);
   std::unordered_set<const ir::Node*> distinct;
   for (const Tensor& input : inputs)
     if (!distinct.insert(input.node().get()).second)
-      throw Error("function: " + runtime::describe(*input.node()) + " is given twice as an input", where);
+      throw Error("function: " + runtime::describe(*input.node()) + " is given twice as an input",
+                  where);
 
   auto impl = std::make_shared<Function::Impl>();
   std::vector<ir::NodeRef> roots;
   for (const Tensor& output : outputs) roots.push_back(output.node());
-  for (const auto& [variable, value] : options.updates) roots.push_back(value.node());
+  for (const auto& [variable, value] : options.updates)
+    roots.push_back(in_dtype_of(variable, value, where));
   impl->captured = capture(roots, inputs, options.name, where);
   std::unordered_set<const ir::Node*> updated;
   for (const auto& [variable, value] : options.updates) {
-    if (!is_leaf_input(*variable.node()) || distinct.contains(variable.node().get()) || !variable.has_value())
-      throw Error("function: only a variable that holds a value and is not an input can be updated, not " +
-                      runtime::describe(*variable.node()), where);
+    if (!is_leaf_input(*variable.node()) || distinct.contains(variable.node().get()) ||
+        !variable.has_value())
+      throw Error(
+          "function: only a variable that holds a value and is not an input can be updated, not " +
+              runtime::describe(*variable.node()),
+          where);
     if (!updated.insert(variable.node().get()).second)
       throw Error("function: " + runtime::describe(*variable.node()) + " is updated twice", where);
     std::size_t at = index_of(impl->captured, variable);
@@ -114,14 +135,15 @@ std::shared_ptr<Function::Impl> build(std::vector<Tensor> inputs, const std::vec
   return impl;
 }
 
-/// An error that names both unless `given` is what the input's declared type allows: of its shape, and of its dtype or
-/// one of a category that converts without loss in kind.
-void check_fit(const Array& given, const ir::Node& input, std::size_t number, SourceLocation where) {
+/// An error that names both unless `given` is what the input's declared type allows: of its shape,
+/// and of its dtype or one of a category that converts without loss in kind.
+void check_fit(const Array& given, const ir::Node& input, std::size_t number,
+               SourceLocation where) {
   const ir::Type& declared = input.type();
   const auto wrong = [&] {
     const std::string name = input.label().empty() ? "" : " ('" + input.label() + "')";
-    return "input " + std::to_string(number) + name + ": expected " + to_string(declared) + ", received " +
-           to_string(type_of(given));
+    return "input " + std::to_string(number) + name + ": expected " + to_string(declared) +
+           ", received " + to_string(type_of(given));
   };
   if (declared.shape) {
     bool fits = declared.shape->size() == given.shape().size();
@@ -131,23 +153,26 @@ void check_fit(const Array& given, const ir::Node& input, std::size_t number, So
     }
     if (!fits) throw ShapeError(wrong(), where);
   }
-  if (declared.dtype && category(given.dtype()) > category(*declared.dtype)) throw DTypeError(wrong(), where);
+  if (declared.dtype && category(given.dtype()) > category(*declared.dtype))
+    throw DTypeError(wrong(), where);
 }
 
 }  // namespace
 
-// ---- construction --------------------------------------------------------------------------------------------------
+// ---- construction -------------------------------------------------------------------------------
 
-Function::Function(std::vector<Tensor> inputs, std::vector<Tensor> outputs, FunctionOptions options, Where where)
+Function::Function(std::vector<Tensor> inputs, std::vector<Tensor> outputs, FunctionOptions options,
+                   Where where)
     : impl_(build(std::move(inputs), outputs, std::move(options), where)) {}
-Function::Function(std::vector<Tensor> inputs, const Tensor& output, FunctionOptions options, Where where)
+Function::Function(std::vector<Tensor> inputs, const Tensor& output, FunctionOptions options,
+                   Where where)
     : impl_(build(std::move(inputs), {output}, std::move(options), where)) {}
 
 std::size_t Function::input_count() const { return impl_->inputs.size(); }
 std::size_t Function::output_count() const { return impl_->output_count; }
 const std::string& Function::name() const { return impl_->options.name; }
 
-// ---- programs ------------------------------------------------------------------------------------------------------
+// ---- programs -----------------------------------------------------------------------------------
 
 bool Function::Impl::Entry::accepts(std::span<const Array* const> arrays) const {
   for (std::size_t i = 0; i < arrays.size(); ++i) {
@@ -155,12 +180,13 @@ bool Function::Impl::Entry::accepts(std::span<const Array* const> arrays) const 
     const Shape& shape = arrays[i]->shape();
     if (*types[i].dtype != arrays[i]->dtype() || expected.size() != shape.size()) return false;
     for (std::size_t axis = 0; axis < shape.size(); ++axis) {
-      const bool fits = expected[axis].is_constant() ? expected[axis].value() == shape[axis] : shape[axis] >= 2;
+      const bool fits =
+          expected[axis].is_constant() ? expected[axis].value() == shape[axis] : shape[axis] >= 2;
       if (!fits) return false;
     }
   }
   if (std::ranges::all_of(types, &ir::Type::concrete)) return true;
-  DimBindings bindings;   // axes that were always equal share a symbol: they must be equal here too
+  DimBindings bindings;  // axes that were always equal share a symbol: they must be equal here too
   for (std::size_t i = 0; i < arrays.size(); ++i)
     for (std::size_t axis = 0; axis < types[i].shape->size(); ++axis)
       if (const auto symbol = (*types[i].shape)[axis].symbol_name())
@@ -170,13 +196,14 @@ bool Function::Impl::Entry::accepts(std::span<const Array* const> arrays) const 
 
 namespace {
 
-/// Notes the extents of a new signature; an axis that has shown three different ones gets a symbol, the same for axes
-/// that have shown the same and do now.
+/// Notes the extents of a new signature; an axis that has shown three different ones gets a symbol,
+/// the same for axes that have shown the same and do now.
 std::vector<ir::Type> generalise(std::span<const Array* const> arrays,
                                  std::vector<std::vector<std::vector<std::int64_t>>>& seen) {
   constexpr std::size_t enough = 3;
   std::vector<ir::Type> types;
-  std::map<std::pair<std::vector<std::int64_t>, std::int64_t>, std::string> names;   // of what was seen and is
+  std::map<std::pair<std::vector<std::int64_t>, std::int64_t>, std::string>
+      names;  // of what was seen and is
   for (std::size_t i = 0; i < arrays.size(); ++i) {
     const Shape& shape = arrays[i]->shape();
     ir::Type type = type_of(*arrays[i]);
@@ -186,7 +213,8 @@ std::vector<ir::Type> generalise(std::span<const Array* const> arrays,
       if (extents.size() < enough && std::ranges::find(extents, shape[axis]) == extents.end())
         extents.push_back(shape[axis]);
       if (extents.size() < enough || shape[axis] < 2) continue;
-      const auto [name, added] = names.try_emplace({extents, shape[axis]}, "n" + std::to_string(names.size()));
+      const auto [name, added] =
+          names.try_emplace({extents, shape[axis]}, "n" + std::to_string(names.size()));
       (*type.shape)[axis] = Dim::symbol(name->second);
     }
     types.push_back(std::move(type));
@@ -197,7 +225,7 @@ std::vector<ir::Type> generalise(std::span<const Array* const> arrays,
 }  // namespace
 
 bool Function::Impl::covers(const Entry& entry, std::span<const Array* const> arrays) const {
-  constexpr std::size_t most = 1024;   // shapes remembered
+  constexpr std::size_t most = 1024;  // shapes remembered
   if (std::ranges::all_of(entry.types, &ir::Type::concrete)) return true;
   const auto shape_of = [](const Array* array) -> const Shape& { return array->shape(); };
   if (std::ranges::equal(entry.last, arrays, {}, {}, shape_of)) return true;
@@ -213,9 +241,12 @@ bool Function::Impl::covers(const Entry& entry, std::span<const Array* const> ar
     const ir::Graph exact = passes::specialize(graph, types);
     try {
       const auto sizes = entry.program->size(pointers);
-      const auto same = [](const Shape& shape, const ir::NodeRef& node) { return to_dims(shape) == node->type().shape; };
-      if (!std::ranges::equal(runtime::Program::output_shapes(*sizes), exact.outputs(), same)) return false;
-    } catch (const ShapeError&) {   // extents that the program took as equal, and that need not be
+      const auto same = [](const Shape& shape, const ir::NodeRef& node) {
+        return to_dims(shape) == node->type().shape;
+      };
+      if (!std::ranges::equal(runtime::Program::output_shapes(*sizes), exact.outputs(), same))
+        return false;
+    } catch (const ShapeError&) {  // extents that the program took as equal, and that need not be
       return false;
     }
     if (entry.served.size() >= most) entry.served.clear();
@@ -228,13 +259,15 @@ bool Function::Impl::covers(const Entry& entry, std::span<const Array* const> ar
 frontend::CompileOptions Function::Impl::compile_options() const {
   frontend::CompileOptions result;
   for (std::size_t i = 0; i < updated.size() && !runtime::nan_checks_wanted(); ++i)
-    result.donated.emplace_back(static_cast<int>(inputs.size() + updated[i]), static_cast<int>(output_count + i));
+    result.donated.emplace_back(static_cast<int>(inputs.size() + updated[i]),
+                                static_cast<int>(output_count + i));
   result.fuse = options.fuse;
   result.fast_math = options.fast_math;
   return result;
 }
 
-std::shared_ptr<const Function::Impl::Entry> Function::Impl::entry(std::span<const Array* const> arrays) const {
+std::shared_ptr<const Function::Impl::Entry> Function::Impl::entry(
+    std::span<const Array* const> arrays) const {
   const std::scoped_lock lock(mutex);
   for (auto it = entries.rbegin(); it != entries.rend(); ++it)
     if ((*it)->accepts(arrays) && covers(**it, arrays)) {
@@ -252,17 +285,20 @@ std::shared_ptr<const Function::Impl::Entry> Function::Impl::entry(std::span<con
   std::vector<ir::Type> types = generalise(arrays, seen);
   std::shared_ptr<Entry> made;
   if (!std::ranges::all_of(types, &ir::Type::concrete)) {
-    const bool known = std::ranges::any_of(entries, [&](const auto& entry) { return entry->types == types; });
+    const bool known =
+        std::ranges::any_of(entries, [&](const auto& entry) { return entry->types == types; });
     try {
       if (!known) made = compiled(std::move(types));
-    } catch (const Error&) {   // there may be code for these extents alone; if not, its error is the user's
+    } catch (const Error&) {
+      // There may be code for these extents alone; if not, its error is the user's.
     }
     if (made && !covers(*made, arrays)) made = nullptr;
     types.clear();
     for (const Array* array : arrays) types.push_back(type_of(*array));
   }
   if (!made) made = compiled(std::move(types));
-  compile_ms += std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+  compile_ms +=
+      std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
   entries.push_back(made);
   return made;
 }
@@ -277,20 +313,21 @@ std::shared_ptr<const Function::Impl::Entry> Function::Impl::representative() co
     made->types.push_back(runtime::live_type(*input));
     if (!made->types.back().known())
       throw UnsetInput("function: the type of " + runtime::describe(*input) +
-                           " is not known before the first call; declare its dtype and shape", where);
+                           " is not known before the first call; declare its dtype and shape",
+                       where);
   }
   made->program = frontend::compile(graph, made->types, compile_options());
   return made;
 }
 
-// ---- calls ---------------------------------------------------------------------------------------------------------
+// ---- calls --------------------------------------------------------------------------------------
 
 namespace {
 
 /// A dense array of this dtype and shape that a program may write into: `have` where it serves.
 bool serves(const Array& have, DType dtype, const Shape& shape) {
-  return have.dtype() == dtype && have.shape() == shape && have.is_contiguous() && have.buffer().writable() &&
-         have.device().is_cpu();
+  return have.dtype() == dtype && have.shape() == shape && have.is_contiguous() &&
+         have.buffer().writable() && have.device().is_cpu();
 }
 
 }  // namespace
@@ -301,10 +338,27 @@ void Function::Impl::check_ties(std::span<const Array* const> arrays) const {
     const std::int64_t other = arrays[tie.other_input]->shape()[tie.other_axis];
     if (extent == other) continue;
     const Dim& declared = (*inputs[tie.input].node()->type().shape)[tie.axis];
-    throw ShapeError("inputs " + std::to_string(tie.input) + " and " + std::to_string(tie.other_input) + ": " +
-                         declared.str() + " cannot be both " + std::to_string(extent) + " and " +
-                         std::to_string(other), where);
+    throw ShapeError("inputs " + std::to_string(tie.input) + " and " +
+                         std::to_string(tie.other_input) + ": " + declared.str() +
+                         " cannot be both " + std::to_string(extent) + " and " +
+                         std::to_string(other),
+                     where);
   }
+}
+
+void Function::Impl::check_update(std::size_t i, const ir::Type& given) const {
+  const ir::Type& declared = updated_nodes[i]->type();
+  bool fits = declared.dtype.value_or(*given.dtype) == *given.dtype;
+  if (declared.shape) {
+    const auto may_be = [](const Dim& a, const Dim& b) { return !a.is_constant() || a == b; };
+    fits = fits && std::ranges::equal(*declared.shape, *given.shape, may_be);
+  }
+  if (fits) return;
+  const std::string what = "update of " + runtime::describe(*updated_nodes[i]) + ", " +
+                           to_string(declared) + ", to " + to_string(given);
+  if (declared.dtype.value_or(*given.dtype) != *given.dtype)
+    throw DTypeError(what + ": the dtypes differ", where);
+  throw ShapeError(what + ": the shapes differ", where);
 }
 
 void Function::Impl::run(std::span<const Array> given, std::span<Array> outputs,
@@ -315,35 +369,41 @@ void Function::Impl::run(std::span<const Array> given, std::span<Array> outputs,
                     std::to_string(given.size()),
                 where);
   calls.fetch_add(1, std::memory_order_relaxed);
-  std::array<std::byte, 2048> stack;   // a call of few operands allocates nothing but its outputs
+  std::array<std::byte, 2048> stack;  // a call of few operands allocates nothing but its outputs
   std::pmr::monotonic_buffer_resource memory(stack.data(), stack.size());
   const std::size_t count = graph.inputs().size();
 
   std::pmr::vector<const Array*> arrays(&memory);
   arrays.reserve(count);
-  std::pmr::vector<Array> made(&memory);   // what had to be converted or copied
+  std::pmr::vector<Array> made(&memory);  // what had to be converted or copied
   made.reserve(count);
   const auto dense = [&](const Array& value) {
     arrays.push_back(value.is_contiguous() ? &value : &made.emplace_back(value.contiguous()));
   };
-  const bool overlap = outputs.data() < given.data() + given.size() && given.data() < outputs.data() + outputs.size();
+  const bool overlap = outputs.data() < given.data() + given.size() &&
+                       given.data() < outputs.data() + outputs.size();
   for (std::size_t i = 0; i < given.size(); ++i) {
     const ir::Node& input = *inputs[i].node();
     check_fit(given[i], input, i, where);
     const DType dtype = input.type().dtype.value_or(given[i].dtype());
-    if (dtype != given[i].dtype()) arrays.push_back(&made.emplace_back(given[i].to(dtype).contiguous()));
-    else if (overlap) arrays.push_back(&made.emplace_back(given[i].contiguous()));
-    else dense(given[i]);
+    if (dtype != given[i].dtype())
+      arrays.push_back(&made.emplace_back(given[i].to(dtype).contiguous()));
+    else if (overlap)
+      arrays.push_back(&made.emplace_back(given[i].contiguous()));
+    else
+      dense(given[i]);
   }
   check_ties(arrays);
-  std::optional<runtime::Lease> lease;   // a turn on the variables that this call will write
+  std::optional<runtime::Lease> lease;  // a turn on the variables that this call will write
   if (!updated.empty()) lease.emplace(updated_nodes, read_nodes);
   std::vector<Array> current;
   if (!lease && !read_nodes.empty()) current = runtime::values(read_nodes);
   for (std::size_t i = 0, read = 0; i < captured.size(); ++i) {
     const auto update = std::ranges::find(updated, i);
-    if (update != updated.end()) dense(lease->value(static_cast<std::size_t>(update - updated.begin())));
-    else dense(lease ? lease->reads()[read++] : current[read++]);
+    if (update != updated.end())
+      dense(lease->value(static_cast<std::size_t>(update - updated.begin())));
+    else
+      dense(lease ? lease->reads()[read++] : current[read++]);
   }
 
   std::pmr::vector<const Shape*> shapes(&memory);
@@ -358,28 +418,35 @@ void Function::Impl::run(std::span<const Array> given, std::span<Array> outputs,
   const auto sizes = program.size(shapes);
   const auto output_shapes = runtime::Program::output_shapes(*sizes);
   const auto fresh = [&](std::size_t i) {
-    return Array::uninitialized(plan.slots[static_cast<std::size_t>(plan.outputs[i])].dtype, output_shapes[i]);
+    return Array::uninitialized(plan.slots[static_cast<std::size_t>(plan.outputs[i])].dtype,
+                                output_shapes[i]);
   };
 
   // Everything that can fail for want of memory comes before the first write.
   for (std::size_t i = 0; i < output_count; ++i) {
-    if (!serves(outputs[i], plan.slots[static_cast<std::size_t>(plan.outputs[i])].dtype, output_shapes[i]))
+    if (!serves(outputs[i], plan.slots[static_cast<std::size_t>(plan.outputs[i])].dtype,
+                output_shapes[i]))
       outputs[i] = fresh(i);
     output_data.push_back(const_cast<std::byte*>(outputs[i].bytes()));
   }
-  std::vector<Array> replaced;   // new values of the variables, in place where nobody else has the old ones
+  std::vector<Array>
+      replaced;  // new values of the variables, in place where nobody else has the old ones
   replaced.reserve(updated.size());
   for (std::size_t i = 0; i < updated.size(); ++i) {
     const std::size_t output = output_count + i;
     const Array& old = lease->value(i);
+    const DType dtype = plan.slots[static_cast<std::size_t>(plan.outputs[output])].dtype;
+    check_update(i, {dtype, to_dims(output_shapes[output])});
     const bool in_place = plan.donated[output] == static_cast<int>(inputs.size() + updated[i]) &&
                           old.is_contiguous() && old.buffer().writable();
     replaced.push_back(in_place ? old : fresh(output));
     output_data.push_back(const_cast<std::byte*>(replaced.back().bytes()));
   }
 
-  if (observer) program.run_observed(*sizes, input_data.data(), output_data.data(), *observer);
-  else program.run(*sizes, input_data.data(), output_data.data());
+  if (observer)
+    program.run_observed(*sizes, input_data.data(), output_data.data(), *observer);
+  else
+    program.run(*sizes, input_data.data(), output_data.data());
   if (lease) lease->commit(std::move(replaced));
 }
 
@@ -391,12 +458,13 @@ std::vector<Array> Function::operator()(std::span<const Array> inputs) const {
 
 void Function::call_into(std::span<Array> outputs, std::span<const Array> inputs) const {
   if (outputs.size() != impl_->output_count)
-    throw Error("call_into: expected " + std::to_string(impl_->output_count) + " outputs, received " +
-                    std::to_string(outputs.size()), impl_->where);
+    throw Error("call_into: expected " + std::to_string(impl_->output_count) +
+                    " outputs, received " + std::to_string(outputs.size()),
+                impl_->where);
   impl_->run(inputs, outputs);
 }
 
-// ---- looking inside ------------------------------------------------------------------------------------------------
+// ---- looking inside -----------------------------------------------------------------------------
 
 std::string Function::ir(Stage stage) const {
   switch (stage) {
@@ -438,7 +506,9 @@ FunctionStats Function::stats() const {
 std::vector<StepTime> Function::profile(std::span<const Array> inputs) const {
   struct Observer final : runtime::Program::StepObserver {
     std::vector<StepTime> times;
-    void step(std::size_t, std::int64_t start, std::int64_t end) override { times.push_back({{}, start, end}); }
+    void step(std::size_t, std::int64_t start, std::int64_t end) override {
+      times.push_back({{}, start, end});
+    }
   } observer;
   std::vector<Array> outputs(impl_->output_count);
   impl_->run(inputs, outputs, &observer);

@@ -1,9 +1,11 @@
-// What stands behind a Function: the user's graph, the variables it reads and writes, and the programs compiled so far.
+// What stands behind a Function: the user's graph, the variables it reads and writes, and the
+// programs compiled so far.
 //
-// graph.inputs = the user's inputs, then the captured leaves; graph.outputs = the user's outputs, then the new values.
-// A call matches its arrays against the programs compiled so far. When a third different extent is met on an axis, the
-// axis becomes an unknown of the next program, which then serves every extent from 2 on for which the graph's own type
-// rules give the shapes that the program gives; other extents have programs of their own.
+// graph.inputs = the user's inputs, then the captured leaves; graph.outputs = the user's outputs,
+// then the new values. A call matches its arrays against the programs compiled so far. When a third
+// different extent is met on an axis, the axis becomes an unknown of the next program, which then
+// serves every extent from 2 on for which the graph's own type rules give the shapes that the
+// program gives; other extents have programs of their own.
 #pragma once
 
 #include <atomic>
@@ -20,12 +22,13 @@ namespace weft {
 
 struct Function::Impl {
   ir::Graph graph;
-  std::vector<Tensor> inputs;        // handles: what a user gave up may still be needed here
+  std::vector<Tensor> inputs;  // handles: what a user gave up may still be needed here
   std::vector<Tensor> captured;
   std::vector<std::size_t> updated;  // for each update, the index in `captured`
-  std::vector<ir::NodeRef> updated_nodes, read_nodes;   // the captured ones, by whether a call writes them
+  std::vector<ir::NodeRef> updated_nodes,
+      read_nodes;  // the captured ones, by whether a call writes them
   std::size_t output_count = 0;
-  FunctionOptions options;           // without the updates
+  FunctionOptions options;  // without the updates
   SourceLocation where;
 
   /// Two axes of inputs that were declared with one unknown.
@@ -34,12 +37,15 @@ struct Function::Impl {
   };
   std::vector<Tie> ties;
   void check_ties(std::span<const Array* const> arrays) const;
+  /// A variable's new value is of the type that the variable was declared with.
+  void check_update(std::size_t update, const ir::Type& given) const;
 
   /// A program and the types that it was compiled for.
   struct Entry {
     std::vector<ir::Type> types;
     std::shared_ptr<const runtime::Program> program;
-    /// Shapes that were looked at and are served, where extents are unknown; guarded as `entries` are.
+    /// Shapes that were looked at and are served, where extents are unknown; guarded as `entries`
+    /// are.
     mutable std::set<std::vector<Shape>> served = {};
     mutable std::vector<Shape> last = {};
     /// By the types.
@@ -50,8 +56,8 @@ struct Function::Impl {
            runtime::Program::StepObserver* observer = nullptr) const;
   /// The entry for these arrays, compiled if there is none.
   std::shared_ptr<const Entry> entry(std::span<const Array* const> arrays) const;
-  /// Whether an entry that accepts these arrays gives what the graph's type rules give at their extents. Throws what
-  /// these throw.
+  /// Whether an entry that accepts these arrays gives what the graph's type rules give at their
+  /// extents. Throws what these throw.
   bool covers(const Entry& entry, std::span<const Array* const> arrays) const;
   /// The entry called last, or one for the declared types and the variables' values.
   [[nodiscard]] std::shared_ptr<const Entry> representative() const;
@@ -59,7 +65,8 @@ struct Function::Impl {
 
   mutable std::mutex mutex;                                   // guards what follows
   mutable std::vector<std::shared_ptr<const Entry>> entries;  // most recent last
-  mutable std::vector<std::vector<std::vector<std::int64_t>>> seen;   // input, axis: distinct extents
+  mutable std::vector<std::vector<std::vector<std::int64_t>>>
+      seen;  // input, axis: distinct extents
   mutable double compile_ms = 0;
   mutable std::atomic<std::int64_t> calls{0}, hits{0};
 };
