@@ -28,25 +28,29 @@ void demand_floating(const char* what, const std::vector<Tensor>& xs, SourceLoca
     const ir::Type type = runtime::live_type(*x.node());
     if (type.dtype && !is_floating(*type.dtype) && !is_complex(*type.dtype))
       throw DTypeError(std::string(what) + " with respect to " + ir::to_string(type) +
-                           ": only floating tensors have gradients", where);
+                           ": only floating tensors have gradients",
+                       where);
   }
 }
 
 void demand_count(const char* what, std::size_t expected, std::size_t given, SourceLocation where) {
   if (expected != given)
-    throw Error(std::string(what) + ": expected " + std::to_string(expected) + " tensors, received " +
-                    std::to_string(given), where);
+    throw Error(std::string(what) + ": expected " + std::to_string(expected) +
+                    " tensors, received " + std::to_string(given),
+                where);
 }
 
 }  // namespace
 
-std::vector<Tensor> grad(const Tensor& loss, const std::vector<Tensor>& xs, std::source_location where) {
+std::vector<Tensor> grad(const Tensor& loss, const std::vector<Tensor>& xs,
+                         std::source_location where) {
   demand_floating("grad", xs, where);
   const ir::Type type = runtime::live_type(*loss.node());
   if (type.shape)
     for (const Dim& extent : *type.shape)
       if (extent.constant().value_or(1) != 1)
-        throw ShapeError("grad of " + ir::to_string(type) + ": a value of more than one element needs vjp and a cotangent",
+        throw ShapeError("grad of " + ir::to_string(type) +
+                             ": a value of more than one element needs vjp and a cotangent",
                          where);
   const ir::NodeRef ys[] = {loss.node()}, seeds[] = {nullptr};
   return tensors(passes::gradient(ys, nodes(xs), seeds));
@@ -72,11 +76,13 @@ Tensor jacobian(const Tensor& y, const Tensor& x, std::source_location where) {
   const Array units = eye(rows, y.dtype());
   std::vector<Tensor> result;
   for (std::int64_t row = 0; row < rows; ++row) {
-    const Tensor cotangent(runtime::select_view(units, 0, row).contiguous().reshape(y_shape), where);
+    const Tensor cotangent(runtime::select_view(units, 0, row).contiguous().reshape(y_shape),
+                           where);
     result.push_back(vjp({y}, {x}, {cotangent}, where).front());
   }
   Dims shape = to_dims(y_shape);
   for (const std::int64_t extent : x_shape) shape.emplace_back(extent);
+  if (rows == 0) return Tensor(zeros(*to_shape(shape), x.dtype()), where);
   return reshape({stack(result, 0, where), where}, shape);
 }
 

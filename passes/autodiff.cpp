@@ -62,7 +62,8 @@ class Differentiator {
       for (const Dim& extent : *y.type().shape)
         if (extent.constant().value_or(1) != 1)
           throw ShapeError("gradient of " + to_string(y.type()) +
-                               ": a value of more than one element needs a cotangent", y.where());
+                               ": a value of more than one element needs a cotangent",
+                           y.where());
     add(y, ir::apply(ir::ops::ones_like, {value}));
   }
 
@@ -89,7 +90,8 @@ class Differentiator {
   static std::vector<Expr> rule(const Node& node, const ir::GradArgs& args) {
     if (node.op().grad) return node.op().grad(args);
     if (!std::holds_alternative<ir::Expansion>(node.op().meaning) || !types_known(node))
-      throw UnsupportedOp("no gradient is defined for " + std::string(node.op().name), node.where());
+      throw UnsupportedOp("no gradient is defined for " + std::string(node.op().name),
+                          node.where());
     return through_expansion(node, args);
   }
 
@@ -106,7 +108,8 @@ class Differentiator {
     const NodeRef body = std::get<ir::Expansion>(node.op().meaning).expand(builder, node, inputs);
     const NodeRef y[] = {body}, g[] = {args.g.node()};
     std::vector<Expr> operands;
-    for (const NodeRef& cotangent : gradient(y, inputs, g)) operands.emplace_back(builder, cotangent);
+    for (const NodeRef& cotangent : gradient(y, inputs, g))
+      operands.emplace_back(builder, cotangent);
     return operands;
   }
 
@@ -116,19 +119,22 @@ class Differentiator {
     return false;
   }
 
-  /// Beside C++ scalars alone, a floating operand's type is the result's, whatever it turns out to be.
+  /// Beside C++ scalars alone, a floating operand's type is the result's, whatever it turns out to
+  /// be.
   static bool keeps_type(const Node& node, const Expr& operand) {
     if (node.type().dtype && node.type().dtype != operand.type().dtype) return false;
     for (const NodeRef& input : node.inputs()) {
       const ir::Type& type = input->type();
-      if (input.get() != operand.node().get() && !(type.weak && type.shape && type.shape->empty())) return false;
+      if (input.get() != operand.node().get() && !(type.weak && type.shape && type.shape->empty()))
+        return false;
     }
     return true;
   }
 
   /// A pointwise rule answers in the broadcast type; bring it to the operand's.
   static Expr fit(const Node& node, const Expr& cotangent, const Expr& operand) {
-    if (!std::holds_alternative<ir::Pointwise>(node.op().meaning) || keeps_type(node, operand)) return cotangent;
+    if (!std::holds_alternative<ir::Pointwise>(node.op().meaning) || keeps_type(node, operand))
+      return cotangent;
     const ir::Type& have = cotangent.type();
     const ir::Type& want = operand.type();
     Expr result = cotangent;
@@ -162,9 +168,12 @@ std::vector<NodeRef> gradient(std::span<const NodeRef> ys, std::span<const NodeR
 
 std::vector<NodeRef> pushforward(std::span<const NodeRef> ys, std::span<const NodeRef> xs,
                                  std::span<const NodeRef> tangents) {
-  // vjp(u) is linear in u, so its own vjp with cotangents `tangents` is the Jacobian applied to them.
+  // vjp(u) is linear in u, so its own vjp with cotangents `tangents` is the Jacobian applied to
+  // them.
+  // Its value is never used, but its type may be, so u is a tensor that has one wherever y has.
   std::vector<NodeRef> dummies;
-  for (const NodeRef& y : ys) dummies.push_back(ir::make_input(y->type(), "cotangent", y->where()));
+  for (const NodeRef& y : ys)
+    dummies.push_back(ir::make_node(ir::ops::zeros_like, {y}, {}, y->where()));
   const std::vector<NodeRef> pulled = gradient(ys, xs, dummies);
   return gradient(pulled, dummies, tangents);
 }
