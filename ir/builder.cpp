@@ -30,9 +30,15 @@ NodeInit infer_node(const Op& op, std::vector<NodeRef> inputs, Attrs attrs, Sour
   check_operands(op, inputs, where);
   assert(op.infer);
   const InferContext context{op, inputs, attrs, where};
-  Type type = op.infer(context);
+  Type type;
   std::vector<Type> extra;
-  if (op.infer_extra) extra = op.infer_extra(context);
+  try {
+    type = op.infer(context);
+    if (op.infer_extra) extra = op.infer_extra(context);
+  } catch (const ShapeError& e) {  // arithmetic on extents knows neither the operation nor the line
+    if (e.where().known() || !where.known()) throw;
+    throw ShapeError(std::string(op.name) + ": " + e.what(), where);
+  }
   return {&op,   std::move(inputs), std::move(attrs), std::move(type), std::move(extra),
           where, std::move(label)};
 }
@@ -114,7 +120,7 @@ NodeRef GraphBuilder::rebuild(const Node& node, std::vector<NodeRef> inputs) {
   if (!std::holds_alternative<Leaf>(node.op().meaning)) {
     if (node.op().has_identity || !std::ranges::equal(node.inputs(), inputs))
       return make(node.op(), std::move(inputs), node.attrs(), node.where(), node.label());
-    const std::size_t key = key_of(node.op(), inputs, node.attrs(), nullptr);   // serves as it is
+    const std::size_t key = key_of(node.op(), inputs, node.attrs(), nullptr);  // serves as it is
     if (const NodeRef* found = find(key, node.op(), inputs, node.attrs(), nullptr)) return *found;
     return interned_.emplace(key, NodeRef(&node))->second;
   }
