@@ -64,10 +64,11 @@ ScalarValue sign_of(ScalarValue x) {  // zeros and NaN stay as they are
 ScalarValue clipped(ScalarBuilder& s, ScalarOperands x, const Attrs& attrs) {
   const auto& bounds = attrs.get<ClipAttrs>();
   ScalarValue r = x[0];
+  const bool whole = is_integer(r.dtype());  // the whole numbers within bounds that are not
   if (bounds.min > -std::numeric_limits<double>::infinity())
-    r = maximum(r, s.constant(r.dtype(), bounds.min));
+    r = maximum(r, s.constant(r.dtype(), whole ? std::ceil(bounds.min) : bounds.min));
   if (bounds.max < std::numeric_limits<double>::infinity())
-    r = minimum(r, s.constant(r.dtype(), bounds.max));
+    r = minimum(r, s.constant(r.dtype(), whole ? std::floor(bounds.max) : bounds.max));
   return r;
 }
 
