@@ -14,7 +14,8 @@ using frontend::apply;
 
 namespace frontend {
 
-Tensor apply(const ir::Op& op, std::vector<ir::NodeRef> inputs, ir::Attrs attrs, SourceLocation where) {
+Tensor apply(const ir::Op& op, std::vector<ir::NodeRef> inputs, ir::Attrs attrs,
+             SourceLocation where) {
   return Tensor(ir::make_node(op, std::move(inputs), std::move(attrs), where));
 }
 
@@ -28,7 +29,9 @@ Tensor apply(const ir::Op& op, std::initializer_list<Operand> operands, ir::Attr
   return apply(op, std::move(inputs), std::move(attrs), where);
 }
 
-Tensor pointwise(const ir::Op& op, const Operand& x) { return apply(op, {x.node()}, {}, x.where()); }
+Tensor pointwise(const ir::Op& op, const Operand& x) {
+  return apply(op, {x.node()}, {}, x.where());
+}
 
 Tensor pointwise(const ir::Op& op, const Operand& a, const Operand& b) {
   return apply(op, {a.node(), b.node()}, {}, a.where().known() ? a.where() : b.where());
@@ -46,7 +49,8 @@ Tensor reduce(const ir::Op& op, const Operand& x, std::optional<Axes> axes, bool
 /// An operand on the line of another: for results that one call builds from several nodes.
 struct Line {
   SourceLocation where;
-  Tensor operator()(const ir::Op& op, std::initializer_list<Tensor> operands, ir::Attrs attrs = {}) const {
+  Tensor operator()(const ir::Op& op, std::initializer_list<Tensor> operands,
+                    ir::Attrs attrs = {}) const {
     std::vector<ir::NodeRef> inputs;
     for (const Tensor& operand : operands) inputs.push_back(operand.node());
     return apply(op, std::move(inputs), std::move(attrs), where);
@@ -57,8 +61,9 @@ struct Line {
 void demand_rank(const char* what, const Operand& x, int rank) {
   const ir::Type& type = x.node()->type();
   if (type.rank().value_or(rank) != rank)
-    throw ShapeError(std::string(what) + ": expected a tensor of " + std::to_string(rank) + " axes, received " +
-                         ir::to_string(type), x.where());
+    throw ShapeError(std::string(what) + ": expected a tensor of " + std::to_string(rank) +
+                         " axes, received " + ir::to_string(type),
+                     x.where());
 }
 
 /// Tells the random nodes of a process apart.
@@ -69,7 +74,9 @@ std::int64_t next_stream() {
 
 }  // namespace
 
-Tensor fma(const Operand& a, const Operand& b, const Operand& c) { return apply(ops::fma, {a, b, c}); }
+Tensor fma(const Operand& a, const Operand& b, const Operand& c) {
+  return apply(ops::fma, {a, b, c});
+}
 
 Tensor clip(const Operand& x, std::optional<double> min, std::optional<double> max) {
   ir::ClipAttrs attrs;
@@ -84,29 +91,52 @@ Tensor leaky_relu(const Operand& x, double negative_slope) {
 Tensor elu(const Operand& x, double alpha) { return apply(ops::elu, {x}, ir::AlphaAttrs{alpha}); }
 
 Tensor where(const Operand& condition, const Operand& yes, const Operand& no) {
-  return apply(ops::where, {condition, yes, no});
+  const Tensor result = apply(ops::where, {condition, yes, no});
+  const ir::Type& type = result.node()->type();
+  const bool scalars = type.weak && is_floating(*type.dtype);  // no tensor says how wide
+  return scalars ? apply(ops::cast, {result}, ir::CastAttrs{default_dtype()}) : result;
 }
 Tensor cast(const Operand& x, DType dtype) { return apply(ops::cast, {x}, ir::CastAttrs{dtype}); }
 
-Tensor sum(const Operand& x, std::optional<Axes> axes, bool keepdims) { return reduce(ops::sum, x, std::move(axes), keepdims); }
-Tensor prod(const Operand& x, std::optional<Axes> axes, bool keepdims) { return reduce(ops::prod, x, std::move(axes), keepdims); }
-Tensor mean(const Operand& x, std::optional<Axes> axes, bool keepdims) { return reduce(ops::mean, x, std::move(axes), keepdims); }
-Tensor max(const Operand& x, std::optional<Axes> axes, bool keepdims) { return reduce(ops::max, x, std::move(axes), keepdims); }
-Tensor min(const Operand& x, std::optional<Axes> axes, bool keepdims) { return reduce(ops::min, x, std::move(axes), keepdims); }
-Tensor amax(const Operand& x, std::optional<Axes> axes, bool keepdims) { return reduce(ops::amax, x, std::move(axes), keepdims); }
-Tensor amin(const Operand& x, std::optional<Axes> axes, bool keepdims) { return reduce(ops::amin, x, std::move(axes), keepdims); }
-Tensor any(const Operand& x, std::optional<Axes> axes, bool keepdims) { return reduce(ops::any, x, std::move(axes), keepdims); }
-Tensor all(const Operand& x, std::optional<Axes> axes, bool keepdims) { return reduce(ops::all, x, std::move(axes), keepdims); }
+Tensor sum(const Operand& x, std::optional<Axes> axes, bool keepdims) {
+  return reduce(ops::sum, x, std::move(axes), keepdims);
+}
+Tensor prod(const Operand& x, std::optional<Axes> axes, bool keepdims) {
+  return reduce(ops::prod, x, std::move(axes), keepdims);
+}
+Tensor mean(const Operand& x, std::optional<Axes> axes, bool keepdims) {
+  return reduce(ops::mean, x, std::move(axes), keepdims);
+}
+Tensor max(const Operand& x, std::optional<Axes> axes, bool keepdims) {
+  return reduce(ops::max, x, std::move(axes), keepdims);
+}
+Tensor min(const Operand& x, std::optional<Axes> axes, bool keepdims) {
+  return reduce(ops::min, x, std::move(axes), keepdims);
+}
+Tensor amax(const Operand& x, std::optional<Axes> axes, bool keepdims) {
+  return reduce(ops::amax, x, std::move(axes), keepdims);
+}
+Tensor amin(const Operand& x, std::optional<Axes> axes, bool keepdims) {
+  return reduce(ops::amin, x, std::move(axes), keepdims);
+}
+Tensor any(const Operand& x, std::optional<Axes> axes, bool keepdims) {
+  return reduce(ops::any, x, std::move(axes), keepdims);
+}
+Tensor all(const Operand& x, std::optional<Axes> axes, bool keepdims) {
+  return reduce(ops::all, x, std::move(axes), keepdims);
+}
 Tensor logsumexp(const Operand& x, std::optional<Axes> axes, bool keepdims) {
   return reduce(ops::logsumexp, x, std::move(axes), keepdims);
 }
 Tensor var(const Operand& x, std::optional<Axes> axes, double correction, bool keepdims) {
   const bool all = !axes;
-  return apply(ops::var, {x}, ir::VarAttrs{std::move(axes).value_or(Axes{}), all, keepdims, correction});
+  return apply(ops::var, {x},
+               ir::VarAttrs{std::move(axes).value_or(Axes{}), all, keepdims, correction});
 }
 Tensor std(const Operand& x, std::optional<Axes> axes, double correction, bool keepdims) {
   const bool all = !axes;
-  return apply(ops::std_dev, {x}, ir::VarAttrs{std::move(axes).value_or(Axes{}), all, keepdims, correction});
+  return apply(ops::std_dev, {x},
+               ir::VarAttrs{std::move(axes).value_or(Axes{}), all, keepdims, correction});
 }
 Tensor argmax(const Operand& x, std::optional<std::int64_t> axis, bool keepdims) {
   return reduce(ops::argmax, x, axis ? std::optional(Axes{*axis}) : std::nullopt, keepdims);
@@ -115,37 +145,46 @@ Tensor argmin(const Operand& x, std::optional<std::int64_t> axis, bool keepdims)
   return reduce(ops::argmin, x, axis ? std::optional(Axes{*axis}) : std::nullopt, keepdims);
 }
 
-Tensor reshape(const Operand& x, Dims shape) { return apply(ops::reshape, {x}, ir::ShapeAttrs{std::move(shape)}); }
+Tensor reshape(const Operand& x, Dims shape) {
+  return apply(ops::reshape, {x}, ir::ShapeAttrs{std::move(shape)});
+}
 
 Tensor flatten(const Operand& x, std::int64_t start_dim, std::int64_t end_dim) {
   const ir::Type type = runtime::live_type(*x.node());
   if (!type.shape)
-    throw ShapeError("flatten: the number of axes of its operand must be known; use reshape", x.where());
+    throw ShapeError("flatten: the number of axes of its operand must be known; use reshape",
+                     x.where());
   const Dims& shape = *type.shape;
   const auto rank = std::ssize(shape);
   const std::int64_t first = start_dim < 0 ? start_dim + rank : start_dim;
   const std::int64_t last = end_dim < 0 ? end_dim + rank : end_dim;
   if (rank == 0) return reshape(x, {Dim(1)});
   if (first < 0 || last >= rank || first > last)
-    throw IndexError("flatten: axes " + std::to_string(start_dim) + " to " + std::to_string(end_dim) + " of " +
-                         ir::to_string(type), x.where());
+    throw IndexError("flatten: axes " + std::to_string(start_dim) + " to " +
+                         std::to_string(end_dim) + " of " + ir::to_string(type),
+                     x.where());
   Dims result(shape.begin(), shape.begin() + first);
-  result.push_back(product(std::span(shape).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(last - first + 1))));
+  result.push_back(product(std::span(shape).subspan(static_cast<std::size_t>(first),
+                                                    static_cast<std::size_t>(last - first + 1))));
   result.insert(result.end(), shape.begin() + last + 1, shape.end());
   return reshape(x, std::move(result));
 }
 
-Tensor permute(const Operand& x, Axes axes) { return apply(ops::permute, {x}, ir::AxesAttrs{std::move(axes)}); }
+Tensor permute(const Operand& x, Axes axes) {
+  return apply(ops::permute, {x}, ir::AxesAttrs{std::move(axes)});
+}
 
 Tensor transpose(const Operand& x, std::int64_t a, std::int64_t b) {
   const ir::Type type = runtime::live_type(*x.node());
   if ((a == -1 && b == -2) || (a == -2 && b == -1)) return apply(ops::matrix_transpose, {x});
-  if (!type.shape) throw ShapeError("transpose: the number of axes of its operand must be known", x.where());
+  if (!type.shape)
+    throw ShapeError("transpose: the number of axes of its operand must be known", x.where());
   const auto rank = std::ssize(*type.shape);
   const auto normal = [&](std::int64_t axis) {
     const std::int64_t at = axis < 0 ? axis + rank : axis;
     if (at < 0 || at >= rank)
-      throw IndexError("transpose: axis " + std::to_string(axis) + " of " + ir::to_string(type), x.where());
+      throw IndexError("transpose: axis " + std::to_string(axis) + " of " + ir::to_string(type),
+                       x.where());
     return static_cast<std::size_t>(at);
   };
   Axes axes;
@@ -157,17 +196,22 @@ Tensor transpose(const Operand& x, std::int64_t a, std::int64_t b) {
 Tensor broadcast_to(const Operand& x, Dims shape) {
   return apply(ops::broadcast_to, {x}, ir::ShapeAttrs{std::move(shape)});
 }
-Tensor expand_dims(const Operand& x, std::int64_t axis) { return apply(ops::expand_dims, {x}, ir::AxesAttrs{{axis}}); }
+Tensor expand_dims(const Operand& x, std::int64_t axis) {
+  return apply(ops::expand_dims, {x}, ir::AxesAttrs{{axis}});
+}
 Tensor unsqueeze(const Operand& x, std::int64_t axis) { return expand_dims(x, axis); }
 Tensor squeeze(const Operand& x, std::optional<std::int64_t> axis) {
   return apply(ops::squeeze, {x}, ir::AxesAttrs{axis ? Axes{*axis} : Axes{}});
 }
-Tensor flip(const Operand& x, Axes axes) { return apply(ops::flip, {x}, ir::AxesAttrs{std::move(axes)}); }
+Tensor flip(const Operand& x, Axes axes) {
+  return apply(ops::flip, {x}, ir::AxesAttrs{std::move(axes)});
+}
 Tensor diagonal(const Operand& x, std::int64_t offset, std::int64_t axis1, std::int64_t axis2) {
   return apply(ops::diagonal, {x}, ir::DiagonalAttrs{offset, axis1, axis2});
 }
 
-Tensor concatenate(const std::vector<Tensor>& parts, std::int64_t axis, std::source_location where) {
+Tensor concatenate(const std::vector<Tensor>& parts, std::int64_t axis,
+                   std::source_location where) {
   std::vector<ir::NodeRef> inputs;
   for (const Tensor& part : parts) inputs.push_back(part.node());
   return apply(ops::concatenate, std::move(inputs), ir::AxisAttrs{axis}, where);
@@ -179,7 +223,8 @@ Tensor stack(const std::vector<Tensor>& parts, std::int64_t axis, std::source_lo
   return concatenate(rows, axis, where);
 }
 
-Tensor pad(const Operand& x, std::vector<std::pair<std::int64_t, std::int64_t>> widths, double value) {
+Tensor pad(const Operand& x, std::vector<std::pair<std::int64_t, std::int64_t>> widths,
+           double value) {
   ir::PadAttrs attrs;
   attrs.value = value;
   for (const auto& [low, high] : widths) {
@@ -194,16 +239,19 @@ std::vector<Tensor> split(const Operand& x, std::int64_t parts, std::int64_t axi
   const auto rank = std::ssize(type.shape.value_or(Dims{}));
   const std::int64_t at = axis < 0 ? axis + rank : axis;
   if (!type.shape || at < 0 || at >= rank || parts < 1)
-    throw ShapeError("split of " + ir::to_string(type) + " into " + std::to_string(parts) + " along axis " +
-                         std::to_string(axis), x.where());
+    throw ShapeError("split of " + ir::to_string(type) + " into " + std::to_string(parts) +
+                         " along axis " + std::to_string(axis),
+                     x.where());
   const Dim extent = (*type.shape)[static_cast<std::size_t>(at)];
   const Dim each = floordiv(extent, Dim(parts));
   if (each * Dim(parts) != extent)
-    throw ShapeError("split of " + ir::to_string(type) + ": extent " + extent.str() + " is not a multiple of " +
-                         std::to_string(parts), x.where());
+    throw ShapeError("split of " + ir::to_string(type) + ": extent " + extent.str() +
+                         " is not a multiple of " + std::to_string(parts),
+                     x.where());
   std::vector<Tensor> result;
   for (std::int64_t i = 0; i < parts; ++i)
-    result.push_back(apply(ops::slice, {x}, ir::SliceAttrs{{at}, {each * Dim(i)}, {each * Dim(i + 1)}, {1}}));
+    result.push_back(
+        apply(ops::slice, {x}, ir::SliceAttrs{{at}, {each * Dim(i)}, {each * Dim(i + 1)}, {1}}));
   return result;
 }
 
@@ -235,13 +283,19 @@ Tensor outer(const Operand& a, const Operand& b) {
                          line(ops::expand_dims, {Tensor(b.node())}, ir::AxesAttrs{{0}})});
 }
 
-Tensor softmax(const Operand& x, std::int64_t axis) { return apply(ops::softmax, {x}, ir::AxisAttrs{axis}); }
-Tensor log_softmax(const Operand& x, std::int64_t axis) { return apply(ops::log_softmax, {x}, ir::AxisAttrs{axis}); }
+Tensor softmax(const Operand& x, std::int64_t axis) {
+  return apply(ops::softmax, {x}, ir::AxisAttrs{axis});
+}
+Tensor log_softmax(const Operand& x, std::int64_t axis) {
+  return apply(ops::log_softmax, {x}, ir::AxisAttrs{axis});
+}
 Tensor one_hot(const Operand& indices, std::int64_t classes, DType dtype) {
   return apply(ops::one_hot, {indices}, ir::OneHotAttrs{{Dim(classes)}, -1, dtype});
 }
 
-Tensor gather_rows(const Operand& table, const Operand& indices) { return apply(ops::gather_rows, {table, indices}); }
+Tensor gather_rows(const Operand& table, const Operand& indices) {
+  return apply(ops::gather_rows, {table, indices});
+}
 Tensor gather(const Operand& x, std::int64_t axis, const Operand& indices) {
   return apply(ops::gather, {x, indices}, ir::AxisAttrs{axis});
 }
@@ -253,13 +307,16 @@ Tensor index_select(const Operand& x, std::int64_t axis, const Operand& indices)
   if (!rank || !index_rank)
     throw ShapeError("index_select: the number of axes of its operands must be known", x.where());
   const std::int64_t at = axis < 0 ? axis + *rank : axis;
-  if (at < 0 || at >= *rank) throw IndexError("index_select: axis " + std::to_string(axis) + " of a tensor of " +
-                                                  std::to_string(*rank) + " axes", x.where());
-  Axes to_front{at}, back;   // the axis first; then the indices' axes take its place
+  if (at < 0 || at >= *rank)
+    throw IndexError("index_select: axis " + std::to_string(axis) + " of a tensor of " +
+                         std::to_string(*rank) + " axes",
+                     x.where());
+  Axes to_front{at}, back;  // the axis first; then the indices' axes take its place
   for (std::int64_t i = 0; i < *rank; ++i)
     if (i != at) to_front.push_back(i);
-  const Tensor gathered = line(ops::gather_rows, {line(ops::permute, {Tensor(x.node())}, ir::AxesAttrs{to_front}),
-                                                  Tensor(indices.node())});
+  const Tensor gathered = line(
+      ops::gather_rows,
+      {line(ops::permute, {Tensor(x.node())}, ir::AxesAttrs{to_front}), Tensor(indices.node())});
   for (std::int64_t i = 0; i < at; ++i) back.push_back(*index_rank + i);
   for (std::int64_t i = 0; i < *index_rank; ++i) back.push_back(i);
   for (std::int64_t i = at; i + 1 < *rank; ++i) back.push_back(*index_rank + i);
@@ -269,18 +326,23 @@ Tensor index_select(const Operand& x, std::int64_t axis, const Operand& indices)
 namespace {
 Tensor random_like(const ir::Op& op, const Operand& x, double a, double b) {
   const DType dtype = x.node()->type().dtype.value_or(default_dtype());
-  return apply(op, {x}, ir::RandomAttrs{{}, is_floating(dtype) ? dtype : default_dtype(), a, b, next_stream()});
+  return apply(
+      op, {x},
+      ir::RandomAttrs{{}, is_floating(dtype) ? dtype : default_dtype(), a, b, next_stream()});
 }
 }  // namespace
 
 Tensor rand_like(const Operand& x) { return random_like(ops::random_uniform, x, 0, 1); }
 Tensor randn_like(const Operand& x) { return random_like(ops::random_normal, x, 0, 1); }
 Tensor bernoulli_like(const Operand& x, double p) {
-  if (!(p >= 0 && p <= 1)) throw Error("bernoulli_like: probability " + std::to_string(p) + " is not in [0, 1]", x.where());
+  if (!(p >= 0 && p <= 1))
+    throw Error("bernoulli_like: probability " + std::to_string(p) + " is not in [0, 1]",
+                x.where());
   return random_like(ops::random_bernoulli, x, p, 0);
 }
 Tensor dropout(const Operand& x, double p, bool training) {
-  if (!(p >= 0 && p <= 1)) throw Error("dropout: probability " + std::to_string(p) + " is not in [0, 1]", x.where());
+  if (!(p >= 0 && p <= 1))
+    throw Error("dropout: probability " + std::to_string(p) + " is not in [0, 1]", x.where());
   if (!training || p == 0) return Tensor(x.node());
   const Operand kept(bernoulli_like(x, 1 - p));
   return p == 1 ? zeros_like(x) : x * kept * (1 / (1 - p));
