@@ -32,7 +32,7 @@ DataLoader::DataLoader(Dataset dataset, LoaderOptions options)
 
 std::int64_t DataLoader::size() const {
   const std::int64_t n = dataset_.size(), batch = options_.batch_size;
-  return options_.drop_last ? n / batch : (n + batch - 1) / batch;
+  return n / batch + (n % batch != 0 && !options_.drop_last ? 1 : 0);
 }
 
 DataLoader::Iterator DataLoader::begin() const {

@@ -111,6 +111,9 @@ void Tensor::set_value(const std::vector<Index>& index, const Array& value, Wher
 }
 
 Subscription Tensor::on_change(std::function<void(const Array&)> watcher) const {
+  if (!watcher)
+    throw Error("on_change of " + runtime::describe(*node_) + ": there is no function to call",
+                node_->where());
   return Subscription(runtime::watch(node_, std::move(watcher)));
 }
 
