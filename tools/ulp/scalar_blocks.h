@@ -53,6 +53,12 @@ class BlockRunner {
     });
   }
 
+  /// Integers wrap, which only unsigned ones do; booleans and floats are themselves.
+  template <class T, bool = std::is_integral_v<T> && !std::is_same_v<T, bool>>
+  struct WrappingOf { using type = T; };
+  template <class T> struct WrappingOf<T, true> { using type = std::make_unsigned_t<T>; };
+  template <class T> using Wrapping = typename WrappingOf<T>::type;
+
   template <class R, class T, class F> void map(std::size_t i, F f) {
     const ir::ScalarInst& inst = program_.code[i];
     const T* const a = operand<T>(inst.a);
@@ -64,9 +70,10 @@ class BlockRunner {
 
   template <class T> bool common(std::size_t i) {
     const Op op = program_.code[i].op;
-    if (op == Op::add) return map<T, T>(i, [](T a, T b, T) { return a + b; }), true;
-    if (op == Op::sub) return map<T, T>(i, [](T a, T b, T) { return a - b; }), true;
-    if (op == Op::mul) return map<T, T>(i, [](T a, T b, T) { return a * b; }), true;
+    using W = Wrapping<T>;
+    if (op == Op::add) return map<T, T>(i, [](T a, T b, T) { return W(a) + W(b); }), true;
+    if (op == Op::sub) return map<T, T>(i, [](T a, T b, T) { return W(a) - W(b); }), true;
+    if (op == Op::mul) return map<T, T>(i, [](T a, T b, T) { return W(a) * W(b); }), true;
     if (op == Op::eq) return map<bool, T>(i, [](T a, T b, T) { return a == b; }), true;
     if (op == Op::ne) return map<bool, T>(i, [](T a, T b, T) { return a != b; }), true;
     if (op == Op::lt) return map<bool, T>(i, [](T a, T b, T) { return a < b; }), true;
