@@ -192,7 +192,8 @@ struct Samples {
     all = 7
   } dtypes = floats;
   double ulp = 1;  // float32 against the reference in double, in ulps of the result (of the sum of
-                   // magnitudes for reductions and contractions)
+                   // magnitudes for reductions and contractions; of a contraction over K terms,
+                   // whose order is the library's, sqrt(K) where that is more)
 };
 
 struct Op {

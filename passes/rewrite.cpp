@@ -44,7 +44,7 @@ constexpr std::array table{
     Rewrite{"stop_gradient", "(stop_gradient ?x)", "?x", Promise::exact},
     Rewrite{"transpose_twice", "(matrix_transpose (matrix_transpose ?x))", "?x", Promise::exact},
 
-    // never less accurate
+    // mend cancellation and overflow; elsewhere within the replacement's own bound
     Rewrite{"log1p", "(log (add ?x 1))", "(log1p ?x)", Promise::accurate},
     Rewrite{"expm1", "(sub (exp ?x) 1)", "(expm1 ?x)", Promise::accurate},
     Rewrite{"log_softmax", "(log (softmax ?x @a))", "(log_softmax ?x @a)", Promise::accurate},

@@ -18,7 +18,7 @@ namespace weft::passes {
 
 enum class Promise : std::uint8_t {
   exact,     // the same bits on every input, NaN, infinities, signed zeros and denormals among them
-  accurate,  // never less accurate: `stabilise`
+  accurate,  // mends cancellation and overflow; elsewhere within the replacement's own bound
   layout,    // the same sums of the same products, the order of summation apart
   fast_math,  // may change bits or special values; only where asked for
 };
