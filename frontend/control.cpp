@@ -43,8 +43,13 @@ class CustomFunction final : public runtime::HostCallback {
 
   [[nodiscard]] std::vector<ir::Expr> grad(const ir::GradArgs& args) const override {
     if (!definition_.backward) return HostFunction::grad(args);
-    const std::vector<Tensor> operands = handles(args.x), results = handles({&args.y, 1}),
-                              given = handles({&args.g, 1});
+    std::vector<ir::Expr> ys, gs;
+    for (std::size_t i = 0; i <= args.more.size(); ++i) {
+      ys.push_back(args.result(i));
+      gs.push_back(args.cotangent(i));
+    }
+    const std::vector<Tensor> operands = handles(args.x), results = handles(ys),
+                              given = handles(gs);
     std::vector<ir::Expr> cotangents;
     for (const Tensor& cotangent : definition_.backward(operands, results, given))
       cotangents.emplace_back(args.y.builder(), cotangent.node());

@@ -64,8 +64,13 @@ Expr apply(const Op& op, std::initializer_list<Expr> operands, Attrs attrs = {})
 
 struct GradArgs {
   const Node& node;
-  Expr y, g;
+  Expr y, g;              // of a node with several results: of result 0, `g` empty where nothing
+                          // that is differentiated depends on it
   std::vector<Expr> x;
+  std::vector<Expr> more = {};  // cotangents of results 1, 2, …; empty where there is none
+  /// Result i of the node, and its cotangent (zeros where there is none).
+  [[nodiscard]] Expr result(std::size_t i) const;
+  [[nodiscard]] Expr cotangent(std::size_t i) const;
   [[nodiscard]] const Attrs& attrs() const { return node.attrs(); }
 };
 

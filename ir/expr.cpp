@@ -2,6 +2,7 @@
 #include <cassert>
 
 #include "ir/builder.h"
+#include "ir/ops/attrs.h"
 #include "ir/ops/ops.h"
 
 namespace weft::ir {
@@ -10,6 +11,15 @@ Expr Expr::scalar(double value) const {
   // The width of a weak scalar never matters (see promote_weak), so float64 keeps the value as it
   // was written.
   return {*builder_, builder_->constant(Literal::scalar(DType::float64, value), true)};
+}
+
+Expr GradArgs::result(std::size_t i) const {
+  return i == 0 ? y : apply(ops::get, {y}, GetAttrs{static_cast<std::int64_t>(i)});
+}
+
+Expr GradArgs::cotangent(std::size_t i) const {
+  const Expr& given = i == 0 ? g : more[i - 1];
+  return given ? given : apply(ops::zeros_like, {result(i)});
 }
 
 Expr apply(const Op& op, std::initializer_list<Expr> operands, Attrs attrs) {

@@ -26,7 +26,7 @@ std::span<const Op* const> all_ops() {
          {family::leaf, family::arithmetic, family::logic, family::transcendental,
           family::activation, family::like, family::reduction, family::reduction_expansions,
           family::view, family::structure, family::contraction, family::softmax, family::indexing,
-          family::random, family::control}) {
+          family::random, family::control, family::special, family::ordering, family::dynamic, family::advanced_indexing, family::statistics, family::products, family::normalization, family::distributions, family::convolution, family::pooling, family::resize, family::linalg, family::complex, family::fourier, family::control_flow}) {
       const Rows members = family();
       all.insert(all.end(), members.begin(), members.end());
     }

@@ -123,9 +123,17 @@ struct ContractionMeaning {
   ContractionDef (*define)(const Node&);
 };
 
-/// Stands for an expression of other operations.
+/// Stands for an expression of other operations. Where `values` is not 0, which expression depends
+/// on the values of these operands (shapes and bounds given as tensors, how many elements a mask
+/// selects, conditions of control flow): `expand` runs once they are constants, and until then the
+/// type rule leaves the shape unknown. See passes/resolve.h.
 struct Expansion {
   NodeRef (*expand)(GraphBuilder&, const Node&, std::span<const NodeRef> inputs);
+  std::uint32_t values = 0;  // bit i: the value of operand i is needed; bit 31: 31 and beyond
+
+  [[nodiscard]] constexpr bool needs_value(std::size_t operand) const {
+    return (values >> (operand < 31 ? operand : 31) & 1u) != 0;
+  }
 };
 
 /// Implemented by the runtime, keyed by this enum.
@@ -140,10 +148,31 @@ enum class ExternKind : std::uint8_t {
   random_integer,
   gather,       // take_along_axis
   scatter_add,  // its transpose: (values, indices, array for its type)
-  sort,
-  cumulate,
+  // runtime/extern_ordering.cpp
+  sort,          // along one axis, stable -> values, int64 positions
+  topk,          // the k first of that order -> values, int64 positions
+  cumulate,      // running sums, products, extremes along one axis
+  searchsorted,  // (sorted, values) -> positions
+  count_bins,    // histogram of non-negative integers, with or without weights
+  nonzero,       // the positions of the first n true elements, flattened
+  // runtime/extern_indexing.cpp
+  scatter,  // (array, indices, values): a copy of the array with elements along an axis replaced or
+            // combined
+  scatter_rows,  // (array, flat row indices, rows): the same for whole rows
+  // runtime/extern_spatial.cpp
+  fold,  // transpose of sliding windows: overlapping windows added up
+  // runtime/extern_linalg.cpp: LAPACK, batch by batch
+  cholesky,
+  lu,     // -> packed factors, int64 pivots
+  qr,     // -> Q, R
+  svd,    // -> U, S, Vh
+  eigh,   // -> values, vectors
+  eig,    // -> values, vectors, both complex
+  solve_triangular,
+  // runtime/extern_fourier.cpp
+  fft,  // of complex rows, along the last axis
+  // runtime/extern.cpp
   callback,  // a user's function over arrays: HostObject in its attributes
-  control,   // cond, while_loop, scan: graphs in its attributes
   result,    // result i (GetAttrs) of a node with several: no work
 };
 struct Extern {

@@ -39,9 +39,23 @@ std::string_view extern_name(ExternKind kind) {
     case ExternKind::gather: return "gather";
     case ExternKind::scatter_add: return "scatter_add";
     case ExternKind::sort: return "sort";
+    case ExternKind::topk: return "topk";
     case ExternKind::cumulate: return "cumulate";
+    case ExternKind::searchsorted: return "searchsorted";
+    case ExternKind::count_bins: return "count_bins";
+    case ExternKind::nonzero: return "nonzero";
+    case ExternKind::scatter: return "scatter";
+    case ExternKind::scatter_rows: return "scatter_rows";
+    case ExternKind::fold: return "fold";
+    case ExternKind::cholesky: return "cholesky";
+    case ExternKind::lu: return "lu";
+    case ExternKind::qr: return "qr";
+    case ExternKind::svd: return "svd";
+    case ExternKind::eigh: return "eigh";
+    case ExternKind::eig: return "eig";
+    case ExternKind::solve_triangular: return "solve_triangular";
+    case ExternKind::fft: return "fft";
     case ExternKind::callback: return "callback";
-    case ExternKind::control: return "control";
     case ExternKind::result: return "result";
   }
   return {};

@@ -1,11 +1,13 @@
 #include "passes/autodiff.h"
 
+#include <algorithm>
 #include <cassert>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
 
 #include "ir/builder.h"
+#include "ir/ops/attrs.h"
 #include "ir/ops/ops.h"
 #include "passes/specialize.h"
 
@@ -17,9 +19,13 @@ using ir::Node;
 using ir::NodeRef;
 
 /// Integers and booleans carry no gradient; a dtype that is not known yet might.
+bool may_carry_gradient(const ir::Type& type) {
+  return !type.dtype || is_floating(*type.dtype) || is_complex(*type.dtype);
+}
 bool may_carry_gradient(const Node& node) {
-  const auto dtype = node.type().dtype;
-  return !dtype || is_floating(*dtype) || is_complex(*dtype);
+  return may_carry_gradient(node.type()) ||
+         std::ranges::any_of(node.extra_types(),
+                             [](const ir::Type& type) { return may_carry_gradient(type); });
 }
 
 class Differentiator {
@@ -74,9 +80,15 @@ class Differentiator {
 
   void propagate(const Node& node) {
     const auto found = cotangents_.find(&node);
-    if (found == cotangents_.end() || node.inputs().empty() || !reaches_operand(node)) return;
+    const auto others = further_.find(&node);
+    if (found == cotangents_.end() && others == further_.end()) return;
+    if (node.inputs().empty() || !reaches_operand(node)) return;
     builder_.set_location(node.where());
-    ir::GradArgs args{node, Expr(builder_, NodeRef(&node)), found->second, {}};
+    if (&node.op() == &ir::ops::get) return hand_over(node, found->second);
+    ir::GradArgs args{node, Expr(builder_, NodeRef(&node)),
+                      found == cotangents_.end() ? Expr() : found->second, {}};
+    args.more.resize(node.extra_types().size());
+    if (others != further_.end()) args.more = others->second;
     for (const NodeRef& input : node.inputs()) args.x.emplace_back(builder_, input);
     const std::vector<Expr> operands = rule(node, args);
     assert(operands.size() <= node.inputs().size());
@@ -85,6 +97,17 @@ class Differentiator {
       if (!operands[i] || is_type_only(node, i) || !dependents_.contains(&operand)) continue;
       add(operand, fit(node, operands[i], args.x[i]));
     }
+  }
+
+  /// The cotangent of one of several results waits with the node that has them.
+  void hand_over(const Node& get, const Expr& cotangent) {
+    const Node& owner = *get.input(0);
+    const auto index = static_cast<std::size_t>(get.attrs().get<ir::GetAttrs>().index);
+    if (index == 0) return add(owner, cotangent);
+    std::vector<Expr>& results = further_[&owner];
+    results.resize(owner.extra_types().size());
+    Expr& sum = results[index - 1];
+    sum = sum ? sum + cotangent : cotangent;
   }
 
   static std::vector<Expr> rule(const Node& node, const ir::GradArgs& args) {
@@ -156,6 +179,7 @@ class Differentiator {
   std::vector<const Node*> order_;
   std::unordered_set<const Node*> dependents_;
   std::unordered_map<const Node*, Expr> cotangents_;
+  std::unordered_map<const Node*, std::vector<Expr>> further_;  // of results 1, 2, …
 };
 
 }  // namespace

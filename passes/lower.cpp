@@ -566,14 +566,28 @@ class Lowering {
       case ir::ExternKind::scatter_add_rows:
       case ir::ExternKind::gather:
       case ir::ExternKind::scatter_add:
-      case ir::ExternKind::callback:
-      case ir::ExternKind::control: return true;
+      case ir::ExternKind::scatter:
+      case ir::ExternKind::scatter_rows:
+      case ir::ExternKind::count_bins:
+      case ir::ExternKind::cholesky:
+      case ir::ExternKind::lu:
+      case ir::ExternKind::qr:
+      case ir::ExternKind::svd:
+      case ir::ExternKind::eigh:
+      case ir::ExternKind::eig:
+      case ir::ExternKind::solve_triangular:
+      case ir::ExternKind::callback: return true;
       case ir::ExternKind::random_uniform:
       case ir::ExternKind::random_normal:
       case ir::ExternKind::random_bernoulli:
       case ir::ExternKind::random_integer:
       case ir::ExternKind::sort:
+      case ir::ExternKind::topk:
       case ir::ExternKind::cumulate:
+      case ir::ExternKind::searchsorted:
+      case ir::ExternKind::nonzero:
+      case ir::ExternKind::fold:
+      case ir::ExternKind::fft:
       case ir::ExternKind::result: return false;
     }
     return true;

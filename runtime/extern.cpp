@@ -9,6 +9,7 @@
 #include "ir/ops/attrs.h"
 #include "ir/ops/host_function.h"
 #include "runtime/array.h"
+#include "runtime/extern_families.h"
 #include "runtime/philox.h"
 #include "runtime/thread_pool.h"
 
@@ -205,11 +206,25 @@ void run_extern(ir::ExternKind kind, const ir::Attrs& attrs, std::span<const Ten
       return static_cast<const HostCallback&>(function).call(in, out);
     }
     case ir::ExternKind::sort:
+    case ir::ExternKind::topk:
     case ir::ExternKind::cumulate:
-    case ir::ExternKind::control:
-    case ir::ExternKind::result: break;
+    case ir::ExternKind::searchsorted:
+    case ir::ExternKind::count_bins:
+    case ir::ExternKind::nonzero: return run_ordering(kind, attrs, in, out, where);
+    case ir::ExternKind::scatter:
+    case ir::ExternKind::scatter_rows: return run_indexing(kind, attrs, in, out, where);
+    case ir::ExternKind::fold: return run_spatial(kind, attrs, in, out, where);
+    case ir::ExternKind::cholesky:
+    case ir::ExternKind::lu:
+    case ir::ExternKind::qr:
+    case ir::ExternKind::svd:
+    case ir::ExternKind::eigh:
+    case ir::ExternKind::eig:
+    case ir::ExternKind::solve_triangular: return run_linalg(kind, attrs, in, out, where);
+    case ir::ExternKind::fft: return run_fourier(kind, attrs, in, out, where);
+    case ir::ExternKind::result: break;  // a view of another node's result: never a step
   }
-  throw UnsupportedOp("an operation without an implementation in the runtime", where);
+  assert(false);
 }
 
 }  // namespace weft::runtime

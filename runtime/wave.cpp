@@ -43,7 +43,7 @@ bool is_costly(const ir::Op& op) {
 bool may_call_user(const ir::Op& op) {
   const auto* external = std::get_if<ir::Extern>(&op.meaning);
   return external &&
-         (external->kind == ir::ExternKind::callback || external->kind == ir::ExternKind::control);
+         external->kind == ir::ExternKind::callback;
 }
 
 bool reads_other_result(const ir::Node& node) { return &node.op() == &ir::ops::get; }

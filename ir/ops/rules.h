@@ -35,6 +35,21 @@ Rows softmax();
 Rows indexing();
 Rows random();
 Rows control();
+Rows special();
+Rows ordering();
+Rows dynamic();
+Rows advanced_indexing();
+Rows statistics();
+Rows products();
+Rows normalization();
+Rows distributions();
+Rows convolution();
+Rows pooling();
+Rows resize();
+Rows linalg();
+Rows complex();
+Rows fourier();
+Rows control_flow();
 }  // namespace family
 
 // ---- errors: every message begins with the operation and its operands' types ----

@@ -1,0 +1,6 @@
+// Complex numbers.
+#pragma once
+
+#include "weft/tensor.h"
+
+namespace weft {}

@@ -1,0 +1,6 @@
+// Normalisation over batches, rows, groups and channels.
+#pragma once
+
+#include "weft/tensor.h"
+
+namespace weft {}

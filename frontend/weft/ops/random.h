@@ -1,0 +1,6 @@
+// Random tensors: each call of a function draws anew.
+#pragma once
+
+#include "weft/tensor.h"
+
+namespace weft {}

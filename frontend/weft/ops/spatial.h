@@ -1,0 +1,6 @@
+// Convolution, pooling, sliding windows, resizing and sampling.
+#pragma once
+
+#include "weft/tensor.h"
+
+namespace weft {}

@@ -1,0 +1,6 @@
+// Statistics and norms.
+#pragma once
+
+#include "weft/tensor.h"
+
+namespace weft {}
