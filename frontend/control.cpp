@@ -1,6 +1,7 @@
 #include "weft/control.h"
 
 #include "apply.h"
+#include "control_flow.h"
 #include "ir/ops/attrs.h"
 #include "ir/ops/host_function.h"
 #include "ir/ops/ops.h"
@@ -172,9 +173,24 @@ std::vector<Tensor> scan(const GraphFn& fn, const std::vector<Tensor>& init,
   return carry;
 }
 
-std::vector<Tensor> while_loop(const GraphFn&, const GraphFn&, const std::vector<Tensor>&,
-                               std::source_location where) {
-  not_available("while_loop", where);
+std::vector<Tensor> while_loop(const GraphFn& cond_fn, const GraphFn& body_fn,
+                               const std::vector<Tensor>& init, std::source_location where) {
+  const auto condition = [&](std::span<const Tensor> values) {
+    const std::vector<Tensor> result = cond_fn(values);
+    if (result.size() != 1)
+      throw Error("while_loop: cond_fn gives " + std::to_string(result.size()) +
+                      " results, expected one",
+                  where);
+    return result.front();
+  };
+  return frontend::loop(
+      condition(init), init,
+      [&](std::span<const Tensor> values) {
+        std::vector<Tensor> next = body_fn(values);
+        Tensor again = condition(next);
+        return std::pair(std::move(again), std::move(next));
+      },
+      where);
 }
 GraphFn checkpoint(GraphFn, std::source_location where) { not_available("checkpoint", where); }
 GraphFn vmap(GraphFn, std::vector<std::int64_t>, std::vector<std::int64_t>,

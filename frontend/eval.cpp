@@ -6,7 +6,9 @@
 #include "compile.h"
 #include "ir/node.h"
 #include "live.h"
+#include "passes/resolve.h"
 #include "runtime/buffer.h"
+#include "staged.h"
 
 namespace weft {
 namespace {
@@ -21,6 +23,14 @@ class Cells final : public runtime::CellCompiler {
     frontend::CompileOptions options;
     if (!hot) options.tier = frontend::Tier::interpreted;
     return frontend::compile(graph, inputs, options);
+  }
+  std::shared_ptr<const runtime::Staged> stage(const ir::Graph& graph,
+                                               std::span<const ir::Type> inputs,
+                                               bool hot) override {
+    if (!passes::depends_on_values(graph)) return nullptr;
+    frontend::CompileOptions options;
+    if (!hot) options.tier = frontend::Tier::interpreted;
+    return std::make_shared<frontend::StagedGraph>(graph, inputs, options);
   }
 };
 

@@ -16,6 +16,7 @@
 #include "ir/ops/ops.h"
 #include "ir/text.h"
 #include "passes/pipeline.h"
+#include "passes/resolve.h"
 #include "passes/specialize.h"
 #include "runtime/reactive.h"
 
@@ -126,6 +127,7 @@ std::shared_ptr<Function::Impl> build(std::vector<Tensor> inputs,
   for (const Tensor& variable : impl->captured) graph_inputs.push_back(variable.node());
   impl->graph = ir::Graph(std::move(graph_inputs), std::move(roots), options.name);
   impl->inputs = std::move(inputs);
+  impl->depends_on_values = passes::depends_on_values(impl->graph);
   impl->output_count = outputs.size();
   impl->options = std::move(options);
   impl->options.updates.clear();
@@ -266,6 +268,25 @@ frontend::CompileOptions Function::Impl::compile_options() const {
   return result;
 }
 
+std::shared_ptr<Function::Impl::Entry> Function::Impl::compiled(std::vector<ir::Type> types) const {
+  auto made = std::make_shared<Entry>();
+  made->types = std::move(types);
+  const bool exact = std::ranges::all_of(made->types, &ir::Type::concrete);
+  if (depends_on_values && exact) {
+    const ir::Graph resolved =
+        passes::resolve(passes::specialize(graph, made->types), frontend::evaluate_constants);
+    const std::vector<const ir::Node*> order = ir::topological_order(resolved);
+    if (std::ranges::any_of(order, [](const ir::Node* n) { return passes::awaits_value(*n); })) {
+      made->staged =
+          std::make_shared<frontend::StagedGraph>(graph, made->types, compile_options());
+      made->program = made->staged->first();
+      return made;
+    }
+  }
+  made->program = frontend::compile(graph, made->types, compile_options());
+  return made;
+}
+
 std::shared_ptr<const Function::Impl::Entry> Function::Impl::entry(
     std::span<const Array* const> arrays) const {
   const std::scoped_lock lock(mutex);
@@ -276,12 +297,6 @@ std::shared_ptr<const Function::Impl::Entry> Function::Impl::entry(
       return entries.back();
     }
   const auto start = std::chrono::steady_clock::now();
-  const auto compiled = [&](std::vector<ir::Type> types) {
-    auto made = std::make_shared<Entry>();
-    made->types = std::move(types);
-    made->program = frontend::compile(graph, made->types, compile_options());
-    return made;
-  };
   std::vector<ir::Type> types = generalise(arrays, seen);
   std::shared_ptr<Entry> made;
   if (!std::ranges::all_of(types, &ir::Type::concrete)) {
@@ -308,16 +323,15 @@ std::shared_ptr<const Function::Impl::Entry> Function::Impl::representative() co
     const std::scoped_lock lock(mutex);
     if (!entries.empty()) return entries.back();
   }
-  auto made = std::make_shared<Entry>();
+  std::vector<ir::Type> types;
   for (const ir::NodeRef& input : graph.inputs()) {
-    made->types.push_back(runtime::live_type(*input));
-    if (!made->types.back().known())
+    types.push_back(runtime::live_type(*input));
+    if (!types.back().known())
       throw UnsetInput("function: the type of " + runtime::describe(*input) +
                            " is not known before the first call; declare its dtype and shape",
                        where);
   }
-  made->program = frontend::compile(graph, made->types, compile_options());
-  return made;
+  return compiled(std::move(types));
 }
 
 // ---- calls --------------------------------------------------------------------------------------
@@ -413,6 +427,7 @@ void Function::Impl::run(std::span<const Array> given, std::span<Array> outputs,
     input_data.push_back(const_cast<std::byte*>(array->bytes()));
   }
   const std::shared_ptr<const Entry> entry = this->entry(arrays);
+  if (entry->staged) return run_staged(*entry, arrays, outputs, lease ? &*lease : nullptr);
   const runtime::Program& program = *entry->program;
   const ir::Plan& plan = program.plan();
   const auto sizes = program.size(shapes);
@@ -447,6 +462,17 @@ void Function::Impl::run(std::span<const Array> given, std::span<Array> outputs,
     program.run_observed(*sizes, input_data.data(), output_data.data(), *observer);
   else
     program.run(*sizes, input_data.data(), output_data.data());
+  if (lease) lease->commit(std::move(replaced));
+}
+
+void Function::Impl::run_staged(const Entry& entry, std::span<const Array* const> arrays,
+                                std::span<Array> outputs, runtime::Lease* lease) const {
+  std::vector<Array> results = entry.staged->run(arrays);
+  std::vector<Array> replaced(results.begin() + static_cast<std::ptrdiff_t>(output_count),
+                              results.end());
+  for (std::size_t i = 0; i < replaced.size(); ++i)
+    check_update(i, {replaced[i].dtype(), to_dims(replaced[i].shape())});
+  for (std::size_t i = 0; i < output_count; ++i) outputs[i] = std::move(results[i]);
   if (lease) lease->commit(std::move(replaced));
 }
 

@@ -16,6 +16,8 @@
 #include <vector>
 
 #include "compile.h"
+#include "runtime/reactive.h"
+#include "staged.h"
 #include "weft/function.h"
 
 namespace weft {
@@ -28,6 +30,7 @@ struct Function::Impl {
   std::vector<ir::NodeRef> updated_nodes,
       read_nodes;  // the captured ones, by whether a call writes them
   std::size_t output_count = 0;
+  bool depends_on_values = false;  // see passes/resolve.h
   FunctionOptions options;  // without the updates
   SourceLocation where;
 
@@ -44,6 +47,8 @@ struct Function::Impl {
   struct Entry {
     std::vector<ir::Type> types;
     std::shared_ptr<const runtime::Program> program;
+    /// Where shapes depend on values: what runs. `program` is then its first stage.
+    std::shared_ptr<const frontend::StagedGraph> staged = {};
     /// Shapes that were looked at and are served, where extents are unknown; guarded as `entries`
     /// are.
     mutable std::set<std::vector<Shape>> served = {};
@@ -54,6 +59,9 @@ struct Function::Impl {
 
   void run(std::span<const Array> given, std::span<Array> outputs,
            runtime::Program::StepObserver* observer = nullptr) const;
+  void run_staged(const Entry& entry, std::span<const Array* const> arrays,
+                  std::span<Array> outputs, runtime::Lease* lease) const;
+  [[nodiscard]] std::shared_ptr<Entry> compiled(std::vector<ir::Type> types) const;
   /// The entry for these arrays, compiled if there is none.
   std::shared_ptr<const Entry> entry(std::span<const Array* const> arrays) const;
   /// Whether an entry that accepts these arrays gives what the graph's type rules give at their

@@ -131,4 +131,22 @@ NodeRef GraphBuilder::rebuild(const Node& node, std::vector<NodeRef> inputs) {
   return intern(key, std::move(init));
 }
 
+std::vector<NodeRef> inline_graph(GraphBuilder& builder, const Graph& graph,
+                                  std::span<const NodeRef> inputs) {
+  std::unordered_map<const Node*, NodeRef> made;
+  for (std::size_t i = 0; i < inputs.size(); ++i) made.emplace(graph.inputs()[i].get(), inputs[i]);
+  const auto given = [&](const Node& node) { return made.contains(&node); };
+  for (const Node* node : topological_order(graph.outputs(), given)) {
+    if (made.contains(node)) continue;
+    std::vector<NodeRef> operands;
+    for (const NodeRef& input : node->inputs()) operands.push_back(made.at(input.get()));
+    made.emplace(node, node->inputs().empty() && !node->op().has_identity
+                           ? NodeRef(node)
+                           : builder.rebuild(*node, std::move(operands)));
+  }
+  std::vector<NodeRef> outputs;
+  for (const NodeRef& output : graph.outputs()) outputs.push_back(made.at(output.get()));
+  return outputs;
+}
+
 }  // namespace weft::ir

@@ -44,6 +44,10 @@ class GraphBuilder {
   SourceLocation where_;
 };
 
+/// The graph's outputs on other inputs: its nodes again, types inferred anew.
+std::vector<NodeRef> inline_graph(GraphBuilder& builder, const Graph& graph,
+                                  std::span<const NodeRef> inputs);
+
 class Expr {
  public:
   Expr() = default;

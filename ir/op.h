@@ -130,9 +130,17 @@ struct ContractionMeaning {
 struct Expansion {
   NodeRef (*expand)(GraphBuilder&, const Node&, std::span<const NodeRef> inputs);
   std::uint32_t values = 0;  // bit i: the value of operand i is needed; bit 31: 31 and beyond
+  /// For rows with several results, in place of `expand`.
+  std::vector<NodeRef> (*expand_all)(GraphBuilder&, const Node&,
+                                     std::span<const NodeRef> inputs) = nullptr;
 
   [[nodiscard]] constexpr bool needs_value(std::size_t operand) const {
     return (values >> (operand < 31 ? operand : 31) & 1u) != 0;
+  }
+  [[nodiscard]] std::vector<NodeRef> results(GraphBuilder& builder, const Node& node,
+                                             std::span<const NodeRef> inputs) const {
+    if (expand_all) return expand_all(builder, node, inputs);
+    return {expand(builder, node, inputs)};
   }
 };
 
@@ -146,6 +154,7 @@ enum class ExternKind : std::uint8_t {
   random_normal,
   random_bernoulli,
   random_integer,
+  random_distribution,  // parameters -> draws; DistributionAttrs: runtime/extern_random.cpp
   gather,       // take_along_axis
   scatter_add,  // its transpose: (values, indices, array for its type)
   // runtime/extern_ordering.cpp
@@ -200,6 +209,8 @@ struct Reference {
   double (*unary)(double) = nullptr;
   double (*binary)(double, double) = nullptr;
   RefArray (*general)(std::span<const RefArray>, const Attrs&) = nullptr;
+  /// Of rows with several results: all of them.
+  std::vector<RefArray> (*results)(std::span<const RefArray>, const Attrs&) = nullptr;
 };
 
 struct SampleOperand {

@@ -9,6 +9,8 @@
 #include "ir/builder.h"
 #include "ir/ops/attrs.h"
 #include "ir/ops/ops.h"
+#include "ir/ops/vjp.h"
+#include "passes/resolve.h"
 #include "passes/specialize.h"
 
 namespace weft::passes {
@@ -39,6 +41,23 @@ class Differentiator {
     std::vector<NodeRef> result;
     for (const NodeRef& x : xs_) result.push_back(cotangent_of(x));
     return result;
+  }
+
+  /// Cotangents of a node's operands from those of its results.
+  static std::vector<Expr> rule(const Node& node, const ir::GradArgs& args) {
+    if (node.op().grad) return node.op().grad(args);
+    const auto* meaning = std::get_if<ir::Expansion>(&node.op().meaning);
+    const bool later = meaning && meaning->values == 0 && !types_known(node);
+    if (!meaning || awaits_value(node) || (!later && !types_known(node)))
+      throw UnsupportedOp("no gradient is defined for " + std::string(node.op().name),
+                          node.where());
+    std::vector<bool> wanted;
+    for (std::size_t i = 0; i < node.inputs().size(); ++i)
+      wanted.push_back(!is_type_only(node, i) && !meaning->needs_value(i) &&
+                       !node.input(i)->type().weak &&
+                       may_carry_gradient(node.input(i)->type()));
+    return later ? ir::deferred_gradient(args, wanted)
+                 : through_expansion(node, *meaning, args, wanted);
   }
 
  private:
@@ -110,29 +129,37 @@ class Differentiator {
     sum = sum ? sum + cotangent : cotangent;
   }
 
-  static std::vector<Expr> rule(const Node& node, const ir::GradArgs& args) {
-    if (node.op().grad) return node.op().grad(args);
-    if (!std::holds_alternative<ir::Expansion>(node.op().meaning) || !types_known(node))
-      throw UnsupportedOp("no gradient is defined for " + std::string(node.op().name),
-                          node.where());
-    return through_expansion(node, args);
-  }
-
   static bool types_known(const Node& node) {
     for (const NodeRef& input : node.inputs())
       if (!input->type().known()) return false;
     return true;
   }
 
-  /// An Expansion without a rule of its own is differentiated through what it stands for.
-  static std::vector<Expr> through_expansion(const Node& node, const ir::GradArgs& args) {
+  /// An Expansion without a rule of its own is differentiated through what it stands for, as a
+  /// function of its operands alone: these may depend on each other (x and f(x)) or be one (x and
+  /// x), so each stands behind a node of its own that is no other's.
+  static std::vector<Expr> through_expansion(const Node& node, const ir::Expansion& meaning,
+                                             const ir::GradArgs& args,
+                                             const std::vector<bool>& wanted) {
     ir::GraphBuilder& builder = args.y.builder();
-    const std::vector<NodeRef> inputs(node.inputs().begin(), node.inputs().end());
-    const NodeRef body = std::get<ir::Expansion>(node.op().meaning).expand(builder, node, inputs);
-    const NodeRef y[] = {body}, g[] = {args.g.node()};
-    std::vector<Expr> operands;
-    for (const NodeRef& cotangent : gradient(y, inputs, g))
-      operands.emplace_back(builder, cotangent);
+    std::vector<NodeRef> inputs(node.inputs().begin(), node.inputs().end()), xs;
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      if (!wanted[i]) continue;
+      inputs[i] = ir::make_node(ir::ops::cast_like, {inputs[i], inputs[i]}, {}, node.where());
+      xs.push_back(inputs[i]);
+    }
+    const std::vector<NodeRef> bodies = meaning.results(builder, node, inputs);
+    std::vector<NodeRef> y, g;
+    for (std::size_t k = 0; k < bodies.size(); ++k) {
+      const Expr& cotangent = k == 0 ? args.g : args.more[k - 1];
+      if (!cotangent) continue;
+      y.push_back(bodies[k]);
+      g.push_back(cotangent.node());
+    }
+    const std::vector<NodeRef> cotangents = gradient(y, xs, g);
+    std::vector<Expr> operands(inputs.size());
+    for (std::size_t i = 0, k = 0; i < operands.size(); ++i)
+      if (wanted[i]) operands[i] = Expr(builder, cotangents[k++]);
     return operands;
   }
 
@@ -148,8 +175,8 @@ class Differentiator {
     if (node.type().dtype && node.type().dtype != operand.type().dtype) return false;
     for (const NodeRef& input : node.inputs()) {
       const ir::Type& type = input->type();
-      if (input.get() != operand.node().get() && !(type.weak && type.shape && type.shape->empty()))
-        return false;
+      if (input.get() == operand.node().get()) continue;
+      if (!type.weak || !type.shape || !type.shape->empty() || is_complex(*type.dtype)) return false;
     }
     return true;
   }
@@ -181,6 +208,18 @@ class Differentiator {
   std::unordered_map<const Node*, Expr> cotangents_;
   std::unordered_map<const Node*, std::vector<Expr>> further_;  // of results 1, 2, …
 };
+
+/// What a `vjp` node stands for.
+NodeRef differentiate(ir::GraphBuilder& builder, const Node& node, std::size_t operand,
+                      std::span<const NodeRef> cotangents) {
+  ir::GradArgs args{node, Expr(builder, NodeRef(&node)), Expr(builder, cotangents.front()), {}};
+  for (const NodeRef& g : cotangents.subspan(1)) args.more.emplace_back(builder, g);
+  for (const NodeRef& x : node.inputs()) args.x.emplace_back(builder, x);
+  const Expr found = Differentiator::rule(node, args)[operand];
+  return found ? found.node() : ir::apply(ir::ops::zeros_like, {args.x[operand]}).node();
+}
+
+[[maybe_unused]] const bool registered = (ir::set_differentiator(differentiate), true);
 
 }  // namespace
 

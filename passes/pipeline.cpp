@@ -3,8 +3,10 @@
 #include <array>
 
 #include "ir/verify.h"
+#include "passes/complex.h"
 #include "passes/fold.h"
 #include "passes/lower.h"
+#include "passes/resolve.h"
 #include "passes/rewrite.h"
 #include "passes/specialize.h"
 
@@ -17,6 +19,7 @@ struct Stage {
 };
 
 constexpr std::array stages{
+    Stage{"complex", [](const ir::Graph& g, const PipelineOptions&) { return split_complex(g); }},
     Stage{"simplify", [](const ir::Graph& g, const PipelineOptions&) { return simplify(g); }},
     Stage{"stabilise", [](const ir::Graph& g, const PipelineOptions&) { return stabilise(g); }},
     Stage{"fast_math",
@@ -45,6 +48,7 @@ void finished(std::string_view pass, const ir::Graph& graph, const PipelineOptio
 ir::Graph optimize(const ir::Graph& graph, std::span<const ir::Type> inputs,
                    const PipelineOptions& options) {
   ir::Graph current = specialize(graph, inputs);
+  if (depends_on_values(current)) current = resolve(current, options.evaluate);
   finished(names[0], current, options);
   for (const Stage& stage : stages) {
     current = stage.run(current, options);
@@ -58,7 +62,10 @@ ir::Plan plan(const ir::Graph& graph, std::span<const ir::Type> inputs,
   LowerOptions lowering;
   for (const auto& [input, output] : options.donated) lowering.donated.emplace_back(output, input);
   lowering.fusion.fuse = options.fuse;
-  return lower(optimize(graph, inputs, options), lowering);
+  const ir::Graph optimized = optimize(graph, inputs, options);
+  ir::Plan result = lower(real_outputs(optimized), lowering);
+  restore_complex(result, inputs, optimized);
+  return result;
 }
 
 std::span<const std::string_view> pass_names() { return names; }

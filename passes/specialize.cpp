@@ -2,8 +2,13 @@
 
 #include <algorithm>
 #include <cassert>
+#include <string>
+#include <unordered_map>
 
+#include "ir/ops/attrs.h"
+#include "ir/ops/complex.h"
 #include "ir/ops/ops.h"
+#include "passes/resolve.h"
 #include "passes/transform.h"
 
 namespace weft::passes {
@@ -24,6 +29,8 @@ ir::Graph specialize(const ir::Graph& graph, std::span<const ir::Type> input_typ
       [&](const Node& node, std::vector<NodeRef> inputs) {
         if (&node.op() == &ir::ops::constant)
           return builder.constant(node.attrs().get<ir::ConstantAttrs>().value, node.type().weak);
+        // Gradient rules conjugate what might be complex; now it is known not to be.
+        if (&node.op() == &ir::ops::conj && !is_complex(*inputs[0]->type().dtype)) return inputs[0];
         return keep(builder, node, std::move(inputs));
       },
       map);
@@ -42,17 +49,40 @@ bool any_expansion(const ir::Graph& graph) {
 
 }  // namespace
 
+ir::Graph expand_where(const ir::Graph& graph, const ExpandChoice& choose) {
+  if (!any_expansion(graph)) return graph;
+  ir::GraphBuilder builder;
+  bool changed = false;
+  std::unordered_map<const Node*, std::vector<NodeRef>> several;  // results of those that have more
+  ir::Graph result = transform(graph, [&](const Node& node, std::vector<NodeRef> inputs) {
+    if (&node.op() == &ir::ops::get)
+      if (const auto owner = several.find(node.input(0).get()); owner != several.end())
+        return owner->second[static_cast<std::size_t>(node.attrs().get<ir::GetAttrs>().index)];
+    if (!is_expansion(node) || !choose(node, inputs)) return keep(builder, node, std::move(inputs));
+    changed = true;
+    builder.set_location(node.where());
+    std::vector<NodeRef> results =
+        std::get<ir::Expansion>(node.op().meaning).results(builder, node, inputs);
+    const NodeRef first = results.front();
+    if (results.size() > 1) several.emplace(&node, std::move(results));
+    return first;
+  });
+  return changed ? result : graph;
+}
+
 ir::Graph expand(const ir::Graph& graph) {
   ir::Graph result = graph;
-  while (any_expansion(result)) {
-    ir::GraphBuilder builder;
-    result = transform(result, [&](const Node& node, std::vector<NodeRef> inputs) {
-      if (!is_expansion(node)) return keep(builder, node, std::move(inputs));
-      builder.set_location(node.where());
-      return std::get<ir::Expansion>(node.op().meaning).expand(builder, node, inputs);
+  while (true) {
+    ir::Graph next = expand_where(result, [](const Node& node, std::span<const NodeRef>) {
+      if (awaits_value(node))
+        throw UnsupportedOp(std::string(node.op().name) +
+                                ": the value that its shape depends on is known at a call only",
+                            node.where());
+      return true;
     });
+    if (std::ranges::equal(next.outputs(), result.outputs())) return result;
+    result = std::move(next);
   }
-  return result;
 }
 
 }  // namespace weft::passes

@@ -1,6 +1,7 @@
 // From the user's graph, whose types may be unknown, to one whose every dtype and rank is known.
 #pragma once
 
+#include <functional>
 #include <span>
 
 #include "ir/graph.h"
@@ -12,7 +13,14 @@ namespace weft::passes {
 /// user's lines.
 ir::Graph specialize(const ir::Graph& graph, std::span<const ir::Type> input_types);
 
-/// Replaces every Expansion by what it stands for, until none is left. Types must be known.
+/// Whether to expand a node, given its new inputs.
+using ExpandChoice = std::function<bool(const ir::Node&, std::span<const ir::NodeRef> inputs)>;
+/// Replaces the Expansions that `choose` picks by what they stand for, once; `graph` itself where
+/// it picks none.
+ir::Graph expand_where(const ir::Graph& graph, const ExpandChoice& choose);
+
+/// Replaces every Expansion by what it stands for, until none is left. Types must be known;
+/// UnsupportedOp where a value that is needed is not a constant (see passes/resolve.h).
 ir::Graph expand(const ir::Graph& graph);
 
 }  // namespace weft::passes

@@ -1,5 +1,6 @@
 #include "runtime/cell.h"
 
+#include <algorithm>
 #include <cassert>
 #include <chrono>
 #include <list>
@@ -124,7 +125,7 @@ CellCache& cache() {
   return cells;
 }
 
-std::shared_ptr<const Program> compile(std::span<const Node* const> inputs,
+CellCode::Runnable compile(std::span<const Node* const> inputs,
                                        std::span<const Node* const> outputs,
                                        std::span<const Array* const> values, bool native) {
   assert(compiler);
@@ -135,7 +136,15 @@ std::shared_ptr<const Program> compile(std::span<const Node* const> inputs,
     types.push_back(type_of(*inputs[i], *values[i]));
   }
   for (const Node* output : outputs) out.emplace_back(output);
-  return compiler->compile(ir::Graph(std::move(in), std::move(out)), types, native);
+  const ir::Graph graph(std::move(in), std::move(out));
+  if (auto staged = compiler->stage(graph, types, native)) return {nullptr, std::move(staged)};
+  return {compiler->compile(graph, types, native), nullptr};
+}
+
+/// The same bytes under another dtype and shape.
+Array as_stored(const Array& value, DType dtype, const Shape& shape) {
+  return Array::from_buffer(value.buffer(), dtype, shape, contiguous_strides(shape),
+                            value.offset());
 }
 
 /// Pointer tables of a call: on the stack where they are small.
@@ -166,20 +175,21 @@ bool is_inline_constant(const Node& node) {
          node.attrs().get<ir::ConstantAttrs>().value.size() <= inline_elements;
 }
 
-CellCode::CellCode(std::shared_ptr<const Program> program, std::span<const Array* const> inputs) {
+CellCode::CellCode(Runnable runnable, std::span<const Array* const> inputs, std::size_t outputs)
+    : outputs_(outputs) {
   for (const Array* input : inputs) {
     dtypes_.push_back(input->dtype());
     shapes_.push_back(input->shape());
   }
-  replace(std::move(program), false);
+  replace(std::move(runnable), false);
 }
 
-void CellCode::replace(std::shared_ptr<const Program> program, bool native) {
+void CellCode::replace(Runnable runnable, bool native) {
   std::vector<const Shape*> shapes;
   for (const Shape& shape : shapes_) shapes.push_back(&shape);
-  auto sizes = program->size(shapes);
+  auto sizes = runnable.program ? runnable.program->size(shapes) : nullptr;
   const std::scoped_lock lock(mutex_);
-  code_ = {std::move(program), std::move(sizes), native};
+  code_ = {std::move(runnable), std::move(sizes), native};
 }
 
 bool CellCode::fits(std::span<const Array* const> inputs) const {
@@ -194,8 +204,6 @@ CellCode::Code CellCode::code() const {
   return code_;
 }
 
-std::size_t CellCode::output_count() const { return code().program->plan().outputs.size(); }
-
 bool CellCode::wants_native() const {
   const std::scoped_lock lock(mutex_);
   return !code_.native && spent_ns_ > native_after_ns;
@@ -203,9 +211,22 @@ bool CellCode::wants_native() const {
 
 void CellCode::run(std::span<const Array* const> inputs, std::span<Array> outputs) {
   const Code code = this->code();
-  const ir::Plan& plan = code.program->plan();
+  assert(outputs.size() == outputs_);
+  const double start = code.native ? 0 : now_ns();
+  if (code.what.staged)
+    std::ranges::move(code.what.staged->run(inputs), outputs.begin());
+  else
+    run_program(code, inputs, outputs);
+  if (start == 0) return;
+  const std::scoped_lock lock(mutex_);
+  spent_ns_ += now_ns() - start;
+}
+
+void CellCode::run_program(const Code& code, std::span<const Array* const> inputs,
+                           std::span<Array> outputs) const {
+  const Program& program = *code.what.program;
+  const ir::Plan& plan = program.plan();
   const std::span<const Shape> shapes = Program::output_shapes(*code.sizes);
-  assert(outputs.size() == plan.outputs.size());
   Table<void*> in(inputs.size()), out(outputs.size());
   for (std::size_t i = 0; i < inputs.size(); ++i)
     in[i] = const_cast<std::byte*>(inputs[i]->bytes());
@@ -221,12 +242,7 @@ void CellCode::run(std::span<const Array* const> inputs, std::span<Array> output
     outputs[i] = Array::uninitialized(slot_of(i).dtype, shapes[i]);
     out[i] = const_cast<std::byte*>(outputs[i].bytes());
   }
-  const double start = code.native ? 0 : now_ns();
-  code.program->run(*code.sizes, in.data(), out.data());
-  if (start != 0) {
-    const std::scoped_lock lock(mutex_);
-    spent_ns_ += now_ns() - start;
-  }
+  program.run(*code.sizes, in.data(), out.data());
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     if (is_own(i)) continue;
     const auto number = static_cast<std::size_t>(slot_of(i).number);
@@ -236,6 +252,8 @@ void CellCode::run(std::span<const Array* const> inputs, std::span<Array> output
       case ir::Slot::Kind::output: outputs[i] = outputs[number]; break;
       case ir::Slot::Kind::temp: assert(false); break;
     }
+    if (outputs[i].dtype() != slot_of(i).dtype)  // complex numbers and their parts are one memory
+      outputs[i] = as_stored(outputs[i], slot_of(i).dtype, shapes[i]);
   }
 }
 
@@ -244,7 +262,7 @@ std::shared_ptr<CellCode> find_cell(std::span<const Node* const> inputs,
                                     std::span<const Array* const> values) {
   CellKey key = key_of(inputs, outputs, values);
   if (auto found = cache().find(key)) return found;
-  auto code = std::make_shared<CellCode>(compile(inputs, outputs, values, false), values);
+  auto code = std::make_shared<CellCode>(compile(inputs, outputs, values, false), values, outputs.size());
   cache().insert(std::move(key), code);
   return code;
 }

@@ -12,32 +12,41 @@
 #include "ir/graph.h"
 #include "runtime/array.h"
 #include "runtime/program.h"
+#include "runtime/staged.h"
 
 namespace weft::runtime {
 
 class CellCode {
  public:
-  explicit CellCode(std::shared_ptr<const Program> program, std::span<const Array* const> inputs);
+  /// What runs: one program, or one after another.
+  struct Runnable {
+    std::shared_ptr<const Program> program;
+    std::shared_ptr<const Staged> staged;  // in place of `program`, where shapes depend on values
+  };
+  CellCode(Runnable runnable, std::span<const Array* const> inputs, std::size_t outputs);
 
   [[nodiscard]] bool fits(std::span<const Array* const> inputs) const;
   /// `outputs[i]` is replaced by a fresh array, or by one that shares an input's or another
   /// output's storage.
   void run(std::span<const Array* const> inputs, std::span<Array> outputs);
-  [[nodiscard]] std::size_t output_count() const;
+  [[nodiscard]] std::size_t output_count() const { return outputs_; }
   /// Interpreted so far, and for long enough.
   [[nodiscard]] bool wants_native() const;
-  void replace(std::shared_ptr<const Program> program, bool native);
+  void replace(Runnable runnable, bool native);
 
  private:
   struct Code {
-    std::shared_ptr<const Program> program;
-    std::shared_ptr<const Sizes> sizes;
+    Runnable what;
+    std::shared_ptr<const Sizes> sizes;  // of the program
     bool native = false;
   };
+  void run_program(const Code& code, std::span<const Array* const> inputs,
+                   std::span<Array> outputs) const;
   [[nodiscard]] Code code() const;
 
   std::vector<DType> dtypes_;
   std::vector<Shape> shapes_;
+  std::size_t outputs_;
   mutable std::mutex mutex_;  // guards the rest
   Code code_;
   double spent_ns_ = 0;

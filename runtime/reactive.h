@@ -23,6 +23,7 @@
 #include "ir/graph.h"
 #include "runtime/array.h"
 #include "runtime/program.h"
+#include "runtime/staged.h"
 
 namespace weft::runtime {
 
@@ -37,6 +38,11 @@ class CellCompiler {
   /// the graph's nodes or call the engine.
   virtual std::shared_ptr<const Program> compile(const ir::Graph& graph,
                                                  std::span<const ir::Type> inputs, bool hot) = 0;
+  /// The same for a graph whose shapes depend on values; null where `compile` will do.
+  virtual std::shared_ptr<const Staged> stage(const ir::Graph& /*graph*/,
+                                              std::span<const ir::Type> /*inputs*/, bool /*hot*/) {
+    return nullptr;
+  }
 };
 /// Installed once, before anything is evaluated; lives as long as the process.
 void set_cell_compiler(CellCompiler& compiler);

@@ -1,0 +1,222 @@
+#include "staged.h"
+
+#include <algorithm>
+#include <list>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "ir/builder.h"
+#include "ir/op.h"
+#include "ir/ops/ops.h"
+#include "passes/resolve.h"
+#include "passes/specialize.h"
+#include "passes/transform.h"
+
+namespace weft::frontend {
+
+using ir::Node;
+using ir::NodeRef;
+
+/// How a stage is entered: which of the arrays at hand are its inputs.
+struct StagedGraph::Step {
+  std::vector<std::size_t> sources;  // of the previous stage's inputs, then its results
+  std::shared_ptr<Stage> stage;
+};
+
+struct StagedGraph::Stage {
+  ir::Graph graph;  // resolved; every input is used
+  std::shared_ptr<const runtime::Program> program;
+  std::vector<NodeRef> results;  // the nodes that the program computes, those needed as values first
+  std::size_t values = 0;        // 0: the last stage, whose results are the graph's
+
+  struct Branch {
+    std::vector<ir::Literal> values;
+    std::vector<ir::Type> types;  // of the other results
+    Step step;
+  };
+  mutable std::list<Branch> branches;  // (a list: a step stays where it is)
+};
+
+namespace {
+
+ir::Type type_of(const Array& array) { return {array.dtype(), to_dims(array.shape())}; }
+
+std::vector<ir::Type> types_of(std::span<const NodeRef> nodes) {
+  std::vector<ir::Type> types;
+  for (const NodeRef& node : nodes) types.push_back(node->type());
+  return types;
+}
+
+/// Operands whose values are waited for and can be computed without waiting for others; in order.
+std::vector<NodeRef> values_wanted(std::span<const Node* const> order) {
+  std::unordered_set<const Node*> later, seen;  // what waits, or depends on what does
+  std::vector<NodeRef> wanted;
+  for (const Node* node : order) {
+    bool waits = passes::awaits_value(*node);
+    if (waits) {
+      const auto& meaning = std::get<ir::Expansion>(node->op().meaning);
+      for (std::size_t i = 0; i < node->inputs().size(); ++i) {
+        const NodeRef& input = node->input(i);
+        if (!meaning.needs_value(i) || &input->op() == &ir::ops::constant ||
+            later.contains(input.get()))
+          continue;
+        if (seen.insert(input.get()).second) wanted.push_back(input);
+      }
+    }
+    for (const NodeRef& input : node->inputs()) waits |= later.contains(input.get());
+    if (waits) later.insert(node);
+  }
+  return wanted;
+}
+
+/// The wanted values, then everything made on the way to them that something else needs.
+std::vector<NodeRef> results_of_stage(const ir::Graph& graph, std::span<const Node* const> order,
+                                      std::vector<NodeRef> wanted) {
+  std::unordered_set<const Node*> inside, listed;
+  for (const Node* node : ir::topological_order(wanted))
+    if (!node->inputs().empty() || node->op().has_identity) inside.insert(node);
+  for (const NodeRef& input : graph.inputs()) inside.erase(input.get());
+  for (const Node* node : order)  // all results of one node are made together
+    if (&node->op() == &ir::ops::get && inside.contains(node->input(0).get())) inside.insert(node);
+  for (const NodeRef& value : wanted) listed.insert(value.get());
+  std::vector<NodeRef> results = std::move(wanted);
+  const auto needed = [&](const NodeRef& node) {
+    if (inside.contains(node.get()) && listed.insert(node.get()).second) results.push_back(node);
+  };
+  for (const Node* node : order) {
+    if (inside.contains(node)) continue;
+    for (const NodeRef& input : node->inputs()) needed(input);
+  }
+  for (const NodeRef& output : graph.outputs()) needed(output);
+  return results;
+}
+
+std::vector<Array> run_program(const runtime::Program& program,
+                               std::span<const Array* const> inputs) {
+  std::vector<const Shape*> shapes;
+  std::vector<void*> in, out;
+  for (const Array* input : inputs) {
+    shapes.push_back(&input->shape());
+    in.push_back(const_cast<std::byte*>(input->bytes()));
+  }
+  const auto sizes = program.size(shapes);
+  const auto output_shapes = runtime::Program::output_shapes(*sizes);
+  std::vector<Array> outputs;
+  for (std::size_t i = 0; i < output_shapes.size(); ++i) {
+    const auto slot = static_cast<std::size_t>(program.plan().outputs[i]);
+    outputs.push_back(Array::uninitialized(program.plan().slots[slot].dtype, output_shapes[i]));
+    out.push_back(outputs.back().mutable_bytes());
+  }
+  program.run(*sizes, in.data(), out.data());
+  return outputs;
+}
+
+}  // namespace
+
+StagedGraph::StagedGraph(const ir::Graph& graph, std::span<const ir::Type> inputs,
+                         CompileOptions options)
+    : options_(std::move(options)) {
+  options_.donated.clear();  // what one stage reads, a later one may read again
+  const ir::Graph typed = passes::specialize(graph, inputs);
+  root_ = std::make_unique<Step>(enter(typed));
+}
+
+StagedGraph::~StagedGraph() = default;
+
+StagedGraph::Step StagedGraph::enter(const ir::Graph& unresolved) const {
+  const ir::Graph resolved = passes::resolve(unresolved, evaluate_constants);
+  Step step;
+  std::vector<NodeRef> inputs;
+  const std::vector<const Node*> order = ir::topological_order(resolved);
+  const std::unordered_set<const Node*> reached(order.begin(), order.end());
+  for (std::size_t i = 0; i < resolved.inputs().size(); ++i) {
+    if (!reached.contains(resolved.inputs()[i].get())) continue;
+    step.sources.push_back(i);
+    inputs.push_back(resolved.inputs()[i]);
+  }
+  const ir::Graph graph(
+      inputs, std::vector<NodeRef>(resolved.outputs().begin(), resolved.outputs().end()),
+      resolved.name());
+  for (const std::shared_ptr<Stage>& known : stages_)
+    if (types_of(known->graph.inputs()) == types_of(inputs) &&
+        ir::structurally_equal(known->graph, graph)) {
+      step.stage = known;
+      return step;
+    }
+  auto stage = std::make_shared<Stage>();
+  std::vector<NodeRef> wanted = values_wanted(order);
+  stage->values = wanted.size();
+  if (wanted.empty())
+    stage->results.assign(graph.outputs().begin(), graph.outputs().end());
+  else
+    stage->results = results_of_stage(graph, order, std::move(wanted));
+  stage->program = compile(ir::Graph(inputs, stage->results, graph.name()), types_of(inputs), options_);
+  stage->graph = graph;
+  step.stage = stage;
+  stages_.push_back(std::move(stage));
+  return step;
+}
+
+const StagedGraph::Step& StagedGraph::next(const Stage& stage,
+                                           std::span<const Array> results) const {
+  std::vector<ir::Literal> values;
+  std::vector<ir::Type> types;
+  for (std::size_t i = 0; i < results.size(); ++i)
+    if (i < stage.values)
+      values.push_back(runtime::to_literal(results[i]));
+    else
+      types.push_back(type_of(results[i]));
+  const std::scoped_lock lock(mutex_);
+  for (const Stage::Branch& branch : stage.branches)
+    if (branch.values == values && branch.types == types) return branch.step;
+
+  ir::GraphBuilder builder;
+  passes::NodeMap map;
+  std::vector<NodeRef> inputs(stage.graph.inputs().begin(), stage.graph.inputs().end());
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    const Node& node = *stage.results[i];
+    inputs.push_back(ir::make_input(type_of(results[i]), {}, node.where()));
+    map.set(&node, i < stage.values ? builder.constant(values[i], node.type().weak) : inputs.back());
+  }
+  const ir::Graph rest = passes::transform(
+      stage.graph,
+      [&](const Node& node, std::vector<NodeRef> operands) {
+        return passes::keep(builder, node, std::move(operands));
+      },
+      map);
+  Step step = enter(ir::Graph(
+      std::move(inputs), std::vector<NodeRef>(rest.outputs().begin(), rest.outputs().end()),
+      rest.name()));
+  stage.branches.push_back({std::move(values), std::move(types), std::move(step)});
+  return stage.branches.back().step;
+}
+
+std::vector<Array> StagedGraph::run(std::span<const Array* const> inputs) const {
+  std::vector<Array> held;
+  std::vector<const Array*> given;
+  for (const std::size_t source : root_->sources) given.push_back(inputs[source]);
+  const Step* step = root_.get();
+  while (true) {
+    const Stage& stage = *step->stage;
+    std::vector<Array> results = run_program(*stage.program, given);
+    if (stage.values == 0) return results;
+    step = &next(stage, results);
+    std::vector<Array> carried;
+    for (const std::size_t source : step->sources)
+      carried.push_back(source < given.size() ? *given[source] : results[source - given.size()]);
+    held = std::move(carried);
+    given.clear();
+    for (const Array& array : held) given.push_back(&array);
+  }
+}
+
+std::shared_ptr<const runtime::Program> StagedGraph::first() const {
+  return root_->stage->program;
+}
+
+std::size_t StagedGraph::stages() const {
+  const std::scoped_lock lock(mutex_);
+  return stages_.size();
+}
+
+}  // namespace weft::frontend

@@ -1,0 +1,42 @@
+// Graphs whose shapes depend on values. A stage is a program that computes the values that some
+// expansions wait for (ir::Expansion::values), and whatever else is made on the way and needed
+// later; with these as constants the rest is resolved, and is the next stage. Nothing is computed
+// twice, so random draws agree.
+//
+// The stages that follow one are kept by the values that led to them. Stages of equal structure and
+// types are one: the iterations of a loop share their code.
+#pragma once
+
+#include <memory>
+#include <mutex>
+
+#include "compile.h"
+#include "runtime/staged.h"
+
+namespace weft::frontend {
+
+class StagedGraph final : public runtime::Staged {
+ public:
+  /// Types are concrete. Compiles the first stage; throws what type rules and compilation throw.
+  StagedGraph(const ir::Graph& graph, std::span<const ir::Type> inputs, CompileOptions options);
+  ~StagedGraph() override;
+
+  [[nodiscard]] std::vector<Array> run(std::span<const Array* const> inputs) const override;
+  /// The program of the first stage: what dumps and profiles show.
+  [[nodiscard]] std::shared_ptr<const runtime::Program> first() const;
+  /// Stages compiled so far.
+  [[nodiscard]] std::size_t stages() const;
+
+ private:
+  struct Stage;
+  struct Step;
+  Step enter(const ir::Graph& graph) const;
+  const Step& next(const Stage& stage, std::span<const Array> results) const;
+
+  CompileOptions options_;
+  mutable std::mutex mutex_;  // guards the stages and what follows each
+  mutable std::vector<std::shared_ptr<Stage>> stages_;
+  std::unique_ptr<Step> root_;
+};
+
+}  // namespace weft::frontend
