@@ -37,7 +37,7 @@ Type infer_scatter_add_rows(const InferContext& c) {
   return {c.type(0).dtype, table};
 }
 
-/// Operand `whole` and the indices agree but along the axis.
+/// Operand `whole` and the indices agree but along the axis, or the indices are fewer.
 void check_along(const InferContext& c, std::size_t whole) {
   need_integers(c, 1);
   const auto &x = c.type(whole).shape, &indices = c.type(1).shape;
@@ -46,7 +46,9 @@ void check_along(const InferContext& c, std::size_t whole) {
       normal_axis(c, c.attrs.get<AxisAttrs>().axis, static_cast<int>(x->size()));
   if (x->size() != indices->size()) fail_shape(c, "indices must have as many axes as the array");
   for (std::size_t i = 0; i < x->size(); ++i)
-    if (i != axis) unify(c, (*x)[i], (*indices)[i], "extents off the axis");
+    if (const Dim spare = (*x)[i] - (*indices)[i];
+        i != axis && spare.is_constant() && spare.value() < 0)
+      fail_shape(c, "more indices than elements along axis " + std::to_string(i));
 }
 
 Type infer_gather(const InferContext& c) {
@@ -134,11 +136,13 @@ std::vector<Sample> scatter_row_samples() {
 }
 std::vector<Sample> gather_samples() {
   return {{{{{5, 3}}, indices({2, 3}, 0, 4)}, AxisAttrs{0}},
-          {{{{4, 6}}, indices({4, 2}, -6, 5)}, AxisAttrs{-1}}};
+          {{{{4, 6}}, indices({4, 2}, -6, 5)}, AxisAttrs{-1}},
+          {{{{3, 4, 5}}, indices({2, 6, 3}, -4, 3)}, AxisAttrs{1}}};
 }
 std::vector<Sample> scatter_samples() {
   return {{{{{2, 3}}, indices({2, 3}, 0, 4), {{5, 3}}}, AxisAttrs{0}},
-          {{{{4, 2}}, indices({4, 2}, -6, 5), {{4, 6}}}, AxisAttrs{-1}}};
+          {{{{4, 2}}, indices({4, 2}, -6, 5), {{4, 6}}}, AxisAttrs{-1}},
+          {{{{2, 6, 3}}, indices({2, 6, 3}, -4, 3), {{3, 4, 5}}}, AxisAttrs{1}}};
 }
 
 }  // namespace
