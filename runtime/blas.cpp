@@ -19,6 +19,7 @@ using Dgemm = void (*)(int, int, int, int, int, int, double, const double*, int,
                        double, double*, int);
 
 struct Library {
+  void* handle = nullptr;
   Sgemm sgemm = nullptr;
   Dgemm dgemm = nullptr;
 };
@@ -48,6 +49,7 @@ Library open_library() {
       reinterpret_cast<void (*)(int)>(dlsym(handle, "openblas_set_num_threads"));
   if (!sgemm || !dgemm || !set_threads) return library;
   set_threads(1);  // one pool in the process: ours
+  library.handle = handle;
   library.sgemm = sgemm;
   library.dgemm = dgemm;
   return library;
@@ -115,6 +117,10 @@ template <class T> void half(const MatrixTile& t) {
 }
 
 }  // namespace
+
+void* blas_symbol(const char* name) {
+  return library().handle ? dlsym(library().handle, name) : nullptr;
+}
 
 void multiply(const MatrixTile& t) {
   if (t.m == 0 || t.n == 0) return;

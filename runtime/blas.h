@@ -29,4 +29,7 @@ struct MatrixTile {
 /// float16/bfloat16.
 void multiply(const MatrixTile& tile);
 
+/// A function of the library that multiplies, set to one thread; null where there is none of it.
+void* blas_symbol(const char* name);
+
 }  // namespace weft::runtime
