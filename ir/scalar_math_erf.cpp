@@ -1,6 +1,7 @@
 // The error function and its complement.
 #include "ir/scalar_math.h"
 #include "ir/scalar_math_parts.h"
+#include "ir/scalar_math_special.h"
 
 namespace weft::ir::math {
 namespace {
@@ -41,20 +42,44 @@ ScalarValue erf_near(ScalarValue x, Grade grade) {
   return fma(x, like(x, two_over_root_pi), x * tail);
 }
 
+/// The fit's argument and divisor, at t >= 0: erfc(t) e^(t^2) is P(q) * scale.
+struct Tail {
+  ScalarValue q, scale;
+};
+Tail erfc_tail(ScalarValue t, Grade grade) {
+  const ScalarValue sum = t + 4, line = fma(t, like(t, 2), like(t, 1));
+  const ScalarValue inverse = 1 / (sum * line);
+  const ScalarValue q = (t - 4) * (inverse * line);
+  if (grade == Grade::single) return {q, inverse * sum};
+  // One step of Newton's method: q's relative error counts where q is near -1.
+  return {fma(fma(-q, sum, t - 4), inverse * line, q), inverse * sum};
+}
+
 /// erfc(t) for t >= 0, zero from 28 on (where it underflows): e^(-t^2) P((t-4)/(t+4)) / (1 + 2t),
 /// one division.
 ScalarValue erfc_positive(ScalarValue magnitude, Grade grade) {
-  const bool single = grade == Grade::single;
   const ScalarValue t = select(gt(magnitude, 28), like(magnitude, 28), magnitude);
-  const ScalarValue sum = t + 4, line = fma(t, like(t, 2), like(t, 1));
-  const ScalarValue inverse = 1 / (sum * line);
-  ScalarValue q = (t - 4) * (inverse * line);
-  if (single) return exp_kernel(-(t * t), {}, grade) * (poly(q, erfc_single) * (inverse * sum));
-  // One step of Newton's method: q's relative error counts where q is near -1.
-  q = fma(fma(-q, sum, t - 4), inverse * line, q);
+  const Tail tail = erfc_tail(t, grade);
+  if (grade == Grade::single)
+    return exp_kernel(-(t * t), {}, grade) * (poly(tail.q, erfc_single) * tail.scale);
   const Pair square = two_product(t, t);
-  const ScalarValue scale = poly(q, erfc_double) * (inverse * sum);
-  return exp_kernel(-square.hi, -square.lo, grade) * scale;
+  return exp_kernel(-square.hi, -square.lo, grade) * (poly(tail.q, erfc_double) * tail.scale);
+}
+
+/// Beyond 27 the asymptotic series; of negative numbers 2 e^(x^2) less that of |x|.
+ScalarValue erfcx_float64(ScalarValue x) {
+  constexpr double series[] = {1, -1, 3, -15, 105, -945, 10395, -135135};  // in 1/(2x^2)
+  constexpr double inv_root_pi = 0.5641895835477563;
+  const ScalarValue t = abs(x);
+  const Tail tail = erfc_tail(t, Grade::full);
+  const ScalarValue inverse = 1 / t;
+  const ScalarValue far = inverse * inv_root_pi * poly(inverse * inverse * 0.5, series);
+  const ScalarValue positive = select(lt(t, 27), poly(tail.q, erfc_double) * tail.scale, far);
+  const Pair square = two_product(t, t);
+  const ScalarValue huge = gt(t, 27);  // e^(x^2) overflows, and the low part may be NaN
+  const ScalarValue low = select(huge, like(x, 0), square.lo);
+  const ScalarValue power = exp_kernel(square.hi, low, Grade::full);
+  return select(lt(x, 0), power + power - positive, positive);
 }
 
 ScalarValue erf_float64(ScalarValue x, Grade grade) {
@@ -73,5 +98,8 @@ ScalarValue erfc_float64(ScalarValue x, Grade grade) {
 
 ScalarValue erf(ScalarValue x) { return in_float64(x, erf_float64); }
 ScalarValue erfc(ScalarValue x) { return in_float64(x, erfc_float64); }
+ScalarValue erfcx(ScalarValue x) {
+  return in_float64(x, [](ScalarValue v, Grade) { return erfcx_float64(v); });
+}
 
 }  // namespace weft::ir::math

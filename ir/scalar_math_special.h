@@ -1,0 +1,42 @@
+// Special functions as scalar programs, beside the elementary ones of ir/scalar_math.h and with the
+// same conventions: float32 or float64, no branches. float32 is computed in float64 throughout, so
+// it errs by little over a half. float64 aims at a few ulps, except near zeros that no reduction
+// knows (lgamma and digamma at negative arguments), where the error is absolute.
+//
+// At each name: the worst float32 error in ulp (tools/ulp), then float64's bound.
+#pragma once
+
+#include "ir/scalar.h"
+
+namespace weft::ir::math {
+
+ScalarValue lgamma(ScalarValue);
+ScalarValue digamma(ScalarValue);
+/// Derivative n of digamma, 0 <= n <= polygamma_limit.
+ScalarValue polygamma(ScalarValue, int n);
+inline constexpr int polygamma_limit = 100;
+
+ScalarValue i0(ScalarValue);   // modified Bessel functions of the first kind
+ScalarValue i0e(ScalarValue);  // times e^-|x|
+ScalarValue i1(ScalarValue);
+ScalarValue i1e(ScalarValue);
+ScalarValue erfinv(ScalarValue);
+ScalarValue erfcx(ScalarValue);     // e^(x^2) erfc(x)
+ScalarValue ndtr(ScalarValue);      // the normal distribution function
+ScalarValue ndtri(ScalarValue);     // its inverse
+ScalarValue log_ndtr(ScalarValue);  // its logarithm
+ScalarValue sinc(ScalarValue);      // sin(pi x) / (pi x)
+ScalarValue cbrt(ScalarValue);
+ScalarValue exp10(ScalarValue);
+ScalarValue hypot(ScalarValue, ScalarValue);
+ScalarValue logaddexp(ScalarValue, ScalarValue);
+ScalarValue logaddexp2(ScalarValue, ScalarValue);
+ScalarValue tanhshrink(ScalarValue);  // x - tanh(x)
+ScalarValue copysign(ScalarValue x, ScalarValue sign);
+ScalarValue signbit(ScalarValue);  // boolean; any number
+
+/// sin(pi x) / pi and pi cot(pi x), exact at whole numbers.
+ScalarValue sine_over_pi(ScalarValue);
+ScalarValue pi_cotangent(ScalarValue);
+
+}  // namespace weft::ir::math
