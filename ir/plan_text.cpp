@@ -36,6 +36,7 @@ std::string_view extern_name(ExternKind kind) {
     case ExternKind::random_normal: return "random_normal";
     case ExternKind::random_bernoulli: return "random_bernoulli";
     case ExternKind::random_integer: return "random_integer";
+    case ExternKind::random_distribution: return "random_distribution";
     case ExternKind::gather: return "gather";
     case ExternKind::scatter_add: return "scatter_add";
     case ExternKind::sort: return "sort";

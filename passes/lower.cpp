@@ -576,6 +576,7 @@ class Lowering {
       case ir::ExternKind::eigh:
       case ir::ExternKind::eig:
       case ir::ExternKind::solve_triangular:
+      case ir::ExternKind::random_distribution:
       case ir::ExternKind::callback: return true;
       case ir::ExternKind::random_uniform:
       case ir::ExternKind::random_normal:

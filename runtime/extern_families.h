@@ -14,5 +14,8 @@ ExternFamily run_indexing;  // extern_indexing.cpp
 ExternFamily run_spatial;   // extern_spatial.cpp
 ExternFamily run_linalg;    // extern_linalg.cpp
 ExternFamily run_fourier;   // extern_fourier.cpp
+/// extern_random.cpp: the one kind random_distribution.
+void run_random(const ir::Attrs& attrs, std::span<const TensorView> in,
+                std::span<const TensorView> out, SourceLocation where);
 
 }  // namespace weft::runtime

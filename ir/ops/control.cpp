@@ -1,6 +1,8 @@
-// Results of nodes that have several, and callbacks into the host program.
+// Results of nodes that have several, callbacks into the host program, gradients that wait for
+// types.
 #include "ir/ops/host_function.h"
 #include "ir/ops/rules.h"
+#include "ir/ops/vjp.h"
 
 namespace weft::ir {
 
@@ -61,7 +63,7 @@ constinit const Op callback{
         },
 };
 
-constexpr const Op* control_rows[] = {&get, &callback};
+constexpr const Op* control_rows[] = {&get, &callback, &vjp};
 
 }  // namespace ops
 
