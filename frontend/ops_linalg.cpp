@@ -418,6 +418,10 @@ Tensor matrix_power(const Operand& A, std::int64_t n) {
     square = line.mm(square, square);
   }
 }
-Tensor matrix_exp(const Operand& A) { return Line(A)(ops::matrix_exp, {handle(A)}); }
+Tensor matrix_exp(const Operand& A) {
+  demand_matrix("matrix_exp", A, true);
+  const Line line(A);
+  return line(ops::matrix_exp, {handle(A), line(ops::matrix_exp_squarings, {handle(A)})});
+}
 
 }  // namespace weft

@@ -79,9 +79,11 @@ class Planner {
       LiveState* state = stack.back();
       stack.pop_back();
       needed_.push_back(state);
+      // Of several results only the first is kept with their node: for another it runs again.
+      const bool part = reads_other_result(state->node);
       for (const ir::NodeRef& input : state->node.inputs()) {
         LiveState& producer = *state_of(*input);
-        if (is_needed(producer) || !is_stale(producer)) continue;
+        if (is_needed(producer) || !(is_stale(producer) || (part && !producer.is_leaf()))) continue;
         producer.needed = stamp_;
         stack.push_back(&producer);
       }
@@ -115,7 +117,7 @@ class Planner {
   }
 
   [[nodiscard]] bool is_result(const LiveState& s) const {
-    return s.wanted == stamp_ || s.held() || draws_anew(s.node);
+    return s.wanted == stamp_ || (s.held() && is_stale(s)) || draws_anew(s.node);
   }
 
   /// Dear work on a small result waits for a cell of its own: it is not done where the result turns
@@ -140,6 +142,8 @@ class Planner {
     std::vector<WaveCell>& cells = wave_.cells;
     if (starts_cell(state)) cells.emplace_back();
     state.cell = static_cast<std::uint32_t>(cells.size() - 1);
+    if (reads_other_result(state.node) && is_needed(*state_of(*state.node.input(0))))
+      state.cell = state_of(*state.node.input(0))->cell;
     wave_.calls_user |= may_call_user(state.node.op());
     for (const ir::NodeRef& input : state.node.inputs()) {
       if (is_inline_constant(*input)) continue;

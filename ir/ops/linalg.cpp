@@ -1,4 +1,5 @@
 // The factorisations: what LAPACK does for the runtime, batch by batch. float32 and float64.
+#include "ir/ops/complex.h"
 #include "ir/ops/linalg_rules.h"
 
 namespace weft::ir {
@@ -150,9 +151,21 @@ Type infer_values(const InferContext& c) {
   if (result.shape) result.shape->pop_back();
   return result;
 }
-std::optional<DType> complex_of(std::optional<DType> t) {
-  if (!t) return t;
-  return *t == DType::float32 ? DType::complex64 : DType::complex128;
+/// Of the complex form of `real` values.
+Type complex_of(Type real) {
+  if (real.dtype) real.dtype = complex_dtype(*real.dtype);
+  return real;
+}
+/// Of the real form of complex values: pairs.
+Type pairs_of(Type real) {
+  if (real.shape) real.shape->emplace_back(2);
+  return real;
+}
+
+std::vector<NodeRef> expand_eig(GraphBuilder& b, const Node&, std::span<const NodeRef> inputs) {
+  const Expr pairs = apply(ops::eig_pairs, {Expr(b, inputs[0])});
+  return {apply(ops::view_as_complex, {pairs}).node(),
+          apply(ops::view_as_complex, {result(pairs, 1)}).node()};
 }
 
 // ---- solutions with factors ----
@@ -247,15 +260,21 @@ constinit const Op eigh{
 constinit const Op eig{
     .name = "eig",
     .doc = "Complex eigenvalues of a square matrix, and its eigenvectors as columns",
-    .infer = [](const InferContext& c) -> Type {
-      const Type values = infer_values(c);
-      return {complex_of(values.dtype), values.shape};
-    },
-    .meaning = Extern{ExternKind::eig},
+    .infer = [](const InferContext& c) { return complex_of(infer_values(c)); },
+    .meaning = Expansion{nullptr, 0, expand_eig},
     .grad = grad_eig,
     .infer_extra = [](const InferContext& c) -> std::vector<Type> {
-      const Type a = infer_square(c);
-      return {{complex_of(a.dtype), a.shape}};
+      return {complex_of(infer_square(c))};
+    },
+};
+
+constinit const Op eig_pairs{
+    .name = "eig_pairs",
+    .doc = "What eig gives, real and imaginary parts along a new last axis",
+    .infer = [](const InferContext& c) { return pairs_of(infer_values(c)); },
+    .meaning = Extern{ExternKind::eig},
+    .infer_extra = [](const InferContext& c) -> std::vector<Type> {
+      return {pairs_of(infer_square(c))};
     },
 };
 
@@ -283,8 +302,9 @@ constinit const Op lu_solve{
 
 constexpr const Op* linalg_rows[] = {
     &cholesky, &lu_factor, &lu_permutation, &qr,    &svd,          &eigh,    &eig,
+    &eig_pairs, &eig_grad,
     &solve_triangular, &lu_solve, &lu_unpack, &solve, &inverse, &det, &slogdet,
-    &pinv, &matrix_rank, &matrix_exp, &matrix_exp_squared, &lu_grad, &qr_grad, &solve_grad_a,
+    &pinv, &matrix_rank, &matrix_exp, &matrix_exp_squarings, &lu_grad, &qr_grad, &solve_grad_a,
     &cofactor};
 
 }  // namespace ops

@@ -59,15 +59,19 @@ struct RankAttrs {
 namespace ops {
 
 // factorisations; those of several results give them through `get`
-extern const Op cholesky, lu_factor, qr, svd, eigh, eig;
+extern const Op cholesky, lu_factor, qr, svd, eigh;
+// eigenvalues and vectors of general matrices: complex, and as pairs of real numbers
+extern const Op eig, eig_pairs;
 // op(A) X = B for a triangular A; for A given by its LU factors
 extern const Op solve_triangular, lu_solve;
 // the rows of A in the order of its factors, from the pivots and the type of A
 extern const Op lu_permutation;
 // expansions over these
-extern const Op lu_unpack, solve, inverse, det, slogdet, pinv, matrix_rank, matrix_exp;
+extern const Op lu_unpack, solve, inverse, det, slogdet, pinv, matrix_rank;
+// exp(A) needs the value of operand 1: how often to halve A and to square the result
+extern const Op matrix_exp, matrix_exp_squarings;
 // what gradients are made of
-extern const Op lu_grad, qr_grad, solve_grad_a, cofactor, matrix_exp_squared;
+extern const Op lu_grad, qr_grad, solve_grad_a, cofactor, eig_grad;
 
 }  // namespace ops
 }  // namespace weft::ir

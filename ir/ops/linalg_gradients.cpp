@@ -1,6 +1,7 @@
 // Gradients of the factorisations and of what is made of them, PyTorch's. They are expressions over
 // the same rows, so they differentiate again. Which of two extents is larger matters to some; these
 // are expansions of their own, which wait until it is known.
+#include "ir/ops/complex.h"
 #include "ir/ops/linalg_rules.h"
 
 namespace weft::ir::linalg {
@@ -161,9 +162,40 @@ Exprs grad_eigh(const GradArgs& a) {
   return {mm(mm(v, inner), tr(v))};
 }
 
+// Operands: cotangents of values and vectors, both, and A for its type. With L the values and E
+// their gaps, V⁻ᴴ (diag(gL) + (Vᴴ gV - Vᴴ V diag(Re Vᴴ gV)) / conj(E)) Vᴴ. Vectors have length 1 and
+// are known up to a phase; what depends on that has no gradient, and this does not find out.
 Exprs grad_eig(const GradArgs& a) {
-  throw UnsupportedOp("no gradient is defined for eig: it needs complex arithmetic",
-                      a.node.where());
+  return {apply(ops::eig_grad, {a.cotangent(0), a.cotangent(1), a.y, a.result(1), a.x[0]})};
+}
+
+namespace {
+
+Expr adjoint(const Expr& x) { return apply(ops::conj, {tr(x)}); }
+
+/// X of A X = B, complex, by a real system of twice the extent.
+Expr complex_solve(const Expr& a, const Expr& b) {
+  const Expr re = apply(ops::real, {a}), im = apply(ops::imag, {a});
+  const Expr b_re = apply(ops::real, {b}), b_im = apply(ops::imag, {b});
+  const Expr system = joined(joined(re, -im, -1), joined(im, re, -1), -2);
+  const Expr x = apply(ops::solve, {system, joined(b_re, b_im, -2)}, SolveAttrs{});
+  return apply(ops::complex, {apply(ops::split_like, {x, b_re, b_im}, SplitAttrs{-2, 0}),
+                              apply(ops::split_like, {x, b_re, b_im}, SplitAttrs{-2, 1})});
+}
+
+}  // namespace
+
+NodeRef expand_eig_grad(GraphBuilder& b, const Node& node, std::span<const NodeRef> inputs) {
+  const Expr gl(b, inputs[0]), gv(b, inputs[1]), l(b, inputs[2]), v(b, inputs[3]);
+  for (const Dim& extent : *node.type().shape)
+    if (extent == Dim(0)) return zeros_like(Expr(b, inputs[4])).node();
+  const Expr vh = adjoint(v), turned = mm(vh, gv);
+  const Expr lengths = as_row(apply(ops::real, {main_diagonal(turned)}));
+  const Expr difference = apply(ops::conj, {as_row(l) - as_column(l)});
+  const Expr diagonal = on_diagonal(difference);
+  const Expr gaps = where(diagonal, apply(ops::to_complex, {difference.scalar(1)}), difference);
+  const Expr inner = where(diagonal, as_row(gl), (turned - mm(vh, v) * lengths) / gaps);
+  return apply(ops::real, {complex_solve(vh, mm(inner, vh))}).node();
 }
 
 // ---- solutions ----
@@ -214,7 +246,8 @@ Exprs grad_pinv(const GradArgs& a) {
 Exprs grad_matrix_exp(const GradArgs& a) {
   const Expr t = tr(a.x[0]);
   const Expr above = joined(t, a.g, -1), below = joined(zeros_like(t), t, -1);
-  const Expr whole = apply(ops::matrix_exp, {joined(above, below, -2)});
+  const Expr block = joined(above, below, -2);
+  const Expr whole = apply(ops::matrix_exp, {block, apply(ops::matrix_exp_squarings, {block})});
   const Expr half = apply(ops::split_like, {whole, above, below}, SplitAttrs{-2, 0});
   return {apply(ops::split_like, {half, t, a.g}, SplitAttrs{-1, 1})};
 }

@@ -91,5 +91,6 @@ Exprs grad_matrix_exp(const GradArgs&);
 
 NodeRef expand_lu_grad(GraphBuilder&, const Node&, std::span<const NodeRef> inputs);
 NodeRef expand_qr_grad(GraphBuilder&, const Node&, std::span<const NodeRef> inputs);
+NodeRef expand_eig_grad(GraphBuilder&, const Node&, std::span<const NodeRef> inputs);
 
 }  // namespace weft::ir::linalg

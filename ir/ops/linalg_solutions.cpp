@@ -189,25 +189,22 @@ NodeRef expand_matrix_rank(GraphBuilder& b, const Node& node, Inputs inputs) {
 constexpr double pade_bound = 5.371920351148152;  // 1-norm up to which degree 13 is exact in double
 constexpr double most_squarings = 64;
 
-NodeRef expand_matrix_exp(GraphBuilder& b, const Node&, Inputs inputs) {
+NodeRef expand_matrix_exp_squarings(GraphBuilder& b, const Node&, Inputs inputs) {
   const Expr a(b, inputs[0]);
   for (const Dim& extent : *a.type().shape)
-    if (extent == Dim(0)) return inputs[0];
+    if (extent == Dim(0)) return b.constant(Literal::scalar_int(DType::int64, 0));
   const Expr norm = apply(ops::amax, {sum(apply(ops::abs, {a}), over(-2, false))}, ReduceAttrs{});
-  const Expr times = apply(ops::clip, {apply(ops::ceil, {apply(ops::log2, {norm / pade_bound})})},
-                           ClipAttrs{0, most_squarings});
-  return apply(ops::matrix_exp_squared,
-               {a * apply(ops::exp2, {-times}), cast(times, DType::int64)})
-      .node();
+  const Expr times = apply(ops::ceil, {apply(ops::log2, {norm / pade_bound})});
+  return cast(apply(ops::clip, {times}, ClipAttrs{0, most_squarings}), DType::int64).node();
 }
 
-/// Operands: A, how often to square.
-NodeRef expand_matrix_exp_squared(GraphBuilder& b, const Node&, Inputs inputs) {
+NodeRef expand_matrix_exp(GraphBuilder& b, const Node&, Inputs inputs) {
+  const auto times = static_cast<int>(inputs[1]->attrs().get<ConstantAttrs>().value.at(0));
   constexpr double p[] = {64764752532480000, 32382376266240000, 7771770303897600, 1187353796428800,
                           129060195264000,   10559470521600,    670442572800,     33522128640,
                           1323241920,        40840800,          960960,           16380,
                           182,               1};
-  const Expr a(b, inputs[0]), one = identity_like(a);
+  const Expr a = Expr(b, inputs[0]) * std::ldexp(1.0, -times), one = identity_like(a);
   const Expr a2 = mm(a, a), a4 = mm(a2, a2), a6 = mm(a2, a4);
   const auto sum_of = [&](int i) {  // p[i+6] A⁶ + p[i+4] A⁴ + p[i+2] A² + p[i]
     return a6 * p[i + 6] + a4 * p[i + 4] + a2 * p[i + 2] + one * p[i];
@@ -215,8 +212,7 @@ NodeRef expand_matrix_exp_squared(GraphBuilder& b, const Node&, Inputs inputs) {
   const auto high = [&](int i) { return mm(a6, a6 * p[i + 4] + a4 * p[i + 2] + a2 * p[i]); };
   const Expr u = mm(a, high(9) + sum_of(1)), v = high(8) + sum_of(0);
   Expr x = apply(ops::solve, {v - u, v + u}, SolveAttrs{});
-  const auto times = inputs[1]->attrs().get<ConstantAttrs>().value.at(0);
-  for (int i = 0; i < static_cast<int>(times); ++i) x = mm(x, x);
+  for (int i = 0; i < times; ++i) x = mm(x, x);
   return x.node();
 }
 
@@ -309,21 +305,25 @@ constinit const Op matrix_rank{
     .parse_attrs = attrs_from_fields<RankAttrs>,
 };
 
-constinit const Op matrix_exp{
-    .name = "matrix_exp",
-    .doc = "The exponential of a square matrix",
-    .infer = infer_square,
-    .meaning = Expansion{expand_matrix_exp},
-    .grad = grad_matrix_exp,
+constinit const Op matrix_exp_squarings{
+    .name = "matrix_exp_squarings",
+    .doc = "How often matrix_exp of the operand halves it and squares the result (int64)",
+    .infer = [](const InferContext& c) -> Type {
+      infer_square(c);
+      return {DType::int64, Dims{}};
+    },
+    .meaning = Expansion{expand_matrix_exp_squarings},
+    .grad = no_gradient,
 };
 
-constinit const Op matrix_exp_squared{
-    .name = "matrix_exp_squared",
-    .doc = "The exponential of a small matrix, squared as often as operand 1 says",
+constinit const Op matrix_exp{
+    .name = "matrix_exp",
+    .doc = "The exponential of a square matrix, by as many squarings as operand 1 says",
     .min_inputs = 2,
     .max_inputs = 2,
     .infer = infer_square,
-    .meaning = Expansion{expand_matrix_exp_squared, 0b10},
+    .meaning = Expansion{expand_matrix_exp, 0b10},
+    .grad = grad_matrix_exp,
 };
 
 constinit const Op lu_grad{
@@ -333,6 +333,16 @@ constinit const Op lu_grad{
     .max_inputs = 3,
     .infer = [](const InferContext& c) { return infer_of_type(c, 1); },
     .meaning = Expansion{expand_lu_grad},
+};
+
+constinit const Op eig_grad{
+    .name = "eig_grad",
+    .doc = "Cotangent of A from those of its eigenvalues and vectors, both, and the type of A",
+    .min_inputs = 5,
+    .max_inputs = 5,
+    .infer = [](const InferContext& c) { return infer_of_type(c, 4); },
+    .meaning = Expansion{expand_eig_grad},
+    .type_only = 0b10000,
 };
 
 constinit const Op qr_grad{
