@@ -3,6 +3,7 @@
 #include <cassert>
 #include <unordered_map>
 
+#include "ir/catalogue.h"
 #include "ir/ops/rules.h"
 
 namespace weft::ir {
@@ -19,17 +20,47 @@ std::string InferContext::describe() const {
   return text;
 }
 
+std::span<const Family> catalogue() {
+  static const std::vector<Family> families{
+      {"Leaves", family::leaf()},
+      {"Arithmetic", family::arithmetic()},
+      {"Comparison, logic, bits, casts", family::logic()},
+      {"Exponentials, trigonometry, rounding", family::transcendental()},
+      {"Activations", family::activation()},
+      {"Special functions and further pointwise operations", family::special()},
+      {"Helpers that take an operand for its type", family::like()},
+      {"Reductions", family::reduction()},
+      {"Reductions made of others", family::reduction_expansions()},
+      {"Statistics and norms", family::statistics()},
+      {"Views", family::view()},
+      {"Structure", family::structure()},
+      {"Shapes that depend on values", family::dynamic()},
+      {"Products", family::contraction()},
+      {"Products by subscripts", family::products()},
+      {"Rows and losses", family::softmax()},
+      {"Normalisation", family::normalization()},
+      {"Indexed access", family::indexing()},
+      {"Scattering and advanced indexing", family::advanced_indexing()},
+      {"Order, running sums, counting", family::ordering()},
+      {"Sliding windows and convolution", family::convolution()},
+      {"Pooling", family::pooling()},
+      {"Interpolation", family::resize()},
+      {"Linear algebra", family::linalg()},
+      {"Complex numbers", family::complex()},
+      {"Fourier transforms", family::fourier()},
+      {"Random draws", family::random()},
+      {"Random distributions", family::distributions()},
+      {"Callbacks and results", family::control()},
+      {"Control flow", family::control_flow()},
+  };
+  return families;
+}
+
 std::span<const Op* const> all_ops() {
   static const std::vector<const Op*> rows = [] {
     std::vector<const Op*> all;
-    for (const auto family :
-         {family::leaf, family::arithmetic, family::logic, family::transcendental,
-          family::activation, family::like, family::reduction, family::reduction_expansions,
-          family::view, family::structure, family::contraction, family::softmax, family::indexing,
-          family::random, family::control, family::special, family::ordering, family::dynamic, family::advanced_indexing, family::statistics, family::products, family::normalization, family::distributions, family::convolution, family::pooling, family::resize, family::linalg, family::complex, family::fourier, family::control_flow}) {
-      const Rows members = family();
-      all.insert(all.end(), members.begin(), members.end());
-    }
+    for (const Family& family : catalogue())
+      all.insert(all.end(), family.rows.begin(), family.rows.end());
     return all;
   }();
   return rows;
