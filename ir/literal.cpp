@@ -50,7 +50,7 @@ double Literal::at(std::int64_t i) const {
 }
 
 std::optional<double> Literal::splat() const {
-  if (size_ == 0) return std::nullopt;
+  if (size_ == 0 || is_complex(dtype_)) return std::nullopt;
   const std::size_t element = size_of(dtype_);
   if (std::memcmp(data(), data() + element, nbytes() - element) != 0) return std::nullopt;
   return at(0);

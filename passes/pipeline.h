@@ -1,8 +1,8 @@
 // The pipeline: one ordered table that reads as the story of compilation. Every pass is named,
 // pure, and verified in debug builds; a dump can be taken after any of them.
 //
-//   specialize → simplify → stabilise → fast_math (where asked) → expand → fold → arrange →
-//   simplify → lower (views, fuse, kernels, memory)
+//   specialize → complex → simplify → stabilise → fast_math (where asked) → expand → fold →
+//   arrange → simplify → lower (views, fuse, kernels, memory)
 #pragma once
 
 #include <functional>

@@ -1,4 +1,5 @@
 // Arithmetic: pointwise with NumPy broadcasting. Integers wrap; x/0 and x%0 of integers are 0.
+#include "ir/ops/complex.h"
 #include "ir/ops/rules.h"
 #include "ir/scalar_math.h"
 
@@ -72,6 +73,15 @@ ScalarValue clipped(ScalarBuilder& s, ScalarOperands x, const Attrs& attrs) {
   return r;
 }
 
+/// Of complex numbers: what turns z, over |z|; 0 at 0.
+Exprs sign_grad(const GradArgs& a) {
+  const Expr &z = a.x[0], &y = a.y;
+  if (z.type().dtype && !is_complex(*z.type().dtype)) return {Expr()};
+  const Expr size = apply(ops::abs, {z}), origin = apply(ops::eq, {size, size.scalar(0)});
+  const Expr along = apply(ops::real, {a.g * conj_if_complex(y)});
+  return {where(origin, a.g.scalar(0), (a.g - along * y) / where(origin, size.scalar(1), size))};
+}
+
 /// Half of the cotangent to each at ties.
 Exprs extremum_grad(const GradArgs& a, const Op& wins) {
   const Expr tie = apply(ops::eq, {a.x[0], a.x[1]}), half = a.g * 0.5, none = a.g.scalar(0);
@@ -82,11 +92,13 @@ Exprs extremum_grad(const GradArgs& a, const Op& wins) {
 Exprs pow_grad(const GradArgs& a) {
   const Expr &x = a.x[0], &e = a.x[1], zero = a.g.scalar(0);
   const Expr flat = apply(ops::eq, {e, e.scalar(0)});  // no 0 * inf at x = 0
-  const Expr dx = where(flat, zero, a.g * e * apply(ops::pow, {x, e - 1.0}));
-  const Expr at_zero =
-      apply(ops::logical_and, {apply(ops::eq, {x, x.scalar(0)}), apply(ops::ge, {e, e.scalar(0)})});
+  const Expr dx = where(flat, zero, a.g * conj_if_complex(e * apply(ops::pow, {x, e - 1.0})));
+  const bool is_real = e.type().dtype && !is_complex(*e.type().dtype);
+  const Expr grows = is_real ? e : apply(ops::real, {e});
+  const Expr at_zero = apply(ops::logical_and, {apply(ops::eq, {x, x.scalar(0)}),
+                                                apply(ops::ge, {grows, grows.scalar(0)})});
   const Expr safe = where(at_zero, x.scalar(1), x);
-  return {dx, where(at_zero, zero, a.g * a.y * log(safe))};
+  return {dx, where(at_zero, zero, a.g * conj_if_complex(a.y * log(safe)))};
 }
 
 double ref_floor_divide(double a, double b) {
@@ -172,7 +184,7 @@ constinit const Op mul{
                            return is_boolean(x[0]) ? x[0] & x[1] : x[0] * x[1];
                          }},
     .grad = [](const GradArgs& a) -> Exprs {
-      return {a.g * a.x[1], a.g * a.x[0]};
+      return {a.g * conj_if_complex(a.x[1]), a.g * conj_if_complex(a.x[0])};
     },
     .reference = {.binary = [](double a, double b) { return a * b; }},
     .samples = two_numbers,
@@ -187,7 +199,8 @@ constinit const Op div{
     .infer = infer_pointwise,
     .meaning = Pointwise{OperandRule::floating, binary<(operator/)>},
     .grad = [](const GradArgs& a) -> Exprs {
-      return {a.g / a.x[1], -(a.g * a.y / a.x[1])};
+      const Expr over = a.g / conj_if_complex(a.x[1]);
+      return {over, -(over * conj_if_complex(a.y))};
     },
     .reference = {.binary = [](double a, double b) { return a / b; }},
     .samples = {.make = divisor_samples},
@@ -276,10 +289,10 @@ constinit const Op abs{
 
 constinit const Op sign{
     .name = "sign",
-    .doc = "-1, 0 or 1",
+    .doc = "-1, 0 or 1; of complex numbers z / |z|",
     .infer = infer_pointwise,
     .meaning = Pointwise{OperandRule::arithmetic, unary<sign_of>},
-    .grad = no_gradient,
+    .grad = sign_grad,
     .reference = {.unary = [](double x) { return x > 0   ? 1.0
                                                  : x < 0 ? -1.0
                                                          : x; }},
@@ -293,7 +306,10 @@ constinit const Op reciprocal{
     .infer = infer_pointwise,
     .meaning = Pointwise{OperandRule::floating,
                          [](ScalarBuilder&, ScalarOperands x, const Attrs&) { return 1.0 / x[0]; }},
-    .grad = [](const GradArgs& a) -> Exprs { return {-(a.g * a.y * a.y)}; },
+    .grad = [](const GradArgs& a) -> Exprs {
+      const Expr y = conj_if_complex(a.y);
+      return {-(a.g * y * y)};
+    },
     .reference = {.unary = [](double x) { return 1 / x; }},
     .samples = {.make = in_range<1, 0.25, 4.0>},
     .onnx = "Reciprocal",
@@ -305,7 +321,7 @@ constinit const Op square{
     .infer = infer_pointwise,
     .meaning = Pointwise{OperandRule::arithmetic, [](ScalarBuilder&, ScalarOperands x,
                                                      const Attrs&) { return x[0] * x[0]; }},
-    .grad = [](const GradArgs& a) -> Exprs { return {a.g * (2.0 * a.x[0])}; },
+    .grad = [](const GradArgs& a) -> Exprs { return {a.g * (2.0 * conj_if_complex(a.x[0]))}; },
     .reference = {.unary = [](double x) { return x * x; }},
     .samples = one_number,
 };
@@ -354,7 +370,7 @@ constinit const Op fma{
                                                             : x[0] * x[1] + x[2];
                          }},
     .grad = [](const GradArgs& a) -> Exprs {
-      return {a.g * a.x[1], a.g * a.x[0], a.g};
+      return {a.g * conj_if_complex(a.x[1]), a.g * conj_if_complex(a.x[0]), a.g};
     },
     .reference = {.general =
                       [](std::span<const RefArray> args, const Attrs&) {

@@ -1,6 +1,7 @@
 // Matrix products, as NumPy's and PyTorch's matmul: operands of one axis are vectors, leading axes
-// broadcast. In the subscripts, batch labels are A, B, … from the last batch axis on; a batch axis
+// broadcast; of booleans, the product is and, the sum or. In the subscripts, batch labels are A, B, … from the last batch axis on; a batch axis
 // of extent 1 may carry the label of a longer one, which lowering turns into a stride of 0.
+#include "ir/ops/complex.h"
 #include "ir/ops/rules.h"
 
 namespace weft::ir {
@@ -8,12 +9,6 @@ namespace {
 
 std::optional<DType> product_dtype(const InferContext& c) {
   const Type &a = c.type(0), &b = c.type(1);
-  for (const Type* t : {&a, &b}) {
-    if (!t->dtype) continue;
-    if (t->dtype == DType::boolean) fail_dtype(c, "not defined for boolean; cast to a number");
-    if (is_complex(*t->dtype))
-      throw UnsupportedOp(c.describe() + ": complex numbers are not supported here yet", c.where);
-  }
   if (a.dtype && b.dtype && *a.dtype != *b.dtype)
     fail_dtype(c, "operands must have one dtype; cast one of them");
   return a.dtype ? a.dtype : b.dtype;
@@ -168,7 +163,8 @@ constinit const Op matmul{
     .infer = infer_matmul,
     .meaning = ContractionMeaning{define_matmul},
     .grad = [](const GradArgs& a) -> Exprs {
-      return {grad_a(a.g, a.x[1], a.x[0]), grad_b(a.g, a.x[0], a.x[1])};
+      return {grad_a(a.g, conj_if_complex(a.x[1]), a.x[0]),
+              grad_b(a.g, conj_if_complex(a.x[0]), a.x[1])};
     },
     .reference = {.general = ref_matmul},
     .samples = {.make = matmul_samples, .dtypes = Samples::numeric},
@@ -193,7 +189,7 @@ constinit const Op dot{
       return ContractionDef{"k", "k", ""};
     }},
     .grad = [](const GradArgs& a) -> Exprs {
-      return {a.g * a.x[1], a.g * a.x[0]};
+      return {a.g * conj_if_complex(a.x[1]), a.g * conj_if_complex(a.x[0])};
     },
     .reference = {.general = ref_matmul},
     .samples = {.make = []() -> std::vector<Sample> {
@@ -210,7 +206,8 @@ constinit const Op matmul_grad_a{
     .infer = [](const InferContext& c) { return infer_of_type(c, 2); },
     .meaning = Expansion{expand_grad_a},
     .grad = [](const GradArgs& a) -> Exprs {
-      return {ir::matmul(a.g, a.x[1]), grad_b(a.x[0], a.g, a.x[1]), Expr()};
+      return {ir::matmul(a.g, conj_if_complex(a.x[1])),
+              grad_b(conj_if_complex(a.x[0]), a.g, a.x[1]), Expr()};
     },
     .reference = {.general = ref_matmul_grad<true>},
     .samples = {.make = grad_a_samples},
@@ -225,7 +222,8 @@ constinit const Op matmul_grad_b{
     .infer = [](const InferContext& c) { return infer_of_type(c, 2); },
     .meaning = Expansion{expand_grad_b},
     .grad = [](const GradArgs& a) -> Exprs {
-      return {ir::matmul(a.x[1], a.g), grad_a(a.x[0], a.g, a.x[1]), Expr()};
+      return {ir::matmul(conj_if_complex(a.x[1]), a.g),
+              grad_a(conj_if_complex(a.x[0]), a.g, a.x[1]), Expr()};
     },
     .reference = {.general = ref_matmul_grad<false>},
     .samples = {.make = grad_b_samples},

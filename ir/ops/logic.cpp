@@ -235,7 +235,7 @@ constinit const Op cast{
     .meaning = Pointwise{OperandRule::cast,
                          [](ScalarBuilder&, ScalarOperands x, const Attrs&) { return x[0]; }},
     .grad = [](const GradArgs& a) -> Exprs {
-      if (!is_floating(a.attrs().get<CastAttrs>().dtype)) return {Expr()};
+      if (category(a.attrs().get<CastAttrs>().dtype) < Category::floating) return {Expr()};
       return {ir::cast_like(a.g, a.x[0])};
     },
     .reference = {.general = ref_cast},

@@ -3,6 +3,7 @@
 // prod 1, any false, all true; the rest throw ShapeError.
 #include <algorithm>
 
+#include "ir/ops/complex.h"
 #include "ir/ops/rules.h"
 
 namespace weft::ir {
@@ -38,7 +39,9 @@ ReductionDef simple(const Node& n, DType accumulator, double identity, Combine c
   return def;
 }
 
-DType total_dtype(DType t) { return is_floating(t) || t == DType::uint64 ? t : DType::int64; }
+DType total_dtype(DType t) {
+  return category(t) >= Category::floating || t == DType::uint64 ? t : DType::int64;
+}
 
 template <bool Product> ReductionDef define_total(const Node& n) {
   const DType accumulator = compute_dtype(*n.type().dtype);
@@ -147,7 +150,7 @@ Exprs prod_grad(const GradArgs& a) {
   const Expr rest = apply(ops::prod, {safe}, keeping(r));
   const Expr zeros = sum(apply(ops::cast, {zero}, CastAttrs{DType::int64}), keeping(r));
   const Expr others = apply(ops::eq, {zeros, apply(ops::cast, {zero}, CastAttrs{DType::int64})});
-  return {where(others, g * rest / safe, none)};
+  return {where(others, g * conj_if_complex(rest / safe), none)};
 }
 
 template <const Op& First> Exprs first_grad(const GradArgs& a) {

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cassert>
 
+#include "ir/ops/complex.h"
+
 namespace weft::ir {
 
 void fail_shape(const InferContext& c, const std::string& message) {
@@ -105,8 +107,7 @@ std::optional<Dims> broadcast_shape(const InferContext& c) {
 }
 
 void check_operand(const InferContext& c, OperandRule rule, DType t) {
-  if (is_complex(t))
-    throw UnsupportedOp(c.describe() + ": complex numbers are not supported here yet", c.where);
+  if (is_complex(t)) refuse_complex(c);
   if (rule == OperandRule::arithmetic && t == DType::boolean)
     fail_dtype(c, "not defined for boolean; cast to a number, or use logical operations");
   if (rule == OperandRule::bitwise && category(t) > Category::integer)
@@ -130,6 +131,7 @@ Type infer_pointwise(const InferContext& c) {
     case OperandRule::floating:
     case OperandRule::bitwise:
       result.dtype = operand_dtype(rule, c.inputs, 0);
+      if (result.dtype && &c.op == &ops::abs) result.dtype = part_dtype(*result.dtype);
       result.weak = weak;
       break;
     case OperandRule::choose:
@@ -167,8 +169,8 @@ std::optional<Dims> infer_reduced(const InferContext& c, std::span<const std::in
 
 void refuse_complex(const InferContext& c) {
   for (const NodeRef& input : c.inputs)
-    if (const auto t = input->type().dtype; t && is_complex(*t))
-      throw UnsupportedOp(c.describe() + ": complex numbers are not supported here yet", c.where);
+    if (const auto t = input->type().dtype; t && is_complex(*t) && !has_complex_meaning(c.op))
+      throw UnsupportedOp(c.describe() + ": complex numbers are not supported here", c.where);
 }
 
 namespace {

@@ -2,6 +2,7 @@
 // rounding leaves integers as they are).
 #include <numbers>
 
+#include "ir/ops/complex.h"
 #include "ir/ops/rules.h"
 #include "ir/scalar_math.h"
 
@@ -12,6 +13,11 @@ using Emit = ScalarValue (*)(ScalarBuilder&, ScalarOperands, const Attrs&);
 
 constexpr double ln2 = std::numbers::ln2, ln10 = std::numbers::ln10,
                  inv_sqrt_pi = std::numbers::inv_sqrtpi;
+
+/// Of a holomorphic function from dy/dx in terms of x and y.
+template <auto F> Exprs holomorphic(const GradArgs& a) {
+  return {a.g * conj_if_complex(F(a.x[0], a.y))};
+}
 
 /// One row: emitter, gradient, libm's function, where to sample it, float32 bound in ulps.
 constexpr Op function(std::string_view name, std::string_view doc, Emit emit, GradRule grad,
@@ -57,96 +63,96 @@ double ref_round(double x) {  // half to even
 namespace ops {
 
 constinit const Op exp = function("exp", "e to the power x", unary<math::exp>,
-                                  derivative<[](const Expr&, const Expr& y) { return y; }>, ::exp,
+                                  holomorphic<[](const Expr&, const Expr& y) { return y; }>, ::exp,
                                   in_range<1, -20.0, 20.0>, 1, "Exp");
 constinit const Op exp2 = function("exp2", "2 to the power x", unary<math::exp2>,
-                                   derivative<[](const Expr&, const Expr& y) { return y * ln2; }>,
+                                   holomorphic<[](const Expr&, const Expr& y) { return y * ln2; }>,
                                    ::exp2, in_range<1, -20.0, 20.0>, 1, "");
 constinit const Op expm1 = function("expm1", "exp(x) - 1, exact near 0", unary<math::expm1>,
-                                    derivative<[](const Expr&, const Expr& y) { return y + 1.0; }>,
+                                    holomorphic<[](const Expr&, const Expr& y) { return y + 1.0; }>,
                                     ::expm1, in_range<1, -5.0, 5.0>, 1, "");
 constinit const Op log = function("log", "Natural logarithm", unary<math::log>,
-                                  derivative<[](const Expr& x, const Expr&) { return 1.0 / x; }>,
+                                  holomorphic<[](const Expr& x, const Expr&) { return 1.0 / x; }>,
                                   ::log, in_range<1, 0.125, 20.0>, 1, "Log");
 constinit const Op log2 =
     function("log2", "Logarithm to base 2", unary<math::log2>,
-             derivative<[](const Expr& x, const Expr&) { return 1.0 / (x * ln2); }>, ::log2,
+             holomorphic<[](const Expr& x, const Expr&) { return 1.0 / (x * ln2); }>, ::log2,
              in_range<1, 0.125, 20.0>, 1, "");
 constinit const Op log10 =
     function("log10", "Logarithm to base 10", unary<math::log10>,
-             derivative<[](const Expr& x, const Expr&) { return 1.0 / (x * ln10); }>, ::log10,
+             holomorphic<[](const Expr& x, const Expr&) { return 1.0 / (x * ln10); }>, ::log10,
              in_range<1, 0.125, 20.0>, 1, "");
 constinit const Op log1p =
     function("log1p", "log(1 + x), exact near 0", unary<math::log1p>,
-             derivative<[](const Expr& x, const Expr&) { return 1.0 / (x + 1.0); }>, ::log1p,
+             holomorphic<[](const Expr& x, const Expr&) { return 1.0 / (x + 1.0); }>, ::log1p,
              in_range<1, -0.5, 5.0>, 1, "");
 constinit const Op sqrt = function("sqrt", "Square root", unary<ir::sqrt>,
-                                   derivative<[](const Expr&, const Expr& y) { return 0.5 / y; }>,
+                                   holomorphic<[](const Expr&, const Expr& y) { return 0.5 / y; }>,
                                    ::sqrt, in_range<1, 0.125, 20.0>, 0.5, "Sqrt");
 constinit const Op rsqrt = function(
     "rsqrt", "1 / sqrt(x)",
     [](ScalarBuilder&, ScalarOperands x, const Attrs&) { return 1.0 / ir::sqrt(x[0]); },
-    derivative<[](const Expr&, const Expr& y) { return y * y * y * -0.5; }>, ref_rsqrt,
+    holomorphic<[](const Expr&, const Expr& y) { return y * y * y * -0.5; }>, ref_rsqrt,
     in_range<1, 0.125, 20.0>, 1.5, "");
 constinit const Op sin =
     function("sin", "Sine", unary<math::sin>,
-             derivative<[](const Expr& x, const Expr&) { return apply(cos, {x}); }>, ::sin,
+             holomorphic<[](const Expr& x, const Expr&) { return apply(cos, {x}); }>, ::sin,
              in_range<1, -10.0, 10.0>, 1, "Sin");
 constinit const Op cos =
     function("cos", "Cosine", unary<math::cos>,
-             derivative<[](const Expr& x, const Expr&) { return -apply(sin, {x}); }>, ::cos,
+             holomorphic<[](const Expr& x, const Expr&) { return -apply(sin, {x}); }>, ::cos,
              in_range<1, -10.0, 10.0>, 1, "Cos");
 constinit const Op tan =
     function("tan", "Tangent", unary<math::tan>,
-             derivative<[](const Expr&, const Expr& y) { return y * y + 1.0; }>, ::tan,
+             holomorphic<[](const Expr&, const Expr& y) { return y * y + 1.0; }>, ::tan,
              in_range<1, -1.25, 1.25>, 1, "Tan");
 constinit const Op asin =
     function("asin", "Inverse sine", unary<math::asin>,
-             derivative<[](const Expr& x, const Expr&) { return ir::rsqrt(1.0 - x * x); }>, ::asin,
+             holomorphic<[](const Expr& x, const Expr&) { return ir::rsqrt(1.0 - x * x); }>, ::asin,
              in_range<1, -0.875, 0.875>, 1, "Asin");
 constinit const Op acos =
     function("acos", "Inverse cosine", unary<math::acos>,
-             derivative<[](const Expr& x, const Expr&) { return -ir::rsqrt(1.0 - x * x); }>, ::acos,
+             holomorphic<[](const Expr& x, const Expr&) { return -ir::rsqrt(1.0 - x * x); }>, ::acos,
              in_range<1, -0.875, 0.875>, 1, "Acos");
 constinit const Op atan =
     function("atan", "Inverse tangent", unary<math::atan>,
-             derivative<[](const Expr& x, const Expr&) { return 1.0 / (x * x + 1.0); }>, ::atan,
+             holomorphic<[](const Expr& x, const Expr&) { return 1.0 / (x * x + 1.0); }>, ::atan,
              in_range<1, -5.0, 5.0>, 1, "Atan");
 constinit const Op sinh =
     function("sinh", "Hyperbolic sine", unary<math::sinh>,
-             derivative<[](const Expr& x, const Expr&) { return apply(cosh, {x}); }>, ::sinh,
+             holomorphic<[](const Expr& x, const Expr&) { return apply(cosh, {x}); }>, ::sinh,
              in_range<1, -5.0, 5.0>, 1, "Sinh");
 constinit const Op cosh =
     function("cosh", "Hyperbolic cosine", unary<math::cosh>,
-             derivative<[](const Expr& x, const Expr&) { return apply(sinh, {x}); }>, ::cosh,
+             holomorphic<[](const Expr& x, const Expr&) { return apply(sinh, {x}); }>, ::cosh,
              in_range<1, -5.0, 5.0>, 1, "Cosh");
 constinit const Op tanh =
     function("tanh", "Hyperbolic tangent", unary<math::tanh>,
-             derivative<[](const Expr&, const Expr& y) { return 1.0 - y * y; }>, ::tanh,
+             holomorphic<[](const Expr&, const Expr& y) { return 1.0 - y * y; }>, ::tanh,
              in_range<1, -5.0, 5.0>, 2, "Tanh");
 constinit const Op asinh =
     function("asinh", "Inverse hyperbolic sine", unary<math::asinh>,
-             derivative<[](const Expr& x, const Expr&) { return ir::rsqrt(x * x + 1.0); }>, ::asinh,
+             holomorphic<[](const Expr& x, const Expr&) { return ir::rsqrt(x * x + 1.0); }>, ::asinh,
              in_range<1, -5.0, 5.0>, 1, "Asinh");
 constinit const Op acosh =
     function("acosh", "Inverse hyperbolic cosine", unary<math::acosh>,
-             derivative<[](const Expr& x, const Expr&) { return ir::rsqrt(x * x - 1.0); }>, ::acosh,
+             holomorphic<[](const Expr& x, const Expr&) { return ir::rsqrt(x * x - 1.0); }>, ::acosh,
              in_range<1, 1.25, 9.0>, 1, "Acosh");
 constinit const Op atanh =
     function("atanh", "Inverse hyperbolic tangent", unary<math::atanh>,
-             derivative<[](const Expr& x, const Expr&) { return 1.0 / (1.0 - x * x); }>, ::atanh,
+             holomorphic<[](const Expr& x, const Expr&) { return 1.0 / (1.0 - x * x); }>, ::atanh,
              in_range<1, -0.875, 0.875>, 1, "Atanh");
 constinit const Op sigmoid =
     function("sigmoid", "1 / (1 + exp(-x))", unary<math::sigmoid>,
-             derivative<[](const Expr&, const Expr& y) { return y * (1.0 - y); }>, ref_sigmoid,
+             holomorphic<[](const Expr&, const Expr& y) { return y * (1.0 - y); }>, ref_sigmoid,
              in_range<1, -9.0, 9.0>, 1, "Sigmoid");
 constinit const Op erf = function(
     "erf", "Error function", unary<math::erf>,
-    derivative<[](const Expr& x, const Expr&) { return ir::exp(-(x * x)) * (2 * inv_sqrt_pi); }>,
+    holomorphic<[](const Expr& x, const Expr&) { return ir::exp(-(x * x)) * (2 * inv_sqrt_pi); }>,
     ::erf, in_range<1, -3.0, 3.0>, 1, "Erf");
 constinit const Op erfc = function(
     "erfc", "1 - erf(x), exact for large x", unary<math::erfc>,
-    derivative<[](const Expr& x, const Expr&) { return ir::exp(-(x * x)) * (-2 * inv_sqrt_pi); }>,
+    holomorphic<[](const Expr& x, const Expr&) { return ir::exp(-(x * x)) * (-2 * inv_sqrt_pi); }>,
     ::erfc, in_range<1, -3.0, 3.0>, 1, "");
 
 constinit const Op atan2{
