@@ -99,8 +99,9 @@ class Planner {
     }
     if (!is_mask(index.tensor().node())) return 1;
     const auto rank = type_of(index.tensor().node()).rank();
-    if (!rank) throw ShapeError("a mask whose number of axes is not known", where_);
-    return *rank;
+    if (!rank && index_.size() > 1)
+      throw ShapeError("a mask beside other indices: its number of axes must be known", where_);
+    return rank.value_or(1);  // by itself it stands for the first axes, however many
   }
 
   /// Whether nothing else stands between the integers and tensors.
@@ -329,16 +330,16 @@ class Indexing {
   [[nodiscard]] NodeRef tuples() const {
     std::vector<NodeRef> lists;  // an index tensor, or a mask's flat positions
     for (const Taken& t : plan_.taken) lists.push_back(t.mask ? positions(t.index) : t.index);
-    NodeRef met = line_(ops::zeros_like, {as_integers(lists[0])});
+    NodeRef met = line_(ops::zeros_like, {lists[0]});
     for (std::size_t i = 1; i < lists.size(); ++i)
-      met = line_(ops::add, {met, line_(ops::zeros_like, {as_integers(lists[i])})});
+      met = line_(ops::add, {met, line_(ops::zeros_like, {lists[i]})});
     std::vector<NodeRef> columns;
     std::int64_t axis = 0;
     for (std::size_t i = 0; i < lists.size(); ++i) {
       const Taken& t = plan_.taken[i];
       const NodeRef column =
           t.mask ? line_(ops::mask_places, {lists[i], t.index, s_.fronted}, ir::AxisAttrs{axis})
-                 : as_column(as_integers(lists[i]));
+                 : as_column(lists[i]);
       const NodeRef target =
           t.mask ? line_(ops::add, {as_column(met), line_(ops::zeros_like, {column})})
                  : as_column(met);
@@ -346,9 +347,6 @@ class Indexing {
       axis += t.covered;
     }
     return line_(ops::concatenate, std::move(columns), ir::AxisAttrs{-1});
-  }
-  [[nodiscard]] NodeRef as_integers(const NodeRef& x) const {
-    return line_(ops::cast, {x}, ir::CastAttrs{DType::int64});
   }
   [[nodiscard]] NodeRef as_column(const NodeRef& x) const {
     return line_(ops::expand_dims, {x}, ir::AxesAttrs{{-1}});

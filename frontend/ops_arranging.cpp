@@ -23,12 +23,6 @@ NodeRef flattened(const Call& call, const NodeRef& x) {
 NodeRef reshaped(const Call& call, const NodeRef& x, Dims shape) {
   return call(ops::reshape, {x}, ir::ShapeAttrs{std::move(shape)});
 }
-std::vector<NodeRef> nodes_of(const Tensors& tensors) {
-  std::vector<NodeRef> nodes;
-  for (const Tensor& t : tensors) nodes.push_back(t.node());
-  return nodes;
-}
-
 }  // namespace
 
 // ---- repeating ----------------------------------------------------------------------------------
@@ -78,21 +72,15 @@ Tensor repeat_by(const Operand& x, const Tensor& repeats, std::optional<std::int
   const NodeRef ends = call(ops::cumsum, {counts}, ir::ScanAttrs<ir::Scan::sum>{0, false, false});
   const NodeRef total = call(ops::sum, {counts}, ir::ReduceAttrs{});
   const NodeRef places = call(ops::arange_by, {call.number(0), total, call.number(1)});
-  const Tensor index(call(ops::searchsorted, {ends, places}, ir::SearchAttrs{true}));
-  std::vector<Index> tuple;
-  if (axis < 0) tuple.emplace_back(ellipsis);
-  const Tensor source(from);
-  if (axis == 0) return source[Index(index)];
-  const std::int64_t at = call.axis(axis, call.rank(from));
-  Axes order{at};
-  for (std::int64_t i = 0; i < call.rank(from); ++i)
-    if (i != at) order.push_back(i);
-  Axes back(order.size());
-  for (std::size_t i = 0; i < order.size(); ++i)
-    back[static_cast<std::size_t>(order[i])] = static_cast<std::int64_t>(i);
-  const NodeRef rows = call(ops::permute, {from}, ir::AxesAttrs{order});
-  return Tensor(
-      call(ops::permute, {call(ops::gather_rows, {rows, index.node()})}, ir::AxesAttrs{back}));
+  const NodeRef index = call(ops::searchsorted, {ends, places}, ir::SearchAttrs{true});
+  if (axis == 0) return Tensor(call(ops::gather_rows, {from, index}));
+  const std::int64_t rank = call.rank(from), at = call.axis(axis, rank);
+  Axes to_front{at}, back;
+  for (std::int64_t i = 0; i < rank; ++i)
+    if (i != at) to_front.push_back(i);
+  for (std::int64_t i = 0; i < rank; ++i) back.push_back(i < at ? i + 1 : i == at ? 0 : i);
+  const NodeRef rows = call(ops::permute, {from}, ir::AxesAttrs{to_front});
+  return Tensor(call(ops::permute, {call(ops::gather_rows, {rows, index})}, ir::AxesAttrs{back}));
 }
 
 Tensor reshape_to(const Operand& x, const Tensor& shape) {
@@ -227,10 +215,10 @@ Tensors split(const Operand& x, const std::vector<std::int64_t>& sizes, std::int
   const Dim extent = call.dims(x.node())[static_cast<std::size_t>(axis)];
   std::int64_t total = 0;
   std::vector<Dim> places;
-  for (const std::int64_t size : sizes) {
-    if (size < 0) call.fail("a negative size");
-    if (total > 0 || !places.empty() || &size != sizes.data()) places.emplace_back(total);
-    total += size;
+  for (std::size_t i = 0; i < sizes.size(); ++i) {
+    if (sizes[i] < 0) call.fail("a negative size");
+    if (i > 0) places.emplace_back(total);
+    total += sizes[i];
   }
   if (extent.constant().value_or(total) != total || sizes.empty())
     call.fail("sizes of " + std::to_string(total) + " in all for an extent of " + extent.str());

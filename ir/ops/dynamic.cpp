@@ -459,6 +459,7 @@ std::optional<Attrs> sum_attrs(const InferContext& c) {
   if (!axes) return std::nullopt;
   ReduceAttrs r = c.attrs.get<ReduceAttrs>();
   r.axes = *axes;
+  r.all = r.all && axes->empty();
   return Attrs(r);
 }
 
