@@ -75,7 +75,7 @@ Argument prepare(ScalarValue x) {
 ScalarValue lgamma_float64(ScalarValue x) {
   const Argument a = prepare(x);
   const ScalarValue log_y = log(a.y);
-  const ScalarValue near = a.z * (a.z + 1) * poly(a.z, lgamma_near);
+  const ScalarValue near = a.z * (a.z + 1) * poly(a.z, lgamma_near) + 0;  // no -0 at 1
   const ScalarValue far = (a.y - 0.5) * (log_y - 1) +
                           (poly(a.square, stirling) * a.inverse + stirling_constant);
   const ScalarValue positive =

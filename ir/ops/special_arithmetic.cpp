@@ -108,11 +108,6 @@ ScalarValue heaviside_of(ScalarBuilder& s, ScalarOperands x, const Attrs&) {
 ScalarValue truncated_quotient(ScalarValue a, ScalarValue b) {
   return is_floating_value(a) ? trunc(a / b) : a / b;
 }
-std::vector<Sample> heaviside_samples() {
-  std::vector<Sample> samples = pointwise_samples(2, -1, 1);
-  samples.push_back({{{{5}, 0, 0}, {{5}, 0, 1}}});
-  return samples;
-}
 /// Quotients well between whole numbers.
 std::vector<Sample> quotient_samples() {
   std::vector<Sample> samples = pointwise_samples(2, 2.125, 2.875);
@@ -157,9 +152,9 @@ Type infer_whole(const InferContext& c) {
   return t;
 }
 constexpr Op whole_numbers(std::string_view name, std::string_view doc, Emit emit,
-                           double (*reference)(double, double)) {
+                           double (*reference)(double, double), std::vector<Sample> (*samples)()) {
   Op op = two_operands(name, doc, OperandRule::bitwise, emit, no_gradient, reference,
-                       in_range<2, -30.0, 30.0>, Samples::integers);
+                       samples, Samples::integers);
   op.infer = infer_whole;
   return op;
 }
@@ -426,7 +421,7 @@ constinit const Op heaviside = two_operands(
     [](const GradArgs& a) -> Exprs {
       return {Expr(), ir::where(is_zero(a.x[0]), a.g, none_of(a))};
     },
-    [](double x, double b) { return x == 0 ? b : double(x > 0); }, heaviside_samples,
+    [](double x, double b) { return x == 0 ? b : double(x > 0); }, in_range<2, -1.0, 1.0>,
     Samples::all);
 
 constinit const Op trunc_divide = two_operands(
@@ -434,12 +429,14 @@ constinit const Op trunc_divide = two_operands(
     binary<truncated_quotient>, no_gradient, [](double a, double b) { return std::trunc(a / b); },
     quotient_samples, Samples::numeric);
 
-constinit const Op gcd = whole_numbers("gcd", "Greatest common divisor", binary<gcd_of>, ref_gcd);
+constinit const Op gcd = whole_numbers("gcd", "Greatest common divisor", binary<gcd_of>, ref_gcd,
+                                   in_range<2, -30.0, 30.0>);
 constinit const Op lcm = whole_numbers(
     "lcm", "Least common multiple", binary<lcm_of>, [](double a, double b) {
       const double divisor = ref_gcd(a, b);
       return divisor == 0 ? 0 : std::fabs(a / divisor * b);
-    });
+    },
+    in_range<2, 0.0, 11.0>);
 
 constinit const Op signbit =
     predicate("signbit", "x has a minus sign, zero and NaN included", unary<math::signbit>,
@@ -504,7 +501,6 @@ constinit const Op nextafter{
     .max_inputs = 2,
     .infer = infer_nextafter,
     .meaning = Expansion{expand_nextafter},
-    .grad = no_gradient,
     .reference = {.general = ref_nextafter},
     .samples = {.make = in_range<2, -4.0, 4.0>, .ulp = 0},
 };
@@ -515,7 +511,6 @@ constinit const Op next_of{
     .max_inputs = 2,
     .infer = infer_pointwise,
     .meaning = Pointwise{OperandRule::floating, next_toward},
-    .grad = no_gradient,
     .parse_attrs = attrs_from_fields<CastAttrs>,
 };
 
