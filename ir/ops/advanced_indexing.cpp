@@ -44,7 +44,7 @@ std::optional<Dims> selected_shape(const InferContext& c, std::int64_t batch) {
   if (indices && indices->empty()) fail_shape(c, "indices need at least one axis");
   if (!x || !indices || !indices->back().is_constant()) return std::nullopt;
   const std::int64_t k = indices->back().value();
-  if (batch < 0 || batch >= std::ssize(*indices) || batch + k > std::ssize(*x))
+  if (batch < 0 || batch >= std::ssize(*indices) || k < 0 || k > std::ssize(*x) - batch)
     fail_shape(c, std::to_string(batch) + " batch axes and " + std::to_string(k) +
                       " indices are too many");
   for (std::size_t i = 0; i < static_cast<std::size_t>(batch); ++i)
@@ -529,7 +529,7 @@ constinit const Op merge_masked{
     .max_inputs = 2,
     .infer = infer_merge_masked,
     .meaning = View{[](const Node&) -> std::optional<ViewMap> { return std::nullopt; }},
-    .grad = [](const GradArgs& a) -> Exprs { return {ir::reshape_like(a.g, a.x[0])}; },
+    .grad = [](const GradArgs& a) -> Exprs { return {ir::reshape_like(a.g, a.x[0]), Expr()}; },
     .reference = {.general = ref_merge_masked},
     .samples = {.make = merge_samples, .dtypes = Samples::all},
     .parse_attrs = attrs_from_fields<AxisAttrs>,
@@ -558,7 +558,7 @@ constinit const Op tril{
     .infer = infer_triangle,
     .meaning = Expansion{expand_triangle<true>},
     .grad = [](const GradArgs& a) -> Exprs {
-      return {apply(tril, {a.g, a.x[1]})};
+      return {apply(tril, {a.g, a.x[1]}), Expr()};
     },
     .reference = {.general = ref_triangle<true>},
     .samples = {.make = triangle_samples, .dtypes = Samples::all},
@@ -572,7 +572,7 @@ constinit const Op triu{
     .infer = infer_triangle,
     .meaning = Expansion{expand_triangle<false>},
     .grad = [](const GradArgs& a) -> Exprs {
-      return {apply(triu, {a.g, a.x[1]})};
+      return {apply(triu, {a.g, a.x[1]}), Expr()};
     },
     .reference = {.general = ref_triangle<false>},
     .samples = {.make = triangle_samples, .dtypes = Samples::all},
