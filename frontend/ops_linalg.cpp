@@ -1,5 +1,6 @@
 #include "weft/ops/linalg.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -137,8 +138,7 @@ Tensor lu_solve(const Operand& LU, const Operand& pivots, const Operand& B, bool
 QrResult qr(const Operand& A, std::string_view mode) {
   const Line line(A);
   const bool only_r = mode == "r";
-  const Tensor Q =
-      line(ops::qr, {handle(A)}, ir::QrAttrs{only_r ? "reduced" : std::string(mode)});
+  const Tensor Q = line(ops::qr, {handle(A)}, ir::QrAttrs{only_r ? "reduced" : std::string(mode)});
   return {only_r ? Tensor(Array()) : Q, line.get(Q, 1)};
 }
 GeqrfResult geqrf(const Operand& A) {
@@ -166,7 +166,8 @@ struct Reflectors {
 Reflectors reflectors(const char* what, const Line& line, const Operand& A, const Operand& tau) {
   demand_matrix(what, A, false);
   Tensor a = handle(A);
-  const auto full = runtime::live_type(*A.node()).shape, count = runtime::live_type(*tau.node()).shape;
+  const auto full = runtime::live_type(*A.node()).shape,
+             count = runtime::live_type(*tau.node()).shape;
   if (full && count) {
     if (count->size() + 1 != full->size())
       throw ShapeError(std::string(what) + ": tau must have one axis less than the matrix",
@@ -230,8 +231,7 @@ Tensor solve_triangular(const Operand& A, const Operand& B, bool upper, bool lef
                         bool unitriangular) {
   const Line line(A);
   if (left) return triangular(line, handle(A), handle(B), {upper, false, unitriangular});
-  return line.t(
-      triangular(line, handle(A), line.t(handle(B)), {upper, true, unitriangular}));
+  return line.t(triangular(line, handle(A), line.t(handle(B)), {upper, true, unitriangular}));
 }
 TriangularSolution triangular_solve(const Operand& b, const Operand& A, bool upper, bool transpose,
                                     bool unitriangular) {
@@ -241,8 +241,10 @@ TriangularSolution triangular_solve(const Operand& b, const Operand& A, bool upp
 LstsqResult lstsq(const Operand& A, const Operand& B, std::optional<double> rcond) {
   demand_matrix("lstsq", A, false);
   const Line line(A);
-  const auto a_rank = rank_of(A), b_rank = rank_of(B);
-  const bool vectors = a_rank && b_rank && *b_rank == *a_rank - 1;
+  const auto a_shape = runtime::live_type(*A.node()).shape,
+             b_shape = runtime::live_type(*B.node()).shape;
+  const bool vectors = a_shape && b_shape && a_shape->size() == b_shape->size() + 1 &&
+                       std::equal(b_shape->begin(), b_shape->end(), a_shape->begin());
   const Tensor b = vectors ? line.expand(handle(B), -1) : handle(B);
   const ir::RankAttrs how = tolerance({}, rcond);
   const Tensor x = line.mm(line(ops::pinv, {handle(A)}, how), b);
@@ -253,9 +255,7 @@ LstsqResult lstsq(const Operand& A, const Operand& B, std::optional<double> rcon
           svdvals(A)};
 }
 
-Tensor inverse(const Operand& A) {
-  return Line(A)(ops::inverse, {handle(A)}, ir::InverseAttrs{});
-}
+Tensor inverse(const Operand& A) { return Line(A)(ops::inverse, {handle(A)}, ir::InverseAttrs{}); }
 Tensor inv(const Operand& A) { return inverse(A); }
 Tensor pinv(const Operand& A, std::optional<double> atol, std::optional<double> rtol, bool) {
   return Line(A)(ops::pinv, {handle(A)}, tolerance(atol, rtol));
@@ -264,8 +264,7 @@ Tensor pinverse(const Operand& A, double rcond) { return pinv(A, {}, rcond); }
 
 Tensor tensorsolve(const Operand& A, const Operand& B) {
   const Shape a = known_shape("tensorsolve", A), b = known_shape("tensorsolve", B);
-  if (b.size() > a.size())
-    throw ShapeError("tensorsolve: B has more axes than A", A.where());
+  if (b.size() > a.size()) throw ShapeError("tensorsolve: B has more axes than A", A.where());
   const Shape x(a.begin() + std::ssize(b), a.end());
   const std::int64_t n = element_count(b);
   if (n != element_count(x))
@@ -317,17 +316,17 @@ Tensor logdet(const Operand& A) {
   const Operand nan(std::numeric_limits<double>::quiet_NaN());
   return apply(ops::where, {negative.node(), nan.node(), parts.logabsdet.node()}, {}, where);
 }
-Tensor matrix_rank(const Operand& A, std::optional<double> atol, std::optional<double> rtol,
-                   bool) {
+Tensor matrix_rank(const Operand& A, std::optional<double> atol, std::optional<double> rtol, bool) {
   return Line(A)(ops::matrix_rank, {handle(A)}, tolerance(atol, rtol));
 }
 
 namespace {
 
 [[noreturn]] void unknown_norm(const MatrixOrd& ord, SourceLocation where) {
-  throw Error("matrix_norm: the order is \"fro\", \"nuc\", 1, 2, infinity or their negatives, not " +
-                  ord.str(),
-              where);
+  throw Error(
+      "matrix_norm: the order is \"fro\", \"nuc\", 1, 2, infinity or their negatives, not " +
+          ord.str(),
+      where);
 }
 
 /// Of the last two axes, which stay as extents of 1 where `keepdim`.
@@ -397,8 +396,8 @@ Tensor cond(const Operand& A, const MatrixOrd& p) {
   const Tensor inverted = line(ops::inverse, {handle(A)}, ir::InverseAttrs{false});
   const Tensor product = line(ops::mul, {norm, norm_of_matrices(line, inverted, p, false)});
   // Of a singular matrix the inverse has NaN beside infinite elements.
-  const Tensor singular = line(ops::logical_and, {line(ops::isnan, {product}),
-                                                  line(ops::isfinite, {norm})});
+  const Tensor singular =
+      line(ops::logical_and, {line(ops::isnan, {product}), line(ops::isfinite, {norm})});
   const Tensor infinite(Operand(std::numeric_limits<double>::infinity()).node());
   return line(ops::where, {singular, infinite, product});
 }

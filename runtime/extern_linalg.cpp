@@ -89,7 +89,8 @@ template <class F> void for_matrices(const Matrices& m, std::int64_t extent, F b
 template <class T, class U>
 void transpose(const T* from, U* to, std::int64_t rows, std::int64_t columns) {
   for (std::int64_t i = 0; i < rows; ++i)
-    for (std::int64_t j = 0; j < columns; ++j) to[j * rows + i] = static_cast<U>(from[i * columns + j]);
+    for (std::int64_t j = 0; j < columns; ++j)
+      to[j * rows + i] = static_cast<U>(from[i * columns + j]);
 }
 template <class T> void transpose_in_place(T* x, std::int64_t n) {
   for (std::int64_t i = 0; i < n; ++i)
@@ -167,7 +168,8 @@ template <class T> class Qr {
     const int lda = leading(rows_), k = static_cast<int>(m.shorter()), query = -1;
     int info = 0;
     T size[2] = {1, 1};
-    if (m.size() > 0) f_.geqrf(&rows_, &columns_, a_.data(), &lda, tau_.data(), size, &query, &info);
+    if (m.size() > 0)
+      f_.geqrf(&rows_, &columns_, a_.data(), &lda, tau_.data(), size, &query, &info);
     if (rows_ > 0 && width_ > 0)
       f_.orgqr(&rows_, &width_, &k, a_.data(), &lda, tau_.data(), size + 1, &query, &info);
     work_.resize(static_cast<std::size_t>(std::max(asked(size[0]), asked(size[1]))));
@@ -224,8 +226,7 @@ void qr(const Task& task, const std::string& mode, const TensorView& in, Views o
 }
 
 /// Fortran sees Aᵀ = V S Uᵀ: what it calls U is, row by row, Vᵀ, and the other way round.
-template <class T>
-void svd(const Task& task, bool full, const TensorView& in, Views out) {
+template <class T> void svd(const Task& task, bool full, const TensorView& in, Views out) {
   const Matrices m = matrices(in), u = matrices(out[0]), v = matrices(out[2]);
   const int rows = task.extent(m.columns), columns = task.extent(m.rows), lda = leading(rows),
             ldvt = leading(static_cast<int>(u.columns));
@@ -259,8 +260,7 @@ void svd(const Task& task, bool full, const TensorView& in, Views out) {
   });
 }
 
-template <class T>
-void eigh(const Task& task, bool upper, const TensorView& in, Views out) {
+template <class T> void eigh(const Task& task, bool upper, const TensorView& in, Views out) {
   const Matrices m = task.square(in);
   const int n = task.extent(m.rows), lda = leading(n);
   if (n == 0) return;
@@ -359,7 +359,8 @@ class BatchOf {
 
 /// op(A) X = B in place for a triangular A: in Fortran's eyes Xᵀ op(A)ᵀ = Bᵀ.
 template <class T>
-void triangular(const Lapack<T>& f, const ir::TriangularAttrs& how, const T* a, T* x, int n, int k) {
+void triangular(const Lapack<T>& f, const ir::TriangularAttrs& how, const T* a, T* x, int n,
+                int k) {
   if (n == 0 || k == 0) return;
   const T one = 1;
   f.trsm("R", how.upper ? "L" : "U", how.transpose ? "T" : "N", how.unitriangular ? "U" : "N", &k,

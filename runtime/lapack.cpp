@@ -35,9 +35,9 @@ template <class T> struct Opened {
 template <class T> const Lapack<T>& lapack(const char* operation, SourceLocation where) {
   static const Opened<T> opened;
   if (!opened.complete)
-    throw UnsupportedOp(std::string(operation) +
-                            ": needs LAPACK; install OpenBLAS (libopenblas.so.0) with it",
-                        where);
+    throw UnsupportedOp(
+        std::string(operation) + ": needs LAPACK; install OpenBLAS (libopenblas.so.0) with it",
+        where);
   return opened.routines;
 }
 template const Lapack<float>& lapack<float>(const char*, SourceLocation);

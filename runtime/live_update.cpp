@@ -219,10 +219,11 @@ void LiveEngine::commit_results(Wave& wave, WaveRun& run) noexcept {
   for (const WaveCell& cell : wave.cells) {
     for (std::size_t i = 0; i < cell.outputs.size(); ++i) {
       LiveState& state = *cell.outputs[i];
-      state.valid = true;
-      state.stored = true;
-      if (run.fresh(cell.first_result + i))
+      if (run.fresh(cell.first_result + i)) {
         state.value = std::move(run.result(cell.first_result + i));
+        state.stored = true;
+      }
+      state.valid = state.stored;  // one that stayed the same is gone where nobody holds it
     }
   }
 }

@@ -32,8 +32,7 @@ Dims with_last(const Dims& shape, std::size_t inner, std::initializer_list<Dim> 
 }
 
 bool is_vector(const Dims& a, const Dims& b) {
-  return b.size() == 1 ||
-         (a.size() == b.size() + 1 && std::equal(b.begin(), b.end(), a.begin()));
+  return b.size() == 1 || (a.size() == b.size() + 1 && std::equal(b.begin(), b.end(), a.begin()));
 }
 
 bool not_less(const Node& node, const Dim& a, const Dim& b) {
@@ -75,14 +74,13 @@ Type infer_matrix(const InferContext& c) { return matrix_type(c, 0, false); }
 
 std::vector<Type> infer_pivots(const InferContext& c) {
   const auto& shape = c.type(0).shape;
-  return {{DType::int32, shape ? std::optional(with_last(*shape, 2, {shorter(*shape)}))
-                               : std::nullopt}};
+  return {{DType::int32,
+           shape ? std::optional(with_last(*shape, 2, {shorter(*shape)})) : std::nullopt}};
 }
 
 Type infer_lu_permutation(const InferContext& c) {
   const auto &pivots = c.type(0).shape, &matrix = c.type(1).shape;
-  if (const auto t = c.type(0).dtype; t && *t != DType::int32)
-    fail_dtype(c, "pivots are int32");
+  if (const auto t = c.type(0).dtype; t && *t != DType::int32) fail_dtype(c, "pivots are int32");
   if (matrix && matrix->size() < 2) fail_shape(c, "needs a matrix, that is at least two axes");
   if (!pivots || !matrix) return {DType::int64, {}};
   if (pivots->size() + 1 != matrix->size())
@@ -96,9 +94,9 @@ Type infer_lu_permutation(const InferContext& c) {
 const std::string& qr_mode(const InferContext& c) {
   const std::string& mode = c.attrs.get<QrAttrs>().mode;
   if (mode != "reduced" && mode != "complete" && mode != "raw")
-    throw Error(c.describe() + ": the mode is \"reduced\", \"complete\" or \"r\", not \"" + mode +
-                    '"',
-                c.where);
+    throw Error(
+        c.describe() + ": the mode is \"reduced\", \"complete\" or \"r\", not \"" + mode + '"',
+        c.where);
   return mode;
 }
 
@@ -140,8 +138,8 @@ std::vector<Type> infer_s_and_vh(const InferContext& c) {
   const Dims& a = *c.type(0).shape;
   const Dim k = shorter(a);
   s.shape = with_last(a, 2, {k});
-  vh.shape = with_last(a, 2, {c.attrs.get<SvdAttrs>().full_matrices ? columns_of(a) : k,
-                              columns_of(a)});
+  vh.shape =
+      with_last(a, 2, {c.attrs.get<SvdAttrs>().full_matrices ? columns_of(a) : k, columns_of(a)});
   return {s, vh};
 }
 
@@ -173,15 +171,15 @@ std::vector<NodeRef> expand_eig(GraphBuilder& b, const Node&, std::span<const No
 Type infer_solve_triangular(const InferContext& c) {
   const Type a = matrix_type(c, 0, true), b = matrix_type(c, 1, false);
   if (!a.shape || !b.shape) return meet(c, 0, 1, 2, {});
-  const Dim n = unify(c, rows_of(*a.shape), rows_of(*b.shape), "the extents of A and the rows of B");
+  const Dim n =
+      unify(c, rows_of(*a.shape), rows_of(*b.shape), "the extents of A and the rows of B");
   return meet(c, 0, 1, 2, {n, columns_of(*b.shape)});
 }
 
 /// factors, pivots, B
 Type infer_lu_solve(const InferContext& c) {
   const Type a = matrix_type(c, 0, true), b = matrix_type(c, 2, false);
-  if (const auto t = c.type(1).dtype; t && *t != DType::int32)
-    fail_dtype(c, "pivots are int32");
+  if (const auto t = c.type(1).dtype; t && *t != DType::int32) fail_dtype(c, "pivots are int32");
   const auto& pivots = c.type(1).shape;
   if (a.shape && pivots) {
     if (pivots->size() + 1 != a.shape->size())
@@ -190,7 +188,8 @@ Type infer_lu_solve(const InferContext& c) {
       unify(c, (*pivots)[i], (*a.shape)[i], "extents of factors and pivots");
   }
   if (!a.shape || !b.shape) return meet(c, 0, 2, 2, {});
-  const Dim n = unify(c, rows_of(*a.shape), rows_of(*b.shape), "the extents of A and the rows of B");
+  const Dim n =
+      unify(c, rows_of(*a.shape), rows_of(*b.shape), "the extents of A and the rows of B");
   return meet(c, 0, 2, 2, {n, columns_of(*b.shape)});
 }
 
@@ -301,11 +300,11 @@ constinit const Op lu_solve{
 };
 
 constexpr const Op* linalg_rows[] = {
-    &cholesky, &lu_factor, &lu_permutation, &qr,    &svd,          &eigh,    &eig,
-    &eig_pairs, &eig_grad,
-    &solve_triangular, &lu_solve, &lu_unpack, &solve, &inverse, &det, &slogdet,
-    &pinv, &matrix_rank, &matrix_exp, &matrix_exp_squarings, &lu_grad, &qr_grad, &solve_grad_a,
-    &cofactor};
+    &cholesky, &lu_factor, &lu_permutation, &qr,         &svd,
+    &eigh,     &eig,       &eig_pairs,      &eig_grad,   &solve_triangular,
+    &lu_solve, &lu_unpack, &solve,          &inverse,    &det,
+    &slogdet,  &pinv,      &matrix_rank,    &matrix_exp, &matrix_exp_squarings,
+    &lu_grad,  &qr_grad,   &solve_grad_a,   &cofactor};
 
 }  // namespace ops
 

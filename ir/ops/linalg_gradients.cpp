@@ -7,9 +7,7 @@
 namespace weft::ir::linalg {
 namespace {
 
-Expr on_diagonal(const Expr& x) {
-  return apply(ops::eq, {row_number(x), column_number(x)});
-}
+Expr on_diagonal(const Expr& x) { return apply(ops::eq, {row_number(x), column_number(x)}); }
 /// The symmetric matrix of x's lower triangle.
 Expr mirrored(const Expr& x) { return lower(x) + tr(strictly_lower(x)); }
 Expr skew(const Expr& x) { return x - tr(x); }
@@ -73,8 +71,8 @@ NodeRef expand_lu_grad(GraphBuilder& b, const Node& node, std::span<const NodeRe
     above = above - mm(tr(cut(lu, -2, k, m)), g_low);
   }
   const TriangularAttrs with_l{false, true, true}, with_u{true, true, false};
-  Expr all = times_inverse(solve_triangular(l, strictly_lower(below) + upper(above), with_l), u,
-                           with_u);
+  Expr all =
+      times_inverse(solve_triangular(l, strictly_lower(below) + upper(above), with_l), u, with_u);
   if (g_right) all = joined(all, solve_triangular(l, g_right, with_l), -1);
   if (g_low) all = joined(all, times_inverse(g_low, u, with_u), -2);
   const Expr square = tall && wide ? lu : mm(lu, tr(lu));  // for its type only
@@ -96,8 +94,8 @@ Exprs grad_lu_solve(const GradArgs& a) {
 // ---- A = Q R ----
 
 Exprs grad_qr(const GradArgs& a) {
-  return {apply(ops::qr_grad, {a.cotangent(0), a.cotangent(1), a.y, a.result(1), a.x[0]},
-                a.attrs())};
+  return {
+      apply(ops::qr_grad, {a.cotangent(0), a.cotangent(1), a.y, a.result(1), a.x[0]}, a.attrs())};
 }
 
 NodeRef expand_qr_grad(GraphBuilder& b, const Node& node, std::span<const NodeRef> inputs) {
@@ -223,9 +221,7 @@ Exprs grad_inverse(const GradArgs& a) {
   return {-mm(mm(t, a.g), t)};
 }
 
-Exprs grad_det(const GradArgs& a) {
-  return {as_matrix(a.g) * apply(ops::cofactor, {a.x[0]})};
-}
+Exprs grad_det(const GradArgs& a) { return {as_matrix(a.g) * apply(ops::cofactor, {a.x[0]})}; }
 
 Exprs grad_slogdet(const GradArgs& a) {
   if (!a.more[0]) return {Expr()};  // the sign is constant almost everywhere
@@ -237,8 +233,8 @@ Exprs grad_pinv(const GradArgs& a) {
   const Expr &x = a.x[0], &p = a.y;
   const Expr pt = tr(p), gt = tr(a.g);
   const Expr through = mm(mm(pt, a.g), pt);
-  const Expr right = mm(mm(gt, p), pt);           // gᵀ P Pᵀ
-  const Expr left = mm(mm(pt, p), gt);            // Pᵀ P gᵀ
+  const Expr right = mm(mm(gt, p), pt);  // gᵀ P Pᵀ
+  const Expr left = mm(mm(pt, p), gt);   // Pᵀ P gᵀ
   return {right - mm(x, mm(p, right)) + left - mm(mm(left, p), x) - through};
 }
 

@@ -18,8 +18,8 @@ double smallest(DType t) {
 
 Type infer_square(const InferContext& c) { return matrix_type(c, 0, true); }
 Type of_batch(const Type& matrices) {
-  return {matrices.dtype, matrices.shape ? std::optional(with_last(*matrices.shape, 2, {}))
-                                         : std::nullopt};
+  return {matrices.dtype,
+          matrices.shape ? std::optional(with_last(*matrices.shape, 2, {})) : std::nullopt};
 }
 
 // ---- LU: parts, solutions, determinants ----
@@ -75,8 +75,8 @@ NodeRef expand_solve(GraphBuilder& b, const Node& node, Inputs inputs) {
   const Expr a(b, inputs[0]), rhs(b, inputs[1]);
   const bool vector = is_vector(*a.type().shape, *rhs.type().shape);
   const Expr lu = apply(ops::lu_factor, {a}, LuAttrs{"solve"});
-  const Expr x = apply(ops::lu_solve, {lu, result(lu, 1), vector ? as_column(rhs) : rhs},
-                       node.attrs());
+  const Expr x =
+      apply(ops::lu_solve, {lu, result(lu, 1), vector ? as_column(rhs) : rhs}, node.attrs());
   return vector ? apply(ops::squeeze, {x}, AxesAttrs{{-1}}).node() : x.node();
 }
 
@@ -101,8 +101,8 @@ NodeRef expand_inverse(GraphBuilder& b, const Node& node, Inputs inputs) {
 /// 1 or -1: whether the rows were exchanged an even or an odd number of times.
 Expr parity(const Expr& lu) {
   const Expr pivots = result(lu, 1);
-  const Expr one(pivots.builder(), pivots.builder().constant(
-                                       Literal::scalar_int(DType::int64, 1), true));
+  const Expr one(pivots.builder(),
+                 pivots.builder().constant(Literal::scalar_int(DType::int64, 1), true));
   const Expr exchanged = apply(ops::ne, {pivots, column_number(pivots) + one});
   const Expr signs = where(exchanged, pivots.scalar(-1), pivots.scalar(1));
   return apply(ops::prod, {cast(signs, *lu.type().dtype)}, over(-1, false));
@@ -128,9 +128,9 @@ NodeRef expand_cofactor(GraphBuilder& b, const Node&, Inputs inputs) {
   const Expr lu = apply(ops::lu_factor, {a}, LuAttrs{});
   const Expr size = sum(apply(ops::abs, {lu}), {{-2, -1}, false, true});
   const Expr small = apply(ops::stop_gradient, {size * epsilon(t) + smallest(t)});
-  const Expr zero_pivot = apply(ops::logical_and,
-                                {apply(ops::eq, {lu, lu.scalar(0)}),
-                                 apply(ops::eq, {row_number(lu), column_number(lu)})});
+  const Expr zero_pivot = apply(
+      ops::logical_and,
+      {apply(ops::eq, {lu, lu.scalar(0)}), apply(ops::eq, {row_number(lu), column_number(lu)})});
   const Expr regular = where(zero_pivot, small, lu);
   const Expr det = parity(lu) * apply(ops::prod, {main_diagonal(regular)}, over(-1, false));
   return (as_matrix(det) *
@@ -151,8 +151,7 @@ Expr counted(const Expr& a, const Expr& s, const RankAttrs& r) {
   if (r.rtol >= 0)
     relative = largest * r.rtol;
   else if (atol == 0)
-    relative =
-        largest * (apply(ops::maximum, {extent(-1), extent(-2)}) * epsilon(*a.type().dtype));
+    relative = largest * (apply(ops::maximum, {extent(-1), extent(-2)}) * epsilon(*a.type().dtype));
   const Expr bound = !relative   ? s.scalar(atol)
                      : atol == 0 ? relative
                                  : apply(ops::maximum, {relative, relative.scalar(atol)});
@@ -169,8 +168,7 @@ NodeRef expand_pinv(GraphBuilder& b, const Node& node, Inputs inputs) {
   const Expr a(b, inputs[0]);
   const Expr u = apply(ops::svd, {a}, SvdAttrs{});
   const Expr s = result(u, 1), vh = result(u, 2);
-  const Expr inverted =
-      where(counted(a, s, node.attrs().get<RankAttrs>()), 1.0 / s, s.scalar(0));
+  const Expr inverted = where(counted(a, s, node.attrs().get<RankAttrs>()), 1.0 / s, s.scalar(0));
   return mm(tr(vh) * as_row(inverted), tr(u)).node();
 }
 
@@ -200,10 +198,20 @@ NodeRef expand_matrix_exp_squarings(GraphBuilder& b, const Node&, Inputs inputs)
 
 NodeRef expand_matrix_exp(GraphBuilder& b, const Node&, Inputs inputs) {
   const auto times = static_cast<int>(inputs[1]->attrs().get<ConstantAttrs>().value.at(0));
-  constexpr double p[] = {64764752532480000, 32382376266240000, 7771770303897600, 1187353796428800,
-                          129060195264000,   10559470521600,    670442572800,     33522128640,
-                          1323241920,        40840800,          960960,           16380,
-                          182,               1};
+  constexpr double p[] = {64764752532480000,
+                          32382376266240000,
+                          7771770303897600,
+                          1187353796428800,
+                          129060195264000,
+                          10559470521600,
+                          670442572800,
+                          33522128640,
+                          1323241920,
+                          40840800,
+                          960960,
+                          16380,
+                          182,
+                          1};
   const Expr a = Expr(b, inputs[0]) * std::ldexp(1.0, -times), one = identity_like(a);
   const Expr a2 = mm(a, a), a4 = mm(a2, a2), a6 = mm(a2, a4);
   const auto sum_of = [&](int i) {  // p[i+6] A⁶ + p[i+4] A⁴ + p[i+2] A² + p[i]

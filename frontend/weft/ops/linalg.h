@@ -131,8 +131,7 @@ class MatrixOrd {
  public:
   MatrixOrd(const char* name) : name_(name) {}
   template <class T>
-    requires(std::is_arithmetic_v<T>)
-  MatrixOrd(T p) : p_(static_cast<double>(p)) {}
+  requires(std::is_arithmetic_v<T>) MatrixOrd(T p) : p_(static_cast<double>(p)) {}
   [[nodiscard]] const std::string& name() const { return name_; }  // empty: `p`
   [[nodiscard]] double p() const { return p_; }
   [[nodiscard]] std::string str() const { return name_.empty() ? std::to_string(p_) : name_; }
