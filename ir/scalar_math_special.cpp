@@ -148,8 +148,9 @@ ScalarValue fraction(ScalarValue x) { return x - rint(x); }
 ScalarValue sine_of_fraction(ScalarValue r) { return r * poly(r * r, sine_pi); }
 
 ScalarValue sinc_float64(ScalarValue x) {
-  const ScalarValue value = sine_over_pi(x) / x;
-  return select(eq(x, 0), like(x, 1), value);
+  const ScalarValue sine = sine_over_pi(x);
+  const ScalarValue whole = select(eq(x, 0), like(x, 1), like(x, 0));
+  return select(eq(sine, 0), whole, sine / x);
 }
 
 /// A third of the exponent and mantissa read as one number is 5 bits right; three of Halley's steps
@@ -164,8 +165,8 @@ ScalarValue cbrt_float64(ScalarValue argument) {
   const ScalarValue third = shr(shr(bits_of(x), 32) * word(0x55555556), 32);
   ScalarValue y = float_of(shl(third + word(0x2a9f7893), 32));
   for (int i = 0; i < 3; ++i) {
-    const ScalarValue cube = y * y * y;
-    y = y - y * ((cube - x) / (cube + cube + x));
+    const ScalarValue quotient = x / (y * y);  // that of the cubes overflows
+    y = y + y * ((quotient - y) / (y + y + quotient));
   }
   y = select(tiny, y * 0x1p-18, y);
   const ScalarValue special = eq(x, 0) | ~lt(x, infinity);
@@ -232,7 +233,7 @@ ScalarValue ndtr(ScalarValue x) {
 }
 ScalarValue log_ndtr(ScalarValue x) {
   return wide(x, [](ScalarValue v) {
-    const ScalarValue tail = log(erfcx(v * -(1 / sqrt_2)) * 0.5) - v * v * 0.5;
+    const ScalarValue tail = log(erfcx(v * -(1 / sqrt_2)) * 0.5) - v * (v * 0.5);
     return select(lt(v, -1), tail, log1p(erfc_of_scaled(v) * -0.5));
   });
 }

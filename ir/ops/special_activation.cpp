@@ -68,7 +68,7 @@ double ref_hard_sigmoid(double x, const Attrs& attrs) {
   return std::fmin(std::fmax(line_of(attrs).alpha * x + line_of(attrs).beta, 0), 1);
 }
 
-ScalarValue hardswish_of(ScalarValue x) { return x * bounded(x + 3, 0, 6) / 6; }
+ScalarValue hardswish_of(ScalarValue x) { return x * (bounded(x + 3, 0, 6) / 6); }
 Exprs hardswish_grad(const GradArgs& a) {
   const Expr& x = a.x[0];
   const Expr bent = ir::where(test(ops::lt, x, 3), a.g * (x / 3.0 + 0.5), a.g);
@@ -127,12 +127,13 @@ Exprs mish_grad(const GradArgs& a) {
   return {a.g * (t + x * (1.0 - t * t) * apply(ops::sigmoid, {x}))};
 }
 double ref_mish(double x) {
+  if (x > 40) return x;
   const double e = std::exp(x);
   return x * (e * (e + 2)) / (e * (e + 2) + 2);
 }
 
 ScalarValue log_sigmoid_of(ScalarValue x) {
-  return ir::minimum(x, x.builder().constant(x.dtype(), 0)) - math::log1p(math::exp(-abs(x)));
+  return -(math::log1p(math::exp(-abs(x))) - ir::minimum(x, x.builder().constant(x.dtype(), 0)));
 }
 
 // ---- two operands ----

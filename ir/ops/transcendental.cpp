@@ -54,8 +54,8 @@ double ref_rsqrt(double x) { return 1 / std::sqrt(x); }
 double ref_sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
 double ref_round(double x) {  // half to even
   const double down = std::floor(x), rest = x - down;
-  if (rest != 0.5) return rest < 0.5 ? down : down + 1;
-  return std::fmod(down, 2) == 0 ? down : down + 1;
+  const bool up = rest != 0.5 ? rest > 0.5 : std::fmod(down, 2) != 0;
+  return std::copysign(up ? down + 1 : down, x);
 }
 
 }  // namespace

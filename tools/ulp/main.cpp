@@ -1,6 +1,7 @@
-// Measures the worst error of every transcendental of ir/scalar_math.h against libm: float32 over
-// all 2^32 inputs or every n-th, float64 and functions of two operands over a random sample. Exit
-// code 1 where a stated bound is broken.
+// Measures the worst error of every transcendental of ir/scalar_math.h against libm, of the special
+// functions against series in long double, and of every other pointwise row of one operand (float32
+// alone) against the row's own reference: float32 over all 2^32 inputs or every n-th, float64 and
+// functions of two operands over a random sample. Exit code 1 where a stated bound is broken.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
@@ -8,8 +9,11 @@
 #include <string>
 #include <thread>
 
+#include "ir/builder.h"
+#include "ir/op.h"
 #include "tools/ulp/scalar_blocks.h"
 #include "tools/ulp/scalar_math_cases.h"
+#include "tools/ulp/special_cases.h"
 
 namespace {
 
@@ -47,8 +51,9 @@ template <class F> Worst on_threads(unsigned count, F part) {
   return *std::ranges::max_element(found, {}, &Worst::ulp);
 }
 
-Worst measure_floats(const check::UnaryCase& c, std::uint64_t stride, unsigned threads) {
-  const ir::ScalarProgram program = program_of<float>(c.build);
+/// `nan_too`: what becomes of NaN counts as well.
+Worst measure_floats(const ir::ScalarProgram& program, double (*reference)(double), bool nan_too,
+                     std::uint64_t stride, unsigned threads) {
   return on_threads(threads, [&](unsigned thread) {
     check::BlockRunner runner(program);
     Worst worst;
@@ -61,7 +66,8 @@ Worst measure_floats(const check::UnaryCase& c, std::uint64_t stride, unsigned t
       const void* const inputs[] = {x.data()};
       const auto* const got = static_cast<const float*>(runner.run(inputs));
       for (std::size_t i = 0; i < block_size; ++i) {
-        const double exact = c.reference(x[i]);
+        if (!nan_too && std::isnan(x[i])) continue;
+        const double exact = reference(x[i]);
         // Correctly rounded is at most a half; the exact fraction matters to nobody.
         const bool same = std::bit_cast<std::uint32_t>(got[i]) ==
                           std::bit_cast<std::uint32_t>(static_cast<float>(exact));
@@ -119,16 +125,34 @@ bool report(std::string_view name, DType dtype, const ir::ScalarProgram& program
   return good;
 }
 
+/// The row on float32 operands.
+ir::ScalarProgram row_program(const ir::Op& op) {
+  const ir::NodeRef x = ir::make_input({DType::float32, Dims{Dim(1)}});
+  return ir::pointwise_program(*ir::make_node(op, {x}));
+}
+
+/// Rows of one operand and no attributes that are functions of floats.
+bool is_plain_function(const ir::Op& op) {
+  const auto* const pointwise = std::get_if<ir::Pointwise>(&op.meaning);
+  return pointwise && op.max_inputs == 1 && op.reference.unary && !op.parse_attrs &&
+         (op.samples.dtypes & ir::Samples::floats) != 0 &&
+         (pointwise->operands == ir::OperandRule::floating ||
+          pointwise->operands == ir::OperandRule::arithmetic);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   CLI::App app{
       "Worst error in ulp of each transcendental. Build with -O3 -march=native for speed."};
-  std::uint64_t stride = 1, sample = 1 << 22;
+  std::uint64_t stride = 1, special_stride = 1009, sample = 1 << 22;
   unsigned threads = 2;
   std::vector<std::string> only;
   bool skip32 = false, skip64 = false;
   app.add_option("--stride", stride, "try every n-th float32 (1: all)")->check(CLI::PositiveNumber);
+  app.add_option("--special-stride", special_stride,
+                 "of these, every n-th for the special functions, whose references are slow")
+      ->check(CLI::PositiveNumber);
   app.add_option("--sample", sample, "random float64 inputs, and pairs");
   app.add_option("--threads", threads, "threads")->check(CLI::PositiveNumber);
   app.add_option("--only", only, "names of functions");
@@ -140,15 +164,19 @@ int main(int argc, char** argv) {
     return only.empty() || std::ranges::find(only, name) != only.end();
   };
   bool good = true;
-  for (const check::UnaryCase& c : check::unary_cases) {
-    if (!wanted(c.name)) continue;
+  std::vector<std::string_view> measured;
+  const auto measure = [&](const check::UnaryCase& c, std::uint64_t steps) {
+    measured.push_back(c.name);
+    if (!wanted(c.name)) return;
+    const ir::ScalarProgram program = program_of<float>(c.build);
     if (!skip32)
-      good &= report(c.name, DType::float32, program_of<float>(c.build),
-                     measure_floats(c, stride, threads), c.bound32);
+      good &= report(c.name, DType::float32, program,
+                     measure_floats(program, c.reference, true, steps, threads), c.bound32);
     if (!skip64)
       good &= report(c.name, DType::float64, program_of<double>(c.build),
                      measure_sample<double>(c, sample, threads), c.bound64);
-  }
+  };
+  for (const check::UnaryCase& c : check::unary_cases) measure(c, stride);
   for (const check::BinaryCase& c : check::binary_cases) {
     if (!wanted(c.name)) continue;
     if (!skip32)
@@ -157,6 +185,14 @@ int main(int argc, char** argv) {
     if (!skip64)
       good &= report(c.name, DType::float64, program_of<double>(c.build),
                      measure_sample<double>(c, sample, threads), c.bound64);
+  }
+  for (const check::UnaryCase& c : check::special_cases) measure(c, stride * special_stride);
+  for (const ir::Op* op : ir::all_ops()) {
+    if (skip32 || !is_plain_function(*op) || !wanted(op->name)) continue;
+    if (std::ranges::find(measured, op->name) != measured.end()) continue;
+    const ir::ScalarProgram program = row_program(*op);
+    const Worst worst = measure_floats(program, op->reference.unary, false, stride, threads);
+    good &= report(op->name, DType::float32, program, worst, op->samples.ulp);
   }
   return good ? 0 : 1;
 }

@@ -89,6 +89,17 @@ class BlockRunner {
     if (op == Op::fma) return map<T, T>(i, [](T a, T b, T c) { return std::fma(a, b, c); });
     if (op == Op::sqrt) return map<T, T>(i, [](T a, T, T) { return std::sqrt(a); });
     if (op == Op::rint) return map<T, T>(i, [](T a, T, T) { return std::nearbyint(a); });
+    if (op == Op::floor) return map<T, T>(i, [](T a, T, T) { return std::floor(a); });
+    if (op == Op::ceil) return map<T, T>(i, [](T a, T, T) { return std::ceil(a); });
+    if (op == Op::trunc) return map<T, T>(i, [](T a, T, T) { return std::trunc(a); });
+    if (op == Op::minimum)
+      return map<T, T>(i, [](T a, T b, T) {
+        return a != a || a < b || (a == b && std::signbit(a)) ? a : b;
+      });
+    if (op == Op::maximum)
+      return map<T, T>(i, [](T a, T b, T) {
+        return a != a || a > b || (a == b && !std::signbit(a)) ? a : b;
+      });
     throw std::logic_error("an opcode that the block runner lacks");
   }
 
