@@ -30,6 +30,52 @@ bool may_carry_gradient(const Node& node) {
                              [](const ir::Type& type) { return may_carry_gradient(type); });
 }
 
+/// A cotangent that may be known to be zero outside the branch of a `where`: it is `value` where the
+/// condition holds (or does not, by `holds`), and zero elsewhere, whatever `value` is there.
+///
+/// The zero is multiplied by nothing on the way up. As plain numbers the cotangents of
+/// where(x > 0, sqrt(x), 0) at x = 0 would be 0 for sqrt(x) and 0 * inf = NaN for x; here the value
+/// goes through pointwise rules unselected and the selection stays outermost, one `select` as ever,
+/// until an operation that is not pointwise, or the end, asks for plain numbers. What an operand
+/// that was broadcast gets is summed, and is selected where one of its places was. Only `where`
+/// begins a selection: zeros of other rules (relu's) are values like any.
+struct Cotangent {
+  Expr value;
+  Expr condition = {};  // empty: everywhere
+  bool holds = true;
+  bool zero_outside = false;  // `value` is zero already where it does not count
+
+  explicit operator bool() const { return static_cast<bool>(value); }
+  [[nodiscard]] Expr whole() const {
+    if (!condition || zero_outside) return value;
+    const Expr none = value.scalar(0);
+    return ir::apply(ir::ops::where, {condition, holds ? value : none, holds ? none : value});
+  }
+  /// Summed over the axes along which `operand` was broadcast.
+  [[nodiscard]] Cotangent summed_to(const Expr& operand) const {
+    const Expr sum = ir::apply(ir::ops::sum_to_like, {whole(), operand});
+    if (!condition) return {sum};
+    const Cotangent ones{ir::apply(ir::ops::ones_like, {value}), condition, holds};
+    const Expr count = ir::apply(ir::ops::sum_to_like, {ones.whole(), operand});
+    return {sum, ir::apply(ir::ops::ne, {count, count.scalar(0)}), true, true};
+  }
+  [[nodiscard]] Expr selected() const {
+    return holds ? condition : ir::apply(ir::ops::logical_not, {condition});
+  }
+};
+
+Cotangent operator+(const Cotangent& a, const Cotangent& b) {
+  if (!a.condition || !b.condition) return {a.whole() + b.whole()};
+  if (a.condition.node() == b.condition.node()) {
+    if (a.holds == b.holds)
+      return {a.value + b.value, a.condition, a.holds, a.zero_outside && b.zero_outside};
+    const Expr &yes = (a.holds ? a : b).value, &no = (a.holds ? b : a).value;
+    return {ir::apply(ir::ops::where, {a.condition, yes, no})};
+  }
+  const Expr either = ir::apply(ir::ops::logical_or, {a.selected(), b.selected()});
+  return {a.whole() + b.whole(), either, true, true};
+}
+
 class Differentiator {
  public:
   Differentiator(std::span<const NodeRef> ys, std::span<const NodeRef> xs) : ys_(ys), xs_(xs) {}
@@ -82,18 +128,18 @@ class Differentiator {
   void seed(const Node& y, const NodeRef& cotangent) {
     builder_.set_location(y.where());
     const Expr value(builder_, NodeRef(&y));
-    if (cotangent) return add(y, Expr(builder_, cotangent));
+    if (cotangent) return add(y, {Expr(builder_, cotangent)});
     if (y.type().shape)
       for (const Dim& extent : *y.type().shape)
         if (extent.constant().value_or(1) != 1)
           throw ShapeError("gradient of " + to_string(y.type()) +
                                ": a value of more than one element needs a cotangent",
                            y.where());
-    add(y, ir::apply(ir::ops::ones_like, {value}));
+    add(y, {ir::apply(ir::ops::ones_like, {value})});
   }
 
-  void add(const Node& node, const Expr& contribution) {
-    Expr& sum = cotangents_[&node];
+  void add(const Node& node, const Cotangent& contribution) {
+    Cotangent& sum = cotangents_[&node];
     sum = sum ? sum + contribution : contribution;
   }
 
@@ -103,9 +149,11 @@ class Differentiator {
     if (found == cotangents_.end() && others == further_.end()) return;
     if (node.inputs().empty() || !reaches_operand(node)) return;
     builder_.set_location(node.where());
-    if (&node.op() == &ir::ops::get) return hand_over(node, found->second);
-    ir::GradArgs args{node, Expr(builder_, NodeRef(&node)),
-                      found == cotangents_.end() ? Expr() : found->second, {}};
+    if (&node.op() == &ir::ops::get) return hand_over(node, found->second.whole());
+    Cotangent g = found == cotangents_.end() ? Cotangent() : found->second;
+    if (g && !std::holds_alternative<ir::Pointwise>(node.op().meaning)) g = {g.whole()};
+    if (&node.op() == &ir::ops::where) return choose(node, g);
+    ir::GradArgs args{node, Expr(builder_, NodeRef(&node)), g.value, {}};
     args.more.resize(node.extra_types().size());
     if (others != further_.end()) args.more = others->second;
     for (const NodeRef& input : node.inputs()) args.x.emplace_back(builder_, input);
@@ -114,7 +162,20 @@ class Differentiator {
     for (std::size_t i = 0; i < operands.size(); ++i) {
       const Node& operand = *node.input(i);
       if (!operands[i] || is_type_only(node, i) || !dependents_.contains(&operand)) continue;
-      add(operand, fit(node, operands[i], args.x[i]));
+      add(operand, fit(node, {operands[i], g.condition, g.holds}, args.x[i]));
+    }
+  }
+
+  /// Each branch of a `where` has the cotangent where it was chosen.
+  void choose(const Node& node, const Cotangent& g) {
+    const Expr condition(builder_, node.input(0));
+    for (const bool yes : {true, false}) {
+      const NodeRef& branch = node.input(yes ? 1 : 2);
+      if (!dependents_.contains(branch.get())) continue;
+      Cotangent chosen{g.value, condition, yes};
+      if (g.condition)
+        chosen = {g.value, ir::apply(ir::ops::logical_and, {g.selected(), chosen.selected()})};
+      add(*branch, fit(node, chosen, Expr(builder_, branch)));
     }
   }
 
@@ -122,7 +183,7 @@ class Differentiator {
   void hand_over(const Node& get, const Expr& cotangent) {
     const Node& owner = *get.input(0);
     const auto index = static_cast<std::size_t>(get.attrs().get<ir::GetAttrs>().index);
-    if (index == 0) return add(owner, cotangent);
+    if (index == 0) return add(owner, {cotangent});
     std::vector<Expr>& results = further_[&owner];
     results.resize(owner.extra_types().size());
     Expr& sum = results[index - 1];
@@ -182,22 +243,23 @@ class Differentiator {
   }
 
   /// A pointwise rule answers in the broadcast type; bring it to the operand's.
-  static Expr fit(const Node& node, const Expr& cotangent, const Expr& operand) {
+  static Cotangent fit(const Node& node, const Cotangent& cotangent, const Expr& operand) {
     if (!std::holds_alternative<ir::Pointwise>(node.op().meaning) || keeps_type(node, operand))
       return cotangent;
-    const ir::Type& have = cotangent.type();
+    const ir::Type have = cotangent.value.type();
     const ir::Type& want = operand.type();
-    Expr result = cotangent;
-    if (!have.shape || have.shape != want.shape)
-      result = ir::apply(ir::ops::sum_to_like, {result, operand});
+    Cotangent result = cotangent;
+    if (!have.shape || have.shape != want.shape || !node.type().shape ||
+        node.type().shape != want.shape)
+      result = cotangent.summed_to(operand);
     if (!have.dtype || have.dtype != want.dtype)
-      result = ir::apply(ir::ops::cast_like, {result, operand});
+      result.value = ir::apply(ir::ops::cast_like, {result.value, operand});
     return result;
   }
 
   NodeRef cotangent_of(const NodeRef& x) {
     const auto found = cotangents_.find(x.get());
-    if (found != cotangents_.end()) return found->second.node();
+    if (found != cotangents_.end()) return found->second.whole().node();
     return ir::apply(ir::ops::zeros_like, {Expr(builder_, x)}).node();
   }
 
@@ -205,7 +267,7 @@ class Differentiator {
   ir::GraphBuilder builder_;
   std::vector<const Node*> order_;
   std::unordered_set<const Node*> dependents_;
-  std::unordered_map<const Node*, Expr> cotangents_;
+  std::unordered_map<const Node*, Cotangent> cotangents_;
   std::unordered_map<const Node*, std::vector<Expr>> further_;  // of results 1, 2, …
 };
 

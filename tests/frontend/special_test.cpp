@@ -229,3 +229,52 @@ TEST_CASE("slopes at corners are PyTorch's") {
                  }),
                  "next"));
 }
+
+TEST_CASE("what where does not select does not leak into gradients") {
+  using V = std::vector<double>;
+  const auto positive = [](const Tensor& x) { return x > 0.0; };
+  const V at{-1, 0, 4};
+  CHECK(slopes([&](const Tensor& x) { return where(positive(x), sqrt(x), 0.0); }, at) ==
+        V{0, 0, 0.25});
+  CHECK(slopes([&](const Tensor& x) { return where(~positive(x), 1.0, log(x)); }, at) ==
+        V{0, 0, 0.25});
+  CHECK(slopes([&](const Tensor& x) { return where(positive(x), 1.0 / x, x); }, at) ==
+        V{1, 1, -0.0625});
+  // A chain, an operand used twice, both branches, another selection within.
+  CHECK(slopes([&](const Tensor& x) { return where(positive(x), 3.0 * sqrt(x) + 1.0, 0.0); }, at) ==
+        V{0, 0, 0.75});
+  CHECK(slopes(
+            [&](const Tensor& x) {
+              const Tensor r = sqrt(x);
+              return where(positive(x), r * (r + 1.0), 0.0);
+            },
+            at) == V{0, 0, 1.25});
+  CHECK(slopes(
+            [&](const Tensor& x) {
+              const Tensor r = sqrt(x);
+              return where(positive(x), r, 0.0) + where(x > 5.0, r, 0.0);
+            },
+            at) == V{0, 0, 0.25});
+  CHECK(slopes(
+            [&](const Tensor& x) {
+              return where(x >= 0.0, where(positive(x), sqrt(x), 0.0), log(-x));
+            },
+            at) == V{-1, 0, 0.25});
+  CHECK(slopes([&](const Tensor& x) { return where(x > 1.0, sqrt(x) + log(-x), sqrt(x)); },
+               {0.25}) == V{1});
+  // Broadcast operands: selected where one of their places is.
+  const Tensor rows(Array::from(std::vector<double>{0, 0, 1, 0, 0, 1}, {2, 3}));
+  CHECK(slopes([&](const Tensor& x) { return where(rows > 0.0, sqrt(x), 0.0); }, at) ==
+        V{0, 0, 0.5});
+  CHECK(slopes([&](const Tensor& x) { return where(rows > 0.0, rows * sqrt(x), 0.0); }, at) ==
+        V{0, 0, 0.5});
+
+  // Twice, and with nothing known of x when the gradient is built.
+  const Tensor x = f64(at);
+  const Tensor once = grad(sum(where(positive(x), sqrt(x), 0.0)), {x})[0];
+  CHECK(grad(sum(once), {x})[0].value().tolist<double>() == V{0, 0, -1.0 / 32});
+  Tensor unknown("x");
+  const Tensor later = grad(sum(where(unknown > 0.0, sqrt(unknown), 0.0)), {unknown})[0];
+  const Function f({unknown}, {later});
+  CHECK(f(f64(at).value())[0].tolist<double>() == V{0, 0, 0.25});
+}
