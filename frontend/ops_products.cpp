@@ -61,7 +61,6 @@ Tensor inner(const Operand& a, const Operand& b) {
 Tensor vecdot(const Operand& x, const Operand& y, std::int64_t dim) {
   return reduce(ops::sum, Value(x) * Value(y), Axes{dim});
 }
-Tensor vdot(const Operand& a, const Operand& b) { return dot(a, b); }
 Tensor kron(const Operand& a, const Operand& b) { return apply(ops::kron, {a, b}); }
 Tensor cross(const Operand& a, const Operand& b, std::int64_t dim) {
   return apply(ops::cross, {a, b}, ir::AxisAttrs{dim});

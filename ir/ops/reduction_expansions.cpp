@@ -72,7 +72,9 @@ NodeRef expand_std(GraphBuilder& b, const Node& n, std::span<const NodeRef> inpu
 Exprs std_grad(const GradArgs& a) {
   const auto& v = a.attrs().get<VarAttrs>();
   const Expr& x = a.x[0];
-  const Expr g = unreduce_like(a.g / (a.y * freedom(x, v, a.g)), x, axes_of(v));
+  const Expr none = apply(ops::eq, {a.y, a.y.scalar(0)});  // equal elements: PyTorch's 0
+  const Expr y = where(none, a.y.scalar(1), a.y) * freedom(x, v, a.g);
+  const Expr g = unreduce_like(where(none, a.g.scalar(0), a.g / y), x, axes_of(v));
   return {g * (x - mean_of(x, keeping(axes_of(v))))};
 }
 

@@ -28,8 +28,6 @@ Tensor tensordot(const Operand& a, const Operand& b, Axes a_axes, Axes b_axes);
 Tensor inner(const Operand& a, const Operand& b);
 /// Σ x·y along an axis, broadcasting.
 Tensor vecdot(const Operand& x, const Operand& y, std::int64_t dim = -1);
-/// Of vectors, as dot.
-Tensor vdot(const Operand& a, const Operand& b);
 /// Blocks of b, one an element of a; any ranks.
 Tensor kron(const Operand& a, const Operand& b);
 /// Vector product along an axis of extent 3.
