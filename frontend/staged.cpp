@@ -1,7 +1,7 @@
 #include "staged.h"
 
 #include <algorithm>
-#include <list>
+#include <deque>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -25,7 +25,6 @@ struct StagedGraph::Step {
 
 struct StagedGraph::Stage {
   ir::Graph graph;  // resolved; every input is used
-  std::shared_ptr<const runtime::Program> program;
   std::vector<NodeRef> results;  // the nodes that the program computes, those needed as values first
   std::size_t values = 0;        // 0: the last stage, whose results are the graph's
 
@@ -34,10 +33,17 @@ struct StagedGraph::Stage {
     std::vector<ir::Type> types;  // of the other results
     Step step;
   };
-  mutable std::list<Branch> branches;  // (a list: a step stays where it is)
+  mutable std::shared_ptr<const runtime::Program> program;
+  mutable Tier tier = Tier::compiled;
+  mutable std::size_t runs = 0;         // interpreted so far
+  mutable std::deque<Branch> branches;  // most recent last
 };
 
 namespace {
+
+constexpr std::size_t branches_compiled = 4;  // at once; those that follow are interpreted at first
+constexpr std::size_t branches_kept = 32;
+constexpr std::size_t runs_interpreted = 4;
 
 ir::Type type_of(const Array& array) { return {array.dtype(), to_dims(array.shape())}; }
 
@@ -118,12 +124,15 @@ StagedGraph::StagedGraph(const ir::Graph& graph, std::span<const ir::Type> input
     : options_(std::move(options)) {
   options_.donated.clear();  // what one stage reads, a later one may read again
   const ir::Graph typed = passes::specialize(graph, inputs);
-  root_ = std::make_unique<Step>(enter(typed));
+  root_ = std::make_unique<Step>(enter(typed, options_.tier));
 }
 
-StagedGraph::~StagedGraph() = default;
+StagedGraph::~StagedGraph() {
+  for (const std::weak_ptr<Stage>& kept : stages_)  // a loop's stage leads to itself
+    if (const std::shared_ptr<Stage> stage = kept.lock()) stage->branches.clear();
+}
 
-StagedGraph::Step StagedGraph::enter(const ir::Graph& unresolved) const {
+StagedGraph::Step StagedGraph::enter(const ir::Graph& unresolved, Tier tier) const {
   const ir::Graph resolved = passes::resolve(unresolved, evaluate_constants);
   Step step;
   std::vector<NodeRef> inputs;
@@ -137,12 +146,15 @@ StagedGraph::Step StagedGraph::enter(const ir::Graph& unresolved) const {
   const ir::Graph graph(
       inputs, std::vector<NodeRef>(resolved.outputs().begin(), resolved.outputs().end()),
       resolved.name());
-  for (const std::shared_ptr<Stage>& known : stages_)
-    if (types_of(known->graph.inputs()) == types_of(inputs) &&
-        ir::structurally_equal(known->graph, graph)) {
-      step.stage = known;
-      return step;
-    }
+  std::erase_if(stages_, [](const std::weak_ptr<Stage>& stage) { return stage.expired(); });
+  for (const std::weak_ptr<Stage>& kept : stages_) {
+    const std::shared_ptr<Stage> known = kept.lock();
+    if (types_of(known->graph.inputs()) != types_of(inputs) ||
+        !ir::structurally_equal(known->graph, graph))
+      continue;
+    step.stage = known;
+    return step;
+  }
   auto stage = std::make_shared<Stage>();
   std::vector<NodeRef> wanted = values_wanted(order);
   stage->values = wanted.size();
@@ -150,15 +162,30 @@ StagedGraph::Step StagedGraph::enter(const ir::Graph& unresolved) const {
     stage->results.assign(graph.outputs().begin(), graph.outputs().end());
   else
     stage->results = results_of_stage(graph, order, std::move(wanted));
-  stage->program = compile(ir::Graph(inputs, stage->results, graph.name()), types_of(inputs), options_);
   stage->graph = graph;
+  compile_stage(*stage, tier);
   step.stage = stage;
-  stages_.push_back(std::move(stage));
+  stages_.push_back(stage);
   return step;
 }
 
-const StagedGraph::Step& StagedGraph::next(const Stage& stage,
-                                           std::span<const Array> results) const {
+void StagedGraph::compile_stage(const Stage& stage, Tier tier) const {
+  CompileOptions options = options_;
+  options.tier = tier;
+  const std::vector<NodeRef> inputs(stage.graph.inputs().begin(), stage.graph.inputs().end());
+  stage.program = compile(ir::Graph(inputs, stage.results, stage.graph.name()), types_of(inputs),
+                          options);
+  stage.tier = tier;
+}
+
+std::shared_ptr<const runtime::Program> StagedGraph::program_of(const Stage& stage) const {
+  const std::scoped_lock lock(mutex_);
+  if (stage.tier != options_.tier && ++stage.runs > runs_interpreted)
+    compile_stage(stage, options_.tier);
+  return stage.program;
+}
+
+StagedGraph::Step StagedGraph::next(const Stage& stage, std::span<const Array> results) const {
   std::vector<ir::Literal> values;
   std::vector<ir::Type> types;
   for (std::size_t i = 0; i < results.size(); ++i)
@@ -167,8 +194,14 @@ const StagedGraph::Step& StagedGraph::next(const Stage& stage,
     else
       types.push_back(type_of(results[i]));
   const std::scoped_lock lock(mutex_);
-  for (const Stage::Branch& branch : stage.branches)
-    if (branch.values == values && branch.types == types) return branch.step;
+  auto& branches = stage.branches;
+  const auto found = std::ranges::find_if(branches, [&](const Stage::Branch& branch) {
+    return branch.values == values && branch.types == types;
+  });
+  if (found != branches.end()) {
+    std::rotate(found, found + 1, branches.end());
+    return branches.back().step;
+  }
 
   ir::GraphBuilder builder;
   passes::NodeMap map;
@@ -184,25 +217,28 @@ const StagedGraph::Step& StagedGraph::next(const Stage& stage,
         return passes::keep(builder, node, std::move(operands));
       },
       map);
-  Step step = enter(ir::Graph(
-      std::move(inputs), std::vector<NodeRef>(rest.outputs().begin(), rest.outputs().end()),
-      rest.name()));
-  stage.branches.push_back({std::move(values), std::move(types), std::move(step)});
-  return stage.branches.back().step;
+  const ir::Graph graph(std::move(inputs),
+                        std::vector<NodeRef>(rest.outputs().begin(), rest.outputs().end()),
+                        rest.name());
+  const bool varies = branches.size() >= branches_compiled;
+  Step step = enter(graph, varies ? Tier::interpreted : options_.tier);
+  if (branches.size() >= branches_kept) branches.pop_front();
+  branches.push_back({std::move(values), std::move(types), step});
+  return step;
 }
 
 std::vector<Array> StagedGraph::run(std::span<const Array* const> inputs) const {
   std::vector<Array> held;
   std::vector<const Array*> given;
   for (const std::size_t source : root_->sources) given.push_back(inputs[source]);
-  const Step* step = root_.get();
+  Step step = *root_;
   while (true) {
-    const Stage& stage = *step->stage;
-    std::vector<Array> results = run_program(*stage.program, given);
-    if (stage.values == 0) return results;
-    step = &next(stage, results);
+    const std::shared_ptr<const Stage> stage = step.stage;
+    std::vector<Array> results = run_program(*program_of(*stage), given);
+    if (stage->values == 0) return results;
+    step = next(*stage, results);
     std::vector<Array> carried;
-    for (const std::size_t source : step->sources)
+    for (const std::size_t source : step.sources)
       carried.push_back(source < given.size() ? *given[source] : results[source - given.size()]);
     held = std::move(carried);
     given.clear();
@@ -211,12 +247,13 @@ std::vector<Array> StagedGraph::run(std::span<const Array* const> inputs) const 
 }
 
 std::shared_ptr<const runtime::Program> StagedGraph::first() const {
-  return root_->stage->program;
+  return program_of(*root_->stage);
 }
 
 std::size_t StagedGraph::stages() const {
   const std::scoped_lock lock(mutex_);
-  return stages_.size();
+  return static_cast<std::size_t>(std::ranges::count_if(
+      stages_, [](const std::weak_ptr<Stage>& stage) { return !stage.expired(); }));
 }
 
 }  // namespace weft::frontend

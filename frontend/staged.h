@@ -3,8 +3,9 @@
 // later; with these as constants the rest is resolved, and is the next stage. Nothing is computed
 // twice, so random draws agree.
 //
-// The stages that follow one are kept by the values that led to them. Stages of equal structure and
-// types are one: the iterations of a loop share their code.
+// The stages that follow one are kept by the values that led to them, the last few of them. Stages
+// of equal structure and types are one: the iterations of a loop share their code. Where values
+// keep changing, what follows is interpreted until it has been run a few times.
 #pragma once
 
 #include <memory>
@@ -30,12 +31,14 @@ class StagedGraph final : public runtime::Staged {
  private:
   struct Stage;
   struct Step;
-  Step enter(const ir::Graph& graph) const;
-  const Step& next(const Stage& stage, std::span<const Array> results) const;
+  Step enter(const ir::Graph& graph, Tier tier) const;
+  Step next(const Stage& stage, std::span<const Array> results) const;
+  std::shared_ptr<const runtime::Program> program_of(const Stage& stage) const;
+  void compile_stage(const Stage& stage, Tier tier) const;
 
   CompileOptions options_;
   mutable std::mutex mutex_;  // guards the stages and what follows each
-  mutable std::vector<std::shared_ptr<Stage>> stages_;
+  mutable std::vector<std::weak_ptr<Stage>> stages_;  // alive while a branch leads to them
   std::unique_ptr<Step> root_;
 };
 

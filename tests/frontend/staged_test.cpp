@@ -156,4 +156,30 @@ TEST_SUITE("staged") {
     CHECK(step(Array(50.0))[0].item<double>() == 64);
     CHECK(w.value().item<double>() == 64);
   }
+
+  TEST_CASE("many different values: each is right, and nothing is kept for ever") {
+    const std::int64_t before = live_objects();
+    {
+      Tensor x, limit({}, DType::float64);
+      const auto below = [&](std::span<const Tensor> v) { return one(v[0] < limit); };
+      const auto next = [](std::span<const Tensor> v) { return one(v[0] + 1); };
+      const Tensor count = while_loop(below, next, {x})[0];
+      const Function f({x, limit}, count);
+      for (int round = 0; round < 2; ++round)
+        for (int n = 1; n < 50; ++n)
+          CHECK(f(Array(0.0), Array(static_cast<double>(n)))[0].item<double>() == n);
+    }
+    CHECK(live_objects() == before);
+  }
+
+  TEST_CASE("many different shapes by value") {
+    Tensor x, shape;
+    const Function f({x, shape}, reshape_to(x, shape));
+    const Array values = zeros({5040});
+    for (int round = 0; round < 3; ++round)
+      for (std::int64_t n = 1; n <= 60; ++n) {
+        if (5040 % n != 0) continue;
+        CHECK(f(values, Array{n, std::int64_t{-1}})[0].shape() == Shape{n, 5040 / n});
+      }
+  }
 }

@@ -58,6 +58,16 @@ std::string ulps(const Op& op) {
   return rounds ? fmt::format("{:g}", op.samples.ulp) : "";
 }
 
+/// A bar ends a cell.
+std::string cell(std::string_view text) {
+  std::string escaped;
+  for (const char c : text) {
+    if (c == '|') escaped += '\\';
+    escaped += c;
+  }
+  return escaped;
+}
+
 std::string table() {
   std::string text =
       "# Operations\n\n"
@@ -76,7 +86,7 @@ std::string table() {
     for (const Op* op : family.rows)
       text += fmt::format("| `{}` | {} | {} | {} | {} | {} | {} | {} |\n", op->name,
                           operands(*op), meaning(*op), dtypes(*op), gradient(*op), op->onnx,
-                          ulps(*op), op->doc);
+                          ulps(*op), cell(op->doc));
   }
   return text;
 }
