@@ -7,6 +7,11 @@
 #include "ir/ops/rules.h"
 
 namespace weft::ir {
+
+namespace ops {
+extern const Op prod_others;  // what the gradient of prod is made of
+}
+
 namespace {
 
 using Define = ReductionDef (*)(const Node&);
@@ -112,6 +117,7 @@ Type infer_total(const InferContext& c) {
   const auto t = c.type(0).dtype;
   return {t ? std::optional(total_dtype(*t)) : std::nullopt, infer_shape(c)};
 }
+Type infer_like_total(const InferContext& c) { return {infer_total(c).dtype, c.type(0).shape}; }
 Type infer_extremum(const InferContext& c) {
   Type result{c.type(0).dtype, infer_shape(c)};
   refuse_empty(c);
@@ -139,18 +145,58 @@ Exprs sum_grad(const GradArgs& a) {
   return {unreduce_like(a.g, a.x[0], a.attrs().get<ReduceAttrs>())};
 }
 
-/// The product of the others: y/x where no element is zero; with one zero, only its own cotangent
-/// is not 0. (Exact, but at zeros not differentiable again.)
 Exprs prod_grad(const GradArgs& a) {
   const auto& r = a.attrs().get<ReduceAttrs>();
-  const Expr& x = a.x[0];
-  const Expr zero = apply(ops::eq, {x, x.scalar(0)}), g = unreduce_like(a.g, x, r),
-             none = g.scalar(0);
-  const Expr safe = where(zero, x.scalar(1), x);
-  const Expr rest = apply(ops::prod, {safe}, keeping(r));
-  const Expr zeros = sum(apply(ops::cast, {zero}, CastAttrs{DType::int64}), keeping(r));
-  const Expr others = apply(ops::eq, {zeros, apply(ops::cast, {zero}, CastAttrs{DType::int64})});
-  return {where(others, g * conj_if_complex(rest / safe), none)};
+  const Expr others = apply(ops::prod_others, {a.x[0]}, r);
+  return {unreduce_like(a.g, a.x[0], r) * conj_if_complex(others)};
+}
+
+/// What products that leave some elements out are made of.
+struct Factors {
+  Expr zero;    // true at an element that is 0
+  Expr safe;    // the element, or 1 there
+  Expr rest;    // product of the elements that are not 0, over each reduction
+  Expr others;  // zeros among the other elements, at each element
+};
+Factors factors_of(const Expr& x, const ReduceAttrs& r) {
+  const Expr zero = apply(ops::eq, {x, x.scalar(0)}), safe = where(zero, x.scalar(1), x);
+  const Expr one = apply(ops::cast, {zero}, CastAttrs{DType::int64});
+  return {zero, safe, apply(ops::prod, {safe}, keeping(r)), sum(one, keeping(r)) - one};
+}
+Expr equals(const Expr& x, double value) { return apply(ops::eq, {x, x.scalar(value)}); }
+
+NodeRef expand_prod_others(GraphBuilder& b, const Node& n, std::span<const NodeRef> inputs) {
+  const Factors f = factors_of({b, inputs[0]}, n.attrs().get<ReduceAttrs>());
+  const Expr product = f.rest / f.safe;
+  return cast(where(equals(f.others, 0), product, product.scalar(0)), *n.type().dtype).node();
+}
+
+/// Of element j: the sum over i of g[i] times the product of all but i and j. Where j has no zero
+/// beside it, every i counts; beside one zero, only that one. (Exact everywhere; at zeros, not to be
+/// differentiated again.)
+Exprs prod_others_grad(const GradArgs& a) {
+  const auto& r = a.attrs().get<ReduceAttrs>();
+  const Factors f = factors_of(a.x[0], r);
+  const Expr none = a.g.scalar(0);
+  const Expr at_zeros = where(f.zero, a.g, none), beside = where(f.zero, none, a.g / conj_if_complex(f.safe));
+  const Expr every = sum(beside, keeping(r)) - beside, one = sum(at_zeros, keeping(r)) - at_zeros;
+  const Expr total = where(equals(f.others, 0), every, where(equals(f.others, 1), one, none));
+  return {total * conj_if_complex(f.rest / f.safe)};
+}
+
+RefArray ref_prod_others(std::span<const RefArray> args, const Attrs& attrs) {
+  const auto& r = attrs.get<ReduceAttrs>();
+  return ref_fill(args[0].dtype, args[0].shape, [&](const Shape& at) {
+    RefArray x = args[0];
+    x.data[flat_index(x.shape, at)] = 1;
+    const RefArray product =
+        ref_reduce(x, r.axes, r.all, true, [](const std::vector<double>& v) {
+          double total = 1;
+          for (const double e : v) total *= e;
+          return total;
+        });
+    return product.data[flat_index(product.shape, at)];
+  });
 }
 
 template <const Op& First> Exprs first_grad(const GradArgs& a) {
@@ -200,6 +246,12 @@ template <bool WithEmpty> std::vector<Sample> reduction_samples() {
   };
   if (WithEmpty) samples.push_back({{{{2, 0}}}, over(1, false)});
   return samples;
+}
+
+std::vector<Sample> prod_others_samples() {
+  return {{{{{2, 3, 4}}}, ReduceAttrs{}},
+          {{{{2, 3, 4}}}, over(-1, false)},
+          {{{{2, 3, 4}}}, ReduceAttrs{{0, 1}, false, true}}};
 }
 
 template <double (*F)(const std::vector<double>&)>
@@ -276,6 +328,16 @@ constinit const Op sum = row("sum", "Sum", infer_total, define_total<false>, sum
 constinit const Op prod =
     row("prod", "Product", infer_total, define_total<true>, prod_grad, ref<ref_prod>,
         {.make = reduction_samples<true>, .dtypes = Samples::floats, .ulp = 16}, "ReduceProd");
+constinit const Op prod_others{
+    .name = "prod_others",
+    .doc = "At each element, the product of the others of its reduction",
+    .infer = infer_like_total,
+    .meaning = Expansion{expand_prod_others},
+    .grad = prod_others_grad,
+    .reference = {.general = ref_prod_others},
+    .samples = {.make = prod_others_samples, .ulp = 16},
+    .parse_attrs = attrs_from_fields<ReduceAttrs>,
+};
 constinit const Op max =
     row("max", "Largest; NaN where there is one; the gradient goes to the first", infer_extremum,
         define_extremum<true>, first_grad<first_max>, ref<ref_max>, choices, "ReduceMax");
@@ -320,8 +382,9 @@ constinit const Op first_min{
     .parse_attrs = attrs_from_fields<ReduceAttrs>,
 };
 
-constexpr const Op* reduction_rows[] = {&sum, &prod, &max,    &min,    &amax,      &amin,
-                                        &any, &all,  &argmax, &argmin, &first_max, &first_min};
+constexpr const Op* reduction_rows[] = {&sum, &prod, &prod_others, &max,       &min,
+                                        &amax, &amin, &any,        &all,       &argmax,
+                                        &argmin, &first_max,       &first_min};
 
 }  // namespace ops
 
