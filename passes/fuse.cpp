@@ -1081,6 +1081,7 @@ class Fuser {
 
   void place_outputs() {
     for (const ir::NodeRef& out : graph_.outputs()) results_.insert(number_.at(out.get()));
+    find_externals();
     std::unordered_set<int> taken;
     for (const ir::NodeRef& out : graph_.outputs()) {
       int v = number_.at(out.get());
@@ -1095,6 +1096,16 @@ class Fuser {
     }
   }
 
+  /// What the runtime's own loops write or read: these go by the shape of the buffer.
+  void find_externals() {
+    for (std::size_t v = 0; v < f_.values.size(); ++v) {
+      const Value& x = f_.values[v];
+      if (x.kind != ValueKind::external && x.kind != ValueKind::part) continue;
+      externals_.insert(static_cast<int>(v));
+      externals_.insert(x.operands.begin(), x.operands.end());
+    }
+  }
+
   /// A reshape of a computed value is that value's own buffer.
   int output_view(int v) {
     int base = v;
@@ -1103,10 +1114,9 @@ class Fuser {
     }
     const ValueKind kind = value(base).kind;
     const bool computed = kind == ValueKind::pointwise || kind == ValueKind::reduction ||
-                          kind == ValueKind::contraction || kind == ValueKind::external ||
-                          kind == ValueKind::part || kind == ValueKind::regions;
-    if (!computed || (value(base).free && !value(base).kept) || value(v).copy >= 0 ||
-        !results_.insert(base).second)
+                          kind == ValueKind::contraction || kind == ValueKind::regions;
+    if (!computed || externals_.contains(base) || (value(base).free && !value(base).kept) ||
+        value(v).copy >= 0 || !results_.insert(base).second)
       return copy_of(v);
     return base;
   }
@@ -1221,7 +1231,8 @@ class Fuser {
   std::unordered_map<std::size_t, int>
       latest_;  // hash of a domain -> its latest group; a clash fails to match
   std::vector<std::vector<std::pair<int, std::size_t>>> readers_;  // (member, read) in later groups
-  std::unordered_set<int> results_;  // values whose buffer is a result
+  std::unordered_set<int> results_;    // values whose buffer is a result
+  std::unordered_set<int> externals_;  // values that the runtime's own loops meet
 };
 
 }  // namespace
