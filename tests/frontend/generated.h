@@ -38,20 +38,22 @@ struct Case {
   std::vector<ir::NodeRef> inputs;    // placeholders, one an operand
   std::vector<Array> arrays;          // their values, as they lie in memory
   std::vector<ir::NodeRef> operands;  // views of the inputs
-  ir::NodeRef node;
+  ir::NodeRef node;                   // of a row with several results: this one of them
+  std::size_t result = 0;
 };
 
 /// Everything, or (where nothing is set) a fixed sample: WEFT_TEST_FULL.
 bool full_run();
 
+/// And is wanted: WEFT_TEST_ROWS, where set, names the rows that are (`sort,topk`).
 bool has_samples(const ir::Op&);
 std::vector<DType> dtypes_of(const ir::Op&);
 
-/// Nothing where the row refuses this sample in this layout (no elements to choose from, a shape in
-/// its attributes).
-std::optional<Case> make_case(const ir::Op&, std::size_t sample, DType, Layout, std::mt19937&);
+/// One for each result of the row, on the same operands. None where the row refuses this sample in
+/// this layout (no elements to choose from, a shape in its attributes), or 16-bit floats.
+std::vector<Case> make_cases(const ir::Op&, std::size_t sample, DType, Layout, std::mt19937&);
 
-/// The row's own reference on these values.
+/// The row's own reference on these values, for the case's result.
 ir::RefArray reference(const Case&, std::span<const ir::RefArray> values);
 
 /// How far a result may be from the reference's element: the row's ulps of the result's dtype, or,

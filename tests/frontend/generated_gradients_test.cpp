@@ -92,64 +92,72 @@ std::vector<std::size_t> floating_operands(const Case& c) {
   return moving;
 }
 
+/// How many were compared, and which rows have no gradient.
+struct Tally {
+  std::size_t first = 0, second = 0;
+  std::map<std::string_view, int> without;
+};
+
+/// False where the row has no gradient.
+bool agrees(const Case& c, const Slope& s, std::mt19937& rng, Tally& tally) {
+  std::string problem;
+  try {
+    problem = disagreement(s, rng);
+  } catch (const UnsupportedOp&) {
+    ++tally.without[c.op->name];
+    return false;
+  } catch (const Error& e) { problem = std::string("threw ") + e.what(); }
+  if (!problem.empty()) FAIL_CHECK(s.name << ": " << problem);
+  return true;
+}
+
+void check_gradients(const Case& c, std::mt19937& rng, Tally& tally) {
+  if (c.node->type().dtype != DType::float64) return;
+  // The deviation of equal numbers is a corner, as |x| is at 0.
+  if (c.op == &ir::ops::std_dev && c.layout == Layout::broadcast) return;
+  Slope s{c.name, c.inputs, c.arrays, c.node, floating_operands(c)};
+  if (s.moving.empty() || !agrees(c, s, rng, tally)) return;
+  ++tally.first;
+
+  // The gradients, as functions of the operands and of the cotangent.
+  if (c.layout == Layout::empty) return;  // a mean of no elements has no slope at all
+  const NodeRef g = ir::make_input({DType::float64, c.node->type().shape});
+  std::vector<NodeRef> xs;
+  for (const std::size_t i : s.moving) xs.push_back(c.inputs[i]);
+  const std::vector<NodeRef> ys{c.node}, gs{g};
+  const std::vector<NodeRef> gradients = passes::gradient(ys, xs, gs);
+  for (std::size_t k = 0; k < gradients.size(); ++k) {
+    Slope t{c.name + ", gradient " + std::to_string(k),
+            s.inputs,
+            s.arrays,
+            gradients[k],
+            s.moving,
+            1e-5};
+    t.inputs.push_back(g);
+    t.arrays.push_back(random_like(*to_shape(*c.node->type().shape), rng));
+    t.moving.push_back(t.inputs.size() - 1);
+    if (agrees(c, t, rng, tally)) ++tally.second;
+  }
+}
+
 }  // namespace
 
 TEST_CASE("Generated: gradients, and gradients of gradients, against differences") {
   std::mt19937 rng(77);
-  std::size_t first = 0, second = 0;
-  std::map<std::string_view, int> without;
+  Tally tally;
   for (const ir::Op* op : ir::all_ops()) {
     if (!has_samples(*op) || !(op->samples.dtypes & ir::Samples::floats)) continue;
     if (op == &ir::ops::stop_gradient) continue;  // its gradient is not its derivative
     const std::size_t samples = op->samples.make().size();
     for (std::size_t number = 0; number < samples; ++number)
-      for (const Layout layout : layouts) {
-        const std::optional<Case> c = make_case(*op, number, DType::float64, layout, rng);
-        if (!c || c->node->type().dtype != DType::float64) continue;
-        // The deviation of equal numbers is a corner, as |x| is at 0.
-        if (op == &ir::ops::std_dev && layout == Layout::broadcast) continue;
-        Slope s{c->name, c->inputs, c->arrays, c->node, floating_operands(*c)};
-        if (s.moving.empty()) continue;
-        std::string problem;
-        try {
-          problem = disagreement(s, rng);
-        } catch (const UnsupportedOp&) {
-          ++without[op->name];
-          continue;
-        } catch (const Error& e) { problem = std::string("threw ") + e.what(); }
-        ++first;
-        if (!problem.empty()) FAIL_CHECK(c->name << ": " << problem);
-
-        // The gradients, as functions of the operands and of the cotangent.
-        if (layout == Layout::empty) continue;  // a mean of no elements has no slope at all
-        const NodeRef g = ir::make_input({DType::float64, c->node->type().shape});
-        std::vector<NodeRef> xs;
-        for (const std::size_t i : s.moving) xs.push_back(c->inputs[i]);
-        const std::vector<NodeRef> ys{c->node}, gs{g};
-        const std::vector<NodeRef> gradients = passes::gradient(ys, xs, gs);
-        for (std::size_t k = 0; k < gradients.size(); ++k) {
-          Slope t{c->name + ", gradient " + std::to_string(k),
-                  s.inputs,
-                  s.arrays,
-                  gradients[k],
-                  s.moving,
-                  1e-5};
-          t.inputs.push_back(g);
-          t.arrays.push_back(random_like(*to_shape(*c->node->type().shape), rng));
-          t.moving.push_back(t.inputs.size() - 1);
-          problem.clear();
-          try {
-            problem = disagreement(t, rng);
-          } catch (const UnsupportedOp&) {
-            ++without[op->name];
-            continue;
-          } catch (const Error& e) { problem = std::string("threw ") + e.what(); }
-          ++second;
-          if (!problem.empty()) FAIL_CHECK(t.name << ": " << problem);
-        }
-      }
+      for (const Layout layout : layouts)
+        for (const Case& c : make_cases(*op, number, DType::float64, layout, rng)) try {
+            check_gradients(c, rng, tally);
+          } catch (const Error& e) { FAIL_CHECK(c.name << " threw " << std::string(e.what())); }
   }
   std::string rows;
-  for (const auto& [row, n] : without) rows += " " + std::string(row);
-  MESSAGE(first << " gradients and " << second << " gradients of gradients against differences; not differentiable:" << (rows.empty() ? " none" : rows));
+  for (const auto& [row, n] : tally.without) rows += " " + std::string(row);
+  MESSAGE(tally.first << " gradients and " << tally.second
+                      << " gradients of gradients against differences; not differentiable:"
+                      << (rows.empty() ? " none" : rows));
 }

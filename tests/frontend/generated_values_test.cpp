@@ -22,7 +22,7 @@ std::vector<Case> all_cases() {
     for (std::size_t s = 0; s < op->samples.make().size(); ++s)
       for (const DType t : dtypes_of(*op))
         for (const Layout layout : layouts)
-          if (auto c = make_case(*op, s, t, layout, rng)) cases.push_back(std::move(*c));
+          for (Case& c : make_cases(*op, s, t, layout, rng)) cases.push_back(std::move(c));
   }
   return cases;
 }

@@ -71,6 +71,11 @@ inline Shape mapped(const ir::ViewMap& map, const Shape& at) {
   return out;
 }
 
+/// Thrown on the way to a row that only the runtime can evaluate.
+struct NotEvaluated : std::logic_error {
+  using std::logic_error::logic_error;
+};
+
 class Evaluator {
  public:
   void set(const NodeRef& input, Value v) { values_[input.get()] = std::move(v); }
@@ -112,7 +117,7 @@ class Evaluator {
     throw std::logic_error("no value for " + to_string(n.type()));
   }
   Value of(const ir::Extern&, const Node& n) {
-    throw std::logic_error("not evaluated: " + std::string(n.op().name));
+    throw NotEvaluated(std::string(n.op().name));
   }
 
   Value of(const ir::Pointwise&, const Node& n) {
@@ -224,7 +229,7 @@ class Evaluator {
   Value of(const ir::Expansion& expansion, const Node& n) {
     const std::vector<NodeRef> inputs(n.inputs().begin(), n.inputs().end());
     builders_.push_back(std::make_shared<ir::GraphBuilder>());
-    return (*this)(expansion.expand(*builders_.back(), n, inputs));
+    return (*this)(expansion.results(*builders_.back(), n, inputs)[0]);
   }
 
   std::vector<std::shared_ptr<ir::GraphBuilder>> builders_;  // keep what expansions made alive
