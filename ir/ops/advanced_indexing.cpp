@@ -55,7 +55,11 @@ std::optional<Dims> selected_shape(const InferContext& c, std::int64_t batch) {
 }
 
 Type infer_gather_nd(const InferContext& c) {
-  return {c.type(0).dtype, selected_shape(c, c.attrs.get<GatherNdAttrs>().batch)};
+  const auto shape = selected_shape(c, c.attrs.get<GatherNdAttrs>().batch);
+  if (!shape && c.type(0).shape && c.type(1).shape)
+    fail_shape(
+        c, "the last extent of the indices, " + c.type(1).shape->back().str() + ", must be known");
+  return {c.type(0).dtype, shape};
 }
 
 Type infer_scatter_nd(const InferContext& c) {
@@ -529,7 +533,9 @@ constinit const Op merge_masked{
     .max_inputs = 2,
     .infer = infer_merge_masked,
     .meaning = View{[](const Node&) -> std::optional<ViewMap> { return std::nullopt; }},
-    .grad = [](const GradArgs& a) -> Exprs { return {ir::reshape_like(a.g, a.x[0]), Expr()}; },
+    .grad = [](const GradArgs& a) -> Exprs {
+      return {ir::reshape_like(a.g, a.x[0]), Expr()};
+    },
     .reference = {.general = ref_merge_masked},
     .samples = {.make = merge_samples, .dtypes = Samples::all},
     .parse_attrs = attrs_from_fields<AxisAttrs>,
