@@ -254,8 +254,8 @@ Framing framing_of(const Line& line, std::int64_t n_fft, const StftOptions& o) {
   if (length < 1 || length > n_fft)
     line.fail("win_length lies within 1 and n_fft, not " + std::to_string(length));
   if (!o.window && length == n_fft) return f;
-  const Tensor window =
-      o.window ? *o.window : Tensor(Array::from(std::vector<float>(static_cast<std::size_t>(length), 1)));
+  const std::vector<float> ones(static_cast<std::size_t>(length), 1);
+  const Tensor window = o.window ? *o.window : Tensor(Array::from(ones));
   const auto shape = runtime::live_type(*window.node()).shape;
   if (shape && *shape != Dims{Dim(length)})
     line.fail_shape("the window has shape " + to_string(std::span<const Dim>(*shape)) + ", not (" +
@@ -356,8 +356,8 @@ Tensor onnx_dft(const Operand& operand, Extent dft_length, std::int64_t axis, bo
   return line(ops::view_as_real, {y});
 }
 
-Tensor onnx_stft(const Operand& signal, std::int64_t frame_step, const std::optional<Tensor>& window,
-                 Extent frame_length, bool onesided) {
+Tensor onnx_stft(const Operand& signal, std::int64_t frame_step,
+                 const std::optional<Tensor>& window, Extent frame_length, bool onesided) {
   const Line line{"STFT", signal.where()};
   Tensor x = line(ops::to_transformable, {tensor(signal)});
   const bool real = components(line, x) == 1;
@@ -368,7 +368,8 @@ Tensor onnx_stft(const Operand& signal, std::int64_t frame_step, const std::opti
   if (!frame_length) line.fail("needs a frame length, or a window of known length");
   if (!real && onesided) line.fail("only the spectrum of a real signal is one-sided");
   x = real ? line(ops::squeeze, {x}, ir::AxesAttrs{{-1}}) : line(ops::view_as_complex, {x});
-  const Tensor y = spectra(line, x, *frame_length, frame_step, window, real && onesided, "backward");
+  const bool half = real && onesided;
+  const Tensor y = spectra(line, x, *frame_length, frame_step, window, half, "backward");
   return line(ops::view_as_real, {y});
 }
 

@@ -19,11 +19,12 @@ Tensor constant(const std::vector<double>& values, Shape shape, DType dtype,
 
 /// `value` of point k of n - 1 steps; a periodic window has one step more.
 Tensor window(const char* name, std::int64_t length, bool periodic, DType dtype,
-              std::source_location where, const std::function<double(double k, double steps)>& value) {
-  if (length < 0) throw ShapeError(std::string(name) + ": a length of " + std::to_string(length), where);
+              std::source_location where,
+              const std::function<double(double k, double steps)>& value) {
+  const std::string what(name);
+  if (length < 0) throw ShapeError(what + ": a length of " + std::to_string(length), where);
   if (!is_floating(dtype))
-    throw DTypeError(std::string(name) + ": windows are floating, not " +
-                         std::string(weft::name(dtype)), where);
+    throw DTypeError(what + ": windows are floating, not " + std::string(weft::name(dtype)), where);
   std::vector<double> values;
   const auto steps = static_cast<double>(periodic ? length : length - 1);
   for (std::int64_t k = 0; k < length; ++k)

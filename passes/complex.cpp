@@ -108,10 +108,9 @@ class Splitter {
     builder_.set_location(output.where());
     NodeRef pairs = z.pairs.node();
     if (!z.pairs) {
+      const NodeRef view = ir::make_node(ir::ops::view_as_real, {NodeRef(&output)});
       const ComplexValue operand[] = {z};
-      pairs = ir::complex_meaning(builder_, *ir::make_node(ir::ops::view_as_real, {NodeRef(&output)}),
-                                  operand)
-                  .re.node();
+      pairs = ir::complex_meaning(builder_, *view, operand).re.node();
     }
     return builder_.make(ir::ops::view_as_complex, {pairs}, {}, output.where(), output.label());
   }

@@ -156,17 +156,20 @@ template <class T> std::shared_ptr<const HalfRoots<T>> half_roots(std::int64_t n
 template <class T> struct Lanes {
   T v[lanes];
 };
-template <class T> [[gnu::always_inline]] inline Lanes<T> operator+(const Lanes<T>& a, const Lanes<T>& b) {
+template <class T>
+[[gnu::always_inline]] inline Lanes<T> operator+(const Lanes<T>& a, const Lanes<T>& b) {
   Lanes<T> r;
   for (int i = 0; i < lanes; ++i) r.v[i] = a.v[i] + b.v[i];
   return r;
 }
-template <class T> [[gnu::always_inline]] inline Lanes<T> operator-(const Lanes<T>& a, const Lanes<T>& b) {
+template <class T>
+[[gnu::always_inline]] inline Lanes<T> operator-(const Lanes<T>& a, const Lanes<T>& b) {
   Lanes<T> r;
   for (int i = 0; i < lanes; ++i) r.v[i] = a.v[i] - b.v[i];
   return r;
 }
-template <class T> [[gnu::always_inline]] inline Lanes<T> operator*(const Lanes<T>& a, T b) {
+template <class T>
+[[gnu::always_inline]] inline Lanes<T> operator*(const Lanes<T>& a, T b) {
   Lanes<T> r;
   for (int i = 0; i < lanes; ++i) r.v[i] = a.v[i] * b;
   return r;
@@ -618,7 +621,8 @@ void hermitian_by_halves(const T* in, T* out, FftLines lines, Weight weight) {
         const std::int64_t a = k * columns + q, b = (half - k) * columns + q;
         const T even_re = re[a] + re[b], even_im = im[a] - im[b];
         const T odd_re = re[a] - re[b], odd_im = im[a] + im[b];
-        const T turned_re = odd_re * w[0] + odd_im * w[1], turned_im = odd_im * w[0] - odd_re * w[1];
+        const T turned_re = odd_re * w[0] + odd_im * w[1];
+        const T turned_im = odd_im * w[0] - odd_re * w[1];
         block.x.im[a] = even_re - turned_im;
         block.x.re[a] = even_im + turned_re;
       }

@@ -9,6 +9,11 @@
 #include "ir/ops/rules.h"
 
 namespace weft::ir {
+
+namespace ops {
+extern const Op prod_others;  // reduction.cpp
+}
+
 namespace {
 
 using Z = ComplexValue;
@@ -27,8 +32,9 @@ Expr of(const Op& op, const Expr& a, const Expr& b) { return apply(op, {a, b}); 
 Expr either(const Expr& a, const Expr& b) { return of(ops::logical_or, a, b); }
 Expr equals(const Expr& x, double value) { return of(ops::eq, x, x.scalar(value)); }
 /// Negative, -0 too.
-Expr is_minus(const Expr& x) { return either(of(ops::lt, x, x.scalar(0)),
-                                             of(ops::lt, 1.0 / x, x.scalar(0))); }
+Expr is_minus(const Expr& x) {
+  return either(of(ops::lt, x, x.scalar(0)), of(ops::lt, 1.0 / x, x.scalar(0)));
+}
 Expr with_sign(const Expr& size, const Expr& sign) { return where(is_minus(sign), -size, size); }
 Expr log1p(const Expr& x) { return of(ops::log1p, x); }
 Expr sqrt(const Expr& x) { return of(ops::sqrt, x); }
@@ -116,7 +122,8 @@ Z square_root(const Z& z) {
 }
 
 Z sine(const Z& z) {
-  return {of(ops::sin, z.re) * of(ops::cosh, im_of(z)), of(ops::cos, z.re) * of(ops::sinh, im_of(z))};
+  return {of(ops::sin, z.re) * of(ops::cosh, im_of(z)),
+          of(ops::cos, z.re) * of(ops::sinh, im_of(z))};
 }
 Z cosine(const Z& z) {
   return {of(ops::cos, z.re) * of(ops::cosh, im_of(z)),
@@ -185,7 +192,8 @@ Z to_power(const Z& z, const Z& w) {
   const Expr at_zero = of(ops::eq, modulus(z), z.re.scalar(0));
   const Expr to_zero = equals(w.im ? modulus(w) : w.re, 0);  // 0^0 = 1
   const Expr limit = where(to_zero, raised.re.scalar(1), raised.re.scalar(0));
-  const Expr tame = either(to_zero, of(ops::logical_and, at_zero, of(ops::gt, w.re, w.re.scalar(0))));
+  const Expr grows = of(ops::gt, w.re, w.re.scalar(0));
+  const Expr tame = either(to_zero, of(ops::logical_and, at_zero, grows));
   return {where(tame, limit, raised.re), where(tame, raised.im.scalar(0), raised.im)};
 }
 
@@ -392,7 +400,7 @@ constexpr Entry table[] = {
 };
 
 /// Expansions into rows that have rules; their type rules look at the dtype.
-constexpr const Op* through_expansion[] = {&ops::mean, &ops::to_complex};
+constexpr const Op* through_expansion[] = {&ops::mean, &ops::prod_others, &ops::to_complex};
 
 Rule find_rule(const Op& op) {
   static const std::unordered_map<const Op*, Rule> rules = [] {

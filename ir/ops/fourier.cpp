@@ -12,6 +12,14 @@ namespace {
 
 const DftAttrs& dft_attrs(const Attrs& attrs) { return attrs.get<DftAttrs>(); }
 
+/// Attributes may come from a text.
+void check_attrs(const InferContext& c, const char* form) {
+  const DftAttrs& d = dft_attrs(c.attrs);
+  if (d.form != form || d.length.size() != 1 ||
+      (d.scale != "none" && d.scale != "n" && d.scale != "root"))
+    fail_shape(c, "attributes that are not its own");
+}
+
 void need_floats(const InferContext& c) {
   const auto t = c.type(0).dtype;
   if (t && t != DType::float32 && t != DType::float64)
@@ -35,12 +43,14 @@ Dim& transformed(const InferContext& c, Dims& shape) {
 }
 
 Type infer_dft(const InferContext& c) {
+  check_attrs(c, "complex");
   need_floats(c);
   if (auto numbers = numbers_of_pairs(c)) transformed(c, *numbers);
   return infer_first(c);
 }
 
 Type infer_dft_real(const InferContext& c) {
+  check_attrs(c, "real");
   need_floats(c);
   Type t = infer_first(c);
   if (!t.shape) return t;
@@ -51,6 +61,7 @@ Type infer_dft_real(const InferContext& c) {
 }
 
 Type infer_dft_hermitian(const InferContext& c) {
+  check_attrs(c, "hermitian");
   need_floats(c);
   Type t{c.type(0).dtype, numbers_of_pairs(c)};
   const bool like = c.inputs.size() == 2;
@@ -195,6 +206,7 @@ Dim wanted_extent(const Node& n, std::size_t axis) { return (*n.type().shape)[ax
 
 Type infer_fit_extent(const InferContext& c) {
   const auto& attrs = c.attrs.get<ExtentAttrs>();
+  if (attrs.length.size() != 1) fail_shape(c, "needs one extent");
   Type t = infer_first(c);
   const bool like = c.inputs.size() == 2;
   if (!t.shape || (like && !c.type(1).shape)) return {t.dtype, std::nullopt};
@@ -278,7 +290,8 @@ RefArray ref_shift(std::span<const RefArray> args, const Attrs& attrs) {
   const std::vector<bool> moved = reduced_axes(s.axes, true, shape.size());
   return ref_fill(args[0].dtype, shape, [&](Shape at) {
     for (std::size_t i = 0; i < at.size(); ++i)
-      if (moved[i]) at[i] = (at[i] + (s.inverse ? shape[i] / 2 : shape[i] - shape[i] / 2)) % shape[i];
+      if (const std::int64_t half = shape[i] / 2; moved[i])
+        at[i] = (at[i] + (s.inverse ? half : shape[i] - half)) % shape[i];
     return args[0].data[flat_index(shape, at)];
   });
 }
@@ -314,6 +327,7 @@ std::optional<ViewMap> map_frames(const Node& n) {
 
 Type infer_overlap_add(const InferContext& c) {
   const auto& f = c.attrs.get<FrameAttrs>();
+  if (f.size < 1 || f.step < 1) fail_shape(c, "frames have a positive size and step");
   Type t = infer_first(c);
   if (c.inputs.size() == 2 && !c.type(1).shape) return {t.dtype, std::nullopt};
   if (!t.shape) return c.inputs.size() == 2 ? Type{t.dtype, c.type(1).shape} : t;

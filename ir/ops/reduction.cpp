@@ -178,7 +178,8 @@ Exprs prod_others_grad(const GradArgs& a) {
   const auto& r = a.attrs().get<ReduceAttrs>();
   const Factors f = factors_of(a.x[0], r);
   const Expr none = a.g.scalar(0);
-  const Expr at_zeros = where(f.zero, a.g, none), beside = where(f.zero, none, a.g / conj_if_complex(f.safe));
+  const Expr at_zeros = where(f.zero, a.g, none),
+             beside = where(f.zero, none, a.g / conj_if_complex(f.safe));
   const Expr every = sum(beside, keeping(r)) - beside, one = sum(at_zeros, keeping(r)) - at_zeros;
   const Expr total = where(equals(f.others, 0), every, where(equals(f.others, 1), one, none));
   return {total * conj_if_complex(f.rest / f.safe)};

@@ -112,8 +112,8 @@ constinit const Op asin =
              in_range<1, -0.875, 0.875>, 1, "Asin");
 constinit const Op acos =
     function("acos", "Inverse cosine", unary<math::acos>,
-             holomorphic<[](const Expr& x, const Expr&) { return -ir::rsqrt(1.0 - x * x); }>, ::acos,
-             in_range<1, -0.875, 0.875>, 1, "Acos");
+             holomorphic<[](const Expr& x, const Expr&) { return -ir::rsqrt(1.0 - x * x); }>,
+             ::acos, in_range<1, -0.875, 0.875>, 1, "Acos");
 constinit const Op atan =
     function("atan", "Inverse tangent", unary<math::atan>,
              holomorphic<[](const Expr& x, const Expr&) { return 1.0 / (x * x + 1.0); }>, ::atan,
@@ -132,11 +132,14 @@ constinit const Op tanh =
              in_range<1, -5.0, 5.0>, 2, "Tanh");
 constinit const Op asinh =
     function("asinh", "Inverse hyperbolic sine", unary<math::asinh>,
-             holomorphic<[](const Expr& x, const Expr&) { return ir::rsqrt(x * x + 1.0); }>, ::asinh,
-             in_range<1, -5.0, 5.0>, 1, "Asinh");
+             holomorphic<[](const Expr& x, const Expr&) { return ir::rsqrt(x * x + 1.0); }>,
+             ::asinh, in_range<1, -5.0, 5.0>, 1, "Asinh");
 constinit const Op acosh =
     function("acosh", "Inverse hyperbolic cosine", unary<math::acosh>,
-             holomorphic<[](const Expr& x, const Expr&) { return ir::rsqrt(x * x - 1.0); }>, ::acosh,
+             holomorphic<[](const Expr& x, const Expr&) {
+               return ir::rsqrt(x - 1.0) * ir::rsqrt(x + 1.0);  // of one product: another branch
+             }>,
+             ::acosh,
              in_range<1, 1.25, 9.0>, 1, "Acosh");
 constinit const Op atanh =
     function("atanh", "Inverse hyperbolic tangent", unary<math::atanh>,

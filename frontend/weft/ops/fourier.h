@@ -103,7 +103,7 @@ Tensor gaussian_window(std::int64_t length, double deviation = 1, bool periodic 
 /// DFT (opset 17): the last axis holds 1 (real) or 2 numbers; the result's always 2.
 Tensor onnx_dft(const Operand& x, Extent dft_length = {}, std::int64_t axis = 1,
                 bool inverse = false, bool onesided = false);
-/// STFT: signal (B, T, 1 or 2) -> (B, frames, frequencies, 2). A window or a frame length is needed.
+/// STFT: signal (B, T, 1 or 2) -> (B, frames, frequencies, 2). Needs a window or a frame length.
 Tensor onnx_stft(const Operand& signal, std::int64_t frame_step,
                  const std::optional<Tensor>& window = {}, Extent frame_length = {},
                  bool onesided = true);
