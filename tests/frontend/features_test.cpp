@@ -121,6 +121,27 @@ TEST_CASE("Feature A6: a function that leaves out an input that has no value") {
   CHECK(f(1, 3)[0].item<double>() == 31);
 }
 
+TEST_CASE("Feature A7: indices that are tensors") {
+  const Array values = Array::from(
+      [] {
+        std::vector<float> v(24);
+        for (std::size_t i = 0; i < v.size(); ++i) v[i] = static_cast<float>(i);
+        return v;
+      }(),
+      {2, 3, 4});
+  Tensor x;
+  Variable i(Array(std::int64_t{1}));
+  Function part({x}, x[{Slice(none, i), Slice(i + 1, none)}]);
+  CHECK(part(values)[0].shape() == Shape{1, 1, 4});
+  CHECK(array_equal(part(values)[0], Array{{{8.f, 9.f, 10.f, 11.f}}}));
+  Variable y(values);
+  const Tensor live = y[{Slice(none, i), Slice(i + 1, none)}];
+  CHECK(live.value().shape() == Shape{1, 1, 4});
+  CHECK(Tensor(y[{Slice(none, 1), Slice(none, 2)}]).value().shape() == Shape{1, 2, 4});
+  i.set_value(Array(std::int64_t{0}));
+  CHECK(live.value().shape() == Shape{0, 2, 4});
+}
+
 TEST_CASE("Feature A8: shapes that do not fit, at build and at evaluation") {
   Tensor a({2, 3}, "a"), b({4}, "b");
   const std::string built = message<ShapeError>([&] { (void)(a + b); });
@@ -141,6 +162,13 @@ TEST_CASE("Feature A8: shapes that do not fit, at build and at evaluation") {
   CHECK(contains(called, "(2, 3)"));
   CHECK(contains(called, "(4,)"));
   CHECK(contains(called, "features_test.cpp:" + std::to_string(later)));
+}
+
+TEST_CASE("Feature A9: products batch by batch") {
+  const Tensor x(Array{{1.f, 2.f}, {3.f, 4.f}}), y(Array{{5.f, 6.f}, {7.f, 8.f}});
+  CHECK(array_equal(batch_dot(x, y, 1).value(), Array{{17.f}, {53.f}}));
+  CHECK(batch_dot(Tensor(ones({100, 20})), Tensor(ones({100, 30, 20})), {1, 2}).value().shape() ==
+        Shape{100, 30});
 }
 
 TEST_CASE("Feature A10: the gradient of a mean of squares") {
@@ -217,6 +245,15 @@ TEST_CASE("Feature A18: cross entropy of two samples") {
   const std::vector<double> g = grad(loss, {scores})[0].value().tolist<double>();
   const double want[] = {.045, -.3776, .3326, -.455, .1224, .3326};
   for (std::size_t i = 0; i < 6; ++i) CHECK(std::fabs(g[i] - want[i]) < 6e-5);
+}
+
+TEST_CASE("Feature A19: a convolution of nine numbers") {
+  const Tensor x(range(0.f, 8.f, 1.f).reshape({1, 1, 3, 3}));
+  const Tensor kernels(
+      Array{{{1.f, 0.f}, {1.f, 1.f}}, {{0.f, 1.f}, {0.f, 1.f}}}.reshape({2, 1, 2, 2}));
+  CHECK(array_equal(conv2d(x, kernels).value().reshape({2, 2, 2}),
+                    Array{{{7.f, 10.f}, {16.f, 19.f}}, {{5.f, 7.f}, {11.f, 13.f}}}));
+  CHECK_THROWS_AS((void)conv2d(x, kernels, {}, 1, 0, 3), ShapeError);
 }
 
 TEST_CASE("Feature A20: gradients through a shared sum") {
