@@ -31,14 +31,17 @@ DType chosen_dtype(const DrawSize& size, DrawDType dtype) {
   return dtype ? *dtype : floating(size.like() ? size.like()->type().dtype : std::nullopt);
 }
 
+/// A tensor of this size, for its type: a draw without an operand would be a leaf of the live
+/// graph, which only a user's value can fill.
+ir::NodeRef like_of(const Dims& shape, SourceLocation where) {
+  const Value zero(Operand(0).node(), where);
+  return make(ops::broadcast_to, {zero}, ir::ShapeAttrs{shape}).node();
+}
+
 /// One draw of a plain distribution, in a dtype that it can be computed in.
 Value draw(const ir::Op& op, const DrawSize& size, DType dtype, double a, double b) {
-  std::vector<ir::NodeRef> inputs;
-  if (size.like()) inputs.push_back(size.like());
-  const Tensor t = frontend::apply(op, std::move(inputs),
-                                   ir::RandomAttrs{size.shape(), dtype, a, b, next_stream()},
-                                   size.where());
-  return {t.node(), size.where()};
+  const Value like(size.like() ? size.like() : like_of(size.shape(), size.where()), size.where());
+  return make(op, {like}, ir::RandomAttrs{{}, dtype, a, b, next_stream()});
 }
 Value unit(const DrawSize& size, DType dtype) {
   return draw(ops::random_uniform, size, compute_dtype(dtype), 0, 1);
@@ -88,8 +91,8 @@ Tensor normal(double mean, double std, const DrawSize& size, DrawDType dtype) {
 }
 Tensor normal(const Operand& mean, const Operand& std) {
   const Value m = mean, s = std, both = m + s;
-  const Value n =
-      for_each(both, [](const DrawSize& z, DType t) { return draw(ops::random_normal, z, t, 0, 1); });
+  const Value n = for_each(
+      both, [](const DrawSize& size, DType t) { return draw(ops::random_normal, size, t, 0, 1); });
   return m + s * n;
 }
 
@@ -224,10 +227,8 @@ Tensor multinomial(const Operand& weights, std::int64_t num_samples, bool replac
       of(ir::Distribution::multinomial, DType::int64, {Dim(num_samples)}, replacement));
 }
 Tensor randperm(Dim n, DType dtype, std::source_location where) {
-  ir::DistributionAttrs attrs = of(ir::Distribution::permutation, dtype, {std::move(n)});
-  attrs.stream = next_stream();
-  return frontend::apply(ops::random_permutation, std::vector<ir::NodeRef>{}, std::move(attrs),
-                         where);
+  return loop_draw(ops::random_permutation, {Value(like_of({std::move(n)}, where), where)},
+                   of(ir::Distribution::permutation, dtype));
 }
 
 // ---- dropout ----

@@ -16,6 +16,7 @@
 #include "weft/ops/fourier.h"
 #include "weft/ops/indexing.h"
 #include "weft/ops/linalg.h"
+#include "weft/ops/losses.h"
 #include "weft/ops/normalization.h"
 #include "weft/ops/ordering.h"
 #include "weft/ops/products.h"

@@ -68,11 +68,12 @@ Type infer_multinomial(const InferContext& c) {
 
 Type infer_permutation(const InferContext& c) {
   check_attrs(c);
-  return {attrs_of(c).dtype, Dims{count_of(c)}};
+  if (const auto rank = c.type(0).rank(); rank && *rank != 1) fail_shape(c, "gives one axis");
+  return {attrs_of(c).dtype, c.type(0).shape};
 }
 
 constexpr Op row(std::string_view name, std::string_view doc, int operands, InferRule infer,
-                 GradRule grad, std::string_view onnx = {}) {
+                 GradRule grad, std::string_view onnx = {}, std::uint32_t type_only = 0) {
   return {.name = name,
           .doc = doc,
           .min_inputs = operands,
@@ -82,6 +83,7 @@ constexpr Op row(std::string_view name, std::string_view doc, int operands, Infe
           .grad = grad,
           .onnx = onnx,
           .parse_attrs = attrs_from_fields<DistributionAttrs>,
+          .type_only = type_only,
           .has_identity = true};
 }
 
@@ -100,7 +102,8 @@ constinit const Op random_multinomial =
     row("random_multinomial", "Positions along the last axis, as likely as their weights", 1,
         infer_multinomial, no_gradient, "Multinomial");
 constinit const Op random_permutation =
-    row("random_permutation", "A permutation of 0, 1, …", 0, infer_permutation, no_gradient);
+    row("random_permutation", "A permutation of 0, 1, …, in the operand's shape", 1,
+        infer_permutation, no_gradient, {}, 0b1);
 
 constexpr const Op* distribution_rows[] = {&random_poisson, &random_binomial, &random_gamma,
                                            &random_multinomial, &random_permutation};

@@ -13,8 +13,7 @@ enum class Distribution : std::uint8_t { poisson, binomial, gamma, multinomial, 
 struct DistributionAttrs {
   std::int64_t distribution = 0;  // a Distribution
   DType dtype = DType::float32;   // of the draws
-  Dims count;                     // one entry: of multinomial, how many draws a row; of permutation,
-                                  // how many positions
+  Dims count;                     // multinomial: one entry, how many draws a row
   bool replacement = false;       // multinomial
   std::int64_t stream = 0;        // as in RandomAttrs
   template <class S, class F> static void fields(S& s, F&& f) {
@@ -27,7 +26,7 @@ struct DistributionAttrs {
 };
 
 namespace ops {
-// (rates), (counts, probabilities), (shapes), (weights (…, n)), ()
+// (rates), (counts, probabilities), (shapes), (weights (…, n)), (an axis, for its type)
 extern const Op random_poisson, random_binomial, random_gamma, random_multinomial,
     random_permutation;
 }  // namespace ops

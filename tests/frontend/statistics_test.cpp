@@ -46,7 +46,7 @@ TEST_CASE("norm: every order, and its gradient at zero") {
     CHECK(values(grad(norm(zero, p), {zero})[0]) == List{0, 0});
   }
   const Tensor y = leaf(x);
-  CHECK(values(grad(norm(y), {y})[0]) == List{0.6, -0.8, 0});
+  check_close(values(grad(norm(y), {y})[0]), {0.6, -0.8, 0});
   CHECK(values(grad(norm(y, inf), {y})[0]) == List{0, -1, 0});
   const Tensor tied = leaf(Array{2.0, -2.0});
   CHECK(values(grad(norm(tied, inf), {tied})[0]) == List{0.5, -0.5});
@@ -147,5 +147,5 @@ TEST_CASE("comparisons as tensors; reductions that keep integers") {
   CHECK(values(reduce_l1(x, Axes{1})) == List{3, 7});
   CHECK(values(reduce_l2(x, Axes{1})) == List{2, 5});
   CHECK(values(reduce_sum_square(x, Axes{1})) == List{5, 25});
-  CHECK(values(reduce_log_sum(Array{{1.0, 2.0}}, Axes{1})) == List{std::log(3.0)});
+  check_close(values(reduce_log_sum(Array{{1.0, 2.0}}, Axes{1})), {std::log(3.0)});
 }
