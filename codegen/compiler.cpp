@@ -16,6 +16,7 @@
 
 #include "codegen/disk_cache.h"
 #include "codegen/llvm/backend.h"
+#include "codegen/module_path.h"
 #include "codegen/object_loader.h"
 #include "codegen/schedule.h"
 #include "ir/error.h"
@@ -28,7 +29,7 @@ using ir::Executable, ir::Kernel;
 /// The file of the LLVM module: found when the compiler is made, opened when it is needed.
 class Module {
  public:
-  Module() : path_(find()) {}
+  Module() : path_(find_module(WEFT_LLVM_MODULE)) {}
 
   [[nodiscard]] bool installed() const { return !path_.empty(); }
 
@@ -58,45 +59,6 @@ class Module {
   }
 
  private:
-  static bool readable(const std::string& path) {
-    struct stat status {};
-    return stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode);
-  }
-
-  static std::string find() {
-    const std::string name = WEFT_LLVM_MODULE;
-    std::vector<std::string> folders;
-    if (const char* named = std::getenv("WEFT_MODULE_PATH")) folders.emplace_back(named);
-    Dl_info info{};
-    if (dladdr(reinterpret_cast<void*>(&make_llvm_compiler), &info) != 0 && info.dli_fname) {
-      std::string folder = info.dli_fname;
-      const auto slash = folder.rfind('/');
-      folder = slash == std::string::npos ? "." : folder.substr(0, slash);
-      folders.push_back(folder);
-      folders.push_back(folder + "/" + WEFT_MODULE_RELATIVE_DIR);
-    }
-    for (std::string& folder : search_path()) folders.push_back(std::move(folder));
-    for (const std::string& folder : folders)
-      if (const std::string path = folder + "/" + name; readable(path)) return path;
-    return {};
-  }
-
-  /// Where dlopen would look, asked without opening anything.
-  static std::vector<std::string> search_path() {
-    void* program = dlopen(nullptr, RTLD_LAZY | RTLD_NOLOAD);
-    Dl_serinfo size{};
-    if (!program || dlinfo(program, RTLD_DI_SERINFOSIZE, &size) != 0) return {};
-    std::vector<std::max_align_t> storage(size.dls_size / sizeof(std::max_align_t) + 1);
-    auto* found = reinterpret_cast<Dl_serinfo*>(storage.data());
-    std::vector<std::string> folders;
-    if (dlinfo(program, RTLD_DI_SERINFOSIZE, found) == 0 &&
-        dlinfo(program, RTLD_DI_SERINFO, found) == 0)
-      for (unsigned i = 0; i < found->dls_cnt; ++i)
-        folders.emplace_back(found->dls_serpath[i].dls_name);
-    dlclose(program);
-    return folders;
-  }
-
   std::string path_;
   mutable std::once_flag once_;
   mutable const LlvmBackend* backend_ = nullptr;

@@ -11,6 +11,7 @@
 #include "passes/lower.h"
 #include "passes/pipeline.h"
 #include "runtime/reactive.h"
+#include "weft/onnx.h"
 
 namespace weft::tools {
 namespace {
@@ -47,33 +48,46 @@ void demand_known(const Source& source) {
           "; stages after 'graph' need --input for it, such as --input \"float32(128, 784)\"");
 }
 
+void take_function(Source& source, const Function& function) {
+  source.function = function;
+  const Function::Impl& impl = function.impl();
+  source.graph = impl.graph;
+  source.given = impl.inputs.size();
+  source.donated = impl.compile_options().donated;
+  for (std::size_t i = 0; i < impl.output_count; ++i)
+    source.outputs.push_back("output " + std::to_string(i));
+  for (const std::size_t variable : impl.updated)
+    source.outputs.push_back(
+        "new " + named(*impl.captured[variable].node(), "variable " + std::to_string(variable)));
+}
+
+/// What the file holds: a model, a function or a graph alone.
+void read_graph(Source& source) {
+  if (std::filesystem::path(source.path).extension() == ".onnx") {
+    const onnx::Model model = onnx::load(source.path);
+    if (!model.needs_values().empty())
+      throw UnsupportedOp(source.path +
+                          ": its graph is another one for other values: " + model.needs_values());
+    take_function(source, model.function);
+    source.outputs = model.output_names;
+    return;
+  }
+  const std::string text = read_text(source.path);
+  if (is_function(text)) return take_function(source, Function::load(source.path));
+  try {
+    source.graph = ir::parse_graph(text);
+  } catch (const ParseError& e) { throw ParseError(source.path + ":" + e.what()); }
+  source.given = source.graph.inputs().size();
+  for (std::size_t i = 0; i < source.graph.outputs().size(); ++i)
+    source.outputs.push_back("output " + std::to_string(i));
+}
+
 }  // namespace
 
 Source load_source(const std::string& path, const std::vector<std::string>& inputs) {
-  if (std::filesystem::path(path).extension() == ".onnx")
-    throw UnsupportedOp(path + ": ONNX models cannot be read yet");
   Source source;
   source.path = path;
-  const std::string text = read_text(path);
-  if (is_function(text)) {
-    source.function = Function::load(path);
-    const Function::Impl& impl = source.function->impl();
-    source.graph = impl.graph;
-    source.given = impl.inputs.size();
-    source.donated = impl.compile_options().donated;
-    for (std::size_t i = 0; i < impl.output_count; ++i)
-      source.outputs.push_back("output " + std::to_string(i));
-    for (const std::size_t variable : impl.updated)
-      source.outputs.push_back(
-          "new " + named(*impl.captured[variable].node(), "variable " + std::to_string(variable)));
-  } else {
-    try {
-      source.graph = ir::parse_graph(text);
-    } catch (const ParseError& e) { throw ParseError(path + ":" + e.what()); }
-    source.given = source.graph.inputs().size();
-    for (std::size_t i = 0; i < source.graph.outputs().size(); ++i)
-      source.outputs.push_back("output " + std::to_string(i));
-  }
+  read_graph(source);
   if (inputs.size() > source.given)
     throw Error(path + ": there are " + std::to_string(source.given) + " inputs, and types for " +
                 std::to_string(inputs.size()));

@@ -13,6 +13,7 @@
 #include "ir/text.h"
 #include "tools/program.h"
 #include "tools/weft_run/draw.h"
+#include "weft/onnx.h"
 #include "weft/weft.h"
 
 namespace {
@@ -36,20 +37,32 @@ std::string described(const Array& array) {
 
 // ---- inputs --------------------------------------------------------------------------------------------------------
 
-std::vector<Array> load_inputs(const Settings& s, const Function& function) {
+/// `input_0.pb`, …, as ONNX's tests have them, or `input_0.npy`, … in a folder.
+std::string stored(const std::string& folder, const std::string& kind, std::size_t i) {
+  const fs::path name = fs::path(folder) / (kind + "_" + std::to_string(i));
+  const std::string tensor = name.string() + ".pb";
+  return fs::exists(tensor) ? tensor : name.string() + ".npy";
+}
+
+Array load_array(const std::string& path) {
+  return fs::path(path).extension() == ".pb" ? onnx::load_tensor(path) : load_npy(path);
+}
+
+/// The files of the inputs, `count` of them.
+std::vector<std::string> input_paths(const Settings& s, std::size_t count) {
   std::vector<std::string> paths = s.inputs;
   if (paths.empty() && !s.check.empty())
-    for (std::size_t i = 0; i < function.input_count(); ++i)
-      paths.push_back((fs::path(s.check) / ("input_" + std::to_string(i) + ".npy")).string());
-  if (paths.size() != function.input_count())
-    throw Error("the function takes " + std::to_string(function.input_count()) + " inputs, and " +
+    for (std::size_t i = 0; i < count; ++i) paths.push_back(stored(s.check, "input", i));
+  if (paths.size() != count)
+    throw Error("the function takes " + std::to_string(count) + " inputs, and " +
                 std::to_string(paths.size()) + " files were given");
+  return paths;
+}
+
+std::vector<Array> load_inputs(const Settings& s, const Function& function) {
   std::vector<Array> arrays;
-  for (const std::string& path : paths) {
-    if (fs::path(path).extension() == ".pb")
-      throw UnsupportedOp(path + ": ONNX tensors cannot be read yet");
-    arrays.push_back(load_npy(path));
-  }
+  for (const std::string& path : input_paths(s, function.input_count()))
+    arrays.push_back(load_array(path));
   return arrays;
 }
 
@@ -78,19 +91,20 @@ std::string difference(const Array& found, const Array& expected) {
                            worst, at, x[at], y[at]);
 }
 
-/// True when every output is as stored.
+/// Says so, and is true when `found` is as stored.
+bool check_output(const Settings& s, std::size_t i, const Array& found, const Array& expected) {
+  const bool shaped = expected.shape() == found.shape();
+  const bool same = shaped && allclose(found, expected, s.rtol, s.atol, true);
+  fmt::print("output {}: {} {}\n", i, same ? "as expected," : "DIFFERENT,",
+             shaped ? difference(found, expected)
+                    : described(found) + " instead of " + described(expected));
+  return same;
+}
+
 bool check(const Settings& s, const std::vector<Array>& outputs) {
   bool good = true;
-  for (std::size_t i = 0; i < outputs.size(); ++i) {
-    const Array expected =
-        load_npy((fs::path(s.check) / ("output_" + std::to_string(i) + ".npy")).string());
-    const bool shaped = expected.shape() == outputs[i].shape();
-    const bool same = shaped && allclose(outputs[i], expected, s.rtol, s.atol, true);
-    fmt::print("output {}: {} {}\n", i, same ? "as expected," : "DIFFERENT,",
-               shaped ? difference(outputs[i], expected)
-                      : described(outputs[i]) + " instead of " + described(expected));
-    good = good && same;
-  }
+  for (std::size_t i = 0; i < outputs.size(); ++i)
+    good = check_output(s, i, outputs[i], load_array(stored(s.check, "output", i))) && good;
   return good;
 }
 
@@ -213,14 +227,52 @@ void print_stats(const Function& function) {
       s.flops);
 }
 
+// ---- ONNX models whose graph depends on values ----------------------------------------------------------------------
+
+void append_arrays(const onnx::Value& value, std::vector<Array>& arrays) {
+  if (const Array* array = std::get_if<Array>(&value))
+    arrays.push_back(*array);
+  else if (!value.empty())
+    for (const onnx::Value& item : value.items()) append_arrays(item, arrays);
+}
+
+/// Built for these values: there is no function that could be timed, drawn or looked at.
+int run_by_values(const Settings& s, const onnx::Model& model) {
+  if (!s.profile.empty() || s.repeat > 0 || s.draw > 0 || s.stats || !s.save.empty())
+    throw UnsupportedOp(s.file + ": the model is built for each call (" + model.needs_values() +
+                        "), and can only be run or checked");
+  const std::vector<std::string> paths = input_paths(s, model.input_names.size());
+  std::vector<onnx::Value> inputs;
+  for (std::size_t i = 0; i < paths.size(); ++i)
+    inputs.push_back(fs::path(paths[i]).extension() == ".pb" ? model.load_input(i, paths[i])
+                                                             : onnx::Value(load_npy(paths[i])));
+  const std::vector<onnx::Value> outputs = model.run(inputs);
+  bool good = true;
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    std::vector<Array> found, expected;
+    append_arrays(outputs[i], found);
+    if (s.check.empty()) {
+      for (const Array& array : found) std::cout << array << "\n";
+      continue;
+    }
+    const std::string path = stored(s.check, "output", i);
+    append_arrays(fs::path(path).extension() == ".pb" ? model.load_output(i, path)
+                                                      : onnx::Value(load_npy(path)),
+                  expected);
+    if (found.size() != expected.size()) {
+      fmt::print("output {}: DIFFERENT, {} tensors instead of {}\n", i, found.size(),
+                 expected.size());
+      good = false;
+    }
+    for (std::size_t j = 0; j < std::min(found.size(), expected.size()); ++j)
+      good = check_output(s, i, found[j], expected[j]) && good;
+  }
+  return good ? tools::done : tools::not_reached;
+}
+
 // ---- the program ---------------------------------------------------------------------------------------------------
 
-int run(const Settings& s) {
-  if (s.device != "cpu")
-    throw DeviceError("this build runs on the device 'cpu', not on '" + s.device + "'");
-  if (fs::path(s.file).extension() == ".onnx")
-    throw UnsupportedOp(s.file + ": ONNX models cannot be read yet");
-  const Function function = Function::load(s.file);
+int run_function(const Settings& s, const Function& function) {
   const std::vector<Array> inputs = load_inputs(s, function);
   const std::vector<Array> outputs = function(inputs);
   if (s.save.size() > outputs.size())
@@ -238,17 +290,27 @@ int run(const Settings& s) {
   return good ? tools::done : tools::not_reached;
 }
 
+int run(const Settings& s) {
+  if (s.device != "cpu")
+    throw DeviceError("this build runs on the device 'cpu', not on '" + s.device + "'");
+  if (fs::path(s.file).extension() == ".onnx") {
+    const onnx::Model model = onnx::load(s.file);
+    return model.needs_values().empty() ? run_function(s, model.function)
+                                        : run_by_values(s, model);
+  }
+  return run_function(s, Function::load(s.file));
+}
 }  // namespace
 
 int main(int argc, char** argv) {
   Settings s;
   CLI::App app("Runs a saved function on arrays from files.", "weft-run");
-  app.add_option("file", s.file, "a .weft file")->required();
-  app.add_option("inputs", s.inputs, ".npy files, one an input");
+  app.add_option("file", s.file, "a .weft or .onnx file")->required();
+  app.add_option("inputs", s.inputs, ".npy or ONNX .pb files, one an input");
   app.add_option("--save", s.save, ".npy files for the outputs, in order (else they are printed)");
   app.add_option("--check", s.check,
-                 "compare the outputs with output_0.npy, … in this folder; inputs are input_0.npy, "
-                 "… unless given");
+                 "compare the outputs with output_0.pb or output_0.npy, … in this folder; inputs are "
+                 "input_0.pb or input_0.npy, … unless given");
   app.add_option("--rtol", s.rtol, "relative tolerance of --check")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
