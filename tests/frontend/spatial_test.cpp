@@ -1,0 +1,124 @@
+// Convolution, pooling and their kin against literal results, worked by hand or from PyTorch's and
+// ONNX's documentation.
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <numeric>
+#include <vector>
+
+#include "weft/weft.h"
+
+using namespace weft;
+
+namespace {
+
+using Numbers = std::vector<double>;
+
+Array range(Shape shape, double from = 0) {
+  Numbers v(static_cast<std::size_t>(element_count(shape)));
+  std::iota(v.begin(), v.end(), from);
+  return Array::from(v, std::move(shape)).to(DType::float32);
+}
+Tensor numbers(const Numbers& v, Shape shape) {
+  return Tensor(Array::from(v, std::move(shape)).to(DType::float32));
+}
+Numbers values(const Tensor& t) { return t.value().tolist<double>(); }
+Shape shape_of(const Tensor& t) { return t.value().shape(); }
+
+}  // namespace
+
+TEST_CASE("conv2d: the feature list's example") {
+  const Tensor x(range({1, 1, 3, 3}));
+  CHECK(values(conv2d(x, numbers({1, 0, 1, 1}, {1, 1, 2, 2}))) == Numbers{7, 10, 16, 19});
+  CHECK(values(conv2d(x, numbers({0, 1, 0, 1}, {1, 1, 2, 2}))) == Numbers{5, 7, 11, 13});
+  const Tensor both = numbers({1, 0, 1, 1, 0, 1, 0, 1}, {2, 1, 2, 2});
+  CHECK(values(conv2d(x, both, numbers({100, 200}, {2}))) ==
+        Numbers{107, 110, 116, 119, 205, 207, 211, 213});
+  CHECK_THROWS_AS(conv2d(x, both, {}, 1, 0, 3), ShapeError);
+  CHECK_THROWS_AS(conv2d(x, numbers({1, 2}, {1, 2, 1, 1})), ShapeError);
+  CHECK_THROWS_AS(conv2d(x, cast(both, DType::float64)), DTypeError);
+  CHECK_THROWS_AS(conv2d(x, both, {}, 2, "same"), ShapeError);
+}
+
+TEST_CASE("convolution: padding, strides, dilation, no batch axis") {
+  const Tensor x = numbers({1, 2, 3, 4}, {1, 4}), w = numbers({1, 10, 100}, {1, 1, 3});
+  CHECK(values(conv1d(x, w, {}, 1, 1)) == Numbers{210, 321, 432, 43});
+  CHECK(values(conv1d(x, w, {}, 1, "same")) == Numbers{210, 321, 432, 43});
+  CHECK(values(conv1d(x, numbers({1, 10}, {1, 1, 2}), {}, 1, "same")) == Numbers{21, 32, 43, 4});
+  CHECK(values(conv1d(x, w, {}, 2, 1)) == Numbers{210, 432});
+  CHECK(values(conv1d(x, w, {}, 1, 2, 2)) == Numbers{310, 420, 31, 42});
+  CHECK(shape_of(conv1d(x, w)) == Shape{1, 2});
+  const Tensor cube(range({1, 1, 2, 2, 2}));
+  CHECK(values(conv3d(cube, numbers(Numbers(8, 1), {1, 1, 2, 2, 2}))) == Numbers{28});
+  const Tensor image(range({1, 2, 2, 2}));
+  CHECK(values(depthwise_conv2d(image, numbers({1, 2, 3, 4, 1, 0, 0, 0}, {2, 1, 2, 2}))) ==
+        Numbers{20, 4});
+  CHECK(values(separable_conv2d(image, numbers({1, 2, 3, 4, 1, 0, 0, 0}, {2, 1, 2, 2}),
+                                numbers({1, 10}, {1, 2, 1, 1}))) == Numbers{60});
+}
+
+TEST_CASE("conv_transpose: overlapping copies of the weights") {
+  const Tensor x = numbers({1, 2, 3}, {1, 1, 3}), w = numbers({1, 10, 100}, {1, 1, 3});
+  CHECK(values(conv_transpose1d(x, w)) == Numbers{1, 12, 123, 230, 300});
+  CHECK(values(conv_transpose1d(x, w, {}, 2)) == Numbers{1, 10, 102, 20, 203, 30, 300});
+  CHECK(values(conv_transpose1d(x, w, {}, 2, 1)) == Numbers{10, 102, 20, 203, 30});
+  CHECK(values(conv_transpose1d(x, w, numbers({1000}, {1}), 2, 1, 1)) ==
+        Numbers{1010, 1102, 1020, 1203, 1030, 1300});
+  CHECK(values(conv_transpose1d(x, w, {}, 1, 0, 0, 1, 2)) == Numbers{1, 2, 13, 20, 130, 200, 300});
+  CHECK_THROWS_AS(conv_transpose1d(x, w, {}, 2, 0, 2), ShapeError);
+}
+
+TEST_CASE("unfold and fold") {
+  const Tensor x(range({1, 1, 3, 3}));
+  CHECK(values(unfold(x, 2)) == Numbers{0, 1, 3, 4, 1, 2, 4, 5, 3, 4, 6, 7, 4, 5, 7, 8});
+  CHECK(values(fold(numbers(Numbers(16, 1), {1, 4, 4}), 3, 2)) ==
+        Numbers{1, 2, 1, 2, 4, 2, 1, 2, 1});
+}
+
+TEST_CASE("max_pool: strides, overhang, indices, the first of equals") {
+  const Tensor x(range({1, 1, 4, 4}));
+  CHECK(values(max_pool2d(x, 2)) == Numbers{5, 7, 13, 15});
+  CHECK(values(max_pool2d(x, {3, 3}, 2, 1)) == Numbers{5, 7, 13, 15});
+  CHECK(values(max_pool2d(x, 3, 2, 0, 1, true)) == Numbers{10, 11, 14, 15});
+  CHECK(values(max_pool2d(x, 2, 1, 0, 2)) == Numbers{10, 11, 14, 15});
+  CHECK_THROWS_AS(max_pool2d(x, 2, 2, 2), ShapeError);
+  CHECK_THROWS_AS(max_pool2d(x, 5), ShapeError);
+  const auto [best, at] = max_pool1d_with_indices(numbers({3, 3, 1, 2, 2, 2}, {1, 1, 6}), 3);
+  CHECK(values(best) == Numbers{3, 2});
+  CHECK(values(at) == Numbers{0, 3});
+  CHECK(at.value().dtype() == DType::int64);
+  const double inf = std::numeric_limits<double>::infinity();
+  CHECK(values(max_pool1d_with_indices(numbers({-inf, -inf, 1}, {1, 1, 3}), 2, 2, 1).indices) ==
+        Numbers{0, 2});
+  CHECK(std::isnan(values(max_pool1d(numbers({1, NAN, 2}, {1, 1, 3}), 3))[0]));
+
+  Tensor ties = numbers({2, 2, 1, 5, 5, 5, 0, 1}, {1, 1, 8});
+  CHECK(values(grad(sum(max_pool1d(ties, 2)), {ties})[0]) == Numbers{1, 0, 0, 1, 1, 0, 0, 1});
+  CHECK(values(grad(sum(max_pool1d(ties, 3, 1)), {ties})[0]) ==
+        Numbers{1, 0, 0, 3, 1, 1, 0, 0});
+}
+
+TEST_CASE("avg_pool: what the sums are divided by") {
+  const Tensor x = numbers({1, 2, 3, 4, 5}, {1, 1, 5});
+  CHECK(values(avg_pool1d(x, 3, 2, 1)) == Numbers{1, 3, 3});
+  CHECK(values(avg_pool1d(x, 3, 2, 1, false, false)) == Numbers{1.5, 3, 4.5});
+  CHECK(values(avg_pool1d(x, 2, 2, 0, true)) == Numbers{1.5, 3.5, 5});
+  CHECK(values(avg_pool2d(Tensor(range({1, 1, 2, 2})), 2, {}, 0, false, true, 3)) == Numbers{2});
+  CHECK(values(lp_pool1d(numbers({3, 4, 6, 8}, {1, 1, 4}), 2, 2)) == Numbers{5, 10});
+}
+
+TEST_CASE("Convolution and pooling of unknown extents") {
+  const Tensor x = Tensor({dim("N"), 1, dim("H"), dim("W")}, DType::float32);
+  const Tensor w = numbers({1, 0, 1, 1}, {1, 1, 2, 2});
+  const Function f({x}, {conv2d(x, w, {}, 1, 1), max_pool2d(x, 2), avg_pool2d(x, 3, 1, 1)});
+  CHECK(f(range({1, 1, 3, 3}))[0].shape() == Shape{1, 1, 4, 4});
+  for (const std::int64_t n : {2, 3, 4}) {
+    const auto y = f(range({n, 1, 2 * n, 5}));
+    CHECK(y[0].shape() == Shape{n, 1, 2 * n + 1, 6});
+    CHECK(y[1].shape() == Shape{n, 1, n, 2});
+    CHECK(y[2].shape() == Shape{n, 1, 2 * n, 5});
+    CHECK(y[0].tolist<double>()[8] == 1 + 6 + 7);
+    CHECK(y[1].tolist<double>()[0] == 6);
+    CHECK(y[2].tolist<double>()[6] == 6);
+  }
+}
