@@ -160,9 +160,9 @@ Exprs grad_eigh(const GradArgs& a) {
   return {mm(mm(v, inner), tr(v))};
 }
 
-// Operands: cotangents of values and vectors, both, and A for its type. With L the values and E
-// their gaps, V⁻ᴴ (diag(gL) + (Vᴴ gV - Vᴴ V diag(Re Vᴴ gV)) / conj(E)) Vᴴ. Vectors have length 1 and
-// are known up to a phase; what depends on that has no gradient, and this does not find out.
+// With L the values and E their gaps, V⁻ᴴ (diag(gL) + (Vᴴ gV - Vᴴ V diag(Re Vᴴ gV)) / conj(E)) Vᴴ.
+// Vectors have length 1 and are known up to a phase; what depends on that has no gradient, and this
+// does not find out.
 Exprs grad_eig(const GradArgs& a) {
   return {apply(ops::eig_grad, {a.cotangent(0), a.cotangent(1), a.y, a.result(1), a.x[0]})};
 }

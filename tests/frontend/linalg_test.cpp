@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <complex>
+#include <cstdio>
 #include <limits>
 #include <numeric>
 #include <random>
@@ -676,6 +677,22 @@ TEST_CASE("linalg: functions of unknown extents, and of unknown dtype and rank")
   const std::vector<Array> got = slopes({a, rhs});
   CHECK(distance(want[0], got[0]) < 1e-12);
   CHECK(distance(want[1], got[1]) < 1e-12);
+}
+
+TEST_CASE("linalg: functions are saved and loaded with their attributes") {
+  Tensor a({3, 3}, DType::float64, "a");
+  const Tensor s = a + t(a);
+  const Function f({a}, {eigh(s, "U").eigenvectors, svd(a, false).Vh, qr(a, "complete").R,
+                         solve_triangular(a, a, true, true, true), solve(a, a, false), inverse(a),
+                         pinv(a, 1e-3), matrix_rank(a, {}, .5), matrix_exp(a), lu(a).P});
+  const std::string path = "linalg_test.weft";
+  f.save(path);
+  const Function loaded = Function::load(path);
+  std::remove(path.c_str());
+  const Array x = regular({3, 3}, 4);
+  const std::vector<Array> want = f({x}), got = loaded({x});
+  REQUIRE(got.size() == want.size());
+  for (std::size_t i = 0; i < got.size(); ++i) CHECK(array_equal(got[i], want[i]));
 }
 
 TEST_CASE("linalg: the same bits whatever the number of threads") {
