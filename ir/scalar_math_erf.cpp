@@ -10,7 +10,11 @@ namespace {
 constexpr double erf_single[] = {
     1.1283791670615435,   -0.3761263846802871,    0.11283782495236845,    -0.026865430727670243,
     0.005221031807858023, -0.0008484080405535107, 0.00011265959025606609, -9.667044571486996e-06};
-// the same less its first term, 2/sqrt(pi), divided by z
+// the same less 1, in x^2 - 1/2
+constexpr double erf_float[] = {
+    -0.0345312618, -0.28107217, 0.0794099867, -0.018283885, 0.0034802747, -0.000561178371,
+    7.82952047e-05, -9.67359119e-06, 1.05952756e-06};
+// erf(x)/x less its first term, 2/sqrt(pi), divided by z
 constexpr double erf_double[] = {
     -0.37612638903183754,    0.11283791670955111,     -0.026866170645123838,
     0.005223977625303518,    -0.0008548327010033328,  0.00012055332214716276,
@@ -31,6 +35,16 @@ constexpr double erfc_double[] = {
     6.326381936013846e-08,   1.1597564919712835e-07,  -7.796210935750394e-09,
     -1.3952812123042384e-08, -1.907388627007971e-09};
 
+// erfc(x) itself in x - 2.5, 1 <= x <= 4; coefficients by tools/ulp/fit.py, as those below
+constexpr double erfc_float[] = {
+    0.000406952371, -0.00217827852, 0.0054456885, -0.00835021213, 0.00862260442, -0.00611658767,
+    0.00279755471, -0.000544533832, -0.000258730113, 0.000253424165, -8.1100472e-05,
+    -7.75644548e-06, 1.57192717e-05, -3.46265369e-06, -8.9013713e-07, 3.5129915e-07};
+// N(-t) e^(t^2/2) (1 + 1.4375 t) in q = (t-5.625)/(t+5.625), t >= 0; N: the normal distribution
+constexpr double mills_float[] = {
+    0.625715256, -0.0688597187, 0.00551407179, 0.0365866087, -0.0526201613, 0.048133716,
+    -0.0336734727, 0.0186238252, -0.00787964463, 0.00241557602, -0.000463475706, -0.000307423266};
+
 constexpr double two_over_root_pi = 1.1283791670955126,
                  two_over_root_pi_rest = 1.533545961316588e-17;
 
@@ -40,6 +54,27 @@ ScalarValue erf_near(ScalarValue x, Grade grade) {
   if (grade == Grade::single) return x * poly(z, erf_single);
   const ScalarValue tail = fma(z, poly(z, erf_double), like(x, two_over_root_pi_rest));
   return fma(x, like(x, two_over_root_pi), x * tail);
+}
+
+/// No exponential: beyond 1 the complement is small, and a polynomial good to 2^-27 is enough.
+ScalarValue erf_float32(ScalarValue x) {
+  const ScalarValue t = abs(x), u = fma(x, x, like(x, -0.5));
+  const ScalarValue near = fma(t, poly(u, erf_float), t);
+  const ScalarValue v = select(gt(t, 4), like(x, 4), t) - 2.5;
+  return with_sign_of(x, select(lt(t, 1), near, 1 - poly(v, erfc_float)));
+}
+
+/// x N(x): for negative x it is -t N(-t) with the square's rounding error given back to the
+/// exponential; for positive ones x less that.
+ScalarValue gelu_float32(ScalarValue x) {
+  const ScalarValue t = select(gt(abs(x), 14.75), like(x, 14.75), abs(x));
+  const ScalarValue sum = t + 5.625, line = fma(t, like(t, 1.4375), like(t, 1));
+  const ScalarValue inverse = 1 / (sum * line);
+  const ScalarValue scale = poly((t - 5.625) * (inverse * line), mills_float) * (inverse * sum);
+  const Pair square = two_product(t, t);
+  const ScalarValue power = exp_kernel(square.hi * -0.5, square.lo * -0.5, Grade::single);
+  const ScalarValue tail = scale * abs(x) * power;  // not beyond 14.75: there power is 0
+  return select(lt(x, 0), -tail, x - tail);
 }
 
 /// The fit's argument and divisor, at t >= 0: erfc(t) e^(t^2) is P(q) * scale.
@@ -96,7 +131,13 @@ ScalarValue erfc_float64(ScalarValue x, Grade grade) {
 
 }  // namespace
 
-ScalarValue erf(ScalarValue x) { return in_float64(x, erf_float64); }
+ScalarValue erf(ScalarValue x) {
+  return x.dtype() == DType::float32 ? erf_float32(x) : in_float64(x, erf_float64);
+}
+ScalarValue gelu(ScalarValue x) {
+  if (x.dtype() == DType::float32) return gelu_float32(x);
+  return x * (0.5 * erfc(x * -0.7071067811865476));
+}
 ScalarValue erfc(ScalarValue x) { return in_float64(x, erfc_float64); }
 ScalarValue erfcx(ScalarValue x) {
   return in_float64(x, [](ScalarValue v, Grade) { return erfcx_float64(v); });

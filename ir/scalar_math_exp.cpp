@@ -1,12 +1,16 @@
 // Exponentials and what is made of them: exp, exp2, expm1, sinh, cosh, tanh, sigmoid.
 #include "ir/scalar_math.h"
 #include "ir/scalar_math_parts.h"
+#include "ir/scalar_math_special.h"
 
 namespace weft::ir::math {
 namespace {
 
 // (e^r - 1 - r) / r^2, |r| <= ln(2)/2
 constexpr double exp_float[] = {0.5, 0.16666576, 0.041666552, 0.008363293, 0.0013926326};
+// the same for expm1 and sigmoid, whose bounds are tighter; by tools/ulp/fit.py
+constexpr double exp_better_float[] = {
+    0.5, 0.166666672, 0.0416666679, 0.00833329838, 0.00138888392, 0.000198992784, 2.48678753e-05};
 constexpr double exp_single[] = {0.5000000013620138,   0.16666666681794626,
                                  0.041666463386339524, 0.008333310754576892,
                                  0.001393382048977602, 0.00019891180158282143};
@@ -59,16 +63,23 @@ ScalarValue power_of_two(ScalarValue shifted) {
   return float_of(shl(bits_of(shifted), mantissa_bits(shifted)));
 }
 
-/// p * 2^k where `shifted` holds k + 2 bias. The power is cut in two halves, so that denormal
-/// results are rounded once and a k beyond the largest exponent still works.
-ScalarValue scale(ScalarValue p, ScalarValue shifted) {
-  const int width = mantissa_bits(p);
+/// 2^k in two factors where `shifted` holds k + 2 bias: so denormal results are rounded once and a k
+/// beyond the largest exponent still works.
+struct Halves {
+  ScalarValue first, second;
+};
+Halves halves(ScalarValue shifted) {
+  const int width = mantissa_bits(shifted);
   const ScalarValue bits = bits_of(shifted);
   const ScalarValue both = shl(bits, width);
-  const ScalarValue mask = p.builder().constant_int(
-      bits.dtype(), is_float32(p) ? std::int64_t{0x7f800000} : std::int64_t{0x7ff0000000000000});
+  const ScalarValue mask = shifted.builder().constant_int(
+      bits.dtype(), is_float32(shifted) ? std::int64_t{0x7f800000} : std::int64_t{0x7ff0000000000000});
   const ScalarValue half = shl(bits, width - 1) & mask;
-  return p * float_of(half) * float_of(both - half);
+  return {float_of(half), float_of(both - half)};
+}
+ScalarValue scale(ScalarValue p, ScalarValue shifted) {
+  const Halves h = halves(shifted);
+  return p * h.first * h.second;
 }
 
 std::span<const double> exp_tail(ScalarValue r, Grade grade) {
@@ -83,10 +94,30 @@ ScalarValue exp_reduced(ScalarValue r, Grade grade) {
   return fma(fma(poly(r, exp_tail(r, grade)), r, one), r, one);
 }
 
+/// factor * sigmoid(x + low), float32. With e = e^-|x| held in two parts it is 1 / (1 + e), or e
+/// over it where x is negative, corrected by what the division leaves. The power of two of a small
+/// result comes last, so that it is rounded once.
+ScalarValue sigmoid_times(ScalarValue x, ScalarValue low, ScalarValue factor) {
+  const ScalarValue negative = lt(x, 0), one = like(x, 1), zero = like(x, 0);
+  const ScalarValue t = select(gt(abs(x), 110), like(x, -110), -abs(x));
+  const Reduced reduced = reduce(t, 2 * exponent_bias(x));
+  ScalarValue r = reduced.rest;
+  if (low.id() >= 0) r = r + select(negative, low, -low);
+  const Pair e = fast_two_sum(one, fma(r * r, poly(r, exp_better_float), r));
+  const Halves h = halves(reduced.shifted);
+  const Pair sum = fast_two_sum(one, e.hi * h.first * h.second);
+  const ScalarValue rest = sum.lo + e.lo * h.first * h.second;
+  const ScalarValue over = select(negative, e.hi, one), inverse = 1 / sum.hi;
+  const ScalarValue y = over * inverse;
+  const ScalarValue left = fma(-y, sum.hi, over) + (select(negative, e.lo, zero) - y * rest);
+  ScalarValue result = fma(left, inverse, y);
+  if (factor.id() >= 0) result = result * select(lt(x, -110), factor * 0, factor);
+  return select(negative, result * h.first * h.second, result);
+}
+
 /// 1 / (1 + e^-x); the smaller power keeps the relative error where the result is small.
-ScalarValue sigmoid_float64(ScalarValue x, Grade grade) {
-  if (grade == Grade::single) return 1 / (exp_kernel(-x, {}, grade) + 1);
-  const ScalarValue e = exp_kernel(-abs(x), {}, grade);
+ScalarValue sigmoid_float64(ScalarValue x) {
+  const ScalarValue e = exp_kernel(-abs(x), {}, Grade::full);
   return select(lt(x, 0), e, like(x, 1)) / (e + 1);
 }
 
@@ -141,22 +172,28 @@ ScalarValue exp_kernel(ScalarValue hi, ScalarValue lo, Grade grade, int extra) {
 // e^x - 1 = (2^n - 1) + 2^n r + 2^n (r^2 P(r) + what reducing lost), the first sum held exactly;
 // all of it halved so that n = 1024 works.
 ScalarValue expm1_kernel(ScalarValue argument, Grade grade) {
-  const ScalarValue x =
-      grade == Grade::single ? clamp(argument, -30, 120) : clamp(argument, -45, 710);
+  const bool narrow = is_float32(argument);
+  const ScalarValue x = narrow                   ? clamp(argument, -20, 89)
+                        : grade == Grade::single ? clamp(argument, -30, 120)
+                                                 : clamp(argument, -45, 710);
+  const double high = narrow ? double{ln2_float_high} : ln2_high;
+  const double low = narrow ? ln2_float_low : ln2_low;
   const double add = magic(x) + exponent_bias(x) - 1;
   const ScalarValue shifted = fma(x, like(x, log2_e), like(x, add));
   const ScalarValue n = shifted - add;
-  const ScalarValue part = fma(n, like(x, -ln2_high), x);
-  const ScalarValue r = fma(n, like(x, -ln2_low), part);
-  const ScalarValue lost = fma(n, like(x, -ln2_low), part - r);
-  const ScalarValue tail = fma(r * r, poly(r, exp_tail(r, grade)), lost);
+  const ScalarValue part = fma(n, like(x, -high), x);
+  const ScalarValue r = fma(n, like(x, -low), part);
+  const ScalarValue lost = fma(n, like(x, -low), part - r);
+  const auto coefficients =
+      narrow ? std::span<const double>(exp_better_float) : exp_tail(r, grade);
+  const ScalarValue tail = fma(r * r, poly(r, coefficients), lost);
   const ScalarValue half = power_of_two(shifted);
   const ScalarValue base = half - 0.5;
   const ScalarValue sum = fma(half, r, base);
   ScalarValue error = fma(half, r, base - sum);
   if (grade == Grade::full) error = error + ((half - base) - 0.5);
   const ScalarValue result = 2 * (sum + fma(half, tail, error));
-  return select(lt(abs(argument), 0x1p-54), argument, result);
+  return select(lt(abs(argument), narrow ? 0x1p-26 : 0x1p-54), argument, result);
 }
 
 ScalarValue exp(ScalarValue x) { return exp_kernel(x, {}, Grade::full); }
@@ -173,10 +210,33 @@ ScalarValue exp2(ScalarValue argument) {
   return scale((r + tail) + 1, reduced.shifted);
 }
 
-ScalarValue expm1(ScalarValue x) { return in_float64(x, expm1_kernel); }
+ScalarValue expm1(ScalarValue x) { return expm1_kernel(x, Grade::full); }
 ScalarValue sinh(ScalarValue x) { return in_float64(x, sinh_float64); }
 ScalarValue cosh(ScalarValue x) { return in_float64(x, cosh_float64); }
 ScalarValue tanh(ScalarValue x) { return is_float32(x) ? tanh_float32(x) : tanh_float64(x); }
-ScalarValue sigmoid(ScalarValue x) { return in_float64(x, sigmoid_float64); }
+ScalarValue sigmoid(ScalarValue x) {
+  return is_float32(x) ? sigmoid_times(x, {}, {}) : sigmoid_float64(x);
+}
+ScalarValue silu(ScalarValue x) {
+  return is_float32(x) ? sigmoid_times(x, {}, x) : x * sigmoid_float64(x);
+}
+
+/// (1 + tanh(u)) / 2 is sigmoid(2u), which loses nothing for negative u = sqrt(2/pi) (x + c x^3).
+/// In float32 2u is held in two parts: its error counts 2u times in the tail.
+ScalarValue gelu_tanh(ScalarValue x) {
+  constexpr double two_sqrt_2_over_pi = 1.5957691216057308, cubic = 0.044715;
+  if (!is_float32(x)) return x * sigmoid(x * two_sqrt_2_over_pi * (1.0 + x * x * cubic));
+  constexpr float linear = 1.59576917f, slope = 0.0713548139f;
+  constexpr double linear_rest = two_sqrt_2_over_pi - linear;
+  constexpr double slope_rest = two_sqrt_2_over_pi * cubic - slope;
+  const ScalarValue v = clamp(x, -12, 12);
+  const Pair square = two_product(v, v), bend = two_product(square.hi, like(v, slope));
+  const ScalarValue bend_rest = bend.lo + (square.hi * slope_rest + square.lo * slope);
+  const ScalarValue line = like(v, linear), hi = line + bend.hi, back = hi - line;
+  const ScalarValue lost = (line - (hi - back)) + (bend.hi - back);
+  const Pair argument = two_product(v, hi);
+  const ScalarValue low = fma(v, lost + (bend_rest + linear_rest), argument.lo);
+  return sigmoid_times(argument.hi, low, x);
+}
 
 }  // namespace weft::ir::math

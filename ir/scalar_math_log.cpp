@@ -86,6 +86,26 @@ ScalarValue log_float32(ScalarValue x) {
   return with_specials(x, sum.hi + (tail + sum.lo));
 }
 
+/// u = 1 + x rounds; what is lost, scaled as u's mantissa is, goes back into f: exactly where u's
+/// exponent is 0.
+ScalarValue log1p_float32(ScalarValue x) {
+  const ScalarValue u = x + 1;
+  const ScalarValue lost = select(lt(x, 1), x - (u - 1), 1 - (u - x));
+  const Split s = split_float32(u);
+  // 2^-exponent by way of a large number's low bits; beyond 2^126 nothing that was lost matters.
+  const ScalarValue exponent = minimum(s.exponent, like(x, 126));
+  const ScalarValue inverse = float_of(shl(bits_of(like(x, 0x1.8p23 + 127) - exponent), 23));
+  const ScalarValue scaled = lost * inverse;
+  const ScalarValue f = s.f + scaled;
+  const ScalarValue rest = scaled - (f - s.f);
+  const ScalarValue z = f * f;
+  const ScalarValue bend = fma(z, like(x, -0.5), f * z * poly(f, log_float));
+  const Pair sum = fast_two_sum(s.exponent * 0.693145751953125, f);
+  const ScalarValue tail = fma(s.exponent, like(x, 1.4286068203094173e-06), bend) + rest;
+  const ScalarValue y = with_specials(u, sum.hi + (tail + sum.lo));
+  return select(lt(abs(x), 0x1p-26), x, y);
+}
+
 /// log(1 + f) = f - half_square + tail
 struct Mantissa {
   ScalarValue half_square, tail;
@@ -231,7 +251,9 @@ ScalarValue log2(ScalarValue x) {
 ScalarValue log10(ScalarValue x) {
   return in_float64(x, [](ScalarValue v, Grade grade) { return log_of_base(v, grade, base_10); });
 }
-ScalarValue log1p(ScalarValue x) { return in_float64(x, log1p_kernel); }
+ScalarValue log1p(ScalarValue x) {
+  return x.dtype() == DType::float32 ? log1p_float32(x) : log1p_kernel(x, Grade::full);
+}
 ScalarValue asinh(ScalarValue x) { return in_float64(x, asinh_float64); }
 ScalarValue acosh(ScalarValue x) { return in_float64(x, acosh_float64); }
 ScalarValue atanh(ScalarValue x) { return in_float64(x, atanh_float64); }

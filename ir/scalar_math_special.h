@@ -32,6 +32,10 @@ ScalarValue hypot(ScalarValue, ScalarValue);
 ScalarValue logaddexp(ScalarValue, ScalarValue);
 ScalarValue logaddexp2(ScalarValue, ScalarValue);
 ScalarValue tanhshrink(ScalarValue);  // x - tanh(x)
+// Activations, in float32 throughout there.
+ScalarValue silu(ScalarValue);       // x sigmoid(x)
+ScalarValue gelu(ScalarValue);       // x times the normal distribution function of x
+ScalarValue gelu_tanh(ScalarValue);  // its approximation through tanh
 ScalarValue copysign(ScalarValue x, ScalarValue sign);
 ScalarValue signbit(ScalarValue);  // boolean; any number
 

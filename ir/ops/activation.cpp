@@ -3,6 +3,7 @@
 
 #include "ir/ops/rules.h"
 #include "ir/scalar_math.h"
+#include "ir/scalar_math_special.h"
 
 namespace weft::ir {
 namespace {
@@ -12,8 +13,6 @@ constexpr double inv_sqrt_2pi = std::numbers::inv_sqrtpi / std::numbers::sqrt2;
 constexpr double gelu_cubic = 0.044715;
 constexpr double two_sqrt_2_over_pi = 2 * std::numbers::sqrt2 * std::numbers::inv_sqrtpi;
 
-// The normal distribution function through erfc keeps its relative accuracy in the lower tail.
-ScalarValue gelu_of(ScalarValue x) { return x * (0.5 * math::erfc(x * -inv_sqrt2)); }
 Exprs gelu_grad(const GradArgs& a) {
   const Expr& x = a.x[0];
   const Expr below = apply(ops::erfc, {x * -inv_sqrt2}) * 0.5;
@@ -21,10 +20,6 @@ Exprs gelu_grad(const GradArgs& a) {
 }
 double ref_gelu(double x) { return 0.5 * x * std::erfc(-x * inv_sqrt2); }
 
-// (1 + tanh(u)) / 2 is sigmoid(2u), which loses nothing for negative u.
-ScalarValue gelu_tanh_of(ScalarValue x) {
-  return x * math::sigmoid(x * two_sqrt_2_over_pi * (1.0 + x * x * gelu_cubic));
-}
 Exprs gelu_tanh_grad(const GradArgs& a) {
   const Expr &x = a.x[0], square = x * x;
   const Expr s = apply(ops::sigmoid, {x * two_sqrt_2_over_pi * (square * gelu_cubic + 1.0)});
@@ -36,7 +31,6 @@ double ref_gelu_tanh(double x) {
   return x / (1 + std::exp(-two_sqrt_2_over_pi * (x + gelu_cubic * x * x * x)));
 }
 
-ScalarValue silu_of(ScalarValue x) { return x * math::sigmoid(x); }
 Exprs silu_grad(const GradArgs& a) {
   const Expr s = apply(ops::sigmoid, {a.x[0]});
   return {a.g * (s + a.y * (1.0 - s))};
@@ -89,7 +83,7 @@ constinit const Op gelu{
     .name = "gelu",
     .doc = "x times the normal distribution function of x",
     .infer = infer_pointwise,
-    .meaning = Pointwise{OperandRule::floating, unary<gelu_of>},
+    .meaning = Pointwise{OperandRule::floating, unary<math::gelu>},
     .grad = gelu_grad,
     .reference = {.unary = ref_gelu},
     .samples = {.make = in_range<1, -3.0, 3.0>, .ulp = 12},
@@ -100,7 +94,7 @@ constinit const Op gelu_tanh{
     .name = "gelu_tanh",
     .doc = "gelu, approximated through tanh",
     .infer = infer_pointwise,
-    .meaning = Pointwise{OperandRule::floating, unary<gelu_tanh_of>},
+    .meaning = Pointwise{OperandRule::floating, unary<math::gelu_tanh>},
     .grad = gelu_tanh_grad,
     .reference = {.unary = ref_gelu_tanh},
     .samples = {.make = in_range<1, -3.0, 3.0>, .ulp = 12},
@@ -110,7 +104,7 @@ constinit const Op silu{
     .name = "silu",
     .doc = "x * sigmoid(x)",
     .infer = infer_pointwise,
-    .meaning = Pointwise{OperandRule::floating, unary<silu_of>},
+    .meaning = Pointwise{OperandRule::floating, unary<math::silu>},
     .grad = silu_grad,
     .reference = {.unary = [](double x) { return x / (1 + std::exp(-x)); }},
     .samples = {.make = in_range<1, -5.0, 5.0>, .ulp = 2},

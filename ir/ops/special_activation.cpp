@@ -115,11 +115,12 @@ double ref_selu(double x, const Attrs& attrs) {
   return a.gamma * (x > 0 ? x : a.alpha * std::expm1(x));
 }
 
-/// tanh(log(1 + e)) is n / (n + 2) with n = e (e + 2), which loses nothing where e is small.
+/// tanh(log(1 + e)) is n / (n + 2) with n = e (e + 2), which loses nothing where e is small. As a
+/// square it is multiplied in last, so that no denormal goes before the result.
 ScalarValue mish_of(ScalarValue x) {
-  const ScalarValue e = math::exp(ir::minimum(x, x.builder().constant(x.dtype(), 20)));
-  const ScalarValue n = e * (e + 2);
-  return x * (n / (n + 2));
+  const ScalarValue root = math::exp(ir::minimum(x, x.builder().constant(x.dtype(), 20)) * 0.5);
+  const ScalarValue e = root * root;
+  return x * ((e + 2) / (e * (e + 2) + 2)) * root * root;
 }
 Exprs mish_grad(const GradArgs& a) {
   const Expr& x = a.x[0];

@@ -121,6 +121,11 @@ def far_bessel(order, u):
     return mpmath.hyper([mpf(1) / 2 + order, mpf(1) / 2 - order], [], u / 16) / sqrt(2 * pi)
 
 
+def mills(t):
+    """For the normal distribution function N."""
+    return exp(t * t / 2) * erfc(t / sqrt(2)) / 2 * (1 + mpf("1.4375") * t)
+
+
 def near_zero_of(u, f):
     return f(u if u > mpf(10) ** -25 else mpf(10) ** -25)
 
@@ -156,6 +161,17 @@ tasks = {
         show("erfinv_tail", lambda v: erfinv_large(1 / (v / 15 + mpf("0.1"))) * (v / 15 + mpf("0.1")),
              15 * (1 / mpf("27.5") - mpf("0.1")), 15 * (1 / mpf("6.05") - mpf("0.1")), full,
              "the same over s = sqrt(w), in 15 (1/s - 0.1)")),
+    "float32": lambda: (
+        show("erf_float", lambda u: near_zero_of(
+            u + mpf(1) / 2, lambda v: mpmath.erf(sqrt(v)) / sqrt(v) - 1), -mpf(1) / 2,
+             mpf(1) / 2, "2e-8", "erf(x)/x - 1 in x^2 - 1/2"),
+        show("erfc_float", lambda v: erfc(v + mpf("2.5")), -mpf("1.5"), mpf("1.5"), "0.1",
+             "erfc(x) in x - 2.5, absolutely"),
+        show("exp_better_float", lambda r: (exp(r) - 1 - r) / (r * r) if abs(r) > mpf(10) ** -20
+             else mpf(1) / 2 + r / 6, -mpf("0.34658"), mpf("0.34658"), "3e-9",
+             "(e^r - 1 - r) / r^2"),
+        show("mills_float", lambda q: mills(mpf("5.625") * (1 + q) / (1 - q)), -1, mpf("0.45"),
+             "8e-9", "e^(t^2/2) N(-t) (1 + 1.4375 t) in (t - 5.625)/(t + 5.625)")),
     "tanhshrink": lambda: show("tanh_rest", lambda z: near_zero_of(
         z, lambda v: (sqrt(v) - tanh(sqrt(v))) / sqrt(v) ** 3), 0, "0.36", "1e-17",
         "(x - tanh x)/x^3 in x^2"),
