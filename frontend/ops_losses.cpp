@@ -56,13 +56,12 @@ Tensor smooth_l1_loss(const Operand& input, const Operand& target, Reduction red
   if (!(beta >= 0)) throw Error("smooth_l1_loss: beta is negative", input.where());
   if (beta == 0) return l1_loss(input, target, reduction);
   const Value d = abs(Value(input) - Value(target));
-  return reduced(frontend::where(make(ops::lt, {d, d.scalar(beta)}), square(d) * (0.5 / beta),
-                                 d - 0.5 * beta),
-                 reduction);
+  return reduced(
+      frontend::where(make(ops::lt, {d, d.scalar(beta)}), square(d) * (0.5 / beta), d - 0.5 * beta),
+      reduction);
 }
 
-Tensor huber_loss(const Operand& input, const Operand& target, Reduction reduction,
-                  double delta) {
+Tensor huber_loss(const Operand& input, const Operand& target, Reduction reduction, double delta) {
   if (!(delta > 0)) throw Error("huber_loss: delta is not positive", input.where());
   const Value d = abs(Value(input) - Value(target));
   return reduced(frontend::where(make(ops::le, {d, d.scalar(delta)}), square(d) * 0.5,
@@ -147,8 +146,8 @@ Tensor cosine_embedding_loss(const Operand& input1, const Operand& input2, const
       reduction);
 }
 
-Tensor multi_margin_loss(const Operand& input, const Operand& target, std::int64_t p,
-                         double margin, std::optional<Tensor> weight, Reduction reduction) {
+Tensor multi_margin_loss(const Operand& input, const Operand& target, std::int64_t p, double margin,
+                         std::optional<Tensor> weight, Reduction reduction) {
   if (p != 1 && p != 2) throw Error("multi_margin_loss: p is 1 or 2", input.where());
   const Value x = input, hit = is_class(target, x);
   const Value right = reduce(ops::sum, only(hit, x), Axes{-1}, true);
@@ -175,22 +174,20 @@ Tensor multilabel_margin_loss(const Operand& input, const Operand& target, Reduc
   const auto rows = [](const Value& v) { return make(ops::expand_dims, {v}, ir::AxesAttrs{{-1}}); };
   const Value negative = make(ops::lt, {t, t.scalar(0)});
   const Value square_like = rows(t) + columns(t);  // for its type
-  const Value ended = reduce(
-      ops::any, make(ops::logical_and, {columns(negative), later(square_like)}), Axes{-1});
+  const Value ended =
+      reduce(ops::any, make(ops::logical_and, {columns(negative), later(square_like)}), Axes{-1});
   const Value valid = make(ops::logical_not, {ended});
   // (…, target j, class i)
   const Value named = make(ops::logical_and, {rows(valid), is_class(t, columns(x) + rows(x))});
   const Value right = reduce(ops::sum, only(named, columns(x)), Axes{-1}, true);
   const Value is_target = columns(reduce(ops::any, named, Axes{-2}));
-  const Value counts =
-      make(ops::logical_and, {rows(valid), make(ops::logical_not, {is_target})});
+  const Value counts = make(ops::logical_and, {rows(valid), make(ops::logical_not, {is_target})});
   const Value losses = only(counts, positive_part(1.0 - (right - columns(x))));
   return reduced(reduce(ops::sum, losses, Axes{-2, -1}) / classes(x, losses), reduction);
 }
 
-Tensor triplet_margin_loss(const Operand& anchor, const Operand& positive,
-                           const Operand& negative, double margin, double p, double eps, bool swap,
-                           Reduction reduction) {
+Tensor triplet_margin_loss(const Operand& anchor, const Operand& positive, const Operand& negative,
+                           double margin, double p, double eps, bool swap, Reduction reduction) {
   const Value near = distance(anchor, positive, p, eps);
   Value far = distance(anchor, negative, p, eps);
   if (swap) far = make(ops::minimum, {far, distance(positive, negative, p, eps)});

@@ -45,8 +45,7 @@ Tensor einsum(const std::string& equation, const Operand& a, const Operand& b, c
 }
 
 Tensor tensordot(const Operand& a, const Operand& b, std::int64_t dims) {
-  if (dims < 0)
-    throw ShapeError("tensordot: over " + std::to_string(dims) + " axes", a.where());
+  if (dims < 0) throw ShapeError("tensordot: over " + std::to_string(dims) + " axes", a.where());
   return apply(ops::tensordot, {a, b}, ir::TensordotAttrs{dims, {}, {}});
 }
 Tensor tensordot(const Operand& a, const Operand& b, Axes a_axes, Axes b_axes) {

@@ -177,9 +177,9 @@ Tensor random_integers(const DrawSize& size, std::int64_t low, std::int64_t high
   constexpr std::int64_t most = std::int64_t{1} << 53;
   demand(low >= -most && high <= most, "random_integers: bounds within 2**53", size.where());
   const DType whole = is_integer(dtype) ? dtype : DType::int64;
-  return rounded(draw(ops::random_integer, size, whole, static_cast<double>(low),
-                      static_cast<double>(high)),
-                 dtype);
+  return rounded(
+      draw(ops::random_integer, size, whole, static_cast<double>(low), static_cast<double>(high)),
+      dtype);
 }
 Tensor randint_like(const Operand& x, std::int64_t low, std::int64_t high) {
   return random_integers(like(x), low, high, x.node()->type().dtype.value_or(DType::int64));
@@ -259,8 +259,7 @@ Tensor drop_channels(const char* what, const Value& x, double p, bool training,
   return x * kept(x, p, spatial) * (1 / (1 - p));
 }
 
-Tensor drop_alpha(const char* what, const Value& x, double p, bool training,
-                  std::int64_t spatial) {
+Tensor drop_alpha(const char* what, const Value& x, double p, bool training, std::int64_t spatial) {
   check_probability(what, p, x.where());
   if (!training || p == 0) return x;
   if (p == 1) return make(ops::zeros_like, {x});

@@ -17,9 +17,7 @@ namespace {
 Value norm_of(const Value& x, double p, const std::optional<Axes>& axes, bool keepdims) {
   return make(ops::norm, {x}, ir::NormAttrs{p, axes.value_or(Axes{}), !axes, keepdims});
 }
-Value at_least(const Value& x, double bound) {
-  return make(ops::maximum, {x, x.scalar(bound)});
-}
+Value at_least(const Value& x, double bound) { return make(ops::maximum, {x, x.scalar(bound)}); }
 ir::VarAttrs var_attrs(const std::optional<Axes>& axes, double correction, bool keepdims) {
   return {axes.value_or(Axes{}), !axes, keepdims, correction};
 }
@@ -61,9 +59,9 @@ Tensor cov(const Operand& x, double correction, std::optional<Tensor> fweights,
   std::vector<ir::NodeRef> inputs = {x.node()};
   for (const auto* w : {&fweights, &aweights})
     if (*w) inputs.push_back((*w)->node());
-  return frontend::apply(
-      ops::cov, std::move(inputs),
-      ir::CovAttrs{correction, fweights.has_value(), aweights.has_value()}, x.where());
+  return frontend::apply(ops::cov, std::move(inputs),
+                         ir::CovAttrs{correction, fweights.has_value(), aweights.has_value()},
+                         x.where());
 }
 Tensor corrcoef(const Operand& x) { return make(ops::corrcoef, {x}); }
 
@@ -119,11 +117,12 @@ Tensor dist(const Operand& a, const Operand& b, double p) {
   return norm_of(Value(a) - Value(b), p, {}, false);
 }
 Tensor cosine_similarity(const Operand& x1, const Operand& x2, std::int64_t dim, double eps) {
-  const auto unit = [&](const Value& x) { return x / at_least(norm_of(x, 2, Axes{dim}, true), eps); };
+  const auto unit = [&](const Value& x) {
+    return x / at_least(norm_of(x, 2, Axes{dim}, true), eps);
+  };
   return reduce(ops::sum, unit(x1) * unit(x2), Axes{dim});
 }
-Tensor pairwise_distance(const Operand& x1, const Operand& x2, double p, double eps,
-                         bool keepdim) {
+Tensor pairwise_distance(const Operand& x1, const Operand& x2, double p, double eps, bool keepdim) {
   return norm_of(Value(x1) - Value(x2) + eps, p, Axes{-1}, keepdim);
 }
 

@@ -1,6 +1,6 @@
 // Draws by rejection and search. Element i of a result reads the blocks of Philox whose third
-// counter word is 1, 2, … at its own place in the stream, where plain draws (word 0) never are: as
-// many as it needs, whatever its neighbours do.
+// counter word is 1, 2, … at its own place in the stream, where plain draws (word 0) never are:
+// as many as it needs, whatever its neighbours do.
 #include <algorithm>
 #include <cassert>
 #include <cmath>
@@ -30,8 +30,7 @@ class Draws {
   /// In (0, 1).
   double uniform() {
     if (used_ == 2) refill();
-    const std::uint64_t bits =
-        std::uint64_t{block_[2 * used_]} << 32 | block_[2 * used_ + 1];
+    const std::uint64_t bits = std::uint64_t{block_[2 * used_]} << 32 | block_[2 * used_ + 1];
     ++used_;
     return (static_cast<double>(bits >> 11) + 0.5) * 0x1p-53;
   }
@@ -43,10 +42,9 @@ class Draws {
 
  private:
   void refill() {
-    block_ = philox4x32_10({static_cast<std::uint32_t>(at_), static_cast<std::uint32_t>(at_ >> 32),
-                            ++round_, 0},
-                           {static_cast<std::uint32_t>(seed_),
-                            static_cast<std::uint32_t>(seed_ >> 32)});
+    block_ = philox4x32_10(
+        {static_cast<std::uint32_t>(at_), static_cast<std::uint32_t>(at_ >> 32), ++round_, 0},
+        {static_cast<std::uint32_t>(seed_), static_cast<std::uint32_t>(seed_ >> 32)});
     used_ = 0;
   }
   std::uint64_t seed_, at_;
@@ -67,8 +65,7 @@ double large_poisson(double rate, Draws& draws) {
     const double k = std::floor((2 * a / us + b) * u + rate + 0.43);
     if (us >= 0.07 && v <= v_r) return k;
     if (k < 0 || (us < 0.013 && v > us)) continue;
-    if (std::log(v * inv_alpha / (a / (us * us) + b)) <=
-        k * log_rate - rate - std::lgamma(k + 1))
+    if (std::log(v * inv_alpha / (a / (us * us) + b)) <= k * log_rate - rate - std::lgamma(k + 1))
       return k;
   }
 }

@@ -73,8 +73,7 @@ Order left_to_right(std::size_t n) {
 
 class Search {
  public:
-  Search(const std::vector<Term>& terms, const std::string& out,
-         const std::map<char, Dim>& extents)
+  Search(const std::vector<Term>& terms, const std::string& out, const std::map<char, Dim>& extents)
       : out_(set_of(out)) {
     for (const Term& t : terms) sets_.push_back(set_of(t.labels));
     for (const auto& [c, extent] : extents)
@@ -211,8 +210,7 @@ Term without_lone(Term t, const std::string& needed) {
 /// The product of two terms, with the labels that are `needed`.
 Term multiplied(const Term& a, const Term& b, const std::string& needed) {
   std::string batch, rows, columns, summed;
-  for (const char c : a.labels)
-    (!has(b.labels, c) ? rows : has(needed, c) ? batch : summed) += c;
+  for (const char c : a.labels) (!has(b.labels, c) ? rows : has(needed, c) ? batch : summed) += c;
   for (const char c : b.labels)
     if (!has(a.labels, c)) columns += c;
   if (!summed.empty() && !(rows.empty() && columns.empty())) {
@@ -298,7 +296,8 @@ std::map<char, Dim> label_extents(const InferContext& c, const Equation& e,
         unify(c, (*shapes[i])[first], extent, "extents along one diagonal");
       const auto [at, fresh] = extents.emplace(name, extent);
       if (fresh || extent == Dim(1)) continue;
-      at->second = at->second == Dim(1) ? extent : unify(c, at->second, extent, "extents of one label");
+      at->second =
+          at->second == Dim(1) ? extent : unify(c, at->second, extent, "extents of one label");
     }
   return extents;
 }

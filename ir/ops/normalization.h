@@ -44,8 +44,8 @@ namespace ops {
 // (x, scale, shift): scale and shift of the normalised axes' shape, or of one element a channel
 // (axis 1); scalars serve all
 extern const Op layer_norm, group_norm, batch_norm;
-extern const Op rms_norm;              // (x, scale)
-extern const Op batch_norm_inference;  // (x, mean, variance, scale, shift)
+extern const Op rms_norm;                   // (x, scale)
+extern const Op batch_norm_inference;       // (x, mean, variance, scale, shift)
 extern const Op channel_mean, channel_var;  // over every axis but 1
 extern const Op local_response_norm;
 }  // namespace ops

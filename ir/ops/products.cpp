@@ -16,7 +16,8 @@ std::int64_t signed_size(std::size_t n) { return static_cast<std::int64_t>(n); }
 
 const Dims& shape_of(const NodeRef& x) { return *x->type().shape; }
 bool shapes_known(const InferContext& c) {
-  return std::ranges::all_of(c.inputs, [](const NodeRef& x) { return x->type().shape.has_value(); });
+  return std::ranges::all_of(c.inputs,
+                             [](const NodeRef& x) { return x->type().shape.has_value(); });
 }
 
 // ---- contract ----
@@ -30,8 +31,7 @@ Type infer_contract(const InferContext& c) {
   std::map<char, Dim> extents;
   for (const auto& [labels, other, type] :
        {std::tuple(&s.a, &s.b, &a), std::tuple(&s.b, &s.a, &b)}) {
-    if (type->rank().value_or(static_cast<int>(labels->size())) !=
-        static_cast<int>(labels->size()))
+    if (type->rank().value_or(static_cast<int>(labels->size())) != static_cast<int>(labels->size()))
       fail_shape(c, "needs one label an axis, not '" + *labels + "'");
     for (std::size_t i = 0; i < labels->size(); ++i) {
       const char l = (*labels)[i];
@@ -166,8 +166,8 @@ std::vector<NodeRef> operands_of_grad(const Node& n, std::span<const NodeRef> in
   return operands;
 }
 
-/// `x` over the labels `from`, repeated along the labels of `to` that it lacks; 0 where equal labels
-/// of `to` have different coordinates.
+/// `x` over the labels `from`, repeated along the labels of `to` that it lacks; 0 where equal
+/// labels of `to` have different coordinates.
 Expr spread(Expr x, const std::string& from, const std::string& to, const Dims& shape) {
   AxesAttrs order, missing;
   for (std::size_t i = 0; i < to.size(); ++i) {
@@ -240,8 +240,7 @@ Expr einsum_grad(const Expr& g, const Exprs& operands, const std::string& equati
 Exprs grad_of_einsum(const GradArgs& a) {
   const std::string& equation = a.attrs().get<EinsumAttrs>().equation;
   Exprs grads;
-  for (std::size_t i = 0; i < a.x.size(); ++i)
-    grads.push_back(einsum_grad(a.g, a.x, equation, i));
+  for (std::size_t i = 0; i < a.x.size(); ++i) grads.push_back(einsum_grad(a.g, a.x, equation, i));
   return grads;
 }
 
@@ -275,8 +274,7 @@ std::vector<std::string> ref_labels(std::string text, std::span<const RefArray> 
   for (std::size_t i = 0; i < terms.size(); ++i) {
     const std::size_t at = terms[i].find("...");
     if (at == std::string::npos) continue;
-    const std::size_t width =
-        i < args.size() ? args[i].shape.size() + 3 - terms[i].size() : widest;
+    const std::size_t width = i < args.size() ? args[i].shape.size() + 3 - terms[i].size() : widest;
     widest = std::max(widest, width);
     terms[i].replace(at, 3, std::string("zyxw").substr(4 - width));
   }
@@ -379,8 +377,8 @@ Type infer_tensordot(const InferContext& c) {
   if (t.count > std::min(a, b)) fail_shape(c, "fewer than " + std::to_string(t.count) + " axes");
   if (t.count < 0) axis_set(c, t.a, a), axis_set(c, t.b, b);
   if (a + b > 52) fail_shape(c, "too many axes");
-  result.shape = shape_of_pairs(c, tensordot_axes(c.attrs, static_cast<std::size_t>(a),
-                                                  static_cast<std::size_t>(b)));
+  result.shape = shape_of_pairs(
+      c, tensordot_axes(c.attrs, static_cast<std::size_t>(a), static_cast<std::size_t>(b)));
   return result;
 }
 
@@ -408,8 +406,7 @@ RefArray ref_tensordot(std::span<const RefArray> args, const Attrs& attrs) {
 PairedAxes batch_dot_axes(const Attrs& attrs, std::size_t x_rank, std::size_t y_rank) {
   const auto& t = attrs.get<BatchDotAttrs>();
   const std::size_t x = t.automatic ? x_rank - 1 : normal_axis(t.x, x_rank);
-  const std::size_t y =
-      t.automatic ? (y_rank == 2 ? 1 : y_rank - 2) : normal_axis(t.y, y_rank);
+  const std::size_t y = t.automatic ? (y_rank == 2 ? 1 : y_rank - 2) : normal_axis(t.y, y_rank);
   return pair_axes(x_rank, y_rank, {0, x}, {0, y}, 1);
 }
 
@@ -422,8 +419,8 @@ Type infer_batch_dot(const InferContext& c) {
   if (!t.automatic && (normal_axis(c, t.x, x) == 0 || normal_axis(c, t.y, y) == 0))
     fail_shape(c, "the batch axis is not summed");
   if (x + y > 52) fail_shape(c, "too many axes");
-  result.shape = shape_of_pairs(c, batch_dot_axes(c.attrs, static_cast<std::size_t>(x),
-                                                  static_cast<std::size_t>(y)));
+  result.shape = shape_of_pairs(
+      c, batch_dot_axes(c.attrs, static_cast<std::size_t>(x), static_cast<std::size_t>(y)));
   if (result.shape->size() == 1) result.shape->push_back(1);
   return result;
 }
@@ -440,8 +437,7 @@ RefArray ref_batch_dot(std::span<const RefArray> args, const Attrs& attrs) {
   std::string x = std::string("nabcdef").substr(0, x_rank),
               y = std::string("nABCDEF").substr(0, y_rank);
   const std::size_t at_x = t.automatic ? x_rank - 1 : normal_axis(t.x, x_rank);
-  const std::size_t at_y =
-      t.automatic ? (y_rank == 2 ? 1 : y_rank - 2) : normal_axis(t.y, y_rank);
+  const std::size_t at_y = t.automatic ? (y_rank == 2 ? 1 : y_rank - 2) : normal_axis(t.y, y_rank);
   y[at_y] = x[at_x];
   std::string out = "n";
   for (const char l : x.substr(1) + y.substr(1))
@@ -471,7 +467,8 @@ Type infer_kron(const InferContext& c) {
 
 NodeRef expand_kron(GraphBuilder& b, const Node& n, std::span<const NodeRef> inputs) {
   const std::size_t rank = n.type().shape->size();
-  const Dims a_shape = padded(shape_of(inputs[0]), rank), b_shape = padded(shape_of(inputs[1]), rank);
+  const Dims a_shape = padded(shape_of(inputs[0]), rank),
+             b_shape = padded(shape_of(inputs[1]), rank);
   Dims outer, inner;
   for (std::size_t i = 0; i < rank; ++i) {
     outer.insert(outer.end(), {a_shape[i], Dim(1)});
@@ -509,8 +506,7 @@ Type infer_multi_dot(const InferContext& c) {
   }
   if (!shapes_known(c)) return result;
   for (std::size_t i = 0; i + 1 < n; ++i)
-    unify(c, shape_of(c.inputs[i]).back(), shape_of(c.inputs[i + 1]).front(),
-          "the summed extents");
+    unify(c, shape_of(c.inputs[i]).back(), shape_of(c.inputs[i + 1]).front(), "the summed extents");
   result.shape.emplace();
   if (shape_of(c.inputs.front()).size() == 2)
     result.shape->push_back(shape_of(c.inputs.front()).front());
@@ -523,8 +519,7 @@ Type infer_multi_dot(const InferContext& c) {
 /// right where an extent is unknown.
 std::vector<std::vector<std::size_t>> best_cuts(const std::vector<Dim>& extents) {
   const std::size_t n = extents.size() - 1;
-  const bool known =
-      std::ranges::all_of(extents, [](const Dim& d) { return d.is_constant(); });
+  const bool known = std::ranges::all_of(extents, [](const Dim& d) { return d.is_constant(); });
   std::vector<std::vector<std::size_t>> cut(n, std::vector<std::size_t>(n));
   std::vector<std::vector<double>> cost(n, std::vector<double>(n, 0));
   const auto extent = [&](std::size_t i) {
@@ -535,8 +530,7 @@ std::vector<std::vector<std::size_t>> best_cuts(const std::vector<Dim>& extents)
       const std::size_t j = i + length - 1;
       cut[i][j] = j;
       for (std::size_t k = j; known && k > i; --k) {  // [i, k) and [k, j]
-        const double c =
-            cost[i][k - 1] + cost[k][j] + extent(i) * extent(k) * extent(j + 1);
+        const double c = cost[i][k - 1] + cost[k][j] + extent(i) * extent(k) * extent(j + 1);
         if (k == j || c < cost[i][j]) cost[i][j] = c, cut[i][j] = k;
       }
     }
@@ -563,8 +557,7 @@ NodeRef expand_multi_dot(GraphBuilder& b, const Node& n, std::span<const NodeRef
     if (i == j)
       done[{i, j}] = cast({b, inputs[i]}, *n.type().dtype);
     else
-      done[{i, j}] =
-          apply(ops::matmul, {done.at({i, cuts[i][j] - 1}), done.at({cuts[i][j], j})});
+      done[{i, j}] = apply(ops::matmul, {done.at({i, cuts[i][j] - 1}), done.at({cuts[i][j], j})});
   }
   return done.at({0, inputs.size() - 1}).node();
 }
@@ -587,11 +580,13 @@ RefArray ref_multi_dot(std::span<const RefArray> args, const Attrs&) {
 Type infer_cross(const InferContext& c) {
   Type result{product_dtype(c), {}};
   if (!shapes_known(c)) return result;
-  result.shape = with_context(c, [&] { return broadcast_dims(*c.type(0).shape, *c.type(1).shape); });
+  result.shape =
+      with_context(c, [&] { return broadcast_dims(*c.type(0).shape, *c.type(1).shape); });
   const auto axis = c.attrs.get<AxisAttrs>().axis;
   for (std::size_t i = 0; i < 2; ++i) {
     const int rank = *c.type(i).rank();
-    if (rank != static_cast<int>(result.shape->size())) fail_shape(c, "operands must have one rank");
+    if (rank != static_cast<int>(result.shape->size()))
+      fail_shape(c, "operands must have one rank");
     if (always_differ((*c.type(i).shape)[normal_axis(c, axis, rank)], Dim(3)))
       fail_shape(c, "needs vectors of 3 elements along axis " + std::to_string(axis));
   }
@@ -609,8 +604,7 @@ NodeRef expand_cross(GraphBuilder& b, const Node& n, std::span<const NodeRef> in
     const std::int64_t j = (i + 1) % 3, k = (i + 2) % 3;
     parts.push_back((part(0, j) * part(1, k) - part(0, k) * part(1, j)).node());
   }
-  return reshape({b, b.make(ops::concatenate, std::move(parts), AxisAttrs{axis})},
-                 *n.type().shape)
+  return reshape({b, b.make(ops::concatenate, std::move(parts), AxisAttrs{axis})}, *n.type().shape)
       .node();
 }
 
@@ -723,7 +717,7 @@ constinit const Op multi_dot = product_row(
     "multi_dot", "Product of a chain of matrices in the order that takes the fewest steps", 2, -1,
     infer_multi_dot, expand_multi_dot, ref_multi_dot,
     []() -> std::vector<Sample> {
-      return {{{{{2, 3}}, {{3, 4}}, {{4, 5}}}}, {{{{3}}, {{3, 4}}, {{4}}}}, {{{{3}}, {{3}}}}};
+      return {{{{{2, 3}}, {{3, 4}}, {{4, 5}}}}, {{{{4}}, {{4, 3}}, {{3}}}}, {{{{3}}, {{3}}}}};
     },
     nullptr);
 

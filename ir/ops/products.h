@@ -27,8 +27,8 @@ struct EinsumAttrs {
   }
 };
 struct TensordotAttrs {
-  std::int64_t count = -1;          // the last `count` axes of a with the first of b; or, if below 0,
-  std::vector<std::int64_t> a, b;   // these
+  std::int64_t count = -1;  // the last `count` axes of a with the first of b; or, if below 0,
+  std::vector<std::int64_t> a, b;  // these
   template <class S, class F> static void fields(S& s, F&& f) {
     f("count", s.count);
     f("a", s.a);
@@ -46,8 +46,8 @@ struct BatchDotAttrs {  // the summed axes; `automatic`: the last of x, and of y
 };
 
 namespace ops {
-extern const Op contract;                    // two operands by ContractAttrs
-extern const Op einsum, einsum_grad;         // (operands…); (g, operand for its type, the others…)
+extern const Op contract;             // two operands by ContractAttrs
+extern const Op einsum, einsum_grad;  // (operands…); (g, operand for its type, the others…)
 extern const Op tensordot, batch_dot, kron;  // expansions
 extern const Op multi_dot, cross;
 }  // namespace ops

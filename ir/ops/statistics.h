@@ -37,7 +37,8 @@ struct DistanceAttrs {  // cdist, pdist
     f("product", s.product);
   }
 };
-struct CovAttrs {  // operands: x, then whole weights where `frequencies`, then others where `weights`
+struct
+    CovAttrs {  // operands: x, then whole weights where `frequencies`, then others where `weights`
   double correction = 1;
   bool frequencies = false, weights = false;
   template <class S, class F> static void fields(S& s, F&& f) {
@@ -48,8 +49,8 @@ struct CovAttrs {  // operands: x, then whole weights where `frequencies`, then 
 };
 
 namespace ops {
-extern const Op norm;                             // NormAttrs
-extern const Op nansum, nanmean, nanvar;          // ReduceAttrs; nanvar VarAttrs
+extern const Op norm;                     // NormAttrs
+extern const Op nansum, nanmean, nanvar;  // ReduceAttrs; nanvar VarAttrs
 extern const Op reduce_l1, reduce_l2, reduce_log_sum, reduce_sum_square;  // ONNX's: dtype kept
 extern const Op renorm, cdist, pdist, cov, corrcoef;
 }  // namespace ops

@@ -54,8 +54,8 @@ std::vector<Expr> deferred_gradient(const GradArgs& a, const std::vector<bool>& 
   std::vector<Expr> result(wanted.size());
   for (std::size_t i = 0; i < wanted.size(); ++i)
     if (wanted[i])
-      result[i] = Expr(b, b.make(ops::vjp, inputs,
-                                 VjpAttrs{function, static_cast<std::int64_t>(i)}));
+      result[i] =
+          Expr(b, b.make(ops::vjp, inputs, VjpAttrs{function, static_cast<std::int64_t>(i)}));
   return result;
 }
 

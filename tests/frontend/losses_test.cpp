@@ -65,8 +65,7 @@ TEST_CASE("margins") {
                                                Array{1.0, -1.0, -1.0}, 0.5, Reduction::none)),
               {1, 0.5, std::sqrt(0.5) - 0.5});
   const Array scores{{0.1, 0.2, 0.4, 0.8}};
-  CHECK(number(nn::multi_margin_loss(scores, Array{3})) ==
-        doctest::Approx((0.3 + 0.4 + 0.6) / 4));
+  CHECK(number(nn::multi_margin_loss(scores, Array{3})) == doctest::Approx((0.3 + 0.4 + 0.6) / 4));
   CHECK(number(nn::multi_margin_loss(scores, Array{3}, 2)) ==
         doctest::Approx((0.09 + 0.16 + 0.36) / 4));
   CHECK(number(nn::multilabel_margin_loss(scores, Array{{3, 0, -1, 1}})) ==

@@ -51,10 +51,10 @@ TEST_CASE("group_norm and instance_norm") {
                   ? List(1, values(instance_norm(x, {}, {}, {}, {}, true, 1e-12))[0])
                   : List{},
               {-1}, 1e-6);
-  check_close(values(group_norm(x, 2, {}, {}, 0)),
-              {-2 / std::sqrt(3.5), 0, -1 / std::sqrt(3.5), 3 / std::sqrt(3.5),
-               -3.5 / std::sqrt(14.25), -3.5 / std::sqrt(14.25), 1.5 / std::sqrt(14.25),
-               5.5 / std::sqrt(14.25)});
+  check_close(
+      values(group_norm(x, 2, {}, {}, 0)),
+      {-2 / std::sqrt(3.5), 0, -1 / std::sqrt(3.5), 3 / std::sqrt(3.5), -3.5 / std::sqrt(14.25),
+       -3.5 / std::sqrt(14.25), 1.5 / std::sqrt(14.25), 5.5 / std::sqrt(14.25)});
   CHECK(message<ShapeError>([&] { (void)group_norm(x, 3); }).find("do not make 3 groups") !=
         std::string::npos);
 }

@@ -55,8 +55,7 @@ TEST_CASE("einsum: NumPy's documented examples") {
 TEST_CASE("einsum: broadcasting ellipses, many operands, unknown types, gradients") {
   const Array x = counted({2, 1, 3}), y = counted({4, 3});
   CHECK(einsum("...i,...i->...", x, y).shape() == Shape{2, 4});
-  CHECK(values(einsum("...i,...i->...", x, y)) ==
-        List{5, 14, 23, 32, 14, 50, 86, 122});
+  CHECK(values(einsum("...i,...i->...", x, y)) == List{5, 14, 23, 32, 14, 50, 86, 122});
 
   std::vector<Tensor> chain;  // 1x2 · 2x2 · … of ones: 2^k
   std::string equation = "ab";
@@ -82,7 +81,8 @@ TEST_CASE("einsum: broadcasting ellipses, many operands, unknown types, gradient
 
 TEST_CASE("einsum: what is wrong is said") {
   const Tensor a(counted({2, 3})), b(counted({4, 5}));
-  CHECK(contains(message<ShapeError>([&] { (void)einsum("ij,jk", a, b); }), "extents of one label"));
+  CHECK(
+      contains(message<ShapeError>([&] { (void)einsum("ij,jk", a, b); }), "extents of one label"));
   CHECK(contains(message<ShapeError>([&] { (void)einsum("ij", a, b); }), "names 1 operands"));
   CHECK(contains(message<ShapeError>([&] { (void)einsum("ijk", a); }), "operand 0 has 2 axes"));
   CHECK(contains(message<ShapeError>([&] { (void)einsum("i-", a); }), "'-' is no label"));
@@ -96,8 +96,7 @@ TEST_CASE("tensordot, inner, outer, kron, cross, trace") {
   const Tensor a(counted({3, 4, 5})), b(counted({4, 3, 2}));
   CHECK(values(tensordot(a, b, {1, 0}, {0, 1})) ==
         List{4400, 4730, 4532, 4874, 4664, 5018, 4796, 5162, 4928, 5306});
-  CHECK(values(tensordot(Tensor(Array{1.0, 2.0}), Tensor(Array{3.0, 4.0}), 0)) ==
-        List{3, 4, 6, 8});
+  CHECK(values(tensordot(Tensor(Array{1.0, 2.0}), Tensor(Array{3.0, 4.0}), 0)) == List{3, 4, 6, 8});
   CHECK(values(inner(Tensor(Array{1.0, 2.0, 3.0}), Tensor(Array{0.0, 1.0, 0.0}))) == List{2});
   CHECK(values(inner(Tensor(counted({1, 1, 2})), Tensor(counted({3, 2})))) == List{1, 3, 5});
   CHECK(values(inner(Tensor(Array{1.0, 2.0}), 7)) == List{7, 14});
@@ -136,12 +135,13 @@ TEST_CASE("addmm and its kin; chains; integer and boolean products") {
   CHECK(addmm(whole, whole, whole, 3, 2).dtype() == DType::int64);
   CHECK(values(addmm(whole, whole, whole, 3, 2)) == List{17, 26, 39, 56});
 
-  CHECK(multi_dot({Tensor(ones({10, 100})), Tensor(ones({100, 5})), Tensor(ones({5, 50}))}).shape() ==
-        Shape{10, 50});
-  CHECK(values(multi_dot({Tensor(Array{1.0, 1.0}), Tensor(m), Tensor(n), Tensor(Array{1.0, 0.0})})) ==
-        List{62});
-  CHECK(values(bilinear(Array{1.0, 2.0}, Array{3.0, 4.0}, Tensor(counted({1, 2, 2})), Array{1.0})) ==
-        List{41});
+  CHECK(
+      multi_dot({Tensor(ones({10, 100})), Tensor(ones({100, 5})), Tensor(ones({5, 50}))}).shape() ==
+      Shape{10, 50});
+  CHECK(values(multi_dot(
+            {Tensor(Array{1.0, 1.0}), Tensor(m), Tensor(n), Tensor(Array{1.0, 0.0})})) == List{62});
+  CHECK(values(bilinear(Array{1.0, 2.0}, Array{3.0, 4.0}, Tensor(counted({1, 2, 2})),
+                        Array{1.0})) == List{41});
 
   const Array t{{true, false}, {false, false}}, u{{true, true}, {true, false}};
   CHECK(matmul(t, u).dtype() == DType::boolean);

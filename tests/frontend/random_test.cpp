@@ -105,10 +105,11 @@ TEST_CASE("continuous distributions against their distribution functions") {
 
 TEST_CASE("discrete distributions against their probabilities") {
   manual_seed(99);
-  check_frequencies(values(bernoulli(full({n}, 0.3))),
-                    [](double k) { return k == 1 ? 0.3 : 0.7; }, 2);
-  check_frequencies(values(geometric({n}, 0.4)),
-                    [](double k) { return k == 0 ? 0 : 0.4 * std::pow(0.6, k - 1); }, 8);
+  check_frequencies(
+      values(bernoulli(full({n}, 0.3))), [](double k) { return k == 1 ? 0.3 : 0.7; }, 2);
+  check_frequencies(
+      values(geometric({n}, 0.4)), [](double k) { return k == 0 ? 0 : 0.4 * std::pow(0.6, k - 1); },
+      8);
   for (const double rate : {0.5, 4.0, 30.0}) {
     const List x = values(poisson(Tensor(full({n}, rate, DType::float64))));
     check_frequencies(
@@ -117,18 +118,22 @@ TEST_CASE("discrete distributions against their probabilities") {
     CHECK(variance_of(x) == doctest::Approx(rate).epsilon(0.05));
   }
   for (const auto& [count, p] : {std::pair(10.0, 0.3), {100.0, 0.7}, {40.0, 0.5}, {1000.0, 0.001}})
-    check_frequencies(values(binomial(Tensor(full({n}, count, DType::float64)), p)),
-                      [count = count, p = p](double k) {
-                        if (k > count) return 0.0;
-                        return std::exp(std::lgamma(count + 1) - std::lgamma(k + 1) -
-                                        std::lgamma(count - k + 1) + k * std::log(p) +
-                                        (count - k) * std::log1p(-p));
-                      },
-                      101);
+    check_frequencies(
+        values(binomial(Tensor(full({n}, count, DType::float64)), p)),
+        [count = count, p = p](double k) {
+          if (k > count) return 0.0;
+          return std::exp(std::lgamma(count + 1) - std::lgamma(k + 1) - std::lgamma(count - k + 1) +
+                          k * std::log(p) + (count - k) * std::log1p(-p));
+        },
+        101);
   const List die = values(random_integers({n}, 0, 6));
-  check_frequencies(die, [](double) { return 1.0 / 6; }, 6);
+  check_frequencies(
+      die, [](double) { return 1.0 / 6; }, 6);
   const List drawn = values(multinomial(Array{1.0, 0.0, 3.0}, n, true));
-  check_frequencies(drawn, [](double k) { return k == 1 ? 0 : k == 0 ? 0.25 : 0.75; }, 3);
+  check_frequencies(
+      drawn, [](double k) { return k == 1   ? 0
+                                   : k == 0 ? 0.25
+                                            : 0.75; }, 3);
 }
 
 TEST_CASE("multinomial without replacement, permutations, full ranges") {
@@ -172,7 +177,8 @@ TEST_CASE("every call draws anew, from the seed, whatever the number of threads"
 }
 
 TEST_CASE("gradients of what is scaled and shifted; errors") {
-  const Tensor m(Array{1.0, 2.0}, {.requires_grad = true}), s(Array{0.5, 4.0}, {.requires_grad = true});
+  const Tensor m(Array{1.0, 2.0}, {.requires_grad = true}),
+      s(Array{0.5, 4.0}, {.requires_grad = true});
   const Tensor y = normal(m, s);
   const std::vector<Tensor> g = grad(sum(y), {m, s});
   const Function f({}, {y, g[0], g[1]});
@@ -184,10 +190,12 @@ TEST_CASE("gradients of what is scaled and shifted; errors") {
     CHECK(drawn[i] == doctest::Approx((i == 0 ? 1 : 2) + (i == 0 ? 0.5 : 4) * ds[i]));
   CHECK(message<Error>([] { (void)poisson(Array{-1.0}).value(); }).find("rate") !=
         std::string::npos);
-  CHECK(message<ShapeError>([] { (void)multinomial(Array{1.0, 2.0}, 3); }).find("cannot draw 3") !=
-        std::string::npos);
-  CHECK(message<Error>([] { (void)multinomial(Array{1.0, 0.0}, 2).value(); }).find("positive") !=
-        std::string::npos);
+  CHECK(message<ShapeError>([] {
+          (void)multinomial(Array{1.0, 2.0}, 3);
+        }).find("cannot draw 3") != std::string::npos);
+  CHECK(message<Error>([] {
+          (void)multinomial(Array{1.0, 0.0}, 2).value();
+        }).find("positive") != std::string::npos);
   CHECK(message<Error>([] { (void)exponential({2}, 0); }).find("rate") != std::string::npos);
 }
 

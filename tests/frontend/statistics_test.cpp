@@ -109,8 +109,8 @@ TEST_CASE("cov and corrcoef: NumPy's and PyTorch's examples") {
 
 TEST_CASE("renorm, normalize, l2_normalize") {
   const Array x{{1.0, 1.0, 1.0}, {2.0, 2.0, 2.0}, {3.0, 3.0, 3.0}};
-  check_close(values(renorm(x, 1, 0, 5)), {1, 1, 1, 5.0 / 3, 5.0 / 3, 5.0 / 3, 5.0 / 3, 5.0 / 3, 5.0 / 3},
-              1e-6);
+  check_close(values(renorm(x, 1, 0, 5)),
+              {1, 1, 1, 5.0 / 3, 5.0 / 3, 5.0 / 3, 5.0 / 3, 5.0 / 3, 5.0 / 3}, 1e-6);
   check_close(values(normalize(Array{{3.0, 4.0}, {0.0, 0.0}})), {0.6, 0.8, 0, 0});
   check_close(values(l2_normalize(Array{3.0, 4.0})), {0.6, 0.8});
   const Tensor y = leaf(Array{{0.0, 0.0}});
@@ -123,12 +123,12 @@ TEST_CASE("distances") {
   const List want = {3.1193, 2.0959, 2.7138, 3.8322, 2.2830, 0.3791};  // PyTorch's example
   check_close(values(cdist(a, b)), want, 1e-4);
   check_close(values(cdist(a, b, 2, "use_mm_for_euclid_dist")), want, 1e-4);
-  CHECK(values(pdist(Array{{0.0, 0.0}, {3.0, 4.0}, {0.0, 1.0}})) ==
-        List{5, 1, std::sqrt(18.0)});
+  CHECK(values(pdist(Array{{0.0, 0.0}, {3.0, 4.0}, {0.0, 1.0}})) == List{5, 1, std::sqrt(18.0)});
   CHECK(number(dist(Array{1.0, 2.0}, Array{4.0, 6.0})) == 5);
   check_close(values(pairwise_distance(Array{{1.0, 2.0}}, Array{{4.0, 6.0}}, 2, 0)), {5});
-  check_close(values(cosine_similarity(Array{{1.0, 0.0}, {1.0, 1.0}}, Array{{0.0, 2.0}, {2.0, 2.0}})),
-              {0, 1});
+  check_close(
+      values(cosine_similarity(Array{{1.0, 0.0}, {1.0, 1.0}}, Array{{0.0, 2.0}, {2.0, 2.0}})),
+      {0, 1});
   const Tensor x = leaf(Array{{1.0, 2.0}, {1.0, 2.0}});
   CHECK(values(grad(sum(cdist(x, x)), {x})[0]) == List{0, 0, 0, 0});
   Tensor u("u");

@@ -52,9 +52,8 @@ Tensor multilabel_margin_loss(const Operand& input, const Operand& target,
                               Reduction reduction = Reduction::mean);
 /// max(0, d(anchor, positive) - d(anchor, negative) + margin) with d the p-norm of the difference
 /// plus eps; `swap`: the nearer of anchor and positive to the negative counts.
-Tensor triplet_margin_loss(const Operand& anchor, const Operand& positive,
-                           const Operand& negative, double margin = 1, double p = 2,
-                           double eps = 1e-6, bool swap = false,
+Tensor triplet_margin_loss(const Operand& anchor, const Operand& positive, const Operand& negative,
+                           double margin = 1, double p = 2, double eps = 1e-6, bool swap = false,
                            Reduction reduction = Reduction::mean);
 
 }  // namespace weft::nn

@@ -13,8 +13,7 @@ namespace weft {
 struct AminmaxResult {
   Tensor min, max;
 };
-AminmaxResult aminmax(const Operand& x, std::optional<std::int64_t> dim = {},
-                      bool keepdim = false);
+AminmaxResult aminmax(const Operand& x, std::optional<std::int64_t> dim = {}, bool keepdim = false);
 
 /// Of the elements that are not NaN.
 Tensor nansum(const Operand& x, std::optional<Axes> axes = {}, bool keepdims = false);
