@@ -6,6 +6,7 @@
 #include "ir/ops/spatial.h"
 #include "runtime/reactive.h"
 #include "weft/ops.h"
+#include "weft/ops/indexing.h"
 #include "weft/ops/spatial.h"
 
 namespace weft {
@@ -305,6 +306,233 @@ Tensor lp_pool2d(const Operand& x, double norm_type, PerAxis kernel_size, PerAxi
 Tensor lp_pool3d(const Operand& x, double norm_type, PerAxis kernel_size, PerAxis stride,
                  bool ceil_mode) {
   return lp_pooled({"lp_pool3d", 3, x}, x, norm_type, kernel_size, stride, ceil_mode);
+}
+
+namespace {
+
+/// How many axes `x` has; ShapeError where that is not known.
+std::size_t rank_of(const char* name, const Operand& x) {
+  const auto rank = runtime::live_type(*x.node()).rank();
+  if (!rank)
+    throw ShapeError(std::string(name) + ": the number of axes of its operand must be known",
+                     x.where());
+  return static_cast<std::size_t>(*rank);
+}
+
+Tensor adaptive(const Call& call, const ir::Op& op, const Operand& x, const PerAxis& size) {
+  const Ints sizes = call.list(size, "output_size");
+  if (&op != &ops::resize)
+    return call.as_given(call.make(op, {call.with_batch(x)}, ir::AdaptiveAttrs{sizes}));
+  ir::ResizeAttrs attrs;
+  attrs.mode = "area";
+  attrs.sizes = {-1, -1};
+  attrs.sizes.insert(attrs.sizes.end(), sizes.begin(), sizes.end());
+  attrs.scales.assign(attrs.sizes.size(), 0);
+  return call.as_given(call.make(op, {call.with_batch(x)}, attrs));
+}
+
+Axes spatial_axes(const char* name, const Operand& x) {
+  Axes axes;
+  for (std::size_t i = 2; i < rank_of(name, x); ++i) axes.push_back(static_cast<std::int64_t>(i));
+  return axes;
+}
+
+Tensor unpooled(const Call& call, const Operand& x, const Operand& indices, const PerAxis& size,
+                const PerAxis& stride, const PerAxis& padding, const PerAxis& output_size) {
+  const ir::PoolAttrs p = pool_attrs(call, size, stride, padding, 1, false);
+  const Tensor values = call.with_batch(x), at = call.with_batch(indices);
+  const ir::Type type = runtime::live_type(*values.node());
+  if (!type.known())
+    throw ShapeError(std::string(call.name) + ": the shape of " + ir::to_string(type) +
+                         " must be known",
+                     x.where());
+  const Dims& shape = *type.shape;
+  Dims whole = {shape[0], shape[1]};
+  const Ints given = output_size.values.empty() ? Ints() : call.list(output_size, "output_size");
+  for (std::size_t i = 0; i < call.axes; ++i)
+    whole.push_back(given.empty() ? (shape[2 + i] - 1) * Dim(p.stride[i]) - 2 * p.low[i] + p.size[i]
+                                  : Dim(given[i]));
+  const auto flat = [&](const Tensor& t, const Dims& s) {
+    return call.make(ops::reshape, {t},
+                     ir::ShapeAttrs{{s[0], s[1], product(std::span(s).subspan(2))}});
+  };
+  const Tensor zero(ir::make_constant(ir::Literal::scalar(*type.dtype, 0)));
+  const Tensor zeros = call.make(ops::broadcast_to, {zero}, ir::ShapeAttrs{whole});
+  const Tensor placed = scatter(flat(zeros, whole), 2, flat(at, shape), flat(values, shape));
+  return call.as_given(call.make(ops::reshape, {placed}, ir::ShapeAttrs{whole}));
+}
+
+}  // namespace
+
+Tensor adaptive_avg_pool1d(const Operand& x, PerAxis output_size) {
+  return adaptive({"adaptive_avg_pool1d", 1, x}, ops::resize, x, output_size);
+}
+Tensor adaptive_avg_pool2d(const Operand& x, PerAxis output_size) {
+  return adaptive({"adaptive_avg_pool2d", 2, x}, ops::resize, x, output_size);
+}
+Tensor adaptive_avg_pool3d(const Operand& x, PerAxis output_size) {
+  return adaptive({"adaptive_avg_pool3d", 3, x}, ops::resize, x, output_size);
+}
+Tensor adaptive_max_pool1d(const Operand& x, PerAxis output_size) {
+  return adaptive({"adaptive_max_pool1d", 1, x}, ops::adaptive_max_pool, x, output_size);
+}
+Tensor adaptive_max_pool2d(const Operand& x, PerAxis output_size) {
+  return adaptive({"adaptive_max_pool2d", 2, x}, ops::adaptive_max_pool, x, output_size);
+}
+Tensor adaptive_max_pool3d(const Operand& x, PerAxis output_size) {
+  return adaptive({"adaptive_max_pool3d", 3, x}, ops::adaptive_max_pool, x, output_size);
+}
+PooledWithIndices adaptive_max_pool1d_with_indices(const Operand& x, PerAxis output_size) {
+  const Call call("adaptive_max_pool1d", 1, x);
+  return {adaptive(call, ops::adaptive_max_pool, x, output_size),
+          adaptive(call, ops::adaptive_max_pool_indices, x, output_size)};
+}
+PooledWithIndices adaptive_max_pool2d_with_indices(const Operand& x, PerAxis output_size) {
+  const Call call("adaptive_max_pool2d", 2, x);
+  return {adaptive(call, ops::adaptive_max_pool, x, output_size),
+          adaptive(call, ops::adaptive_max_pool_indices, x, output_size)};
+}
+PooledWithIndices adaptive_max_pool3d_with_indices(const Operand& x, PerAxis output_size) {
+  const Call call("adaptive_max_pool3d", 3, x);
+  return {adaptive(call, ops::adaptive_max_pool, x, output_size),
+          adaptive(call, ops::adaptive_max_pool_indices, x, output_size)};
+}
+Tensor global_avg_pool(const Operand& x) {
+  return mean(x, spatial_axes("global_avg_pool", x), true);
+}
+Tensor global_max_pool(const Operand& x) {
+  return amax(x, spatial_axes("global_max_pool", x), true);
+}
+
+Tensor max_unpool1d(const Operand& x, const Operand& indices, PerAxis kernel_size, PerAxis stride,
+                    PerAxis padding, PerAxis output_size) {
+  return unpooled({"max_unpool1d", 1, x}, x, indices, kernel_size, stride, padding, output_size);
+}
+Tensor max_unpool2d(const Operand& x, const Operand& indices, PerAxis kernel_size, PerAxis stride,
+                    PerAxis padding, PerAxis output_size) {
+  return unpooled({"max_unpool2d", 2, x}, x, indices, kernel_size, stride, padding, output_size);
+}
+Tensor max_unpool3d(const Operand& x, const Operand& indices, PerAxis kernel_size, PerAxis stride,
+                    PerAxis padding, PerAxis output_size) {
+  return unpooled({"max_unpool3d", 3, x}, x, indices, kernel_size, stride, padding, output_size);
+}
+
+// ---- rearranging --------------------------------------------------------------------------------
+
+Tensor pixel_shuffle(const Operand& x, std::int64_t upscale_factor) {
+  return apply(ops::depth_to_space, {x}, ir::BlockAttrs{upscale_factor, true});
+}
+Tensor pixel_unshuffle(const Operand& x, std::int64_t downscale_factor) {
+  return apply(ops::space_to_depth, {x}, ir::BlockAttrs{downscale_factor, true});
+}
+Tensor depth_to_space(const Operand& x, std::int64_t block_size, const std::string& mode) {
+  if (mode != "DCR" && mode != "CRD")
+    throw Error("depth_to_space: mode is \"DCR\" or \"CRD\", not \"" + mode + '"', x.where());
+  return apply(ops::depth_to_space, {x}, ir::BlockAttrs{block_size, mode == "CRD"});
+}
+Tensor space_to_depth(const Operand& x, std::int64_t block_size) {
+  return apply(ops::space_to_depth, {x}, ir::BlockAttrs{block_size, false});
+}
+Tensor channel_shuffle(const Operand& x, std::int64_t groups) {
+  return apply(ops::channel_shuffle, {x}, ir::BlockAttrs{groups, false});
+}
+
+// ---- resizing and sampling ----------------------------------------------------------------------
+
+Tensor interpolate(const Operand& x, PerAxis size, std::vector<double> scale_factor,
+                   const std::string& mode, bool align_corners, bool antialias) {
+  const std::size_t rank = rank_of("interpolate", x);
+  const auto fail = [&](const std::string& what) {
+    throw ShapeError("interpolate of " + ir::to_string(x.node()->type()) + ": " + what, x.where());
+  };
+  if (rank < 3 || rank > 5) fail("needs (batch, channels, one to three spatial axes)");
+  const std::size_t axes = rank - 2;
+  if (size.values.empty() == scale_factor.empty()) fail("needs a size or a scale factor");
+  if (size.values.size() == 1) size.values.resize(axes, size.values[0]);
+  if (scale_factor.size() == 1) scale_factor.resize(axes, scale_factor[0]);
+  if (std::max(size.values.size(), scale_factor.size()) != axes)
+    fail("needs one number, or one a spatial axis");
+  ir::ResizeAttrs attrs;
+  attrs.sizes.assign(rank, -1);
+  attrs.scales.assign(rank, 0);
+  for (std::size_t i = 0; i < axes; ++i) {
+    if (size.values.empty())
+      attrs.scales[2 + i] = scale_factor[i];
+    else
+      attrs.sizes[2 + i] = size.values[i];
+  }
+  attrs.antialias = antialias;
+  const std::size_t linear = mode == "linear" ? 1 : mode == "bilinear" ? 2 : mode == "trilinear" ? 3 : 0;
+  if (mode == "nearest" || mode == "nearest-exact") {
+    attrs.coordinates = mode == "nearest" ? "asymmetric" : "tf_half_pixel_for_nn";
+    attrs.nearest = "floor";
+  } else if (mode == "area") {
+    attrs.mode = "area";
+  } else if (linear == axes || (mode == "bicubic" && axes == 2)) {
+    attrs.mode = linear ? "linear" : "cubic";
+    attrs.coordinates = align_corners ? "align_corners" : "half_pixel";
+    if (antialias && !linear) attrs.cubic_a = -0.5;
+  } else {
+    fail("no mode \"" + mode + "\" of " + std::to_string(axes) + " spatial axes");
+  }
+  return apply(ops::resize, {x}, attrs);
+}
+Tensor upsample(const Operand& x, PerAxis size, std::vector<double> scale_factor,
+                const std::string& mode, bool align_corners) {
+  return interpolate(x, std::move(size), std::move(scale_factor), mode, align_corners);
+}
+
+Tensor grid_sample(const Operand& x, const Operand& grid, const std::string& mode,
+                   const std::string& padding_mode, bool align_corners) {
+  return apply(ops::grid_sample, {x, grid}, ir::SampleAttrs{mode, padding_mode, align_corners});
+}
+Tensor affine_grid(const Operand& theta, Dims size, bool align_corners) {
+  return apply(ops::affine_grid, {theta}, ir::AffineGridAttrs{std::move(size), align_corners});
+}
+Tensor roi_align(const Operand& x, const Operand& boxes, PerAxis output_size, double spatial_scale,
+                 std::int64_t sampling_ratio, bool aligned) {
+  if (output_size.values.size() == 1) output_size.values.push_back(output_size.values[0]);
+  if (output_size.values.size() != 2)
+    throw ShapeError("roi_align: needs a height and a width", x.where());
+  ir::RoiAttrs attrs;
+  attrs.height = output_size.values[0], attrs.width = output_size.values[1];
+  attrs.sampling_ratio = std::max<std::int64_t>(sampling_ratio, 0);
+  attrs.scale = spatial_scale, attrs.aligned = aligned;
+  const auto columns = [&](std::int64_t begin, std::int64_t end) {
+    return apply(ops::slice, {boxes}, ir::SliceAttrs{{1}, {begin}, {end}, {1}});
+  };
+  const Tensor batch = cast(squeeze(columns(0, 1), 1), DType::int64);
+  return apply(ops::roi_align, {x, columns(1, 5), batch}, attrs);
+}
+
+Tensor nn::pad(const Operand& x, std::vector<std::int64_t> widths, const std::string& mode,
+               double value) {
+  const std::size_t rank = rank_of("pad", x);
+  if (widths.size() % 2 != 0 || widths.size() > 2 * rank)
+    throw ShapeError("pad of " + ir::to_string(x.node()->type()) + ": " +
+                         std::to_string(widths.size()) + " widths; needs two for each of the last "
+                                                         "axes",
+                     x.where());
+  ir::EdgePadAttrs edges{Ints(rank, 0), Ints(rank, 0), mode};
+  for (std::size_t i = 0; 2 * i < widths.size(); ++i) {
+    edges.low[rank - 1 - i] = widths[2 * i];
+    edges.high[rank - 1 - i] = widths[2 * i + 1];
+  }
+  if (mode != "constant") return apply(ops::edge_pad, {x}, edges);
+  ir::PadAttrs attrs;
+  attrs.value = value;
+  ir::SliceAttrs cut;
+  for (std::size_t i = 0; i < rank; ++i) {
+    attrs.low.emplace_back(std::max<std::int64_t>(edges.low[i], 0));
+    attrs.high.emplace_back(std::max<std::int64_t>(edges.high[i], 0));
+    if (edges.low[i] >= 0 && edges.high[i] >= 0) continue;
+    cut.axes.push_back(static_cast<std::int64_t>(i));
+    cut.starts.emplace_back(std::max<std::int64_t>(-edges.low[i], 0));
+    cut.stops.emplace_back(edges.high[i] < 0 ? edges.high[i] : ir::slice_open_high);
+    cut.steps.push_back(1);
+  }
+  const Tensor kept = cut.axes.empty() ? Tensor(x.node()) : apply(ops::slice, {x}, cut);
+  return apply(ops::pad, {kept.node()}, attrs, x.where());
 }
 
 }  // namespace weft

@@ -150,7 +150,7 @@ Type infer_resize(const InferContext& c) {
       extent = static_cast<std::int64_t>(
           std::floor(static_cast<double>(extent.value()) * a.scales[i]));
     else
-      throw UnsupportedOp(c.describe() + ": a scale that is no whole number, of an extent that is "
+      throw ShapeError(c.describe() + ": a scale that is no whole number, of an extent that is "
                                          "not known",
                           c.where);
   }
@@ -251,7 +251,7 @@ NodeRef expand_resize(GraphBuilder& b, const Node& n, std::span<const NodeRef> i
         x = repeated(x, i, *times);
         continue;
       }
-      throw UnsupportedOp("resize: interpolation of an extent that is not known", n.where());
+      throw ShapeError("resize: interpolation of an extent that is not known", n.where());
     }
     const std::int64_t extent = from[i].value(), wanted = to[i].value();
     if (wanted == 0) return apply(ops::broadcast_to, {given.scalar(0)}, ShapeAttrs{to}).node();
@@ -293,7 +293,7 @@ Gathered uneven_windows(const Expr& x, const Dims& to, SourceLocation where) {
   for (std::size_t i = 0; i < axes; ++i) {  // axis i is now at 2 + 2 i
     const Dim& extent = (*x.type().shape)[2 + i];
     if (!extent.is_constant() || !to[2 + i].is_constant())
-      throw UnsupportedOp("adaptive pooling of an extent that is not known", where);
+      throw ShapeError("adaptive pooling of an extent that is not known", where);
     const Taps taps = area_taps(extent.value(), to[2 + i].value());
     std::size_t most = 1;
     for (const auto& list : taps) most = std::max(most, list.size());

@@ -286,7 +286,7 @@ NodeRef expand_roi(GraphBuilder& b, const Node& n, std::span<const NodeRef> inpu
   const auto samples = [&](std::size_t axis, std::int64_t bins) {
     if (a.sampling_ratio > 0) return a.sampling_ratio;
     if (!shape[axis].is_constant())
-      throw UnsupportedOp("roi_align: as many samples as a region has elements, of an extent that "
+      throw ShapeError("roi_align: as many samples as a region has elements, of an extent that "
                           "is not known",
                           n.where());
     return shape[axis].value() / bins + 2;  // of a region within the array

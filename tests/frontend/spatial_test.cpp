@@ -122,3 +122,65 @@ TEST_CASE("Convolution and pooling of unknown extents") {
     CHECK(y[2].tolist<double>()[6] == 6);
   }
 }
+
+TEST_CASE("Resizing: PyTorch's and ONNX's documented values") {
+  const Tensor x = numbers({1, 2, 3, 4}, {1, 1, 2, 2});
+  CHECK(values(interpolate(x, {}, {2})) ==
+        Numbers{1, 1, 2, 2, 1, 1, 2, 2, 3, 3, 4, 4, 3, 3, 4, 4});
+  CHECK(values(interpolate(x, {}, {2}, "bilinear")) ==
+        Numbers{1, 1.25, 1.75, 2, 1.5, 1.75, 2.25, 2.5, 2.5, 2.75, 3.25, 3.5, 3, 3.25, 3.75, 4});
+  CHECK(values(interpolate(x, {3, 3}, {}, "bilinear", true)) ==
+        Numbers{1, 1.5, 2, 2, 2.5, 3, 3, 3.5, 4});
+  CHECK(values(interpolate(Tensor(range({1, 1, 4})), 2)) == Numbers{0, 2});
+  CHECK(values(interpolate(Tensor(range({1, 1, 4})), 2, {}, "nearest-exact")) == Numbers{1, 3});
+  CHECK(values(interpolate(Tensor(range({1, 1, 4})), 2, {}, "area")) == Numbers{0.5, 2.5});
+  CHECK(values(interpolate(Tensor(range({1, 1, 4})), 4, {}, "linear")) == Numbers{0, 1, 2, 3});
+  const Numbers cubic = values(interpolate(x, 4, {}, "bicubic"));
+  CHECK(cubic[0] == doctest::Approx(0.68359375));
+  CHECK_THROWS_AS(interpolate(x), ShapeError);
+  CHECK_THROWS_AS(interpolate(x, 4, {}, "trilinear"), ShapeError);
+}
+
+TEST_CASE("Adaptive and global pooling, unpooling") {
+  const Tensor x(range({1, 1, 5}));
+  CHECK(values(adaptive_avg_pool1d(x, 3)) == Numbers{0.5, 2, 3.5});
+  CHECK(values(adaptive_max_pool1d(x, 3)) == Numbers{1, 3, 4});
+  CHECK(values(adaptive_max_pool1d_with_indices(x, 2).indices) == Numbers{2, 4});
+  CHECK(values(global_avg_pool(Tensor(range({1, 2, 2, 2})))) == Numbers{1.5, 5.5});
+  CHECK(values(global_max_pool(Tensor(range({1, 2, 2, 2})))) == Numbers{3, 7});
+  const Tensor image(range({1, 1, 4, 4}, 1));
+  const auto [best, at] = max_pool2d_with_indices(image, 2);
+  CHECK(values(max_unpool2d(best, at, 2)) ==
+        Numbers{0, 0, 0, 0, 0, 6, 0, 8, 0, 0, 0, 0, 0, 14, 0, 16});
+  CHECK(shape_of(max_unpool2d(best, at, 2, {}, 0, {5, 5})) == Shape{1, 1, 5, 5});
+}
+
+TEST_CASE("Blocks, channels, margins") {
+  const Tensor x(range({1, 4, 1, 2}));
+  CHECK(values(pixel_shuffle(x, 2)) == Numbers{0, 2, 1, 3, 4, 6, 5, 7});
+  CHECK(values(pixel_unshuffle(pixel_shuffle(x, 2), 2)) == values(x));
+  CHECK(values(space_to_depth(depth_to_space(x, 2), 2)) == values(x));
+  CHECK(values(channel_shuffle(Tensor(range({1, 4, 1})), 2)) == Numbers{0, 2, 1, 3});
+  const Tensor line(range({1, 1, 4}));
+  CHECK(values(nn::pad(line, {2, 1}, "reflect")) == Numbers{2, 1, 0, 1, 2, 3, 2});
+  CHECK(values(nn::pad(line, {2, 1}, "replicate")) == Numbers{0, 0, 0, 1, 2, 3, 3});
+  CHECK(values(nn::pad(line, {2, 1}, "circular")) == Numbers{2, 3, 0, 1, 2, 3, 0});
+  CHECK(values(nn::pad(line, {-1, 1}, "constant", 9)) == Numbers{1, 2, 3, 9});
+  CHECK_THROWS_AS(nn::pad(line, {4, 0}, "reflect"), ShapeError);
+}
+
+TEST_CASE("Sampling at coordinates") {
+  const Tensor x(range({1, 1, 2, 2}));
+  const Tensor corners = numbers({-1, -1, 1, -1, 0, 0, 1, 1}, {1, 2, 2, 2});
+  CHECK(values(grid_sample(x, corners, "bilinear", "zeros", true)) == Numbers{0, 1, 1.5, 3});
+  CHECK(values(grid_sample(x, corners)) == Numbers{0, 0.25, 1.5, 0.75});
+  CHECK(values(grid_sample(x, corners, "nearest", "border")) == Numbers{0, 1, 0, 3});
+  const Tensor same = numbers({1, 0, 0, 0, 1, 0}, {1, 2, 3});
+  CHECK(values(affine_grid(same, {1, 1, 2, 2})) ==
+        Numbers{-0.5, -0.5, 0.5, -0.5, -0.5, 0.5, 0.5, 0.5});
+  CHECK(values(grid_sample(x, affine_grid(same, {1, 1, 2, 2}))) == values(x));
+  const Tensor image(range({1, 1, 4, 4}));
+  const Tensor box = numbers({0, 0, 0, 4, 4}, {1, 5});
+  CHECK(values(roi_align(image, box, 2, 1, 2, true)) == Numbers{2.5, 4.5, 10.5, 12.5});
+  CHECK(values(roi_align(image, box, 2, 1, -1, true)) == Numbers{2.5, 4.5, 10.5, 12.5});
+}

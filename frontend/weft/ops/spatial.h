@@ -125,4 +125,67 @@ Tensor lp_pool2d(const Operand& x, double norm_type, PerAxis kernel_size, PerAxi
 Tensor lp_pool3d(const Operand& x, double norm_type, PerAxis kernel_size, PerAxis stride = {},
                  bool ceil_mode = false);
 
+/// Windows that divide the spatial axes into `output_size` parts as evenly as possible; -1 leaves an
+/// axis as it is. Extents that do not divide must be known.
+Tensor adaptive_avg_pool1d(const Operand& x, PerAxis output_size);
+Tensor adaptive_avg_pool2d(const Operand& x, PerAxis output_size);
+Tensor adaptive_avg_pool3d(const Operand& x, PerAxis output_size);
+Tensor adaptive_max_pool1d(const Operand& x, PerAxis output_size);
+Tensor adaptive_max_pool2d(const Operand& x, PerAxis output_size);
+Tensor adaptive_max_pool3d(const Operand& x, PerAxis output_size);
+PooledWithIndices adaptive_max_pool1d_with_indices(const Operand& x, PerAxis output_size);
+PooledWithIndices adaptive_max_pool2d_with_indices(const Operand& x, PerAxis output_size);
+PooledWithIndices adaptive_max_pool3d_with_indices(const Operand& x, PerAxis output_size);
+/// Over all spatial axes, which stay with extent 1. The rank must be known.
+Tensor global_avg_pool(const Operand& x);
+Tensor global_max_pool(const Operand& x);
+
+/// Zeros but for x at `indices`, positions in the flattened spatial axes of the result, whose
+/// extents are (s - 1) stride - 2 padding + kernel_size unless given.
+Tensor max_unpool1d(const Operand& x, const Operand& indices, PerAxis kernel_size,
+                    PerAxis stride = {}, PerAxis padding = 0, PerAxis output_size = {});
+Tensor max_unpool2d(const Operand& x, const Operand& indices, PerAxis kernel_size,
+                    PerAxis stride = {}, PerAxis padding = 0, PerAxis output_size = {});
+Tensor max_unpool3d(const Operand& x, const Operand& indices, PerAxis kernel_size,
+                    PerAxis stride = {}, PerAxis padding = 0, PerAxis output_size = {});
+
+// ---- rearranging --------------------------------------------------------------------------------
+
+/// (n, c · r², h, w) -> (n, c, h · r, w · r), and back.
+Tensor pixel_shuffle(const Operand& x, std::int64_t upscale_factor);
+Tensor pixel_unshuffle(const Operand& x, std::int64_t downscale_factor);
+/// ONNX's: `mode` "DCR" has the block's position before the channel, "CRD" after it.
+Tensor depth_to_space(const Operand& x, std::int64_t block_size, const std::string& mode = "DCR");
+Tensor space_to_depth(const Operand& x, std::int64_t block_size);
+Tensor channel_shuffle(const Operand& x, std::int64_t groups);
+
+// ---- resizing and sampling ----------------------------------------------------------------------
+
+/// x (n, c, s…) resized to `size`, or by `scale_factor` (one, or one an axis): "nearest",
+/// "nearest-exact", "linear", "bilinear", "trilinear", "bicubic" or "area".
+Tensor interpolate(const Operand& x, PerAxis size = {}, std::vector<double> scale_factor = {},
+                   const std::string& mode = "nearest", bool align_corners = false,
+                   bool antialias = false);
+Tensor upsample(const Operand& x, PerAxis size = {}, std::vector<double> scale_factor = {},
+                const std::string& mode = "nearest", bool align_corners = false);
+
+/// x (n, c, h, w) at the coordinates of grid (n, oh, ow, 2), x before y, from -1 to 1; or one axis
+/// more each. `mode`: "bilinear", "nearest", "bicubic"; `padding_mode`: "zeros", "border",
+/// "reflection".
+Tensor grid_sample(const Operand& x, const Operand& grid, const std::string& mode = "bilinear",
+                   const std::string& padding_mode = "zeros", bool align_corners = false);
+/// The grid of an affine map theta (n, 2, 3) for images of `size` (n, c, h, w); or one axis more.
+Tensor affine_grid(const Operand& theta, Dims size, bool align_corners = false);
+/// Boxes (k, 5), batch index, x1, y1, x2, y2, of x (n, c, h, w): (k, c, output_size). torchvision's:
+/// a `sampling_ratio` below 1 takes as many samples as a bin has elements.
+Tensor roi_align(const Operand& x, const Operand& boxes, PerAxis output_size,
+                 double spatial_scale = 1, std::int64_t sampling_ratio = -1, bool aligned = false);
+
+namespace nn {
+/// Margins of the last axes, the last first: (before, after, before, after, …); negative ones cut.
+/// `mode`: "constant" (with `value`), "reflect", "replicate", "circular". The rank must be known.
+Tensor pad(const Operand& x, std::vector<std::int64_t> widths,
+           const std::string& mode = "constant", double value = 0);
+}  // namespace nn
+
 }  // namespace weft
