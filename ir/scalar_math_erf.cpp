@@ -10,10 +10,10 @@ namespace {
 constexpr double erf_single[] = {
     1.1283791670615435,   -0.3761263846802871,    0.11283782495236845,    -0.026865430727670243,
     0.005221031807858023, -0.0008484080405535107, 0.00011265959025606609, -9.667044571486996e-06};
-// the same less 1, in x^2 - 1/2
+// the same less 1, in x^2 - 0.625, |x| <= 1.12
 constexpr double erf_float[] = {
-    -0.0345312618, -0.28107217, 0.0794099867, -0.018283885, 0.0034802747, -0.000561178371,
-    7.82952047e-05, -9.67359119e-06, 1.05952756e-06};
+    -0.0684593767, -0.262050211, 0.0728691295, -0.0166284572, 0.00314724166, -0.000505484641,
+    7.03293554e-05, -8.70158237e-06, 9.44866201e-07};
 // erf(x)/x less its first term, 2/sqrt(pi), divided by z
 constexpr double erf_double[] = {
     -0.37612638903183754,    0.11283791670955111,     -0.026866170645123838,
@@ -35,11 +35,11 @@ constexpr double erfc_double[] = {
     6.326381936013846e-08,   1.1597564919712835e-07,  -7.796210935750394e-09,
     -1.3952812123042384e-08, -1.907388627007971e-09};
 
-// erfc(x) itself in x - 2.5, 1 <= x <= 4; coefficients by tools/ulp/fit.py, as those below
+// erfc(x) itself in x - 2.5, 1.1 <= x <= 4; coefficients by tools/ulp/fit.py, as those below
 constexpr double erfc_float[] = {
-    0.000406952371, -0.00217827852, 0.0054456885, -0.00835021213, 0.00862260442, -0.00611658767,
-    0.00279755471, -0.000544533832, -0.000258730113, 0.000253424165, -8.1100472e-05,
-    -7.75644548e-06, 1.57192717e-05, -3.46265369e-06, -8.9013713e-07, 3.5129915e-07};
+    0.0004069524, -0.00217827898, 0.00544568757, -0.00835020468, 0.00862261001, -0.0061166212,
+    0.00279754237, -0.000544461014, -0.000258720131, 0.000253345905, -8.11017962e-05,
+    -7.71310442e-06, 1.5717409e-05, -3.47422679e-06, -8.89518617e-07, 3.52432579e-07};
 // N(-t) e^(t^2/2) (1 + 1.4375 t) in q = (t-5.625)/(t+5.625), t >= 0; N: the normal distribution
 constexpr double mills_float[] = {
     0.625715256, -0.0688597187, 0.00551407179, 0.0365866087, -0.0526201613, 0.048133716,
@@ -56,12 +56,12 @@ ScalarValue erf_near(ScalarValue x, Grade grade) {
   return fma(x, like(x, two_over_root_pi), x * tail);
 }
 
-/// No exponential: beyond 1 the complement is small, and a polynomial good to 2^-27 is enough.
+/// No exponential: beyond 1.1 the complement is small, and a polynomial good to 2^-27 is enough.
 ScalarValue erf_float32(ScalarValue x) {
-  const ScalarValue t = abs(x), u = fma(x, x, like(x, -0.5));
+  const ScalarValue t = abs(x), u = fma(x, x, like(x, -0.625));
   const ScalarValue near = fma(t, poly(u, erf_float), t);
   const ScalarValue v = select(gt(t, 4), like(x, 4), t) - 2.5;
-  return with_sign_of(x, select(lt(t, 1), near, 1 - poly(v, erfc_float)));
+  return with_sign_of(x, select(lt(t, 1.109375), near, 1 - poly(v, erfc_float)));
 }
 
 /// x N(x): for negative x it is -t N(-t) with the square's rounding error given back to the

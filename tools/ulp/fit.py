@@ -163,9 +163,9 @@ tasks = {
              "the same over s = sqrt(w), in 15 (1/s - 0.1)")),
     "float32": lambda: (
         show("erf_float", lambda u: near_zero_of(
-            u + mpf(1) / 2, lambda v: mpmath.erf(sqrt(v)) / sqrt(v) - 1), -mpf(1) / 2,
-             mpf(1) / 2, "2e-8", "erf(x)/x - 1 in x^2 - 1/2"),
-        show("erfc_float", lambda v: erfc(v + mpf("2.5")), -mpf("1.5"), mpf("1.5"), "0.1",
+            u + mpf("0.625"), lambda v: mpmath.erf(sqrt(v)) / sqrt(v) - 1), -mpf("0.625"),
+             mpf("0.64"), "2e-8", "erf(x)/x - 1 in x^2 - 0.625"),
+        show("erfc_float", lambda v: erfc(v + mpf("2.5")), -mpf("1.4"), mpf("1.5"), "0.1",
              "erfc(x) in x - 2.5, absolutely"),
         show("exp_better_float", lambda r: (exp(r) - 1 - r) / (r * r) if abs(r) > mpf(10) ** -20
              else mpf(1) / 2 + r / 6, -mpf("0.34658"), mpf("0.34658"), "3e-9",
