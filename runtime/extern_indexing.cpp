@@ -92,6 +92,19 @@ std::int64_t counted(std::int64_t index, std::int64_t extent) {
   return index + (index < 0 ? extent : 0);
 }
 
+/// True, once all indices are seen to be right.
+void check_index(const ir::CheckIndexAttrs& attrs, std::span<const TensorView> in,
+                 const TensorView& out, SourceLocation where) {
+  const Positions positions(in[0]);
+  const std::int64_t extent = *Positions(in[1]).data(), n = in[0].size();
+  for (std::int64_t i = 0; i < n; ++i) {
+    const std::int64_t index = positions.data()[i];
+    if ((index < 0 || index >= extent) && index != attrs.ignored)
+      out_of_range(attrs.name.c_str(), index, "classes", extent, where);
+  }
+  *static_cast<bool*>(out.data) = true;
+}
+
 // ---- along one axis -----------------------------------------------------------------------------
 
 /// How an array of indices lies over an array: both agree but along one axis, or the indices are
@@ -466,6 +479,11 @@ void join_rows(const Rows& rows, const TensorView& values, const TensorView& out
   visit_element<Join>(out.dtype, [&]<class T>(std::type_identity<T>) {
     const T* from = static_cast<const T*>(values.data);
     T* to = static_cast<T*>(out.data);
+    if (rows.width == 1) {
+      for (std::size_t i = 0; i < rows.at.size(); ++i)
+        to[rows.at[i]] = Join::join(to[rows.at[i]], from[i]);
+      return;
+    }
     const std::int64_t count = std::max<std::int64_t>(1, std::ssize(rows.at));
     const std::int64_t grain = std::max<std::int64_t>(16, grain_elements / count);
     parallel_for(rows.width, grain, [&](std::int64_t begin, std::int64_t end) {
@@ -478,10 +496,21 @@ void join_rows(const Rows& rows, const TensorView& values, const TensorView& out
   });
 }
 
+/// The same elements along one axis.
+TensorView as_vector(const TensorView& x, const std::int64_t& extent) {
+  return {x.dtype, {&extent, 1}, x.data};
+}
+
 void gather_rows(const ir::Attrs& attrs, std::span<const TensorView> in, const TensorView& out,
                  SourceLocation where) {
-  if (!attrs.is<ir::GatherNdAttrs>())
+  if (!attrs.is<ir::GatherNdAttrs>()) {
+    if (product(in[0].shape.subspan(1)) == 1) {
+      const std::int64_t n = in[1].size();
+      return gather(as_vector(in[0], in[0].shape[0]), as_vector(in[1], n), out, 0, "gather_rows",
+                    where);
+    }
     return take_rows(in[0], single_rows(in[0].shape, in[1], "gather_rows", where), out);
+  }
   const auto& nd = attrs.get<ir::GatherNdAttrs>();
   const Rows rows = tuple_rows(in[0].shape, in[1], nd.batch, "gather_nd", where);
   return nd.last ? take_rows_last(in[0], rows, out) : take_rows(in[0], rows, out);
@@ -495,6 +524,11 @@ void scatter_rows(const ir::ScatterNdAttrs& nd, std::span<const TensorView> in,
 }
 
 void scatter_add_rows(std::span<const TensorView> in, const TensorView& out, SourceLocation where) {
+  if (product(out.shape.subspan(1)) == 1) {
+    const std::int64_t n = in[1].size();
+    return scatter(nullptr, as_vector(in[1], n), in[0], as_vector(out, out.shape[0]), 0, "add",
+                   "scatter_add_rows", where);
+  }
   const Rows rows = single_rows(out.shape, in[1], "scatter_add_rows", where);
   clear_bytes(out.data, bytes_of(out));
   join_rows<Plus>(rows, in[0], out);
@@ -505,6 +539,8 @@ void scatter_add_rows(std::span<const TensorView> in, const TensorView& out, Sou
 void run_indexing(ir::ExternKind kind, const ir::Attrs& attrs, std::span<const TensorView> in,
                   std::span<const TensorView> out, SourceLocation where) {
   using ir::ExternKind;
+  if (kind == ExternKind::gather_rows && attrs.is<ir::CheckIndexAttrs>())
+    return check_index(attrs.get<ir::CheckIndexAttrs>(), in, out[0], where);
   const auto axis = [&] { return attrs.get<ir::AxisAttrs>().axis; };
   if (kind == ExternKind::gather_rows) return gather_rows(attrs, in, out[0], where);
   if (kind == ExternKind::scatter_add_rows) return scatter_add_rows(in, out[0], where);

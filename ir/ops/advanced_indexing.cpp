@@ -250,6 +250,14 @@ Exprs scatter_grad(const GradArgs& a, const Access& at, const std::string& reduc
   return {at.put(a.g, cast_like(zeros_like(a.x[2]), a.g), "none"), Expr(), at.take_last(a.g)};
 }
 
+// ---- indices alone ----
+
+Type infer_check_index(const InferContext& c) {
+  need_integers(c, 0);
+  need_integers(c, 1);
+  return {DType::boolean, Dims{}};
+}
+
 // ---- masks ----
 
 /// Checks the mask against the axes that it covers; nullopt before both are known.
@@ -432,6 +440,10 @@ std::vector<Sample> gather_last_samples() {
   return {{{{{5, 3}}, indices({7, 3}, -5, 4)}, GatherLastAttrs{0}},
           {{{{4, 3}}, indices({4, 6}, 0, 2)}, GatherLastAttrs{-1}}};
 }
+std::vector<Sample> check_samples() {
+  return {{{indices({2, 3}, 0, 4), indices({}, 5, 5)}, CheckIndexAttrs{"test", -100}},
+          {{indices({4}, -1, -1), indices({}, 0, 0)}, CheckIndexAttrs{"test", -1}}};
+}
 std::vector<Sample> merge_samples() {
   return {{{{{2, 3, 4}}, {{2, 3}, 0, 1, DType::boolean}}, AxisAttrs{0}},
           {{{{2, 3, 4}}, {{3, 4}, 0, 1, DType::boolean}}, AxisAttrs{1}},
@@ -526,6 +538,20 @@ constinit const Op gather_last{
     .parse_attrs = attrs_from_fields<GatherLastAttrs>,
 };
 
+constinit const Op check_index{
+    .name = "check_index",
+    .doc = "True; the indices of operand 0 must be below operand 1",
+    .min_inputs = 2,
+    .max_inputs = 2,
+    .infer = infer_check_index,
+    .meaning = Extern{ExternKind::gather_rows},
+    .grad = no_gradient,
+    .reference = {.general = [](std::span<const RefArray>,
+                                const Attrs&) { return ref_zeros(DType::boolean, {}, 1); }},
+    .samples = {.make = check_samples},
+    .parse_attrs = attrs_from_fields<CheckIndexAttrs>,
+};
+
 constinit const Op merge_masked{
     .name = "merge_masked",
     .doc = "The axes that a mask covers, as one",
@@ -602,9 +628,9 @@ constinit const Op roll{
     .parse_attrs = attrs_from_fields<RollAttrs>,
 };
 
-constexpr const Op* advanced_indexing_rows[] = {&gather_nd,   &scatter_nd,   &scatter,
-                                                &gather_last, &merge_masked, &mask_places,
-                                                &tril,        &triu,         &roll};
+constexpr const Op* advanced_indexing_rows[] = {
+    &gather_nd,    &scatter_nd,  &scatter, &gather_last, &check_index,
+    &merge_masked, &mask_places, &tril,    &triu,        &roll};
 
 }  // namespace ops
 

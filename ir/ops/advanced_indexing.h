@@ -45,6 +45,14 @@ struct GatherLastAttrs {
   std::int64_t axis = 0;
   template <class S, class F> static void fields(S& s, F&& f) { f("axis", s.axis); }
 };
+struct CheckIndexAttrs {
+  std::string name;          // of the operation that asks, for the message
+  std::int64_t ignored = 0;  // an index that is right wherever it lies
+  template <class S, class F> static void fields(S& s, F&& f) {
+    f("name", s.name);
+    f("ignored", s.ignored);
+  }
+};
 struct RollAttrs {
   std::vector<std::int64_t> shifts, axes;
   template <class S, class F> static void fields(S& s, F&& f) {
@@ -67,6 +75,9 @@ extern const Op scatter;
 // (x, indices): `gather` to the last of several equal indices. GatherLastAttrs.
 extern const Op gather_last;
 
+// (indices, extent: a scalar): true; IndexError where an index is below 0 or not below the extent.
+// Whoever needs the check to be made makes its result depend on this. CheckIndexAttrs.
+extern const Op check_index;
 // (x, mask, for its type): the axes of x from `axis` on that the mask covers, as one. AxisAttrs.
 extern const Op merge_masked;
 // (flat positions (n), mask, x, both for their types): (n, k), the positions along each of the

@@ -4,6 +4,7 @@
 // The gradients of cross_entropy and nll_loss are expansions of their own (they need to know
 // whether the targets are class indices or probabilities, and where the class axis is); they
 // differentiate again by being expanded.
+#include "ir/ops/advanced_indexing.h"
 #include "ir/ops/rules.h"
 
 namespace weft::ir {
@@ -193,7 +194,8 @@ Expr integer_scalar(GraphBuilder& b, std::int64_t value) {
   return {b, b.constant(Literal::scalar_int(DType::int64, value), true)};
 }
 
-ClassTerms class_terms(const Expr& scores, const Expr& targets, const ClassLossAttrs& a) {
+ClassTerms class_terms(const Expr& scores, const Expr& targets, const ClassLossAttrs& a,
+                       const char* name) {
   const Dims& shape = *scores.type().shape;
   ClassTerms t;
   t.scores = scores;
@@ -201,14 +203,21 @@ ClassTerms class_terms(const Expr& scores, const Expr& targets, const ClassLossA
   t.axis = static_cast<std::int64_t>(axis);
   t.indices = !is_floating(*targets.type().dtype);
   t.q = t.indices ? hot(targets, axis, shape) : cast_like(targets, scores);
-  if (t.indices)
-    t.valid = apply(ops::ne, {targets, integer_scalar(targets.builder(), a.ignore_index)});
+  if (t.indices) {
+    const Expr classes = apply(ops::count, {scores}, over(t.axis, false));
+    const Expr in_range =
+        apply(ops::check_index, {targets, classes}, CheckIndexAttrs{name, a.ignore_index});
+    const Expr counts = apply(ops::ne, {targets, integer_scalar(targets.builder(), a.ignore_index)});
+    t.valid = apply(ops::logical_and, {counts, in_range});
+  }
   t.kept = 1 - a.label_smoothing;
   if (a.label_smoothing != 0)
     t.spread =
         a.label_smoothing / cast_like(apply(ops::count, {scores}, over(t.axis, false)), scores);
   return t;
 }
+
+template <bool Logits> constexpr const char* class_loss_name = Logits ? "cross_entropy" : "nll_loss";
 
 /// The smoothed distribution.
 Expr distribution(const ClassTerms& t) {
@@ -234,7 +243,7 @@ template <bool Logits>
 NodeRef expand_class_loss(GraphBuilder& b, const Node& n, std::span<const NodeRef> inputs) {
   const auto& a = n.attrs().get<ClassLossAttrs>();
   const Expr scores = widened({b, inputs[0]});
-  const ClassTerms t = class_terms(scores, {b, inputs[1]}, a);
+  const ClassTerms t = class_terms(scores, {b, inputs[1]}, a, class_loss_name<Logits>);
   const Expr losses =
       sample_losses(Logits ? apply(ops::log_softmax, {scores}, AxisAttrs{t.axis}) : scores, t);
   return cast(reduced(losses, a.reduction, sample_count(losses, t)), *n.type().dtype).node();
@@ -253,7 +262,7 @@ template <bool Logits>
 NodeRef expand_class_grad(GraphBuilder& b, const Node& n, std::span<const NodeRef> inputs) {
   const auto& a = n.attrs().get<ClassLossAttrs>();
   const Expr scores = widened({b, inputs[1]}), targets(b, inputs[2]);
-  const ClassTerms t = class_terms(scores, targets, a);
+  const ClassTerms t = class_terms(scores, targets, a, class_loss_name<Logits>);
   const AxisAttrs axis{t.axis};
   if (a.wrt == 1 && t.indices) return cast(zeros_like(targets), *n.type().dtype).node();
   const Expr w = sample_cotangents({b, inputs[0]}, scores, t, a.reduction);

@@ -458,3 +458,32 @@ TEST_CASE("Indexing: gradients, and theirs, before anything is known of the oper
       x, "mean");
   check_slopes([&](const Tensor& t) { return repeat_interleave(t, list({2, 1}), 0); }, x, "repeat");
 }
+
+TEST_CASE("Indexing: a class out of range is an error, an ignored one is not") {
+  const Tensor scores, targets;
+  const Tensor loss = nn::cross_entropy(scores, targets);
+  const Function f({scores, targets}, loss), g({scores, targets}, grad(loss, {scores})[0]);
+  const Array x = zeros({2, 3});
+  CHECK(f(x, Array{0, -100})[0].item<double>() == doctest::Approx(1.0986123));
+  for (const Function* each : {&f, &g})
+    for (const std::int64_t wrong : {3, -1}) {
+      const std::string error = thrown<IndexError>([&] {
+        (void)(*each)(x, Array{std::int64_t{0}, wrong});
+      });
+      CHECK(contains(error, "cross_entropy: index " + std::to_string(wrong) +
+                                " is out of range for classes of extent 3"));
+      CHECK(contains(error, "indexing_test.cpp"));
+    }
+}
+
+TEST_CASE("Indexing: extents that vary from call to call") {
+  const Tensor x, i;
+  const Function rows({x, i}, x[{i, i}]), positive({x}, x[x > 0]), put({x, i}, x.at(i).add(1));
+  for (std::int64_t n = 3; n < 8; ++n) {
+    const Array square = counting({n, n}), at{std::int64_t{0}, n - 1};
+    const double last = static_cast<double>(n * n - 1);
+    CHECK(array_equal(rows(square, at)[0], Array{0., last}));
+    CHECK(positive(square)[0].size() == n * n - 1);
+    CHECK(put(square, at)[0].tolist<double>().back() == last + 1);
+  }
+}
