@@ -30,13 +30,19 @@ Tensor scatter_tuples(const Call& c) {
 
 Tensor non_zero(const Call& c) {
   const Tensor x = rank_of(c.x()) == 0 ? reshape(c.x(), {1}) : c.x();
-  return transpose(nonzero(x), 0, 1);
+  return permute(nonzero(x), {1, 0});
 }
 
 Tensor compress(const Call& c) {
   const Tensor places = nonzero_as_tuple(as(c.x(1), DType::boolean)).at(0);
-  if (c.has("axis")) return index_select(c.x(0), c.integer("axis"), places);
-  return index_select(flatten(c.x(0)), 0, places);
+  if (!c.has("axis")) return gather_rows(flatten(c.x(0)), places);
+  const std::int64_t rank = rank_of(c.x(0)), axis = axis_of(c.integer("axis"), rank);
+  Axes there{axis}, back;
+  for (std::int64_t i = 0; i < rank; ++i) {
+    if (i != axis) there.push_back(i);
+    back.push_back(i == axis ? 0 : i < axis ? i + 1 : i);
+  }
+  return permute(gather_rows(permute(c.x(0), there), places), back);
 }
 
 /// The first elements of each sequence, as many as its length, in reverse.

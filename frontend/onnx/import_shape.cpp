@@ -5,6 +5,7 @@
 
 #include "apply.h"
 #include "ir/ops/dynamic.h"
+#include "ir/ops/spatial.h"
 #include "onnx/importer.h"
 
 namespace weft::onnx {
@@ -296,34 +297,16 @@ Tensor center_crop_pad(const Call& c) {
 // ---- blocks and triangles -----------------------------------------------------------------------
 
 Tensor depth_to_space(const Call& c) {
-  const Dims d = dims_of(c.x());
-  const std::int64_t b = c.integer("blocksize");
-  if (d.size() != 4 || b <= 0) c.malformed("it needs four axes and a positive block");
-  const Dim channels = floordiv(d[1], Dim(b * b));
-  const bool rows_first = c.string("mode", "DCR") == "DCR";
-  const Tensor blocks =
-      rows_first ? permute(reshape(c.x(), {d[0], b, b, channels, d[2], d[3]}), {0, 3, 4, 1, 5, 2})
-                 : permute(reshape(c.x(), {d[0], channels, b, b, d[2], d[3]}), {0, 1, 4, 2, 5, 3});
-  return reshape(blocks, {d[0], channels, d[2] * Dim(b), d[3] * Dim(b)});
+  return apply(ops::depth_to_space, {c.x()},
+               ir::BlockAttrs{c.integer("blocksize"), c.string("mode", "DCR") == "CRD"});
 }
 Tensor space_to_depth(const Call& c) {
-  const Dims d = dims_of(c.x());
-  const std::int64_t b = c.integer("blocksize");
-  if (d.size() != 4 || b <= 0) c.malformed("it needs four axes and a positive block");
-  const Dim rows = floordiv(d[2], Dim(b)), columns = floordiv(d[3], Dim(b));
-  return reshape(permute(reshape(c.x(), {d[0], d[1], rows, b, columns, b}), {0, 3, 5, 1, 2, 4}),
-                 {d[0], d[1] * Dim(b * b), rows, columns});
+  return apply(ops::space_to_depth, {c.x()}, ir::BlockAttrs{c.integer("blocksize"), false});
 }
 
 Tensor triangle(const Call& c) {
-  const Shape shape = shape_of(c.x());
-  if (shape.size() < 2) c.malformed("its operand has fewer than two axes");
-  const std::int64_t n = shape[shape.size() - 2], m = shape.back();
-  const std::int64_t k = c.has(1) ? c.value(1).item<std::int64_t>() : 0;
-  const Tensor row = reshape(Tensor(arange(n)), {n, 1}), column(arange(m));
-  const Tensor inside =
-      c.integer("upper", 1) != 0 ? column - row >= k : column - row <= k;
-  return where(inside, c.x(), zeros_like(c.x()));
+  const Tensor k = c.has(1) ? reshape(bound(c, 1), Dims{}) : Tensor(Array(0));
+  return c.integer("upper", 1) != 0 ? triu(c.x(), k) : tril(c.x(), k);
 }
 
 }  // namespace

@@ -1,4 +1,6 @@
-// Convolution, resizing, sampling.
+// Convolution and its kin.
+#include <algorithm>
+
 #include "apply.h"
 #include "ir/ops/attrs.h"
 #include "ir/ops/spatial.h"
@@ -69,18 +71,19 @@ void pad_transposed(const Call& c, ir::ConvAttrs& a) {
     c.malformed("output_padding or output_shape has not one entry a spatial axis");
   const Dims x = dims_of(c.x(0)), w = dims_of(c.x(1));
   for (std::size_t i = 0; i < axes; ++i) {
-    if (!wanted.empty() || !a.auto_pad.empty()) {
-      if (!x[i + 2].is_constant() || !w.at(i + 2).is_constant())
-        throw NeedsValue("the extents of the operands are not known");
-      const std::int64_t in = x[i + 2].value(),
-                         out = wanted.empty() ? in * a.stride[i] : wanted[i],
-                         reach = (w[i + 2].value() - 1) * a.dilation[i] + 1,
-                         total = (in - 1) * a.stride[i] + extra[i] + reach - out;
-      const std::int64_t half = total / 2;
-      a.low[i] = a.auto_pad == "same_upper" ? half : total - half;
-      a.high[i] = total - a.low[i];
+    if (wanted.empty() && a.auto_pad.empty()) {
+      a.high[i] -= extra[i];
+      continue;
     }
-    a.high[i] -= extra[i];
+    if (!x[i + 2].is_constant() || !w.at(i + 2).is_constant())
+      throw NeedsValue("the extents of the operands are not known");
+    const std::int64_t in = x[i + 2].value(), out = wanted.empty() ? in * a.stride[i] : wanted[i],
+                       whole = (in - 1) * a.stride[i] + (w[i + 2].value() - 1) * a.dilation[i] + 1;
+    // what is cut off, the odd element at the end or at the beginning; what is missing is added
+    // at the end
+    const std::int64_t cut = std::max<std::int64_t>(0, whole + extra[i] - out);
+    a.low[i] = a.auto_pad == "same_upper" ? cut / 2 : cut - cut / 2;
+    a.high[i] = whole - a.low[i] - out;
   }
   a.auto_pad.clear();
 }

@@ -1,5 +1,6 @@
 #include "onnx/importer.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "apply.h"
@@ -18,7 +19,7 @@ const Table& table() {
     Table all;
     for (const auto family :
          {family::pointwise, family::reduction, family::shape, family::selection, family::spatial,
-          family::pooling, family::products, family::normalization, family::losses,
+          family::pooling, family::products, family::normalization, family::resizing,
           family::recurrent, family::quantization, family::control_flow, family::sequences,
           family::signal, family::random, family::training, family::detection, family::text})
       for (const Row& row : family()) all[{row.domain, row.op}][row.since] = &row;
@@ -62,6 +63,11 @@ template <class F> auto at_node(const std::string& file, const NodeDef& node, F 
   } catch (const ParseError& e) { throw ParseError(message(e)); } catch (const UnsupportedOp& e) {
     throw UnsupportedOp(message(e));
   } catch (const Error& e) { throw Error(message(e)); }
+}
+
+bool shape_is_known(const Item& item) {
+  const Tensor* tensor = item.tensor();
+  return !tensor || tensor->node()->type().shape || tensor->has_value();
 }
 
 TypeDef type_of(const Item& item) {
@@ -395,7 +401,13 @@ Items Importer::run_node(const NodeDef& node, Frame& frame) {
                        "' is nowhere before it (graphs are in order, and have no cycles)");
     operands.push_back(value ? *value : Item());
   }
-  return dispatch(Call(*this, frame, node, version, std::move(operands)));
+  const bool known = std::ranges::all_of(operands, shape_is_known);
+  try {
+    return dispatch(Call(*this, frame, node, version, std::move(operands)));
+  } catch (const NeedsValue&) { throw; } catch (const ParseError&) { throw; } catch (const Error& e) {
+    if (known) throw;
+    throw NeedsValue(e.what());  // with the shape at hand there may be nothing amiss
+  }
 }
 
 Items Importer::dispatch(const Call& call) {

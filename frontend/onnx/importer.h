@@ -72,7 +72,7 @@ std::span<const Row> spatial();
 std::span<const Row> pooling();
 std::span<const Row> products();
 std::span<const Row> normalization();
-std::span<const Row> losses();
+std::span<const Row> resizing();
 std::span<const Row> recurrent();
 std::span<const Row> quantization();
 std::span<const Row> control_flow();

@@ -19,8 +19,8 @@ class Module {
   /// files of external data. Throws ParseError, IoError.
   [[nodiscard]] virtual ModelDef read_model(std::string_view bytes,
                                             const std::string& folder) const = 0;
-  /// Throws ParseError where ONNX's checker refuses the model.
-  [[nodiscard]] virtual std::string write_model(const ModelDef&) const = 0;
+  /// Throws ParseError where ONNX's checker refuses the model (unless told not to ask it).
+  [[nodiscard]] virtual std::string write_model(const ModelDef&, bool check = true) const = 0;
   /// A TensorProto, SequenceProto or OptionalProto, as `type` says. Throws ParseError.
   [[nodiscard]] virtual ValueDef read_value(std::string_view bytes, const TypeDef& type) const = 0;
   [[nodiscard]] virtual std::string write_tensor(const TensorDef&) const = 0;

@@ -48,6 +48,15 @@ struct Model {
 /// and version, ShapeError and DTypeError naming the node.
 Model load(const std::string& path, std::source_location where = std::source_location::current());
 
+/// Writes a model that ONNX's checker accepts and other tools read. Inputs have declared types;
+/// variables that the function reads become initializers. What ONNX has no operator for is written
+/// out in simpler ones; UnsupportedOp names what cannot be.
+void save(const std::string& path, const Function& function,
+          std::source_location where = std::source_location::current());
+void save(const std::string& path, const std::vector<Tensor>& inputs,
+          const std::vector<Tensor>& outputs,
+          std::source_location where = std::source_location::current());
+
 /// A tensor stored as a TensorProto (.pb).
 Array load_tensor(const std::string& path,
                   std::source_location where = std::source_location::current());
