@@ -21,8 +21,7 @@ constexpr double infinity = std::numeric_limits<double>::infinity();
 struct Line {
   SourceLocation where;
   explicit Line(const Operand& x) : where(x.where()) {}
-  Line(const Operand& a, const Operand& b)
-      : where(a.where().known() ? a.where() : b.where()) {}
+  Line(const Operand& a, const Operand& b) : where(a.where().known() ? a.where() : b.where()) {}
   ir::NodeRef operator()(const ir::Op& op, std::initializer_list<ir::NodeRef> operands,
                          ir::Attrs attrs = {}) const {
     return apply(op, std::vector<ir::NodeRef>(operands), std::move(attrs), where).node();
@@ -96,7 +95,8 @@ Tensor round(const Operand& x, std::int64_t decimals) {
   if (decimals == 0) return round(x);
   const Line line(x);
   const ir::NodeRef scale = weak(std::pow(10.0, static_cast<double>(std::abs(decimals))));
-  const ir::Op &out = decimals > 0 ? ops::mul : ops::div, &back = decimals > 0 ? ops::div : ops::mul;
+  const ir::Op &out = decimals > 0 ? ops::mul : ops::div,
+               &back = decimals > 0 ? ops::div : ops::mul;
   const ir::NodeRef whole = line(ops::round, {line(out, {x.node(), scale})});
   return Tensor(line(back, {whole, scale}));
 }
@@ -161,13 +161,13 @@ Tensor prelu(const Operand& x, const Operand& weight) {
 
 Tensor rrelu(const Operand& x, double lower, double upper, bool training) {
   if (!(lower <= upper))
-    throw Error("rrelu: lower " + std::to_string(lower) + " is above upper " +
-                    std::to_string(upper),
-                x.where());
+    throw Error(
+        "rrelu: lower " + std::to_string(lower) + " is above upper " + std::to_string(upper),
+        x.where());
   if (!training) return leaky_relu(x, (lower + upper) / 2);
   const Line line(x);
-  const ir::NodeRef slope = line(
-      ops::add, {line(ops::mul, {rand_like(x).node(), weak(upper - lower)}), weak(lower)});
+  const ir::NodeRef slope =
+      line(ops::add, {line(ops::mul, {rand_like(x).node(), weak(upper - lower)}), weak(lower)});
   return Tensor(line(ops::prelu, {x.node(), slope}));
 }
 

@@ -9,8 +9,8 @@ namespace {
 // (e^r - 1 - r) / r^2, |r| <= ln(2)/2
 constexpr double exp_float[] = {0.5, 0.16666576, 0.041666552, 0.008363293, 0.0013926326};
 // the same for expm1 and sigmoid, whose bounds are tighter; by tools/ulp/fit.py
-constexpr double exp_better_float[] = {
-    0.5, 0.166666672, 0.0416666679, 0.00833329838, 0.00138888392, 0.000198992784, 2.48678753e-05};
+constexpr double exp_better_float[] = {0.5,           0.166666672,    0.0416666679,  0.00833329838,
+                                       0.00138888392, 0.000198992784, 2.48678753e-05};
 constexpr double exp_single[] = {0.5000000013620138,   0.16666666681794626,
                                  0.041666463386339524, 0.008333310754576892,
                                  0.001393382048977602, 0.00019891180158282143};
@@ -73,7 +73,8 @@ Halves halves(ScalarValue shifted) {
   const ScalarValue bits = bits_of(shifted);
   const ScalarValue both = shl(bits, width);
   const ScalarValue mask = shifted.builder().constant_int(
-      bits.dtype(), is_float32(shifted) ? std::int64_t{0x7f800000} : std::int64_t{0x7ff0000000000000});
+      bits.dtype(),
+      is_float32(shifted) ? std::int64_t{0x7f800000} : std::int64_t{0x7ff0000000000000});
   const ScalarValue half = shl(bits, width - 1) & mask;
   return {float_of(half), float_of(both - half)};
 }
@@ -184,8 +185,7 @@ ScalarValue expm1_kernel(ScalarValue argument, Grade grade) {
   const ScalarValue part = fma(n, like(x, -high), x);
   const ScalarValue r = fma(n, like(x, -low), part);
   const ScalarValue lost = fma(n, like(x, -low), part - r);
-  const auto coefficients =
-      narrow ? std::span<const double>(exp_better_float) : exp_tail(r, grade);
+  const auto coefficients = narrow ? std::span<const double>(exp_better_float) : exp_tail(r, grade);
   const ScalarValue tail = fma(r * r, poly(r, coefficients), lost);
   const ScalarValue half = power_of_two(shifted);
   const ScalarValue base = half - 0.5;

@@ -1,5 +1,5 @@
 // What the transcendentals share: the exponential and logarithm kernels and small helpers. Internal
-// to ir/scalar_math*.cpp. A float32 function that would need compensated sums is computed in
+// to ir/scalar_math*.cpp. A rare float32 function that would need compensated sums is computed in
 // float64 with `Grade::single` polynomials instead: about as many cycles, half an ulp, and no
 // denormals or overflow on the way.
 #pragma once

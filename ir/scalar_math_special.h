@@ -3,7 +3,10 @@
 // it errs by little over a half. float64 aims at a few ulps, except near zeros that no reduction
 // knows (lgamma and digamma at negative arguments), where the error is absolute.
 //
-// At each name: the worst float32 error in ulp (tools/ulp), then float64's bound.
+// Worst float32 error found by tools/ulp: a half, over every 3937th input (the activations below:
+// silu 1.63, gelu 8.05, gelu_tanh 1.84). float64, over random inputs: trigamma 7.8, i0 and i1 4.4,
+// erfcx 5.9, ndtri 5.7, log_ndtr 4.7, ndtr 3.9, erfinv 2.7, sinc 1.5, cbrt and exp10 1; tanhshrink
+// 9.3, beside 0.6.
 #pragma once
 
 #include "ir/scalar.h"

@@ -185,6 +185,12 @@ std::vector<Sample> digamma_samples() {
   samples.push_back({{{{33}, -2.9375, -2.75}}});
   return samples;
 }
+/// Not one half, where the result is 0 and bisection ends beside it.
+std::vector<Sample> quantile_samples() {
+  std::vector<Sample> samples = pointwise_samples(1, 0.53125, 0.96875);
+  samples.push_back({{{{33}, 0.03125, 0.46875}}});
+  return samples;
+}
 std::vector<Sample> log_samples() {
   std::vector<Sample> samples = pointwise_samples(2, 1.5, 5);
   for (Sample& s : samples) s.operands[0].lo = -3;
@@ -195,15 +201,14 @@ std::vector<Sample> log_samples() {
 
 namespace ops {
 
-constinit const Op lgamma =
-    function("lgamma", "Logarithm of the absolute value of the gamma function",
-             unary<math::lgamma>,
-             derivative<[](const Expr& x, const Expr&) { return polygamma_of(x, 0); }>,
-             [](double x) { return static_cast<double>(std::lgamma(Long(x))); }, lgamma_samples, 1);
+constinit const Op lgamma = function(
+    "lgamma", "Logarithm of the absolute value of the gamma function", unary<math::lgamma>,
+    derivative<[](const Expr& x, const Expr&) { return polygamma_of(x, 0); }>,
+    [](double x) { return static_cast<double>(std::lgamma(Long(x))); }, lgamma_samples, 1);
 constinit const Op digamma =
     function("digamma", "Logarithmic derivative of the gamma function", unary<math::digamma>,
-             derivative<[](const Expr& x, const Expr&) { return polygamma_of(x, 1); }>,
-             ref_digamma, digamma_samples, 1);
+             derivative<[](const Expr& x, const Expr&) { return polygamma_of(x, 1); }>, ref_digamma,
+             digamma_samples, 1);
 
 constinit const Op polygamma{
     .name = "polygamma",
@@ -244,41 +249,35 @@ constinit const Op mvlgamma{
     .parse_attrs = attrs_from_fields<OrderAttrs>,
 };
 
-constinit const Op i0 = function("i0", "Modified Bessel function of order 0", unary<math::i0>,
-                                 derivative<[](const Expr& x, const Expr&) {
-                                   return apply(i1, {x});
-                                 }>,
-                                 ref_bessel<0, false>, in_range<1, -12.0, 12.0>, 1);
-constinit const Op i0e = function("i0e", "i0(x) exp(-|x|)", unary<math::i0e>,
-                                  derivative<[](const Expr& x, const Expr& y) {
-                                    return apply(i1e, {x}) - sign_of(x) * y;
-                                  }>,
-                                  ref_bessel<0, true>, in_range<1, -12.0, 12.0>, 1);
+constinit const Op i0 =
+    function("i0", "Modified Bessel function of order 0", unary<math::i0>,
+             derivative<[](const Expr& x, const Expr&) { return apply(i1, {x}); }>,
+             ref_bessel<0, false>, in_range<1, -12.0, 12.0>, 1);
+constinit const Op i0e = function(
+    "i0e", "i0(x) exp(-|x|)", unary<math::i0e>,
+    derivative<[](const Expr& x, const Expr& y) { return apply(i1e, {x}) - sign_of(x) * y; }>,
+    ref_bessel<0, true>, in_range<1, -12.0, 12.0>, 1);
 constinit const Op i1 = function("i1", "Modified Bessel function of order 1", unary<math::i1>,
                                  i1_grad, ref_bessel<1, false>, in_range<1, -12.0, 12.0>, 1);
 constinit const Op i1e = function("i1e", "i1(x) exp(-|x|)", unary<math::i1e>, i1e_grad,
                                   ref_bessel<1, true>, in_range<1, -12.0, 12.0>, 1);
 
-constinit const Op erfinv = function(
-    "erfinv", "Inverse of erf", unary<math::erfinv>,
-    derivative<[](const Expr&, const Expr& y) { return ir::exp(y * y) * (sqrt_pi / 2); }>,
-    ref_erfinv, in_range<1, -0.9375, 0.9375>, 1);
+constinit const Op erfinv =
+    function("erfinv", "Inverse of erf", unary<math::erfinv>,
+             derivative<[](const Expr&, const Expr& y) { return ir::exp(y * y) * (sqrt_pi / 2); }>,
+             ref_erfinv, in_range<1, -0.9375, 0.9375>, 1);
 constinit const Op erfcx = function(
     "erfcx", "exp(x^2) erfc(x)", unary<math::erfcx>,
     derivative<[](const Expr& x, const Expr& y) { return x * y * 2.0 - 2 / sqrt_pi; }>,
     [](double x) { return std::exp(x * x) * std::erfc(x); }, in_range<1, -1.5, 2.0>, 1);
-constinit const Op ndtr =
-    function("ndtr", "Normal distribution function", unary<math::ndtr>,
-             derivative<[](const Expr& x, const Expr&) {
-               return ir::exp(x * x * -0.5) * inv_sqrt_2pi;
-             }>,
-             ref_ndtr, in_range<1, -4.0, 4.0>, 1);
-constinit const Op ndtri =
-    function("ndtri", "Inverse of the normal distribution function", unary<math::ndtri>,
-             derivative<[](const Expr&, const Expr& y) {
-               return ir::exp(y * y * 0.5) / inv_sqrt_2pi;
-             }>,
-             ref_ndtri, in_range<1, 0.03125, 0.96875>, 1);
+constinit const Op ndtr = function(
+    "ndtr", "Normal distribution function", unary<math::ndtr>,
+    derivative<[](const Expr& x, const Expr&) { return ir::exp(x * x * -0.5) * inv_sqrt_2pi; }>,
+    ref_ndtr, in_range<1, -4.0, 4.0>, 1);
+constinit const Op ndtri = function(
+    "ndtri", "Inverse of the normal distribution function", unary<math::ndtri>,
+    derivative<[](const Expr&, const Expr& y) { return ir::exp(y * y * 0.5) / inv_sqrt_2pi; }>,
+    ref_ndtri, quantile_samples, 1);
 constinit const Op log_ndtr =
     function("log_ndtr", "Logarithm of the normal distribution function", unary<math::log_ndtr>,
              derivative<[](const Expr& x, const Expr& y) {
@@ -287,11 +286,10 @@ constinit const Op log_ndtr =
              ref_log_ndtr, in_range<1, -4.0, 3.0>, 1);
 constinit const Op sinc = function("sinc", "sin(pi x) / (pi x)", unary<math::sinc>, sinc_grad,
                                    ref_sinc, in_range<1, -0.9375, 0.9375>, 1);
-constinit const Op entr = function("entr", "-x log(x)", unary<entr_of>,
-                                   derivative<[](const Expr& x, const Expr&) {
-                                     return -(ir::log(x) + 1.0);
-                                   }>,
-                                   ref_entr, in_range<1, 0.125, 0.875>, 2);
+constinit const Op entr =
+    function("entr", "-x log(x)", unary<entr_of>,
+             derivative<[](const Expr& x, const Expr&) { return -(ir::log(x) + 1.0); }>, ref_entr,
+             in_range<1, 0.125, 0.875>, 2);
 constinit const Op cbrt =
     function("cbrt", "Cube root", unary<math::cbrt>,
              derivative<[](const Expr&, const Expr& y) { return 1.0 / (y * y * 3.0); }>, ::cbrt,
@@ -309,7 +307,8 @@ constinit const Op xlogy{
     .infer = infer_pointwise,
     .meaning = Pointwise{OperandRule::floating, times_log<math::log>},
     .grad = [](const GradArgs& a) -> Exprs {
-      const Expr none = apply(logical_and, {is_zero(a.x[0]), apply(le, {a.x[1], a.x[1].scalar(0)})});
+      const Expr none =
+          apply(logical_and, {is_zero(a.x[0]), apply(le, {a.x[1], a.x[1].scalar(0)})});
       return {ir::where(none, a.g.scalar(0), a.g * ir::log(a.x[1])), a.g * a.x[0] / a.x[1]};
     },
     .reference = {.binary = [](double x, double y) { return x == 0 ? 0 : x * std::log(y); }},
@@ -333,14 +332,14 @@ constinit const Op xlog1py{
 };
 
 constexpr const Op* special_rows[] = {
-    &lgamma,   &digamma,  &polygamma,  &mvlgamma,   &i0,           &i0e,       &i1,
-    &i1e,      &erfinv,   &erfcx,      &ndtr,       &ndtri,        &log_ndtr,  &sinc,
-    &entr,     &cbrt,     &exp10,      &xlogy,      &xlog1py,      &lerp,      &addcmul,
-    &addcdiv,  &frac,     &copysign,   &hypot,      &logaddexp,    &logaddexp2, &fmax,
-    &fmin,     &heaviside, &trunc_divide, &clamp_min, &clamp_max,  &nan_to_num, &deg2rad,
-    &rad2deg,  &signbit,  &isposinf,   &isneginf,   &isclose,      &gcd,       &lcm,
-    &nextafter, &next_of, &hardtanh,   &hard_sigmoid, &hardswish,  &shrink,    &threshold,
-    &celu,     &selu,     &mish,       &log_sigmoid, &softsign,    &tanhshrink, &prelu,
+    &lgamma,    &digamma,   &polygamma,    &mvlgamma,     &i0,        &i0e,        &i1,
+    &i1e,       &erfinv,    &erfcx,        &ndtr,         &ndtri,     &log_ndtr,   &sinc,
+    &entr,      &cbrt,      &exp10,        &xlogy,        &xlog1py,   &lerp,       &addcmul,
+    &addcdiv,   &frac,      &copysign,     &hypot,        &logaddexp, &logaddexp2, &fmax,
+    &fmin,      &heaviside, &trunc_divide, &clamp_min,    &clamp_max, &nan_to_num, &deg2rad,
+    &rad2deg,   &signbit,   &isposinf,     &isneginf,     &isclose,   &gcd,        &lcm,
+    &nextafter, &next_of,   &hardtanh,     &hard_sigmoid, &hardswish, &shrink,     &threshold,
+    &celu,      &selu,      &mish,         &log_sigmoid,  &softsign,  &tanhshrink, &prelu,
     &glu};
 
 }  // namespace ops

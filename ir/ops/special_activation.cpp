@@ -27,7 +27,8 @@ template <class T> std::vector<Sample> in_turn(double lo, double hi, T first, T 
 }
 
 constexpr Op with_attrs(std::string_view name, std::string_view doc, OperandRule rule, Emit emit,
-                        GradRule grad, RefArray (*reference)(std::span<const RefArray>, const Attrs&),
+                        GradRule grad,
+                        RefArray (*reference)(std::span<const RefArray>, const Attrs&),
                         Samples samples, std::string_view onnx, AttrsParser parse) {
   return {.name = name,
           .doc = doc,
@@ -195,7 +196,10 @@ constinit const Op hardtanh = with_attrs(
       return {ir::where(between(a.x[0], b.min, b.max), a.g, none_of(a))};
     },
     reference<ref_hardtanh>,
-    {.make = [] { return in_turn(-9, 9, ClipAttrs{-1, 1}, ClipAttrs{0, 6}); },
+    {.make =
+         [] {
+           return in_turn(-9, 9, ClipAttrs{-1, 1}, ClipAttrs{0, 6});
+         },
      .dtypes = Samples::floats},
     "", attrs_from_fields<ClipAttrs>);
 
@@ -210,7 +214,10 @@ constinit const Op hard_sigmoid = with_attrs(
       return {ir::where(inside, a.g * l.alpha, none_of(a))};
     },
     reference<ref_hard_sigmoid>,
-    {.make = [] { return in_turn(-1, 4, HardSigmoidAttrs{}, HardSigmoidAttrs{1 / 6.0, 0.5}); },
+    {.make =
+         [] {
+           return in_turn(-1, 4, HardSigmoidAttrs{}, HardSigmoidAttrs{1 / 6.0, 0.5});
+         },
      .ulp = 2},
     "HardSigmoid", attrs_from_fields<HardSigmoidAttrs>);
 
@@ -219,12 +226,15 @@ constinit const Op hardswish = plain(
     [](double x) { return x * std::fmin(std::fmax(x + 3, 0), 6) / 6; },
     {.make = in_range<1, -2.5, 5.0>, .ulp = 2}, "HardSwish");
 
-constinit const Op shrink = with_attrs(
-    "shrink", "x + bias below -lambd, x - bias above lambd, else 0", OperandRule::arithmetic, shrunk,
-    shrink_grad, reference<ref_shrink>,
-    {.make = [] { return in_turn(-3, 3, ShrinkAttrs{1, 1}, ShrinkAttrs{1, 0}); },
-     .dtypes = Samples::numeric},
-    "Shrink", attrs_from_fields<ShrinkAttrs>);
+constinit const Op shrink =
+    with_attrs("shrink", "x + bias below -lambd, x - bias above lambd, else 0",
+               OperandRule::arithmetic, shrunk, shrink_grad, reference<ref_shrink>,
+               {.make =
+                    [] {
+                      return in_turn(-3, 3, ShrinkAttrs{1, 1}, ShrinkAttrs{1, 0});
+                    },
+                .dtypes = Samples::numeric},
+               "Shrink", attrs_from_fields<ShrinkAttrs>);
 
 constinit const Op threshold = with_attrs(
     "threshold", "x where it is above the threshold, else value", OperandRule::arithmetic,
@@ -240,7 +250,10 @@ constinit const Op threshold = with_attrs(
       return {ir::where(below, none_of(a), a.g)};
     },
     reference<ref_threshold>,
-    {.make = [] { return in_turn(-3, 3, ThresholdAttrs{1, 0}, ThresholdAttrs{-1, 2}); },
+    {.make =
+         [] {
+           return in_turn(-3, 3, ThresholdAttrs{1, 0}, ThresholdAttrs{-1, 2});
+         },
      .dtypes = Samples::numeric},
     "", attrs_from_fields<ThresholdAttrs>);
 
@@ -271,19 +284,21 @@ constinit const Op selu = with_attrs(
       return {ir::where(test(gt, a.x[0], 0), a.g * s.gamma, a.g * slope)};
     },
     reference<ref_selu>,
-    {.make = [] { return in_turn(-3, 3, SeluAttrs{}, SeluAttrs{1.5, 2}); }, .ulp = 4}, "Selu",
-    attrs_from_fields<SeluAttrs>);
+    {.make =
+         [] {
+           return in_turn(-3, 3, SeluAttrs{}, SeluAttrs{1.5, 2});
+         },
+     .ulp = 4},
+    "Selu", attrs_from_fields<SeluAttrs>);
 
 constinit const Op mish = plain("mish", "x * tanh(softplus(x))", unary<mish_of>, mish_grad,
                                 ref_mish, {.make = in_range<1, -5.0, 5.0>, .ulp = 5}, "Mish");
 
-constinit const Op log_sigmoid =
-    plain("log_sigmoid", "log(1 / (1 + exp(-x)))", unary<log_sigmoid_of>,
-          derivative<[](const Expr& x, const Expr&) { return apply(sigmoid, {-x}); }>,
-          [](double x) {
-            return x < 0 ? x - std::log1p(std::exp(x)) : -std::log1p(std::exp(-x));
-          },
-          {.make = in_range<1, -5.0, 5.0>, .ulp = 3}, "");
+constinit const Op log_sigmoid = plain(
+    "log_sigmoid", "log(1 / (1 + exp(-x)))", unary<log_sigmoid_of>,
+    derivative<[](const Expr& x, const Expr&) { return apply(sigmoid, {-x}); }>,
+    [](double x) { return x < 0 ? x - std::log1p(std::exp(x)) : -std::log1p(std::exp(-x)); },
+    {.make = in_range<1, -5.0, 5.0>, .ulp = 3}, "");
 
 constinit const Op softsign = plain(
     "softsign", "x / (1 + |x|)",
@@ -295,15 +310,14 @@ constinit const Op softsign = plain(
     [](double x) { return x / (1 + std::fabs(x)); }, {.make = in_range<1, -5.0, 5.0>, .ulp = 1.5},
     "Softsign");
 
-constinit const Op tanhshrink =
-    plain("tanhshrink", "x - tanh(x)", unary<math::tanhshrink>,
-          derivative<[](const Expr& x, const Expr&) {
-            const Expr t = apply(tanh, {x});
-            return t * t;
-          }>,
-          [](double x) {
-            return static_cast<double>(x - std::tanh(static_cast<long double>(x)));
-          }, {.make = in_range<1, 0.25, 5.0>, .ulp = 2}, "");
+constinit const Op tanhshrink = plain(
+    "tanhshrink", "x - tanh(x)", unary<math::tanhshrink>,
+    derivative<[](const Expr& x, const Expr&) {
+      const Expr t = apply(tanh, {x});
+      return t * t;
+    }>,
+    [](double x) { return static_cast<double>(x - std::tanh(static_cast<long double>(x))); },
+    {.make = in_range<1, 0.25, 5.0>, .ulp = 2}, "");
 
 constinit const Op prelu{
     .name = "prelu",

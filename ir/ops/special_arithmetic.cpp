@@ -17,7 +17,8 @@ constexpr double infinity = std::numeric_limits<double>::infinity();
 
 constexpr Op two_operands(std::string_view name, std::string_view doc, OperandRule rule, Emit emit,
                           GradRule grad, double (*reference)(double, double),
-                          std::vector<Sample> (*samples)(), Samples::Dtypes dtypes, double ulp = 1) {
+                          std::vector<Sample> (*samples)(), Samples::Dtypes dtypes,
+                          double ulp = 1) {
   return {.name = name,
           .doc = doc,
           .min_inputs = 2,
@@ -87,8 +88,8 @@ ScalarValue ignoring_nan(ScalarBuilder&, ScalarOperands x, const Attrs&) {
 }
 /// The whole cotangent goes to the operand that was taken, at ties to the first.
 template <const Op& Wins> Exprs taken_grad(const GradArgs& a) {
-  const Expr first = apply(ops::logical_or, {test(Wins, a.x[0], a.x[1]),
-                                             apply(ops::isnan, {a.x[1]})});
+  const Expr first =
+      apply(ops::logical_or, {test(Wins, a.x[0], a.x[1]), apply(ops::isnan, {a.x[1]})});
   return {where(first, a.g, none_of(a)), where(first, none_of(a), a.g)};
 }
 /// Of a bound: x keeps its cotangent where it is within, the bound itself included.
@@ -153,14 +154,13 @@ Type infer_whole(const InferContext& c) {
 }
 constexpr Op whole_numbers(std::string_view name, std::string_view doc, Emit emit,
                            double (*reference)(double, double), std::vector<Sample> (*samples)()) {
-  Op op = two_operands(name, doc, OperandRule::bitwise, emit, no_gradient, reference,
-                       samples, Samples::integers);
+  Op op = two_operands(name, doc, OperandRule::bitwise, emit, no_gradient, reference, samples,
+                       Samples::integers);
   op.infer = infer_whole;
   return op;
 }
 double ref_gcd(double a, double b) {
-  return static_cast<double>(
-      std::gcd(static_cast<std::int64_t>(a), static_cast<std::int64_t>(b)));
+  return static_cast<double>(std::gcd(static_cast<std::int64_t>(a), static_cast<std::int64_t>(b)));
 }
 
 // ---- tests ----
@@ -185,8 +185,10 @@ ScalarValue close(ScalarBuilder& s, ScalarOperands x, const Attrs& attrs) {
 std::vector<Sample> close_samples() {
   std::vector<Sample> samples = pointwise_samples(2, -1, 1);
   for (std::size_t i = 0; i < samples.size(); ++i)
-    if (i % 2 == 1) samples[i].attrs = ToleranceAttrs{0.25, 0.5, false};
-    else samples[i].attrs = ToleranceAttrs{};
+    if (i % 2 == 1)
+      samples[i].attrs = ToleranceAttrs{0.25, 0.5, false};
+    else
+      samples[i].attrs = ToleranceAttrs{};
   return samples;
 }
 
@@ -430,9 +432,10 @@ constinit const Op trunc_divide = two_operands(
     quotient_samples, Samples::numeric);
 
 constinit const Op gcd = whole_numbers("gcd", "Greatest common divisor", binary<gcd_of>, ref_gcd,
-                                   in_range<2, -30.0, 30.0>);
+                                       in_range<2, -30.0, 30.0>);
 constinit const Op lcm = whole_numbers(
-    "lcm", "Least common multiple", binary<lcm_of>, [](double a, double b) {
+    "lcm", "Least common multiple", binary<lcm_of>,
+    [](double a, double b) {
       const double divisor = ref_gcd(a, b);
       return divisor == 0 ? 0 : std::fabs(a / divisor * b);
     },

@@ -75,8 +75,8 @@ TEST_CASE("special functions have their values") {
   check(polygamma(2, f64({1, 0.5})), {-2.4041138063191886, -16.828796644234320});
   check(polygamma(3, f64({1, 0, inf})), {6.493939402266829, inf, 0});
   check(mvlgamma(f64({2.5, 4}), 2), {0.8570478133976193, 3.565098014499829});
-  check(i0(f64({0, 1, -1, 10, 800})), {1, 1.2660658777520084, 1.2660658777520084,
-                                       2815.716628466254, inf});
+  check(i0(f64({0, 1, -1, 10, 800})),
+        {1, 1.2660658777520084, 1.2660658777520084, 2815.716628466254, inf});
   check(i0e(f64({0, 1, 100, inf})), {1, 0.46575960759364043, 0.03994437929909668, 0});
   check(i1(f64({0, 1, -1, 10})), {0, 0.565159103992485, -0.565159103992485, 2670.988303701255});
   check(i1e(f64({0, 1, -100, inf})), {0, 0.2079104153497085, -0.03974415302513025, 0});
@@ -96,7 +96,8 @@ TEST_CASE("special functions have their values") {
         {3, -2, 0, 2.1544266950262728e-107, inf, -inf, 1.2599210498948732});
   check(exp10(f64({0, 2, -3, 308.5, -400, 0.5})), {1, 100, 1e-3, inf, 0, 3.1622776601683795});
   check(entr(f64({0, 1, 0.5, -1})), {0, -0.0, 0.34657359027997264, -inf});
-  check(xlogy(f64({0, 0, 2, 0}), f64({0, -1, 3, nan_value})), {0, 0, 2.1972245773362196, nan_value});
+  check(xlogy(f64({0, 0, 2, 0}), f64({0, -1, 3, nan_value})),
+        {0, 0, 2.1972245773362196, nan_value});
   check(xlog1py(f64({0, 2}), f64({-1, 2})), {0, 2.1972245773362196});
   check(logit(f64({0.5, 0.25})), {0, -1.0986122886681098});
   CHECK(contains(message<Error>([] { polygamma(-1, f64({1})); }), "polygamma"));
@@ -186,8 +187,10 @@ TEST_CASE("activations have their values") {
   check(hardswish(x), {-0.0, -1.0 / 3, 0, 0.25 * 3.25 / 6, 10.0 / 6, 7});
   check(hardtanh(x), {-1, -1, 0, 0.25, 1, 1});
   check(relu6(x), {0, 0, 0, 0.25, 2, 6});
-  check(log_sigmoid(f64({0, -1000, 1000, 1})), {-0.6931471805599453, -1000, -0.0, -0.3132616875182228});
-  check(mish(f64({0, 1, -1, 100, -1000})), {0, 0.8650983882673103, -0.30340146137410895, 100, -0.0});
+  check(log_sigmoid(f64({0, -1000, 1000, 1})),
+        {-0.6931471805599453, -1000, -0.0, -0.3132616875182228});
+  check(mish(f64({0, 1, -1, 100, -1000})),
+        {0, 0.8650983882673103, -0.30340146137410895, 100, -0.0});
   check(softsign(x), {-0.75, -0.5, 0, 0.2, 2.0 / 3, 0.875});
   check(tanhshrink(f64({0, 1, 1e-3})), {0, 0.23840584404423515, 3.333332000000539e-10});
   check(threshold(x, 0.1, 20), {20, 20, 20, 0.25, 2, 7});
@@ -203,7 +206,8 @@ TEST_CASE("activations have their values") {
   check(prelu(image, f64({0.25})), {-0.25, -0.5, -0.75, -1});
   CHECK(contains(message<ShapeError>([&] { prelu(image, image); }), "prelu"));
   check(sum(softmax2d(image)), {4});
-  const std::vector<double> drawn = rrelu(f64({-1, -1, -1, 5}), 0.25, 0.5, true).value().tolist<double>();
+  const std::vector<double> drawn =
+      rrelu(f64({-1, -1, -1, 5}), 0.25, 0.5, true).value().tolist<double>();
   for (std::size_t i = 0; i < 3; ++i) CHECK((drawn[i] <= -0.25 && drawn[i] > -0.5));
   CHECK(drawn[3] == 5);
   CHECK(drawn[0] != drawn[1]);
@@ -224,9 +228,8 @@ TEST_CASE("slopes at corners are PyTorch's") {
   CHECK(slopes([](const Tensor& x) { return xlogy(x, 0.0); }, {0}) == V{0});
   CHECK(slopes([](const Tensor& x) { return nan_to_num(x); }, {1, nan_value, inf}) == V{1, 0, 0});
   CHECK(slopes([](const Tensor& x) { return heaviside(1.0 - 1.0 * x, x); }, {1, 2}) == V{1, 0});
-  CHECK(contains(message<UnsupportedOp>([] {
-                   slopes([](const Tensor& x) { return nextafter(x, 1.0); }, {0});
-                 }),
+  CHECK(contains(message<UnsupportedOp>(
+                     [] { slopes([](const Tensor& x) { return nextafter(x, 1.0); }, {0}); }),
                  "next"));
 }
 

@@ -32,7 +32,10 @@ inline Long digamma(Long x) {
   Long sum = 0;
   for (; x < 20; ++x) sum += 1 / x;
   const Long w = 1 / (x * x);
-  const Long tail = w * (1 / 12.0L - w * (1 / 120.0L - w * (1 / 252.0L - w * (1 / 240.0L - w * (1 / 132.0L - w * 691 / 32760)))));
+  const Long tail =
+      w *
+      (1 / 12.0L -
+       w * (1 / 120.0L - w * (1 / 252.0L - w * (1 / 240.0L - w * (1 / 132.0L - w * 691 / 32760)))));
   return std::log(x) - 1 / (2 * x) - tail - sum;
 }
 inline Long trigamma(Long x) {
@@ -125,9 +128,16 @@ inline Long sinc(Long x) {
 inline Long tanhshrink(Long x) {
   if (std::fabs(x) > 0.125L) return x - std::tanh(x);
   const Long z = x * x;
-  return x * z * (1 / 3.0L - z * (2 / 15.0L - z * (17 / 315.0L - z * (62 / 2835.0L - z * (1382 / 155925.0L - z * (21844 / 6081075.0L - z * 929569 / 638512875.0L))))));
+  return x * z *
+         (1 / 3.0L -
+          z * (2 / 15.0L -
+               z * (17 / 315.0L - z * (62 / 2835.0L -
+                                       z * (1382 / 155925.0L - z * (21844 / 6081075.0L -
+                                                                    z * 929569 / 638512875.0L))))));
 }
-inline Long lgamma(Long x) { return x == -std::numeric_limits<Long>::infinity() ? -x : std::lgamma(x); }
+inline Long lgamma(Long x) {
+  return x == -std::numeric_limits<Long>::infinity() ? -x : std::lgamma(x);
+}
 inline Long exp10(Long x) { return std::pow(Long(10), x); }
 
 inline ir::ScalarValue first_polygamma(ir::ScalarValue x) { return m::polygamma(x, 1); }
