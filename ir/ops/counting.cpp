@@ -7,9 +7,6 @@
 namespace weft::ir {
 namespace {
 
-Expr at(const Expr& x, std::int64_t axis, std::int64_t start, std::int64_t stop) {
-  return apply(ops::slice, {x}, SliceAttrs{{axis}, {start}, {stop}, {1}});
-}
 Expr flattened(const Expr& x) { return reshape(x, {product(*x.type().shape)}); }
 Expr min_of(const Expr& a, const Expr& b) { return apply(ops::minimum, {a, b}); }
 Expr max_of(const Expr& a, const Expr& b) { return apply(ops::maximum, {a, b}); }
@@ -164,9 +161,13 @@ NodeRef expand_histogram(GraphBuilder& b, const Node& n, std::span<const NodeRef
   const Expr weights = inputs.size() > 2 ? flattened(cast({b, inputs[2]}, t)) : cast(ones_like(x), t);
   const Expr after = apply(ops::searchsorted, {edges, x}, SearchAttrs{true});
   const Expr count = count_of(edges, ReduceAttrs{});
-  const Expr inside = both(apply(ops::ge, {x, at(edges, 0, 0, 1)}),
-                           apply(ops::le, {x, at(edges, 0, -1, slice_open_high)}));
-  const Expr place = min_of(after - whole(after, 1), count - whole(count, 2));
+  const auto edge = [&](const Expr& place) { return apply(ops::gather_rows, {edges, place}); };
+  const Expr zero = cast(whole(count, 0), DType::int64);
+  const Expr inside = both(apply(ops::ge, {x, edge(zero)}),
+                           apply(ops::le, {x, edge(count - whole(count, 1))}));
+  // Edges that do not ascend are the caller's mistake, but have places.
+  const Expr place =
+      max_of(min_of(after - whole(after, 1), count - whole(count, 2)), whole(after, 0));
   return cast(count_inside(place, inside, weights, (*n.type().shape)[0]), *n.type().dtype).node();
 }
 
@@ -246,8 +247,8 @@ Expr quantile_of_lines(const Expr& lines, const Expr& q, bool skip_nan,
   // Equal neighbours may be infinite.
   const Expr y = where(apply(ops::eq, {below, above}), below, below + (above - below) * share);
   if (skip_nan) return y;
-  const Expr last_nan = at(is_nan, -1, -1, slice_open_high);
-  return where(last_nan, y.scalar(std::numeric_limits<double>::quiet_NaN()), y);
+  const Expr no_number = apply(ops::any, {is_nan}, over(-1, true));
+  return where(no_number, y.scalar(std::numeric_limits<double>::quiet_NaN()), y);
 }
 
 NodeRef expand_quantile(GraphBuilder& b, const Node& n, std::span<const NodeRef> inputs) {
