@@ -19,9 +19,10 @@ namespace {
 
 std::string read_file(const std::string& path, std::source_location where) {
   std::ifstream file(path, std::ios::binary);
+  if (!file || std::filesystem::is_directory(path)) throw IoError("cannot read " + path, where);
   std::ostringstream content;
-  if (!file || std::filesystem::is_directory(path) || !(content << file.rdbuf()))
-    throw IoError("cannot read " + path, where);
+  if (file.peek() != std::ifstream::traits_type::eof()) content << file.rdbuf();
+  if (file.bad()) throw IoError("cannot read " + path, where);
   return content.str();
 }
 

@@ -1,5 +1,6 @@
 // Resizing and sampling at computed places.
 #include <cmath>
+#include <limits>
 
 #include "apply.h"
 #include "ir/ops/attrs.h"
@@ -65,9 +66,8 @@ void align_by_scales(const Call& c, const Axes& axes, ir::ResizeAttrs& a) {
     const auto at = static_cast<std::size_t>(axis);
     const double extent = static_cast<double>(shape[at]), wanted = extent * a.scales[at];
     a.sizes[at] = static_cast<std::int64_t>(std::floor(wanted));
-    // of one element or to one element: the first one
-    a.scales[at] = shape[at] > 1 && wanted > 1 ? (wanted - 1) / (extent - 1)
-                                               : std::numeric_limits<double>::max();
+    // of one element or to one element there is only the first one
+    a.scales[at] = shape[at] > 1 && wanted > 1 ? (wanted - 1) / (extent - 1) : 1;
   }
   a.coordinates = "asymmetric";
 }

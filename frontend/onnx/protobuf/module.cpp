@@ -7,6 +7,7 @@
 #include <onnx/onnx-data_pb.h>
 #include <onnx/shape_inference/implementation.h>
 
+#include <algorithm>
 #include <limits>
 #include <map>
 
@@ -33,7 +34,9 @@ template <class F> auto checked(F check) {
   try {
     return check();
   } catch (const weft::Error&) { throw; } catch (const std::exception& e) {
-    throw ParseError(e.what());
+    std::string message = e.what();  // of several lines
+    std::ranges::replace(message, '\n', ' ');
+    throw ParseError(message);
   }
 }
 
