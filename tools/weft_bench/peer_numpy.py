@@ -71,6 +71,16 @@ def chain(x):
     return x
 
 
+def largest(x, k):
+    part = np.partition(x, -k, 1)[:, -k:]
+    part.sort(1)
+    return part[:, ::-1]
+
+
+def taken_rows(seed, count, extent):
+    return ((hashes(99 + seed // 10, count) >> np.uint32(8)) % np.uint32(extent)).astype(np.int64)
+
+
 small = lambda a, b: a + np.float32(0.2) + b * np.float32(0.3)
 ROWS = {
     "E1_call": (small, [((2, 3, 4), 1), ((3, 4), 1)]),
@@ -88,6 +98,12 @@ ROWS = {
     "M2": (lambda x, w, b: np.maximum(x @ w + b, 0), [((64, 784), 1), ((784, 512), 1), ((512,), 1)]),
     "M3": (lambda a, b: a @ b, [((64, 128, 64), 1), ((64, 64, 128), 1)]),
     "D2": (chain, [((), 1)]),
+    "S1": (np.sort, [((1 << 20,), 1)]),
+    "S2": (np.sort, [((1024, 1024), 1)]),
+    "S3": (lambda x: largest(x, 16), [((8192, 1024), 1)]),
+    "C1": (lambda x: np.cumsum(x, 1), [((8192, 1024), 1)]),
+    "C2": (np.cumsum, [((1 << 22,), 1)]),
+    "G1": (lambda x, at: np.take(x, at, 0), [((100000, 64), 1), (taken_rows, (65536, 100000))]),
 }
 
 
@@ -154,7 +170,8 @@ def main():
         samples = clock(lambda s: mlp.step(*batches[s]), budget)
     elif row in ROWS:
         call, inputs = ROWS[row]
-        sets = [[data(1 + i + 10 * s, shape, scale) for i, (shape, scale) in enumerate(inputs)] for s in (0, 1)]
+        make = lambda seed, what, how: what(seed, *how) if callable(what) else data(seed, what, how)
+        sets = [[make(1 + i + 10 * s, *given) for i, given in enumerate(inputs)] for s in (0, 1)]
         out = call(*sets[0])
         total = absolute = 0.0
         for part in out if isinstance(out, tuple) else (out,):

@@ -50,6 +50,10 @@ Function function_of(std::string_view row) {
   if (row == "M2") return Function({x, y, z}, relu(matmul(x, y) + z));
   if (row == "M3") return Function({x, y}, matmul(x, y));
   if (row == "T1") return mlp_step();
+  if (row == "S1" || row == "S2") return Function({x}, sort(x).values);
+  if (row == "S3") return Function({x}, topk(x, 16).values);
+  if (row == "C1" || row == "C2") return Function({x}, cumsum(x, -1));
+  if (row == "G1") return Function({x, y}, gather_rows(x, y));
   Tensor chain = x;
   for (int i = 0; i < 100; ++i) chain = chain + 1;
   return Function({x}, chain);
@@ -59,6 +63,7 @@ std::vector<Array> arrays_of(std::string_view row, std::uint32_t set) {
   std::vector<Array> arrays;
   for (const Input& in : inputs_of(row, set)) arrays.push_back(array_of(in));
   if (row == "T1") arrays.push_back(Array::from(labels(Mlp::batch, 99 + set)));
+  if (row == "G1") arrays.push_back(Array::from(taken_rows(set)));
   return arrays;
 }
 

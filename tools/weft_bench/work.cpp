@@ -1,6 +1,8 @@
 #include "work.h"
 
+#include <algorithm>
 #include <cmath>
+#include <functional>
 #include <numeric>
 
 namespace weft::bench {
@@ -29,6 +31,12 @@ constexpr Row table[] = {
     {"T1", "MLP 784-512-256-10, batch 128, SGD step", 0,
      2 * (3 * mlp_products - 128.0 * 784 * 512), Bound::fma},
     {"D2", "100 dependent scalar adds", 0, 0, Bound::none},
+    {"S1", "sort 2^20", 0, 0, Bound::none},
+    {"S2", "sort rows, 1024x1024", 0, 0, Bound::none},
+    {"S3", "16 largest of rows, 8192x1024", 0, 0, Bound::none},
+    {"C1", "running sums of rows, 8192x1024", 64 * mib, 0, Bound::copy},
+    {"C2", "running sum of 2^22", 32 * mib, 0, Bound::copy},
+    {"G1", "65536 rows of a table, 100000x64", 32 * mib, 0, Bound::copy},
 };
 
 std::int64_t product(const std::vector<std::int64_t>& shape) {
@@ -83,6 +91,16 @@ Checks reference_rows(std::string_view row, const Input& x, const std::vector<In
       exps += std::exp(v[i] - top);
       squares += (v[i] - mean) * (v[i] - mean);
     }
+    if (row == "S1" || row == "S2") c.add(v, n);  // (that they are in order is for the tests)
+    if (row == "S3") {
+      std::vector<float> line(v, v + n);
+      std::partial_sort(line.begin(), line.begin() + 16, line.end(), std::greater<>());
+      c.add(line.data(), 16);
+    }
+    if (row == "C1" || row == "C2") {
+      double running = 0;
+      for (std::size_t i = 0; i < n; ++i) c.add(running += v[i]);
+    }
     if (row == "R1") c.add(total);
     if (row == "R5") c.add(squares / static_cast<double>(n));
     if (row == "R6") c.add(std::log(exps) + top);
@@ -132,6 +150,13 @@ std::vector<std::int64_t> labels(std::int64_t count, std::uint32_t seed) {
   return out;
 }
 
+std::vector<std::int64_t> taken_rows(std::uint32_t set) {
+  std::vector<std::int64_t> out(65536);
+  for (std::size_t i = 0; i < out.size(); ++i)
+    out[i] = (hash(static_cast<std::uint32_t>(i), 99 + set) >> 8) % 100000;
+  return out;
+}
+
 std::vector<Input> inputs_of(std::string_view row, std::uint32_t set) {
   const std::uint32_t s = 10 * set;
   if (row.starts_with("E1")) return {data(1 + s, {2, 3, 4}), data(2 + s, {3, 4})};
@@ -148,6 +173,11 @@ std::vector<Input> inputs_of(std::string_view row, std::uint32_t set) {
   if (row == "M3") return {data(1 + s, {64, 128, 64}), data(2 + s, {64, 64, 128})};
   if (row == "T1") return {data(1 + s, {Mlp::batch, Mlp::widths[0]})};
   if (row == "D2") return {data(1 + s, {})};
+  if (row == "S1") return {data(1 + s, {1 << 20})};
+  if (row == "S2") return {data(1 + s, {1024, 1024})};
+  if (row == "S3" || row == "C1") return {data(1 + s, {8192, 1024})};
+  if (row == "C2") return {data(1 + s, {1 << 22})};
+  if (row == "G1") return {data(1 + s, {100000, 64})};
   return {};
 }
 
@@ -196,6 +226,8 @@ Checks reference(std::string_view row) {
     for (std::int64_t batch = 0; batch < 64; ++batch)
       product_into(c, x.data() + batch * 128 * 64, in[1].values.data() + batch * 64 * 128, 128, 64,
                    128, [](double v, auto) { return v; });
+  } else if (row == "G1") {
+    for (const std::int64_t at : taken_rows(0)) c.add(&x[static_cast<std::size_t>(at) * 64], 64);
   } else if (row == "D2") {
     c.add(x[0] + 100.0);
   } else {

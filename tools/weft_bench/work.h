@@ -30,6 +30,8 @@ std::uint32_t hash(std::uint32_t i, std::uint32_t seed);
 /// scale * a number in [-1, 1), the same on every machine.
 Input data(std::uint32_t seed, std::vector<std::int64_t> shape, float scale = 1);
 std::vector<std::int64_t> labels(std::int64_t count, std::uint32_t seed = 99);
+/// The rows that G1 takes of its table.
+std::vector<std::int64_t> taken_rows(std::uint32_t set);
 
 /// Sets of inputs differ, so that nobody can answer from memory; results are checked on set 0.
 constexpr std::uint32_t input_sets = 2;

@@ -19,6 +19,7 @@ Tensor tensor_of(const Input& in) {
 Inputs inputs_of_set(const std::string& row, std::uint32_t set) {
   Inputs out;
   for (const Input& in : inputs_of(row, set)) out.push_back(tensor_of(in));
+  if (row == "G1") out.push_back(torch::tensor(taken_rows(set)));
   return out;
 }
 
@@ -56,6 +57,13 @@ std::function<Inputs(const Inputs&)> call_of(const std::string& row) {
   if (row == "M2")
     return [](const Inputs& in) { return Inputs{torch::addmm(in[2], in[0], in[1]).relu_()}; };
   if (row == "M3") return [](const Inputs& in) { return Inputs{torch::bmm(in[0], in[1])}; };
+  if (row == "S1" || row == "S2")
+    return [](const Inputs& in) { return Inputs{std::get<0>(in[0].sort(-1))}; };
+  if (row == "S3") return [](const Inputs& in) { return Inputs{std::get<0>(in[0].topk(16))}; };
+  if (row == "C1" || row == "C2")
+    return [](const Inputs& in) { return Inputs{in[0].cumsum(-1)}; };
+  if (row == "G1")
+    return [](const Inputs& in) { return Inputs{torch::embedding(in[0], in[1])}; };
   if (row == "D2") return [](const Inputs& in) { return Inputs{chain(in[0])}; };
   return {};
 }
