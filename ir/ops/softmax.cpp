@@ -186,6 +186,7 @@ struct ClassTerms {
   bool indices = false;
   Expr q;           // in the scores' shape: a condition (indices) or a distribution (probabilities)
   Expr valid;       // targets that are not ignored; empty for probabilities
+  Expr in_range;    // true, or else throws; empty for probabilities
   double kept = 1;  // label smoothing: q * kept + spread
   Expr spread;      // empty without smoothing
 };
@@ -204,11 +205,10 @@ ClassTerms class_terms(const Expr& scores, const Expr& targets, const ClassLossA
   t.indices = !is_floating(*targets.type().dtype);
   t.q = t.indices ? hot(targets, axis, shape) : cast_like(targets, scores);
   if (t.indices) {
-    const Expr classes = apply(ops::count, {scores}, over(t.axis, false));
-    const Expr in_range =
-        apply(ops::check_index, {targets, classes}, CheckIndexAttrs{name, a.ignore_index});
-    const Expr counts = apply(ops::ne, {targets, integer_scalar(targets.builder(), a.ignore_index)});
-    t.valid = apply(ops::logical_and, {counts, in_range});
+    t.valid = apply(ops::ne, {targets, integer_scalar(targets.builder(), a.ignore_index)});
+    t.in_range = apply(ops::check_index,
+                       {targets, apply(ops::count, {scores}, over(t.axis, false))},
+                       CheckIndexAttrs{name, a.ignore_index});
   }
   t.kept = 1 - a.label_smoothing;
   if (a.label_smoothing != 0)
@@ -217,7 +217,13 @@ ClassTerms class_terms(const Expr& scores, const Expr& targets, const ClassLossA
   return t;
 }
 
-template <bool Logits> constexpr const char* class_loss_name = Logits ? "cross_entropy" : "nll_loss";
+template <bool Logits>
+constexpr const char* class_loss_name = Logits ? "cross_entropy" : "nll_loss";
+
+/// `x`, which needs the targets to be classes.
+Expr checked(const Expr& x, const ClassTerms& t) {
+  return t.in_range ? where(t.in_range, x, x.scalar(0)) : x;
+}
 
 /// The smoothed distribution.
 Expr distribution(const ClassTerms& t) {
@@ -246,14 +252,15 @@ NodeRef expand_class_loss(GraphBuilder& b, const Node& n, std::span<const NodeRe
   const ClassTerms t = class_terms(scores, {b, inputs[1]}, a, class_loss_name<Logits>);
   const Expr losses =
       sample_losses(Logits ? apply(ops::log_softmax, {scores}, AxisAttrs{t.axis}) : scores, t);
-  return cast(reduced(losses, a.reduction, sample_count(losses, t)), *n.type().dtype).node();
+  const Expr loss = reduced(losses, a.reduction, sample_count(losses, t));
+  return cast(checked(loss, t), *n.type().dtype).node();
 }
 
 /// The cotangent of each sample's loss, along the class axis.
 Expr sample_cotangents(const Expr& g, const Expr& scores, const ClassTerms& t,
                        const std::string& reduction) {
   const Expr samples = sum(scores, over(t.axis, false));  // for its type
-  Expr w = reduced_cotangent(cast_like(g, scores), reduction, sample_count(samples, t));
+  Expr w = checked(reduced_cotangent(cast_like(g, scores), reduction, sample_count(samples, t)), t);
   w = t.indices ? where(t.valid, w, w.scalar(0)) : broadcast_like(w, samples);
   return apply(ops::expand_dims, {w}, AxesAttrs{{t.axis}});
 }

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "ir/builder.h"
+#include "ir/ops/advanced_indexing.h"
 #include "ir/ops/ops.h"
 #include "tests/naive_program.h"
 
@@ -117,6 +118,11 @@ class Evaluator {
     throw std::logic_error("no value for " + to_string(n.type()));
   }
   Value of(const ir::Extern&, const Node& n) {
+    if (&n.op() == &ir::ops::check_index) {  // what depends on it is evaluated on good indices
+      Value v = empty(n);
+      v.bits = {1};
+      return v;
+    }
     throw NotEvaluated(std::string(n.op().name));
   }
 

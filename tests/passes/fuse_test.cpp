@@ -83,8 +83,8 @@ TEST_CASE("a training step of a perceptron") {
   }
   const Graph g = typed(Graph(b.inputs, outs));
   const Plan p = weft::passes::lower(g, options);
-  CHECK(p.steps.size() ==
-        13);  // 8 products, softmax and loss in 2, 3 bias gradients with their updates
+  // 8 products, the targets' check, softmax and loss in 2, 3 bias gradients with their updates
+  CHECK(p.steps.size() == 14);
   CHECK(std::count(p.donated.begin(), p.donated.end(), -1) == 1);
 }
 
