@@ -39,8 +39,7 @@ struct Call {
     if (given.values.size() == 1) return Ints(axes, given.values[0]);
     if (given.values.size() != axes)
       throw ShapeError(std::string(name) + ": " + std::to_string(given.values.size()) +
-                           " entries in " + what + " for " + std::to_string(axes) +
-                           " spatial axes",
+                           " entries in " + what + " for " + std::to_string(axes) + " spatial axes",
                        where);
     return given.values;
   }
@@ -88,8 +87,7 @@ Tensor conv(const Call& call, const Operand& x, const Operand& weight,
   for (const std::int64_t width : attrs.low)
     if (width < 0)
       throw ShapeError(std::string(call.name) + ": padding " + std::to_string(width), call.where);
-  const Tensor y =
-      call.make(ops::convolution, {call.with_batch(x), Tensor(weight.node())}, attrs);
+  const Tensor y = call.make(ops::convolution, {call.with_batch(x), Tensor(weight.node())}, attrs);
   return call.as_given(call.plus_bias(y, bias));
 }
 
@@ -193,9 +191,9 @@ Tensor depthwise_conv2d(const Operand& x, const Operand& weight, const std::opti
   std::optional<std::int64_t> channels;
   if (type.shape) channels = (*type.shape)[call.batched ? 1 : 0].constant();
   if (!channels)
-    throw ShapeError("depthwise_conv2d: the number of channels of " + ir::to_string(type) +
-                         " must be known",
-                     x.where());
+    throw ShapeError(
+        "depthwise_conv2d: the number of channels of " + ir::to_string(type) + " must be known",
+        x.where());
   return conv(call, x, weight, bias, stride, padding, dilation, *channels);
 }
 
@@ -343,9 +341,9 @@ Tensor unpooled(const Call& call, const Operand& x, const Operand& indices, cons
   const Tensor values = call.with_batch(x), at = call.with_batch(indices);
   const ir::Type type = runtime::live_type(*values.node());
   if (!type.known())
-    throw ShapeError(std::string(call.name) + ": the shape of " + ir::to_string(type) +
-                         " must be known",
-                     x.where());
+    throw ShapeError(
+        std::string(call.name) + ": the shape of " + ir::to_string(type) + " must be known",
+        x.where());
   const Dims& shape = *type.shape;
   Dims whole = {shape[0], shape[1]};
   const Ints given = output_size.values.empty() ? Ints() : call.list(output_size, "output_size");
@@ -462,7 +460,10 @@ Tensor interpolate(const Operand& x, PerAxis size, std::vector<double> scale_fac
       attrs.sizes[2 + i] = size.values[i];
   }
   attrs.antialias = antialias;
-  const std::size_t linear = mode == "linear" ? 1 : mode == "bilinear" ? 2 : mode == "trilinear" ? 3 : 0;
+  const std::size_t linear = mode == "linear"      ? 1
+                             : mode == "bilinear"  ? 2
+                             : mode == "trilinear" ? 3
+                                                   : 0;
   if (mode == "nearest" || mode == "nearest-exact") {
     attrs.coordinates = mode == "nearest" ? "asymmetric" : "tf_half_pixel_for_nn";
     attrs.nearest = "floor";
@@ -505,13 +506,25 @@ Tensor roi_align(const Operand& x, const Operand& boxes, PerAxis output_size, do
   return apply(ops::roi_align, {x, columns(1, 5), batch}, attrs);
 }
 
+Tensor max_roi_pool(const Operand& x, const Operand& boxes, PerAxis output_size,
+                    double spatial_scale) {
+  if (output_size.values.size() == 1) output_size.values.push_back(output_size.values[0]);
+  if (output_size.values.size() != 2)
+    throw ShapeError("max_roi_pool: needs a height and a width", x.where());
+  ir::RoiAttrs attrs;
+  attrs.height = output_size.values[0], attrs.width = output_size.values[1];
+  attrs.scale = spatial_scale, attrs.mode = "max";
+  return apply(ops::max_roi_pool, {x, boxes}, attrs);
+}
+
 Tensor nn::pad(const Operand& x, std::vector<std::int64_t> widths, const std::string& mode,
                double value) {
   const std::size_t rank = rank_of("pad", x);
   if (widths.size() % 2 != 0 || widths.size() > 2 * rank)
     throw ShapeError("pad of " + ir::to_string(x.node()->type()) + ": " +
-                         std::to_string(widths.size()) + " widths; needs two for each of the last "
-                                                         "axes",
+                         std::to_string(widths.size()) +
+                         " widths; needs two for each of the last "
+                         "axes",
                      x.where());
   ir::EdgePadAttrs edges{Ints(rank, 0), Ints(rank, 0), mode};
   for (std::size_t i = 0; 2 * i < widths.size(); ++i) {

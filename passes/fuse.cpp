@@ -971,9 +971,11 @@ class Fuser {
           is_matrix(element_of(f_.values, *r, extents.size()), extents, g, own_begin, own_count))
         return *r;
     }
-    // Copied as batch…, own…, k….
-    std::string sorted;
-    const std::string used = axis_labels;
+    // Copied as batch…, own…, k…; or batch…, k…, own… where runs of elements lie along its own axes.
+    std::string sorted, used = axis_labels;
+    if (runs_along(v, map_of(labels), extents, own_begin + own_count - 1))
+      used = axis_labels.substr(0, g.batch_axes) + axis_labels.substr(g.axes.size()) +
+             axis_labels.substr(own_begin, own_count);
     for (std::size_t i = 0; i < used.size(); ++i) {
       if (labels.find(used[i]) != std::string::npos) sorted += used[i];
     }
@@ -985,6 +987,19 @@ class Fuser {
       order[i] = static_cast<int>(sorted.find(labels[i]));
     const int copy = add_copy(v, order, dtype);
     return read_copied(copy, map_of(sorted), extents);
+  }
+
+  /// Whether the elements of `v` at `map` lie side by side along kernel axis `own`, in longer runs
+  /// than along the last axis (of k).
+  bool runs_along(int v, const MapRef& map, const Dims& extents, std::size_t own) {
+    const std::optional<Read> r = resolve(f_.values, v, map, extents, next_group());
+    if (!r || !r->map || r->inlined) return false;
+    const Affine at = element_of(f_.values, *r, extents.size());
+    if (!(at.strides[own] == Dim(1))) return false;
+    if (!(at.strides.back() == Dim(1)) || own + 1 == extents.size()) return true;
+    const Dim &rows = extents[own], &depth = extents.back();
+    if (!depth.is_constant()) return false;
+    return !rows.is_constant() || rows.value() > depth.value();
   }
 
   static bool at_least(const Dim& stride, const Dim& extent) {

@@ -30,8 +30,7 @@ template <class T> T plus(T a, T b) {
 
 /// One array of windows added up in ascending order of the windows' elements: the order does not
 /// depend on how arrays are shared out among threads.
-template <class T>
-void fold_one(const T* from, T* to, const Ints& extents, const Ints& strides) {
+template <class T> void fold_one(const T* from, T* to, const Ints& extents, const Ints& strides) {
   const std::size_t rank = extents.size();  // positions, then windows
   Ints at(rank, 0);
   const std::int64_t inner = extents.back(), step = strides.back();

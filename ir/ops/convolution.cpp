@@ -1,4 +1,5 @@
-// Convolution is a view and a product: pad, sliding windows, a contraction with the weights. Its two
+// Convolution is a view and a product: pad, sliding windows, a contraction with the weights. Its
+// two
 // gradients are of the same kind, so the three are closed under differentiation:
 //   T(x, w, g) = Σ g · convolution(x, w) is linear in each, and convolution_grad_x, _grad_w are its
 //   other two derivatives.
@@ -10,7 +11,7 @@
 namespace weft::ir {
 namespace {
 
-constexpr std::int64_t chain_limit = 32;    // points of a window that are added up one by one
+constexpr std::int64_t chain_limit = 32;      // points of a window that are added up one by one
 constexpr std::int64_t multiplier_limit = 4;  // results a channel, beyond which a product is better
 
 // ---- windows and their transpose ----
@@ -85,7 +86,7 @@ Type infer_fold(const InferContext& c) {
   refuse_complex(c);
   const auto& w = c.attrs.get<WindowAttrs>();
   check_windows(c, w);
-  if (const auto &g = c.type(0).shape, &x = c.type(1).shape; g && x) {
+  if (const auto& g = c.type(0).shape, &x = c.type(1).shape; g && x) {
     const Dims expected = windowed(c, w, *x);
     if (g->size() != expected.size())
       fail_shape(c, "operand 0 must have shape " + to_string(std::span<const Dim>(expected)));
@@ -129,7 +130,8 @@ Type infer_product(const InferContext& c) {
     return std::nullopt;
   };
   for (const char label : s.a + s.b)
-    if (s.out.find(label) == s.out.npos && (s.a.find(label) == s.a.npos || s.b.find(label) == s.b.npos))
+    if (s.out.find(label) == s.out.npos &&
+        (s.a.find(label) == s.a.npos || s.b.find(label) == s.b.npos))
       fail_shape(c, std::string("subscript ") + label + " is in one operand alone");
   for (const char label : s.a + s.b) (void)extent(label);
   for (const char label : s.out) {
@@ -209,8 +211,8 @@ bool shapes_known(const InferContext& c, const ConvAttrs& a) {
   if (!c.type(0).shape || !c.type(1).shape) return false;
   const Dims& w = *c.type(1).shape;
   if (w[0].is_constant() && w[0].value() % a.groups != 0)
-    fail_shape(c, w[0].str() + " rows of weights do not make " + std::to_string(a.groups) +
-                      " groups");
+    fail_shape(c,
+               w[0].str() + " rows of weights do not make " + std::to_string(a.groups) + " groups");
   for (const Dim& d : spatial(w))
     if (d == Dim(0)) fail_shape(c, "weights of extent 0");
   return true;
@@ -224,8 +226,7 @@ Type infer_convolution(const InferContext& c) {
   const Dims &x = *c.type(0).shape, &w = *c.type(1).shape;
   unify(c, x[1], w[1] * Dim(a.groups), "channels of the input and of the weights by the groups");
   Dims shape = {x[0], w[0]};
-  for (const WindowPlace& p :
-       with_context(c, [&] { return places(a, spatial(x), spatial(w)); }))
+  for (const WindowPlace& p : with_context(c, [&] { return places(a, spatial(x), spatial(w)); }))
     shape.push_back(p.count);
   result.shape = std::move(shape);
   return result;
@@ -240,7 +241,8 @@ Type infer_cotangent(const InferContext& c, std::size_t x, std::size_t w) {
     const NodeRef operands[] = {c.inputs[x], c.inputs[w]};
     const Type expected = infer_convolution({c.op, operands, c.attrs, c.where});
     if (g->size() != expected.shape->size())
-      fail_shape(c, "operand 0 must have shape " + to_string(std::span<const Dim>(*expected.shape)));
+      fail_shape(c,
+                 "operand 0 must have shape " + to_string(std::span<const Dim>(*expected.shape)));
     for (std::size_t i = 0; i < g->size(); ++i)
       unify(c, (*g)[i], (*expected.shape)[i], "extents of operand 0 and of the convolution");
   } else {
@@ -342,8 +344,7 @@ Expr depthwise(const Expr& windows, const Expr& w, std::int64_t groups) {
 Expr correlate(const Expr& x, const Expr& w, const ConvAttrs& a, const Ints& stride, bool back) {
   const Dims sizes = spatial(*w.type().shape);
   const Expr windows = windows_of(x, sizes, stride, a.dilation);
-  if (one_channel(w, a.groups, back ? 1 : multiplier_limit))
-    return depthwise(windows, w, a.groups);
+  if (one_channel(w, a.groups, back ? 1 : multiplier_limit)) return depthwise(windows, w, a.groups);
   const std::string o = position_labels(sizes.size()), k = point_labels(sizes.size());
   const std::string g = a.groups == 1 ? "" : "g", in = back ? "f" : "c", out = back ? "c" : "f";
   const Expr y = product_of(grouped(windows, 1, a.groups), "n" + g + in + o + k,
@@ -432,14 +433,16 @@ NodeRef expand_grad_w(GraphBuilder& b, const Node& n, std::span<const NodeRef> i
     return depthwise_grad_w(g, windows, of_w, a.groups).node();
   const std::string o = position_labels(sizes.size()), k = point_labels(sizes.size());
   const std::string group = a.groups == 1 ? "" : "g";
-  return reshape(product_of(grouped(g, 1, a.groups), "n" + group + "f" + o,
-                            grouped(windows, 1, a.groups), "n" + group + "c" + o + k,
-                            group + "fc" + k),
-                 of_w)
+  return reshape(
+             product_of(grouped(g, 1, a.groups), "n" + group + "f" + o,
+                        grouped(windows, 1, a.groups), "n" + group + "c" + o + k, group + "fc" + k),
+             of_w)
       .node();
 }
 
-Expr conv(const Expr& x, const Expr& w, const Attrs& a) { return apply(ops::convolution, {x, w}, a); }
+Expr conv(const Expr& x, const Expr& w, const Attrs& a) {
+  return apply(ops::convolution, {x, w}, a);
+}
 Expr grad_x(const Expr& g, const Expr& w, const Expr& x, const Attrs& a) {
   return apply(ops::convolution_grad_x, {g, w, x}, a);
 }
@@ -508,7 +511,7 @@ NodeRef expand_unfold(GraphBuilder& b, const Node& n, std::span<const NodeRef> i
 Type infer_fold_windows(const InferContext& c) {
   const PoolAttrs& p = window_attrs(c.attrs);
   check_unfold(c, p);
-  if (const auto &g = c.type(0).shape, &x = c.type(1).shape; g && x) {
+  if (const auto& g = c.type(0).shape, &x = c.type(1).shape; g && x) {
     if (g->size() != 3 || x->size() != p.size.size() + 2)
       fail_shape(c, "needs (batch, channels by window, positions)");
     const Dims expected = with_context(c, [&] { return unfolded(p, *x); });
@@ -532,8 +535,9 @@ NodeRef expand_fold_windows(GraphBuilder& b, const Node& n, std::span<const Node
   }
   const Expr zero(b, b.constant(Literal::scalar(*n.type().dtype, 0)));
   const Expr like = apply(ops::broadcast_to, {zero}, ShapeAttrs{whole});
-  const Expr sums = apply(ops::fold, {permute(reshape(g, shape), windows_first(p.size.size())), like},
-                          WindowAttrs{to_dims(p.size), p.stride, p.dilation});
+  const Expr sums =
+      apply(ops::fold, {permute(reshape(g, shape), windows_first(p.size.size())), like},
+            WindowAttrs{to_dims(p.size), p.stride, p.dilation});
   return pad_last(sums, low, high).node();
 }
 
@@ -603,10 +607,10 @@ RefArray ref_transpose(std::span<const RefArray> args, const Attrs& attrs) {
   const Shape &y = args[0].shape, &w = args[1].shape;
   Shape shape = {y[0], w[1] * a.groups};
   for (std::size_t i = 0; i < a.stride.size(); ++i)
-    shape.push_back(a.auto_pad.empty() ? (y[2 + i] - 1) * a.stride[i] +
-                                             (w[2 + i] - 1) * a.dilation[i] + 1 - a.low[i] -
-                                             a.high[i]
-                                       : y[2 + i] * a.stride[i]);
+    shape.push_back(a.auto_pad.empty()
+                        ? (y[2 + i] - 1) * a.stride[i] + (w[2 + i] - 1) * a.dilation[i] + 1 -
+                              a.low[i] - a.high[i]
+                        : y[2 + i] * a.stride[i]);
   RefArray r = ref_zeros(args[0].dtype, shape);
   for_each_product(a, shape, w, y, [&](std::size_t i, std::size_t j, std::size_t k) {
     r.data[i] += args[0].data[k] * args[1].data[j];
@@ -618,10 +622,10 @@ RefArray ref_unfold(std::span<const RefArray> args, const Attrs& attrs) {
   const Shape& x = args[0].shape;
   Shape positions, window = p.size;
   for (std::size_t i = 0; i < p.size.size(); ++i)
-    positions.push_back((x[2 + i] + p.low[i] + p.high[i] - (p.size[i] - 1) * p.dilation[i] - 1) /
-                            p.stride[i] +
-                        1);
-  RefArray r = ref_zeros(args[0].dtype, {x[0], x[1] * element_count(window), element_count(positions)});
+    positions.push_back(
+        (x[2 + i] + p.low[i] + p.high[i] - (p.size[i] - 1) * p.dilation[i] - 1) / p.stride[i] + 1);
+  RefArray r =
+      ref_zeros(args[0].dtype, {x[0], x[1] * element_count(window), element_count(positions)});
   std::size_t next = 0;
   for_each_index({x[0], x[1]}, [&](const Shape& image) {
     for_each_index(window, [&](const Shape& k) {
@@ -662,7 +666,9 @@ std::vector<ConvCase> conv_cases() {
           {{2, 3, 5, 5}, {3, 1, 3, 3}, {2, 3, 5, 5}, {{1, 1}, {1, 1}, {1, 1}, {1, 1}, 3, ""}},
           {{1, 2, 8, 7}, {3, 2, 2, 3}, {1, 3, 3, 4}, {{3, 2}, {1, 0}, {0, 2}, {2, 1}, 1, ""}},
           {{1, 2, 7}, {4, 1, 3}, {1, 4, 4}, {{2}, {0}, {0}, {1}, 2, "same_lower"}},
-          {{1, 2, 3, 4, 3}, {2, 2, 2, 2, 2}, {1, 2, 2, 3, 4},
+          {{1, 2, 3, 4, 3},
+           {2, 2, 2, 2, 2},
+           {1, 2, 2, 3, 4},
            {{1, 1, 1}, {0, 0, 1}, {0, 0, 1}, {1, 1, 1}, 1, ""}},
           {{1, 2, 5}, {2, 2, 1}, {1, 2, 7}, {{1}, {2}, {0}, {1}, 1, ""}}};
 }
@@ -858,9 +864,15 @@ constinit const Op fold_windows{
     .type_only = 0b10,
 };
 
-constexpr const Op* convolution_rows[] = {
-    &windows,       &fold,           &window_product, &convolution, &convolution_grad_x,
-    &convolution_grad_w, &convolution_transpose, &unfold_windows, &fold_windows};
+constexpr const Op* convolution_rows[] = {&windows,
+                                          &fold,
+                                          &window_product,
+                                          &convolution,
+                                          &convolution_grad_x,
+                                          &convolution_grad_w,
+                                          &convolution_transpose,
+                                          &unfold_windows,
+                                          &fold_windows};
 
 }  // namespace ops
 

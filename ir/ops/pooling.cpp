@@ -82,7 +82,7 @@ Type infer_back(const InferContext& c) {
 Type infer_take(const InferContext& c) {
   check_pool(c, pool(c.attrs));
   Type result = infer_first(c);
-  if (const auto &v = c.type(0).shape, &x = c.type(1).shape; v && x) {
+  if (const auto& v = c.type(0).shape, &x = c.type(1).shape; v && x) {
     if (v->size() != x->size()) fail_shape(c, "operands must have one shape");
     for (std::size_t i = 0; i < x->size(); ++i) unify(c, (*v)[i], (*x)[i], "extents");
   }
@@ -104,8 +104,7 @@ Expr pool_windows(const Expr& x, const PoolAttrs& p, double fill) {
   Dims low, high;
   for (const WindowPlace& w : places(p, spatial(*x.type().shape)))
     low.push_back(w.low), high.push_back(w.high);
-  return windows_of(pad_last(x, low, high, {}, fill, false), to_dims(p.size), p.stride,
-                    p.dilation);
+  return windows_of(pad_last(x, low, high, {}, fill, false), to_dims(p.size), p.stride, p.dilation);
 }
 bool chained(const PoolAttrs& p) { return element_count(p.size) <= chain_limit; }
 /// The windows' own axes, counted from the end.
@@ -152,8 +151,8 @@ Expr first_points(const Expr& x, const PoolAttrs& p) {
     best = where(better, v, best);
     where_is = where(better, here, where_is);
   }
-  if (number == 1) return apply(ops::broadcast_to, {cast(where_is, DType::int64)},
-                                ShapeAttrs{*best.type().shape});
+  if (number == 1)
+    return apply(ops::broadcast_to, {cast(where_is, DType::int64)}, ShapeAttrs{*best.type().shape});
   return cast(where_is, DType::int64);
 }
 
@@ -173,7 +172,8 @@ Expr coordinate(const Expr& points, const PoolAttrs& p, std::size_t axis, const 
   Expr at = o * whole(p.stride[axis]) + k * whole(p.dilation[axis]);
   if (place.low == Dim(0) && place.high == Dim(0)) return at;
   at = at - number_of(b, place.low);
-  return apply(ops::maximum, {apply(ops::minimum, {at, number_of(b, extent) - whole(1)}), whole(0)});
+  return apply(ops::maximum,
+               {apply(ops::minimum, {at, number_of(b, extent) - whole(1)}), whole(0)});
 }
 
 /// Positions in the flattened spatial axes of the first maximum of each window.
@@ -248,21 +248,18 @@ NodeRef expand_max_grad(GraphBuilder& b, const Node& n, std::span<const NodeRef>
   const Dims& shape = *x.type().shape;
   const std::size_t axes = p.size.size();
   if (!side_by_side(p)) {
-    const Expr sums = apply(ops::scatter_add,
-                            {flattened(g), flattened(plane_positions(x, p)), flattened(x)},
-                            AxisAttrs{2});
+    const Expr sums =
+        apply(ops::scatter_add, {flattened(g), flattened(plane_positions(x, p)), flattened(x)},
+              AxisAttrs{2});
     return reshape(sums, shape).node();
   }
   const Expr points = with_points(first_points(x, p), axes);
   Expr number;  // of each point in its window
   for (std::size_t i = 0; i < axes; ++i) {
     const Expr at = coordinates(b, 2 + 2 * axes, 3 + 2 * i, p.size[i], DType::int64);
-    number = number
-                 ? number * constant(b, Literal::scalar_int(DType::int64, p.size[i])) + at
-                 : at;
+    number = number ? number * constant(b, Literal::scalar_int(DType::int64, p.size[i])) + at : at;
   }
-  const Expr spread =
-      where(apply(ops::eq, {points, number}), with_points(g, axes), g.scalar(0));
+  const Expr spread = where(apply(ops::eq, {points, number}), with_points(g, axes), g.scalar(0));
   return cast(laid_out(spread, p, shape), *n.type().dtype).node();
 }
 
@@ -284,7 +281,8 @@ Expr elements_along(GraphBuilder& b, const PoolAttrs& p, std::size_t axis, const
   if (!margins || (p.count_include_pad && place.overhang == Dim(0))) return whole(p.size[axis]);
   const auto number = [&](const Dim& d) { return number_of(b, d); };
   // Points k in [0, size) with first <= start + k * dilation < end, in coordinates of the padding.
-  const Expr start = coordinates(b, rank, 2 + axis, place.count, DType::int64) * whole(p.stride[axis]);
+  const Expr start =
+      coordinates(b, rank, 2 + axis, place.count, DType::int64) * whole(p.stride[axis]);
   const Expr first = p.count_include_pad ? whole(0) : number(place.low);
   const Expr end = p.count_include_pad ? number(place.low + extent + place.high - place.overhang)
                                        : number(place.low + extent);
@@ -299,8 +297,7 @@ Expr elements_along(GraphBuilder& b, const PoolAttrs& p, std::size_t axis, const
 /// What the sums of windows are divided by, in `dtype`.
 Expr divisors(GraphBuilder& b, const PoolAttrs& p, const Dims& x, DType dtype) {
   const auto where_windows = places(p, spatial(x));
-  if (p.divisor != 0)
-    return constant(b, Literal::scalar(dtype, static_cast<double>(p.divisor)));
+  if (p.divisor != 0) return constant(b, Literal::scalar(dtype, static_cast<double>(p.divisor)));
   Expr total;
   for (std::size_t i = 0; i < p.size.size(); ++i) {
     const Expr n = cast(elements_along(b, p, i, x[2 + i], where_windows[i], x.size()), dtype);
@@ -351,8 +348,8 @@ NodeRef expand_avg_grad(GraphBuilder& b, const Node& n, std::span<const NodeRef>
                    (where_windows[i].count - 1) * Dim(p.stride[i]));
     interior.push_back(p.stride[i] - 1);
   }
-  const Expr w = windows_of(pad_last(g, low, high, interior), to_dims(p.size), Ints(axes, 1),
-                            p.dilation);
+  const Expr w =
+      windows_of(pad_last(g, low, high, interior), to_dims(p.size), Ints(axes, 1), p.dilation);
   return cast(sum_of_windows(w, p), *n.type().dtype).node();
 }
 
@@ -363,7 +360,8 @@ struct RefWindow {
   std::int64_t counted = 0;         // elements, with the padding
 };
 /// Visits (flat position in the pooled array, its image's first element, its window).
-template <class F> void for_each_window(const PoolAttrs& p, const Shape& x, const Shape& y, F visit) {
+template <class F>
+void for_each_window(const PoolAttrs& p, const Shape& x, const Shape& y, F visit) {
   const std::size_t axes = p.size.size();
   const Shape plane(x.begin() + 2, x.end());
   Ints low = p.low;
@@ -504,7 +502,9 @@ std::vector<PoolCase> pool_cases() {
       {{1, 2, 5, 6}, {1, 2, 3, 3}, attrs_of({3, 3}, {2, 2}, {1, 1}, {1, 1}, {1, 1})},
       {{2, 1, 9}, {2, 1, 5}, attrs_of({3}, {1}, {0}, {0}, {2})},
       {{1, 2, 6, 7}, {1, 2, 2, 4}, attrs_of({5, 4}, {2, 1}, {1, 0}, {0, 0}, {1, 1})},
-      {{1, 1, 3, 4, 2}, {1, 1, 3, 2, 1}, attrs_of({1, 2, 2}, {1, 2, 2}, {0, 0, 0}, {0, 1, 0}, {1, 1, 1})},
+      {{1, 1, 3, 4, 2},
+       {1, 1, 3, 2, 1},
+       attrs_of({1, 2, 2}, {1, 2, 2}, {0, 0, 0}, {0, 1, 0}, {1, 1, 1})},
       {{1, 2, 6}, {1, 2, 3}, attrs_of({3}, {2}, {0}, {0}, {1})},
       {{1, 2, 5}, {1, 2, 3}, attrs_of({2}, {2}, {1}, {1}, {1})},
       {{1, 1, 5, 5}, {1, 1, 3, 3}, attrs_of({2, 3}, {2, 2}, {0, 0}, {0, 0}, {1, 1})}};
@@ -628,7 +628,8 @@ constinit const Op avg_pool{
 
 constinit const Op avg_pool_grad{
     .name = "avg_pool_grad",
-    .doc = "Operand 0 shared evenly among the elements of each window of an array of operand 1's type",
+    .doc =
+        "Operand 0 shared evenly among the elements of each window of an array of operand 1's type",
     .min_inputs = 2,
     .max_inputs = 2,
     .infer = infer_back,

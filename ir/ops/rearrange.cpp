@@ -23,7 +23,7 @@ Type infer_edge_pad(const InferContext& c) {
   for (std::size_t i = 0; i < rank; ++i) {
     Dim& extent = (*result.shape)[i];
     const std::int64_t most = std::max(p.low[i], p.high[i]);
-    const std::int64_t needed = most <= 0                ? 0
+    const std::int64_t needed = most <= 0               ? 0
                                 : p.mode == "replicate" ? 1
                                 : p.mode == "reflect"   ? most + 1
                                                         : most;
@@ -47,10 +47,10 @@ Expr margin(const Expr& x, std::size_t axis, std::int64_t count, bool before,
   if (mode == "circular")
     return before ? part(x, axis, extent - count, extent) : part(x, axis, 0, count);
   if (mode == "reflect")
-    return apply(ops::flip,
-                 {before ? part(x, axis, 1, count + 1)
-                         : part(x, axis, extent - 1 - count, extent - 1)},
-                 AxesAttrs{{static_cast<std::int64_t>(axis)}});
+    return apply(
+        ops::flip,
+        {before ? part(x, axis, 1, count + 1) : part(x, axis, extent - 1 - count, extent - 1)},
+        AxesAttrs{{static_cast<std::int64_t>(axis)}});
   Dims shape = *x.type().shape;
   shape[axis] = count;
   return apply(ops::broadcast_to,
@@ -137,11 +137,10 @@ NodeRef expand_depth_to_space(GraphBuilder& b, const Node& n, std::span<const No
   const auto& a = n.attrs().get<BlockAttrs>();
   const Expr x(b, inputs[0]);
   const Dims &s = *x.type().shape, &to = *n.type().shape;
-  const Expr split = a.channels_first
-                         ? permute(reshape(x, {s[0], to[1], a.block, a.block, s[2], s[3]}),
-                                   {0, 1, 4, 2, 5, 3})
-                         : permute(reshape(x, {s[0], a.block, a.block, to[1], s[2], s[3]}),
-                                   {0, 3, 4, 1, 5, 2});
+  const Expr split =
+      a.channels_first
+          ? permute(reshape(x, {s[0], to[1], a.block, a.block, s[2], s[3]}), {0, 1, 4, 2, 5, 3})
+          : permute(reshape(x, {s[0], a.block, a.block, to[1], s[2], s[3]}), {0, 3, 4, 1, 5, 2});
   return reshape(split, to).node();
 }
 NodeRef expand_space_to_depth(GraphBuilder& b, const Node& n, std::span<const NodeRef> inputs) {
@@ -184,8 +183,8 @@ template <bool ToSpace> RefArray ref_blocks(std::span<const RefArray> args, cons
   RefArray r = ref_zeros(args[0].dtype, ToSpace ? large : small);
   for_each_index(large, [&](const Shape& at) {
     const std::int64_t dy = at[2] % k, dx = at[3] % k;
-    const std::int64_t channel = a.channels_first ? (at[1] * k + dy) * k + dx
-                                                  : (dy * k + dx) * large[1] + at[1];
+    const std::int64_t channel =
+        a.channels_first ? (at[1] * k + dy) * k + dx : (dy * k + dx) * large[1] + at[1];
     const std::size_t i = flat_index(large, at),
                       j = flat_index(small, Shape{at[0], channel, at[2] / k, at[3] / k});
     r.data[ToSpace ? i : j] = args[0].data[ToSpace ? j : i];
@@ -221,7 +220,8 @@ namespace ops {
 
 constinit const Op edge_pad{
     .name = "edge_pad",
-    .doc = "Margins that repeat the array: mirrored at its edge, the edge itself, or wrapped around",
+    .doc =
+        "Margins that repeat the array: mirrored at its edge, the edge itself, or wrapped around",
     .infer = infer_edge_pad,
     .meaning = Expansion{expand_edge_pad},
     .reference = {.general = ref_edge_pad},

@@ -90,8 +90,8 @@ Taps taps_of(const Line& l) {
   for (std::int64_t i = 0; i < l.to; ++i) {
     const double x = source(l, i);
     if (l.a.mode == "nearest")
-      taps.push_back({{static_cast<std::int64_t>(std::clamp(
-                           nearest_of(l.a.nearest, x), 0.0, static_cast<double>(l.from - 1))),
+      taps.push_back({{static_cast<std::int64_t>(std::clamp(nearest_of(l.a.nearest, x), 0.0,
+                                                            static_cast<double>(l.from - 1))),
                        1}});
     else
       taps.push_back(filtered(l, x));
@@ -147,12 +147,13 @@ Type infer_resize(const InferContext& c) {
     else if (a.scales[i] == 0)
       continue;
     else if (extent.is_constant())
-      extent = static_cast<std::int64_t>(
-          std::floor(static_cast<double>(extent.value()) * a.scales[i]));
+      extent =
+          static_cast<std::int64_t>(std::floor(static_cast<double>(extent.value()) * a.scales[i]));
     else
-      throw ShapeError(c.describe() + ": a scale that is no whole number, of an extent that is "
-                                         "not known",
-                          c.where);
+      throw ShapeError(c.describe() +
+                           ": a scale that is no whole number, of an extent that is "
+                           "not known",
+                       c.where);
   }
   return result;
 }
@@ -227,8 +228,8 @@ Expr outside(const Expr& y, const ResizeAttrs& a, const Dims& from) {
       any = any || beyond.back() != 0;
     }
     if (!any) continue;
-    const Expr mask = cast(constant(b, Literal::copy(DType::float64, line, beyond.data())),
-                           DType::boolean);
+    const Expr mask =
+        cast(constant(b, Literal::copy(DType::float64, line, beyond.data())), DType::boolean);
     result = where(mask, cast(y.scalar(a.extrapolation), *y.type().dtype), result);
   }
   return result;
@@ -265,7 +266,7 @@ NodeRef expand_resize(GraphBuilder& b, const Node& n, std::span<const NodeRef> i
   return cast(x, *n.type().dtype).node();
 }
 
-// ---- adaptive maxima: windows of uneven lengths, short ones filled up with their last element ----
+// ---- adaptive maxima: uneven windows, short ones filled up with their last element ----
 
 Type infer_adaptive(const InferContext& c) {
   refuse_complex(c);
@@ -307,7 +308,8 @@ Gathered uneven_windows(const Expr& x, const Dims& to, SourceLocation where) {
   }
   Ints order = {0, 1};
   for (const std::int64_t first : {2, 3})
-    for (std::size_t i = 0; i < axes; ++i) order.push_back(first + 2 * static_cast<std::int64_t>(i));
+    for (std::size_t i = 0; i < axes; ++i)
+      order.push_back(first + 2 * static_cast<std::int64_t>(i));
   g.windows = permute(g.windows, order);
   return g;
 }
@@ -343,12 +345,10 @@ NodeRef expand_adaptive_indices(GraphBuilder& b, const Node& n, std::span<const 
   spread[0] = spread[1] = 1;
   Dims all(shape);
   all[0] = all[1] = 1;
-  const Expr table =
-      reshape(apply(ops::broadcast_to, {position}, ShapeAttrs{all}), spread);
+  const Expr table = reshape(apply(ops::broadcast_to, {position}, ShapeAttrs{all}), spread);
   const Expr whole_table = apply(ops::broadcast_to, {table}, ShapeAttrs{flat});
-  const Expr found = apply(ops::gather,
-                           {whole_table, apply(ops::expand_dims, {best}, AxesAttrs{{-1}})},
-                           AxisAttrs{-1});
+  const Expr found = apply(
+      ops::gather, {whole_table, apply(ops::expand_dims, {best}, AxesAttrs{{-1}})}, AxisAttrs{-1});
   return apply(ops::squeeze, {found}, AxesAttrs{{-1}}).node();
 }
 
@@ -448,14 +448,16 @@ ResizeAttrs sampled(Ints sizes, std::vector<double> scales, std::string mode,
 std::vector<Sample> resize_samples() {
   ResizeAttrs excluding = sampled({-1, -1, 3}, {0, 0, 0}, "cubic", "half_pixel");
   excluding.exclude_outside = true;
-  return {{{{{1, 2, 3, 4}}}, sampled({-1, -1, -1, -1}, {0, 0, 2, 3}, "nearest", "asymmetric", "floor")},
-          {{{{1, 2, 5}}}, sampled({-1, -1, 8}, {0, 0, 0}, "nearest", "half_pixel", "round_prefer_ceil")},
-          {{{{1, 2, 5}}}, sampled({-1, -1, 3}, {0, 0, 0.7}, "nearest", "tf_half_pixel_for_nn", "ceil")},
-          {{{{2, 1, 3, 4}}}, sampled({-1, -1, 5, 3}, {0, 0, 0, 0}, "linear", "half_pixel")},
-          {{{{1, 1, 4, 3}}}, sampled({-1, -1, 6, 1}, {0, 0, 0, 0}, "linear", "align_corners")},
-          {{{{1, 1, 5}}}, sampled({-1, -1, 7}, {0, 0, 0}, "cubic", "half_pixel")},
-          {{{{1, 2, 6}}}, excluding},
-          {{{{1, 2, 7, 5}}}, sampled({-1, -1, 3, 2}, {0, 0, 0, 0}, "area", "half_pixel")}};
+  return {
+      {{{{1, 2, 3, 4}}}, sampled({-1, -1, -1, -1}, {0, 0, 2, 3}, "nearest", "asymmetric", "floor")},
+      {{{{1, 2, 5}}},
+       sampled({-1, -1, 8}, {0, 0, 0}, "nearest", "half_pixel", "round_prefer_ceil")},
+      {{{{1, 2, 5}}}, sampled({-1, -1, 3}, {0, 0, 0.7}, "nearest", "tf_half_pixel_for_nn", "ceil")},
+      {{{{2, 1, 3, 4}}}, sampled({-1, -1, 5, 3}, {0, 0, 0, 0}, "linear", "half_pixel")},
+      {{{{1, 1, 4, 3}}}, sampled({-1, -1, 6, 1}, {0, 0, 0, 0}, "linear", "align_corners")},
+      {{{{1, 1, 5}}}, sampled({-1, -1, 7}, {0, 0, 0}, "cubic", "half_pixel")},
+      {{{{1, 2, 6}}}, excluding},
+      {{{{1, 2, 7, 5}}}, sampled({-1, -1, 3, 2}, {0, 0, 0, 0}, "area", "half_pixel")}};
 }
 std::vector<Sample> adaptive_samples() {
   return {{{{{2, 1, 7, 5}}}, AdaptiveAttrs{{3, 2}}},
@@ -500,8 +502,9 @@ constinit const Op adaptive_max_pool_indices{
 };
 
 constexpr const Op* resize_rows[] = {
-    &resize,         &adaptive_max_pool, &adaptive_max_pool_indices, &edge_pad,  &depth_to_space,
-    &space_to_depth, &channel_shuffle,   &grid_sample,               &affine_grid, &roi_align};
+    &resize,         &adaptive_max_pool, &adaptive_max_pool_indices, &edge_pad,    &depth_to_space,
+    &space_to_depth, &channel_shuffle,   &grid_sample,               &affine_grid, &roi_align,
+    &max_roi_pool};
 
 }  // namespace ops
 

@@ -1,4 +1,5 @@
-// Arrays read at computed coordinates: grid_sample, affine_grid, roi_align. Elements are gathered as
+// Arrays read at computed coordinates: grid_sample, affine_grid, roi_align. Elements are gathered
+// as
 // rows of channels and summed with weights; gradients go through these expansions.
 #include <algorithm>
 
@@ -21,8 +22,7 @@ struct Table {
       extents.push_back(number_of(x.builder(), shape[i]));
     }
     order.push_back(1);
-    rows = reshape(permute(x, order),
-                   {shape[0] * product(std::span(shape).subspan(2)), shape[1]});
+    rows = reshape(permute(x, order), {shape[0] * product(std::span(shape).subspan(2)), shape[1]});
   }
   /// Channels at `image` and these coordinates, all int64 and within the array: a new last axis.
   [[nodiscard]] Expr at(const Expr& image, const std::vector<Expr>& coordinates) const {
@@ -72,7 +72,8 @@ Type infer_grid_sample(const InferContext& c) {
   if (x->size() < 4 || x->size() > 5 || grid->size() != x->size())
     fail_shape(c, "needs (n, c, h, w) with a grid (n, oh, ow, 2), or one axis more each");
   if (axes == 3 && a.mode == "bicubic") fail_shape(c, "bicubic is of two spatial axes");
-  unify(c, grid->back(), static_cast<std::int64_t>(axes), "coordinates of the grid and spatial axes");
+  unify(c, grid->back(), static_cast<std::int64_t>(axes),
+        "coordinates of the grid and spatial axes");
   for (std::size_t i = 2; i < x->size(); ++i)
     if ((*x)[i] == Dim(0)) fail_shape(c, "no elements to sample");
   Dims shape = {unify(c, (*x)[0], (*grid)[0], "batches"), (*x)[1]};
@@ -172,8 +173,7 @@ NodeRef expand_grid_sample(GraphBuilder& b, const Node& n, std::span<const NodeR
   std::vector<std::vector<AxisTap>> taps;
   for (std::size_t i = 0; i < axes; ++i)
     taps.push_back(taps_along(s, entry(grid, static_cast<std::int64_t>(axes - 1 - i)), i));
-  const Expr image =
-      coordinates(b, axes + 1, 0, (*grid.type().shape)[0], DType::int64);
+  const Expr image = coordinates(b, axes + 1, 0, (*grid.type().shape)[0], DType::int64);
   return cast(channels_second(sampled(image, table, s, taps)), *n.type().dtype).node();
 }
 
@@ -181,9 +181,11 @@ NodeRef expand_grid_sample(GraphBuilder& b, const Node& n, std::span<const NodeR
 
 Type infer_affine_grid(const InferContext& c) {
   const auto& a = c.attrs.get<AffineGridAttrs>();
-  if (const auto t = c.type(0).dtype; t && !is_floating(*t)) fail_dtype(c, "needs floating numbers");
+  if (const auto t = c.type(0).dtype; t && !is_floating(*t))
+    fail_dtype(c, "needs floating numbers");
   const std::size_t axes = a.size.size() - 2;
-  if (a.size.size() < 4 || a.size.size() > 5) fail_shape(c, "needs a size (n, c, h, w) or (n, c, d, h, w)");
+  if (a.size.size() < 4 || a.size.size() > 5)
+    fail_shape(c, "needs a size (n, c, h, w) or (n, c, d, h, w)");
   if (const auto& theta = c.type(0).shape) {
     if (theta->size() != 3) fail_shape(c, "needs (n, 2, 3) or (n, 3, 4)");
     unify(c, (*theta)[0], a.size[0], "batches");
@@ -212,7 +214,8 @@ NodeRef expand_affine_grid(GraphBuilder& b, const Node& n, std::span<const NodeR
   for (std::size_t j = 0; j < axes; ++j) {
     const std::size_t axis = axes - 1 - j;  // x is along the last axis
     const Dim& extent = a.size[2 + axis];
-    const Expr i = coordinates(b, axes + 2, 1 + axis, extent, t), size = cast(number_of(b, extent), t);
+    const Expr i = coordinates(b, axes + 2, 1 + axis, extent, t),
+               size = cast(number_of(b, extent), t);
     const Expr place =
         a.align_corners
             ? i * 2.0 / apply(ops::maximum, {size - 1.0, size.scalar(1)}) -
@@ -229,7 +232,8 @@ Type infer_roi(const InferContext& c) {
   const auto& a = c.attrs.get<RoiAttrs>();
   const auto t = product_dtype_of(c, 2);
   if (t && !is_floating(*t)) fail_dtype(c, "needs floating numbers");
-  if (const auto i = c.type(2).dtype; i && !is_integer(*i)) fail_dtype(c, "batch indices are integers");
+  if (const auto i = c.type(2).dtype; i && !is_integer(*i))
+    fail_dtype(c, "batch indices are integers");
   if (a.mode != "avg" && a.mode != "max")
     throw Error(c.describe() + ": no mode \"" + a.mode + '"', c.where);
   if (a.height < 1 || a.width < 1 || a.sampling_ratio < 0) fail_shape(c, "needs positive extents");
@@ -255,7 +259,9 @@ RoiLine roi_line(const RoiAttrs& a, const Expr& begin, const Expr& end, std::int
   GraphBuilder& b = begin.builder();
   const DType t = *begin.type().dtype;
   const double shift = a.aligned ? 0.5 : 0;
-  const auto column = [&](const Expr& e) { return apply(ops::expand_dims, {e}, AxesAttrs{{1, 2}}); };
+  const auto column = [&](const Expr& e) {
+    return apply(ops::expand_dims, {e}, AxesAttrs{{1, 2}});
+  };
   const Expr from = column(begin * a.scale - shift), to = column(end * a.scale - shift);
   Expr length = to - from;
   if (!a.aligned) length = apply(ops::maximum, {length, length.scalar(1)});
@@ -286,9 +292,10 @@ NodeRef expand_roi(GraphBuilder& b, const Node& n, std::span<const NodeRef> inpu
   const auto samples = [&](std::size_t axis, std::int64_t bins) {
     if (a.sampling_ratio > 0) return a.sampling_ratio;
     if (!shape[axis].is_constant())
-      throw ShapeError("roi_align: as many samples as a region has elements, of an extent that "
-                          "is not known",
-                          n.where());
+      throw ShapeError(
+          "roi_align: as many samples as a region has elements, of an extent that "
+          "is not known",
+          n.where());
     return shape[axis].value() / bins + 2;  // of a region within the array
   };
   const RoiLine y = roi_line(a, entry(rois, 1), entry(rois, 3), a.height, samples(2, a.height),
@@ -304,12 +311,11 @@ NodeRef expand_roi(GraphBuilder& b, const Node& n, std::span<const NodeRef> inpu
   Expr total;
   for (const bool lower : {true, false})
     for (const bool left : {true, false}) {
-      const Expr rows = table.at(image, {down(lower ? y.low : y.high), across(left ? w.low : w.high)});
+      const Expr rows =
+          table.at(image, {down(lower ? y.low : y.high), across(left ? w.low : w.high)});
       const Expr part = weighted(rows, down(lower ? y.low_weight : y.high_weight) *
                                            across(left ? w.low_weight : w.high_weight));
-      total = !total          ? part
-              : a.mode == "max" ? apply(ops::maximum, {total, part})
-                                : total + part;
+      total = !total ? part : a.mode == "max" ? apply(ops::maximum, {total, part}) : total + part;
     }
   const ReduceAttrs over_samples{{3, 4}, false, false};
   Expr result;
@@ -325,6 +331,55 @@ NodeRef expand_roi(GraphBuilder& b, const Node& n, std::span<const NodeRef> inpu
     result = summed / count;
   }
   return cast(channels_second(result), *n.type().dtype).node();
+}
+
+// ---- max_roi_pool ----
+
+Type infer_max_roi(const InferContext& c) {
+  const auto& a = c.attrs.get<RoiAttrs>();
+  const auto t = product_dtype_of(c, 2);
+  if (t && !is_floating(*t)) fail_dtype(c, "needs floating numbers");
+  if (a.height < 1 || a.width < 1) fail_shape(c, "needs positive extents");
+  const auto &x = c.type(0).shape, &boxes = c.type(1).shape;
+  if (!x || !boxes) return {t, {}};
+  if (x->size() != 4 || boxes->size() != 2) fail_shape(c, "needs (n, c, h, w) and boxes (k, 5)");
+  unify(c, (*boxes)[1], 5, "numbers of a box and 5");
+  return {t, Dims{(*boxes)[0], (*x)[1], a.height, a.width}};
+}
+
+/// (k, bins, elements): which elements of an axis are in which bin.
+Expr in_bins(const Expr& first, const Expr& last, double scale, std::int64_t bins,
+             const Dim& extent) {
+  GraphBuilder& b = first.builder();
+  const DType t = *first.type().dtype;
+  const auto rounded = [&](const Expr& e) {
+    return apply(ops::expand_dims, {floor(e * scale + 0.5)}, AxesAttrs{{1, 2}});
+  };
+  const Expr from = rounded(first), span = rounded(last) - from + 1.0;
+  const Expr bin = apply(ops::maximum, {span, span.scalar(1)}) / double(bins);
+  const Expr i = coordinates(b, 3, 1, bins, t), k = coordinates(b, 3, 2, extent, t) - from;
+  return both(apply(ops::ge, {k, floor(i * bin)}),
+              apply(ops::lt, {k, apply(ops::ceil, {(i + 1.0) * bin})}));
+}
+
+/// Along the width first: (k, c, h, width), then along the height.
+NodeRef expand_max_roi(GraphBuilder& b, const Node& n, std::span<const NodeRef> inputs) {
+  const auto& a = n.attrs().get<RoiAttrs>();
+  const Expr x = widened({b, inputs[0]}), boxes = widened({b, inputs[1]});
+  const Dims& shape = *x.type().shape;
+  const auto added = [](const Expr& e, Ints axes) {
+    return apply(ops::expand_dims, {e}, AxesAttrs{std::move(axes)});
+  };
+  const Expr images = apply(ops::gather_rows, {x, index_of(entry(boxes, 0))});
+  const Expr low = x.scalar(-std::numeric_limits<double>::infinity());
+  const Expr across = in_bins(entry(boxes, 1), entry(boxes, 3), a.scale, a.width, shape[3]);
+  const Expr rows = apply(ops::max, {where(added(across, {1, 2}), added(images, {3}), low)},
+                          over(-1, false));
+  const Expr down = in_bins(entry(boxes, 2), entry(boxes, 4), a.scale, a.height, shape[2]);
+  const Expr best = apply(ops::max, {where(added(down, {1, 4}), added(rows, {2}), low)},
+                          over(3, false));
+  const Expr empty = apply(ops::eq, {best, low});
+  return cast(where(empty, best.scalar(0), best), *n.type().dtype).node();
 }
 
 // ---- references ----
@@ -355,13 +410,14 @@ RefArray ref_grid_sample(std::span<const RefArray> args, const Attrs& attrs) {
       const double p = ref_settled(raw, size, a);
       if (a.mode == "nearest") taps[i] = {{std::nearbyint(p), 1}};
       if (a.mode == "bilinear")
-        taps[i] = {{std::floor(p), 1 - (p - std::floor(p))}, {std::floor(p) + 1, p - std::floor(p)}};
+        taps[i] = {{std::floor(p), 1 - (p - std::floor(p))},
+                   {std::floor(p) + 1, p - std::floor(p)}};
       if (a.mode != "bicubic") continue;
       for (int k = -1; k <= 2; ++k) {
         const double q = std::floor(raw) + k, d = std::fabs(raw - q), c = -0.75;
-        taps[i].push_back({ref_settled(q, size, a),
-                           d <= 1 ? (c + 2) * d * d * d - (c + 3) * d * d + 1
-                                  : c * d * d * d - 5 * c * d * d + 8 * c * d - 4 * c});
+        taps[i].push_back(
+            {ref_settled(q, size, a), d <= 1 ? (c + 2) * d * d * d - (c + 3) * d * d + 1
+                                             : c * d * d * d - 5 * c * d * d + 8 * c * d - 4 * c});
       }
     }
     Shape counts;
@@ -389,24 +445,27 @@ RefArray ref_affine_grid(std::span<const RefArray> args, const Attrs& attrs) {
   for (std::size_t i = 0; i < axes; ++i) shape.push_back(a.size[2 + i].value());
   shape.push_back(static_cast<std::int64_t>(axes));
   return ref_fill(args[0].dtype, shape, [&](const Shape& at) {
-    double total = args[0].data[flat_index(args[0].shape, Shape{at[0], at.back(), std::int64_t(axes)})];
+    double total =
+        args[0].data[flat_index(args[0].shape, Shape{at[0], at.back(), std::int64_t(axes)})];
     for (std::size_t j = 0; j < axes; ++j) {
       const double i = double(at[axes - j]), size = double(shape[axes - j]);
-      const double place = a.align_corners ? (size > 1 ? 2 * i / (size - 1) - 1 : 0)
-                                           : (2 * i + 1) / size - 1;
-      total += place * args[0].data[flat_index(args[0].shape, Shape{at[0], at.back(), std::int64_t(j)})];
+      const double place =
+          a.align_corners ? (size > 1 ? 2 * i / (size - 1) - 1 : 0) : (2 * i + 1) / size - 1;
+      total +=
+          place * args[0].data[flat_index(args[0].shape, Shape{at[0], at.back(), std::int64_t(j)})];
     }
     return total;
   });
 }
 
 std::vector<Sample> grid_samples() {
-  return {{{{{2, 3, 4, 5}}, {{2, 3, 2, 2}, -1.2, 1.2}}, SampleAttrs{"bilinear", "zeros", false}},
-          {{{{1, 2, 4, 3}}, {{1, 2, 3, 2}, -2.6, 2.6}}, SampleAttrs{"bilinear", "reflection", false}},
-          {{{{1, 2, 4, 3}}, {{1, 2, 3, 2}, -1.5, 1.5}}, SampleAttrs{"bilinear", "border", true}},
-          {{{{1, 2, 4, 6}}, {{1, 2, 3, 2}, -1.4, 1.4}}, SampleAttrs{"bicubic", "zeros", true}},
-          {{{{1, 1, 4, 6}}, {{1, 2, 3, 2}, -1.4, 1.4}}, SampleAttrs{"bicubic", "border", false}},
-          {{{{1, 1, 3, 4, 2}}, {{1, 2, 1, 2, 3}, -1.1, 1.1}}, SampleAttrs{"bilinear", "zeros", true}}};
+  return {
+      {{{{2, 3, 4, 5}}, {{2, 3, 2, 2}, -1.2, 1.2}}, SampleAttrs{"bilinear", "zeros", false}},
+      {{{{1, 2, 4, 3}}, {{1, 2, 3, 2}, -2.6, 2.6}}, SampleAttrs{"bilinear", "reflection", false}},
+      {{{{1, 2, 4, 3}}, {{1, 2, 3, 2}, -1.5, 1.5}}, SampleAttrs{"bilinear", "border", true}},
+      {{{{1, 2, 4, 6}}, {{1, 2, 3, 2}, -1.4, 1.4}}, SampleAttrs{"bicubic", "zeros", true}},
+      {{{{1, 1, 4, 6}}, {{1, 2, 3, 2}, -1.4, 1.4}}, SampleAttrs{"bicubic", "border", false}},
+      {{{{1, 1, 3, 4, 2}}, {{1, 2, 1, 2, 3}, -1.1, 1.1}}, SampleAttrs{"bilinear", "zeros", true}}};
 }
 std::vector<Sample> affine_samples() {
   return {{{{{2, 2, 3}}}, AffineGridAttrs{{2, 1, 3, 4}, false}},
@@ -447,6 +506,17 @@ constinit const Op roi_align{
     .infer = infer_roi,
     .meaning = Expansion{expand_roi},
     .onnx = "RoiAlign",
+    .parse_attrs = attrs_from_fields<RoiAttrs>,
+};
+
+constinit const Op max_roi_pool{
+    .name = "max_roi_pool",
+    .doc = "Regions of images in bins: the greatest element of each, 0 of an empty one",
+    .min_inputs = 2,
+    .max_inputs = 2,
+    .infer = infer_max_roi,
+    .meaning = Expansion{expand_max_roi},
+    .onnx = "MaxRoiPool",
     .parse_attrs = attrs_from_fields<RoiAttrs>,
 };
 

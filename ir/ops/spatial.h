@@ -73,17 +73,19 @@ struct SubscriptAttrs {
 struct ResizeAttrs {
   std::vector<std::int64_t> sizes;  // of the result; -1: floor(extent * scale)
   std::vector<double> scales;       // what coordinates are divided by; 0: the ratio of the extents
-  std::string mode = "nearest";     // or "linear", "cubic", "area" (the mean of what an element covers)
+  std::string mode =
+      "nearest";  // or "linear", "cubic", "area" (the mean of what an element covers)
   // "half_pixel", "pytorch_half_pixel", "half_pixel_symmetric", "align_corners", "asymmetric",
   // "tf_half_pixel_for_nn", "tf_crop_and_resize"
   std::string coordinates = "half_pixel";
   // "round_prefer_floor", "round_prefer_ceil", "floor", "ceil"
   std::string nearest = "round_prefer_floor";
   double cubic_a = -0.75;
-  bool exclude_outside = false;  // elements beyond the edge have weight 0, instead of the edge's value
-  bool antialias = false;        // filters widen when extents shrink
-  std::vector<double> roi;       // tf_crop_and_resize: begins of all axes, then their ends
-  double extrapolation = 0;      // its value where coordinates leave the array
+  bool exclude_outside =
+      false;                 // elements beyond the edge have weight 0, instead of the edge's value
+  bool antialias = false;    // filters widen when extents shrink
+  std::vector<double> roi;   // tf_crop_and_resize: begins of all axes, then their ends
+  double extrapolation = 0;  // its value where coordinates leave the array
   template <class S, class F> static void fields(S& s, F&& f) {
     f("sizes", s.sizes);
     f("scales", s.scales);
@@ -101,7 +103,7 @@ struct AdaptiveAttrs {
   std::vector<std::int64_t> sizes;  // of the result's spatial axes; -1: as they are
   template <class S, class F> static void fields(S& s, F&& f) { f("sizes", s.sizes); }
 };
-struct EdgePadAttrs {                  // one entry an axis; negative widths cut off
+struct EdgePadAttrs {  // one entry an axis; negative widths cut off
   std::vector<std::int64_t> low, high;
   std::string mode = "reflect";  // or "replicate", "circular"
   template <class S, class F> static void fields(S& s, F&& f) {
@@ -118,7 +120,7 @@ struct BlockAttrs {  // space_to_depth, depth_to_space of (n, c, h, w); channel_
     f("channels_first", s.channels_first);
   }
 };
-struct SampleAttrs {  // grid_sample
+struct SampleAttrs {              // grid_sample
   std::string mode = "bilinear";  // or "nearest", "bicubic"
   std::string padding = "zeros";  // or "border", "reflection"
   bool align_corners = false;
@@ -139,7 +141,7 @@ struct AffineGridAttrs {
 struct RoiAttrs {
   std::int64_t height = 1, width = 1, sampling_ratio = 0;
   double scale = 1;
-  bool aligned = false;    // coordinates half a pixel lower
+  bool aligned = false;      // coordinates half a pixel lower
   std::string mode = "avg";  // or "max"
   template <class S, class F> static void fields(S& s, F&& f) {
     f("height", s.height);
@@ -184,6 +186,8 @@ extern const Op resize, adaptive_max_pool, adaptive_max_pool_indices;
 extern const Op edge_pad, depth_to_space, space_to_depth, channel_shuffle;
 // sampling.cpp: (x, grid); theta; (x, rois (k, 4), int64 batch indices (k))
 extern const Op grid_sample, affine_grid, roi_align;
+/// (x (n, c, h, w), boxes (k, 5)): Caffe's and ONNX's
+extern const Op max_roi_pool;
 
 }  // namespace ops
 }  // namespace weft::ir

@@ -94,8 +94,7 @@ TEST_CASE("max_pool: strides, overhang, indices, the first of equals") {
 
   Tensor ties = numbers({2, 2, 1, 5, 5, 5, 0, 1}, {1, 1, 8});
   CHECK(values(grad(sum(max_pool1d(ties, 2)), {ties})[0]) == Numbers{1, 0, 0, 1, 1, 0, 0, 1});
-  CHECK(values(grad(sum(max_pool1d(ties, 3, 1)), {ties})[0]) ==
-        Numbers{1, 0, 0, 3, 1, 1, 0, 0});
+  CHECK(values(grad(sum(max_pool1d(ties, 3, 1)), {ties})[0]) == Numbers{1, 0, 0, 3, 1, 1, 0, 0});
 }
 
 TEST_CASE("avg_pool: what the sums are divided by") {
@@ -125,8 +124,7 @@ TEST_CASE("Convolution and pooling of unknown extents") {
 
 TEST_CASE("Resizing: PyTorch's and ONNX's documented values") {
   const Tensor x = numbers({1, 2, 3, 4}, {1, 1, 2, 2});
-  CHECK(values(interpolate(x, {}, {2})) ==
-        Numbers{1, 1, 2, 2, 1, 1, 2, 2, 3, 3, 4, 4, 3, 3, 4, 4});
+  CHECK(values(interpolate(x, {}, {2})) == Numbers{1, 1, 2, 2, 1, 1, 2, 2, 3, 3, 4, 4, 3, 3, 4, 4});
   CHECK(values(interpolate(x, {}, {2}, "bilinear")) ==
         Numbers{1, 1.25, 1.75, 2, 1.5, 1.75, 2.25, 2.5, 2.5, 2.75, 3.25, 3.5, 3, 3.25, 3.75, 4});
   CHECK(values(interpolate(x, {3, 3}, {}, "bilinear", true)) ==
@@ -183,4 +181,6 @@ TEST_CASE("Sampling at coordinates") {
   const Tensor box = numbers({0, 0, 0, 4, 4}, {1, 5});
   CHECK(values(roi_align(image, box, 2, 1, 2, true)) == Numbers{2.5, 4.5, 10.5, 12.5});
   CHECK(values(roi_align(image, box, 2, 1, -1, true)) == Numbers{2.5, 4.5, 10.5, 12.5});
+  const Tensor inner = numbers({0, 0, 0, 3, 3, 0, 1, 1, 2, 9}, {2, 5});
+  CHECK(values(max_roi_pool(image, inner, 2)) == Numbers{5, 7, 13, 15, 13, 14, 0, 0});
 }

@@ -38,8 +38,8 @@ struct Padding {
 
 // ---- convolution --------------------------------------------------------------------------------
 
-/// x (n, c, s…) or (c, s…), weight (f, c / groups, k…), bias (f): cross-correlation, (n, f, o…) with
-/// o = floor((s + 2 padding - dilation (k - 1) - 1) / stride) + 1.
+/// x (n, c, s…) or (c, s…), weight (f, c / groups, k…), bias (f): cross-correlation, (n, f, o…)
+/// with o = floor((s + 2 padding - dilation (k - 1) - 1) / stride) + 1.
 Tensor conv1d(const Operand& x, const Operand& weight, const std::optional<Tensor>& bias = {},
               PerAxis stride = 1, Padding padding = 0, PerAxis dilation = 1,
               std::int64_t groups = 1);
@@ -50,8 +50,8 @@ Tensor conv3d(const Operand& x, const Operand& weight, const std::optional<Tenso
               PerAxis stride = 1, Padding padding = 0, PerAxis dilation = 1,
               std::int64_t groups = 1);
 
-/// x (n, f, o…) or (f, o…), weight (f, c / groups, k…), bias (c): the gradient of a convolution with
-/// these arguments with respect to its input, of extents
+/// x (n, f, o…) or (f, o…), weight (f, c / groups, k…), bias (c): the gradient of a convolution
+/// with these arguments with respect to its input, of extents
 /// (o - 1) stride - 2 padding + dilation (k - 1) + output_padding + 1.
 Tensor conv_transpose1d(const Operand& x, const Operand& weight,
                         const std::optional<Tensor>& bias = {}, PerAxis stride = 1,
@@ -78,7 +78,8 @@ Tensor separable_conv2d(const Operand& x, const Operand& depthwise_weight,
 /// Windows as columns: (n, c, h, w) -> (n, c · kh · kw, positions).
 Tensor unfold(const Operand& x, PerAxis kernel_size, PerAxis dilation = 1, PerAxis padding = 0,
               PerAxis stride = 1);
-/// Its transpose: (n, c · kh · kw, positions) -> (n, c, output_size…), overlapping windows added up.
+/// Its transpose: (n, c · kh · kw, positions) -> (n, c, output_size…), overlapping windows
+/// added up.
 Tensor fold(const Operand& x, PerAxis output_size, PerAxis kernel_size, PerAxis dilation = 1,
             PerAxis padding = 0, PerAxis stride = 1);
 
@@ -125,8 +126,8 @@ Tensor lp_pool2d(const Operand& x, double norm_type, PerAxis kernel_size, PerAxi
 Tensor lp_pool3d(const Operand& x, double norm_type, PerAxis kernel_size, PerAxis stride = {},
                  bool ceil_mode = false);
 
-/// Windows that divide the spatial axes into `output_size` parts as evenly as possible; -1 leaves an
-/// axis as it is. Extents that do not divide must be known.
+/// Windows that divide the spatial axes into `output_size` parts as evenly as possible; -1 leaves
+/// an axis as it is. Extents that do not divide must be known.
 Tensor adaptive_avg_pool1d(const Operand& x, PerAxis output_size);
 Tensor adaptive_avg_pool2d(const Operand& x, PerAxis output_size);
 Tensor adaptive_avg_pool3d(const Operand& x, PerAxis output_size);
@@ -176,16 +177,20 @@ Tensor grid_sample(const Operand& x, const Operand& grid, const std::string& mod
                    const std::string& padding_mode = "zeros", bool align_corners = false);
 /// The grid of an affine map theta (n, 2, 3) for images of `size` (n, c, h, w); or one axis more.
 Tensor affine_grid(const Operand& theta, Dims size, bool align_corners = false);
-/// Boxes (k, 5), batch index, x1, y1, x2, y2, of x (n, c, h, w): (k, c, output_size). torchvision's:
-/// a `sampling_ratio` below 1 takes as many samples as a bin has elements.
+/// Boxes (k, 5), batch index, x1, y1, x2, y2, of x (n, c, h, w): (k, c, output_size).
+/// torchvision's: a `sampling_ratio` below 1 takes as many samples as a bin has elements.
 Tensor roi_align(const Operand& x, const Operand& boxes, PerAxis output_size,
                  double spatial_scale = 1, std::int64_t sampling_ratio = -1, bool aligned = false);
+
+/// The same boxes, scaled and rounded to elements: the greatest of each bin, 0 of an empty one.
+Tensor max_roi_pool(const Operand& x, const Operand& boxes, PerAxis output_size,
+                    double spatial_scale = 1);
 
 namespace nn {
 /// Margins of the last axes, the last first: (before, after, before, after, …); negative ones cut.
 /// `mode`: "constant" (with `value`), "reflect", "replicate", "circular". The rank must be known.
-Tensor pad(const Operand& x, std::vector<std::int64_t> widths,
-           const std::string& mode = "constant", double value = 0);
+Tensor pad(const Operand& x, std::vector<std::int64_t> widths, const std::string& mode = "constant",
+           double value = 0);
 }  // namespace nn
 
 }  // namespace weft
