@@ -96,14 +96,23 @@ void check_input(const ValueInfoDef& info, const Value& value) {
 
 // ---- values and items, leaf by leaf -------------------------------------------------------------
 
-/// Types and nesting of values, which decide what graph a model is.
-std::string signature(const std::vector<Value>& values) {
+/// Inputs that a graph may be built for the values of: shapes, axes, scales, conditions.
+bool is_small(const Array& array) { return array.ndim() <= 1 && array.size() <= 32; }
+
+/// Types and nesting of values, which decide what graph a model is; `by_value`: and what the small
+/// ones hold.
+std::string signature(const std::vector<Value>& values, bool by_value) {
   std::string text;
   for (const Value& value : values) {
-    if (const Array* array = std::get_if<Array>(&value))
+    if (const Array* array = std::get_if<Array>(&value)) {
       text += described(*array);
-    else if (!value.empty())
-      text += "[" + signature(value.items()) + "]";
+      if (by_value && is_small(*array)) {
+        const Array dense = array->contiguous();
+        text.append("=").append(reinterpret_cast<const char*>(dense.bytes()), dense.nbytes());
+      }
+    } else if (!value.empty()) {
+      text += "[" + signature(value.items(), by_value) + "]";
+    }
     text += ";";
   }
   return text;
@@ -147,9 +156,13 @@ std::vector<Tensor> leaves(const Items& items) {
 
 /// A model as one graph, for inputs of one signature.
 struct Built {
-  Items inputs, outputs;
+  Items outputs;
   Function function;
+  bool by_value;  // its inputs are those that are not small
 };
+
+/// More graphs of one model than this are not kept.
+constexpr std::size_t most_built = 256;
 
 Function unusable(const std::string& path, const std::string& why, std::source_location where) {
   const auto fail = custom_op(
@@ -181,20 +194,28 @@ struct Model::Source {
   mutable std::mutex mutex = {};  // guards `built`
   mutable std::map<std::string, std::shared_ptr<const Built>> built = {};  // null: not as one graph
 
-  Built build(Items items) const {
-    Items outputs = Importer(def, path).run_model(items);
-    Function function(leaves(items), leaves(outputs), {.name = def.graph.name}, where);
-    return {std::move(items), std::move(outputs), std::move(function)};
+  Built build(const Items& inputs, const std::vector<Tensor>& placeholders, bool by_value) const {
+    Items outputs = Importer(def, path).run_model(inputs);
+    Function function(placeholders, leaves(outputs), {.name = def.graph.name}, where);
+    return {std::move(outputs), std::move(function), by_value};
   }
 
-  std::shared_ptr<const Built> for_signature(const std::vector<Value>& values) const {
+  /// The graph for these types (and small values), built if there is none; null where it depends on
+  /// more than that.
+  std::shared_ptr<const Built> graph_for(const std::vector<Value>& values, bool by_value) const {
     const std::scoped_lock lock(mutex);
-    const auto [entry, fresh] = built.try_emplace(signature(values));
+    if (built.size() >= most_built) built.clear();
+    const auto [entry, fresh] =
+        built.try_emplace((by_value ? "v" : "t") + signature(values, by_value));
     if (!fresh) return entry->second;
     try {
-      entry->second = std::make_shared<const Built>(build(to_items(values, [](const Array& array) {
-        return Tensor(to_dims(array.shape()), array.dtype());
-      })));
+      std::vector<Tensor> placeholders;
+      const Items inputs = to_items(values, [&](const Array& array) {
+        if (by_value && is_small(array)) return Tensor(array);
+        placeholders.emplace_back(to_dims(array.shape()), array.dtype());
+        return placeholders.back();
+      });
+      entry->second = std::make_shared<const Built>(build(inputs, placeholders, by_value));
     } catch (const NeedsValue&) {
       // null: its graph is another one for other values
     } catch (...) {
@@ -204,11 +225,14 @@ struct Model::Source {
     return entry->second;
   }
 
+  /// By types where that is enough, else by small values too, else value by value.
   std::vector<Value> run(const std::vector<Value>& values) const {
-    if (const std::shared_ptr<const Built> graph = for_signature(values)) {
+    std::shared_ptr<const Built> graph = graph_for(values, false);
+    if (!graph) graph = graph_for(values, true);
+    if (graph) {
       std::vector<Array> arrays;
       to_items(values, [&](const Array& array) {
-        arrays.push_back(array);
+        if (!graph->by_value || !is_small(array)) arrays.push_back(array);
         return Tensor(0);
       });
       const std::vector<Array> results = graph->function(arrays);
@@ -279,10 +303,11 @@ Model load(const std::string& path, std::source_location where) {
     Items items;
     for (std::size_t i = 0; i < source->inputs.size(); ++i)
       items.emplace_back(declared_input(source->inputs[i], i));
-    Built built = source->build(std::move(items));
+    const std::vector<Tensor> inputs = leaves(items);
+    const Built built = source->build(items, inputs, false);
     for (const Item& output : built.outputs)
       if (!output.tensor()) throw NeedsValue("an output is not a tensor");
-    return model(leaves(built.inputs), leaves(built.outputs), built.function);
+    return model(inputs, leaves(built.outputs), built.function);
   } catch (const NeedsValue& e) { source->needs_values = e.what(); } catch (const Error& e) {
     if (concrete) throw;
     source->needs_values = e.what();  // perhaps because extents are not known yet

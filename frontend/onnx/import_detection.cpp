@@ -1,6 +1,7 @@
 // Boxes: choosing the best of those that overlap.
 #include <algorithm>
-#include <numeric>
+#include <cmath>
+#include <limits>
 
 #include "apply.h"
 #include "ir/ops/dynamic.h"
@@ -95,10 +96,81 @@ Tensor non_max_suppression(const Call& c) {
   return frontend::apply(ir::ops::slice_by, {made[0], int_vector({0}), made[1], int_vector({0})});
 }
 
+/// The greatest element of each of rows by columns parts of a region, whose corners are rounded to
+/// whole elements; 0 where a part has none.
+void pool_region(const float* x, const Shape& shape, const float* region, float scale,
+                 std::int64_t rows, std::int64_t columns, float* out) {
+  const auto corner = [&](int i) {
+    const float at = std::round(region[1 + i] * scale);
+    return static_cast<std::int64_t>(std::clamp(at, -1e6f, 1e6f));
+  };
+  const std::int64_t left = corner(0), top = corner(1), height = shape[2], width = shape[3],
+                     tall = std::max<std::int64_t>(corner(3) - top + 1, 1),
+                     wide = std::max<std::int64_t>(corner(2) - left + 1, 1);
+  const auto begin = [](std::int64_t i, std::int64_t extent, std::int64_t parts, std::int64_t from,
+                        std::int64_t most) {
+    return std::clamp<std::int64_t>(i * extent / parts + from, 0, most);
+  };
+  const auto end = [](std::int64_t i, std::int64_t extent, std::int64_t parts, std::int64_t from,
+                      std::int64_t most) {
+    return std::clamp<std::int64_t>(((i + 1) * extent + parts - 1) / parts + from, 0, most);
+  };
+  for (std::int64_t c = 0; c < shape[1]; ++c)
+    for (std::int64_t i = 0; i < rows; ++i)
+      for (std::int64_t j = 0; j < columns; ++j) {
+        std::optional<float> best;
+        for (std::int64_t y = begin(i, tall, rows, top, height);
+             y < end(i, tall, rows, top, height); ++y)
+          for (std::int64_t z = begin(j, wide, columns, left, width);
+               z < end(j, wide, columns, left, width); ++z) {
+            const float value = x[(c * height + y) * width + z];
+            best = best ? std::max(*best, value) : value;
+          }
+        *out++ = best.value_or(0);
+      }
+}
+
+/// (images, regions of (image, left, top, right, bottom)).
+Tensor max_roi_pool(const Call& c) {
+  const std::vector<std::int64_t> pooled = c.integers("pooled_shape");
+  const Dims x = dims_of(c.x(0)), regions = dims_of(c.x(1));
+  if (pooled.size() != 2 || pooled[0] <= 0 || pooled[1] <= 0 || x.size() != 4 ||
+      regions.size() != 2 || regions[1] != Dim(5))
+    throw ShapeError("images " + to_string(x) + " and regions " + to_string(regions));
+  const auto scale = static_cast<float>(c.real("spatial_scale", 1));
+  const std::int64_t rows = pooled[0], columns = pooled[1];
+  const auto pool = custom_op(
+      "MaxRoiPool",
+      {.infer = [rows, columns](std::span<const TensorType> types) -> std::vector<TensorType> {
+         return {{DType::float32, {types[1].shape[0], types[0].shape[1], rows, columns}}};
+       },
+       .forward = [scale, rows, columns](std::span<const Array> given) -> std::vector<Array> {
+         const Array images = given[0].contiguous(), boxes = given[1].contiguous();
+         const Shape& shape = images.shape();
+         const std::int64_t each = shape[1] * rows * columns;
+         Array result = zeros({boxes.shape()[0], shape[1], rows, columns}, DType::float32);
+         for (std::int64_t i = 0; i < boxes.shape()[0]; ++i) {
+           const float* region = boxes.data<float>() + 5 * i;
+           if (!(region[0] >= 0 && region[0] < static_cast<float>(shape[0])))
+             throw IndexError("region " + std::to_string(i) + " is of no image of the batch");
+           pool_region(images.data<float>() + static_cast<std::int64_t>(region[0]) * shape[1] *
+                                                  shape[2] * shape[3],
+                       shape, region, scale, rows, columns,
+                       result.mutable_data<float>() + i * each);
+         }
+         return {result};
+       }});
+  const Tensor made = pool({as(c.x(0), DType::float32), as(c.x(1), DType::float32)})[0];
+  return as(made, c.x(0).dtype());
+}
+
 }  // namespace
 
 std::span<const Row> family::detection() {
-  static const Row rows[] = {{"NonMaxSuppression", 1, non_max_suppression}};
+  static const Row rows[] = {
+      {"NonMaxSuppression", 1, non_max_suppression},
+      {"MaxRoiPool", 1, max_roi_pool},
+  };
   return rows;
 }
 

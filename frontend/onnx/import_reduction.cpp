@@ -1,6 +1,8 @@
 // Reductions, softmax and its kin.
 #include <limits>
 
+#include "apply.h"
+#include "ir/ops/dynamic.h"
 #include "onnx/importer.h"
 
 namespace weft::onnx {
@@ -30,6 +32,16 @@ using Reduce = Tensor (*)(const Operand&, std::optional<Axes>, bool);
 /// Of before(x), finished by after.
 Tensor reduced(const Call& c, const Over& o, Reduce reduce, const Tensor& x) {
   return o.nothing ? x : as(reduce(x, o.axes, o.keepdims), c.x().dtype());
+}
+
+/// The one whose axes may be known at a call only.
+Tensor added(const Call& c) {
+  if (!c.has(1) || c.known(1)) return reduced(c, over(c), &sum, c.x());
+  const bool all = c.integer("noop_with_empty_axes", 0) == 0;
+  const Tensor total =
+      frontend::apply(ir::ops::sum_by, {c.x(), c.x(1)},
+                      ir::ReduceAttrs{{}, all, c.integer("keepdims", 1) != 0});
+  return as(total, c.x().dtype());
 }
 
 template <Reduce F> Tensor simple(const Call& c) { return reduced(c, over(c), F, c.x()); }
@@ -123,7 +135,7 @@ Tensor one_at_greatest(const Operand& operand, std::int64_t axis) {
 
 std::span<const Row> family::reduction() {
   static const Row rows[] = {
-      {"ReduceSum", 1, simple<&sum>},
+      {"ReduceSum", 1, added},
       {"ReduceMean", 1, simple<&mean>},
       {"ReduceProd", 1, simple<&prod>},
       {"ReduceMax", 1, extreme<true>},
