@@ -99,7 +99,7 @@ template <class T> void check_bins(const T* x, std::int64_t n, std::int64_t bins
   parallel_for(n, grain, [&](std::int64_t begin, std::int64_t end) {
     bool fits = true;  // of the range: then no element need be looked at again
     for (std::int64_t i = begin; i < end; ++i)
-      fits &= std::cmp_greater_equal(x[i], 0) & std::cmp_less(x[i], bins);
+      fits &= static_cast<std::uint64_t>(x[i]) < static_cast<std::uint64_t>(bins);
     if (!fits) wrong = begin;
   });
   if (wrong < 0) return;

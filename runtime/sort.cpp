@@ -140,7 +140,8 @@ template <class T, class Item> struct Line {
 /// threads, where they are few and long. Neighbouring lines are read together.
 template <class Item, class T, class F>
 void each_line(const T* x, const Lines& l, bool descending, F body) {
-  const std::int64_t n = l.extent, together = std::clamp<std::int64_t>(grain / std::max<std::int64_t>(n, 1), 1, 16);
+  const std::int64_t n = l.extent, lines_a_thread = grain / std::max<std::int64_t>(n, 1),
+                     together = std::clamp<std::int64_t>(lines_a_thread, 1, 16);
   const auto some = [&](std::int64_t begin, std::int64_t end) {
     const Items<Item> items = make_items<Item>(n * together), spare = make_items<Item>(n);
     while (begin < end) {
@@ -161,7 +162,7 @@ void each_line(const T* x, const Lines& l, bool descending, F body) {
   if (l.count() < num_threads() && n >= long_line)
     some(0, l.count());
   else
-    parallel_for(l.count(), std::max<std::int64_t>(1, grain / std::max<std::int64_t>(n, 1)), some);
+    parallel_for(l.count(), std::max<std::int64_t>(1, lines_a_thread), some);
 }
 
 /// Writes the first of `items` where results of `line` go.
@@ -350,10 +351,12 @@ void order_rows(const TensorView& x, const TensorView& positions) {
   visit_items(x.dtype, n, [&]<class T, class Item>(std::type_identity<T>,
                                                    std::type_identity<Item>) {
     const T* rows = static_cast<const T*>(x.data);
-    std::stable_sort(order, order + n, [&](std::int64_t i, std::int64_t j) {
-      const T *a = rows + i * width, *b = rows + j * width;
-      return std::lexicographical_compare(a, a + width, b, b + width,
-                                          [](T u, T v) { return order_key(u) < order_key(v); });
+    std::sort(order, order + n, [&](std::int64_t i, std::int64_t j) {
+      for (std::int64_t e = 0; e < width; ++e) {
+        const auto a = order_key(rows[i * width + e]), b = order_key(rows[j * width + e]);
+        if (a != b) return a < b;
+      }
+      return i < j;
     });
   });
 }

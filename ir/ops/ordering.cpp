@@ -52,8 +52,9 @@ template <class At>
 std::vector<std::int64_t> ref_order(const RefArray& x, std::int64_t n, At at, bool descending) {
   std::vector<std::int64_t> order(static_cast<std::size_t>(n));
   std::iota(order.begin(), order.end(), 0);
-  std::ranges::stable_sort(order, [&](std::int64_t i, std::int64_t j) {
+  std::ranges::sort(order, [&](std::int64_t i, std::int64_t j) {
     const double a = x.data[at(i)], b = x.data[at(j)];
+    if (!ref_less(a, b) && !ref_less(b, a)) return i < j;
     return descending ? ref_less(b, a) : ref_less(a, b);
   });
   return order;
@@ -258,10 +259,12 @@ RefArray ref_row_order(std::span<const RefArray> args, const Attrs&) {
   RefArray r = ref_zeros(DType::int64, {x.shape[0]});
   const std::size_t width = x.data.size() / std::max<std::size_t>(r.data.size(), 1);
   std::iota(r.data.begin(), r.data.end(), 0.0);
-  std::ranges::stable_sort(r.data, [&](double i, double j) {
+  std::ranges::sort(r.data, [&](double i, double j) {
     const double* a = x.data.data() + static_cast<std::size_t>(i) * width;
     const double* b = x.data.data() + static_cast<std::size_t>(j) * width;
-    return std::lexicographical_compare(a, a + width, b, b + width, ref_less);
+    for (std::size_t e = 0; e < width; ++e)
+      if (ref_less(a[e], b[e]) || ref_less(b[e], a[e])) return ref_less(a[e], b[e]);
+    return i < j;
   });
   return r;
 }

@@ -53,9 +53,10 @@ std::vector<std::int64_t> order_of(const Dense<T>& x, std::int64_t first, std::i
                                    std::int64_t stride, bool descending) {
   std::vector<std::int64_t> order(static_cast<std::size_t>(n));
   std::iota(order.begin(), order.end(), 0);
-  std::ranges::stable_sort(order, [&](std::int64_t i, std::int64_t j) {
+  std::ranges::sort(order, [&](std::int64_t i, std::int64_t j) {
     const T a = x.data[static_cast<std::size_t>(first + i * stride)],
             b = x.data[static_cast<std::size_t>(first + j * stride)];
+    if (!less(a, b) && !less(b, a)) return i < j;
     return descending ? less(b, a) : less(a, b);
   });
   return order;
