@@ -5,7 +5,9 @@
 #include <numbers>
 #include <unordered_map>
 
+#include "ir/ops/advanced_indexing.h"
 #include "ir/ops/complex.h"
+#include "ir/ops/ordering.h"
 #include "ir/ops/rules.h"
 
 namespace weft::ir {
@@ -299,6 +301,16 @@ Z each_part(const Args& a, std::uint32_t data) {
 }
 template <std::uint32_t Data> Z linear_rule(const Args& a) { return each_part(a, Data); }
 
+/// Replacing and adding are linear; products and extremes are not.
+template <class Attributes> Z scatter_rule(const Args& a) {
+  const std::string& reduction = a.node.attrs().get<Attributes>().reduction;
+  if (reduction != "none" && reduction != "add")
+    throw UnsupportedOp(std::string(a.node.op().name) + " with reduction '" + reduction +
+                            "': complex numbers are not supported here",
+                        a.node.where());
+  return each_part(a, 0b101);
+}
+
 /// A fill is a real number: none beside the imaginary part.
 Z pad_rule(const Args& a) {
   PadAttrs attrs = a.node.attrs().get<PadAttrs>();
@@ -397,6 +409,11 @@ constexpr Entry table[] = {
     {&ops::scatter_add_rows, linear_rule<1>},
     {&ops::gather, linear_rule<1>},
     {&ops::scatter_add, linear_rule<1>},
+    {&ops::gather_nd, linear_rule<1>},
+    {&ops::gather_last, linear_rule<1>},
+    {&ops::scatter, scatter_rule<ScatterAttrs>},
+    {&ops::scatter_nd, scatter_rule<ScatterNdAttrs>},
+    {&ops::cumsum, linear_rule<1>},
 };
 
 /// Expansions into rows that have rules; their type rules look at the dtype.

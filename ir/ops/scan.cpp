@@ -9,7 +9,9 @@ namespace weft::ir {
 namespace {
 
 /// As sum's and prod's: booleans and integers become int64 (uint64 of uint64).
-DType total_dtype(DType t) { return is_floating(t) || t == DType::uint64 ? t : DType::int64; }
+DType total_dtype(DType t) {
+  return category(t) >= Category::floating || t == DType::uint64 ? t : DType::int64;
+}
 
 template <Scan What> constexpr bool is_extreme = What == Scan::max || What == Scan::min;
 

@@ -210,6 +210,32 @@ TEST_CASE("complex: shapes, sums, products of matrices") {
   CHECK(!all(Tensor(Array{Complex(0, 1), Complex(0, 0)})).item<bool>());
 }
 
+TEST_CASE("complex: indexed access and running sums") {
+  const Tensor z(Array{Complex(1, 2), Complex(-3, 0.5), Complex(0, -1)});
+  const Tensor at(Array{2, 0}), new_values(Array{Complex(5, 5), Complex(6, -6)});
+  using List = std::vector<Complex>;
+  CHECK(numbers(cumsum(z, 0)) == List{{1, 2}, {-2, 2.5}, {-2, 1.5}});
+  CHECK(numbers(scatter(z, 0, at, new_values)) == List{{6, -6}, {-3, 0.5}, {5, 5}});
+  CHECK(numbers(index_add(z, 0, at, new_values)) == List{{7, -4}, {-3, 0.5}, {5, 4}});
+  CHECK(numbers(z.at(at).set(new_values)) == List{{6, -6}, {-3, 0.5}, {5, 5}});
+  CHECK(numbers(z[Tensor(Array{true, false, true})]) == List{{1, 2}, {0, -1}});
+  CHECK(numbers(roll(z, {1})) == List{{0, -1}, {1, 2}, {-3, 0.5}});
+  CHECK(contains(message<UnsupportedOp>([&] {
+                   (void)scatter_reduce(z, 0, at, new_values, "prod").value();
+                 }),
+                 "complex"));
+  const Array v = random_array({4}, DType::complex128, 1),
+              w = random_array({2}, DType::complex128, 2);
+  check_gradients("cumsum", {v},
+                  [](const std::vector<Tensor>& t) { return square(cumsum(t[0], 0)); });
+  check_gradients("index_add", {v, w}, [&](const std::vector<Tensor>& t) {
+    return square(index_add(t[0], 0, at, t[1] * t[1]));
+  });
+  check_gradients("scatter", {v, w}, [&](const std::vector<Tensor>& t) {
+    return square(scatter(t[0], 0, at, t[1] * t[1]));
+  });
+}
+
 TEST_CASE("complex: values that share memory with their parts keep their types") {
   Tensor z("z");
   const Tensor parts = view_as_real(z), twice = z * 2, twice_parts = view_as_real(twice),
