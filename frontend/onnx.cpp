@@ -53,10 +53,10 @@ Tensor declared_input(const ValueInfoDef& info, std::size_t position) {
   if (!info.type.dims) return Tensor(ir::make_input({dtype, {}}, info.name));
   Dims dims;
   for (const DimDef& d : *info.type.dims)
-    dims.push_back(d.value >= 0 ? Dim(d.value)
-                                : Dim::symbol(symbol_name(
-                                      d.name, "n" + std::to_string(position) + "_" +
-                                                  std::to_string(dims.size()))));
+    dims.push_back(d.value >= 0
+                       ? Dim(d.value)
+                       : Dim::symbol(symbol_name(d.name, "n" + std::to_string(position) + "_" +
+                                                             std::to_string(dims.size()))));
   return Tensor(std::move(dims), dtype, info.name);
 }
 
@@ -166,11 +166,15 @@ constexpr std::size_t most_built = 256;
 
 Function unusable(const std::string& path, const std::string& why, std::source_location where) {
   const auto fail = custom_op(
-      "onnx", {.infer = [](auto) { return std::vector<TensorType>{{DType::float32, {}}}; },
-               .forward = [message = path + ": the model is built for each run (onnx::Model::run): " +
-                                     why](std::span<const Array>) -> std::vector<Array> {
-                 throw UnsupportedOp(message);
-               }});
+      "onnx",
+      {.infer =
+           [](auto) {
+             return std::vector<TensorType>{{DType::float32, {}}};
+           },
+       .forward = [message = path + ": the model is built for each run (onnx::Model::run): " + why](
+                      std::span<const Array>) -> std::vector<Array> {
+         throw UnsupportedOp(message);
+       }});
   return Function({}, fail({Tensor(0)})[0], {.name = "onnx"}, where);
 }
 
@@ -191,7 +195,7 @@ struct Model::Source {
   std::vector<ValueInfoDef> inputs;  // but for initializers
   std::string needs_values = {};
   std::source_location where = {};
-  mutable std::mutex mutex = {};  // guards `built`
+  mutable std::mutex mutex = {};                                           // guards `built`
   mutable std::map<std::string, std::shared_ptr<const Built>> built = {};  // null: not as one graph
 
   Built build(const Items& inputs, const std::vector<Tensor>& placeholders, bool by_value) const {
@@ -281,8 +285,7 @@ Model load(const std::string& path, std::source_location where) {
   source->where = where;
   const std::string bytes = read_file(path, where);
   try {
-    source->def =
-        module().read_model(bytes, std::filesystem::path(path).parent_path().string());
+    source->def = module().read_model(bytes, std::filesystem::path(path).parent_path().string());
   } catch (const ParseError& e) { throw ParseError(path + ": " + e.what(), where); }
   const GraphDef& graph = source->def.graph;
   for (const ValueInfoDef& input : graph.inputs) {
@@ -295,7 +298,7 @@ Model load(const std::string& path, std::source_location where) {
   for (const ValueInfoDef& output : graph.outputs) output_names.push_back(output.name);
   const auto model = [&](std::vector<Tensor> inputs, std::vector<Tensor> outputs,
                          Function function) {
-    return Model{std::move(inputs),       std::move(outputs),      std::move(function),
+    return Model{std::move(inputs),      std::move(outputs),      std::move(function),
                  std::move(input_names), std::move(output_names), source};
   };
   const bool concrete = is_concrete(source->inputs);
@@ -332,8 +335,7 @@ void save(const std::string& path, const Function& function, std::source_locatio
     values.push_back(to_tensor_def(variable.value(), variable.name()));
   const ir::Graph graph =
       passes::resolve(passes::specialize(impl.graph, types), frontend::evaluate_constants);
-  const std::string bytes =
-      module().write_model(to_model(graph, impl.inputs.size(), values));
+  const std::string bytes = module().write_model(to_model(graph, impl.inputs.size(), values));
   std::ofstream file(path, std::ios::binary);
   file << bytes;
   file.close();

@@ -82,9 +82,7 @@ class Writer {
     return cast(operand(node, i), *node.inputs()[i]->type().dtype, dtype);
   }
   std::string named(const ir::NodeRef& node) { return names_.at(node.get()); }
-  std::string fresh(const std::string& stem) {
-    return stem + "_" + std::to_string(++count_);
-  }
+  std::string fresh(const std::string& stem) { return stem + "_" + std::to_string(++count_); }
 
  private:
   std::unordered_map<const Node*, std::string> names_;
@@ -129,7 +127,8 @@ using Emit = std::string (*)(Writer&, const Node&);
 /// The row's own operator, operands in the dtype of the result.
 std::string same(Writer& w, const Node& n) {
   std::vector<std::string> inputs;
-  for (std::size_t i = 0; i < n.inputs().size(); ++i) inputs.push_back(w.operand(n, i, dtype_of(n)));
+  for (std::size_t i = 0; i < n.inputs().size(); ++i)
+    inputs.push_back(w.operand(n, i, dtype_of(n)));
   return w.emit(std::string(n.op().onnx), std::move(inputs));
 }
 /// The same where operands meet in one dtype and the result has another.
@@ -180,8 +179,8 @@ std::string inverse_root(Writer& w, const Node& n) {
 }
 std::string product_and_sum(Writer& w, const Node& n) {
   const DType t = dtype_of(n);
-  return w.emit("Add", {w.emit("Mul", {w.operand(n, 0, t), w.operand(n, 1, t)}),
-                        w.operand(n, 2, t)});
+  return w.emit("Add",
+                {w.emit("Mul", {w.operand(n, 0, t), w.operand(n, 1, t)}), w.operand(n, 2, t)});
 }
 std::string power_of_two(Writer& w, const Node& n) {
   return w.emit("Pow", {w.scalar(2, dtype_of(n)), w.operand(n, 0, dtype_of(n))});
@@ -210,10 +209,9 @@ std::string silu(Writer& w, const Node& n) {
 std::string gelu(Writer& w, const Node& n) {
   const DType t = dtype_of(n);
   const std::string x = w.operand(n, 0, t);
-  const std::string inner =
-      w.emit("Erf", {w.emit("Mul", {x, w.scalar(std::sqrt(0.5), t)})});
-  return w.emit("Mul", {w.emit("Mul", {x, w.scalar(0.5, t)}),
-                        w.emit("Add", {inner, w.scalar(1, t)})});
+  const std::string inner = w.emit("Erf", {w.emit("Mul", {x, w.scalar(std::sqrt(0.5), t)})});
+  return w.emit("Mul",
+                {w.emit("Mul", {x, w.scalar(0.5, t)}), w.emit("Add", {inner, w.scalar(1, t)})});
 }
 std::string leaky(Writer& w, const Node& n) {
   return w.emit("LeakyRelu", {w.operand(n, 0, dtype_of(n))},
@@ -249,8 +247,9 @@ std::string floor_quotient(Writer& w, const Node& n) {
 template <const char* const& Name> std::string reduced(Writer& w, const Node& n) {
   const auto& r = n.attrs().get<ir::ReduceAttrs>();
   const bool truth = dtype_of(n) == DType::boolean;  // any, all
-  const std::string x = truth ? w.cast(w.operand(n, 0, DType::boolean), DType::boolean, DType::int32)
-                              : w.operand(n, 0, dtype_of(n));
+  const std::string x = truth
+                            ? w.cast(w.operand(n, 0, DType::boolean), DType::boolean, DType::int32)
+                            : w.operand(n, 0, dtype_of(n));
   std::vector<AttributeDef> attributes{attribute("keepdims", std::int64_t{r.keepdims})};
   std::vector<std::string> inputs{x};
   if (!r.all && r.axes.empty()) return w.emit("Identity", inputs);
@@ -270,8 +269,9 @@ template <const char* const& Name> std::string position(Writer& w, const Node& n
   std::string x = w.operand(n, 0);
   std::int64_t axis = r.axes.empty() ? 0 : r.axes[0];
   if (r.all) x = w.emit("Reshape", {x, w.constant(std::vector<std::int64_t>{-1})}), axis = 0;
-  const std::string y = w.emit(Name, {x}, {attribute("axis", axis),
-                                           attribute("keepdims", std::int64_t{r.keepdims && !r.all})});
+  const std::string y =
+      w.emit(Name, {x},
+             {attribute("axis", axis), attribute("keepdims", std::int64_t{r.keepdims && !r.all})});
   if (!r.all) return y;
   return w.emit("Reshape", {y, shape_operand(w, *n.type().shape, -1)});
 }
@@ -296,7 +296,8 @@ std::string subscripts(Writer& w, const Node& n) {
 // ---- windows ------------------------------------------------------------------------------------
 
 template <class A> std::vector<AttributeDef> window_attributes(const A& a) {
-  std::vector<AttributeDef> list{attribute("strides", a.stride), attribute("dilations", a.dilation)};
+  std::vector<AttributeDef> list{attribute("strides", a.stride),
+                                 attribute("dilations", a.dilation)};
   if (a.auto_pad.empty()) {
     std::vector<std::int64_t> pads = a.low;
     pads.insert(pads.end(), a.high.begin(), a.high.end());
@@ -377,14 +378,14 @@ std::string viewed(Writer& w, const Node& n) {
     const std::int64_t step = known(factor), start = known(e.offset),
                        last = start + (known(out[order.back()]) - 1) * step;
     starts.push_back(start);
-    ends.push_back(step > 0 ? last + 1
+    ends.push_back(step > 0    ? last + 1
                    : last == 0 ? std::numeric_limits<std::int64_t>::min()
                                : last - 1);
     axes.push_back(static_cast<std::int64_t>(i)), steps.push_back(step);
   }
   if (!axes.empty())
-    x = w.emit("Slice", {x, w.constant(starts), w.constant(ends), w.constant(axes),
-                         w.constant(steps)});
+    x = w.emit("Slice",
+               {x, w.constant(starts), w.constant(ends), w.constant(axes), w.constant(steps)});
   if (!dropped.empty()) x = w.emit("Squeeze", {x, w.constant(dropped)});
   std::vector<std::size_t> sorted = order;
   std::ranges::sort(sorted);
@@ -413,7 +414,8 @@ std::string viewed(Writer& w, const Node& n) {
 std::string joined(Writer& w, const Node& n) {
   std::vector<std::string> parts;
   for (std::size_t i = 0; i < n.inputs().size(); ++i) parts.push_back(w.operand(n, i, dtype_of(n)));
-  return w.emit("Concat", std::move(parts), {attribute("axis", n.attrs().get<ir::AxisAttrs>().axis)});
+  return w.emit("Concat", std::move(parts),
+                {attribute("axis", n.attrs().get<ir::AxisAttrs>().axis)});
 }
 std::string padded(Writer& w, const Node& n) {
   const auto& a = n.attrs().get<ir::PadAttrs>();
@@ -426,7 +428,8 @@ std::string padded(Writer& w, const Node& n) {
 }
 std::string positions(Writer& w, const Node& n) {
   const auto& a = n.attrs().get<ir::IotaAttrs>();
-  const auto axis = static_cast<std::size_t>(axis_of(a.axis, static_cast<std::int64_t>(a.shape.size())));
+  const auto axis =
+      static_cast<std::size_t>(axis_of(a.axis, static_cast<std::int64_t>(a.shape.size())));
   Shape along(a.shape.size(), 1);
   along[axis] = known(a.shape[axis]);
   const std::string line = w.constant(arange(along[axis]).to(a.dtype).reshape(along));
@@ -447,40 +450,94 @@ std::string literal(Writer& w, const Node& n) {
 const std::unordered_map<const ir::Op*, Emit>& emitters() {
   static const std::unordered_map<const ir::Op*, Emit> table{
       {&ops::constant, literal},
-      {&ops::add, same}, {&ops::sub, same}, {&ops::mul, same}, {&ops::div, same},
-      {&ops::neg, same}, {&ops::abs, same}, {&ops::sign, same}, {&ops::reciprocal, same},
-      {&ops::maximum, same}, {&ops::minimum, same}, {&ops::relu, same}, {&ops::softplus, same},
-      {&ops::pow, power}, {&ops::remainder, modulo}, {&ops::floor_divide, floor_quotient},
-      {&ops::square, squared}, {&ops::fma, product_and_sum}, {&ops::clip, clipped},
-      {&ops::eq, compared<equal>}, {&ops::ne, differs}, {&ops::lt, compared<less>},
-      {&ops::le, compared<less_equal>}, {&ops::gt, compared<greater>},
+      {&ops::add, same},
+      {&ops::sub, same},
+      {&ops::mul, same},
+      {&ops::div, same},
+      {&ops::neg, same},
+      {&ops::abs, same},
+      {&ops::sign, same},
+      {&ops::reciprocal, same},
+      {&ops::maximum, same},
+      {&ops::minimum, same},
+      {&ops::relu, same},
+      {&ops::softplus, same},
+      {&ops::pow, power},
+      {&ops::remainder, modulo},
+      {&ops::floor_divide, floor_quotient},
+      {&ops::square, squared},
+      {&ops::fma, product_and_sum},
+      {&ops::clip, clipped},
+      {&ops::eq, compared<equal>},
+      {&ops::ne, differs},
+      {&ops::lt, compared<less>},
+      {&ops::le, compared<less_equal>},
+      {&ops::gt, compared<greater>},
       {&ops::ge, compared<greater_equal>},
-      {&ops::logical_and, logic<and_>}, {&ops::logical_or, logic<or_>},
-      {&ops::logical_xor, logic<xor_>}, {&ops::logical_not, negated},
-      {&ops::where, choice}, {&ops::cast, cast_to}, {&ops::isnan, is_nan}, {&ops::isinf, is_inf},
-      {&ops::exp, unary<exp_>}, {&ops::log, unary<log_>}, {&ops::sqrt, unary<sqrt_>},
-      {&ops::sin, unary<sin_>}, {&ops::cos, unary<cos_>}, {&ops::tan, unary<tan_>},
-      {&ops::asin, unary<asin_>}, {&ops::acos, unary<acos_>}, {&ops::atan, unary<atan_>},
-      {&ops::sinh, unary<sinh_>}, {&ops::cosh, unary<cosh_>}, {&ops::tanh, unary<tanh_>},
-      {&ops::asinh, unary<asinh_>}, {&ops::acosh, unary<acosh_>}, {&ops::atanh, unary<atanh_>},
-      {&ops::sigmoid, unary<sigmoid_>}, {&ops::erf, unary<erf_>}, {&ops::erfc, erf_complement},
-      {&ops::floor, unary<floor_>}, {&ops::ceil, unary<ceil_>}, {&ops::round, unary<round_>},
-      {&ops::rsqrt, inverse_root}, {&ops::exp2, power_of_two}, {&ops::expm1, exp_less_one},
+      {&ops::logical_and, logic<and_>},
+      {&ops::logical_or, logic<or_>},
+      {&ops::logical_xor, logic<xor_>},
+      {&ops::logical_not, negated},
+      {&ops::where, choice},
+      {&ops::cast, cast_to},
+      {&ops::isnan, is_nan},
+      {&ops::isinf, is_inf},
+      {&ops::exp, unary<exp_>},
+      {&ops::log, unary<log_>},
+      {&ops::sqrt, unary<sqrt_>},
+      {&ops::sin, unary<sin_>},
+      {&ops::cos, unary<cos_>},
+      {&ops::tan, unary<tan_>},
+      {&ops::asin, unary<asin_>},
+      {&ops::acos, unary<acos_>},
+      {&ops::atan, unary<atan_>},
+      {&ops::sinh, unary<sinh_>},
+      {&ops::cosh, unary<cosh_>},
+      {&ops::tanh, unary<tanh_>},
+      {&ops::asinh, unary<asinh_>},
+      {&ops::acosh, unary<acosh_>},
+      {&ops::atanh, unary<atanh_>},
+      {&ops::sigmoid, unary<sigmoid_>},
+      {&ops::erf, unary<erf_>},
+      {&ops::erfc, erf_complement},
+      {&ops::floor, unary<floor_>},
+      {&ops::ceil, unary<ceil_>},
+      {&ops::round, unary<round_>},
+      {&ops::rsqrt, inverse_root},
+      {&ops::exp2, power_of_two},
+      {&ops::expm1, exp_less_one},
       {&ops::log1p, log_of_one_more},
       {&ops::log2, [](Writer& w, const Node& n) { return log_to_base(w, n, 2); }},
       {&ops::log10, [](Writer& w, const Node& n) { return log_to_base(w, n, 10); }},
-      {&ops::silu, silu}, {&ops::gelu, gelu}, {&ops::leaky_relu, leaky},
-      {&ops::elu, exponential_unit}, {&ops::stop_gradient, unary<identity_>},
-      {&ops::sum, reduced<sum_>}, {&ops::prod, reduced<prod_>}, {&ops::max, reduced<max_>},
-      {&ops::min, reduced<min_>}, {&ops::amax, reduced<max_>}, {&ops::amin, reduced<min_>},
-      {&ops::any, reduced<max_>}, {&ops::all, reduced<min_>}, {&ops::mean, reduced<mean_>},
+      {&ops::silu, silu},
+      {&ops::gelu, gelu},
+      {&ops::leaky_relu, leaky},
+      {&ops::elu, exponential_unit},
+      {&ops::stop_gradient, unary<identity_>},
+      {&ops::sum, reduced<sum_>},
+      {&ops::prod, reduced<prod_>},
+      {&ops::max, reduced<max_>},
+      {&ops::min, reduced<min_>},
+      {&ops::amax, reduced<max_>},
+      {&ops::amin, reduced<min_>},
+      {&ops::any, reduced<max_>},
+      {&ops::all, reduced<min_>},
+      {&ops::mean, reduced<mean_>},
       {&ops::logsumexp, reduced<log_sum_exp_>},
-      {&ops::argmax, position<arg_max>}, {&ops::argmin, position<arg_min>},
-      {&ops::softmax, along_axis<softmax_>}, {&ops::log_softmax, along_axis<log_softmax_>},
-      {&ops::matmul, product}, {&ops::dot, product},
-      {&ops::convolution, convolved}, {&ops::max_pool, pooled}, {&ops::avg_pool, pooled},
-      {&ops::concatenate, joined}, {&ops::pad, padded}, {&ops::iota, positions},
-      {&ops::gather_rows, rows_of}, {&ops::gather, elements_of},
+      {&ops::argmax, position<arg_max>},
+      {&ops::argmin, position<arg_min>},
+      {&ops::softmax, along_axis<softmax_>},
+      {&ops::log_softmax, along_axis<log_softmax_>},
+      {&ops::matmul, product},
+      {&ops::dot, product},
+      {&ops::convolution, convolved},
+      {&ops::max_pool, pooled},
+      {&ops::avg_pool, pooled},
+      {&ops::concatenate, joined},
+      {&ops::pad, padded},
+      {&ops::iota, positions},
+      {&ops::gather_rows, rows_of},
+      {&ops::gather, elements_of},
   };
   return table;
 }

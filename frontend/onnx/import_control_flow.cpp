@@ -30,9 +30,9 @@ Items choose(const Call& c) {
     if (condition->size() != 1) c.malformed("the condition has not one element");
     return run(condition->to(DType::boolean).item<bool>() ? "then_branch" : "else_branch");
   }
-  const std::vector<Tensor> results =
-      frontend::branch(c.x(0), [&] { return all_tensors(run("then_branch")); },
-                       [&] { return all_tensors(run("else_branch")); }, {});
+  const std::vector<Tensor> results = frontend::branch(
+      c.x(0), [&] { return all_tensors(run("then_branch")); },
+      [&] { return all_tensors(run("else_branch")); }, {});
   return {results.begin(), results.end()};
 }
 
@@ -41,7 +41,8 @@ Tensor stacked(const std::vector<Tensor>& parts, const ValueInfoDef& declared, s
   if (!parts.empty()) return stack(parts, axis);
   Dims dims;
   if (declared.type.dims)
-    for (const DimDef& d : *declared.type.dims) dims.emplace_back(std::max<std::int64_t>(d.value, 0));
+    for (const DimDef& d : *declared.type.dims)
+      dims.emplace_back(std::max<std::int64_t>(d.value, 0));
   dims.insert(dims.begin(), Dim(0));
   return broadcast_to(Tensor(Array(0.0f).to(dtype_of_onnx(declared.type.type))), dims);
 }
@@ -62,9 +63,9 @@ struct LoopParts {
 LoopParts loop_parts(const Call& c) {
   const GraphDef& body = c.graph("body");
   const std::size_t first = std::min<std::size_t>(2, c.count());
-  LoopParts parts{body, c.count() - first,
-                  Items(c.operands().begin() + static_cast<std::ptrdiff_t>(first),
-                        c.operands().end())};
+  LoopParts parts{
+      body, c.count() - first,
+      Items(c.operands().begin() + static_cast<std::ptrdiff_t>(first), c.operands().end())};
   if (body.outputs.size() < parts.carried + 1) c.malformed("its body gives too few values");
   return parts;
 }
@@ -141,8 +142,7 @@ struct ScanPlan {
   std::optional<std::int64_t> steps;  // fewer than the inputs have (version 8)
 };
 
-std::vector<std::int64_t> filled(std::vector<std::int64_t> list, std::size_t size,
-                                 const Call& c) {
+std::vector<std::int64_t> filled(std::vector<std::int64_t> list, std::size_t size, const Call& c) {
   if (list.empty()) list.assign(size, 0);
   if (list.size() != size) c.malformed("axes or directions are not as many as inputs or outputs");
   return list;
@@ -175,8 +175,8 @@ Items scan(const Call& c, const GraphDef& body, const ScanPlan& plan, const Item
   for (std::int64_t t = 0; t < *steps; ++t) {
     Items given = state;
     for (std::size_t i = 0; i < inputs.size(); ++i)
-      given.emplace_back(step_of(inputs[i], plan.input_axes[i],
-                                 plan.input_backward[i] ? *steps - 1 - t : t));
+      given.emplace_back(
+          step_of(inputs[i], plan.input_axes[i], plan.input_backward[i] ? *steps - 1 - t : t));
     Items made = c.importer().run_graph(body, given, c.frame());
     for (std::size_t i = 0; i < plan.states; ++i) state[i] = settled(std::move(made[i]));
     for (std::size_t i = 0; i < outputs.size(); ++i) {
@@ -186,8 +186,7 @@ Items scan(const Call& c, const GraphDef& body, const ScanPlan& plan, const Item
   }
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     if (plan.output_backward[i]) std::ranges::reverse(outputs[i]);
-    state.emplace_back(
-        stacked(outputs[i], body.outputs[plan.states + i], plan.output_axes[i]));
+    state.emplace_back(stacked(outputs[i], body.outputs[plan.states + i], plan.output_axes[i]));
   }
   return state;
 }
@@ -220,7 +219,8 @@ Items scan_batch(const Call& c) {
   const GraphDef& body = c.graph("body");
   ScanPlan plan = plan_of(c, body, c.count() - 1);
   const Dims dims = dims_of(c.x(1));
-  if (dims.empty() || !dims[0].is_constant()) throw NeedsValue("the size of the batch is not known");
+  if (dims.empty() || !dims[0].is_constant())
+    throw NeedsValue("the size of the batch is not known");
   std::vector<std::vector<Tensor>> results(body.outputs.size());
   for (std::int64_t b = 0; b < dims[0].value(); ++b) {
     Items operands;

@@ -84,15 +84,15 @@ Tensor non_max_suppression(const Call& c) {
   const auto operand = [&](std::size_t i, const Array& otherwise) {
     return c.has(i) ? reshape(as(c.x(i), otherwise.dtype()), Dims{}) : Tensor(otherwise);
   };
-  const auto choose = custom_op(
-      "NonMaxSuppression",
-      {.infer = [](std::span<const TensorType> x) -> std::vector<TensorType> {
-         return {{DType::int64, {product(x[1].shape), 3}}, {DType::int64, {1}}};
-       },
-       .forward = [centred](std::span<const Array> x) { return suppress(x, centred); }});
-  const std::vector<Tensor> made = choose(
-      {as(c.x(0), DType::float32), as(c.x(1), DType::float32), operand(2, Array(0)),
-       operand(3, Array(0.0f)), operand(4, Array(-std::numeric_limits<float>::infinity()))});
+  const auto choose =
+      custom_op("NonMaxSuppression",
+                {.infer = [](std::span<const TensorType> x) -> std::vector<TensorType> {
+                   return {{DType::int64, {product(x[1].shape), 3}}, {DType::int64, {1}}};
+                 },
+                 .forward = [centred](std::span<const Array> x) { return suppress(x, centred); }});
+  const std::vector<Tensor> made =
+      choose({as(c.x(0), DType::float32), as(c.x(1), DType::float32), operand(2, Array(0)),
+              operand(3, Array(0.0f)), operand(4, Array(-std::numeric_limits<float>::infinity()))});
   return frontend::apply(ir::ops::slice_by, {made[0], int_vector({0}), made[1], int_vector({0})});
 }
 
@@ -153,8 +153,8 @@ Tensor max_roi_pool(const Call& c) {
            const float* region = boxes.data<float>() + 5 * i;
            if (!(region[0] >= 0 && region[0] < static_cast<float>(shape[0])))
              throw IndexError("region " + std::to_string(i) + " is of no image of the batch");
-           pool_region(images.data<float>() + static_cast<std::int64_t>(region[0]) * shape[1] *
-                                                  shape[2] * shape[3],
+           pool_region(images.data<float>() +
+                           static_cast<std::int64_t>(region[0]) * shape[1] * shape[2] * shape[3],
                        shape, region, scale, rows, columns,
                        result.mutable_data<float>() + i * each);
          }

@@ -55,7 +55,8 @@ Items layer_normalized(const Call& c) {
   Tensor scaled = y * c.x(1);
   if (c.has(2)) scaled = scaled + c.x(2);
   if (!c.wants(1) && !c.wants(2)) return {scaled};
-  const Tensor wide = is_floating(x.dtype()) && size_of(x.dtype()) < 4 ? cast(x, DType::float32) : x;
+  const Tensor wide =
+      is_floating(x.dtype()) && size_of(x.dtype()) < 4 ? cast(x, DType::float32) : x;
   return {scaled, mean(wide, axes, true), 1 / sqrt(var(wide, axes, 0, true) + eps)};
 }
 

@@ -60,9 +60,7 @@ template <Tensor (*F)(const Operand&, const Operand&)> Tensor folded(const Call&
   for (std::size_t i = 1; i < all.size(); ++i) result = F(result, all[i]);
   return result;
 }
-Tensor mean_of(const Call& c) {
-  return folded<&add>(c) / static_cast<double>(c.count());
-}
+Tensor mean_of(const Call& c) { return folded<&add>(c) / static_cast<double>(c.count()); }
 
 Tensor clip_by_attributes(const Call& c) {
   std::optional<double> low, high;

@@ -14,7 +14,7 @@ ir::PoolAttrs pool_attrs(const Call& c) {
   const std::size_t axes = static_cast<std::size_t>(spatial_rank(c));
   const WindowSpec w = window_spec(c, axes);
   ir::PoolAttrs a;
-  a.size = c.integers("kernel_shape");
+  a.size = c.small_integers("kernel_shape");
   if (a.size.size() != axes)
     c.malformed("a kernel of " + std::to_string(a.size.size()) + " axes for " +
                 std::to_string(axes));
@@ -69,16 +69,15 @@ Tensor unpooled(const Call& c) {
   const Shape shape = shape_of(c.x(0));
   const auto axes = static_cast<std::size_t>(spatial_rank(c));
   const WindowSpec w = window_spec(c, axes);
-  const std::vector<std::int64_t> kernel = c.integers("kernel_shape");
+  const std::vector<std::int64_t> kernel = c.small_integers("kernel_shape");
   if (kernel.size() != axes) c.malformed("its kernel has not as many axes as its operand");
   Shape least{shape[0], shape[1]};
   for (std::size_t i = 0; i < axes; ++i)
     least.push_back((shape[i + 2] - 1) * w.stride[i] - w.low[i] - w.high[i] + kernel[i]);
-  const Tensor nothing =
-      broadcast_to(scalar_like(c.x(0), 0), {Dim(element_count(least))});
+  const Tensor nothing = broadcast_to(scalar_like(c.x(0), 0), {Dim(element_count(least))});
   const Tensor placed = reshape(put(nothing, flatten(c.x(1)), flatten(c.x(0))), to_dims(least));
   if (!c.has(2)) return placed;
-  const Shape wanted = c.ints(2);
+  const Shape wanted = c.small_ints(2);
   if (wanted.size() != least.size()) throw ShapeError("the output shape has another rank");
   std::vector<std::pair<std::int64_t, std::int64_t>> widths;
   for (std::size_t i = 0; i < wanted.size(); ++i) {
@@ -93,12 +92,9 @@ Tensor unpooled(const Call& c) {
 
 std::span<const Row> family::pooling() {
   static const Row rows[] = {
-      {"MaxPool", 1, max_pooled},
-      {"AveragePool", 1, average_pooled},
-      {"LpPool", 1, lp_pooled},
-      {"GlobalAveragePool", 1, global_average},
-      {"GlobalMaxPool", 1, global_max},
-      {"GlobalLpPool", 1, global_lp},
+      {"MaxPool", 1, max_pooled},       {"AveragePool", 1, average_pooled},
+      {"LpPool", 1, lp_pooled},         {"GlobalAveragePool", 1, global_average},
+      {"GlobalMaxPool", 1, global_max}, {"GlobalLpPool", 1, global_lp},
       {"MaxUnpool", 1, unpooled},
   };
   return rows;

@@ -11,8 +11,8 @@ Tensor gemm(const Call& c) {
   const Tensor& a = c.x(0);
   const double alpha = c.real("alpha", 1), beta = c.real("beta", 1);
   if (rank_of(a) != 2 || rank_of(c.x(1)) != 2) throw ShapeError("the factors are not matrices");
-  Tensor product = matmul(turned(a, c.integer("transA", 0) != 0),
-                          turned(c.x(1), c.integer("transB", 0) != 0));
+  Tensor product =
+      matmul(turned(a, c.integer("transA", 0) != 0), turned(c.x(1), c.integer("transB", 0) != 0));
   if (alpha != 1) product = as(product * alpha, a.dtype());
   if (!c.has(2) || beta == 0) return product;
   return product + (beta == 1 ? c.x(2) : as(c.x(2) * beta, a.dtype()));

@@ -30,13 +30,11 @@ class Activations {
     if (name == "relu") return [](const Tensor& x) { return relu(x); };
     if (name == "softsign") return [](const Tensor& x) { return x / (abs(x) + 1.0); };
     if (name == "softplus") return [](const Tensor& x) { return softplus(x); };
-    if (name == "leakyrelu")
-      return [a = alpha(0.01)](const Tensor& x) { return leaky_relu(x, a); };
+    if (name == "leakyrelu") return [a = alpha(0.01)](const Tensor& x) { return leaky_relu(x, a); };
     if (name == "elu") return [a = alpha(1)](const Tensor& x) { return elu(x, a); };
     if (name == "thresholdedrelu")
       return [a = alpha(1)](const Tensor& x) { return where(x > a, x, zeros_like(x)); };
-    if (name == "affine")
-      return [a = alpha(1), b = beta(0)](const Tensor& x) { return x * a + b; };
+    if (name == "affine") return [a = alpha(1), b = beta(0)](const Tensor& x) { return x * a + b; };
     if (name == "scaledtanh")
       return [a = alpha(1), b = beta(1)](const Tensor& x) { return tanh(x * b) * a; };
     if (name == "hardsigmoid")
@@ -135,8 +133,7 @@ class Recurrence {
 
  private:
   [[nodiscard]] Tensor initial(std::size_t operand, std::int64_t d) const {
-    if (!c_.has(operand))
-      return broadcast_to(scalar_like(c_.x(0), 0), {batch_, Dim(hidden_)});
+    if (!c_.has(operand)) return broadcast_to(scalar_like(c_.x(0), 0), {batch_, Dim(hidden_)});
     return pick(c_.x(operand), batch_first_ ? 1 : 0, d);
   }
 
@@ -187,8 +184,7 @@ class Recurrence {
       ys.push_back(y);
     }
     if (backward) std::ranges::reverse(ys);
-    if (ys.empty())
-      return broadcast_to(scalar_like(c_.x(0), 0), {Dim(0), batch_, Dim(hidden_)});
+    if (ys.empty()) return broadcast_to(scalar_like(c_.x(0), 0), {Dim(0), batch_, Dim(hidden_)});
     return stack(ys, 0);
   }
 

@@ -38,9 +38,8 @@ Tensor reduced(const Call& c, const Over& o, Reduce reduce, const Tensor& x) {
 Tensor added(const Call& c) {
   if (!c.has(1) || c.known(1)) return reduced(c, over(c), &sum, c.x());
   const bool all = c.integer("noop_with_empty_axes", 0) == 0;
-  const Tensor total =
-      frontend::apply(ir::ops::sum_by, {c.x(), c.x(1)},
-                      ir::ReduceAttrs{{}, all, c.integer("keepdims", 1) != 0});
+  const Tensor total = frontend::apply(ir::ops::sum_by, {c.x(), c.x(1)},
+                                       ir::ReduceAttrs{{}, all, c.integer("keepdims", 1) != 0});
   return as(total, c.x().dtype());
 }
 
@@ -101,8 +100,7 @@ Tensor arg_extreme(const Call& c) {
   const bool keepdims = c.integer("keepdims", 1) != 0;
   if (c.integer("select_last_index", 0) == 0) return F(c.x(), axis, keepdims);
   const Dims dims = dims_of(c.x());
-  const auto at = static_cast<std::size_t>(
-      axis_of(axis, static_cast<std::int64_t>(dims.size())));
+  const auto at = static_cast<std::size_t>(axis_of(axis, static_cast<std::int64_t>(dims.size())));
   if (!dims[at].is_constant()) throw NeedsValue("the extent of the axis is not known");
   return dims[at].value() - 1 - F(flip(c.x(), {axis}), axis, keepdims);
 }
@@ -110,7 +108,8 @@ Tensor arg_extreme(const Call& c) {
 /// Before version 13 the axes from `axis` on were one.
 template <Tensor (*F)(const Operand&, std::int64_t)> Tensor over_the_rest(const Call& c) {
   const Tensor& x = c.x();
-  const std::int64_t rank = rank_of(x), axis = axis_of(c.integer("axis", 1), std::max(rank, std::int64_t{1}));
+  const std::int64_t rank = rank_of(x),
+                     axis = axis_of(c.integer("axis", 1), std::max(rank, std::int64_t{1}));
   if (axis == rank - 1) return F(x, -1);
   return reshape(F(flatten(x, axis, -1), -1), dims_of(x));
 }
@@ -121,8 +120,7 @@ template <Tensor (*F)(const Operand&, std::int64_t)> Tensor over_axis(const Call
 Tensor one_at_greatest(const Operand& operand, std::int64_t axis) {
   const Tensor x(operand.node());
   const Dims dims = dims_of(x);
-  const auto at = static_cast<std::size_t>(
-      axis_of(axis, static_cast<std::int64_t>(dims.size())));
+  const auto at = static_cast<std::size_t>(axis_of(axis, static_cast<std::int64_t>(dims.size())));
   if (!dims[at].is_constant()) throw NeedsValue("the extent of the axis is not known");
   const Tensor hot = one_hot(argmax(x, axis), dims[at].value(), x.dtype());
   Axes order;  // the new axis is the last one

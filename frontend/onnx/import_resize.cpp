@@ -53,8 +53,8 @@ void keep_ratio(const Call& c, const Axes& axes, const std::vector<std::int64_t>
   for (const std::int64_t axis : axes) {
     const auto at = static_cast<std::size_t>(axis);
     a.scales[at] = scale;
-    a.sizes[at] = static_cast<std::int64_t>(
-        std::floor(scale * static_cast<double>(shape[at]) + 0.5));
+    a.sizes[at] =
+        static_cast<std::int64_t>(std::floor(scale * static_cast<double>(shape[at]) + 0.5));
   }
 }
 
@@ -127,7 +127,9 @@ Tensor sample_grid(const Call& c) {
   const std::string mode = c.string("mode", "bilinear");
   return frontend::apply(
       ops::grid_sample, {c.x(0), c.x(1)},
-      ir::SampleAttrs{mode == "linear" ? "bilinear" : mode == "cubic" ? "bicubic" : mode,
+      ir::SampleAttrs{mode == "linear"  ? "bilinear"
+                      : mode == "cubic" ? "bicubic"
+                                        : mode,
                       c.string("padding_mode", "zeros"), c.integer("align_corners", 0) != 0});
 }
 
@@ -144,18 +146,18 @@ Tensor align_regions(const Call& c) {
   a.width = c.integer("output_width", 1);
   a.sampling_ratio = c.integer("sampling_ratio", 0);
   a.scale = c.real("spatial_scale", 1);
-  a.aligned = c.version() >= 16 &&
-              c.string("coordinate_transformation_mode", "half_pixel") == "half_pixel";
+  a.aligned =
+      c.version() >= 16 && c.string("coordinate_transformation_mode", "half_pixel") == "half_pixel";
   a.mode = c.string("mode", "avg");
   return frontend::apply(ops::roi_align, {c.x(0), c.x(1), as(c.x(2), DType::int64)}, a);
 }
 
 /// Columns back to an image; the inverse of taking windows apart, overlaps added up.
 Tensor columns_to_image(const Call& c) {
-  const std::vector<std::int64_t> image = c.ints(1), block = c.ints(2);
+  const std::vector<std::int64_t> image = c.small_ints(1), block = c.small_ints(2);
   const std::size_t axes = image.size();
   const auto list = [&](const char* name, std::size_t size, std::int64_t otherwise) {
-    std::vector<std::int64_t> values = c.integers(name);
+    std::vector<std::int64_t> values = c.small_integers(name);
     if (values.empty()) values.assign(size, otherwise);
     if (values.size() != size) c.malformed("attribute '" + std::string(name) + "' is too short");
     return values;

@@ -4,12 +4,8 @@
 namespace weft::onnx {
 namespace {
 
-Tensor gather_along(const Call& c) {
-  return index_select(c.x(0), c.integer("axis", 0), c.x(1));
-}
-Tensor gather_elements(const Call& c) {
-  return weft::gather(c.x(0), c.integer("axis", 0), c.x(1));
-}
+Tensor gather_along(const Call& c) { return index_select(c.x(0), c.integer("axis", 0), c.x(1)); }
+Tensor gather_elements(const Call& c) { return weft::gather(c.x(0), c.integer("axis", 0), c.x(1)); }
 Tensor gather_tuples(const Call& c) {
   return gather_nd(c.x(0), c.x(1), c.integer("batch_dims", 0));
 }
@@ -74,8 +70,8 @@ Items top(const Call& c) {
   const bool largest = c.integer("largest", 1) != 0;
   const auto known = c.has(1) ? c.known(1) : std::nullopt;
   const Ordered found = c.version() < 10 ? topk(c.x(0), c.integer("k"), axis, largest)
-                        : known ? topk(c.x(0), known->item<std::int64_t>(), axis, largest)
-                                : topk(c.x(0), reshape(c.x(1), Dims{}), axis, largest);
+                        : known          ? topk(c.x(0), known->item<std::int64_t>(), axis, largest)
+                                         : topk(c.x(0), reshape(c.x(1), Dims{}), axis, largest);
   return {found.values, found.indices};
 }
 
@@ -92,8 +88,7 @@ Items distinct(const Call& c) {
   const Tensor inverse = reshape(found.inverse, {extent});
   // the least position of each: all start behind the last one
   const Tensor behind = cast(zeros_like(found.counts), DType::int64) + extent;
-  const Tensor first =
-      scatter_reduce(behind, 0, inverse, Tensor(arange(extent)), "amin", true);
+  const Tensor first = scatter_reduce(behind, 0, inverse, Tensor(arange(extent)), "amin", true);
   if (c.integer("sorted", 1) != 0) return {found.values, first, inverse, found.counts};
   const Tensor order = argsort(first, 0), place = argsort(order, 0);
   return {index_select(found.values, axis.value_or(0), order), index_select(first, 0, order),

@@ -57,11 +57,12 @@ Items split_to_sequence(const Call& c) {
     sizes.assign(static_cast<std::size_t>(extent), 1);
     keepdims = c.integer("keepdims", 1) != 0;
   } else if (c.value(1).ndim() == 1) {
-    sizes = c.ints(1);
+    sizes = c.small_ints(1);
   } else {
     const auto each = c.value(1).item<std::int64_t>();
     if (each <= 0) throw ShapeError("parts of " + std::to_string(each) + " elements");
-    for (std::int64_t i = 0; i < extent; i += each) sizes.push_back(std::min(each, extent - i));
+    for (std::int64_t i = 0; i < extent; i += std::min(each, extent))
+      sizes.push_back(std::min(each, extent - i));
   }
   Items parts;
   std::int64_t from = 0;

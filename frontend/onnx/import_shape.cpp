@@ -69,15 +69,12 @@ Tensor size(const Call& c) {
   return prod(apply(ops::shape_of, {c.x()}, ir::ShapeOfAttrs{}));
 }
 
-Tensor range(const Call& c) {
-  return apply(ops::arange_by, {c.x(0), c.x(1), c.x(2)});
-}
+Tensor range(const Call& c) { return apply(ops::arange_by, {c.x(0), c.x(1), c.x(2)}); }
 
 Tensor eye_like(const Call& c) {
   const Shape shape = shape_of(c.x());
   if (shape.size() != 2) c.malformed("its operand is not a matrix");
-  const DType dtype =
-      c.has("dtype") ? dtype_of_onnx(c.integer("dtype")) : c.x().dtype();
+  const DType dtype = c.has("dtype") ? dtype_of_onnx(c.integer("dtype")) : c.x().dtype();
   const std::int64_t k = c.integer("k", 0);
   const Tensor row = reshape(Tensor(arange(shape[0])), {shape[0], 1}), column(arange(shape[1]));
   return cast(row + k == column, dtype);
@@ -161,12 +158,12 @@ Items split_axis(const Call& c) {
   const Dims dims = dims_of(x);
   const std::int64_t axis = axis_of(c.integer("axis", 0), static_cast<std::int64_t>(dims.size()));
   const auto parts = static_cast<std::int64_t>(c.outputs());
-  std::vector<std::int64_t> sizes = c.has(1) ? c.ints(1) : c.integers("split");
+  std::vector<std::int64_t> sizes = c.has(1) ? c.small_ints(1) : c.small_integers("split");
   if (sizes.empty()) {
     const Dim& extent = dims[static_cast<std::size_t>(axis)];
     if (!extent.is_constant()) throw NeedsValue("the extent to split is not known");
     const std::int64_t count = c.integer("num_outputs", parts);
-    if (count <= 0) c.malformed("it has no outputs");
+    if (count <= 0 || count > (1 << 20)) c.malformed("it has no or too many outputs");
     const std::int64_t each = (extent.value() + count - 1) / count;
     for (std::int64_t i = 0; i < count; ++i)
       sizes.push_back(std::clamp<std::int64_t>(extent.value() - i * each, 0, each));
@@ -190,8 +187,8 @@ Tensor slice_by_attributes(const Call& c) {
   std::vector<std::int64_t> axes = c.integers("axes");
   for (std::size_t i = axes.size(); i < starts.size() && !c.has("axes"); ++i)
     axes.push_back(static_cast<std::int64_t>(i));
-  return apply(ops::slice_by, {c.x(), int_vector(starts), int_vector(c.integers("ends")),
-                               int_vector(axes)});
+  return apply(ops::slice_by,
+               {c.x(), int_vector(starts), int_vector(c.integers("ends")), int_vector(axes)});
 }
 Tensor slice_by_operands(const Call& c) {
   std::vector<ir::NodeRef> operands{c.x().node()};
@@ -229,8 +226,8 @@ Tensor pad_by_index(const Call& c, const std::vector<std::int64_t>& pads, const 
   const Shape shape = shape_of(x);
   for (std::size_t i = 0; i < axes.size(); ++i) {
     const std::int64_t axis = axis_of(axes[i], static_cast<std::int64_t>(shape.size())),
-                       extent = shape[static_cast<std::size_t>(axis)],
-                       low = pads[i], high = pads[i + axes.size()];
+                       extent = shape[static_cast<std::size_t>(axis)], low = pads[i],
+                       high = pads[i + axes.size()];
     if (low == 0 && high == 0) continue;
     if (extent == 0 && low + high > 0) throw ShapeError("padding of an empty axis");
     if (low + high + extent > std::numeric_limits<std::int32_t>::max())
@@ -247,13 +244,13 @@ Tensor pad_by(const Call& c, std::optional<std::vector<std::int64_t>> pads,
               std::optional<Tensor> value) {
   const std::string mode = c.string("mode", "constant");
   if (mode == "constant") {
-    std::vector<ir::NodeRef> operands{
-        c.x().node(), pads ? int_vector(*pads).node() : bound(c, 1).node(),
-        value ? value->node() : scalar_like(c.x(), 0).node()};
+    std::vector<ir::NodeRef> operands{c.x().node(),
+                                      pads ? int_vector(*pads).node() : bound(c, 1).node(),
+                                      value ? value->node() : scalar_like(c.x(), 0).node()};
     if (c.has(3)) operands.push_back(bound(c, 3).node());
     return apply(ops::pad_by, std::move(operands), {}, {});
   }
-  if (!pads) pads = c.ints(1);
+  if (!pads) pads = c.small_ints(1);
   Axes axes;
   if (c.has(3))
     axes = c.ints(3);
@@ -265,7 +262,7 @@ Tensor pad_by(const Call& c, std::optional<std::vector<std::int64_t>> pads,
   return pad_by_index(c, *pads, axes, mode);
 }
 Tensor pad_by_attributes(const Call& c) {
-  return pad_by(c, c.has("pads") ? c.integers("pads") : c.integers("paddings"),
+  return pad_by(c, c.has("pads") ? c.small_integers("pads") : c.small_integers("paddings"),
                 scalar_like(c.x(), c.real("value", 0)));
 }
 Tensor pad_by_operands(const Call& c) {
@@ -275,7 +272,7 @@ Tensor pad_by_operands(const Call& c) {
 /// Cut or padded with zeros, in the middle.
 Tensor center_crop_pad(const Call& c) {
   Tensor x = c.x();
-  const std::vector<std::int64_t> wanted = c.ints(1);
+  const std::vector<std::int64_t> wanted = c.small_ints(1);
   const Shape shape = shape_of(x);
   Axes axes = c.integers("axes");
   for (std::size_t i = 0; axes.size() < wanted.size() && !c.has("axes"); ++i)
@@ -283,8 +280,8 @@ Tensor center_crop_pad(const Call& c) {
   if (axes.size() != wanted.size()) c.malformed("as many axes as extents are needed");
   std::vector<std::int64_t> low, high;
   for (std::size_t i = 0; i < axes.size(); ++i) {
-    const std::int64_t extent = shape[static_cast<std::size_t>(
-        axis_of(axes[i], static_cast<std::int64_t>(shape.size())))];
+    const std::int64_t extent =
+        shape[static_cast<std::size_t>(axis_of(axes[i], static_cast<std::int64_t>(shape.size())))];
     const std::int64_t missing = wanted[i] - extent;
     // halves: of what is cut and of what is added, the smaller one comes first
     low.push_back(missing < 0 ? -((-missing) / 2) : missing / 2);

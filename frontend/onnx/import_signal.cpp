@@ -11,8 +11,7 @@ std::optional<std::int64_t> number(const Call& c, std::size_t i) {
 /// The axis became an operand in version 20. In double, as the standard's own reference is: its
 /// tests ask for zeros that single precision does not give.
 Tensor dft(const Call& c) {
-  const std::int64_t axis =
-      c.version() < 20 ? c.integer("axis", 1) : number(c, 2).value_or(-2);
+  const std::int64_t axis = c.version() < 20 ? c.integer("axis", 1) : number(c, 2).value_or(-2);
   return as(onnx_dft(as(c.x(0), DType::float64), number(c, 1), axis, c.integer("inverse", 0) != 0,
                      c.integer("onesided", 0) != 0),
             c.x(0).dtype());

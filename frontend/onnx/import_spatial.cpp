@@ -17,7 +17,7 @@ std::int64_t spatial_rank(const Call& c) {
 WindowSpec window_spec(const Call& c, std::size_t axes) {
   WindowSpec w;
   const auto list = [&](std::string_view name, std::size_t size, std::int64_t otherwise) {
-    std::vector<std::int64_t> values = c.integers(name);
+    std::vector<std::int64_t> values = c.small_integers(name);
     if (values.empty()) values.assign(size, otherwise);
     if (values.size() != size)
       c.malformed("attribute '" + std::string(name) + "' has " + std::to_string(values.size()) +
@@ -64,7 +64,8 @@ Tensor convolved(const Call& c) {
 /// Paddings that give the output shape that is asked for, or (auto_pad) stride times the input's.
 void pad_transposed(const Call& c, ir::ConvAttrs& a) {
   const std::size_t axes = a.stride.size();
-  std::vector<std::int64_t> extra = c.integers("output_padding"), wanted = c.integers("output_shape");
+  std::vector<std::int64_t> extra = c.small_integers("output_padding"),
+                            wanted = c.small_integers("output_shape");
   if (extra.empty()) extra.assign(axes, 0);
   if (wanted.size() == axes + 2) wanted.erase(wanted.begin(), wanted.begin() + 2);
   if (extra.size() != axes || (!wanted.empty() && wanted.size() != axes))
@@ -111,20 +112,18 @@ Tensor centred(const Tensor& x, const std::optional<Tensor>& zero, bool weights)
 }
 
 Tensor convolved_integers(const Call& c) {
-  const auto zero = [&](std::size_t i) {
-    return c.has(i) ? std::optional(c.x(i)) : std::nullopt;
-  };
-  return frontend::apply(
-      ops::convolution, {centred(c.x(0), zero(2), false), centred(c.x(1), zero(3), true)},
-      conv_attrs(c));
+  const auto zero = [&](std::size_t i) { return c.has(i) ? std::optional(c.x(i)) : std::nullopt; };
+  return frontend::apply(ops::convolution,
+                         {centred(c.x(0), zero(2), false), centred(c.x(1), zero(3), true)},
+                         conv_attrs(c));
 }
 
 /// (x, its scale and zero, weights, theirs, the result's, bias).
 Tensor convolved_quantized(const Call& c) {
   const std::int64_t rank = rank_of(c.x(0));
-  Tensor sums = frontend::apply(
-      ops::convolution, {centred(c.x(0), c.x(2), false), centred(c.x(3), c.x(5), true)},
-      conv_attrs(c));
+  Tensor sums = frontend::apply(ops::convolution,
+                                {centred(c.x(0), c.x(2), false), centred(c.x(3), c.x(5), true)},
+                                conv_attrs(c));
   if (c.has(8)) sums = sums + by_channel(c.x(8), rank);
   const Tensor scale = reshape(c.x(1), {}) * by_filter(c.x(4), rank, 1) / reshape(c.x(6), {});
   return saturated(as(sums, scale.dtype()) * scale, reshape(c.x(7), {}), c.x(7).dtype());

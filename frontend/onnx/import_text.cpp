@@ -43,8 +43,8 @@ Tensor tf_idf(const Call& c) {
   std::int64_t grams = 0;
   for (std::size_t i = 0; i < starts.size(); ++i) {
     const auto length = static_cast<std::int64_t>(i) + 1;
-    const std::int64_t from = starts[i],
-                       to = i + 1 < starts.size() ? starts[i + 1]
+    const std::int64_t from = starts[i], to = i + 1 < starts.size()
+                                                  ? starts[i + 1]
                                                   : static_cast<std::int64_t>(pool.size());
     if (from < 0 || to < from || to > static_cast<std::int64_t>(pool.size()) ||
         (to - from) % length != 0)
@@ -57,12 +57,13 @@ Tensor tf_idf(const Call& c) {
     counts.push_back(count);
   }
   if (counts.empty() || grams != static_cast<std::int64_t>(places.size()))
-    c.malformed("it has " + std::to_string(places.size()) + " places for " +
-                std::to_string(grams) + " n-grams");
+    c.malformed("it has " + std::to_string(places.size()) + " places for " + std::to_string(grams) +
+                " n-grams");
   Tensor all = concatenate(counts, 1);
   const std::string mode = c.string("mode", "");
   if (mode == "IDF") all = cast(all > 0, DType::float32);
-  if (mode != "TF" && c.has("weights")) all = all * Tensor(Array::from(c.reals("weights")).to(DType::float32));
+  if (mode != "TF" && c.has("weights"))
+    all = all * Tensor(Array::from(c.reals("weights")).to(DType::float32));
   // where each n-gram goes; a place that none goes to holds 0
   const std::int64_t size = 1 + *std::ranges::max_element(places);
   if (*std::ranges::min_element(places) < 0 || size > (1 << 24))

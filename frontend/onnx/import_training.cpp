@@ -48,8 +48,8 @@ Items adam(const Call& c) {
                after = c.real("norm_coefficient_post", 0);
   const Tensor& r = c.x(0);
   const Tensor t = as(c.x(1), r.dtype());
-  const Tensor rate = where(t > 0, r * sqrt(1 - pow(scalar_like(r, beta), t)) /
-                                       (1 - pow(scalar_like(r, alpha), t)), r);
+  const Tensor rate = where(
+      t > 0, r * sqrt(1 - pow(scalar_like(r, beta), t)) / (1 - pow(scalar_like(r, alpha), t)), r);
   std::vector<Tensor> xs, vs, hs;
   for (std::size_t i = 0; i < groups.n; ++i) {
     const Tensor& x = groups.at(0, i);

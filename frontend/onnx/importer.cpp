@@ -112,7 +112,6 @@ DType dtype_of_onnx(std::int64_t type) {
     case 14: return DType::complex64;
     case 15: return DType::complex128;
     case 16: return DType::bfloat16;
-    default: break;
   }
   if (type == 8) throw UnsupportedOp("tensors of strings");
   throw UnsupportedOp("elements of ONNX type " + std::to_string(type));
@@ -232,6 +231,22 @@ std::vector<std::int64_t> Call::ints(std::size_t i) const {
   if (!is_integer(array.dtype()) || array.ndim() > 1)
     malformed("operand " + std::to_string(i) + " is not a list of integers");
   return array.tolist<std::int64_t>();
+}
+
+namespace {
+
+std::vector<std::int64_t> all_small(std::vector<std::int64_t> list) {
+  constexpr std::int64_t most = std::int64_t{1} << 40;
+  for (const std::int64_t x : list)
+    if (x > most || x < -most) throw ShapeError(std::to_string(x) + " elements");
+  return list;
+}
+
+}  // namespace
+
+std::vector<std::int64_t> Call::small_ints(std::size_t i) const { return all_small(ints(i)); }
+std::vector<std::int64_t> Call::small_integers(std::string_view name) const {
+  return all_small(integers(name));
 }
 
 const AttributeDef* Call::attribute(std::string_view name) const {
@@ -404,7 +419,9 @@ Items Importer::run_node(const NodeDef& node, Frame& frame) {
   const bool known = std::ranges::all_of(operands, shape_is_known);
   try {
     return dispatch(Call(*this, frame, node, version, std::move(operands)));
-  } catch (const NeedsValue&) { throw; } catch (const ParseError&) { throw; } catch (const Error& e) {
+  } catch (const NeedsValue&) { throw; } catch (const ParseError&) {
+    throw;
+  } catch (const Error& e) {
     if (known) throw;
     throw NeedsValue(e.what());  // with the shape at hand there may be nothing amiss
   }

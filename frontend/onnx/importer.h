@@ -146,6 +146,11 @@ class Call {
   [[nodiscard]] const TensorDef& tensor(std::string_view name) const;
   [[nodiscard]] const GraphDef& graph(std::string_view name) const;
 
+  /// The same lists; ShapeError where a number is too large to be an extent or a width, so that sums
+  /// of a few of them cannot overflow.
+  [[nodiscard]] std::vector<std::int64_t> small_ints(std::size_t i) const;
+  [[nodiscard]] std::vector<std::int64_t> small_integers(std::string_view name) const;
+
   [[noreturn]] void malformed(const std::string& what) const;    // ParseError
   [[noreturn]] void unsupported(const std::string& what) const;  // UnsupportedOp
 

@@ -46,7 +46,18 @@ struct GraphDef;
 
 struct AttributeDef {
   enum class Kind : std::uint8_t {
-    none, real, integer, string, tensor, graph, reals, integers, strings, tensors, graphs, type,
+    none,
+    real,
+    integer,
+    string,
+    tensor,
+    graph,
+    reals,
+    integers,
+    strings,
+    tensors,
+    graphs,
+    type,
     other
   };
   std::string name;
@@ -55,7 +66,7 @@ struct AttributeDef {
   double real = 0;
   std::int64_t integer = 0;
   std::string string;
-  std::vector<TensorDef> tensors;                        // tensor: one
+  std::vector<TensorDef> tensors;                       // tensor: one
   std::vector<std::shared_ptr<const GraphDef>> graphs;  // graph: one
   std::vector<double> reals;
   std::vector<std::int64_t> integers;

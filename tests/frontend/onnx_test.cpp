@@ -32,7 +32,8 @@ bool available() {
 /// A file that goes away with its test.
 struct File {
   explicit File(const std::string& bytes)
-      : path((fs::temp_directory_path() / ("weft-" + std::to_string(getpid()) + ".onnx")).string()) {
+      : path(
+            (fs::temp_directory_path() / ("weft-" + std::to_string(getpid()) + ".onnx")).string()) {
     std::ofstream(path, std::ios::binary) << bytes;
   }
   File(const File&) = delete;
@@ -137,9 +138,9 @@ TEST_CASE("onnx: a branch and a loop that depend on values") {
   if (!available()) return;
   GraphDef yes{"yes", {node("Neg", {"x"}, {"a"})}, {}, {}, {value("a", {{2}})}};
   GraphDef no{"no", {node("Add", {"x", "x"}, {"b"})}, {}, {}, {value("b", {{2}})}};
-  const Model choice = loaded(model(
-      {node("If", {"c"}, {"y"}, {graph("then_branch", yes), graph("else_branch", no)})},
-      {value("c", Shape{}, 9), value("x", {{2}})}, {value("y", {{2}})}));
+  const Model choice = loaded(
+      model({node("If", {"c"}, {"y"}, {graph("then_branch", yes), graph("else_branch", no)})},
+            {value("c", Shape{}, 9), value("x", {{2}})}, {value("y", {{2}})}));
   const Array x{1.f, 2.f};
   CHECK(array_equal(choice.run({Array(true), x})[0].array(), Array{-1.f, -2.f}));
   CHECK(array_equal(choice.run({Array(false), x})[0].array(), Array{2.f, 4.f}));
@@ -163,7 +164,8 @@ TEST_CASE("onnx: functions of the model's own are expanded, and may not call the
   ModelDef def = model({}, {value("x", {{2}})}, {value("y", {{2}})});
   def.opsets.emplace_back("own", 1);
   def.graph.nodes = {{"call", "Twice", "own", {"x"}, {"y"}, {}}};
-  def.functions = {{"Twice", "own", {"a"}, {"b"}, {}, {node("Add", {"a", "a"}, {"b"})}, {{"", 17}}}};
+  def.functions = {
+      {"Twice", "own", {"a"}, {"b"}, {}, {node("Add", {"a", "a"}, {"b"})}, {{"", 17}}}};
   // functions are not written: hand the model over as it is
   const Tensor x({2}, DType::float32);
   const Items made = Importer(def, "own.onnx").run_model({x});
@@ -180,12 +182,16 @@ TEST_CASE("onnx: what is wrong with a model is said with the file, the node and 
   INFO(missing);
   CHECK(has(missing, ".onnx"));
   CHECK(has(missing, "nobody"));
-  CHECK(has(problem(model({node("Relu", {"z"}, {"y"}), node("Relu", {"y"}, {"z"})}, {x}, {y})), "z"));
-  CHECK(has(problem(model({node("Relu", {"x"}, {"y"}), node("Relu", {"x"}, {"y"})}, {x}, {y})), "y"));
+  CHECK(
+      has(problem(model({node("Relu", {"z"}, {"y"}), node("Relu", {"y"}, {"z"})}, {x}, {y})), "z"));
+  CHECK(
+      has(problem(model({node("Relu", {"x"}, {"y"}), node("Relu", {"x"}, {"y"})}, {x}, {y})), "y"));
   CHECK(!problem(model({node("Relu", {"x"}, {"z"})}, {x}, {y})).empty());
   CHECK(!problem(model({node("NoSuchOperator", {"x"}, {"y"})}, {x}, {y})).empty());
   // newer than the library's checker: our own checks alone
-  const auto newer = [&](std::vector<NodeDef> nodes) { return problem(model(std::move(nodes), {x}, {y}, 99)); };
+  const auto newer = [&](std::vector<NodeDef> nodes) {
+    return problem(model(std::move(nodes), {x}, {y}, 99));
+  };
   const std::string unknown = newer({node("NoSuchOperator", {"x"}, {"y"})});
   CHECK(has(unknown, "NoSuchOperator"));
   CHECK(has(unknown, "99"));
@@ -215,17 +221,145 @@ TEST_CASE("onnx: absurd shapes are errors") {
   CHECK_THROWS_AS((void)loaded(def, false), ParseError);
 }
 
+namespace {
+
+AttributeDef integer(const std::string& name, std::int64_t i) {
+  AttributeDef a;
+  a.name = name;
+  a.kind = AttributeDef::Kind::integer;
+  a.integer = i;
+  return a;
+}
+AttributeDef integers(const std::string& name, std::vector<std::int64_t> list) {
+  AttributeDef a;
+  a.name = name;
+  a.kind = AttributeDef::Kind::integers;
+  a.integers = std::move(list);
+  return a;
+}
+AttributeDef text(const std::string& name, const std::string& t) {
+  AttributeDef a;
+  a.name = name;
+  a.kind = AttributeDef::Kind::string;
+  a.string = t;
+  return a;
+}
+
+/// The first result of one operator of a version that the installed library may not know.
+Array applied(const std::string& op, std::int64_t version, const std::vector<Array>& operands,
+              std::vector<AttributeDef> attributes = {}) {
+  std::vector<std::string> names;
+  std::vector<ValueInfoDef> inputs;
+  std::vector<Value> values;
+  for (const Array& x : operands) {
+    names.push_back("x" + std::to_string(names.size()));
+    inputs.push_back(value(names.back(), x.shape(), onnx_of_dtype(x.dtype())));
+    values.emplace_back(x);
+  }
+  return loaded(model({node(op, names, {"y"}, std::move(attributes))}, inputs, {value("y", {})},
+                      version),
+                false)
+      .run(values)[0]
+      .array();
+}
+
+}  // namespace
+
+TEST_CASE("onnx: operators of later versions than the installed library's") {
+  if (!available()) return;
+  const Array row{1.f, 2.f, 3.f, 4.f, 5.f};
+  CHECK(array_equal(applied("Split", 18, {row}, {integer("num_outputs", 1)}), row));
+  CHECK(array_equal(applied("Pad", 19, {row, Array{2, 1}}, {text("mode", "wrap")}),
+                    Array{4.f, 5.f, 1.f, 2.f, 3.f, 4.f, 5.f, 1.f}));
+  CHECK(array_equal(applied("CenterCropPad", 18, {row, Array{3}}), Array{2.f, 3.f, 4.f}));
+  CHECK(array_equal(applied("CenterCropPad", 18, {row, Array{8}}),
+                    Array{0.f, 1.f, 2.f, 3.f, 4.f, 5.f, 0.f, 0.f}));
+  CHECK(array_equal(applied("ReduceMax", 18, {Array{{1.f, 7.f}, {3.f, 2.f}}, Array{1}}),
+                    Array{{7.f}, {3.f}}));
+  CHECK(array_equal(applied("ReduceMin", 20, {Array{{true, false}, {true, true}}, Array{1}},
+                            {integer("keepdims", 0)}),
+                    Array{false, true}));
+  CHECK(array_equal(applied("ReduceMax", 20, {zeros({2, 0}), Array{1}}, {integer("keepdims", 0)}),
+                    full({2}, -std::numeric_limits<float>::infinity())));
+  CHECK(array_equal(applied("BitwiseXor", 18, {Array{6, 3}, Array{5, 1}}), Array{3, 2}));
+  CHECK(array_equal(applied("BitwiseNot", 18, {Array{6, -1}}), Array{-7, 0}));
+  CHECK(array_equal(applied("ScatterElements", 18, {row, Array{1, 1}, Array{9.f, 5.f}},
+                            {text("reduction", "max")}),
+                    Array{1.f, 9.f, 3.f, 4.f, 5.f}));
+  CHECK(array_equal(
+      applied("ScatterND", 18, {row, Array{{1}, {2}}, Array{0.f, 9.f}}, {text("reduction", "min")}),
+      Array{1.f, 0.f, 3.f, 4.f, 5.f}));
+  CHECK(allclose(applied("Mish", 18, {Array{0.f, 1.f}}), Array{0.f, 0.86509839f}));
+  CHECK(allclose(applied("Gelu", 20, {Array{0.f, 1.f}}), Array{0.f, 0.84134475f}));
+  CHECK(array_equal(applied("IsInf", 20, {Array{1.f, -std::numeric_limits<float>::infinity()}}),
+                    Array{false, true}));
+  CHECK(array_equal(
+      applied("Col2Im", 18, {Array{{{1.f, 2.f}, {3.f, 4.f}}}, Array{1, 3}, Array{1, 2}}),
+      Array{{{{1.f, 5.f, 4.f}}}}));
+  CHECK(allclose(applied("LpPool", 18, {Array{{{3.f, 4.f, 0.f}}}}, {integers("kernel_shape", {2})}),
+                 Array{{{5.f, 4.f}}}));
+  CHECK(array_equal(applied("Resize", 18,
+                            {Array{{1.f, 2.f}}, Array::from(std::vector<float>{}),
+                             Array::from(std::vector<float>{}), Array{4}},
+                            {integers("axes", {1})}),
+                    Array{{1.f, 1.f, 2.f, 2.f}}));
+  CHECK(allclose(applied("GroupNormalization", 21,
+                         {Array{{{1.f, 3.f}, {5.f, 5.f}}}, Array{1.f, 2.f}, Array{0.f, 1.f}},
+                         {integer("num_groups", 2)}),
+                 Array{{{-1.f, 1.f}, {1.f, 1.f}}}, 1e-3, 1e-3));
+  CHECK(allclose(applied("RMSNormalization", 23, {Array{{3.f, 4.f}}, Array{1.f, 2.f}}),
+                 Array{{0.8485281f, 2.2627417f}}, 1e-4));
+  CHECK(
+      allclose(applied("DFT", 20, {Array{{{1.f}, {2.f}}}}, {}), Array{{{3.f, 0.f}, {-1.f, 0.f}}}));
+  CHECK(array_equal(
+      applied("DequantizeLinear", 19,
+              {Array{{4, 6}}.to(DType::uint8), Array{0.5f, 2.f}, Array{2, 2}.to(DType::uint8)},
+              {integer("axis", 1)}),
+      Array{{1.f, 8.f}}));
+  CHECK(array_equal(applied("MaxRoiPool", 22,
+                            {Array{{{{1.f, 2.f}, {3.f, 4.f}}}}, Array{{0.f, 0.f, 0.f, 1.f, 1.f}}},
+                            {integers("pooled_shape", {1, 2})}),
+                    Array{{{{3.f, 4.f}}}}));
+  CHECK(array_equal(
+      applied("AffineGrid", 20, {Array{{{1.f, 0.f, 0.f}, {0.f, 1.f, 0.f}}}, Array{1, 1, 1, 2}}),
+      Array{{{{-0.5f, 0.f}, {0.5f, 0.f}}}}));
+  CHECK(array_equal(applied("GridSample", 20, {Array{{{{1.f, 3.f}}}}, Array{{{{0.f, 0.f}}}}},
+                            {text("mode", "linear")}),
+                    Array{{{{2.f}}}}));
+  CHECK_THROWS_WITH_AS(applied("StringConcat", 20, {row}),
+                       doctest::Contains("StringConcat of version 20"), UnsupportedOp);
+}
+
 TEST_CASE("onnx: what is written is accepted by ONNX's checker, and computes the same when read") {
   if (!available()) return;
   Tensor x({2, 3}, DType::float32, "x"), y({3, 2}, DType::float32, "y");
   Variable w(Array{{1.f, -2.f, 3.f}}, "w");
   const Tensor p = matmul(x, y), row = x + w;
-  const std::vector<Tensor> outputs{
-      exp(x) * 2 - w,  softmax(p, 1), sum(row, Axes{1}), mean(row), amax(x, Axes{0}, true),
-      p.t(), x[{0, Slice(none, none, -1)}], flip(x, {0}), concatenate({row, x * x}, 0),
-      where(x > 0, x, 0.5), broadcast_to(reshape(x, {2, 1, 3}), {2, 4, 3}), pad(x, {{1, 0}, {0, 2}}, 7),
-      argmax(x, 1), cast(x, DType::int32), any(x > 1), log1p(abs(x)), var(x), gelu(x), silu(w), cumsum(x, 1) * 0,
-      layer_norm(x, {3}), one_hot(argmax(x, 1), 3), squeeze(w, 0), maximum(x, w), clip(x, -1.0, std::nullopt)};
+  const std::vector<Tensor> outputs{exp(x) * 2 - w,
+                                    softmax(p, 1),
+                                    sum(row, Axes{1}),
+                                    mean(row),
+                                    amax(x, Axes{0}, true),
+                                    p.t(),
+                                    x[{0, Slice(none, none, -1)}],
+                                    flip(x, {0}),
+                                    concatenate({row, x * x}, 0),
+                                    where(x > 0, x, 0.5),
+                                    broadcast_to(reshape(x, {2, 1, 3}), {2, 4, 3}),
+                                    pad(x, {{1, 0}, {0, 2}}, 7),
+                                    argmax(x, 1),
+                                    cast(x, DType::int32),
+                                    any(x > 1),
+                                    log1p(abs(x)),
+                                    var(x),
+                                    gelu(x),
+                                    silu(w),
+                                    cumsum(x, 1) * 0,
+                                    layer_norm(x, {3}),
+                                    one_hot(argmax(x, 1), 3),
+                                    squeeze(w, 0),
+                                    maximum(x, w),
+                                    clip(x, -1.0, std::nullopt)};
   const Array a{{0.5f, -1.f, 2.f}, {3.f, 0.25f, -0.75f}}, b{{1.f, 2.f}, {-1.f, 0.f}, {0.5f, 1.f}};
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     CAPTURE(i);
@@ -233,7 +367,8 @@ TEST_CASE("onnx: what is written is accepted by ONNX's checker, and computes the
     const File file("");
     try {
       save(file.path, f);
-    } catch (const UnsupportedOp& e) {  // running sums have no operator that they could be written in
+    } catch (
+        const UnsupportedOp& e) {  // running sums have no operator that they could be written in
       CHECK(has(e.what(), "cannot be written as ONNX"));
       CHECK(i == 19);
       continue;
@@ -247,13 +382,27 @@ TEST_CASE("onnx: what is written is accepted by ONNX's checker, and computes the
 namespace {
 
 const fs::path examples = "/usr/share/libonnx-testdata/data/node";
-constexpr const char* victims[] = {
-    "test_add", "test_reshape_negative_dim", "test_slice", "test_gather_0",
-    "test_conv_with_strides_padding", "test_lstm_defaults", "test_if_seq", "test_loop11",
-    "test_scan9_sum", "test_sequence_map_add_2_sequences", "test_nllloss_NC", "test_cumsum_1d",
-    "test_layer_normalization_2d_axis0", "test_top_k", "test_resize_upsample_scales_linear",
-    "test_split_equal_parts_1d", "test_constant_pad", "test_maxpool_2d_strides", "test_tile",
-    "test_range_float_type_positive_delta_expanded", "test_reduce_sum_do_not_keepdims_random"};
+constexpr const char* victims[] = {"test_add",
+                                   "test_reshape_negative_dim",
+                                   "test_slice",
+                                   "test_gather_0",
+                                   "test_conv_with_strides_padding",
+                                   "test_lstm_defaults",
+                                   "test_if_seq",
+                                   "test_loop11",
+                                   "test_scan9_sum",
+                                   "test_sequence_map_add_2_sequences",
+                                   "test_nllloss_NC",
+                                   "test_cumsum_1d",
+                                   "test_layer_normalization_2d_axis0",
+                                   "test_top_k",
+                                   "test_resize_upsample_scales_linear",
+                                   "test_split_equal_parts_1d",
+                                   "test_constant_pad",
+                                   "test_maxpool_2d_strides",
+                                   "test_tile",
+                                   "test_range_float_type_positive_delta_expanded",
+                                   "test_reduce_sum_do_not_keepdims_random"};
 
 struct Damage {
   std::mt19937 random{20240617};
@@ -293,7 +442,8 @@ struct Damage {
     if (below(4) == 0 && !a.integers.empty()) a.integers.pop_back();
     if (below(8) == 0) a.string += "?";
     if (below(8) == 0) a.kind = static_cast<AttributeDef::Kind>(1 + below(10));
-    if (a.kind == AttributeDef::Kind::tensor && a.tensors.empty()) a.kind = AttributeDef::Kind::real;
+    if (a.kind == AttributeDef::Kind::tensor && a.tensors.empty())
+      a.kind = AttributeDef::Kind::real;
     if (a.kind == AttributeDef::Kind::graph && a.graphs.empty()) a.kind = AttributeDef::Kind::real;
     if (!a.graphs.empty() && below(2) == 0) {
       GraphDef inner = *a.graphs[0];
@@ -303,12 +453,13 @@ struct Damage {
   }
 
   void change(NodeDef& n) {
-    static const char* const operators[] = {"Add", "MatMul", "Concat", "Transpose", "Gather",
-                                            "Reshape", "Conv", "Loop", "SequenceAt", "Softmax"};
+    static const char* const operators[] = {"Add",     "MatMul", "Concat", "Transpose",  "Gather",
+                                            "Reshape", "Conv",   "Loop",   "SequenceAt", "Softmax"};
     switch (below(6)) {
       case 0: n.op = operators[below(std::size(operators))]; break;
       case 1:
-        if (!n.inputs.empty()) n.inputs.erase(n.inputs.begin() + static_cast<std::ptrdiff_t>(below(n.inputs.size())));
+        if (!n.inputs.empty())
+          n.inputs.erase(n.inputs.begin() + static_cast<std::ptrdiff_t>(below(n.inputs.size())));
         break;
       case 2:
         if (n.inputs.size() > 1) std::swap(one_of(n.inputs), one_of(n.inputs));
@@ -328,7 +479,8 @@ struct Damage {
   void change(GraphDef& g) {
     if (below(8) == 0 && !g.outputs.empty()) g.outputs.pop_back();
     if (below(8) == 0 && !g.inputs.empty()) one_of(g.inputs).name += "_";
-    if (below(8) == 0 && !g.initializers.empty()) one_of(g.initializers).dims.push_back(odd_number());
+    if (below(8) == 0 && !g.initializers.empty())
+      one_of(g.initializers).dims.push_back(odd_number());
     if (!g.nodes.empty()) change(one_of(g.nodes));
   }
 };
@@ -346,9 +498,13 @@ TEST_CASE("onnx: damaged files of ONNX's own tests never do worse than throw") {
       switch (damage.below(8)) {
         case 0: bytes.resize(damage.below(bytes.size())); break;
         case 1: bytes.erase(damage.below(bytes.size()), 1 + damage.below(3)); break;
-        case 2: bytes.insert(damage.below(bytes.size()), 1, static_cast<char>(damage.below(256))); break;
+        case 2:
+          bytes.insert(damage.below(bytes.size()), 1, static_cast<char>(damage.below(256)));
+          break;
         case 3: bytes[damage.below(bytes.size())] = static_cast<char>(damage.below(256)); break;
-        default: bytes[damage.below(bytes.size())] ^= static_cast<char>(1 << damage.below(8)); break;
+        default:
+          bytes[damage.below(bytes.size())] ^= static_cast<char>(1 << damage.below(8));
+          break;
       }
       damage.run(name, bytes);
     }

@@ -76,7 +76,8 @@ TEST_CASE("onnx: weft-run checks a model against stored tensors") {
 
 TEST_CASE("onnx: graph-viz draws a model") {
   if (!available()) return;
-  const std::string path = (fs::temp_directory_path() / ("weft-onnx-" + std::to_string(getpid()))).string() + ".dot";
+  const std::string path =
+      (fs::temp_directory_path() / ("weft-onnx-" + std::to_string(getpid()))).string() + ".dot";
   const Outcome outcome = run("graph-viz " + node("test_matmul_2d") + "/model.onnx -o " + path);
   INFO(outcome.text);
   CHECK(outcome.code == 0);

@@ -88,8 +88,8 @@ int run(const Settings& s) {
     passed += good ? 1 : 0;
     if (good == known.contains(name)) {
       ++surprises;
-      fmt::print("{}: {}\n", name, good ? "passes, though it is listed as known to fail"
-                                        : verdicts[i].failure);
+      fmt::print("{}: {}\n", name,
+                 good ? "passes, though it is listed as known to fail" : verdicts[i].failure);
     } else if (!good) {
       ++expected;
       if (s.list) fmt::print("{}: known ({}): {}\n", name, known.at(name), verdicts[i].failure);
@@ -112,7 +112,8 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--known", s.known, "file of the models known to fail, each with a reason");
   app.add_flag("--list-failures", s.list, "print the known failures too");
-  app.add_option("--jobs", s.work.jobs, "processes")->check(CLI::Range(1, 256))
+  app.add_option("--jobs", s.work.jobs, "processes")
+      ->check(CLI::Range(1, 256))
       ->capture_default_str();
   app.add_option("--timeout", s.work.seconds, "seconds for one model")
       ->check(CLI::PositiveNumber)

@@ -12,16 +12,10 @@ namespace {
 namespace fs = std::filesystem;
 namespace pb = ::onnx;
 
-/// Bytes of one element; 0 for strings and what the standard does not name; packed halves count 0.
+/// Bytes of one element by type; 0 of strings, and of what is not known or packed in halves.
 std::size_t element_size(std::int32_t type) {
-  switch (type) {
-    case 2: case 3: case 9: case 17: case 18: case 19: case 20: return 1;
-    case 4: case 5: case 10: case 16: return 2;
-    case 1: case 6: case 12: return 4;
-    case 7: case 11: case 13: case 14: return 8;
-    case 15: return 16;
-    default: return 0;
-  }
+  constexpr std::size_t sizes[] = {0, 4, 1, 1, 2, 2, 4, 8, 0, 1, 2, 8, 4, 8, 8, 16, 2, 1, 1, 1, 1};
+  return type > 0 && type < static_cast<std::int32_t>(std::size(sizes)) ? sizes[type] : 0;
 }
 
 std::string named(const pb::TensorProto& t) {
@@ -32,8 +26,7 @@ std::int64_t count_of(const pb::TensorProto& t) {
   std::int64_t count = 1;
   bool none = false;
   for (const std::int64_t n : t.dims()) {
-    if (n < 0)
-      throw ParseError(named(t) + " has the negative extent " + std::to_string(n));
+    if (n < 0) throw ParseError(named(t) + " has the negative extent " + std::to_string(n));
     none = none || n == 0;
   }
   if (none) return 0;
@@ -71,8 +64,8 @@ std::string typed_bytes(const pb::TensorProto& t) {
     case pb::TensorProto::INT64: return narrowed<std::int64_t>(t.int64_data());
     case pb::TensorProto::UINT32: return narrowed<std::uint32_t>(t.uint64_data());
     case pb::TensorProto::UINT64: return narrowed<std::uint64_t>(t.uint64_data());
-    default: return narrowed<std::uint8_t>(t.int32_data());
   }
+  return narrowed<std::uint8_t>(t.int32_data());
 }
 
 std::uint64_t number(const pb::TensorProto& t, const std::string& text) {
