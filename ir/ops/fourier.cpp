@@ -188,7 +188,7 @@ constexpr Op transform(std::string_view name, std::string_view doc, int operands
           .meaning = Extern{ExternKind::fft},
           .grad = grad,
           .reference = {.general = ref_dft},
-          .samples = {.make = samples, .ulp = 16},
+          .samples = {.make = samples, .ulp = 1},
           .parse_attrs = attrs_from_fields<DftAttrs>,
           .type_only = 0b10};
 }
@@ -335,9 +335,13 @@ Type infer_overlap_add(const InferContext& c) {
   unify(c, t.shape->back(), f.size, "the last extent and the frames' size");
   t.shape->pop_back();
   Dim& length = t.shape->back();
+  const Dim count = length;
   length = (length - 1) * Dim(f.step) + f.size;
-  if (c.inputs.size() == 2) t.shape = c.type(1).shape;
-  return t;
+  if (c.inputs.size() == 1) return t;
+  const Dims& whole = *c.type(1).shape;
+  if (whole.size() != t.shape->size()) fail_shape(c, "not frames of such a signal");
+  unify(c, floordiv(whole.back() - f.size, Dim(f.step)) + 1, count, "the numbers of frames");
+  return {t.dtype, whole};
 }
 
 /// Every sample of every frame to its place.
