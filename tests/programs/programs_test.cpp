@@ -213,7 +213,7 @@ TEST_CASE("weft-run says what is wrong with files") {
   save_model(model);
   save_npy(x, model_input);
   check_refused(run("weft-run", {folder / "nothing.weft"}), "weft-run", "nothing.weft");
-  check_refused(run("weft-run", {folder / "model.onnx", x}), "weft-run", "ONNX");
+  check_refused(run("weft-run", {folder / "model.onnx", x}), "weft-run", "model.onnx");
   check_refused(run("weft-run", {model}), "weft-run", "takes 1 inputs, and 0");
   check_refused(run("weft-run", {model, x, "--device", "cuda:0"}), "weft-run", "cuda:0");
   check_refused(run("weft-run", {model, x, "--save", "a.npy", "b.npy"}), "weft-run", "outputs");
