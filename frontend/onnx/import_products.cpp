@@ -4,13 +4,17 @@
 namespace weft::onnx {
 namespace {
 
-Tensor turned(const Tensor& x, bool turn) { return turn ? transpose(x, -2, -1) : x; }
+/// A matrix, its rank perhaps not known yet.
+Tensor turned(const Tensor& x, bool turn) {
+  if (const auto rank = x.node()->type().rank(); rank && *rank != 2)
+    throw ShapeError("a factor with " + std::to_string(*rank) + " axes is not a matrix");
+  return turn ? permute(x, {1, 0}) : x;
+}
 
 /// alpha op(a) op(b) + beta c.
 Tensor gemm(const Call& c) {
   const Tensor& a = c.x(0);
   const double alpha = c.real("alpha", 1), beta = c.real("beta", 1);
-  if (rank_of(a) != 2 || rank_of(c.x(1)) != 2) throw ShapeError("the factors are not matrices");
   Tensor product =
       matmul(turned(a, c.integer("transA", 0) != 0), turned(c.x(1), c.integer("transB", 0) != 0));
   if (alpha != 1) product = as(product * alpha, a.dtype());

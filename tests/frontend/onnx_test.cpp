@@ -62,6 +62,28 @@ NodeDef node(const std::string& op, std::vector<std::string> in, std::vector<std
   return {op + "_of_the_test", op, "", std::move(in), std::move(out), std::move(attributes)};
 }
 
+AttributeDef integer(const std::string& name, std::int64_t i) {
+  AttributeDef a;
+  a.name = name;
+  a.kind = AttributeDef::Kind::integer;
+  a.integer = i;
+  return a;
+}
+AttributeDef integers(const std::string& name, std::vector<std::int64_t> list) {
+  AttributeDef a;
+  a.name = name;
+  a.kind = AttributeDef::Kind::integers;
+  a.integers = std::move(list);
+  return a;
+}
+AttributeDef text(const std::string& name, const std::string& t) {
+  AttributeDef a;
+  a.name = name;
+  a.kind = AttributeDef::Kind::string;
+  a.string = t;
+  return a;
+}
+
 AttributeDef graph(const std::string& name, GraphDef g) {
   AttributeDef a;
   a.name = name;
@@ -132,6 +154,21 @@ TEST_CASE("onnx: extents that the model leaves open are those of the call") {
   CHECK_THROWS_AS((void)m.run({Value(ones({3, 4}))}), ShapeError);
   CHECK_THROWS_AS((void)m.run({Value(ones({3, 2}, DType::int64))}), DTypeError);
   CHECK_THROWS_AS((void)m.run({}), Error);
+}
+
+TEST_CASE("onnx: shapes that are computed from shapes, as exporters write them") {
+  if (!available()) return;
+  ModelDef def = model({node("Shape", {"x"}, {"s"}), node("Gather", {"s", "first"}, {"n"}),
+                        node("Unsqueeze", {"n", "axis"}, {"n1"}),
+                        node("Concat", {"n1", "rest"}, {"to"}, {integer("axis", 0)}),
+                        node("Reshape", {"x", "to"}, {"rows"}), node("Gemm", {"rows", "w"}, {"y"})},
+                       {value("x", {{-1, 2, 2}})}, {value("y", {{-1, 1}})});
+  def.graph.initializers = {to_tensor_def(Array(0), "first"), to_tensor_def(Array{0}, "axis"),
+                            to_tensor_def(Array{-1}, "rest"), to_tensor_def(ones({4, 1}), "w")};
+  const Model m = loaded(def);
+  CHECK(m.needs_values().empty());
+  CHECK(array_equal(m.function(ones({3, 2, 2}))[0], full({3, 1}, 4.0f)));
+  CHECK(array_equal(m.function(ones({5, 2, 2}))[0], full({5, 1}, 4.0f)));
 }
 
 TEST_CASE("onnx: a branch and a loop that depend on values") {
@@ -222,28 +259,6 @@ TEST_CASE("onnx: absurd shapes are errors") {
 }
 
 namespace {
-
-AttributeDef integer(const std::string& name, std::int64_t i) {
-  AttributeDef a;
-  a.name = name;
-  a.kind = AttributeDef::Kind::integer;
-  a.integer = i;
-  return a;
-}
-AttributeDef integers(const std::string& name, std::vector<std::int64_t> list) {
-  AttributeDef a;
-  a.name = name;
-  a.kind = AttributeDef::Kind::integers;
-  a.integers = std::move(list);
-  return a;
-}
-AttributeDef text(const std::string& name, const std::string& t) {
-  AttributeDef a;
-  a.name = name;
-  a.kind = AttributeDef::Kind::string;
-  a.string = t;
-  return a;
-}
 
 /// The first result of one operator of a version that the installed library may not know.
 Array applied(const std::string& op, std::int64_t version, const std::vector<Array>& operands,
