@@ -569,6 +569,7 @@ class Lowering {
       case ir::ExternKind::scatter:
       case ir::ExternKind::scatter_rows:
       case ir::ExternKind::count_bins:
+      case ir::ExternKind::topk:
       case ir::ExternKind::cholesky:
       case ir::ExternKind::lu:
       case ir::ExternKind::qr:
@@ -583,7 +584,6 @@ class Lowering {
       case ir::ExternKind::random_bernoulli:
       case ir::ExternKind::random_integer:
       case ir::ExternKind::sort:
-      case ir::ExternKind::topk:
       case ir::ExternKind::cumulate:
       case ir::ExternKind::searchsorted:
       case ir::ExternKind::nonzero:

@@ -221,13 +221,12 @@ template <class F> void visit_width(DType dtype, F f) {
   struct Wide {
     std::uint64_t low, high;
   };
-  switch (size_of(dtype)) {
-    case 1: return f(std::type_identity<std::uint8_t>{});
-    case 2: return f(std::type_identity<std::uint16_t>{});
-    case 4: return f(std::type_identity<std::uint32_t>{});
-    case 8: return f(std::type_identity<std::uint64_t>{});
-    default: return f(std::type_identity<Wide>{});
-  }
+  const std::size_t width = size_of(dtype);
+  if (width == 1) return f(std::type_identity<std::uint8_t>{});
+  if (width == 2) return f(std::type_identity<std::uint16_t>{});
+  if (width == 4) return f(std::type_identity<std::uint32_t>{});
+  if (width == 8) return f(std::type_identity<std::uint64_t>{});
+  return f(std::type_identity<Wide>{});
 }
 
 void gather(const TensorView& x, const TensorView& indices, const TensorView& out,

@@ -339,24 +339,19 @@ template <class T>
   const T* roots = plan.prime_roots.data();
   std::int64_t rooted = 0;  // the radix that `roots` belongs to
   for (const Pass& pass : plan.passes) {
-    switch (pass.radix) {
-      case 2:
-        over_points(plan, pass, x, spare, stride, [](const auto& p) { Butterfly<2>::run(p); });
-        break;
-      case 3:
-        over_points(plan, pass, x, spare, stride, [](const auto& p) { Butterfly<3>::run(p); });
-        break;
-      case 4:
-        over_points(plan, pass, x, spare, stride, [](const auto& p) { Butterfly<4>::run(p); });
-        break;
-      case 5:
-        over_points(plan, pass, x, spare, stride, [](const auto& p) { Butterfly<5>::run(p); });
-        break;
-      default:
-        if (rooted && rooted != pass.radix) roots += 2 * rooted;
-        rooted = pass.radix;
-        over_points(plan, pass, x, spare, stride,
-                    [&](const auto& p) { any_butterfly(p, pass.radix, roots); });
+    if (pass.radix == 2) {
+      over_points(plan, pass, x, spare, stride, [](const auto& p) { Butterfly<2>::run(p); });
+    } else if (pass.radix == 3) {
+      over_points(plan, pass, x, spare, stride, [](const auto& p) { Butterfly<3>::run(p); });
+    } else if (pass.radix == 4) {
+      over_points(plan, pass, x, spare, stride, [](const auto& p) { Butterfly<4>::run(p); });
+    } else if (pass.radix == 5) {
+      over_points(plan, pass, x, spare, stride, [](const auto& p) { Butterfly<5>::run(p); });
+    } else {
+      if (rooted && rooted != pass.radix) roots += 2 * rooted;
+      rooted = pass.radix;
+      over_points(plan, pass, x, spare, stride,
+                  [&](const auto& p) { any_butterfly(p, pass.radix, roots); });
     }
     stride *= pass.radix;
     std::swap(x, spare);

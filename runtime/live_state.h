@@ -11,7 +11,7 @@
 #include <thread>
 #include <vector>
 
-#include "ir/node.h"
+#include "ir/op.h"
 #include "runtime/array.h"
 #include "runtime/reactive.h"
 
@@ -52,7 +52,9 @@ class LiveState final : public ir::NodeState {
   ~LiveState() override;
   void handles_gone() override;
 
-  [[nodiscard]] bool is_leaf() const { return node.inputs().empty(); }
+  [[nodiscard]] bool is_leaf() const {
+    return std::holds_alternative<ir::Leaf>(node.op().meaning);
+  }
   [[nodiscard]] bool ready() const { return unready == 0; }
   [[nodiscard]] bool held() const { return node.handles() > 0; }
   [[nodiscard]] bool watched() const { return extras && !extras->watchers.empty(); }
