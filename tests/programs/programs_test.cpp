@@ -140,6 +140,17 @@ bool have_graphviz() { return std::system("dot -V >/dev/null 2>&1") == 0; }
 
 }  // namespace
 
+TEST_CASE("weft-operations: the table in the documentation is that of the rows") {
+  const Outcome same =
+      run("weft-operations", {"--check", WEFT_SOURCE_DIR "/tools/docs/operations.md"});
+  CHECK(same.err == "");
+  CHECK(same.code == 0);
+  const Folder scratch;
+  spew(scratch.path / "old.md", "# Operations\n");
+  CHECK(run("weft-operations", {"--check", scratch / "old.md"}).code == 1);
+  CHECK(run("weft-operations", {"--check", scratch / "none.md"}).code == 2);
+}
+
 TEST_CASE("programs explain themselves and refuse what they do not know") {
   for (const std::string program : {"weft-run", "weft-train", "graph-viz"}) {
     CAPTURE(program);

@@ -49,6 +49,8 @@ std::string dtypes(const Op& op) {
 
 std::string_view gradient(const Op& op) {
   if (op.grad) return "rule";
+  const auto* external = std::get_if<ir::Extern>(&op.meaning);
+  if (external && external->kind == ir::ExternKind::result) return "its node's";
   return std::holds_alternative<ir::Expansion>(op.meaning) ? "expansion" : "";
 }
 
