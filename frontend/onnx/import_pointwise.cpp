@@ -77,7 +77,10 @@ Tensor clip_by_operands(const Call& c) {
 
 Tensor cast_to(const Call& c) {
   // before version 6 the type was spelled; no model in use does that
-  return as(c.x(), dtype_of_onnx(c.integer("to")));
+  const std::int64_t to = c.integer("to");
+  if ((to == onnx_uint4 || to == onnx_int4) && c.x().dtype() != DType::boolean)
+    return saturated_to(as(c.x(), DType::float32), Array(0.0f), to);
+  return as(c.x(), dtype_of_onnx(to));
 }
 
 Tensor is_infinite(const Call& c) {

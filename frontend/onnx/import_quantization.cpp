@@ -39,24 +39,30 @@ Tensor beside(const Tensor& scale, const Tensor& x, std::int64_t axis, std::int6
 Tensor quantize(const Call& c) {
   const Tensor& x = c.x(0);
   const std::int64_t axis = c.integer("axis", 1), block = c.integer("block_size", 0);
-  DType dtype = DType::uint8;
-  if (c.has(2))
-    dtype = c.x(2).dtype();
-  else if (c.integer("output_dtype", 0) != 0)
-    dtype = dtype_of_onnx(c.integer("output_dtype"));
+  std::int64_t type = c.integer("output_dtype", 0);
+  if (c.has(2)) {
+    // the zero point's own dtype is that of what holds it
+    const std::int64_t declared =
+        c.frame().attributes ? 0 : c.importer().declared_type(c.node().inputs[2]);
+    const bool narrow = declared == onnx_uint4 || declared == onnx_int4;
+    if (type == 0) type = narrow ? declared : onnx_of_dtype(c.x(2).dtype());
+  }
+  if (type == 0) type = onnx_of_dtype(DType::uint8);
   const Tensor scale = beside(c.x(1), x, axis, block);
   const Tensor zero =
-      c.has(2) ? beside(c.x(2), x, axis, block) : Tensor(Array(std::int64_t{0}).to(dtype));
-  return saturated(as(x, scale.dtype()) / scale, zero, dtype);
+      c.has(2) ? beside(c.x(2), x, axis, block) : Tensor(Array(std::int64_t{0}).to(dtype_of_onnx(type)));
+  return saturated_to(as(x, scale.dtype()) / scale, zero, type);
 }
 
 Tensor dequantize(const Call& c) {
   const Tensor& x = c.x(0);
   const std::int64_t axis = c.integer("axis", 1), block = c.integer("block_size", 0);
   const Tensor scale = beside(c.x(1), x, axis, block);
-  Tensor value = as(x, scale.dtype());
-  if (c.has(2)) value = value - as(beside(c.x(2), x, axis, block), scale.dtype());
-  return value * scale;
+  const DType dtype = scale.dtype(), wide = size_of(dtype) < 4 ? DType::float32 : dtype;
+  Tensor value = as(x, wide);
+  if (c.has(2)) value = value - as(beside(c.x(2), x, axis, block), wide);
+  const std::int64_t type = c.integer("output_dtype", 0);
+  return as(value * as(scale, wide), type == 0 ? dtype : dtype_of_onnx(type));
 }
 
 /// The zero point of a factor: one a row of `a`, one a column of `b`, or one for all.
@@ -91,6 +97,13 @@ Tensor quantized_matmul(const Call& c) {
 
 Tensor saturated(const Tensor& x, const Tensor& zero, DType dtype) {
   const auto [low, high] = limits_of(dtype);
+  return cast(clip(round(x) + as(zero, x.dtype()), low, high), dtype);
+}
+
+Tensor saturated_to(const Tensor& x, const Tensor& zero, std::int64_t type) {
+  const DType dtype = dtype_of_onnx(type);
+  if (type != onnx_uint4 && type != onnx_int4) return saturated(x, zero, dtype);
+  const double low = type == onnx_int4 ? -8 : 0, high = low + 15;
   return cast(clip(round(x) + as(zero, x.dtype()), low, high), dtype);
 }
 

@@ -64,6 +64,12 @@ Tensor running_sum(const Call& c) {
             c.x(0).dtype());
 }
 
+Tensor running_product(const Call& c) {
+  return as(cumprod(c.x(0), c.value(1).item<std::int64_t>(), c.integer("exclusive", 0) != 0,
+                    c.integer("reverse", 0) != 0),
+            c.x(0).dtype());
+}
+
 /// How many: an attribute once, an operand since version 10.
 Items top(const Call& c) {
   const std::int64_t axis = c.integer("axis", -1);
@@ -109,6 +115,7 @@ std::span<const Row> family::selection() {
       {"Compress", 1, compress},
       {"ReverseSequence", 1, reverse_sequence},
       {"CumSum", 1, running_sum},
+      {"CumProd", 1, running_product},
       {"TopK", 1, top},
       {"Unique", 1, distinct},
   };

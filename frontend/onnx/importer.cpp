@@ -19,7 +19,7 @@ const Table& table() {
     Table all;
     for (const auto family :
          {family::pointwise, family::reduction, family::shape, family::selection, family::spatial,
-          family::pooling, family::products, family::normalization, family::resizing,
+          family::pooling, family::products, family::normalization, family::attention, family::resizing,
           family::recurrent, family::quantization, family::control_flow, family::sequences,
           family::signal, family::random, family::training, family::detection, family::text})
       for (const Row& row : family()) all[{row.domain, row.op}][row.since] = &row;
@@ -112,6 +112,8 @@ DType dtype_of_onnx(std::int64_t type) {
     case 14: return DType::complex64;
     case 15: return DType::complex128;
     case 16: return DType::bfloat16;
+    case onnx_uint4: return DType::uint8;
+    case onnx_int4: return DType::int8;
   }
   if (type == 8) throw UnsupportedOp("tensors of strings");
   throw UnsupportedOp("elements of ONNX type " + std::to_string(type));
@@ -123,7 +125,29 @@ std::int32_t onnx_of_dtype(DType dtype) {
   return 0;
 }
 
-Array to_array(const TensorDef& def) {
+namespace {
+
+/// Two integers of 4 bits a byte, the lower half first.
+std::string unpacked(const TensorDef& def) {
+  const auto count = static_cast<std::size_t>(element_count(def.dims));
+  if (def.bytes.size() != (count + 1) / 2)
+    throw ParseError("tensor '" + def.name + "' has " + std::to_string(def.bytes.size()) +
+                     " bytes of data instead of " + std::to_string((count + 1) / 2));
+  std::string bytes(count, '\0');
+  for (std::size_t i = 0; i < count; ++i) {
+    const int half = (static_cast<unsigned char>(def.bytes[i / 2]) >> (i % 2 * 4)) & 15;
+    bytes[i] = static_cast<char>(def.type == onnx_int4 && half > 7 ? half - 16 : half);
+  }
+  return bytes;
+}
+
+}  // namespace
+
+Array to_array(const TensorDef& packed) {
+  if (packed.type == onnx_uint4 || packed.type == onnx_int4)
+    return to_array({packed.name, packed.type == onnx_int4 ? 3 : 2, packed.dims, unpacked(packed),
+                     {}});
+  const TensorDef& def = packed;
   const DType dtype = dtype_of_onnx(def.type);
   Array array = Array::uninitialized(dtype, def.dims);
   if (array.nbytes() != def.bytes.size())
@@ -345,6 +369,14 @@ Items Importer::run_model(const Items& inputs) {
     if (!frame.values.contains(input.name)) define(frame, input.name, inputs.at(given++));
   run(graph.nodes, frame);
   return collect(graph.outputs, frame, graph.name);
+}
+
+std::int64_t Importer::declared_type(const std::string& tensor) const {
+  for (const TensorDef& t : model_.graph.initializers)
+    if (t.name == tensor) return t.type;
+  for (const ValueInfoDef& input : model_.graph.inputs)
+    if (input.name == tensor) return input.type.type;
+  return 0;
 }
 
 Items Importer::run_graph(const GraphDef& graph, const Items& inputs, const Frame& outer) {

@@ -39,8 +39,9 @@ class NeedsValue : public Error {
   using Error::Error;
 };
 
-/// UnsupportedOp for strings, maps and floats of 8 bits and fewer.
+/// UnsupportedOp for strings, maps and floats of 8 bits and fewer. Integers of 4 bits are held in 8.
 DType dtype_of_onnx(std::int64_t type);
+constexpr std::int64_t onnx_uint4 = 21, onnx_int4 = 22;
 std::int32_t onnx_of_dtype(DType);
 Array to_array(const TensorDef&);
 TensorDef to_tensor_def(const Array&, std::string name);
@@ -72,6 +73,7 @@ std::span<const Row> spatial();
 std::span<const Row> pooling();
 std::span<const Row> products();
 std::span<const Row> normalization();
+std::span<const Row> attention();
 std::span<const Row> resizing();
 std::span<const Row> recurrent();
 std::span<const Row> quantization();
@@ -169,6 +171,8 @@ class Importer {
 
   /// The graph's outputs, from one item an input (initializers are not inputs).
   Items run_model(const Items& inputs);
+  /// The element type that the model's inputs and initializers declare; 0 of other names.
+  [[nodiscard]] std::int64_t declared_type(const std::string& tensor) const;
   /// A graph inside a node: its outputs.
   Items run_graph(const GraphDef& graph, const Items& inputs, const Frame& outer);
   /// A function's body, with the call's operands and attributes.
@@ -204,6 +208,8 @@ Tensor as(const Tensor& x, DType dtype);
 Tensor int_vector(const std::vector<std::int64_t>& values);
 /// Rounded half to even, moved by the zero point, kept within the dtype.
 Tensor saturated(const Tensor& x, const Tensor& zero, DType dtype);
+/// The same within an element type of ONNX, which may be of 4 bits.
+Tensor saturated_to(const Tensor& x, const Tensor& zero, std::int64_t type);
 /// Elements from, from + 1, … before `to` of one axis.
 Tensor slice_axis(const Tensor& x, std::int64_t axis, std::int64_t from, std::int64_t to);
 
