@@ -106,6 +106,30 @@ Tensor Linear::forward(const Tensor& x) {
   return has_bias_ ? linear(x, weight, bias) : linear(x, weight);
 }
 
+Conv::Conv(std::size_t spatial_axes, std::int64_t in_channels, std::int64_t out_channels,
+           PerAxis kernel_size, ConvOptions options)
+    : spatial_axes_(spatial_axes), options_(std::move(options)) {
+  if (kernel_size.values.size() == 1) kernel_size.values.resize(spatial_axes, kernel_size.values[0]);
+  const std::int64_t groups = options_.groups;
+  if (kernel_size.values.size() != spatial_axes || groups < 1 || in_channels % groups != 0 ||
+      out_channels % groups != 0)
+    throw ShapeError("a convolution over " + std::to_string(spatial_axes) + " axes from " +
+                     std::to_string(in_channels) + " to " + std::to_string(out_channels) +
+                     " channels in " + std::to_string(groups) + " groups, with a kernel of " +
+                     to_string(std::span<const std::int64_t>(kernel_size.values)));
+  Shape shape{out_channels, in_channels / groups};
+  shape.insert(shape.end(), kernel_size.values.begin(), kernel_size.values.end());
+  const std::int64_t fan_in = out_channels > 0 ? element_count(shape) / out_channels : 0;
+  const double bound = fan_in > 0 ? 1 / std::sqrt(static_cast<double>(fan_in)) : 0;
+  weight = register_parameter("weight", uniform(shape, bound));
+  if (options_.bias) bias = register_parameter("bias", uniform({out_channels}, bound));
+}
+Tensor Conv::forward(const Tensor& x) {
+  const auto run = spatial_axes_ == 1 ? conv1d : spatial_axes_ == 2 ? conv2d : conv3d;
+  return run(x, weight, options_.bias ? std::optional<Tensor>(bias) : std::nullopt, options_.stride,
+             options_.padding, options_.dilation, options_.groups);
+}
+
 Embedding::Embedding(std::int64_t num_embeddings, std::int64_t embedding_dim) {
   weight = register_parameter("weight", randn({num_embeddings, embedding_dim}));
 }

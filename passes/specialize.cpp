@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <optional>
 #include <string>
 #include <unordered_map>
 
@@ -16,8 +17,49 @@ namespace weft::passes {
 using ir::Node;
 using ir::NodeRef;
 
+namespace {
+
+/// What the unknowns that inputs were declared with are in this specialisation.
+using Unknowns = std::unordered_map<std::string, Dim>;
+
+Unknowns bind_unknowns(const ir::Graph& graph, std::span<const ir::Type> input_types) {
+  Unknowns unknowns;
+  for (std::size_t i = 0; i < input_types.size(); ++i) {
+    const auto &declared = graph.inputs()[i]->type().shape, &given = input_types[i].shape;
+    if (!declared || !given || declared->size() != given->size()) continue;
+    for (std::size_t axis = 0; axis < declared->size(); ++axis)
+      if (const auto name = (*declared)[axis].symbol_name())
+        unknowns.try_emplace(std::string(*name), (*given)[axis]);
+  }
+  return unknowns;
+}
+
+/// The node's attributes with what is known by now in place of these unknowns.
+ir::Attrs substituted(const Node& node, const Unknowns& unknowns) {
+  if (unknowns.empty() || node.attrs().empty() || !node.op().parse_attrs) return node.attrs();
+  const auto known = [&](std::string_view name) -> std::optional<Dim> {
+    const auto found = unknowns.find(std::string(name));
+    return found == unknowns.end() ? std::nullopt : std::optional(found->second);
+  };
+  bool changed = false;
+  std::vector<ir::NamedAttr> fields = node.attrs().fields();
+  for (auto& [name, value] : fields) {
+    Dims* dims = std::get_if<Dims>(&value);
+    if (!dims) continue;
+    for (Dim& dim : *dims) {
+      if (dim.is_constant()) continue;
+      dim = dim.substitute(known);
+      changed = true;
+    }
+  }
+  return changed ? node.op().parse_attrs(fields) : node.attrs();
+}
+
+}  // namespace
+
 ir::Graph specialize(const ir::Graph& graph, std::span<const ir::Type> input_types) {
   assert(input_types.size() == graph.inputs().size());
+  const Unknowns unknowns = bind_unknowns(graph, input_types);
   ir::GraphBuilder builder;
   NodeMap map;
   for (std::size_t i = 0; i < input_types.size(); ++i) {
@@ -31,7 +73,10 @@ ir::Graph specialize(const ir::Graph& graph, std::span<const ir::Type> input_typ
           return builder.constant(node.attrs().get<ir::ConstantAttrs>().value, node.type().weak);
         // Gradient rules conjugate what might be complex; now it is known not to be.
         if (&node.op() == &ir::ops::conj && !is_complex(*inputs[0]->type().dtype)) return inputs[0];
-        return keep(builder, node, std::move(inputs));
+        ir::Attrs attrs = substituted(node, unknowns);
+        if (attrs == node.attrs()) return keep(builder, node, std::move(inputs));
+        return builder.make(node.op(), std::move(inputs), std::move(attrs), node.where(),
+                            node.label());
       },
       map);
 }

@@ -11,6 +11,8 @@
 
 #include "weft/io.h"
 #include "weft/ops.h"
+#include "weft/ops/indexing.h"
+#include "weft/ops/spatial.h"
 
 namespace weft::nn {
 
@@ -97,6 +99,68 @@ class Linear : public Module {
   bool has_bias_;
 };
 
+struct ConvOptions {
+  PerAxis stride = 1;
+  Padding padding = 0;
+  PerAxis dilation = 1;
+  std::int64_t groups = 1;
+  bool bias = true;
+};
+
+/// Cross-correlation over one, two or three spatial axes; weight (out, in / groups, kernel…) and
+/// bias (out), both uniform in ±1/√(in / groups · kernel). Input (N, in, …) or (in, …).
+class Conv : public Module {
+ public:
+  Tensor forward(const Tensor& x) override;
+  Tensor weight, bias;
+
+ protected:
+  Conv(std::size_t spatial_axes, std::int64_t in_channels, std::int64_t out_channels,
+       PerAxis kernel_size, ConvOptions options);
+
+ private:
+  std::size_t spatial_axes_;
+  ConvOptions options_;
+};
+class Conv1d : public Conv {
+ public:
+  Conv1d(std::int64_t in_channels, std::int64_t out_channels, PerAxis kernel_size,
+         ConvOptions options = {})
+      : Conv(1, in_channels, out_channels, std::move(kernel_size), std::move(options)) {}
+};
+class Conv2d : public Conv {
+ public:
+  Conv2d(std::int64_t in_channels, std::int64_t out_channels, PerAxis kernel_size,
+         ConvOptions options = {})
+      : Conv(2, in_channels, out_channels, std::move(kernel_size), std::move(options)) {}
+};
+class Conv3d : public Conv {
+ public:
+  Conv3d(std::int64_t in_channels, std::int64_t out_channels, PerAxis kernel_size,
+         ConvOptions options = {})
+      : Conv(3, in_channels, out_channels, std::move(kernel_size), std::move(options)) {}
+};
+
+/// The stride is the window where not given.
+class MaxPool2d : public Module {
+ public:
+  explicit MaxPool2d(PerAxis kernel_size, PerAxis stride = {}, PerAxis padding = 0)
+      : kernel_(std::move(kernel_size)), stride_(std::move(stride)), padding_(std::move(padding)) {}
+  Tensor forward(const Tensor& x) override { return max_pool2d(x, kernel_, stride_, padding_); }
+
+ private:
+  PerAxis kernel_, stride_, padding_;
+};
+class AvgPool2d : public Module {
+ public:
+  explicit AvgPool2d(PerAxis kernel_size, PerAxis stride = {}, PerAxis padding = 0)
+      : kernel_(std::move(kernel_size)), stride_(std::move(stride)), padding_(std::move(padding)) {}
+  Tensor forward(const Tensor& x) override { return avg_pool2d(x, kernel_, stride_, padding_); }
+
+ private:
+  PerAxis kernel_, stride_, padding_;
+};
+
 /// Rows of a table; weight (entries, width) is standard normal.
 class Embedding : public Module {
  public:
@@ -135,6 +199,17 @@ class Flatten : public Module {
 
  private:
   std::int64_t start_, end_;
+};
+
+/// Splits one axis into several; one extent may be -1.
+class Unflatten : public Module {
+ public:
+  Unflatten(std::int64_t dim, Dims sizes) : dim_(dim), sizes_(std::move(sizes)) {}
+  Tensor forward(const Tensor& x) override { return unflatten(x, dim_, sizes_); }
+
+ private:
+  std::int64_t dim_;
+  Dims sizes_;
 };
 
 class Identity : public Module {

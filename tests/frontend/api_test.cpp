@@ -379,6 +379,18 @@ TEST_CASE("API: a user's own operations") {
   CHECK(array_equal(grad(sum(host({x})[0]), {x})[0].value(), Array{4.0, 6.0}));
 }
 
+TEST_CASE("API: an unknown extent in a shape that is asked for") {
+  const Tensor x({dim("N"), 2, 3}, DType::float64);
+  const Tensor y = reshape(x, {dim("N"), 6}) * 2;
+  const Function f({x}, std::vector<Tensor>{y, flatten(x, 1), grad(sum(y * y), {x})[0]});
+  for (std::int64_t n : {1, 4, 5, 7, 9}) {
+    const auto out = f(ones({n, 2, 3}, DType::float64));
+    CHECK(out[0].shape() == Shape{n, 6});
+    CHECK(out[1].shape() == Shape{n, 6});
+    CHECK(array_equal(out[2], full({n, 2, 3}, 8.0)));
+  }
+}
+
 TEST_CASE("API: control flow in the graph") {
   using List = std::vector<Tensor>;
   const GraphFn twice = [](std::span<const Tensor> x) { return List{x[0] * 2}; };

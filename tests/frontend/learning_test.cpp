@@ -210,6 +210,35 @@ TEST_CASE("the trainer learns, follows its schedule and puts the rate back") {
   CHECK_THROWS_AS(trainer.fit({}), ShapeError);
 }
 
+TEST_CASE("a convolutional network tells lying bars from standing ones") {
+  manual_seed(5);
+  constexpr std::int64_t samples = 128, side = 8;
+  Array images = zeros({samples, 1, side, side});
+  std::vector<std::int64_t> classes;
+  for (std::int64_t i = 0; i < samples; ++i) {
+    const std::int64_t line = i / 2 % side;
+    classes.push_back(i % 2);
+    for (std::int64_t k = 0; k < side; ++k) {
+      const std::int64_t at = i % 2 ? line * side + k : k * side + line;
+      images.mutable_data<float>()[i * side * side + at] = 1;
+    }
+  }
+  nn::Sequential model(nn::Conv2d(1, 4, 3, {.padding = 1}), nn::ReLU(), nn::MaxPool2d(2),
+                       nn::Conv2d(4, 4, 3, {.stride = 2, .padding = 1, .bias = false}), nn::ReLU(),
+                       nn::AvgPool2d(1), nn::Flatten(), nn::Linear(16, 2));
+  CHECK(model.parameter_count() == 4 * 9 + 4 + 4 * 4 * 9 + 16 * 2 + 2);
+  optim::Adam adam(model.parameters(), {.lr = 0.02});
+  data::Trainer trainer(
+      model, adam, [](const Tensor& y, const Tensor& t) { return nn::cross_entropy(y, t); },
+      {.epochs = 30, .batch_size = 32, .progress = false});
+  const data::Dataset set{images, Array::from(classes)};
+  const auto results = trainer.fit(set, set);
+  CHECK(results.back().accuracy > 0.95);
+  CHECK(results.back().loss < results.front().loss / 4);
+  CHECK_THROWS_AS(nn::Conv2d(3, 4, {3, 3, 3}), ShapeError);
+  CHECK_THROWS_AS(nn::Conv2d(3, 4, 3, {.groups = 2}), ShapeError);
+}
+
 TEST_CASE("numbers in text say where they are wrong") {
   const std::string path =
       (std::filesystem::temp_directory_path() / "weft-learning-test.csv").string();

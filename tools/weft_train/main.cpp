@@ -56,6 +56,24 @@ Task fashion_mnist(Settings& settings) {
   return task;
 }
 
+Task fashion_mnist_convnet(Settings& settings) {
+  Task task{.title = "Fashion-MNIST, two convolutions",
+            .model = nn::Sequential(
+                nn::Unflatten(1, {1, 28, 28}), nn::Conv2d(1, 16, 3, {.padding = 1}), nn::ReLU(),
+                nn::MaxPool2d(2), nn::Conv2d(16, 32, 3, {.padding = 1}), nn::ReLU(),
+                nn::MaxPool2d(2), nn::Flatten(), nn::Linear(32 * 7 * 7, 10)),
+            .train = data::fashion_mnist(true, settings.data),
+            .test = data::fashion_mnist(false, settings.data),
+            .optimizer = nullptr,
+            .classes = data::fashion_mnist_classes()};
+  name_parameters(task.model);
+  task.optimizer = std::make_unique<optim::Adam>(task.model.parameters(),
+                                                 optim::AdamOptions{.lr = settings.rate});
+  settings.training.drop_last = true;
+  settings.training.schedule = [](double done) { return 1 - 0.95 * done; };
+  return task;
+}
+
 /// 64-30-10, one sample a step; weights from N(0, 1)/√fan-in, the last 450 of a shuffled order to
 /// test with.
 Task digits(Settings& settings) {
@@ -220,6 +238,15 @@ int main(int argc, char** argv) {
       "fashion-mnist", "28x28 images of clothes, 784-256-128-10, Adam with a falling rate");
   add_options(*fashion, clothes);
 
+  Settings convnet;
+  convnet.training.epochs = 3;
+  convnet.training.batch_size = 64;
+  convnet.rate = 2e-3;
+  CLI::App* convolutional =
+      app.add_subcommand("fashion-mnist-convnet",
+                         "28x28 images of clothes, two convolutions with pooling, Adam");
+  add_options(*convolutional, convnet);
+
   Settings numerals;
   numerals.training.epochs = 40;
   numerals.training.batch_size = 1;
@@ -230,6 +257,8 @@ int main(int argc, char** argv) {
   add_options(*digit, numerals);
 
   return tools::run_program(app, argc, argv, [&] {
-    return fashion->parsed() ? train(clothes, fashion_mnist) : train(numerals, digits);
+    if (fashion->parsed()) return train(clothes, fashion_mnist);
+    if (convolutional->parsed()) return train(convnet, fashion_mnist_convnet);
+    return train(numerals, digits);
   });
 }
