@@ -459,7 +459,7 @@ Tensor interpolate(const Operand& x, PerAxis size, std::vector<double> scale_fac
     else
       attrs.sizes[2 + i] = size.values[i];
   }
-  attrs.antialias = antialias;
+  attrs.antialias = attrs.exclude_outside = antialias;
   const std::size_t linear = mode == "linear"      ? 1
                              : mode == "bilinear"  ? 2
                              : mode == "trilinear" ? 3

@@ -97,8 +97,8 @@ Items attended(const Call& c) {
   const Dims size = dims_of(q);
   if (!c.has("scale") && !size[3].is_constant())
     throw NeedsValue("the size of the heads is not known");
-  const double scale = c.has("scale") ? c.real("scale", 1)
-                                      : 1 / std::sqrt(static_cast<double>(size[3].value()));
+  const double scale =
+      c.has("scale") ? c.real("scale", 1) : 1 / std::sqrt(static_cast<double>(size[3].value()));
   const Tensor k = in_turn(wide(keys), q), v = in_turn(wide(values), q);
   const std::int64_t mode = c.integer("qk_matmul_output_mode", 0);
   if (mode < 0 || mode > 3) c.malformed("the mode of the scores is unknown");
@@ -142,9 +142,9 @@ Tensor rotated(const Call& c) {
   const Tensor cosines = angles(1), sines = angles(2), part = slice_axis(x, 3, 0, turned);
   const bool interleaved = c.integer("interleaved", 0) != 0;
   const Tensor pairs =
-      interleaved ? reshape(part, {dims[0], dims[1], dims[2], turned / 2, 2})
-                  : permute(reshape(part, {dims[0], dims[1], dims[2], 2, turned / 2}),
-                            {0, 1, 2, 4, 3});
+      interleaved
+          ? reshape(part, {dims[0], dims[1], dims[2], turned / 2, 2})
+          : permute(reshape(part, {dims[0], dims[1], dims[2], 2, turned / 2}), {0, 1, 2, 4, 3});
   const Tensor a = squeeze(slice_axis(pairs, 4, 0, 1), 4),
                b = squeeze(slice_axis(pairs, 4, 1, 2), 4);
   const std::vector<Tensor> both{cosines * a - sines * b, sines * a + cosines * b};

@@ -49,8 +49,8 @@ Tensor quantize(const Call& c) {
   }
   if (type == 0) type = onnx_of_dtype(DType::uint8);
   const Tensor scale = beside(c.x(1), x, axis, block);
-  const Tensor zero =
-      c.has(2) ? beside(c.x(2), x, axis, block) : Tensor(Array(std::int64_t{0}).to(dtype_of_onnx(type)));
+  const Tensor zero = c.has(2) ? beside(c.x(2), x, axis, block)
+                               : Tensor(Array(std::int64_t{0}).to(dtype_of_onnx(type)));
   return saturated_to(as(x, scale.dtype()) / scale, zero, type);
 }
 

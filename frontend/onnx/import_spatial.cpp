@@ -104,8 +104,7 @@ Array window_places(const WindowSpec& w, const Shape& kernel, const Shape& out) 
       for (const std::size_t axis : {0U, 1U})
         for (std::int64_t y = 0; y < out[0]; ++y)
           for (std::int64_t x = 0; x < out[1]; ++x)
-            places.push_back(static_cast<float>((axis == 0 ? y : x) * w.stride[axis] -
-                                                w.low[axis] +
+            places.push_back(static_cast<float>((axis == 0 ? y : x) * w.stride[axis] - w.low[axis] +
                                                 (axis == 0 ? ky : kx) * w.dilation[axis]));
   return Array::from(places).reshape({kernel[0] * kernel[1], 2, out[0], out[1]});
 }
@@ -122,29 +121,29 @@ Tensor convolved_deformed(const Call& c) {
                      places = moved[2] * moved[3];
   if (groups <= 0 || parts <= 0 || channels % parts != 0 || channels != weights[1] * groups ||
       weights[0] % groups != 0 || moved[0] != n || moved[1] != parts * window * 2)
-    throw ShapeError("x " + to_string(shape) + ", weights " + to_string(weights) +
-                     " and offsets " + to_string(moved));
+    throw ShapeError("x " + to_string(shape) + ", weights " + to_string(weights) + " and offsets " +
+                     to_string(moved));
   const DType dtype = size_of(given.dtype()) < 4 ? DType::float32 : given.dtype();
-  const Tensor at = as(reshape(c.x(2), {n * parts, window, 2, moved[2], moved[3]}), dtype) +
-                    as(Tensor(window_places(window_spec(c, 2), {weights[2], weights[3]},
-                                            {moved[2], moved[3]})),
-                       dtype);
+  const Tensor at =
+      as(reshape(c.x(2), {n * parts, window, 2, moved[2], moved[3]}), dtype) +
+      as(Tensor(window_places(window_spec(c, 2), {weights[2], weights[3]}, {moved[2], moved[3]})),
+         dtype);
   // (y, x) in elements -> (x, y) from -1 to 1, the outer edges of the outermost elements
   const Tensor extents = reshape(Tensor(Array{shape[3], shape[2]}.to(dtype)), {2});
   const Tensor grid = (flip(permute(at, {0, 1, 3, 4, 2}), {4}) * 2 + 1) / extents - 1;
-  Tensor sampled = frontend::apply(
-      ops::grid_sample,
-      {as(reshape(given, {n * parts, channels / parts, shape[2], shape[3]}), dtype),
-       reshape(grid, {n * parts, window * moved[2], moved[3], 2})},
-      ir::SampleAttrs{"bilinear", "zeros", false});
+  Tensor sampled =
+      frontend::apply(ops::grid_sample,
+                      {as(reshape(given, {n * parts, channels / parts, shape[2], shape[3]}), dtype),
+                       reshape(grid, {n * parts, window * moved[2], moved[3], 2})},
+                      ir::SampleAttrs{"bilinear", "zeros", false});
   if (c.has(4))
     sampled = reshape(sampled, {n * parts, channels / parts, window, places}) *
               as(reshape(c.x(4), {n * parts, 1, window, places}), dtype);
   const Tensor columns = reshape(sampled, {n, groups, weights[1] * window, places}),
-               filters = as(reshape(c.x(1), {groups, weights[0] / groups, weights[1] * window}),
-                            dtype);
-  const Tensor y = as(reshape(matmul(filters, columns), {n, weights[0], moved[2], moved[3]}),
-                      given.dtype());
+               filters =
+                   as(reshape(c.x(1), {groups, weights[0] / groups, weights[1] * window}), dtype);
+  const Tensor y =
+      as(reshape(matmul(filters, columns), {n, weights[0], moved[2], moved[3]}), given.dtype());
   return c.has(3) ? y + by_channel(c.x(3), 4) : y;
 }
 

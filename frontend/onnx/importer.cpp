@@ -19,9 +19,10 @@ const Table& table() {
     Table all;
     for (const auto family :
          {family::pointwise, family::reduction, family::shape, family::selection, family::spatial,
-          family::pooling, family::products, family::normalization, family::attention, family::resizing,
-          family::recurrent, family::quantization, family::control_flow, family::sequences,
-          family::signal, family::random, family::training, family::detection, family::text})
+          family::pooling, family::products, family::normalization, family::attention,
+          family::resizing, family::recurrent, family::quantization, family::control_flow,
+          family::sequences, family::signal, family::random, family::training, family::detection,
+          family::text})
       for (const Row& row : family()) all[{row.domain, row.op}][row.since] = &row;
     return all;
   }();
@@ -145,8 +146,8 @@ std::string unpacked(const TensorDef& def) {
 
 Array to_array(const TensorDef& packed) {
   if (packed.type == onnx_uint4 || packed.type == onnx_int4)
-    return to_array({packed.name, packed.type == onnx_int4 ? 3 : 2, packed.dims, unpacked(packed),
-                     {}});
+    return to_array(
+        {packed.name, packed.type == onnx_int4 ? 3 : 2, packed.dims, unpacked(packed), {}});
   const TensorDef& def = packed;
   const DType dtype = dtype_of_onnx(def.type);
   Array array = Array::uninitialized(dtype, def.dims);

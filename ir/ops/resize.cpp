@@ -63,7 +63,7 @@ std::vector<Tap> filtered(const Line& l, double x) {
   for (std::int64_t k = first; k <= std::max(first, last); ++k) {
     const double w = filter(l.a, (static_cast<double>(k) - x) * stretch);
     const bool outside = k < 0 || k >= l.from;
-    if (outside && (l.a.exclude_outside || l.a.antialias)) continue;
+    if (outside && l.a.exclude_outside) continue;
     taps.push_back({std::clamp<std::int64_t>(k, 0, l.from - 1), w});
     total += w;
   }
