@@ -5,21 +5,13 @@
 #include <limits>
 #include <string>
 
+#include "thrown.h"
 #include "weft/weft.h"
 
 using namespace weft;
 
 namespace {
 
-template <class E, class F> std::string message(F&& f) {
-  try {
-    f();
-  } catch (const E& e) { return e.what(); }
-  return "nothing thrown";
-}
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 /// `rows` rows of four: 0, 1, 2, …
 Array counted(std::int64_t rows) { return arange(4 * rows, DType::float32).reshape({rows, 4}); }
 

@@ -109,14 +109,4 @@ inline void check_gradients(const std::string& name, const std::vector<Array>& a
   }
 }
 
-template <class E, class F> std::string message(F&& f) {
-  try {
-    f();
-  } catch (const E& e) { return e.what(); }
-  return "nothing thrown";
-}
-inline bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 }  // namespace weft::complex_checks

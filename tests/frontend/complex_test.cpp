@@ -1,5 +1,6 @@
 // Complex tensors: values against std::complex, gradients against differences.
 #include "complex_checks.h"
+#include "thrown.h"
 
 #include <limits>
 #include <numbers>

@@ -8,21 +8,13 @@
 #include <thread>
 
 #include "runtime/thread_pool.h"
+#include "thrown.h"
 #include "weft/weft.h"
 
 using namespace weft;
 
 namespace {
 
-template <class E, class F> std::string message(F&& f) {
-  try {
-    f();
-  } catch (const E& e) { return e.what(); }
-  return "nothing thrown";
-}
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 double number(const Tensor& t) { return t.value().item<double>(); }
 
 /// Σ over all elements of |symbolic − numeric| for each parameter, by central differences of step

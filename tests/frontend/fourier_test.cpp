@@ -1,5 +1,6 @@
 // Fourier transforms against their definition, windows against their formulas.
 #include "complex_checks.h"
+#include "thrown.h"
 
 #include <limits>
 #include <numbers>

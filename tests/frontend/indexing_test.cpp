@@ -7,6 +7,7 @@
 #include "ir/builder.h"
 #include "ir/ops/dynamic.h"
 #include "ir/ops/ops.h"
+#include "thrown.h"
 #include "weft/weft.h"
 
 using namespace weft;
@@ -24,15 +25,6 @@ void same(const Tensor& got, const Array& want) {
                 to_string(want));
 }
 
-template <class E, class F> std::string thrown(F f) {
-  try {
-    f();
-  } catch (const E& e) { return e.what(); }
-  return "nothing was thrown";
-}
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 
 /// The gradient of sum(weights * y) along a random direction against differences, and the gradient
 /// of that gradient, in a function, whose operands have no types when the gradient is built.
@@ -152,13 +144,13 @@ TEST_CASE("Indexing: shapes computed from shapes and from values") {
   n.set_value(Array(5));
   same(counted, Array{0, 1, 2, 3, 4});
   same(full(Variable(Array{2}), 1.5), Array{1.5, 1.5});
-  CHECK(contains(thrown<ShapeError>([] {
+  CHECK(contains(message<ShapeError>([] {
                    (void)reshape(Tensor(Array{1, 2, 3}), Tensor(Array{2, -1}));
                  }),
                  "3 elements cannot fill shape (2, -1)"));
   const Tensor s;
   const Function bad({x, s}, reshape(x, s));
-  CHECK(contains(thrown<ShapeError>([&] {
+  CHECK(contains(message<ShapeError>([&] {
                    (void)bad(Array{1, 2, 3}, Array{2, -1});
                  }),
                  "indexing_test.cpp"));
@@ -210,7 +202,7 @@ TEST_CASE("Indexing: several index tensors, as NumPy's") {
   const Function f({p, i, j}, p[{i, j}]);
   CHECK(
       array_equal(f(counting({2, 2}), Array{0, 1}, Array{{1}, {0}})[0], Array{{1., 3.}, {0., 2.}}));
-  const std::string error = thrown<IndexError>([&] {
+  const std::string error = message<IndexError>([&] {
     (void)f(counting({2, 2}), Array{0}, Array{2});
   });
   CHECK(contains(error, "index 2 is out of range for axis 1 of extent 2"));
@@ -236,7 +228,7 @@ TEST_CASE("Indexing: masks") {
   same(z[{Array{{true, false}, {false, true}}, Array{0, 2}}], Array{0., 11.});
   same(z[{Array{{true, false}, {false, true}}}], Array{{0., 1., 2.}, {9., 10., 11.}});
   same(z[{ellipsis, Array{{false, false, true}, {true, false, false}}}], Array{{2., 3.}, {8., 9.}});
-  CHECK(contains(thrown<IndexError>([&] {
+  CHECK(contains(message<IndexError>([&] {
                    (void)x[Array{true, false, true}];
                  }),
                  "the mask has extent 3 along axis 0 of extent 2"));
@@ -316,9 +308,9 @@ TEST_CASE("Indexing: gathering and scattering functions") {
   same(slice_scatter(x, Array{{8.}, {9.}}, 1, 2), Array{{0., 1., 8.}, {3., 4., 9.}});
   same(diagonal_scatter(zeros({3, 3}), ones({2}), 1),
        Array{{0.f, 1.f, 0.f}, {0.f, 0.f, 1.f}, {0.f, 0.f, 0.f}});
-  CHECK(contains(thrown<IndexError>([&] { (void)take(x, Array{6}).value(); }),
+  CHECK(contains(message<IndexError>([&] { (void)take(x, Array{6}).value(); }),
                  "index 6 is out of range for an axis of extent 6"));
-  CHECK(contains(thrown<IndexError>([&] { (void)scatter(x, 0, Array{{2}}, 1.).value(); }),
+  CHECK(contains(message<IndexError>([&] { (void)scatter(x, 0, Array{{2}}, 1.).value(); }),
                  "scatter: index 2 is out of range"));
 }
 
@@ -467,7 +459,7 @@ TEST_CASE("Indexing: a class out of range is an error, an ignored one is not") {
   CHECK(f(x, Array{0, -100})[0].item<double>() == doctest::Approx(1.0986123));
   for (const Function* each : {&f, &g})
     for (const std::int64_t wrong : {3, -1}) {
-      const std::string error = thrown<IndexError>([&] {
+      const std::string error = message<IndexError>([&] {
         (void)(*each)(x, Array{std::int64_t{0}, wrong});
       });
       CHECK(contains(error, "cross_entropy: index " + std::to_string(wrong) +

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "weft/keras_backend.h"
+#include "thrown.h"
 #include "weft/weft.h"
 
 namespace K = weft::keras;
@@ -19,15 +20,6 @@ namespace {
 
 using Values = std::vector<double>;
 
-template <class E, class F> std::string message(F&& f) {
-  try {
-    f();
-  } catch (const E& e) { return e.what(); }
-  return "nothing thrown";
-}
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 
 Array random(Shape shape, unsigned seed) {
   std::mt19937 rng(seed);

@@ -11,6 +11,7 @@
 #include <string>
 
 #include "runtime/thread_pool.h"
+#include "thrown.h"
 #include "weft/weft.h"
 
 using namespace weft;
@@ -21,20 +22,9 @@ using Values = std::vector<double>;
 constexpr double inf = std::numeric_limits<double>::infinity();
 constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
 
-template <class E, class F> std::string message(F&& f) {
-  try {
-    f();
-  } catch (const E& e) { return e.what(); } catch (const std::exception& e) {
-    return std::string("another error: ") + e.what();
-  }
-  return "nothing thrown";
-}
 /// What evaluating throws.
 template <class E> std::string failure(const Tensor& x) {
   return message<E>([&] { static_cast<void>(x.value()); });
-}
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 Array random(Shape shape, unsigned seed) {

@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "thrown.h"
 #include "weft/weft.h"
 
 using namespace weft;
@@ -15,15 +16,6 @@ using List = std::vector<double>;
 List values(const Tensor& t) { return t.value().tolist<double>(); }
 Array counted(Shape shape, DType dtype = DType::float64) {
   return arange(0, static_cast<double>(element_count(shape)), 1, dtype).reshape(shape);
-}
-template <class E, class F> std::string message(F&& f) {
-  try {
-    f();
-  } catch (const E& e) { return e.what(); }
-  return "nothing thrown";
-}
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "runtime/buffer.h"
+#include "thrown.h"
 #include "weft/eval.h"
 #include "weft/grad.h"
 #include "weft/ops.h"
@@ -15,16 +16,7 @@ using namespace weft;
 
 namespace {
 
-template <class E, class F> std::string message(F&& f) {
-  try {
-    f();
-  } catch (const E& e) { return e.what(); }
-  return "nothing thrown";
-}
 
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 
 double number(const Tensor& t) { return t.value().item<double>(); }
 

@@ -6,6 +6,7 @@
 #include <limits>
 #include <string>
 
+#include "thrown.h"
 #include "weft/weft.h"
 
 using namespace weft;
@@ -44,15 +45,6 @@ void check(const Tensor& t, const std::vector<double>& want, double ulps = 4) {
 template <class F> std::vector<double> slopes(F f, const std::vector<double>& at) {
   const Tensor x = f64(at);
   return grad(sum(f(x)), {x})[0].value().template tolist<double>();
-}
-template <class E, class F> std::string message(F&& f) {
-  try {
-    f();
-  } catch (const E& e) { return e.what(); }
-  return "nothing thrown";
-}
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 }  // namespace
