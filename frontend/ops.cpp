@@ -5,12 +5,14 @@
 #include "apply.h"
 #include "ir/builder.h"
 #include "ir/ops/attrs.h"
+#include "line.h"
 #include "runtime/reactive.h"
 
 namespace weft {
 
 namespace ops = ir::ops;
 using frontend::apply;
+using frontend::Line;
 
 namespace frontend {
 
@@ -45,17 +47,6 @@ Tensor reduce(const ir::Op& op, const Operand& x, std::optional<Axes> axes, bool
   const bool all = !axes;
   return apply(op, {x}, ir::ReduceAttrs{std::move(axes).value_or(Axes{}), all, keepdims});
 }
-
-/// An operand on the line of another: for results that one call builds from several nodes.
-struct Line {
-  SourceLocation where;
-  Tensor operator()(const ir::Op& op, std::initializer_list<Tensor> operands,
-                    ir::Attrs attrs = {}) const {
-    std::vector<ir::NodeRef> inputs;
-    for (const Tensor& operand : operands) inputs.push_back(operand.node());
-    return apply(op, std::move(inputs), std::move(attrs), where);
-  }
-};
 
 /// ShapeError unless the operand's rank is `rank` or not known yet.
 void demand_rank(const char* what, const Operand& x, int rank) {

@@ -7,6 +7,7 @@
 #include "ir/ops/attrs.h"
 #include "ir/ops/complex.h"
 #include "ir/ops/fourier.h"
+#include "line.h"
 #include "runtime/reactive.h"
 #include "weft/ops.h"
 
@@ -17,17 +18,10 @@ using frontend::apply;
 
 namespace {
 
-/// Nodes of one call, all on the user's line.
-struct Line {
+struct Line : frontend::Line {
   const char* name;
-  SourceLocation where;
 
-  Tensor operator()(const ir::Op& op, std::initializer_list<Tensor> operands,
-                    ir::Attrs attrs = {}) const {
-    std::vector<ir::NodeRef> inputs;
-    for (const Tensor& operand : operands) inputs.push_back(operand.node());
-    return apply(op, std::move(inputs), std::move(attrs), where);
-  }
+  Line(const char* call, SourceLocation at) : frontend::Line{at}, name(call) {}
   Tensor constant(double value) const { return Tensor(Operand(value).node()); }
   [[noreturn]] void fail(const std::string& message) const {
     throw Error(std::string(name) + ": " + message, where);

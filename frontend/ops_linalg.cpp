@@ -7,6 +7,7 @@
 #include "apply.h"
 #include "ir/ops/attrs.h"
 #include "ir/ops/linalg.h"
+#include "line.h"
 #include "runtime/reactive.h"
 #include "weft/ops.h"
 
@@ -20,16 +21,8 @@ namespace {
 Tensor result(const Tensor& node, std::int64_t i, SourceLocation where) {
   return apply(ops::get, {node.node()}, ir::GetAttrs{i}, where);
 }
-/// Several nodes that one call builds, all on its line.
-class Line {
- public:
-  explicit Line(const Operand& x) : where_(x.where()) {}
-  Tensor operator()(const ir::Op& op, std::initializer_list<Tensor> operands,
-                    ir::Attrs attrs = {}) const {
-    std::vector<ir::NodeRef> inputs;
-    for (const Tensor& operand : operands) inputs.push_back(operand.node());
-    return apply(op, std::move(inputs), std::move(attrs), where_);
-  }
+struct Line : frontend::Line {
+  explicit Line(const Operand& x) : frontend::Line{x.where()} {}
   [[nodiscard]] Tensor t(const Tensor& x) const { return (*this)(ops::matrix_transpose, {x}); }
   [[nodiscard]] Tensor mm(const Tensor& a, const Tensor& b) const {
     return (*this)(ops::matmul, {a, b});
@@ -40,7 +33,7 @@ class Line {
   [[nodiscard]] Tensor squeeze(const Tensor& x, std::int64_t axis) const {
     return (*this)(ops::squeeze, {x}, ir::AxesAttrs{{axis}});
   }
-  [[nodiscard]] Tensor get(const Tensor& x, std::int64_t i) const { return result(x, i, where_); }
+  [[nodiscard]] Tensor get(const Tensor& x, std::int64_t i) const { return result(x, i, where); }
   /// x where its row number compares to its column number, else 0.
   [[nodiscard]] Tensor part(const ir::Op& compare, const Tensor& x) const {
     return (*this)(ops::where, {on(compare, x), x, (*this)(ops::zeros_like, {x})});
@@ -48,14 +41,12 @@ class Line {
   [[nodiscard]] Tensor identity(const Tensor& like) const {
     return (*this)(ops::cast_like, {on(ops::eq, like), like});
   }
-  [[nodiscard]] SourceLocation where() const { return where_; }
 
  private:
   [[nodiscard]] Tensor on(const ir::Op& compare, const Tensor& x) const {
     return (*this)(compare, {(*this)(ops::iota_like, {x}, ir::AxisAttrs{-2}),
                              (*this)(ops::iota_like, {x}, ir::AxisAttrs{-1})});
   }
-  SourceLocation where_;
 };
 
 Tensor handle(const Operand& x) { return Tensor(x.node()); }
@@ -171,7 +162,7 @@ Reflectors reflectors(const char* what, const Line& line, const Operand& A, cons
   if (full && count) {
     if (count->size() + 1 != full->size())
       throw ShapeError(std::string(what) + ": tau must have one axis less than the matrix",
-                       line.where());
+                       line.where);
     if (count->back() != full->back())
       a = line(ops::slice, {a}, ir::SliceAttrs{{-1}, {0}, {count->back()}, {1}});
   }
@@ -345,7 +336,7 @@ Tensor norm_of_matrices(const Line& line, const Tensor& a, const MatrixOrd& ord,
   const double p = ord.p();
   const ir::Op& extreme = p > 0 ? ops::amax : ops::amin;
   if (std::fabs(p) == 2) return of_singular_values(extreme);
-  if (std::fabs(p) != 1 && !std::isinf(p)) unknown_norm(ord, line.where());
+  if (std::fabs(p) != 1 && !std::isinf(p)) unknown_norm(ord, line.where);
   const std::int64_t summed = std::isinf(p) ? -1 : -2, compared = std::isinf(p) ? -2 : -1;
   const Tensor sums = reduce(ops::sum, line(ops::abs, {a}), {summed}, true);
   const Tensor r = reduce(extreme, sums, {compared}, true);

@@ -2,6 +2,7 @@
 #include "ir/ops/attrs.h"
 #include "ir/ops/ops.h"
 #include "ir/ops/ordering.h"
+#include "line.h"
 #include "runtime/reactive.h"
 #include "weft/ops.h"
 #include "weft/ops/ordering.h"
@@ -19,15 +20,7 @@ Ordered ordered(const Tensor& first) {
   return {first, apply(ops::get, {first.node()}, ir::GetAttrs{1}, node.where())};
 }
 
-/// Applies rows on the line of one operand.
-struct Line {
-  SourceLocation where;
-  Tensor operator()(const ir::Op& op, std::initializer_list<Tensor> operands,
-                    ir::Attrs attrs = {}) const {
-    std::vector<ir::NodeRef> inputs;
-    for (const Tensor& operand : operands) inputs.push_back(operand.node());
-    return apply(op, std::move(inputs), std::move(attrs), where);
-  }
+struct Line : frontend::Line {
   [[nodiscard]] Tensor flat(const Tensor& x) const {
     return (*this)(ops::reshape, {x}, ir::ShapeAttrs{{Dim(-1)}});
   }

@@ -4,6 +4,7 @@
 #include "ir/builder.h"
 #include "ir/ops/attrs.h"
 #include "ir/ops/spatial.h"
+#include "line.h"
 #include "runtime/reactive.h"
 #include "weft/ops.h"
 #include "weft/ops/indexing.h"
@@ -44,11 +45,9 @@ struct Call {
     return given.values;
   }
 
-  [[nodiscard]] Tensor make(const ir::Op& op, std::vector<Tensor> operands,
+  [[nodiscard]] Tensor make(const ir::Op& op, const std::vector<Tensor>& operands,
                             ir::Attrs attrs = {}) const {
-    std::vector<ir::NodeRef> inputs;
-    for (const Tensor& operand : operands) inputs.push_back(operand.node());
-    return apply(op, std::move(inputs), std::move(attrs), where);
+    return frontend::Line{where}(op, operands, std::move(attrs));
   }
   [[nodiscard]] Tensor with_batch(const Operand& x) const {
     const Tensor t(x.node());
