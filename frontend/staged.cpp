@@ -128,8 +128,10 @@ StagedGraph::StagedGraph(const ir::Graph& graph, std::span<const ir::Type> input
 }
 
 StagedGraph::~StagedGraph() {
-  for (const std::weak_ptr<Stage>& kept : stages_)  // a loop's stage leads to itself
-    if (const std::shared_ptr<Stage> stage = kept.lock()) stage->branches.clear();
+  std::vector<std::shared_ptr<Stage>> stages;  // all held: none takes a chain of others with it
+  for (const std::weak_ptr<Stage>& kept : stages_)
+    if (std::shared_ptr<Stage> stage = kept.lock()) stages.push_back(std::move(stage));
+  for (const auto& stage : stages) stage->branches.clear();  // a loop's stage leads to itself
 }
 
 StagedGraph::Step StagedGraph::enter(const ir::Graph& unresolved, Tier tier) const {
@@ -149,7 +151,8 @@ StagedGraph::Step StagedGraph::enter(const ir::Graph& unresolved, Tier tier) con
   std::erase_if(stages_, [](const std::weak_ptr<Stage>& stage) { return stage.expired(); });
   for (const std::weak_ptr<Stage>& kept : stages_) {
     const std::shared_ptr<Stage> known = kept.lock();
-    if (types_of(known->graph.inputs()) != types_of(inputs) ||
+    if (!known ||  // dropped since by a call that ran it
+        types_of(known->graph.inputs()) != types_of(inputs) ||
         !ir::structurally_equal(known->graph, graph))
       continue;
     step.stage = known;
@@ -209,7 +212,8 @@ StagedGraph::Step StagedGraph::next(const Stage& stage, std::span<const Array> r
   for (std::size_t i = 0; i < results.size(); ++i) {
     const Node& node = *stage.results[i];
     inputs.push_back(ir::make_input(type_of(results[i]), {}, node.where()));
-    map.set(&node, i < stage.values ? builder.constant(values[i], node.type().weak) : inputs.back());
+    map.set(&node,
+            i < stage.values ? builder.constant(values[i], node.type().weak) : inputs.back());
   }
   const ir::Graph rest = passes::transform(
       stage.graph,
