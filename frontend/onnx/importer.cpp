@@ -52,9 +52,17 @@ std::string place(const std::string& file, const NodeDef& node) {
   return text + "(" + spelled(node) + ")";
 }
 
+/// Its text without the line of the importer's own that called the operation.
+std::string text_of(const Error& e) {
+  std::string text = e.what();
+  const std::string line = " (" + e.where().str() + ")";
+  if (e.where().known() && text.ends_with(line)) text.resize(text.size() - line.size());
+  return text;
+}
+
 /// Errors keep their class and say where; those of a node inside a function say that too.
 template <class F> auto at_node(const std::string& file, const NodeDef& node, F make) {
-  const auto message = [&](const std::exception& e) { return place(file, node) + ": " + e.what(); };
+  const auto message = [&](const Error& e) { return place(file, node) + ": " + text_of(e); };
   try {
     return make();
   } catch (const NeedsValue& e) { throw NeedsValue(message(e)); } catch (const ShapeError& e) {
@@ -456,7 +464,7 @@ Items Importer::run_node(const NodeDef& node, Frame& frame) {
     throw;
   } catch (const Error& e) {
     if (known) throw;
-    throw NeedsValue(e.what());  // with the shape at hand there may be nothing amiss
+    throw NeedsValue(text_of(e));  // with the shape at hand there may be nothing amiss
   }
 }
 

@@ -421,3 +421,15 @@ TEST_CASE("onnx: rotary embedding") {
                          {integer("rotary_embedding_dim", 2)}),
                  Array{{{{-1.f, 0.f, 2.f, 3.f}, {-5.f, 4.f, 6.f, 7.f}}}}));
 }
+
+TEST_CASE("onnx: errors end with what is wrong, not with a line of the importer's") {
+  try {
+    (void)applied("MatMul", 13, {ones({2, 3}), ones({2, 3})});
+    FAIL("no error");
+  } catch (const ShapeError& e) {
+    const std::string message = e.what();
+    CAPTURE(message);
+    CHECK(message.starts_with("test.onnx: node 'the_node' (MatMul): "));
+    CHECK(message.find(".cpp:") == std::string::npos);
+  }
+}
