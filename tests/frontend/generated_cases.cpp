@@ -199,7 +199,7 @@ std::vector<Case> make_cases(const ir::Op& op, std::size_t number, DType dtype, 
   try {
     c.node = make_node(op, c.operands, c.attrs);
   } catch (const DTypeError&) {
-    if (size_of(dtype) > 2) throw;
+    if (!is_floating(dtype) || size_of(dtype) > 2) throw;
     return {};  // libraries know no 16-bit floats
   } catch (const ShapeError&) {
     if (layout != Layout::empty) throw;

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "generated.h"
+#include "ir/ops/fourier.h"
 #include "ir/ops/spatial.h"
 
 using namespace weft;
@@ -76,7 +77,8 @@ bool sums(const Case& c) {
          !std::holds_alternative<ir::Regions>(c.op->meaning);
 }
 
-/// Which routine multiplies depends on what is known of the extents.
+/// Which routine multiplies, and so in which order it adds, depends on what is known of the
+/// extents: with unknown ones these are compared with the reference, not bit for bit.
 bool multiplies(const ir::Op* op) {
   return std::holds_alternative<ir::ContractionMeaning>(op->meaning) ||
          op == &ir::ops::convolution || op == &ir::ops::convolution_transpose ||
@@ -92,6 +94,19 @@ std::size_t terms_of(const Case& c, std::size_t elements, std::size_t results) {
   return std::max<std::size_t>(longest, 1);
 }
 
+/// How many operands meet in one result of a transform, each times a number of magnitude 1, and the
+/// scale: the reference on magnitudes would not bound that, since its terms cancel.
+double fft_terms(const Case& c) {
+  const auto& dft = c.attrs.get<ir::DftAttrs>();
+  const Shape& shape = c.values[0].shape;
+  const std::int64_t rank = std::ssize(shape) - (dft.form == "real" ? 0 : 1);
+  const auto axis = static_cast<std::size_t>(dft.axis < 0 ? dft.axis + rank : dft.axis);
+  const auto points = static_cast<double>(
+      std::max(shape[axis], (*to_shape(*c.node->type().shape))[axis]));
+  const double size = dft.scale == "n" ? 1 : dft.scale == "root" ? std::sqrt(points) : points;
+  return size * std::max(dft.weight, 1.0);
+}
+
 /// What rounding in sums is relative to: the reference on magnitudes, and the operands themselves
 /// where a row is made of several operations.
 std::vector<double> magnitudes(const Case& c, std::size_t count) {
@@ -102,11 +117,8 @@ std::vector<double> magnitudes(const Case& c, std::size_t count) {
     if (is_floating(v.dtype))
       for (double& x : v.data) largest = std::max(largest, x = std::fabs(x));
   const auto* loops = std::get_if<ir::Extern>(&c.op->meaning);
-  if (loops && loops->kind == ir::ExternKind::fft) {  // terms of magnitude 1 times the operand's
-    const Shape& shape = absolute[0].shape;
-    const std::int64_t points = *std::ranges::max_element(shape);
-    return std::vector<double>(count, largest * static_cast<double>(points));
-  }
+  if (loops && loops->kind == ir::ExternKind::fft)
+    return std::vector<double>(count, largest * fft_terms(c));
   std::vector<double> result = reference(c, absolute).data;
   if (std::holds_alternative<ir::Expansion>(c.op->meaning))
     for (double& x : result) x = std::max(std::fabs(x), largest);
