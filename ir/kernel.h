@@ -107,6 +107,14 @@ struct Contraction {
   std::vector<Dim> a_batch, b_batch;  // one stride a batch axis
   Dim a_m, a_k, b_k, b_n;             // strides
   Dim k;                              // extent
+  /// Where b is no matrix (the windows of an image): the axes that k and n stand for, slowest
+  /// first, and their strides; a_k, b_k and b_n are 0 then.
+  struct Gather {
+    Dims k, a_k, b_k;
+    Dims n, b_n;
+    friend bool operator==(const Gather&, const Gather&) = default;
+  };
+  std::optional<Gather> gather;
   friend bool operator==(const Contraction&, const Contraction&) = default;
 };
 

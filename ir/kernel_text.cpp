@@ -44,6 +44,11 @@ std::string program_text(const ScalarProgram& program, const std::string& indent
   return out + indent + "}\n";
 }
 
+std::string gather_text(const Contraction::Gather& g) {
+  return "    gather k " + dims_text(g.k) + " a " + dims_text(g.a_k) + " b " + dims_text(g.b_k) +
+         " n " + dims_text(g.n) + " b " + dims_text(g.b_n) + "\n";
+}
+
 std::string contraction_text(const Contraction& c) {
   const auto operand = [](std::string_view which, int buffer, const Dim& offset) {
     return "    " + std::string(which) + " " + std::to_string(buffer) + " at " + offset.str();
@@ -51,7 +56,8 @@ std::string contraction_text(const Contraction& c) {
   return "  contraction {\n" + operand("a", c.a, c.a_offset) + " batch " + dims_text(c.a_batch) +
          " m " + c.a_m.str() + " k " + c.a_k.str() + "\n" + operand("b", c.b, c.b_offset) +
          " batch " + dims_text(c.b_batch) + " k " + c.b_k.str() + " n " + c.b_n.str() + "\n" +
-         operand("out", c.out, c.out_offset) + "\n    k " + c.k.str() + "\n  }\n";
+         operand("out", c.out, c.out_offset) + "\n    k " + c.k.str() + "\n" +
+         (c.gather ? gather_text(*c.gather) : "") + "  }\n";
 }
 
 std::string reduction_text(const KernelReduction& r) {
@@ -117,6 +123,17 @@ ScalarProgram parse_program(Scanner& scan) {
   return scan.at(begin, [&] { return parse_scalar_program(text); });
 }
 
+Contraction::Gather parse_gather(Scanner& scan) {
+  const auto list = [&](std::string_view which) {
+    scan.expect(which);
+    return parse_dims(scan);
+  };
+  Contraction::Gather g;
+  g.k = list("k"), g.a_k = list("a"), g.b_k = list("b");
+  g.n = list("n"), g.b_n = list("b");
+  return g;
+}
+
 Contraction parse_contraction(Scanner& scan) {
   Contraction c;
   const auto operand = [&](std::string_view which, int& buffer, Dim& offset) {
@@ -142,6 +159,7 @@ Contraction parse_contraction(Scanner& scan) {
   stride("n", c.b_n);
   operand("out", c.out, c.out_offset);
   stride("k", c.k);
+  if (scan.accept("gather")) c.gather = parse_gather(scan);
   scan.expect("}");
   return c;
 }

@@ -104,7 +104,17 @@ class KernelVerifier {
     symbols(c.b_batch);
     for (const Dim* d : {&c.a_offset, &c.b_offset, &c.out_offset, &c.a_m, &c.a_k, &c.b_k, &c.b_n})
       symbols(*d);
+    if (c.gather) gather(*c.gather);
     writer_[static_cast<std::size_t>(c.out)] = the_contraction;
+  }
+
+  void gather(const Contraction::Gather& g) const {
+    check(!g.k.empty() && g.a_k.size() == g.k.size() && g.b_k.size() == g.k.size() &&
+              !g.n.empty() && g.b_n.size() == g.n.size(),
+          "the contraction's gathered axes need one stride each");
+    for (const Dim& d : g.k) extent(d, "an axis of k");
+    for (const Dim& d : g.n) extent(d, "an axis of n");
+    for (const Dims* strides : {&g.a_k, &g.b_k, &g.b_n}) symbols(*strides);
   }
 
   [[nodiscard]] const KernelBuffer& buffer(int id) const {

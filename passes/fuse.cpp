@@ -941,11 +941,58 @@ class Fuser {
     }
     p.at = make_map(axes, g.axes.size());
     const DType dtype = value(v).dtype;
+    std::optional<Read> windows = overlapping(b, def.b, labels + k_labels, g, dtype);
+    g.gathers = windows.has_value();
     p.reads.push_back(
         contraction_operand(a, def.a, labels + k_labels, g, g.batch_axes, g.m_axes, dtype));
-    p.reads.push_back(contraction_operand(b, def.b, labels + k_labels, g, g.batch_axes + g.m_axes,
-                                          g.n_axes, dtype));
+    p.reads.push_back(windows ? std::move(*windows)
+                              : contraction_operand(b, def.b, labels + k_labels, g,
+                                                    g.batch_axes + g.m_axes, g.n_axes, dtype));
     settle(v, add_group(std::move(g)), std::move(p));
+  }
+
+  static Dims extents_with_k(const Group& g) {
+    Dims extents = g.axes;
+    extents.insert(extents.end(), g.k_axes.begin(), g.k_axes.end());
+    return extents;
+  }
+  /// Where `v`, its axes labelled `labels` and taken in the order of `from`, is in a kernel over
+  /// axes `axis_labels`.
+  MapRef map_of_labels(int v, const std::string& labels, const std::string& axis_labels,
+                       const std::string& from, std::size_t kernel_axes) {
+    std::vector<int> axes(from.size(), -1);
+    for (std::size_t i = 0; i < from.size(); ++i) {
+      const auto at = axis_labels.find(from[i]);
+      if (at != std::string::npos && !is_unit((*value(v).shape)[labels.find(from[i])]))
+        axes[i] = static_cast<int>(at);
+    }
+    return make_map(axes, kernel_axes);
+  }
+
+  /// A view that shows elements more than once, as windows do: a copy would be larger than what it
+  /// is of, so that the product gathers it piece by piece.
+  std::optional<Read> overlapping(int v, const std::string& labels, const std::string& axis_labels,
+                                  const Group& g, DType dtype) {
+    if (value(v).dtype != dtype || value(v).kind != ValueKind::view || g.k_axes.empty()) return {};
+    const Dims extents = extents_with_k(g);
+    const MapRef map = map_of_labels(v, labels, axis_labels, labels, extents.size());
+    std::optional<Read> r = resolve(f_.values, v, map, extents, next_group());
+    if (!r || !r->map || value(r->value).kind == ValueKind::scalar) return {};
+    const Affine at = element_of(f_.values, *r, extents.size());
+    Dims seen;
+    for (std::size_t i = 0; i < extents.size(); ++i)
+      if (!(at.strides[i] == Dim(0))) seen.push_back(extents[i]);
+    const Dim shown = product(seen), held = product(*value(r->value).shape);
+    if (!shown.is_constant() || !held.is_constant() || shown.value() <= held.value()) return {};
+    if (!r->inlined) return r;
+    dense_free(r->value);
+    return resolve(f_.values, v, map, extents, next_group());
+  }
+
+  /// One row axis, and elements side by side along the last axis of k.
+  static bool has_rows(const Affine& at, const Dims& extents, std::size_t own,
+                       std::size_t own_count) {
+    return merges(at, extents, own, own + own_count) && at.strides.back() == Dim(1);
   }
 
   /// One operand as strides over batch, its own rows and k; copied where there is no such form with
@@ -953,22 +1000,17 @@ class Fuser {
   Read contraction_operand(int v, const std::string& labels, const std::string& axis_labels,
                            const Group& g, std::size_t own_begin, std::size_t own_count,
                            DType dtype) {
-    Dims extents = g.axes;
-    extents.insert(extents.end(), g.k_axes.begin(), g.k_axes.end());
+    const Dims extents = extents_with_k(g);
     const auto map_of = [&](const std::string& from) {
-      std::vector<int> axes(from.size(), -1);
-      for (std::size_t i = 0; i < from.size(); ++i) {
-        const auto at = axis_labels.find(from[i]);
-        if (at != std::string::npos && !is_unit((*value(v).shape)[labels.find(from[i])]))
-          axes[i] = static_cast<int>(at);
-      }
-      return make_map(axes, extents.size());
+      return map_of_labels(v, labels, axis_labels, from, extents.size());
     };
     const bool stored = value(v).dtype == dtype;
     if (stored) {
       std::optional<Read> r = resolve(f_.values, v, map_of(labels), extents, next_group());
       if (r && r->map && !r->inlined && value(r->value).kind != ValueKind::scalar &&
-          is_matrix(element_of(f_.values, *r, extents.size()), extents, g, own_begin, own_count))
+          (is_matrix(element_of(f_.values, *r, extents.size()), extents, g, own_begin, own_count) ||
+           (g.gathers && has_rows(element_of(f_.values, *r, extents.size()), extents, own_begin,
+                                  own_count))))
         return *r;
     }
     // Copied as batch…, own…, k…; or batch…, k…, own… where runs of elements lie along its own axes.

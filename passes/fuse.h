@@ -103,6 +103,7 @@ struct Group {
   std::vector<int> members;        // producers first
   int instructions = 0, buffers = 0;
   // contraction: axes are batch…, m…, n…; the operands' maps have the k axes appended
+  bool gathers = false;  // the second operand is no matrix: read element by element
   std::size_t batch_axes = 0, m_axes = 0, n_axes = 0;
   Dims k_axes;
 };

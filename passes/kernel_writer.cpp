@@ -29,6 +29,10 @@ template <class F> void for_each_dim(ir::Kernel& k, F&& f) {
   for (Dim& d : c.a_batch) f(d);
   for (Dim& d : c.b_batch) f(d);
   for (Dim* d : {&c.a_m, &c.a_k, &c.b_k, &c.b_n, &c.k}) f(*d);
+  if (!c.gather) return;
+  ir::Contraction::Gather& g = *c.gather;
+  for (Dims* dims : {&g.k, &g.a_k, &g.b_k, &g.n, &g.b_n})
+    for (Dim& d : *dims) f(d);
 }
 
 std::size_t hash(const ir::ScalarProgram& p) {

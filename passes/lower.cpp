@@ -509,7 +509,19 @@ class Lowering {
     c.a_batch.assign(a.strides.begin(), a.strides.begin() + static_cast<std::ptrdiff_t>(m));
     c.b_batch.assign(b.strides.begin(), b.strides.begin() + static_cast<std::ptrdiff_t>(m));
     c.k = product(g.k_axes);
-    c.a_m = a.strides[n - 1], c.b_n = b.strides[n + g.n_axes - 1];
+    c.a_m = a.strides[n - 1];
+    if (g.gathers) {
+      const auto part = [](const auto& list, std::size_t begin, std::size_t end) {
+        const auto from = list.begin();
+        return Dims(from + static_cast<std::ptrdiff_t>(begin),
+                    from + static_cast<std::ptrdiff_t>(end));
+      };
+      const std::size_t k = g.axes.size();
+      c.gather = {g.k_axes, part(a.strides, k, all), part(b.strides, k, all), part(g.axes, n, k),
+                  part(b.strides, n, k)};
+      return;
+    }
+    c.b_n = b.strides[n + g.n_axes - 1];
     c.a_k = g.k_axes.empty() ? Dim(0) : a.strides.back();
     c.b_k = g.k_axes.empty() ? Dim(0) : b.strides.back();
     unit_strides(writer_->axes()[m], c.k, c.a_m, c.a_k);

@@ -85,6 +85,8 @@ template <class T, class Accumulator> void loops(const MatrixTile& t) {
   std::vector<Sum> row(static_cast<std::size_t>(t.n));
   for (std::int64_t i = 0; i < t.m; ++i) {
     std::fill(row.begin(), row.end(), Sum{});
+    for (std::int64_t j = 0; t.accumulate && j < t.n; ++j)
+      row[static_cast<std::size_t>(j)] = static_cast<Sum>(c[i * t.ldc + j]);
     for (std::int64_t p = 0; p < t.k; ++p) {
       const Sum x = static_cast<Sum>(static_cast<Accumulator>(a[i * t.a_row + p * t.a_column]));
       const T* source = b + p * t.b_row;
@@ -113,7 +115,8 @@ std::vector<float> widen(const void* data, std::int64_t rows, std::int64_t colum
 template <class T> void half(const MatrixTile& t) {
   const std::vector<float> a = widen<T>(t.a, t.m, t.k, t.a_row, t.a_column);
   const std::vector<float> b = widen<T>(t.b, t.k, t.n, t.b_row, t.b_column);
-  multiply({DType::float32, t.m, t.n, t.k, a.data(), t.k, 1, b.data(), t.n, 1, t.c, t.ldc});
+  multiply({DType::float32, t.m, t.n, t.k, a.data(), t.k, 1, b.data(), t.n, 1, t.c, t.ldc,
+            t.accumulate});
 }
 
 }  // namespace
@@ -132,14 +135,15 @@ void multiply(const MatrixTile& t) {
   switch (t.dtype) {
     case DType::float32:
       if (!blas) return loops<float, float>(t);
-      return library().sgemm(
-          row_major, a.transposed, b.transposed, m, n, k, 1.f, static_cast<const float*>(t.a),
-          a.leading, static_cast<const float*>(t.b), b.leading, 0.f, static_cast<float*>(t.c), ldc);
+      return library().sgemm(row_major, a.transposed, b.transposed, m, n, k, 1.f,
+                             static_cast<const float*>(t.a), a.leading,
+                             static_cast<const float*>(t.b), b.leading, t.accumulate ? 1.f : 0.f,
+                             static_cast<float*>(t.c), ldc);
     case DType::float64:
       if (!blas) return loops<double, double>(t);
       return library().dgemm(row_major, a.transposed, b.transposed, m, n, k, 1.,
                              static_cast<const double*>(t.a), a.leading,
-                             static_cast<const double*>(t.b), b.leading, 0.,
+                             static_cast<const double*>(t.b), b.leading, t.accumulate ? 1. : 0.,
                              static_cast<double*>(t.c), ldc);
     case DType::float16: return half<float16>(t);
     case DType::bfloat16: return half<bfloat16>(t);

@@ -23,6 +23,7 @@ struct MatrixTile {
   std::int64_t b_row = 0, b_column = 0;
   void* c = nullptr;
   std::int64_t ldc = 0;
+  bool accumulate = false;  // adds to c
 };
 
 /// Safe to call from several threads at once; never starts threads of its own. Allocates only for

@@ -12,6 +12,7 @@
 #include "runtime/blas.h"
 #include "runtime/buffer.h"
 #include "runtime/extern.h"
+#include "runtime/gathered.h"
 #include "runtime/thread_pool.h"
 
 namespace weft::runtime {
@@ -24,6 +25,7 @@ struct SizedContraction {
   std::int64_t batches = 1, m = 0, n = 0, k = 0;
   std::int64_t a_m = 0, a_k = 0, b_k = 0, b_n = 0;
   std::int64_t a_offset = 0, b_offset = 0, out_offset = 0;
+  std::optional<GatherPlan> gather;
 };
 
 struct SizedStep {
@@ -108,6 +110,14 @@ SizedContraction size_contraction(const ir::Kernel& kernel, const DimBindings& b
   sized.a_m = at(c.a_m), sized.a_k = at(c.a_k), sized.b_k = at(c.b_k), sized.b_n = at(c.b_n);
   sized.a_offset = at(c.a_offset), sized.b_offset = at(c.b_offset),
   sized.out_offset = at(c.out_offset);
+  if (c.gather) {
+    const auto axes = [&](const Dims& extents, const Dims& strides) {
+      return GatherAxes{evaluate(extents, bindings), evaluate(strides, bindings)};
+    };
+    sized.gather = plan_gather(kernel.buffers[static_cast<std::size_t>(c.b)].dtype, sized.a_m,
+                               axes(c.gather->k, c.gather->a_k), axes(c.gather->k, c.gather->b_k),
+                               axes(c.gather->n, c.gather->b_n), sized.batches);
+  }
   return sized;
 }
 
@@ -181,9 +191,12 @@ struct ContractionRunner {
       return static_cast<std::byte*>(buffers[b]) +
              element * static_cast<std::int64_t>(size_of(kernel.buffers[b].dtype));
     };
-    multiply({kernel.buffers[static_cast<std::size_t>(c.a)].dtype, m1 - m0, n1 - n0, s.k,
-              at(c.a, a_at), s.a_m, s.a_k, at(c.b, b_at), s.b_k, s.b_n,
-              at(c.out, s.out_offset + first + m0 * s.n + n0), s.n});
+    void* const out = at(c.out, s.out_offset + first + m0 * s.n + n0);
+    if (s.gather)
+      multiply_gathered(*s.gather, m1 - m0, n0, n1, at(c.a, a_at), at(c.b, b_at), out, s.n);
+    else
+      multiply({kernel.buffers[static_cast<std::size_t>(c.a)].dtype, m1 - m0, n1 - n0, s.k,
+                at(c.a, a_at), s.a_m, s.a_k, at(c.b, b_at), s.b_k, s.b_n, out, s.n});
     if (!epilogue) return;
     if (n0 == 0 && n1 == s.n)
       return run_range(*epilogue, sized, buffers, first + m0 * s.n, first + m1 * s.n);
@@ -200,6 +213,14 @@ struct ContractionRunner {
     const double flops = 2.0 * static_cast<double>(sized.items) *
                          static_cast<double>(std::max<std::int64_t>(s.k, 1));
     const std::int64_t threads = flops < 500'000 ? 1 : num_threads();
+    if (s.gather) {
+      const std::int64_t tiles = s.gather->tiles(), step = s.gather->n_step;
+      const auto some = [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t i = begin; i < end; ++i)
+          tile(i / tiles, 0, s.m, i % tiles * step, std::min((i % tiles + 1) * step, s.n));
+      };
+      return threads == 1 ? some(0, s.batches * tiles) : parallel_for(s.batches * tiles, 1, some);
+    }
     if (threads == 1 || s.batches >= threads) {
       const auto matrices = [&](std::int64_t begin, std::int64_t end) {
         for (std::int64_t batch = begin; batch < end; ++batch)

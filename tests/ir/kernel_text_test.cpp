@@ -83,6 +83,14 @@ Kernel contraction_kernel() {
   return k;
 }
 
+/// The same where b is the windows of an image: k and n are of two axes each.
+Kernel gathering_kernel() {
+  Kernel k = contraction_kernel();
+  k.contraction->b_k = 0, k.contraction->b_n = 0, k.contraction->a_k = 0;
+  k.contraction->gather = Contraction::Gather{{4, 4}, {4, 1}, {11, 1}, {4, 8}, {11, 1}};
+  return k;
+}
+
 Kernel pointwise_kernel(DType t = DType::float32) {
   Kernel k;
   k.axes = {10};
@@ -120,8 +128,9 @@ std::string problem(const Kernel& k) {
 }  // namespace
 
 TEST_CASE("kernels read back exactly") {
-  for (const Kernel& k : {row_kernel(), contraction_kernel(), pointwise_kernel(),
-                          pointwise_kernel(DType::bfloat16), partial_kernel()}) {
+  for (const Kernel& k :
+       {row_kernel(), contraction_kernel(), gathering_kernel(), pointwise_kernel(),
+        pointwise_kernel(DType::bfloat16), partial_kernel()}) {
     CHECK(problem(k) == "");
     const std::string text = to_string(k);
     INFO(text);
@@ -265,7 +274,8 @@ TEST_CASE("bad kernel text is an error with a line, never a crash") {
   for (std::size_t n = 0; n < good.size(); ++n) survives(good.substr(0, n));
   std::mt19937 random(5);
   for (const std::string& text :
-       {good, to_string(contraction_kernel()), to_string(partial_kernel())}) {
+       {good, to_string(contraction_kernel()), to_string(gathering_kernel()),
+        to_string(partial_kernel())}) {
     for (int i = 0; i < 4'000; ++i) {
       std::string bad = text;
       for (unsigned k = random() % 3 + 1; k > 0; --k) {

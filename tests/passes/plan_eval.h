@@ -168,15 +168,28 @@ class NaiveProduct {
                    b = value(c.b_offset) + value(c.b_n) * at[batch + 1];
       for (std::size_t i = 0; i < batch; ++i)
         a += value(c.a_batch[i]) * at[i], b += value(c.b_batch[i]) * at[i];
+      if (c.gather) b += along(c.gather->n, c.gather->b_n, at[batch + 1]);
       double sum = 0;
-      for (std::int64_t k = 0; k < depth; ++k)
-        sum += get(c.a, a + k * value(c.a_k)) * get(c.b, b + k * value(c.b_k));
+      for (std::int64_t k = 0; k < depth; ++k) {
+        const std::int64_t in_a =
+            c.gather ? along(c.gather->k, c.gather->a_k, k) : k * value(c.a_k);
+        const std::int64_t in_b =
+            c.gather ? along(c.gather->k, c.gather->b_k, k) : k * value(c.b_k);
+        sum += get(c.a, a + in_a) * get(c.b, b + in_b);
+      }
       put(c.out, value(c.out_offset) + e, sum);
     }
   }
 
  private:
   std::int64_t value(const Dim& d) const { return d.evaluate(symbols_); }
+  /// Where element `position` of these axes lies.
+  std::int64_t along(const Dims& extents, const Dims& strides, std::int64_t position) const {
+    std::int64_t at = 0;
+    for (std::size_t i = extents.size(); i-- > 0; position /= value(extents[i]))
+      at += position % value(extents[i]) * value(strides[i]);
+    return at;
+  }
   DType dtype(int buffer) const { return k_.buffers[static_cast<std::size_t>(buffer)].dtype; }
   std::byte* place(int buffer, std::int64_t at) const {
     const auto bytes = buffers_[static_cast<std::size_t>(buffer)].bytes;
