@@ -158,7 +158,7 @@ TEST_CASE("Generated: gradients, and gradients of gradients, against differences
   }
   std::string rows;
   for (const auto& [row, n] : tally.without) {
-    CHECK(row == ir::ops::nextafter.name);  // of the floats, as in PyTorch; no gradient goes missing
+    CHECK(row == ir::ops::nextafter.name);  // of the floats, as in PyTorch; none goes missing
     rows += " " + std::string(row);
   }
   MESSAGE(tally.first << " gradients and " << tally.second
