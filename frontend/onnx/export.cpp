@@ -7,8 +7,10 @@
 
 #include "ir/builder.h"
 #include "ir/op.h"
+#include "ir/ops/advanced_indexing.h"
 #include "ir/ops/attrs.h"
 #include "ir/ops/ops.h"
+#include "ir/ops/ordering.h"
 #include "ir/ops/spatial.h"
 #include "onnx/importer.h"
 #include "passes/specialize.h"
@@ -123,6 +125,9 @@ std::int64_t known(const Dim& d) {
 // ---- pointwise ----------------------------------------------------------------------------------
 
 using Emit = std::string (*)(Writer&, const Node&);
+
+/// The name of a second result begins with that of the first.
+constexpr const char* places = "_places";
 
 /// The row's own operator, operands in the dtype of the result.
 std::string same(Writer& w, const Node& n) {
@@ -443,6 +448,48 @@ std::string elements_of(Writer& w, const Node& n) {
   return w.emit("GatherElements", {w.operand(n, 0), w.operand(n, 1)},
                 {attribute("axis", n.attrs().get<ir::AxisAttrs>().axis)});
 }
+std::string tuples_of(Writer& w, const Node& n) {
+  const auto& a = n.attrs().get<ir::GatherNdAttrs>();
+  if (a.last) throw UnsupportedOp("gathering the last of several equal indices in ONNX");
+  return w.emit("GatherND", {w.operand(n, 0), w.operand(n, 1)}, {attribute("batch_dims", a.batch)});
+}
+/// That indices are in range, ONNX's own operators check.
+std::string in_range(Writer& w, const Node&) { return w.constant(Array(true)); }
+
+std::string running_sum(Writer& w, const Node& n) {
+  const auto& a = n.attrs().get<ir::ScanAttrs<ir::Scan::sum>>();
+  if (!is_floating(dtype_of(n)) && size_of(dtype_of(n)) < 4)
+    throw UnsupportedOp("running sums of " + std::string(name(dtype_of(n))) + " in ONNX");
+  return w.emit("CumSum", {w.operand(n, 0, dtype_of(n)), w.constant(Array(a.axis))},
+                {attribute("exclusive", std::int64_t{a.exclusive}),
+                 attribute("reverse", std::int64_t{a.reverse})});
+}
+
+/// Values, and behind a second name their places.
+std::string greatest(Writer& w, const Node& n, std::int64_t axis, const Dim& k, bool largest) {
+  const std::string values =
+      w.emit("TopK", {w.operand(n, 0), w.constant(std::vector<std::int64_t>{known(k)})},
+             {attribute("axis", axis), attribute("largest", std::int64_t{largest})});
+  w.def.graph.nodes.back().outputs.push_back(values + places);
+  return values;
+}
+std::string top(Writer& w, const Node& n) {
+  const auto& a = n.attrs().get<ir::TopkAttrs>();
+  return greatest(w, n, a.axis, a.k.at(0), a.largest);
+}
+std::string sorted(Writer& w, const Node& n) {
+  const auto& a = n.attrs().get<ir::SortAttrs>();
+  const Dims& dims = *n.type().shape;
+  const std::int64_t axis = axis_of(a.axis, static_cast<std::int64_t>(dims.size()));
+  return greatest(w, n, axis, dims[static_cast<std::size_t>(axis)], a.descending);
+}
+/// Of the rows above, which have two results each.
+std::string one_result(Writer& w, const Node& n) {
+  const Node& from = *n.inputs()[0];
+  if (&from.op() != &ops::topk && &from.op() != &ops::sort)
+    throw UnsupportedOp("the results of '" + std::string(from.op().name) + "' in ONNX");
+  return w.operand(n, 0) + (n.attrs().get<ir::GetAttrs>().index == 0 ? "" : places);
+}
 std::string literal(Writer& w, const Node& n) {
   return w.constant(runtime::from_literal(n.attrs().get<ir::ConstantAttrs>().value));
 }
@@ -538,6 +585,12 @@ const std::unordered_map<const ir::Op*, Emit>& emitters() {
       {&ops::iota, positions},
       {&ops::gather_rows, rows_of},
       {&ops::gather, elements_of},
+      {&ops::gather_nd, tuples_of},
+      {&ops::check_index, in_range},
+      {&ops::cumsum, running_sum},
+      {&ops::topk, top},
+      {&ops::sort, sorted},
+      {&ops::get, one_result},
   };
   return table;
 }

@@ -369,12 +369,17 @@ TEST_CASE("onnx: what is written is accepted by ONNX's checker, and computes the
                                     var(x),
                                     gelu(x),
                                     silu(w),
-                                    cumsum(x, 1) * 0,
+                                    cumprod(x, 1) * 0,
                                     layer_norm(x, {3}),
                                     one_hot(argmax(x, 1), 3),
                                     squeeze(w, 0),
                                     maximum(x, w),
-                                    clip(x, -1.0, std::nullopt)};
+                                    clip(x, -1.0, std::nullopt),
+                                    cumsum(x, 1, true, true),
+                                    topk(x, 2, 1).values,
+                                    cast(topk(x, 2, 1, false).indices, DType::float32) * p,
+                                    sort(x, 0, true).values,
+                                    gather_nd(x, Array{{1, 2}, {0, 1}})};
   const Array a{{0.5f, -1.f, 2.f}, {3.f, 0.25f, -0.75f}}, b{{1.f, 2.f}, {-1.f, 0.f}, {0.5f, 1.f}};
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     CAPTURE(i);
@@ -382,8 +387,8 @@ TEST_CASE("onnx: what is written is accepted by ONNX's checker, and computes the
     const File file("");
     try {
       save(file.path, f);
-    } catch (
-        const UnsupportedOp& e) {  // running sums have no operator that they could be written in
+    } catch (const UnsupportedOp&
+                 e) {  // running products have no operator that they could be written in
       CHECK(has(e.what(), "cannot be written as ONNX"));
       CHECK(i == 19);
       continue;
