@@ -101,8 +101,8 @@ ROWS = {
     "S1": (np.sort, [((1 << 20,), 1)]),
     "S2": (np.sort, [((1024, 1024), 1)]),
     "S3": (lambda x: largest(x, 16), [((8192, 1024), 1)]),
-    "C1": (lambda x: np.cumsum(x, 1), [((8192, 1024), 1)]),
-    "C2": (np.cumsum, [((1 << 22,), 1)]),
+    "K1": (lambda x: np.cumsum(x, 1), [((8192, 1024), 1)]),
+    "K2": (np.cumsum, [((1 << 22,), 1)]),
     "G1": (lambda x, at: np.take(x, at, 0), [((100000, 64), 1), (taken_rows, (65536, 100000))]),
 }
 

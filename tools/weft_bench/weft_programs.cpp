@@ -52,7 +52,14 @@ Function function_of(std::string_view row) {
   if (row == "T1") return mlp_step();
   if (row == "S1" || row == "S2") return Function({x}, sort(x).values);
   if (row == "S3") return Function({x}, topk(x, 16).values);
-  if (row == "C1" || row == "C2") return Function({x}, cumsum(x, -1));
+  if (row == "K1" || row == "K2") return Function({x}, cumsum(x, -1));
+  if (row == "C1_fwd") return Function({x, y}, conv2d(x, y, {}, 1, 1));
+  if (row == "C1_fwdbwd") {
+    const Tensor out = conv2d(x, y, {}, 1, 1);
+    const std::vector<Tensor> slopes = vjp({out}, {x, y}, {z});
+    return Function({x, y, z}, {out, slopes[0], slopes[1]});
+  }
+  if (row == "P1") return Function({x}, max_pool2d(x, 2));
   if (row == "G1") return Function({x, y}, gather_rows(x, y));
   Tensor chain = x;
   for (int i = 0; i < 100; ++i) chain = chain + 1;

@@ -12,6 +12,8 @@ namespace {
 constexpr double mib = 1 << 20;
 constexpr double mlp_products = 128.0 * (784 * 512 + 512 * 256 + 256 * 10);
 
+constexpr double convolution = 2.0 * 32 * 64 * 28 * 28 * 32 * 9;
+
 constexpr Row table[] = {
     {"E1", "a + 0.2 + b*0.3, (2,3,4)+(3,4), results into arrays", 0, 0, Bound::none},
     {"E1_call", "the same, f(x, y)", 0, 0, Bound::none},
@@ -34,8 +36,11 @@ constexpr Row table[] = {
     {"S1", "sort 2^20", 0, 0, Bound::none},
     {"S2", "sort rows, 1024x1024", 0, 0, Bound::none},
     {"S3", "16 largest of rows, 8192x1024", 0, 0, Bound::none},
-    {"C1", "running sums of rows, 8192x1024", 64 * mib, 0, Bound::copy},
-    {"C2", "running sum of 2^22", 32 * mib, 0, Bound::copy},
+    {"K1", "running sums of rows, 8192x1024", 64 * mib, 0, Bound::copy},
+    {"K2", "running sum of 2^22", 32 * mib, 0, Bound::copy},
+    {"C1_fwd", "convolution 3x3 of 32x32x28x28, 64 filters", 0, convolution, Bound::fma},
+    {"C1_fwdbwd", "the convolution and both gradients", 0, 3 * convolution, Bound::fma},
+    {"P1", "max-pool 2x2 of 32x64x56x56", 32.0 * 64 * 56 * 56 * 5, 0, Bound::copy},
     {"G1", "65536 rows of a table, 100000x64", 32 * mib, 0, Bound::copy},
 };
 
@@ -81,6 +86,47 @@ void product_into(Checks& checks, const float* a, const float* b, std::int64_t m
   }
 }
 
+/// The convolution of C1, and both gradients where they are asked for.
+Checks convolution_checks(const std::vector<Input>& in, bool gradients) {
+  constexpr std::size_t images = 32, channels = 32, filters = 64, side = 28, area = side * side;
+  const float *x = in[0].values.data(), *w = in[1].values.data();
+  const float* g = gradients ? in[2].values.data() : nullptr;
+  std::vector<double> y(images * filters * area), dx(in[0].values.size()),
+      dw(in[1].values.size());
+  for (std::size_t n = 0; n < images; ++n)
+    for (std::size_t f = 0; f < filters; ++f)
+      for (std::size_t c = 0; c < channels; ++c)
+        for (std::size_t k = 0; k < 9; ++k) {
+          const std::size_t weight = (f * channels + c) * 9 + k;
+          for (std::size_t i = k / 3 == 0; i < side - (k / 3 == 2); ++i)
+            for (std::size_t j = k % 3 == 0; j < side - (k % 3 == 2); ++j) {
+              const std::size_t to = (n * filters + f) * area + i * side + j;
+              const std::size_t from =
+                  (n * channels + c) * area + (i + k / 3 - 1) * side + j + k % 3 - 1;
+              y[to] += double{w[weight]} * x[from];
+              if (!g) continue;
+              dx[from] += double{w[weight]} * g[to];
+              dw[weight] += double{x[from]} * g[to];
+            }
+        }
+  Checks c;
+  for (const std::vector<double>* values : {&y, &dx, &dw})
+    if (g || values == &y)
+      for (const double v : *values) c.add(v);
+  return c;
+}
+
+Checks pooling_checks(const std::vector<float>& x) {
+  constexpr std::size_t side = 56;
+  Checks c;
+  for (std::size_t row = 0; row < x.size() / side; row += 2)
+    for (std::size_t j = 0; j < side; j += 2) {
+      const float *top = &x[row * side + j], *low = top + side;
+      c.add(double{std::max(std::max(top[0], top[1]), std::max(low[0], low[1]))});
+    }
+  return c;
+}
+
 Checks reference_rows(std::string_view row, const Input& x, const std::vector<Input>& in) {
   Checks c;
   each_row(x, [&](const float* v, std::size_t n) {
@@ -97,7 +143,7 @@ Checks reference_rows(std::string_view row, const Input& x, const std::vector<In
       std::partial_sort(line.begin(), line.begin() + 16, line.end(), std::greater<>());
       c.add(line.data(), 16);
     }
-    if (row == "C1" || row == "C2") {
+    if (row == "K1" || row == "K2") {
       double running = 0;
       for (std::size_t i = 0; i < n; ++i) c.add(running += v[i]);
     }
@@ -175,8 +221,13 @@ std::vector<Input> inputs_of(std::string_view row, std::uint32_t set) {
   if (row == "D2") return {data(1 + s, {})};
   if (row == "S1") return {data(1 + s, {1 << 20})};
   if (row == "S2") return {data(1 + s, {1024, 1024})};
-  if (row == "S3" || row == "C1") return {data(1 + s, {8192, 1024})};
-  if (row == "C2") return {data(1 + s, {1 << 22})};
+  if (row == "S3" || row == "K1") return {data(1 + s, {8192, 1024})};
+  if (row == "K2") return {data(1 + s, {1 << 22})};
+  if (row == "C1_fwd") return {data(1 + s, {32, 32, 28, 28}), data(2 + s, {64, 32, 3, 3})};
+  if (row == "C1_fwdbwd")
+    return {data(1 + s, {32, 32, 28, 28}), data(2 + s, {64, 32, 3, 3}),
+            data(3 + s, {32, 64, 28, 28})};
+  if (row == "P1") return {data(1 + s, {32, 64, 56, 56})};
   if (row == "G1") return {data(1 + s, {100000, 64})};
   return {};
 }
@@ -228,6 +279,10 @@ Checks reference(std::string_view row) {
                    128, [](double v, auto) { return v; });
   } else if (row == "G1") {
     for (const std::int64_t at : taken_rows(0)) c.add(&x[static_cast<std::size_t>(at) * 64], 64);
+  } else if (row.starts_with("C1")) {
+    c = convolution_checks(in, row == "C1_fwdbwd");
+  } else if (row == "P1") {
+    c = pooling_checks(x);
   } else if (row == "D2") {
     c.add(x[0] + 100.0);
   } else {

@@ -36,6 +36,13 @@ Inputs gelu_both(const Inputs& in) {
   return {y.detach(), torch::autograd::grad({y}, {x}, {in[1]})[0]};
 }
 
+Inputs convolution_both(const Inputs& in) {
+  const Tensor x = in[0].detach().requires_grad_(), w = in[1].detach().requires_grad_();
+  const Tensor y = torch::conv2d(x, w, {}, 1, 1);
+  const auto slopes = torch::autograd::grad({y}, {x, w}, {in[2]});
+  return {y.detach(), slopes[0], slopes[1]};
+}
+
 Tensor chain(Tensor x) {
   for (int i = 0; i < 100; ++i) x = x + 1;
   return x;
@@ -60,7 +67,11 @@ std::function<Inputs(const Inputs&)> call_of(const std::string& row) {
   if (row == "S1" || row == "S2")
     return [](const Inputs& in) { return Inputs{std::get<0>(in[0].sort(-1))}; };
   if (row == "S3") return [](const Inputs& in) { return Inputs{std::get<0>(in[0].topk(16))}; };
-  if (row == "C1" || row == "C2")
+  if (row == "C1_fwd")
+    return [](const Inputs& in) { return Inputs{torch::conv2d(in[0], in[1], {}, 1, 1)}; };
+  if (row == "C1_fwdbwd") return convolution_both;
+  if (row == "P1") return [](const Inputs& in) { return Inputs{torch::max_pool2d(in[0], 2)}; };
+  if (row == "K1" || row == "K2")
     return [](const Inputs& in) { return Inputs{in[0].cumsum(-1)}; };
   if (row == "G1")
     return [](const Inputs& in) { return Inputs{torch::embedding(in[0], in[1])}; };
@@ -116,7 +127,7 @@ int main(int argc, char** argv) {
   const auto call = call_of(job.row);
   if (!call) return 0;
   c10::optional<torch::NoGradGuard> no_grad;
-  if (job.row != "E4_fwdbwd") no_grad.emplace();
+  if (!job.row.ends_with("_fwdbwd")) no_grad.emplace();
   Inputs sets[input_sets];
   for (std::uint32_t set = 0; set < input_sets; ++set) sets[set] = inputs_of_set(job.row, set);
   Measured m;
