@@ -138,7 +138,10 @@ std::vector<Tensor> cond(const Tensor& pred, const GraphFn& then_fn, const Graph
                     std::to_string(no.size()) + " results",
                 pred.node()->where());
   std::vector<Tensor> results;
-  for (std::size_t i = 0; i < yes.size(); ++i) results.push_back(where(pred, yes[i], no[i]));
+  const SourceLocation line = pred.node()->where();
+  for (std::size_t i = 0; i < yes.size(); ++i)
+    results.push_back(
+        frontend::apply(ir::ops::where, {pred.node(), yes[i].node(), no[i].node()}, {}, line));
   return results;
 }
 

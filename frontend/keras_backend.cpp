@@ -317,7 +317,7 @@ RnnResult rnn(const StepFn& step_function, const Operand& inputs, const Tensors&
   const Value x(inputs);
   const SourceLocation where = inputs.where();
   const std::int64_t steps = input_length ? *input_length : known_extent("rnn", x, 1);
-  if (steps == 0) throw ShapeError("rnn: no steps", where);
+  if (steps < 1) throw ShapeError("rnn: " + std::to_string(steps) + " steps", where);
   Tensors states = initial_states, outputs;
   for (std::int64_t i = 0; i < steps; ++i) {
     const std::int64_t t = go_backwards ? steps - 1 - i : i;
@@ -553,6 +553,10 @@ Tensor batch_normalization(const Operand& x, const Tensor& mean, const Tensor& v
     const Value s(statistic.node(), x.where());
     if (axis == -1 || runtime::live_type(*s.node()).rank() != 1) return s;
     const auto rank = static_cast<std::int64_t>(known_shape("batch_normalization", v).size());
+    if (axis < -rank || axis >= rank)
+      throw ShapeError("batch_normalization of " + ir::to_string(v.type()) + ": no axis " +
+                           std::to_string(axis),
+                       x.where());
     Axes ones;
     for (std::int64_t i = (axis < 0 ? axis + rank : axis) + 1; i < rank; ++i)
       ones.push_back(static_cast<std::int64_t>(ones.size()) + 1);

@@ -40,6 +40,11 @@ std::vector<Index> along(std::int64_t dim, const Index& at) {
   return tuple;
 }
 TensorUpdate update(const Operand& x, std::int64_t dim, const Index& at) {
+  const auto rank = static_cast<std::int64_t>(runtime::live_type(*x.node()).rank().value_or(64));
+  if (dim < -rank || dim >= rank)
+    throw ShapeError("an update of " + ir::to_string(x.node()->type()) + " along axis " +
+                         std::to_string(dim) + ", which it does not have",
+                     x.where());
   return {Tensor(x.node()), along(dim, at), x.where()};
 }
 

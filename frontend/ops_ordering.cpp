@@ -1,3 +1,5 @@
+#include <limits>
+
 #include "apply.h"
 #include "ir/ops/attrs.h"
 #include "ir/ops/ops.h"
@@ -84,13 +86,17 @@ Ordered median(const Operand& x, std::int64_t axis, bool keepdims) {
   return pick<ir::Pick::median>(ops::median, x, axis, keepdims);
 }
 Tensor median(const Operand& x) {
-  return median({Line{x.where()}.flat(Tensor(x.node()))}, 0).values;
+  const Line line{x.where()};
+  const ir::PickAttrs<ir::Pick::median> whole{0, false, 1};
+  return ordered(line(ops::median, {line.flat(Tensor(x.node()))}, whole)).values;
 }
 Ordered nanmedian(const Operand& x, std::int64_t axis, bool keepdims) {
   return pick<ir::Pick::nanmedian>(ops::nanmedian, x, axis, keepdims);
 }
 Tensor nanmedian(const Operand& x) {
-  return nanmedian({Line{x.where()}.flat(Tensor(x.node()))}, 0).values;
+  const Line line{x.where()};
+  const ir::PickAttrs<ir::Pick::nanmedian> whole{0, false, 1};
+  return ordered(line(ops::nanmedian, {line.flat(Tensor(x.node()))}, whole)).values;
 }
 Ordered mode(const Operand& x, std::int64_t axis, bool keepdims) {
   return pick<ir::Pick::mode>(ops::mode, x, axis, keepdims);
@@ -215,7 +221,8 @@ Histogram histogram(const Operand& x, const Tensor& edges, const std::optional<T
 Histogram histogram(const Operand& x, std::int64_t bins,
                     std::optional<std::pair<double, double>> range,
                     const std::optional<Tensor>& weight, bool density) {
-  if (bins < 1) throw ShapeError("histogram: needs at least one bin", x.where());
+  if (bins < 1 || bins == std::numeric_limits<std::int64_t>::max())
+    throw ShapeError("histogram: " + std::to_string(bins) + " bins", x.where());
   const Line line{x.where()};
   const Tensor of = frontend::pointwise(ops::mul, {Tensor(x.node()), {}}, 1.0);  // floating
   const auto number = [&](double value) { return line(ops::cast_like, {Tensor(value), of}); };
@@ -233,13 +240,15 @@ Histogram histogram(const Operand& x, std::int64_t bins,
   };
   const Tensor from = apart(low, -0.5), to = apart(high, 0.5);
   // The last edge is exact.
-  std::vector<double> shares, rest;
+  Array shares = zeros({bins + 1}, DType::float64), rest = shares;
+  auto* const up = shares.mutable_data<double>();
+  auto* const down = rest.mutable_data<double>();
   for (std::int64_t i = 0; i <= bins; ++i) {
-    shares.push_back(static_cast<double>(i) / static_cast<double>(bins));
-    rest.push_back(static_cast<double>(bins - i) / static_cast<double>(bins));
+    up[i] = static_cast<double>(i) / static_cast<double>(bins);
+    down[i] = static_cast<double>(bins - i) / static_cast<double>(bins);
   }
-  const auto times = [&](const Tensor& bound, const std::vector<double>& share) {
-    return line(ops::mul, {bound, line(ops::cast_like, {Tensor(Array::from(share)), bound})});
+  const auto times = [&](const Tensor& bound, const Array& share) {
+    return line(ops::mul, {bound, line(ops::cast_like, {Tensor(share), bound})});
   };
   return histogram(x, line(ops::add, {times(from, rest), times(to, shares)}), weight, density);
 }

@@ -284,6 +284,11 @@ Tensor alpha_dropout(const Operand& x, double p, bool training) {
   return drop_alpha("alpha_dropout", x, p, training, 0);
 }
 Tensor feature_alpha_dropout(const Operand& x, double p, bool training, std::int64_t spatial) {
+  const auto rank = runtime::live_type(*x.node()).rank();
+  if (spatial < 0 || spatial > static_cast<std::int64_t>(rank.value_or(64)))
+    throw ShapeError("feature_alpha_dropout of " + ir::to_string(x.node()->type()) + ": " +
+                         std::to_string(spatial) + " spatial axes",
+                     x.where());
   return drop_alpha("feature_alpha_dropout", x, p, training, spatial);
 }
 

@@ -1,5 +1,6 @@
 // Windows and other constants of signal processing: computed once, in float64, as they are asked
 // for.
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <numbers>
@@ -12,9 +13,12 @@ namespace {
 
 constexpr double pi = std::numbers::pi;
 
-Tensor constant(const std::vector<double>& values, Shape shape, DType dtype,
-                std::source_location where) {
-  return Tensor(Array::from(values, std::move(shape)).to(dtype), where);
+/// Filled as `fill` says; an extent that no memory holds is refused before anything is computed.
+Tensor constant(Shape shape, DType dtype, std::source_location where,
+                const std::function<void(double*)>& fill) {
+  Array values = zeros(std::move(shape), DType::float64);
+  fill(values.mutable_data<double>());
+  return Tensor(values.to(dtype), where);
 }
 
 /// `value` of point k of n - 1 steps; a periodic window has one step more.
@@ -25,11 +29,11 @@ Tensor window(const char* name, std::int64_t length, bool periodic, DType dtype,
   if (length < 0) throw ShapeError(what + ": a length of " + std::to_string(length), where);
   if (!is_floating(dtype))
     throw DTypeError(what + ": windows are floating, not " + std::string(weft::name(dtype)), where);
-  std::vector<double> values;
   const auto steps = static_cast<double>(periodic ? length : length - 1);
-  for (std::int64_t k = 0; k < length; ++k)
-    values.push_back(length == 1 ? 1.0 : value(static_cast<double>(k), steps));
-  return constant(values, {length}, dtype, where);
+  return constant({length}, dtype, where, [&](double* values) {
+    for (std::int64_t k = 0; k < length; ++k)
+      values[k] = length == 1 ? 1.0 : value(static_cast<double>(k), steps);
+  });
 }
 
 /// The modified Bessel function of the first kind and order 0, by its power series.
@@ -46,13 +50,13 @@ double bessel_i0(double x) {
 Tensor frequencies(const char* name, std::int64_t n, bool half, double d, DType dtype,
                    std::source_location where) {
   if (n < 1) throw ShapeError(std::string(name) + " of " + std::to_string(n) + " points", where);
-  std::vector<double> values;
   const std::int64_t count = half ? n / 2 + 1 : n;
-  for (std::int64_t k = 0; k < count; ++k) {
-    const std::int64_t turn = half || 2 * k < n ? k : k - n;
-    values.push_back(static_cast<double>(turn) / (static_cast<double>(n) * d));
-  }
-  return constant(values, {count}, dtype, where);
+  return constant({count}, dtype, where, [&](double* values) {
+    for (std::int64_t k = 0; k < count; ++k) {
+      const std::int64_t turn = half || k < n - k ? k : k - n;
+      values[k] = static_cast<double>(turn) / (static_cast<double>(n) * d);
+    }
+  });
 }
 
 }  // namespace
@@ -113,28 +117,34 @@ Tensor mel_weight_matrix(std::int64_t num_mel_bins, std::int64_t dft_length,
                          double upper_edge_hertz, DType dtype, std::source_location where) {
   if (num_mel_bins < 1 || dft_length < 1 || sample_rate < 1)
     throw ShapeError("mel_weight_matrix: bins, length and rate are positive", where);
+  if (!(lower_edge_hertz >= 0 && std::isfinite(lower_edge_hertz)) ||
+      !(upper_edge_hertz >= 0 && std::isfinite(upper_edge_hertz)))
+    throw Error("mel_weight_matrix: edges of " + std::to_string(lower_edge_hertz) + " and " +
+                    std::to_string(upper_edge_hertz) + " hertz; they are finite, not negative",
+                where);
   const auto mel = [](double hertz) { return 2595 * std::log10(1 + hertz / 700); };
   const double low = mel(lower_edge_hertz), step = (mel(upper_edge_hertz) - low) /
-                                                   static_cast<double>(num_mel_bins + 2);
+                                                   (static_cast<double>(num_mel_bins) + 2);
   const std::int64_t rows = dft_length / 2 + 1;
   const auto bin = [&](std::int64_t i) {
     const double hertz = 700 * (std::pow(10, (low + step * static_cast<double>(i)) / 2595) - 1);
-    return static_cast<std::int64_t>(std::floor(static_cast<double>(dft_length + 1) * hertz /
-                                                static_cast<double>(sample_rate)));
+    const double at = (static_cast<double>(dft_length) + 1) * hertz /
+                      static_cast<double>(sample_rate);
+    return static_cast<std::int64_t>(std::floor(std::min(at, 0x1p53)));
   };
-  std::vector<double> values(static_cast<std::size_t>(rows * num_mel_bins), 0);
-  for (std::int64_t i = 0; i < num_mel_bins; ++i) {
-    const std::int64_t left = bin(i), top = bin(i + 1), right = bin(i + 2);
-    const auto set = [&](std::int64_t row, double value) {
-      if (row >= 0 && row < rows) values[static_cast<std::size_t>(row * num_mel_bins + i)] = value;
-    };
-    if (left == top) set(top, 1);
-    for (std::int64_t j = left; left != top && j <= top; ++j)
-      set(j, static_cast<double>(j - left) / static_cast<double>(top - left));
-    for (std::int64_t j = top; top != right && j < right; ++j)
-      set(j, static_cast<double>(right - j) / static_cast<double>(right - top));
-  }
-  return constant(values, {rows, num_mel_bins}, dtype, where);
+  return constant({rows, num_mel_bins}, dtype, where, [&](double* values) {
+    for (std::int64_t i = 0; i < num_mel_bins; ++i) {
+      const std::int64_t left = bin(i), top = bin(i + 1), right = bin(i + 2);
+      const auto set = [&](std::int64_t row, double value) {
+        if (row >= 0 && row < rows) values[row * num_mel_bins + i] = value;
+      };
+      if (left == top) set(top, 1);
+      for (std::int64_t j = left; left != top && j <= std::min(top, rows - 1); ++j)
+        set(j, static_cast<double>(j - left) / static_cast<double>(top - left));
+      for (std::int64_t j = top; top != right && j < std::min(right, rows); ++j)
+        set(j, static_cast<double>(right - j) / static_cast<double>(right - top));
+    }
+  });
 }
 
 }  // namespace weft

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "thrown.h"
+#include "weft/keras_backend.h"
 #include "weft/weft.h"
 
 using namespace weft;
@@ -127,4 +128,53 @@ TEST_CASE("A watcher that is no function, a batch of all there is") {
   const data::DataLoader loader({ones({4, 2}), ones({4})}, {.batch_size = most, .shuffle = true});
   CHECK(loader.size() == 1);
   for (const data::Dataset& batch : loader) CHECK(batch.size() == 4);
+}
+
+TEST_CASE("Axes and counts that nothing has are refused, not walked to") {
+  namespace k = keras;
+  const auto huge = std::numeric_limits<std::int64_t>::max();
+  const Variable x(ones({2, 3}), "x"), row(ones({3}), "row"), at(Array{0, 1}, "at");
+  Tensor unknown("unknown");
+  const auto dropped = [](const Tensor& t, std::int64_t axes) {
+    (void)feature_alpha_dropout(t, 0.5, true, axes);
+  };
+  CHECK(contains(message<ShapeError>([&] { dropped(unknown, huge); }), "feature_alpha_dropout"));
+  CHECK(contains(message<ShapeError>([&] { dropped(x, -1); }), "attack_test.cpp:"));
+  const auto normalized = [&] { (void)k::batch_normalization(x, row, row, {}, {}, -huge); };
+  CHECK(contains(message<ShapeError>(normalized), "batch_normalization"));
+  CHECK(contains(message<ShapeError>([&] { (void)index_add(unknown, huge, at, x); }),
+                 "attack_test.cpp:"));
+  CHECK(contains(message<ShapeError>([&] { (void)select_scatter(unknown, x, -huge, 0); }),
+                 "attack_test.cpp:"));
+  const auto step = [](const Tensor& in, const std::vector<Tensor>& states) {
+    return k::StepResult{in + states[0], {in}};
+  };
+  const auto run = [&](std::int64_t steps) {
+    (void)k::rnn(step, Variable(ones({2, 4, 3})), {x}, false, {}, {}, false, steps);
+  };
+  CHECK(contains(message<ShapeError>([&] { run(-1); }), "rnn: -1 steps"));
+  CHECK(contains(message<ShapeError>([&] { (void)histogram(x, huge); }), "histogram"));
+}
+
+TEST_CASE("Windows and scales larger than memory, or of no number, are errors") {
+  const std::int64_t huge = std::int64_t{1} << 60;
+  CHECK(message<Error>([&] { (void)hann_window(huge); }) != "nothing thrown");
+  CHECK(message<Error>([&] { (void)rfftfreq(huge); }) != "nothing thrown");
+  CHECK(message<Error>([&] { (void)mel_weight_matrix(3, huge, 8000, 10, 3000); }) !=
+        "nothing thrown");
+  const double nan = std::nan("");
+  CHECK(contains(message<Error>([&] { (void)mel_weight_matrix(3, 8, 8000, nan, 3000); }),
+                 "mel_weight_matrix"));
+  // Bins far above those of the transform are not walked to.
+  CHECK(mel_weight_matrix(3, 8, 1, 10, 1e300).shape() == Shape{5, 3});
+}
+
+TEST_CASE("Branches and medians are reported on the caller's line") {
+  const Variable yes(true), a(ones({3, 2}), "a"), b(ones({3}), "b"), none_of_it(ones({0}), "none");
+  const auto first = [](std::span<const Tensor> s) { return std::vector<Tensor>{s[0]}; };
+  const auto second = [](std::span<const Tensor> s) { return std::vector<Tensor>{s[1]}; };
+  CHECK(contains(message<ShapeError>([&] { (void)cond(yes, first, second, {a, b}); }),
+                 "attack_test.cpp:"));
+  CHECK(contains(message<Error>([&] { (void)nanmedian(none_of_it); }), "attack_test.cpp:"));
+  CHECK(contains(message<Error>([&] { (void)median(none_of_it); }), "attack_test.cpp:"));
 }
