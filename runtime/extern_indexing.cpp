@@ -15,6 +15,7 @@
 #include "runtime/array.h"
 #include "runtime/extern_families.h"
 #include "runtime/thread_pool.h"
+#include "runtime/width.h"
 
 namespace weft::runtime {
 namespace {
@@ -215,19 +216,6 @@ class Along {
   std::int64_t outer_count_ = 1, lines_ = 1;
   std::int64_t taken_ = 1, extent_ = 1, axis_stride_ = 1;
 };
-
-/// The unsigned integer type as wide as an element: what copies need to know of it.
-template <class F> void visit_width(DType dtype, F f) {
-  struct Wide {
-    std::uint64_t low, high;
-  };
-  const std::size_t width = size_of(dtype);
-  if (width == 1) return f(std::type_identity<std::uint8_t>{});
-  if (width == 2) return f(std::type_identity<std::uint16_t>{});
-  if (width == 4) return f(std::type_identity<std::uint32_t>{});
-  if (width == 8) return f(std::type_identity<std::uint64_t>{});
-  return f(std::type_identity<Wide>{});
-}
 
 void gather(const TensorView& x, const TensorView& indices, const TensorView& out,
             std::int64_t axis, const char* what, SourceLocation where) {

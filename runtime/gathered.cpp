@@ -1,13 +1,13 @@
 #include "runtime/gathered.h"
 
 #include <algorithm>
-#include <complex>
 #include <cstddef>
 #include <cstring>
 #include <type_traits>
 
 #include "runtime/blas.h"
 #include "runtime/buffer.h"
+#include "runtime/width.h"
 
 namespace weft::runtime {
 namespace {
@@ -45,17 +45,6 @@ std::int64_t depth_of(const std::vector<std::int64_t>& extents, std::int64_t k) 
   for (std::size_t i = extents.size(); i-- > 0 && inner * extents[i] <= deepest;)
     inner *= std::max<std::int64_t>(extents[i], 1);
   return std::max<std::int64_t>(1, std::min(k, deepest / inner * inner));
-}
-
-/// Calls `f` with a value of an unsigned type (or a pair of them) of the size of `dtype`.
-template <class F> void with_bits(DType dtype, F f) {
-  switch (size_of(dtype)) {
-    case 1: return f(std::uint8_t{});
-    case 2: return f(std::uint16_t{});
-    case 4: return f(std::uint32_t{});
-    case 8: return f(std::uint64_t{});
-    default: return f(std::complex<double>{});
-  }
 }
 
 /// to[i, j] = from[outer[i] + inner[j]], dense.
@@ -151,7 +140,7 @@ void multiply_gathered(const GatherPlan& plan, std::int64_t m, std::int64_t n0, 
     const std::int64_t depth = std::min(plan.k_step, k - k0);
     MatrixTile tile{.dtype = plan.dtype, .m = m, .n = n, .k = depth, .c = c, .ldc = ldc};
     tile.accumulate = k0 > 0;
-    with_bits(plan.dtype, [&]<class T>(T) {
+    visit_width(plan.dtype, [&]<class T>(std::type_identity<T>) {
       T* const columns = reinterpret_cast<T*>(room);
       const Offsets of_k = part(plan.b_k, k0, depth), of_n = part(plan.b_n, n0, n);
       gather(static_cast<const T*>(b), plan.along_k ? of_n : of_k, plan.along_k ? of_k : of_n,
