@@ -95,15 +95,14 @@ ScalarValue exp_reduced(ScalarValue r, Grade grade) {
   return fma(fma(poly(r, exp_tail(r, grade)), r, one), r, one);
 }
 
-/// factor * sigmoid(x + low), float32. With e = e^-|x| held in two parts it is 1 / (1 + e), or e
+/// factor * sigmoid(x), float32. With e = e^-|x| held in two parts it is 1 / (1 + e), or e
 /// over it where x is negative, corrected by what the division leaves. The power of two of a small
 /// result comes last, so that it is rounded once.
-ScalarValue sigmoid_times(ScalarValue x, ScalarValue low, ScalarValue factor) {
+ScalarValue sigmoid_times(ScalarValue x, ScalarValue factor) {
   const ScalarValue negative = lt(x, 0), one = like(x, 1), zero = like(x, 0);
   const ScalarValue t = select(gt(abs(x), 110), like(x, -110), -abs(x));
   const Reduced reduced = reduce(t, 2 * exponent_bias(x));
-  ScalarValue r = reduced.rest;
-  if (low.id() >= 0) r = r + select(negative, low, -low);
+  const ScalarValue r = reduced.rest;
   const Pair e = fast_two_sum(one, fma(r * r, poly(r, exp_better_float), r));
   const Halves h = halves(reduced.shifted);
   const Pair sum = fast_two_sum(one, e.hi * h.first * h.second);
@@ -215,28 +214,18 @@ ScalarValue sinh(ScalarValue x) { return in_float64(x, sinh_float64); }
 ScalarValue cosh(ScalarValue x) { return in_float64(x, cosh_float64); }
 ScalarValue tanh(ScalarValue x) { return is_float32(x) ? tanh_float32(x) : tanh_float64(x); }
 ScalarValue sigmoid(ScalarValue x) {
-  return is_float32(x) ? sigmoid_times(x, {}, {}) : sigmoid_float64(x);
+  return is_float32(x) ? sigmoid_times(x, {}) : sigmoid_float64(x);
 }
 ScalarValue silu(ScalarValue x) {
-  return is_float32(x) ? sigmoid_times(x, {}, x) : x * sigmoid_float64(x);
+  return is_float32(x) ? sigmoid_times(x, x) : x * sigmoid_float64(x);
 }
 
 /// (1 + tanh(u)) / 2 is sigmoid(2u), which loses nothing for negative u = sqrt(2/pi) (x + c x^3).
-/// In float32 2u is held in two parts: its error counts 2u times in the tail.
+/// Far down the tail the rounding of 2u counts 2u times. The gradient's sigmoid is the same one, and
+/// is computed once with it.
 ScalarValue gelu_tanh(ScalarValue x) {
   constexpr double two_sqrt_2_over_pi = 1.5957691216057308, cubic = 0.044715;
-  if (!is_float32(x)) return x * sigmoid(x * two_sqrt_2_over_pi * (1.0 + x * x * cubic));
-  constexpr float linear = 1.59576917f, slope = 0.0713548139f;
-  constexpr double linear_rest = two_sqrt_2_over_pi - linear;
-  constexpr double slope_rest = two_sqrt_2_over_pi * cubic - slope;
-  const ScalarValue v = clamp(x, -12, 12);
-  const Pair square = two_product(v, v), bend = two_product(square.hi, like(v, slope));
-  const ScalarValue bend_rest = bend.lo + (square.hi * slope_rest + square.lo * slope);
-  const ScalarValue line = like(v, linear), hi = line + bend.hi, back = hi - line;
-  const ScalarValue lost = (line - (hi - back)) + (bend.hi - back);
-  const Pair argument = two_product(v, hi);
-  const ScalarValue low = fma(v, lost + (bend_rest + linear_rest), argument.lo);
-  return sigmoid_times(argument.hi, low, x);
+  return x * sigmoid(x * two_sqrt_2_over_pi * (1.0 + x * x * cubic));
 }
 
 }  // namespace weft::ir::math
