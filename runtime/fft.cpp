@@ -579,8 +579,9 @@ void real_by_halves(const T* in, T* out, FftLines lines, Weight weight) {
   const auto roots = half_roots<T>(n);
   for_each_block<T>(lines, half, [&](const Columns& c, Block<T>& block) {
     const std::int64_t columns = c.count;
+    T* const parts[] = {block.x.re, block.x.im};
     c.for_each(n, n, [&](std::int64_t k, std::int64_t q, std::int64_t at) {
-      (k % 2 == 0 ? block.x.re : block.x.im)[k / 2 * columns + q] = in[at];
+      parts[k % 2][k / 2 * columns + q] = in[at];
     });
     transform(half, block, columns);
     const T *re = block.x.re, *im = block.x.im;
@@ -623,8 +624,9 @@ void hermitian_by_halves(const T* in, T* out, FftLines lines, Weight weight) {
       }
     }
     transform(half, block, columns);
+    const T* const parts[] = {block.x.im, block.x.re};
     c.for_each(n, n, [&](std::int64_t k, std::int64_t q, std::int64_t at) {
-      out[at] = (k % 2 == 0 ? block.x.im : block.x.re)[k / 2 * columns + q];
+      out[at] = parts[k % 2][k / 2 * columns + q];
     });
   });
 }
