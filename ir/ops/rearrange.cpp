@@ -120,7 +120,7 @@ Type infer_depth_to_space(const InferContext& c) {
   if (!result.shape) return result;
   const std::int64_t k = c.attrs.get<BlockAttrs>().block;
   Dims& s = *result.shape;
-  s = {s[0], divided(c, s[1], k * k), s[2] * Dim(k), s[3] * Dim(k)};
+  s = {s[0], divided(c, divided(c, s[1], k), k), s[2] * Dim(k), s[3] * Dim(k)};
   return result;
 }
 Type infer_space_to_depth(const InferContext& c) {
@@ -129,7 +129,7 @@ Type infer_space_to_depth(const InferContext& c) {
   if (!result.shape) return result;
   const std::int64_t k = c.attrs.get<BlockAttrs>().block;
   Dims& s = *result.shape;
-  s = {s[0], s[1] * Dim(k * k), divided(c, s[2], k), divided(c, s[3], k)};
+  s = {s[0], s[1] * Dim(k) * Dim(k), divided(c, s[2], k), divided(c, s[3], k)};
   return result;
 }
 

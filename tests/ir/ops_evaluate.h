@@ -72,7 +72,7 @@ inline Shape mapped(const ir::ViewMap& map, const Shape& at) {
   return out;
 }
 
-/// Thrown on the way to a row that only the runtime can evaluate.
+/// Thrown on the way to what only the runtime can evaluate: its own rows, complex numbers.
 struct NotEvaluated : std::logic_error {
   using std::logic_error::logic_error;
 };
@@ -91,6 +91,7 @@ class Evaluator {
 
  private:
   void compute(const Node& n) {
+    if (n.type().dtype && is_complex(*n.type().dtype)) throw NotEvaluated(std::string(n.op().name));
     if (&n.op() == &ir::ops::constant) {
       const ir::Literal& l = n.attrs().get<ir::ConstantAttrs>().value;
       Value v{l.dtype(), l.shape(), {}};
