@@ -2,6 +2,7 @@
 
 #include "engines.h"
 #include "machine_limits.h"
+#include "networks.h"
 #include "weft_programs.h"
 
 namespace weft::bench {
@@ -51,7 +52,7 @@ std::optional<Measured> measure_weft(const Job& job) {
   for (std::uint32_t set = 0; set < input_sets; ++set) sets[set] = arrays_of(job.row, set);
 
   Measured m;
-  if (job.row == "T1") {
+  if (losses_of(job.row)) {
     float first = 0, last = 0;
     for (int step = 0; step < 10; ++step) {
       last = f(sets[0])[0].item<float>();
@@ -70,6 +71,7 @@ std::optional<Measured> measure_weft(const Job& job) {
   } else {
     m.timing = time_calls([&](std::uint32_t set) { (void)f(sets[set]); }, job.budget_ms);
   }
+  m.peak_mb = peak_mb();
   if (row->bound != Bound::none)
     measure_beside_limit(m, row->bound, job, [&](std::uint32_t set) { (void)f(sets[set]); });
   m.note = statistics(f);
@@ -77,8 +79,7 @@ std::optional<Measured> measure_weft(const Job& job) {
 }
 
 Measured measure_first_call(const Job& job) {
-  const bool training = job.row == "D1_T1";
-  const std::string_view row = training ? "T1" : "E3";
+  const std::string_view row = std::string_view(job.row).substr(std::string_view("D1_").size());
   const std::vector<Array> in = arrays_of(row, 0);
   const double begin = now_ms(), cpu_begin = cpu_ms();
   const Function f = function_of(row);

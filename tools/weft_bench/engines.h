@@ -14,7 +14,7 @@ std::optional<Measured> measure_eigen(const Job&);
 std::optional<Measured> measure_openblas(const Job&);
 std::optional<Measured> measure_reference(const Job&);
 
-/// First compiled call of E3 or T1 in this process (D1_E3, D1_T1): from building the graph to the first result.
+/// First compiled call of a row in this process (D1_E3, D1_T1, D1_T4_train): from building the graph to the first result.
 Measured measure_first_call(const Job&);
 /// A chain of `nodes` nodes built, compiled, differentiated and destroyed; each phase, in processor time, is a note.
 Measured measure_chain(std::int64_t nodes);

@@ -73,7 +73,7 @@ class Bench {
     limits();
     for (const Row& row : rows())
       if (wanted(row.name)) measure(row);
-    for (const char* row : {"D1_E3", "D1_T1"})
+    for (const char* row : {"D1_E3", "D1_T1", "D1_T4_train"})
       if (wanted(row)) first_calls(row);
     if (wanted("million")) chains();
     print_table(records_);

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <fstream>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,6 +26,16 @@ inline double cpu_ms() {
   timespec t{};
   clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
   return static_cast<double>(t.tv_sec) * 1e3 + static_cast<double>(t.tv_nsec) / 1e6;
+}
+
+/// The most memory that this program had resident so far. (What getrusage says begins with the parent's.)
+inline double peak_mb() {
+  std::ifstream status("/proc/self/status");
+  for (std::string word; status >> word;) {
+    double kilobytes = 0;
+    if (word == "VmHWM:" && status >> kilobytes) return kilobytes / 1024;
+  }
+  return 0;
 }
 
 /// Reorders.
@@ -80,15 +91,16 @@ struct Measured {
   Checks checks;
   double limit = 0;
   double beside_limit_ms = 0;   // the row's best call in that measurement
+  double peak_mb = 0;           // of this process's resident memory, by the end of the timing; 0 where not asked
   std::string note;             // JSON members, each with a leading comma
 };
 
 inline void print_line(std::string_view engine, const Job& job, const Measured& m) {
   std::printf("{\"row\":\"%s\",\"engine\":\"%.*s\",\"threads\":%d,\"ms\":%.9g,\"min_ms\":%.9g,\"cpu_ms\":%.9g,"
-              "\"samples\":%d,\"sum\":%.12g,\"absolute\":%.12g,\"limit\":%.6g,\"beside_ms\":%.9g%s}\n",
+              "\"samples\":%d,\"sum\":%.12g,\"absolute\":%.12g,\"limit\":%.6g,\"beside_ms\":%.9g,\"peak_mb\":%.4g%s}\n",
               job.row.c_str(), static_cast<int>(engine.size()), engine.data(), job.threads,
               m.timing.median_ms, m.timing.min_ms, m.timing.cpu_ms, m.timing.samples, m.checks.sum,
-              m.checks.absolute, m.limit, m.beside_limit_ms, m.note.c_str());
+              m.checks.absolute, m.limit, m.beside_limit_ms, m.peak_mb, m.note.c_str());
   std::fflush(stdout);
 }
 

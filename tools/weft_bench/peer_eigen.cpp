@@ -1,6 +1,7 @@
 // Eigen at its best: compiled for the processor at hand, expressions in blocks that stay in cache, rows and blocks
 // split over threads by hand. Without Eigen's headers there is no such peer.
 #include "engines.h"
+#include "networks.h"
 
 #if WEFT_BENCH_EIGEN
 #include <Eigen/Dense>
@@ -149,7 +150,7 @@ void call(const std::string& row, const Work& w) {
     w.team.split(1024, 8, [&](std::int64_t i, std::int64_t end) {
       c.middleRows(i, end - i).noalias() = w.matrix(0).middleRows(i, end - i) * w.matrix(1);
     });
-  } else if (row == "M2") {
+  } else if (row.starts_with("M2")) {
     MatrixView c(w.out.data(), 64, 512);
     w.team.split(64, 8, [&](std::int64_t i, std::int64_t end) {
       auto part = c.middleRows(i, end - i);
@@ -175,7 +176,7 @@ std::size_t results_of(const std::string& row) {
   if (row == "R4") return 8192 * 768;
   if (row == "R5") return 1;
   if (row == "R6") return 8192;
-  if (row == "M2") return 64 * 512;
+  if (row.starts_with("M2")) return 64 * 512;
   return 1024 * 1024;
 }
 
@@ -183,8 +184,9 @@ std::size_t results_of(const std::string& row) {
 class Training {
  public:
   explicit Training(Team& team) : team_(team) {
+    const std::vector<Input> parameters = parameters_of("T1");
     for (std::size_t i = 0; i < Mlp::layers; ++i) {
-      const Input w = mlp_weight(i);
+      const Input& w = parameters[2 * i];
       weight[i] = ConstMatrixView(w.values.data(), w.shape[0], w.shape[1]);
       bias[i] = Eigen::RowVectorXf::Zero(w.shape[1]);
       weight_speed[i] = Matrix::Zero(w.shape[0], w.shape[1]);
@@ -236,12 +238,12 @@ class Training {
     team_.split(weight[l].rows(), 8, [&](std::int64_t i, std::int64_t end) {
       const std::int64_t n = end - i;
       auto speed = weight_speed[l].middleRows(i, n);
-      speed *= static_cast<float>(Mlp::momentum);
+      speed *= static_cast<float>(Sgd::momentum);
       speed.noalias() += in.middleCols(i, n).transpose() * slope[l];
-      weight[l].middleRows(i, n) -= static_cast<float>(Mlp::rate) * speed;
+      weight[l].middleRows(i, n) -= static_cast<float>(Sgd::rate) * speed;
       if (i == 0) {
-        bias_speed[l] = static_cast<float>(Mlp::momentum) * bias_speed[l] + slope[l].colwise().sum();
-        bias[l] -= static_cast<float>(Mlp::rate) * bias_speed[l];
+        bias_speed[l] = static_cast<float>(Sgd::momentum) * bias_speed[l] + slope[l].colwise().sum();
+        bias[l] -= static_cast<float>(Sgd::rate) * bias_speed[l];
       }
     });
   }
@@ -259,7 +261,7 @@ Measured measure_training(const Job& job) {
   std::vector<std::int64_t> targets[input_sets];
   for (std::uint32_t set = 0; set < input_sets; ++set) {
     images[set] = inputs_of("T1", set)[0];
-    targets[set] = labels(Mlp::batch, 99 + set);
+    targets[set] = classes_of("T1", set);
   }
   Measured m;
   for (int i = 0; i < 10; ++i) {

@@ -1,12 +1,10 @@
 #include "weft_programs.h"
 
+#include "networks.h"
+
 namespace weft::bench {
 
-namespace {
-
 Array array_of(const Input& in) { return Array::from(in.values, Shape(in.shape)); }
-
-}  // namespace
 
 Tensor twenty_pointwise(const Tensor& x) {
   const Tensor t = tanh(x) * x + .5, s = sigmoid(t), u = s * t * .5;
@@ -15,23 +13,9 @@ Tensor twenty_pointwise(const Tensor& x) {
   return (exp(r) - q) * .25 + 1;
 }
 
-Function mlp_step() {
-  const Tensor x("x"), t("t");
-  std::vector<Tensor> parameters;
-  Tensor h = x;
-  for (std::size_t layer = 0; layer < Mlp::layers; ++layer) {
-    const Variable w(array_of(mlp_weight(layer)), "w" + std::to_string(layer));
-    const Variable b(zeros({Mlp::widths[layer + 1]}), "b" + std::to_string(layer));
-    h = matmul(h, w) + b;
-    if (layer + 1 < Mlp::layers) h = relu(h);
-    parameters.insert(parameters.end(), {w, b});
-  }
-  const Tensor loss = nn::cross_entropy(h, t);
-  optim::SGD sgd(parameters, {.lr = Mlp::rate, .momentum = Mlp::momentum});
-  return Function({x, t}, loss, {.updates = sgd.updates(loss), .name = "mlp_step"});
-}
-
 Function function_of(std::string_view row) {
+  if (losses_of(row)) return training_step(row);
+  if (row == "T4_fwd") return block_forward();
   const Tensor x("x"), y("y"), z("z");
   if (row.starts_with("E1") || row == "E2") return Function({x, y}, x + 0.2 + y * 0.3);
   if (row == "E3") return Function({x}, twenty_pointwise(x));
@@ -48,8 +32,11 @@ Function function_of(std::string_view row) {
   if (row == "R6") return Function({x}, logsumexp(x, Axes{1}));
   if (row == "M1") return Function({x, y}, matmul(x, y));
   if (row == "M2") return Function({x, y, z}, relu(matmul(x, y) + z));
+  if (row == "M2_const") {
+    const std::vector<Array> all = arrays_of("M2", 0);
+    return Function({x}, relu(matmul(x, all[1]) + all[2]));
+  }
   if (row == "M3") return Function({x, y}, matmul(x, y));
-  if (row == "T1") return mlp_step();
   if (row == "S1" || row == "S2") return Function({x}, sort(x).values);
   if (row == "S3") return Function({x}, topk(x, 16).values);
   if (row == "K1" || row == "K2") return Function({x}, cumsum(x, -1));
@@ -69,7 +56,8 @@ Function function_of(std::string_view row) {
 std::vector<Array> arrays_of(std::string_view row, std::uint32_t set) {
   std::vector<Array> arrays;
   for (const Input& in : inputs_of(row, set)) arrays.push_back(array_of(in));
-  if (row == "T1") arrays.push_back(Array::from(labels(Mlp::batch, 99 + set)));
+  if (row == "M2_const") arrays.resize(1);
+  if (const auto classes = classes_of(row, set); !classes.empty()) arrays.push_back(Array::from(classes));
   if (row == "G1") arrays.push_back(Array::from(taken_rows(set)));
   return arrays;
 }

@@ -13,7 +13,10 @@ namespace weft::bench {
 Function function_of(std::string_view row);
 std::vector<Array> arrays_of(std::string_view row, std::uint32_t set);
 Tensor twenty_pointwise(const Tensor& x);
-/// T1's step over (images, labels): the loss, with all weights and momenta updated.
-Function mlp_step();
+Array array_of(const Input&);
+/// A step of T1, T2, T3 or T4_train over (inputs, targets): the loss, with all parameters and momenta updated.
+Function training_step(std::string_view row);
+/// T4_fwd.
+Function block_forward();
 
 }  // namespace weft::bench

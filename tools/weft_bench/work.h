@@ -9,13 +9,16 @@
 
 namespace weft::bench {
 
-/// What a row is held against: nothing, a bandwidth or the arithmetic peak.
+/// A limit of the machine: how its bytes are moved, or its multiply-adds.
 enum class Bound : std::uint8_t { none, read, copy, triad, fma };
 
+/// `bytes` and `flops` of one call are the least that must be moved and calculated, `bound` is the dearer of both.
+/// `goal` is the time that Weft means to reach as a multiple of that floor.
 struct Row {
   std::string_view name, what;
-  double bytes = 0, flops = 0;   // of one call: the least that must be moved and calculated
   Bound bound = Bound::none;
+  double bytes = 0, flops = 0;
+  double goal = 0;
 };
 
 std::span<const Row> rows();
@@ -37,24 +40,13 @@ std::vector<std::int64_t> taken_rows(std::uint32_t set);
 constexpr std::uint32_t input_sets = 2;
 std::vector<Input> inputs_of(std::string_view row, std::uint32_t set);
 
-/// The network of T1: batch, layer widths and training constants.
-struct Mlp {
-  static constexpr std::int64_t batch = 128;
-  static constexpr std::int64_t widths[] = {784, 512, 256, 10};
-  static constexpr std::size_t layers = 3;
-  static constexpr double rate = 0.01, momentum = 0.9;
-  static constexpr double first_loss = 2.302209, tenth_loss = 2.268890;
-};
-/// Weights, (in, out), of a layer; biases begin at zero.
-Input mlp_weight(std::size_t layer);
-
 /// Sum and sum of absolute values: what results are compared by.
 struct Checks {
   double sum = 0, absolute = 0;
   void add(double value);
   void add(const float* values, std::size_t count);
 };
-/// The results of `row` on set 0 by naive loops in double; for T1 the first and the tenth loss.
+/// The results of `row` on set 0 by naive loops in double; of a training the first and the tenth loss.
 Checks reference(std::string_view row);
 bool agree(std::string_view row, const Checks& found, const Checks& expected);
 
