@@ -31,6 +31,14 @@ std::string processor_words() {
 }
 #endif
 
+#ifdef _SC_LEVEL3_CACHE_SIZE
+/// What the system says of a cache; `otherwise` where it says nothing.
+std::size_t cache_size(int which, std::size_t otherwise) {
+  const long bytes = sysconf(which);
+  return bytes > 0 ? static_cast<std::size_t>(bytes) : otherwise;
+}
+#endif
+
 Target detect() {
   Target target;
 #if defined(__x86_64__)
@@ -48,9 +56,11 @@ Target detect() {
   target.vector_registers = 32;
 #endif
 #ifdef _SC_LEVEL3_CACHE_SIZE
+  target.l1_bytes = cache_size(_SC_LEVEL1_DCACHE_SIZE, target.l1_bytes);
+  target.l2_bytes = cache_size(_SC_LEVEL2_CACHE_SIZE, target.l2_bytes);
   // Virtual machines report the whole host's; what one core can use of it is seldom more than this.
-  if (const long bytes = sysconf(_SC_LEVEL3_CACHE_SIZE); bytes > 0)
-    target.cache_bytes = std::min(target.cache_bytes, static_cast<std::size_t>(bytes));
+  target.cache_bytes =
+      std::min(target.cache_bytes, cache_size(_SC_LEVEL3_CACHE_SIZE, target.cache_bytes));
 #endif
   return target;
 }

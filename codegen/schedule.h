@@ -17,6 +17,8 @@ struct Target {
   int vector_bytes = 16;
   int vector_registers = 16;
   bool mask_registers = false;          // comparisons live in registers of their own (AVX-512)
+  std::size_t l1_bytes = 32u << 10;     // of data, a core
+  std::size_t l2_bytes = 1u << 20;      // a core
   std::size_t cache_bytes = 32u << 20;  // of the last level
 };
 /// The processor that this process runs on; asked once.
