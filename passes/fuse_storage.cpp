@@ -1,0 +1,138 @@
+// Results, and which values are stored: those that later groups read and do not compute again.
+#include "passes/fuser.h"
+
+#include <algorithm>
+
+namespace weft::passes {
+
+void Fuser::place_outputs() {
+  for (const ir::NodeRef& out : graph_.outputs()) results_.insert(number_.at(out.get()));
+  find_externals();
+  std::unordered_set<int> taken;
+  for (const ir::NodeRef& out : graph_.outputs()) {
+    int v = number_.at(out.get());
+    v = value(v).kind == ValueKind::view ? output_view(v) : dense(v);
+    const ValueKind kind = value(v).kind;
+    const bool own_buffer =
+        kind != ValueKind::input && kind != ValueKind::constant && kind != ValueKind::scalar;
+    if (own_buffer && !taken.insert(v).second) {  // the same value again
+      v = add_copy(v, identity_order(value(v).shape->size()), value(v).dtype);
+    }
+    f_.outputs.push_back(v);
+  }
+}
+
+void Fuser::find_externals() {
+  for (std::size_t v = 0; v < f_.values.size(); ++v) {
+    const Value& x = f_.values[v];
+    if (x.kind != ValueKind::external && x.kind != ValueKind::part) continue;
+    externals_.insert(static_cast<int>(v));
+    externals_.insert(x.operands.begin(), x.operands.end());
+  }
+}
+
+int Fuser::output_view(int v) {
+  int base = v;
+  while (value(base).kind == ValueKind::view && !value(base).view && value(base).copy < 0) {
+    base = value(base).operands[0];
+  }
+  const ValueKind kind = value(base).kind;
+  const bool computed = kind == ValueKind::pointwise || kind == ValueKind::reduction ||
+                        kind == ValueKind::contraction || kind == ValueKind::regions;
+  if (!computed || externals_.contains(base) || (value(base).free && !value(base).kept) ||
+      value(v).copy >= 0 || !results_.insert(base).second)
+    return copy_of(v);
+  return base;
+}
+
+void Fuser::settle_storage() {
+  for (const int v : f_.outputs) pin(v);
+  readers_.resize(f_.values.size());
+  for (std::size_t g = f_.groups.size(); g-- > 0;) {
+    const Group& at = f_.groups[g];
+    for (std::size_t i = at.members.size(); i-- > 0;) {
+      const int m = at.members[i];
+      if (options_.fuse && !value(m).stored && recompute(m))
+        readers_[static_cast<std::size_t>(m)].clear();
+      if (!readers_[static_cast<std::size_t>(m)].empty()) value(m).stored = true;
+    }
+    note_reads(at);
+  }
+}
+
+void Fuser::note_reads(const Group& g) {
+  if (g.kind == GroupKind::external) {
+    for (const int o : value(g.members.front()).operands) {
+      if (o >= 0) pin(o);
+    }
+    return;
+  }
+  std::unordered_set<int> inside;
+  for (std::size_t i = g.members.size(); i-- > 0;) {
+    const int m = g.members[i];
+    const Value& x = value(m);
+    if (!x.stored && x.target < 0 && !inside.contains(m)) continue;
+    for (std::size_t k = 0; k < x.reads.size(); ++k) {
+      const Read& r = x.reads[k];
+      if (r.inside)
+        inside.insert(r.value);
+      else if (r.inlined)
+        pin_inlined(r, x.group);
+      else if (r.flat || x.kind == ValueKind::contraction)
+        pin(r.value);
+      else
+        readers_[static_cast<std::size_t>(r.value)].emplace_back(m, k);
+    }
+  }
+}
+
+void Fuser::pin_inlined(const Read& read, int g) {
+  const Value& x = value(read.value);
+  const Dims& axes = group(g).axes;
+  for (std::size_t i = 0; i < x.operands.size(); ++i) {
+    const MapRef at = operand_map(f_.values, x, i, read.map, axes.size());
+    const std::optional<Read> r = resolve(f_.values, x.operands[i], at, axes, g);
+    if (r->inlined)
+      pin_inlined(*r, g);
+    else
+      pin(r->value);
+  }
+}
+
+bool Fuser::recompute(int v) {
+  const Value& x = value(v);
+  const auto& readers = readers_[static_cast<std::size_t>(v)];
+  if (readers.empty() || x.kind != ValueKind::pointwise || x.target >= 0) return false;
+  if (static_cast<int>(x.body->program.code.size()) > free_instructions) return false;
+  double again = 0;
+  for (const Read& r : x.reads) {
+    if (r.inside &&
+        !(value(r.value).stored || !readers_[static_cast<std::size_t>(r.value)].empty()))
+      return false;
+    if (r.inlined) {
+      for (const int leaf : value(r.value).leaves) again += bytes(leaf);
+    } else if (value(r.value).kind != ValueKind::scalar) {
+      again += bytes(r.value);
+    }
+  }
+  const auto count = static_cast<double>(readers.size());
+  if (again * count > bytes(v) * (1 + count)) return false;
+  for (const auto& [m, k] : readers) {
+    const Read& r = value(m).reads[k];
+    const int g = value(m).group;
+    if (!can_inline(v, r.map, group(g).axes, g)) return false;
+  }
+  for (const auto& [m, k] : readers) {
+    value(m).reads[k].inlined = true;
+    pin_inlined(value(m).reads[k], value(m).group);
+  }
+  return true;
+}
+
+double Fuser::bytes(int v) {
+  double n = static_cast<double>(size_of(value(v).dtype));
+  for (const Dim& d : *value(v).shape) n *= d.is_constant() ? static_cast<double>(d.value()) : 1000;
+  return n;
+}
+
+}  // namespace weft::passes
