@@ -53,45 +53,53 @@ std::optional<Shape> reshaped_strides(const Array& a, const Shape& shape) {
 
 }  // namespace
 
-Array::Array() : shape_{0}, strides_{1} {}
+namespace runtime {
+
+LayoutRef make_layout(Shape shape, Shape strides) {
+  if (shape.empty()) return nullptr;
+  const std::int64_t size = element_count(shape);
+  std::int64_t expected = 1;
+  bool contiguous = true;
+  for (std::size_t i = shape.size(); i-- > 0 && contiguous;) {
+    contiguous = shape[i] == 1 || strides[i] == expected;
+    expected *= shape[i];
+  }
+  return std::make_shared<const Layout>(
+      Layout{std::move(shape), std::move(strides), size, contiguous || size == 0});
+}
+
+LayoutRef dense_layout(Shape shape) {
+  Shape strides = contiguous_strides(shape);
+  return make_layout(std::move(shape), std::move(strides));
+}
+
+}  // namespace runtime
+
+Array::Array() {
+  static const runtime::LayoutRef empty = runtime::dense_layout({0});
+  layout_ = empty;
+}
 
 Array Array::uninitialized(DType dtype, Shape shape) {
-  Array a;
-  a.size_ = element_count(shape);
-  a.buffer_ = runtime::Buffer::allocate(bytes_for(dtype, a.size_, shape));
-  a.dtype_ = dtype;
-  a.strides_ = runtime::contiguous_strides(shape);
-  a.shape_ = std::move(shape);
-  return a;
+  return laid_out(dtype, runtime::dense_layout(std::move(shape)));
+}
+
+Array Array::laid_out(DType dtype, runtime::LayoutRef dense) {
+  const std::size_t bytes = dense ? bytes_for(dtype, dense->size, dense->shape) : size_of(dtype);
+  return Array(runtime::Buffer::allocate(bytes), std::move(dense), dtype, 0);
 }
 
 Array Array::from_buffer(runtime::Buffer buffer, DType dtype, Shape shape, Shape strides,
                          std::int64_t offset) {
-  Array a;
-  a.size_ = element_count(shape);
-  a.buffer_ = std::move(buffer);
-  a.offset_ = offset;
-  a.dtype_ = dtype;
-  a.shape_ = std::move(shape);
-  a.strides_ = std::move(strides);
-  return a;
-}
-
-bool Array::is_contiguous() const {
-  if (size_ == 0) return true;
-  std::int64_t expected = 1;
-  for (std::size_t i = shape_.size(); i-- > 0;) {
-    if (shape_[i] != 1 && strides_[i] != expected) return false;
-    expected *= shape_[i];
-  }
-  return true;
+  return {std::move(buffer), runtime::make_layout(std::move(shape), std::move(strides)), dtype,
+          offset};
 }
 
 Array Array::contiguous() const {
   if (is_contiguous()) return *this;
   require_cpu(*this, "contiguous()");
-  Array out = uninitialized(dtype_, shape_);
-  runtime::copy_strided(out.buffer_.data(), out.strides_, bytes(), strides_, shape_,
+  Array out = uninitialized(dtype_, shape());
+  runtime::copy_strided(out.buffer_.data(), out.strides(), bytes(), strides(), shape(),
                         size_of(dtype_));
   return out;
 }
@@ -99,8 +107,8 @@ Array Array::contiguous() const {
 std::byte* Array::mutable_bytes() {
   if (!buffer_.writable() || !is_contiguous()) {
     require_cpu(*this, "mutable_data()");
-    Array own = uninitialized(dtype_, shape_);
-    runtime::copy_strided(own.buffer_.data(), own.strides_, bytes(), strides_, shape_,
+    Array own = uninitialized(dtype_, shape());
+    runtime::copy_strided(own.buffer_.data(), own.strides(), bytes(), strides(), shape(),
                           size_of(dtype_));
     *this = std::move(own);
   }
@@ -109,7 +117,7 @@ std::byte* Array::mutable_bytes() {
 
 Array Array::reshape(Shape shape) const {
   const auto fail = [&](const std::string& why) {
-    throw ShapeError("reshape of an array of shape " + to_string(shape_) + " to " +
+    throw ShapeError("reshape of an array of shape " + to_string(this->shape()) + " to " +
                      to_string(shape) + ": " + why);
   };
   const auto unknown = std::find(shape.begin(), shape.end(), -1);
@@ -117,17 +125,14 @@ Array Array::reshape(Shape shape) const {
     *unknown = 1;
     const bool ok = std::all_of(shape.begin(), shape.end(), [](std::int64_t d) { return d >= 0; });
     const std::int64_t known = ok ? element_count(shape) : 0;
-    if (known == 0 || size_ % known != 0) {
+    if (known == 0 || size() % known != 0) {
       *unknown = -1;
       fail("the extent for -1 cannot be found");
     }
-    *unknown = size_ / known;
+    *unknown = size() / known;
   }
-  if (element_count(shape) != size_) fail("the numbers of elements differ");
-  if (is_contiguous()) {
-    Shape strides = runtime::contiguous_strides(shape);
-    return from_buffer(buffer_, dtype_, std::move(shape), std::move(strides), offset_);
-  }
+  if (element_count(shape) != size()) fail("the numbers of elements differ");
+  if (is_contiguous()) return {buffer_, runtime::dense_layout(std::move(shape)), dtype_, offset_};
   if (auto strides = reshaped_strides(*this, shape))
     return from_buffer(buffer_, dtype_, std::move(shape), std::move(*strides), offset_);
   return contiguous().reshape(std::move(shape));
@@ -136,7 +141,7 @@ Array Array::reshape(Shape shape) const {
 Array Array::to(DType dtype) const {
   if (dtype == dtype_) return *this;
   require_cpu(*this, "to(DType)");
-  Array out = uninitialized(dtype, shape_);
+  Array out = laid_out(dtype, is_contiguous() ? layout_ : runtime::dense_layout(shape()));
   convert_into(dtype, out.buffer_.data());
   return out;
 }
@@ -149,14 +154,14 @@ Array Array::to(Device device) const {
 
 void Array::convert_into(DType dtype, void* out) const {
   require_cpu(*this, "reading elements");
-  if (size_ == 0) return;
+  if (size() == 0) return;
   if (dtype == dtype_ && !is_contiguous()) {
-    runtime::copy_strided(static_cast<std::byte*>(out), runtime::contiguous_strides(shape_),
-                          bytes(), strides_, shape_, size_of(dtype_));
+    runtime::copy_strided(static_cast<std::byte*>(out), runtime::contiguous_strides(shape()),
+                          bytes(), strides(), shape(), size_of(dtype_));
     return;
   }
   const Array dense = contiguous();
-  runtime::convert_elements(dtype_, dense.bytes(), dtype, out, size_);
+  runtime::convert_elements(dtype_, dense.bytes(), dtype, out, size());
 }
 
 void Array::ragged(std::int64_t expected, std::int64_t found) {
@@ -175,9 +180,8 @@ Array Array::copy_bytes(DType dtype, const void* data, std::int64_t count, Shape
 
 Array Array::borrow_bytes(DType dtype, const void* data, Shape shape, std::shared_ptr<void> owner) {
   const std::size_t bytes = bytes_for(dtype, element_count(shape), shape);
-  Shape strides = runtime::contiguous_strides(shape);
-  return from_buffer(runtime::Buffer::borrow(data, bytes, std::move(owner)), dtype,
-                     std::move(shape), std::move(strides));
+  return {runtime::Buffer::borrow(data, bytes, std::move(owner)),
+          runtime::dense_layout(std::move(shape)), dtype, 0};
 }
 
 void Array::demand(DType dtype, const char* method) const {
@@ -190,8 +194,9 @@ void Array::demand(DType dtype, const char* method) const {
 }
 
 void Array::demand_single() const {
-  if (size_ != 1)
-    throw ShapeError("item() needs exactly one element; this array has shape " + to_string(shape_));
+  if (size() != 1)
+    throw ShapeError("item() needs exactly one element; this array has shape " +
+                     to_string(shape()));
 }
 
 namespace runtime {

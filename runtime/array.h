@@ -1,7 +1,7 @@
 // Array: an n-dimensional value on a device. Storage is shared by copies and views and copied on
-// write, so a copy costs a reference count and the shape; a view may have any strides (counted in
-// elements, negative and zero included). Memory that an Array allocates is 64-byte aligned.
-// Distinct Arrays may be used from distinct threads even where they share storage.
+// write; shape and strides are shared too, so a copy costs two reference counts; a view may have any
+// strides (counted in elements, negative and zero included). Memory that an Array allocates is
+// 64-byte aligned. Distinct Arrays may be used from distinct threads even where they share storage.
 #pragma once
 
 #include <algorithm>
@@ -51,6 +51,20 @@ using Written = std::conditional_t<std::is_integral_v<T> && !std::is_same_v<T, b
                                    std::conditional_t<std::is_same_v<T, long double>, double, T>>;
 }  // namespace detail
 
+namespace runtime {
+/// How elements lie in memory: shared by all arrays that are laid out alike. Null for a scalar.
+struct Layout {
+  Shape shape, strides;  // strides in elements
+  std::int64_t size = 1;
+  bool contiguous = true;
+};
+using LayoutRef = std::shared_ptr<const Layout>;
+LayoutRef make_layout(Shape shape, Shape strides);
+/// In row order without gaps.
+LayoutRef dense_layout(Shape shape);
+inline const Shape scalar_shape{};
+}  // namespace runtime
+
 template <class T>
 concept ArrayElement = std::is_arithmetic_v<T> || detail::is_special_element<T>;
 
@@ -89,21 +103,28 @@ class Array {
 
   /// Contents not initialised.
   static Array uninitialized(DType dtype, Shape shape);
+  static Array laid_out(DType dtype, runtime::LayoutRef dense);
   /// `strides` in elements, `offset` in bytes to the first element. The caller answers for the
   /// bounds.
   static Array from_buffer(runtime::Buffer buffer, DType dtype, Shape shape, Shape strides,
                            std::int64_t offset = 0);
 
   [[nodiscard]] DType dtype() const { return dtype_; }
-  [[nodiscard]] const Shape& shape() const { return shape_; }
-  [[nodiscard]] const Shape& strides() const { return strides_; }
-  [[nodiscard]] Device device() const { return buffer_.device(); }
-  [[nodiscard]] std::int64_t size() const { return size_; }
-  [[nodiscard]] std::int64_t ndim() const { return static_cast<std::int64_t>(shape_.size()); }
-  [[nodiscard]] std::size_t nbytes() const {
-    return static_cast<std::size_t>(size_) * size_of(dtype_);
+  [[nodiscard]] const Shape& shape() const {
+    return layout_ ? layout_->shape : runtime::scalar_shape;
   }
-  [[nodiscard]] bool is_contiguous() const;
+  [[nodiscard]] const Shape& strides() const {
+    return layout_ ? layout_->strides : runtime::scalar_shape;
+  }
+  /// What this array shares with those laid out alike.
+  [[nodiscard]] const runtime::LayoutRef& layout() const { return layout_; }
+  [[nodiscard]] Device device() const { return buffer_.device(); }
+  [[nodiscard]] std::int64_t size() const { return layout_ ? layout_->size : 1; }
+  [[nodiscard]] std::int64_t ndim() const { return static_cast<std::int64_t>(shape().size()); }
+  [[nodiscard]] std::size_t nbytes() const {
+    return static_cast<std::size_t>(size()) * size_of(dtype_);
+  }
+  [[nodiscard]] bool is_contiguous() const { return !layout_ || layout_->contiguous; }
 
   /// One extent may be -1. A view where the strides allow it.
   [[nodiscard]] Array reshape(Shape shape) const;
@@ -138,7 +159,7 @@ class Array {
       const std::vector<std::uint8_t> values = to(DType::boolean).tolist<std::uint8_t>();
       return std::vector<bool>(values.begin(), values.end());
     } else {
-      std::vector<T> values(static_cast<std::size_t>(size_));
+      std::vector<T> values(static_cast<std::size_t>(size()));
       convert_into(detail::stored_dtype<T>(), values.data());
       return values;
     }
@@ -154,6 +175,8 @@ class Array {
   [[nodiscard]] std::int64_t offset() const { return offset_; }
 
  private:
+  Array(runtime::Buffer buffer, runtime::LayoutRef layout, DType dtype, std::int64_t offset)
+      : buffer_(std::move(buffer)), layout_(std::move(layout)), offset_(offset), dtype_(dtype) {}
   template <class T> static Array written(Shape shape) {
     return uninitialized(dtype_of<detail::Written<T>>, std::move(shape));
   }
@@ -208,11 +231,9 @@ class Array {
   void demand_single() const;
 
   runtime::Buffer buffer_;
+  runtime::LayoutRef layout_;
   std::int64_t offset_ = 0;
-  std::int64_t size_ = 0;
   DType dtype_ = DType::float32;
-  Shape shape_;
-  Shape strides_;  // in elements
 };
 
 namespace runtime {
