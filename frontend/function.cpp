@@ -1,11 +1,9 @@
 #include "weft/function.h"
 
 #include <algorithm>
-#include <array>
 #include <cassert>
 #include <chrono>
 #include <map>
-#include <memory_resource>
 #include <optional>
 #include <unordered_map>
 #include <unordered_set>
@@ -117,9 +115,11 @@ std::shared_ptr<Function::Impl> build(std::vector<Tensor> inputs,
     impl->updated.push_back(at);
   }
 
+  impl->update_of.assign(impl->captured.size(), -1);
+  for (std::size_t i = 0; i < impl->updated.size(); ++i)
+    impl->update_of[impl->updated[i]] = static_cast<int>(i);
   for (std::size_t i = 0; i < impl->captured.size(); ++i)
-    if (std::ranges::find(impl->updated, i) == impl->updated.end())
-      impl->read_nodes.push_back(impl->captured[i].node());
+    if (impl->update_of[i] < 0) impl->read_nodes.push_back(impl->captured[i].node());
   for (const std::size_t i : impl->updated) impl->updated_nodes.push_back(impl->captured[i].node());
 
   std::vector<ir::NodeRef> graph_inputs;
@@ -135,28 +135,6 @@ std::shared_ptr<Function::Impl> build(std::vector<Tensor> inputs,
   impl->ties = ties_of(impl->inputs);
   impl->seen.resize(impl->graph.inputs().size());
   return impl;
-}
-
-/// An error that names both unless `given` is what the input's declared type allows: of its shape,
-/// and of its dtype or one of a category that converts without loss in kind.
-void check_fit(const Array& given, const ir::Node& input, std::size_t number,
-               SourceLocation where) {
-  const ir::Type& declared = input.type();
-  const auto wrong = [&] {
-    const std::string name = input.label().empty() ? "" : " ('" + input.label() + "')";
-    return "input " + std::to_string(number) + name + ": expected " + to_string(declared) +
-           ", received " + to_string(type_of(given));
-  };
-  if (declared.shape) {
-    bool fits = declared.shape->size() == given.shape().size();
-    for (std::size_t axis = 0; fits && axis < declared.shape->size(); ++axis) {
-      const auto extent = (*declared.shape)[axis].constant();
-      fits = !extent || *extent == given.shape()[axis];
-    }
-    if (!fits) throw ShapeError(wrong(), where);
-  }
-  if (declared.dtype && category(given.dtype()) > category(*declared.dtype))
-    throw DTypeError(wrong(), where);
 }
 
 }  // namespace
@@ -277,25 +255,31 @@ std::shared_ptr<Function::Impl::Entry> Function::Impl::compiled(std::vector<ir::
         passes::resolve(passes::specialize(graph, made->types), frontend::evaluate_constants);
     const std::vector<const ir::Node*> order = ir::topological_order(resolved);
     if (std::ranges::any_of(order, [](const ir::Node* n) { return passes::awaits_value(*n); })) {
-      made->staged =
-          std::make_shared<frontend::StagedGraph>(graph, made->types, compile_options());
+      made->staged = std::make_shared<frontend::StagedGraph>(graph, made->types, compile_options());
       made->program = made->staged->first();
       return made;
     }
   }
   made->program = frontend::compile(graph, made->types, compile_options());
+  for (const ir::Type& type : made->types)
+    if (exact) made->shapes.push_back(*to_shape(*type.shape));
   return made;
 }
 
-std::shared_ptr<const Function::Impl::Entry> Function::Impl::entry(
-    std::span<const Array* const> arrays) const {
+const Function::Impl::Entry& Function::Impl::entry(std::span<const Array* const> arrays) const {
   const std::scoped_lock lock(mutex);
+  const auto latest = [&]() -> const Entry& {
+    const Entry& entry = *entries.back();
+    recent.store(entry.exact() ? &entry : nullptr, std::memory_order_release);
+    return entry;
+  };
   for (auto it = entries.rbegin(); it != entries.rend(); ++it)
     if ((*it)->accepts(arrays) && covers(**it, arrays)) {
       hits.fetch_add(1, std::memory_order_relaxed);
       if (it != entries.rbegin()) std::rotate(it.base() - 1, it.base(), entries.end());
-      return entries.back();
+      return latest();
     }
+  misses.fetch_add(1, std::memory_order_relaxed);
   const auto start = std::chrono::steady_clock::now();
   std::vector<ir::Type> types = generalise(arrays, seen);
   std::shared_ptr<Entry> made;
@@ -314,8 +298,8 @@ std::shared_ptr<const Function::Impl::Entry> Function::Impl::entry(
   if (!made) made = compiled(std::move(types));
   compile_ms +=
       std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
-  entries.push_back(made);
-  return made;
+  entries.push_back(std::move(made));
+  return latest();
 }
 
 std::shared_ptr<const Function::Impl::Entry> Function::Impl::representative() const {
@@ -332,162 +316,6 @@ std::shared_ptr<const Function::Impl::Entry> Function::Impl::representative() co
                        where);
   }
   return compiled(std::move(types));
-}
-
-// ---- calls --------------------------------------------------------------------------------------
-
-namespace {
-
-/// A dense array of this dtype and shape that a program may write into: `have` where it serves.
-bool serves(const Array& have, DType dtype, const Shape& shape) {
-  return have.dtype() == dtype && have.shape() == shape && have.is_contiguous() &&
-         have.buffer().writable() && have.device().is_cpu();
-}
-
-}  // namespace
-
-void Function::Impl::check_ties(std::span<const Array* const> arrays) const {
-  for (const Tie& tie : ties) {
-    const std::int64_t extent = arrays[tie.input]->shape()[tie.axis];
-    const std::int64_t other = arrays[tie.other_input]->shape()[tie.other_axis];
-    if (extent == other) continue;
-    const Dim& declared = (*inputs[tie.input].node()->type().shape)[tie.axis];
-    throw ShapeError("inputs " + std::to_string(tie.input) + " and " +
-                         std::to_string(tie.other_input) + ": " + declared.str() +
-                         " cannot be both " + std::to_string(extent) + " and " +
-                         std::to_string(other),
-                     where);
-  }
-}
-
-void Function::Impl::check_update(std::size_t i, const ir::Type& given) const {
-  const ir::Type& declared = updated_nodes[i]->type();
-  bool fits = declared.dtype.value_or(*given.dtype) == *given.dtype;
-  if (declared.shape) {
-    const auto may_be = [](const Dim& a, const Dim& b) { return !a.is_constant() || a == b; };
-    fits = fits && std::ranges::equal(*declared.shape, *given.shape, may_be);
-  }
-  if (fits) return;
-  const std::string what = "update of " + runtime::describe(*updated_nodes[i]) + ", " +
-                           to_string(declared) + ", to " + to_string(given);
-  if (declared.dtype.value_or(*given.dtype) != *given.dtype)
-    throw DTypeError(what + ": the dtypes differ", where);
-  throw ShapeError(what + ": the shapes differ", where);
-}
-
-void Function::Impl::run(std::span<const Array> given, std::span<Array> outputs,
-                         runtime::Program::StepObserver* observer) const {
-  if (given.size() != inputs.size())
-    throw Error("function" + (options.name.empty() ? std::string() : " '" + options.name + "'") +
-                    ": expected " + std::to_string(inputs.size()) + " inputs, received " +
-                    std::to_string(given.size()),
-                where);
-  calls.fetch_add(1, std::memory_order_relaxed);
-  std::array<std::byte, 2048> stack;  // a call of few operands allocates nothing but its outputs
-  std::pmr::monotonic_buffer_resource memory(stack.data(), stack.size());
-  const std::size_t count = graph.inputs().size();
-
-  std::pmr::vector<const Array*> arrays(&memory);
-  arrays.reserve(count);
-  std::pmr::vector<Array> made(&memory);  // what had to be converted or copied
-  made.reserve(count);
-  const auto dense = [&](const Array& value) {
-    arrays.push_back(value.is_contiguous() ? &value : &made.emplace_back(value.contiguous()));
-  };
-  const bool overlap = outputs.data() < given.data() + given.size() &&
-                       given.data() < outputs.data() + outputs.size();
-  for (std::size_t i = 0; i < given.size(); ++i) {
-    const ir::Node& input = *inputs[i].node();
-    check_fit(given[i], input, i, where);
-    const DType dtype = input.type().dtype.value_or(given[i].dtype());
-    if (dtype != given[i].dtype())
-      arrays.push_back(&made.emplace_back(given[i].to(dtype).contiguous()));
-    else if (overlap)
-      arrays.push_back(&made.emplace_back(given[i].contiguous()));
-    else
-      dense(given[i]);
-  }
-  check_ties(arrays);
-  std::optional<runtime::Lease> lease;  // a turn on the variables that this call will write
-  if (!updated.empty()) lease.emplace(updated_nodes, read_nodes);
-  std::vector<Array> current;
-  if (!lease && !read_nodes.empty()) current = runtime::values(read_nodes);
-  for (std::size_t i = 0, read = 0; i < captured.size(); ++i) {
-    const auto update = std::ranges::find(updated, i);
-    if (update != updated.end())
-      dense(lease->value(static_cast<std::size_t>(update - updated.begin())));
-    else
-      dense(lease ? lease->reads()[read++] : current[read++]);
-  }
-
-  std::pmr::vector<const Shape*> shapes(&memory);
-  std::pmr::vector<void*> input_data(&memory), output_data(&memory);
-  for (const Array* array : arrays) {
-    shapes.push_back(&array->shape());
-    input_data.push_back(const_cast<std::byte*>(array->bytes()));
-  }
-  const std::shared_ptr<const Entry> entry = this->entry(arrays);
-  if (entry->staged) return run_staged(*entry, arrays, outputs, lease ? &*lease : nullptr);
-  const runtime::Program& program = *entry->program;
-  const ir::Plan& plan = program.plan();
-  const auto sizes = program.size(shapes);
-  const auto output_shapes = runtime::Program::output_shapes(*sizes);
-  const auto fresh = [&](std::size_t i) {
-    return Array::uninitialized(plan.slots[static_cast<std::size_t>(plan.outputs[i])].dtype,
-                                output_shapes[i]);
-  };
-
-  // Everything that can fail for want of memory comes before the first write.
-  for (std::size_t i = 0; i < output_count; ++i) {
-    if (!serves(outputs[i], plan.slots[static_cast<std::size_t>(plan.outputs[i])].dtype,
-                output_shapes[i]))
-      outputs[i] = fresh(i);
-    output_data.push_back(const_cast<std::byte*>(outputs[i].bytes()));
-  }
-  std::vector<Array>
-      replaced;  // new values of the variables, in place where nobody else has the old ones
-  replaced.reserve(updated.size());
-  for (std::size_t i = 0; i < updated.size(); ++i) {
-    const std::size_t output = output_count + i;
-    const Array& old = lease->value(i);
-    const DType dtype = plan.slots[static_cast<std::size_t>(plan.outputs[output])].dtype;
-    check_update(i, {dtype, to_dims(output_shapes[output])});
-    const bool in_place = plan.donated[output] == static_cast<int>(inputs.size() + updated[i]) &&
-                          old.is_contiguous() && old.buffer().writable();
-    replaced.push_back(in_place ? old : fresh(output));
-    output_data.push_back(const_cast<std::byte*>(replaced.back().bytes()));
-  }
-
-  if (observer)
-    program.run_observed(*sizes, input_data.data(), output_data.data(), *observer);
-  else
-    program.run(*sizes, input_data.data(), output_data.data());
-  if (lease) lease->commit(std::move(replaced));
-}
-
-void Function::Impl::run_staged(const Entry& entry, std::span<const Array* const> arrays,
-                                std::span<Array> outputs, runtime::Lease* lease) const {
-  std::vector<Array> results = entry.staged->run(arrays);
-  std::vector<Array> replaced(results.begin() + static_cast<std::ptrdiff_t>(output_count),
-                              results.end());
-  for (std::size_t i = 0; i < replaced.size(); ++i)
-    check_update(i, {replaced[i].dtype(), to_dims(replaced[i].shape())});
-  for (std::size_t i = 0; i < output_count; ++i) outputs[i] = std::move(results[i]);
-  if (lease) lease->commit(std::move(replaced));
-}
-
-std::vector<Array> Function::operator()(std::span<const Array> inputs) const {
-  std::vector<Array> outputs(impl_->output_count);
-  impl_->run(inputs, outputs);
-  return outputs;
-}
-
-void Function::call_into(std::span<Array> outputs, std::span<const Array> inputs) const {
-  if (outputs.size() != impl_->output_count)
-    throw Error("call_into: expected " + std::to_string(impl_->output_count) +
-                    " outputs, received " + std::to_string(outputs.size()),
-                impl_->where);
-  impl_->run(inputs, outputs);
 }
 
 // ---- looking inside -----------------------------------------------------------------------------
@@ -514,8 +342,8 @@ std::string Function::ir(Stage stage) const {
 
 FunctionStats Function::stats() const {
   FunctionStats stats;
-  stats.calls = impl_->calls.load(std::memory_order_relaxed);
   stats.cache_hits = impl_->hits.load(std::memory_order_relaxed);
+  stats.calls = stats.cache_hits + impl_->misses.load(std::memory_order_relaxed);
   const std::scoped_lock lock(impl_->mutex);
   stats.compilations = std::ssize(impl_->entries);
   stats.compile_ms = impl_->compile_ms;
@@ -536,8 +364,10 @@ std::vector<StepTime> Function::profile(std::span<const Array> inputs) const {
       times.push_back({{}, start, end});
     }
   } observer;
-  std::vector<Array> outputs(impl_->output_count);
-  impl_->run(inputs, outputs, &observer);
+  std::vector<const Array*> given;
+  for (const Array& input : inputs) given.push_back(&input);
+  std::vector<Array> outputs;
+  impl_->run(given, {.fresh = &outputs}, &observer);
   const ir::Plan& plan = impl_->representative()->program->plan();
   for (std::size_t i = 0; i < observer.times.size() && i < plan.steps.size(); ++i)
     observer.times[i].label = plan.steps[i].label;

@@ -6,6 +6,9 @@
 // different extent is met on an axis, the axis becomes an unknown of the next program, which then
 // serves every extent from 2 on for which the graph's own type rules give the shapes that the
 // program gives; other extents have programs of their own.
+//
+// A call whose arrays are those of the last one's types looks for nothing: it takes no lock but
+// those of the variables that it reads or writes, and allocates its results alone.
 #pragma once
 
 #include <atomic>
@@ -27,11 +30,12 @@ struct Function::Impl {
   std::vector<Tensor> inputs;  // handles: what a user gave up may still be needed here
   std::vector<Tensor> captured;
   std::vector<std::size_t> updated;  // for each update, the index in `captured`
+  std::vector<int> update_of;        // for each captured leaf, its update, or -1
   std::vector<ir::NodeRef> updated_nodes,
       read_nodes;  // the captured ones, by whether a call writes them
   std::size_t output_count = 0;
   bool depends_on_values = false;  // see passes/resolve.h
-  FunctionOptions options;  // without the updates
+  FunctionOptions options;         // without the updates
   SourceLocation where;
 
   /// Two axes of inputs that were declared with one unknown.
@@ -41,7 +45,7 @@ struct Function::Impl {
   std::vector<Tie> ties;
   void check_ties(std::span<const Array* const> arrays) const;
   /// A variable's new value is of the type that the variable was declared with.
-  void check_update(std::size_t update, const ir::Type& given) const;
+  void check_update(std::size_t update, DType dtype, const Shape& shape) const;
 
   /// A program and the types that it was compiled for.
   struct Entry {
@@ -55,15 +59,31 @@ struct Function::Impl {
     mutable std::vector<Shape> last = {};
     /// By the types.
     [[nodiscard]] bool accepts(std::span<const Array* const> arrays) const;
+    std::vector<Shape> shapes =
+        {};  // of the types, where these are concrete and there are no stages
+    /// One shape an input, and no stages.
+    [[nodiscard]] bool exact() const { return shapes.size() == types.size(); }
+    /// Of an exact entry: whether these are dense arrays of the types of its first inputs.
+    [[nodiscard]] bool takes(std::span<const Array* const> arrays, std::size_t first = 0) const;
   };
 
-  void run(std::span<const Array> given, std::span<Array> outputs,
+  /// Where results go: into arrays that the caller has, replaced where they do not serve, or to the
+  /// end of a list.
+  struct Results {
+    std::span<Array> into = {};
+    std::vector<Array>* fresh = nullptr;
+  };
+  void run(std::span<const Array* const> given, Results results,
            runtime::Program::StepObserver* observer = nullptr) const;
-  void run_staged(const Entry& entry, std::span<const Array* const> arrays,
-                  std::span<Array> outputs, runtime::Lease* lease) const;
+  void run_staged(const Entry& entry, std::span<const Array* const> arrays, Results results,
+                  runtime::Lease* lease) const;
+  /// Checks the inputs against their declared types; puts dense arrays of these, converted ones
+  /// into `made`, into `arrays`.
+  void convert(std::span<const Array* const> given, std::span<const Array> outputs,
+               std::vector<Array>& made, std::span<const Array*> arrays) const;
   [[nodiscard]] std::shared_ptr<Entry> compiled(std::vector<ir::Type> types) const;
-  /// The entry for these arrays, compiled if there is none.
-  std::shared_ptr<const Entry> entry(std::span<const Array* const> arrays) const;
+  /// The entry for these arrays, compiled if there is none. Lives as long as this.
+  const Entry& entry(std::span<const Array* const> arrays) const;
   /// Whether an entry that accepts these arrays gives what the graph's type rules give at their
   /// extents. Throws what these throw.
   bool covers(const Entry& entry, std::span<const Array* const> arrays) const;
@@ -76,7 +96,9 @@ struct Function::Impl {
   mutable std::vector<std::vector<std::vector<std::int64_t>>>
       seen;  // input, axis: distinct extents
   mutable double compile_ms = 0;
-  mutable std::atomic<std::int64_t> calls{0}, hits{0};
+  // The last of `entries` where it is exact, else null; read without the mutex. None is ever erased.
+  mutable std::atomic<const Entry*> recent{nullptr};
+  mutable std::atomic<std::int64_t> hits{0}, misses{0};  // calls by whether they found an entry
 };
 
 }  // namespace weft

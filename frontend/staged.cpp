@@ -25,8 +25,9 @@ struct StagedGraph::Step {
 
 struct StagedGraph::Stage {
   ir::Graph graph;  // resolved; every input is used
-  std::vector<NodeRef> results;  // the nodes that the program computes, those needed as values first
-  std::size_t values = 0;        // 0: the last stage, whose results are the graph's
+  std::vector<NodeRef>
+      results;             // the nodes that the program computes, those needed as values first
+  std::size_t values = 0;  // 0: the last stage, whose results are the graph's
 
   struct Branch {
     std::vector<ir::Literal> values;
@@ -106,11 +107,10 @@ std::vector<Array> run_program(const runtime::Program& program,
     in.push_back(const_cast<std::byte*>(input->bytes()));
   }
   const auto sizes = program.size(shapes);
-  const auto output_shapes = runtime::Program::output_shapes(*sizes);
+  const auto layouts = runtime::Program::output_layouts(*sizes);
   std::vector<Array> outputs;
-  for (std::size_t i = 0; i < output_shapes.size(); ++i) {
-    const auto slot = static_cast<std::size_t>(program.plan().outputs[i]);
-    outputs.push_back(Array::uninitialized(program.plan().slots[slot].dtype, output_shapes[i]));
+  for (std::size_t i = 0; i < layouts.size(); ++i) {
+    outputs.push_back(Array::laid_out(program.output_dtype(i), layouts[i]));
     out.push_back(outputs.back().mutable_bytes());
   }
   program.run(*sizes, in.data(), out.data());
@@ -145,9 +145,9 @@ StagedGraph::Step StagedGraph::enter(const ir::Graph& unresolved, Tier tier) con
     step.sources.push_back(i);
     inputs.push_back(resolved.inputs()[i]);
   }
-  const ir::Graph graph(
-      inputs, std::vector<NodeRef>(resolved.outputs().begin(), resolved.outputs().end()),
-      resolved.name());
+  const ir::Graph graph(inputs,
+                        std::vector<NodeRef>(resolved.outputs().begin(), resolved.outputs().end()),
+                        resolved.name());
   std::erase_if(stages_, [](const std::weak_ptr<Stage>& stage) { return stage.expired(); });
   for (const std::weak_ptr<Stage>& kept : stages_) {
     const std::shared_ptr<Stage> known = kept.lock();
@@ -176,8 +176,8 @@ void StagedGraph::compile_stage(const Stage& stage, Tier tier) const {
   CompileOptions options = options_;
   options.tier = tier;
   const std::vector<NodeRef> inputs(stage.graph.inputs().begin(), stage.graph.inputs().end());
-  stage.program = compile(ir::Graph(inputs, stage.results, stage.graph.name()), types_of(inputs),
-                          options);
+  stage.program =
+      compile(ir::Graph(inputs, stage.results, stage.graph.name()), types_of(inputs), options);
   stage.tier = tier;
 }
 

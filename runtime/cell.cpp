@@ -8,6 +8,7 @@
 
 #include "ir/ops/ops.h"
 #include "runtime/reactive.h"
+#include "runtime/table.h"
 
 namespace weft::runtime {
 namespace {
@@ -126,8 +127,8 @@ CellCache& cache() {
 }
 
 CellCode::Runnable compile(std::span<const Node* const> inputs,
-                                       std::span<const Node* const> outputs,
-                                       std::span<const Array* const> values, bool native) {
+                           std::span<const Node* const> outputs,
+                           std::span<const Array* const> values, bool native) {
   assert(compiler);
   std::vector<NodeRef> in, out;
   std::vector<ir::Type> types;
@@ -146,23 +147,6 @@ Array as_stored(const Array& value, DType dtype, const Shape& shape) {
   return Array::from_buffer(value.buffer(), dtype, shape, contiguous_strides(shape),
                             value.offset());
 }
-
-/// Pointer tables of a call: on the stack where they are small.
-template <class T> class Table {
- public:
-  explicit Table(std::size_t size) : data_(few_) {
-    if (size <= std::size(few_)) return;
-    many_.resize(size);
-    data_ = many_.data();
-  }
-  T& operator[](std::size_t i) { return data_[i]; }
-  [[nodiscard]] T* data() { return data_; }
-
- private:
-  T few_[16] = {};
-  std::vector<T> many_;
-  T* data_;
-};
 
 }  // namespace
 
@@ -227,6 +211,7 @@ void CellCode::run_program(const Code& code, std::span<const Array* const> input
   const Program& program = *code.what.program;
   const ir::Plan& plan = program.plan();
   const std::span<const Shape> shapes = Program::output_shapes(*code.sizes);
+  const std::span<const LayoutRef> layouts = Program::output_layouts(*code.sizes);
   Table<void*> in(inputs.size()), out(outputs.size());
   for (std::size_t i = 0; i < inputs.size(); ++i)
     in[i] = const_cast<std::byte*>(inputs[i]->bytes());
@@ -238,8 +223,9 @@ void CellCode::run_program(const Code& code, std::span<const Array* const> input
     return slot_of(i).kind == ir::Slot::Kind::output && slot_of(i).number == static_cast<int>(i);
   };
   for (std::size_t i = 0; i < outputs.size(); ++i) {
+    out[i] = nullptr;
     if (!is_own(i)) continue;
-    outputs[i] = Array::uninitialized(slot_of(i).dtype, shapes[i]);
+    outputs[i] = Array::laid_out(slot_of(i).dtype, layouts[i]);
     out[i] = const_cast<std::byte*>(outputs[i].bytes());
   }
   program.run(*code.sizes, in.data(), out.data());
@@ -262,7 +248,8 @@ std::shared_ptr<CellCode> find_cell(std::span<const Node* const> inputs,
                                     std::span<const Array* const> values) {
   CellKey key = key_of(inputs, outputs, values);
   if (auto found = cache().find(key)) return found;
-  auto code = std::make_shared<CellCode>(compile(inputs, outputs, values, false), values, outputs.size());
+  auto code =
+      std::make_shared<CellCode>(compile(inputs, outputs, values, false), values, outputs.size());
   cache().insert(std::move(key), code);
   return code;
 }

@@ -40,7 +40,9 @@ struct SizedStep {
 }  // namespace
 
 struct Sizes {
+  std::uint64_t number = 0;  // no two have the same
   std::vector<Shape> input_shapes, output_shapes, slot_shapes;
+  std::vector<LayoutRef> output_layouts;
   std::vector<std::int64_t> slot_offsets;
   std::vector<SizedStep> steps;
   std::size_t arena = 0;
@@ -48,6 +50,7 @@ struct Sizes {
 };
 
 struct Frame {
+  std::uint64_t sizes = 0;  // number of what it is laid out for
   std::vector<void*> slots;
   std::vector<void*> step_pointers;  // each kernel step's buffers, one after another
   Buffer arena;
@@ -150,12 +153,13 @@ std::byte* thread_scratch(std::size_t bytes) {
     buffer = Buffer::allocate(bytes);
     capacity = bytes;
   }
-  return bytes ? static_cast<std::byte*>(buffer.data()) : nullptr;
+  return buffer.data();
 }
 
 void run_range(const ir::Executable& code, const SizedStep& sized, void* const* buffers,
                std::int64_t begin, std::int64_t end) {
-  const ir::KernelArgs args{buffers, sized.symbols.data(), thread_scratch(sized.scratch)};
+  const ir::KernelArgs args{buffers, sized.symbols.data(),
+                            sized.scratch ? thread_scratch(sized.scratch) : nullptr};
   code.function(&code, &args, begin, end);
 }
 
@@ -267,7 +271,7 @@ Program::Program(ir::Plan plan, ir::KernelCompiler& compiler) : plan_(std::move(
   fixed_ = size(pointers);
 }
 
-Program::~Program() = default;
+Program::~Program() { delete idle_.load(std::memory_order_acquire); }
 
 std::shared_ptr<const Sizes> Program::size(std::span<const Shape* const> input_shapes) const {
   const auto same = [&](const Sizes& sizes) {
@@ -280,15 +284,19 @@ std::shared_ptr<const Sizes> Program::size(std::span<const Shape* const> input_s
     if (last_ && same(*last_)) return last_;
   }
   const DimBindings bindings = bind_inputs(plan_, input_shapes);
+  static std::atomic<std::uint64_t> made{0};
   auto sizes = std::make_shared<Sizes>();
+  sizes->number = ++made;
   for (const Shape* shape : input_shapes) sizes->input_shapes.push_back(*shape);
   for (const ir::Slot& slot : plan_.slots) {
     sizes->slot_shapes.push_back(evaluate(slot.shape, bindings));
     sizes->slot_offsets.push_back(extent(slot.offset, bindings));
     (void)element_count(sizes->slot_shapes.back());  // overflow is a ShapeError here, not later
   }
-  for (const int slot : plan_.outputs)
+  for (const int slot : plan_.outputs) {
     sizes->output_shapes.push_back(sizes->slot_shapes[static_cast<std::size_t>(slot)]);
+    sizes->output_layouts.push_back(dense_layout(sizes->output_shapes.back()));
+  }
   sizes->arena = static_cast<std::size_t>(extent(plan_.arena_bytes, bindings));
   for (const ir::Step& step : plan_.steps) {
     SizedStep sized;
@@ -308,50 +316,78 @@ std::shared_ptr<const Sizes> Program::size(std::span<const Shape* const> input_s
 }
 
 std::span<const Shape> Program::output_shapes(const Sizes& sizes) { return sizes.output_shapes; }
+std::span<const LayoutRef> Program::output_layouts(const Sizes& sizes) {
+  return sizes.output_layouts;
+}
 std::size_t Program::arena_bytes(const Sizes& sizes) { return sizes.arena; }
 
-std::unique_ptr<Frame> Program::take_frame(const Sizes& sizes) const {
-  std::unique_ptr<Frame> frame;
-  {
-    const std::scoped_lock lock(mutex_);
-    if (!frames_.empty()) {
-      frame = std::move(frames_.back());
-      frames_.pop_back();
-    }
+// ---- frames -------------------------------------------------------------------------------------
+
+/// What is the same in every call of these sizes: the places of constants and temporaries.
+void Program::lay_out(const Sizes& sizes, Frame& frame) const {
+  frame.sizes = 0;
+  frame.slots.resize(plan_.slots.size());
+  frame.step_pointers.resize(sizes.step_pointers);
+  if (frame.arena_bytes < sizes.arena) {
+    frame.arena = Buffer::allocate(sizes.arena);
+    frame.arena_bytes = sizes.arena;
   }
-  if (!frame) frame = std::make_unique<Frame>();
-  frame->slots.resize(plan_.slots.size());
-  frame->step_pointers.resize(sizes.step_pointers);
-  if (frame->arena_bytes < sizes.arena) {
-    frame->arena = Buffer::allocate(sizes.arena);
-    frame->arena_bytes = sizes.arena;
+  for (std::size_t i = 0; i < plan_.slots.size(); ++i) {
+    const ir::Slot& slot = plan_.slots[i];
+    if (slot.kind == ir::Slot::Kind::constant)
+      frame.slots[i] =
+          const_cast<std::byte*>(plan_.constants[static_cast<std::size_t>(slot.number)].data());
+    else if (slot.kind == ir::Slot::Kind::temp)
+      frame.slots[i] = frame.arena.data() + sizes.slot_offsets[i];
   }
-  return frame;
+  frame.sizes = sizes.number;
 }
 
-void Program::give_back(std::unique_ptr<Frame> frame) const {
-  constexpr std::size_t kept = 4;  // concurrent callers beyond this allocate a frame a call
-  const std::scoped_lock lock(mutex_);
-  if (frames_.size() < kept) frames_.push_back(std::move(frame));
-}
+class Program::Turn {
+ public:
+  Turn(const Program& program, const Sizes& sizes)
+      : program_(program), frame_(program.idle_.exchange(nullptr, std::memory_order_acq_rel)) {
+    if (!frame_) another();
+    if (frame_->sizes != sizes.number) program.lay_out(sizes, *frame_);
+  }
+  ~Turn() {
+    frame_.reset(program_.idle_.exchange(frame_.release(), std::memory_order_acq_rel));
+    if (!frame_) return;
+    constexpr std::size_t kept = 4;  // concurrent callers beyond this allocate a frame a call
+    const std::scoped_lock lock(program_.mutex_);
+    if (program_.frames_.size() < kept) program_.frames_.push_back(std::move(frame_));
+  }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+  Frame& operator*() const { return *frame_; }
+
+ private:
+  void another() {
+    {
+      const std::scoped_lock lock(program_.mutex_);
+      if (!program_.frames_.empty()) {
+        frame_ = std::move(program_.frames_.back());
+        program_.frames_.pop_back();
+      }
+    }
+    if (!frame_) frame_ = std::make_unique<Frame>();
+  }
+
+  const Program& program_;
+  std::unique_ptr<Frame> frame_;
+};
 
 namespace {
 
-void fill_slots(const ir::Plan& plan, const Sizes& sizes, void* const* inputs, void* const* outputs,
-                Frame& frame) {
+/// What a caller supplies.
+void fill_slots(const ir::Plan& plan, void* const* inputs, void* const* outputs, Frame& frame) {
   for (std::size_t i = 0; i < plan.slots.size(); ++i) {
     const ir::Slot& slot = plan.slots[i];
     const auto number = static_cast<std::size_t>(slot.number);
-    switch (slot.kind) {
-      case ir::Slot::Kind::input: frame.slots[i] = inputs[number]; break;
-      case ir::Slot::Kind::output: frame.slots[i] = outputs[number]; break;
-      case ir::Slot::Kind::constant:
-        frame.slots[i] = const_cast<std::byte*>(plan.constants[number].data());
-        break;
-      case ir::Slot::Kind::temp:
-        frame.slots[i] = static_cast<std::byte*>(frame.arena.data()) + sizes.slot_offsets[i];
-        break;
-    }
+    if (slot.kind == ir::Slot::Kind::input)
+      frame.slots[i] = inputs[number];
+    else if (slot.kind == ir::Slot::Kind::output)
+      frame.slots[i] = outputs[number];
   }
 }
 
@@ -361,10 +397,10 @@ void copy_aliases(const ir::Plan& plan, const Sizes& sizes, void* const* outputs
                   const Frame& frame) {
   for (std::size_t i = 0; i < plan.outputs.size(); ++i) {
     const auto slot = static_cast<std::size_t>(plan.outputs[i]);
+    if (frame.slots[slot] == outputs[i]) continue;
     const auto bytes = static_cast<std::size_t>(element_count(sizes.slot_shapes[slot])) *
                        size_of(plan.slots[slot].dtype);
-    if (outputs[i] && frame.slots[slot] != outputs[i] && bytes)
-      std::memcpy(outputs[i], frame.slots[slot], bytes);
+    if (outputs[i] && bytes) std::memcpy(outputs[i], frame.slots[slot], bytes);
   }
 }
 
@@ -443,14 +479,14 @@ void check_for_nan(const ir::Plan& plan, const ir::Step& step, const Sizes& size
 }  // namespace
 
 void Program::run(const Sizes& sizes, void* const* inputs, void* const* outputs) const {
-  std::unique_ptr<Frame> frame = take_frame(sizes);
-  fill_slots(plan_, sizes, inputs, outputs, *frame);
+  const Turn frame(*this, sizes);
+  const bool checked = nan_checks_wanted();
+  fill_slots(plan_, inputs, outputs, *frame);
   for (std::size_t i = 0; i < plan_.steps.size(); ++i) {
     run_step(sizes, *frame, i);
-    if (nan_checks_wanted()) check_for_nan(plan_, plan_.steps[i], sizes, *frame);
+    if (checked) check_for_nan(plan_, plan_.steps[i], sizes, *frame);
   }
   copy_aliases(plan_, sizes, outputs, *frame);
-  give_back(std::move(frame));
 }
 
 void Program::run_observed(const Sizes& sizes, void* const* inputs, void* const* outputs,
@@ -460,15 +496,14 @@ void Program::run_observed(const Sizes& sizes, void* const* inputs, void* const*
                std::chrono::steady_clock::now().time_since_epoch())
         .count();
   };
-  std::unique_ptr<Frame> frame = take_frame(sizes);
-  fill_slots(plan_, sizes, inputs, outputs, *frame);
+  const Turn frame(*this, sizes);
+  fill_slots(plan_, inputs, outputs, *frame);
   for (std::size_t i = 0; i < plan_.steps.size(); ++i) {
     const std::int64_t start = now();
     run_step(sizes, *frame, i);
     observer.step(i, start, now());
   }
   copy_aliases(plan_, sizes, outputs, *frame);
-  give_back(std::move(frame));
 }
 
 }  // namespace weft::runtime

@@ -1,12 +1,14 @@
 // A plan with its code: what a compiled graph is at run time. Immutable; called from many threads
 // at once.
 //
-// A call binds the plan's unknown extents, takes a frame (pointer tables and an arena) from a small
-// pool, and runs the steps in order, each split over the thread pool where its cost says so. In
-// steady state a call allocates nothing: the caller supplies the outputs. Sizes that depend on
-// extents are computed once for each set of extents and kept.
+// A call binds the plan's unknown extents, takes a frame (pointer tables and an arena), and runs the
+// steps in order, each split over the thread pool where its cost says so. The frame of the last call
+// is taken and left by one exchange of a pointer; calls that overlap have frames of their own, the
+// first few of which are kept. In steady state a call allocates nothing: the caller supplies the
+// outputs. Sizes that depend on extents are computed once for each set of extents and kept.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -15,6 +17,7 @@
 
 #include "ir/executable.h"
 #include "ir/plan.h"
+#include "runtime/array.h"
 
 namespace weft::runtime {
 
@@ -37,7 +40,14 @@ class Program {
   /// The plan at these input shapes; ShapeError where an extent, a rank or a checked equality does
   /// not fit.
   [[nodiscard]] std::shared_ptr<const Sizes> size(std::span<const Shape* const> input_shapes) const;
+  /// The sizes of a plan without unknowns, whose inputs have one shape each; else null.
+  [[nodiscard]] const Sizes* fixed() const { return fixed_.get(); }
+  /// Of the outputs, in order.
   [[nodiscard]] static std::span<const Shape> output_shapes(const Sizes& sizes);
+  [[nodiscard]] static std::span<const LayoutRef> output_layouts(const Sizes& sizes);
+  [[nodiscard]] DType output_dtype(std::size_t i) const {
+    return plan_.slots[static_cast<std::size_t>(plan_.outputs[i])].dtype;
+  }
   [[nodiscard]] static std::size_t arena_bytes(const Sizes& sizes);
 
   /// Runs once. `inputs` and `outputs` point at dense, C-ordered data of the plan's dtypes and the
@@ -56,16 +66,17 @@ class Program {
                     StepObserver& observer) const;
 
  private:
-  std::unique_ptr<Frame> take_frame(const Sizes& sizes) const;
-  void give_back(std::unique_ptr<Frame> frame) const;
+  class Turn;  // with a frame, for one call
+  void lay_out(const Sizes& sizes, Frame& frame) const;
   void run_step(const Sizes& sizes, Frame& frame, std::size_t index) const;
 
   ir::Plan plan_;
   std::vector<std::shared_ptr<const ir::Executable>> executables_;
-  std::shared_ptr<const Sizes> fixed_;  // where the plan has no unknowns
-  mutable std::mutex mutex_;            // guards the two below
+  std::shared_ptr<const Sizes> fixed_;         // where the plan has no unknowns
+  mutable std::atomic<Frame*> idle_{nullptr};  // the frame of the last call, when no call has it
+  mutable std::mutex mutex_;                   // guards the two below
   mutable std::shared_ptr<const Sizes> last_;
-  mutable std::vector<std::unique_ptr<Frame>> frames_;
+  mutable std::vector<std::unique_ptr<Frame>> frames_;  // further idle ones
 };
 
 }  // namespace weft::runtime

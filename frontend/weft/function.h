@@ -65,14 +65,11 @@ class Function {
     return (*this)(std::span<const Array>(inputs));
   }
   template <class... A>
-    requires(std::is_convertible_v<const A&, Array> && ...)
-  std::vector<Array> operator()(const A&... inputs) const {
-    if constexpr (sizeof...(A) == 0) {
-      return (*this)(std::span<const Array>());
-    } else {
-      const Array list[] = {Array(inputs)...};
-      return (*this)(std::span<const Array>(list));
-    }
+  requires(std::is_convertible_v<const A&, Array>&&...) std::vector<Array>
+  operator()(const A&... inputs) const {
+    // What has to be converted lives until the call is over.
+    return call(
+        std::initializer_list<const Array*>{std::addressof(static_cast<const Array&>(inputs))...});
   }
 
   /// Writes into `outputs` (dense, of the result's dtype and shape; else they are replaced).
@@ -100,6 +97,7 @@ class Function {
 
  private:
   explicit Function(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) {}
+  std::vector<Array> call(std::initializer_list<const Array*> inputs) const;
   std::shared_ptr<const Impl> impl_;
 };
 
