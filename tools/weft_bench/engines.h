@@ -18,6 +18,9 @@ std::optional<Measured> measure_reference(const Job&);
 Measured measure_first_call(const Job&);
 /// A chain of `nodes` nodes built, compiled, differentiated and destroyed; each phase, in processor time, is a note.
 Measured measure_chain(std::int64_t nodes);
+/// "scaling_ROW": prints a line for each size of array.
+void measure_scaling(const Job&);
+inline constexpr const char* scaling_rows[] = {"E2", "E3", "R1"};
 /// Steps of one call of a row, by Function::profile, as text on standard output.
 void print_profile(const Job&);
 

@@ -1,6 +1,8 @@
 #include "networks.h"
 
 #include <cmath>
+#include <map>
+#include <string>
 
 namespace weft::bench {
 
@@ -34,9 +36,7 @@ class Parameters {
   std::uint32_t seed_ = 2;
 };
 
-}  // namespace
-
-std::vector<Input> parameters_of(std::string_view row) {
+std::vector<Input> made(std::string_view row) {
   Parameters p;
   if (row == "T1") {
     for (std::size_t i = 0; i < Mlp::layers; ++i) p.layer(Mlp::widths[i], Mlp::widths[i + 1]);
@@ -55,6 +55,14 @@ std::vector<Input> parameters_of(std::string_view row) {
     p.layer(Block::inner, Block::width);
   }
   return std::move(p.all);
+}
+
+}  // namespace
+
+const std::vector<Input>& parameters_of(std::string_view row) {
+  static std::map<std::string, std::vector<Input>, std::less<>> known;
+  const auto at = known.find(row);
+  return at != known.end() ? at->second : known.emplace(row, made(row)).first->second;
 }
 
 std::optional<Checks> losses_of(std::string_view row) {

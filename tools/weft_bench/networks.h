@@ -37,7 +37,8 @@ struct Block {
 /// Parameters of a row's network in the order in which it uses them: for T1 and T2 a weight (in, out), or (filters,
 /// channels, 3, 3), and a bias a layer; for T3 the inputs' weight, the state's and a bias; for T4 scale and shift of a
 /// norm, weight and bias of query, key, value and result, a norm, and two layers. Biases and shifts begin at zero.
-std::vector<Input> parameters_of(std::string_view row);
+/// Calculated when first asked for.
+const std::vector<Input>& parameters_of(std::string_view row);
 
 /// The loss of the first and of the tenth step on set 0; nothing for a row that is not a training.
 std::optional<Checks> losses_of(std::string_view row);

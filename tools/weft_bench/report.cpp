@@ -17,12 +17,14 @@ std::string text_of(double ms) {
   return fmt::format("{:.4g} ms", ms);
 }
 
-const Record* find(const std::vector<Record>& records, std::string_view row, std::string_view engine,
-                   int threads) {
+const Record* find(const std::vector<Record>& records, std::string_view row, std::string_view engine, int threads) {
   for (const Record& r : records)
-    if (r["row"] == row && r["engine"] == engine && r["threads"] == threads && r["status"] == "ok")
-      return &r;
+    if (r["row"] == row && r["engine"] == engine && r["threads"] == threads && r["status"] == "ok") return &r;
   return nullptr;
+}
+
+double ratio(const Record& a, const Record& b, const char* member = "ms") {
+  return a.at(member).get<double>() / b.at(member).get<double>();
 }
 
 std::string rate_of(const Record& r) {
@@ -31,16 +33,18 @@ std::string rate_of(const Record& r) {
   return "";
 }
 
-struct Goals {
-  bool reached = true;
-  void line(std::string_view what, double found, double goal, bool good, std::string_view unit) {
-    fmt::print("  {}  {:<58} {:>9.4g} {}  (goal {:.4g})\n", good ? "reached" : "MISSED ", what, found, unit, goal);
-    reached = reached && good;
+std::string others_of(const std::vector<Record>& records, const Record& weft) {
+  std::string out;
+  for (const Record& peer : records) {
+    if (peer["row"] != weft["row"] || peer["threads"] != weft["threads"] || peer["engine"] == "weft") continue;
+    out += fmt::format("  {} ", peer["engine"].get<std::string>());
+    out += peer["status"] == "ok" ? text_of(peer["ms"]) : peer["status"].get<std::string>();
   }
-  void at_most(std::string_view what, double found, double goal, std::string_view unit) {
-    line(what, found, goal, found <= goal, unit);
-  }
-};
+  return out;
+}
+
+/// A column's text, or nothing where the record does not say.
+template <class F> std::string where(bool known, F text) { return known ? text() : std::string(); }
 
 }  // namespace
 
@@ -58,84 +62,63 @@ void complete(Record& record, const Row& row, const LimitTable& limits) {
   if (row.bound == Bound::none) return;
   const double least = row.bound == Bound::fma ? row.flops : row.bytes;
   record["bound"] = name_of(row.bound);
+  const auto limit = limits.find({std::string(name_of(row.bound)), record["threads"]});
+  if (limit != limits.end()) record["floor_ms"] = least / limit->second / 1e6;
   // Best call against best bandwidth, measured in turn where that was done.
   if (record.value("limit", 0.0) > 0) {
     record["of_limit"] = least / record["beside_ms"].get<double>() / 1e6 / record["limit"].get<double>();
-  } else if (const auto at = limits.find({std::string(name_of(row.bound)), record["threads"]}); at != limits.end()) {
-    record["of_limit"] = least / record["min_ms"].get<double>() / 1e6 / at->second;
+  } else if (limit != limits.end()) {
+    record["of_limit"] = least / record["min_ms"].get<double>() / 1e6 / limit->second;
   }
+}
+
+const Record* best_peer(const std::vector<Record>& records, const Record& weft) {
+  const Record* best = nullptr;
+  for (const Record& r : records) {
+    if (r["row"] != weft["row"] || r["threads"] != weft["threads"] || r["engine"] == "weft" || r["status"] != "ok")
+      continue;
+    const std::string engine = r["engine"];
+    if (engine.ends_with("-blocked") || (engine.ends_with("-packed") && r["row"] == "M2")) continue;
+    if (best == nullptr || r["ms"] < best->at("ms")) best = &r;
+  }
+  return best;
 }
 
 void print_table(const std::vector<Record>& records) {
-  fmt::print("\n{:<10} {:>3}  {:>11} {:>11} {:>11}  {:>15} {:>8}   others\n", "row", "thr", "weft", "best", "processor", "rate", "of limit");
+  constexpr const char* line = "{:<16} {:>3}  {:>10} {:>10} {:>15}  {:>9} {:>7}  {:>24} {:>7}  {:>6} {:>7}  {}\n";
+  fmt::print("\n");
+  fmt::print(fmt::runtime(line), "row", "thr", "weft", "its best", "rate", "floor", "x floor", "best peer", "x peer",
+             "1 to 2", "peak MB", "peers");
   for (const Record& r : records) {
-    if (r["engine"] == "limit") {
-      fmt::print("{:<10} {:>3}  {:>11} {:>11} {:>11}  {:>15}\n", r["row"].get<std::string>(), r["threads"].get<int>(),
-                 "", "", "", fmt::format("{:.1f} {}", r["limit"].get<double>(), r["unit"].get<std::string>()));
-      continue;
-    }
-    if (r["engine"] != "weft") continue;
-    const int threads = r["threads"];
-    std::string others;
-    for (const Record& peer : records) {
-      if (peer["row"] != r["row"] || peer["threads"] != threads || peer["engine"] == "weft") continue;
-      others += fmt::format("  {} ", peer["engine"].get<std::string>());
-      if (peer["status"] != "ok") {
-        others += peer["status"].get<std::string>();
-        continue;
-      }
-      others += text_of(peer["ms"]);
-      if (r["status"] == "ok")
-        others += fmt::format(" (x{:.2f}, best x{:.2f})", peer["ms"].get<double>() / r["ms"].get<double>(),
-                              peer["min_ms"].get<double>() / r["min_ms"].get<double>());
-    }
+    if (r["engine"] != "weft" && r["engine"] != "limit") continue;
     const bool good = r["status"] == "ok";
-    fmt::print("{:<10} {:>3}  {:>11} {:>11} {:>11}  {:>15} {:>8} {}\n", r["row"].get<std::string>(), threads,
-               good ? text_of(r["ms"]) : r["status"].get<std::string>(), good ? text_of(r["min_ms"]) : "",
-               good ? text_of(r.value("cpu_ms", 0.0)) : "",
-               good ? rate_of(r) : "",
-               good && r.contains("of_limit") ? fmt::format("{:.0f} %", 100 * r["of_limit"].get<double>()) : "",
-               others);
+    const bool limit = r["engine"] == "limit";
+    const Record* peer = good && !limit ? best_peer(records, r) : nullptr;
+    const Record* alone = good && r["threads"] == 2 && !limit ? find(records, r["row"].get<std::string>(), "weft", 1) : nullptr;
+    const std::string rate = !good ? ""
+                             : limit ? fmt::format("{:.1f} {}", r["limit"].get<double>(), r["unit"].get<std::string>())
+                                     : rate_of(r);
+    fmt::print(fmt::runtime(line), r["row"].get<std::string>(), r["threads"].get<int>(),
+               limit ? "" : good ? text_of(r["ms"]) : r["status"].get<std::string>(),
+               where(good && !limit, [&] { return text_of(r["min_ms"]); }), rate,
+               where(r.contains("floor_ms"), [&] { return text_of(r["floor_ms"]); }),
+               where(r.contains("of_limit"), [&] { return fmt::format("{:.2f}", 1 / r["of_limit"].get<double>()); }),
+               where(peer != nullptr, [&] { return peer->at("engine").get<std::string>() + " " + text_of(peer->at("ms")); }),
+               where(peer != nullptr, [&] { return fmt::format("{:.2f}", ratio(r, *peer)); }),
+               where(alone != nullptr, [&] { return fmt::format("{:.2f}", ratio(*alone, r)); }),
+               where(r.value("peak_mb", 0.0) > 0, [&] { return fmt::format("{:.0f}", r["peak_mb"].get<double>()); }),
+               limit ? "" : others_of(records, r));
   }
-  fmt::print("(x: the other's time over Weft's)\n");
+  fmt::print("(x: Weft's time over the floor, best call by best limit, measured in turn; and over the best peer's, medians)\n");
 }
 
-bool print_goals(const std::vector<Record>& records) {
-  fmt::print("\nGoals\n");
-  Goals goals;
-  if (const Record* r = find(records, "E1", "weft", 1))
-    goals.at_most("E1 by call_into", r->at("ms").get<double>() * 1e3, 1, "us");
-  if (const Record* r = find(records, "E1_call", "weft", 1))
-    goals.at_most("E1 by f(x, y)", r->at("ms").get<double>() * 1e3, 2, "us");
-  for (const int threads : {1, 2}) {
-    if (const Record* r = find(records, "E2", "weft", threads)) {
-      const double share = r->value("of_limit", 0.0);
-      goals.line(fmt::format("E2 of the streaming triad, {} threads", threads), 100 * share, 80, share >= 0.8, "%");
-    }
-    const Record* ours = find(records, "T1", "weft", threads);
-    const Record* theirs = find(records, "T1", "libtorch", threads);
-    if (ours != nullptr && theirs != nullptr) {
-      goals.at_most(fmt::format("T1 beside libtorch's time, {} threads", threads), ours->at("ms"), theirs->at("ms"), "ms");
-      goals.at_most(fmt::format("the same, best calls, {} threads", threads), ours->at("min_ms"), theirs->at("min_ms"), "ms");
-    }
-    if (const Record* r = find(records, "D1_T1_cold", "weft", threads))
-      goals.at_most(fmt::format("first call of T1's step, cold, {} threads", threads), r->at("first_call_ms"), 60, "ms");
-    if (const Record* r = find(records, "D1_T1_warm", "weft", threads))
-      goals.at_most(fmt::format("first call of T1's step, code on disk, {} threads", threads), r->at("first_call_ms"), 10, "ms");
-  }
-  const Record* small = nullptr;
-  const Record* large = nullptr;
+void print_scaling(const std::vector<Record>& records) {
+  fmt::print("\n{:<12} {:>3}  {:>9}  {:>12} {:>12}\n", "row", "thr", "elements", "a call", "an element");
   for (const Record& r : records) {
-    if (!r.contains("nodes") || r["status"] != "ok") continue;
-    if (small == nullptr) small = &r;
-    large = &r;
+    if (!r.contains("elements") || r["status"] != "ok") continue;
+    fmt::print("{:<12} {:>3}  {:>9}  {:>12} {:>9.4f} ns\n", r["row"].get<std::string>(), r["threads"].get<int>(),
+               r["elements"].get<std::int64_t>(), text_of(r["ms"]), r["ns_per_element"].get<double>());
   }
-  if (small != large) {
-    const double grown = large->at("nodes").get<double>() / small->at("nodes").get<double>();
-    goals.at_most(fmt::format("a chain {:.0f} times as long: processor time", grown),
-                  large->at("cpu_ms").get<double>() / small->at("cpu_ms").get<double>(), 1.4 * grown, "x");
-  }
-  return goals.reached;
 }
 
 }  // namespace weft::bench

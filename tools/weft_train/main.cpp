@@ -7,8 +7,8 @@
 #include <fstream>
 
 #include "runtime/thread_pool.h"
+#include "tools/chart/chart.h"
 #include "tools/program.h"
-#include "tools/weft_train/chart.h"
 #include "weft/weft.h"
 
 namespace {
@@ -133,8 +133,8 @@ std::string learning_curve(const std::string& title,
     accuracy.points.emplace_back(static_cast<double>(result.epoch), result.accuracy);
   }
   epochs.markers = accuracy.markers = results.size() <= 20;
-  return tools::chart_svg(title, {{"training loss", "epoch", {steps, epochs}, false},
-                                  {"test accuracy", "epoch", {accuracy}, true}});
+  return tools::chart_svg(title, {{"training loss", "epoch", {steps, epochs}},
+                                  {"test accuracy", "epoch", {accuracy}, tools::Scale::percent}});
 }
 
 /// Test images, what the trained network gives for them, the right classes and their names: what

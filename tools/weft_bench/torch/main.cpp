@@ -1,27 +1,18 @@
-// The rows in libtorch: weft-bench-torch ROW THREADS BUDGET_MS prints one JSON line, nothing for a row that is not
-// here. A program of its own, so that libtorch's libraries and threads stay out of weft-bench.
+// The rows in libtorch: weft-bench-torch libtorch|torchscript ROW THREADS BUDGET_MS prints one JSON line, nothing for a
+// row that is not here; a row D1_X is the first call of X. A program of its own, so that libtorch's libraries and threads stay out of weft-bench.
 #include <torch/torch.h>
 
 #include <functional>
 
 #include "tools/weft_bench/measure.h"
+#include "tools/weft_bench/networks.h"
+#include "tools/weft_bench/torch/networks.h"
 
 namespace {
 
 using namespace weft::bench;
 using torch::Tensor;
 using Inputs = std::vector<Tensor>;
-
-Tensor tensor_of(const Input& in) {
-  return torch::from_blob(const_cast<float*>(in.values.data()), in.shape, torch::kFloat32).clone();
-}
-
-Inputs inputs_of_set(const std::string& row, std::uint32_t set) {
-  Inputs out;
-  for (const Input& in : inputs_of(row, set)) out.push_back(tensor_of(in));
-  if (row == "G1") out.push_back(torch::tensor(taken_rows(set)));
-  return out;
-}
 
 Tensor twenty_pointwise(const Tensor& x) {
   const Tensor t = torch::tanh(x) * x + .5, s = torch::sigmoid(t), u = s * t * .5;
@@ -61,7 +52,7 @@ std::function<Inputs(const Inputs&)> call_of(const std::string& row) {
   if (row == "R5") return [](const Inputs& in) { return Inputs{in[0].var(false)}; };
   if (row == "R6") return [](const Inputs& in) { return Inputs{torch::logsumexp(in[0], 1)}; };
   if (row == "M1") return [](const Inputs& in) { return Inputs{torch::mm(in[0], in[1])}; };
-  if (row == "M2")
+  if (row.starts_with("M2"))
     return [](const Inputs& in) { return Inputs{torch::addmm(in[2], in[0], in[1]).relu_()}; };
   if (row == "M3") return [](const Inputs& in) { return Inputs{torch::bmm(in[0], in[1])}; };
   if (row == "S1" || row == "S2")
@@ -79,31 +70,14 @@ std::function<Inputs(const Inputs&)> call_of(const std::string& row) {
   return {};
 }
 
-Measured measure_training(const Job& job) {
-  Inputs weights, biases, all;
-  for (std::size_t layer = 0; layer < Mlp::layers; ++layer) {
-    weights.push_back(tensor_of(mlp_weight(layer)).requires_grad_());
-    biases.push_back(torch::zeros({Mlp::widths[layer + 1]}).requires_grad_());
-    all.insert(all.end(), {weights.back(), biases.back()});
-  }
-  torch::optim::SGD sgd(all, torch::optim::SGDOptions(Mlp::rate).momentum(Mlp::momentum));
-  Tensor images[input_sets], targets[input_sets];
-  for (std::uint32_t set = 0; set < input_sets; ++set) {
-    images[set] = inputs_of_set("T1", set)[0];
-    targets[set] = torch::tensor(labels(Mlp::batch, 99 + set));
-  }
-  const auto step = [&](std::uint32_t set) {
-    Tensor h = images[set];
-    for (std::size_t layer = 0; layer < Mlp::layers; ++layer) {
-      h = torch::addmm(biases[layer], h, weights[layer]);
-      if (layer + 1 < Mlp::layers) h = torch::relu(h);
-    }
-    const Tensor loss = torch::nn::functional::cross_entropy(h, targets[set]);
-    for (Tensor& p : all) p.mutable_grad().reset();
-    loss.backward();
-    sgd.step();
-    return loss.item<float>();
-  };
+std::vector<Inputs> all_sets(const std::string& row) {
+  std::vector<Inputs> sets;
+  for (std::uint32_t set = 0; set < input_sets; ++set) sets.push_back(tensors_of(row, set));
+  return sets;
+}
+
+Measured measure_training(const Job& job, const Network& network) {
+  const auto step = training_of(job.row, network, all_sets(job.row));
   Measured m;
   for (int i = 0; i < 10; ++i) {
     const float loss = step(0);
@@ -114,27 +88,61 @@ Measured measure_training(const Job& job) {
   return m;
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
-  if (argc != 4) return 2;
-  const Job job{argv[1], std::stoi(argv[2]), std::stod(argv[3])};
-  at::set_num_threads(job.threads);
-  if (job.row == "T1") {
-    print_line("libtorch", job, measure_training(job));
-    return 0;
-  }
-  const auto call = call_of(job.row);
-  if (!call) return 0;
+Measured measure_calls(const Job& job, const std::function<Inputs(const Inputs&)>& call) {
   c10::optional<torch::NoGradGuard> no_grad;
   if (!job.row.ends_with("_fwdbwd")) no_grad.emplace();
-  Inputs sets[input_sets];
-  for (std::uint32_t set = 0; set < input_sets; ++set) sets[set] = inputs_of_set(job.row, set);
+  const std::vector<Inputs> sets = all_sets(job.row);
   Measured m;
   for (const Tensor& out : call(sets[0])) {
     const Tensor dense = out.contiguous();
     m.checks.add(dense.data_ptr<float>(), static_cast<std::size_t>(dense.numel()));
   }
   m.timing = time_calls([&](std::uint32_t set) { call(sets[set]); }, job.budget_ms);
-  print_line("libtorch", job, m);
+  return m;
+}
+
+/// From nothing but the inputs to the first result.
+Measured measure_first_call(const std::string& row, const std::string& engine) {
+  const Inputs in = tensors_of(row, 0);
+  (void)parameters_of(row);
+  const double begin = now_ms(), cpu_begin = cpu_ms();
+  if (losses_of(row)) {
+    training_of(row, *network_of(row, engine), {in})(0);
+  } else {
+    torch::NoGradGuard no_grad;
+    call_of(row)(in);
+  }
+  const double elapsed = now_ms() - begin;
+  Measured m;
+  m.timing = {elapsed, elapsed, 1, cpu_ms() - cpu_begin};
+  return m;
+}
+
+std::optional<Measured> measured(const Job& job, const std::string& engine) {
+  if (job.row.starts_with("D1_")) {
+    if (engine == "libtorch") return measure_first_call(job.row.substr(3), engine);
+    return {};
+  }
+  if (const auto network = network_of(job.row, engine)) {
+    if (losses_of(job.row)) return measure_training(job, *network);
+    const Inputs p = parameter_tensors(job.row);
+    return measure_calls(job, [&](const Inputs& in) { return Inputs{(*network)(in, p)}; });
+  }
+  const auto call = call_of(job.row);
+  if (!call || engine != "libtorch") return {};
+  return measure_calls(job, call);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 5) return 2;
+  const std::string engine = argv[1];
+  const Job job{argv[2], std::stoi(argv[3]), std::stod(argv[4])};
+  at::set_num_threads(job.threads);
+  at::globalContext().setFlushDenormal(true);
+  if (auto m = measured(job, engine)) {
+    m->peak_mb = peak_mb();
+    print_line(engine, job, *m);
+  }
 }

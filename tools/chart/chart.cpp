@@ -1,4 +1,4 @@
-#include "tools/weft_train/chart.h"
+#include "tools/chart/chart.h"
 
 #include <fmt/format.h>
 
@@ -9,8 +9,8 @@
 namespace weft::tools {
 namespace {
 
-constexpr double panel_width = 460, panel_height = 300;
-constexpr double left = 62, right = 18, top = 64, bottom = 50;
+constexpr double panel_height = 300;
+constexpr double left = 62, right = 18, top = 64, bottom = 50, names_bottom = 90;
 
 std::string escaped(const std::string& text) {
   std::string out;
@@ -64,26 +64,19 @@ class Plot {
   [[nodiscard]] std::string svg() const {
     std::string out = text(x0_, y0_ - 14, "start", "class=\"panel\"", panel_.title);
     for (int i = 0; i < y_.count; ++i) {
-      const double y = y_at(y_.at(i));
+      const double y = height_of(y_.at(i));
       out += fmt::format(
           "<line class=\"grid\" x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\"/>\n", x0_,
           y, x0_ + width(), y);
-      out += text(x0_ - 8, y + 4, "end", "class=\"tick\"", figure(y_.at(i), y_.decimals));
+      out += text(x0_ - 8, y + 4, "end", "class=\"tick\"", tick(panel_.y, y_, i));
     }
-    for (int i = 0; i < x_.count; ++i) {
-      const double x = x_at(x_.at(i));
-      if (x > x0_ + width() + 0.5) continue;
-      out += fmt::format(
-          "<line class=\"axis\" x1=\"{0:.1f}\" y1=\"{1:.1f}\" x2=\"{0:.1f}\" y2=\"{2:.1f}\"/>\n", x,
-          y0_ + height(), y0_ + height() + 4);
-      out += text(x, y0_ + height() + 18, "middle", "class=\"tick\"",
-                  fmt::format("{:.{}f}", x_.at(i), x_.decimals));
-    }
+    out += panel_.names.empty() ? figures_below() : names_below();
     out += fmt::format("<path class=\"axis\" d=\"M{:.1f} {:.1f}V{:.1f}H{:.1f}\"/>\n", x0_, y0_,
                        y0_ + height(), x0_ + width());
     out += text(x0_ + width() / 2, y0_ + height() + 38, "middle", "class=\"tick\"", panel_.x_label);
     double legend = x0_ + width();
     for (auto line = panel_.lines.rbegin(); line != panel_.lines.rend(); ++line) {
+      if (line->name.empty()) continue;
       out +=
           text(legend, y0_ - 14, "end",
                fmt::format("class=\"tick\" fill=\"{}\"", line->color).c_str(), "— " + line->name);
@@ -94,14 +87,51 @@ class Plot {
   }
 
  private:
-  static double width() { return panel_width - left - right; }
+  [[nodiscard]] double width() const { return panel_.width - left - right; }
   static double height() { return panel_height; }
 
+  [[nodiscard]] std::string figures_below() const {
+    std::string out;
+    for (int i = 0; i < x_.count; ++i) {
+      const double x = place_of(x_.at(i));
+      if (x > x0_ + width() + 0.5) continue;
+      out += fmt::format(
+          "<line class=\"axis\" x1=\"{0:.1f}\" y1=\"{1:.1f}\" x2=\"{0:.1f}\" y2=\"{2:.1f}\"/>\n", x,
+          y0_ + height(), y0_ + height() + 4);
+      out += text(x, y0_ + height() + 18, "middle", "class=\"tick\"", tick(panel_.x, x_, i));
+    }
+    return out;
+  }
+  [[nodiscard]] std::string names_below() const {
+    std::string out;
+    for (std::size_t i = 0; i < panel_.names.size(); ++i) {
+      const double x = x_at(static_cast<double>(i)), y = y0_ + height() + 12;
+      out += text(x, y, "end", fmt::format("class=\"tick\" transform=\"rotate(-50 {:.1f} {:.1f})\"", x, y).c_str(),
+                  panel_.names[i]);
+    }
+    return out;
+  }
+
+  [[nodiscard]] static double scaled(Scale scale, double value) {
+    return scale == Scale::logarithmic ? std::log2(value) : value;
+  }
   [[nodiscard]] Ticks ticks(bool horizontal) const {
+    const Scale scale = horizontal ? panel_.x : panel_.y;
     Range range;
     for (const Line& line : panel_.lines)
-      for (const auto& [x, y] : line.points) range.add(horizontal ? x : y);
+      for (const auto& [x, y] : line.points) range.add(scaled(scale, horizontal ? x : y));
     if (!(range.lo <= range.hi)) range.lo = 0, range.hi = 1;
+    if (scale == Scale::logarithmic) {   // whole powers of two
+      range.lo = std::floor(range.lo), range.hi = std::max(std::ceil(range.hi), range.lo + 1);
+      Ticks powers(range.lo, range.hi, 8);
+      return powers.step < 1 ? Ticks(range.lo, range.hi, static_cast<int>(range.hi - range.lo)) : powers;
+    }
+    if (!panel_.names.empty() && horizontal) {
+      range.lo = -0.5, range.hi = static_cast<double>(panel_.names.size()) - 0.5;
+      Ticks names(0, 1, 1);
+      names.first = range.lo, names.step = range.hi - range.lo, names.count = 2;
+      return names;
+    }
     if (range.hi - range.lo < 1e-9) range.lo -= 0.5, range.hi += 0.5;
     if (horizontal) range.lo = std::min(range.lo, 0.0);
     Ticks result(range.lo, range.hi, 6);
@@ -109,15 +139,23 @@ class Plot {
       result = Ticks(range.lo, std::max(range.hi, range.lo + 2), 2);
     return result;
   }
-  [[nodiscard]] double x_at(double x) const {
+  /// On the page, from what stands on the axis; `x_at` and `y_at` from a value.
+  [[nodiscard]] double place_of(double x) const {
     return x0_ + (x - x_.first) / (x_.last() - x_.first) * width();
   }
-  [[nodiscard]] double y_at(double y) const {
+  [[nodiscard]] double height_of(double y) const {
     return y0_ + height() - (y - y_.first) / (y_.last() - y_.first) * height();
   }
-  [[nodiscard]] std::string figure(double value, int decimals) const {
-    return panel_.percent ? fmt::format("{:.{}f} %", 100 * value, std::max(0, decimals - 2))
-                          : fmt::format("{:.{}f}", value, decimals);
+  [[nodiscard]] double x_at(double x) const { return place_of(scaled(panel_.x, x)); }
+  [[nodiscard]] double y_at(double y) const { return height_of(scaled(panel_.y, y)); }
+  [[nodiscard]] static std::string tick(Scale scale, const Ticks& on, int i) {
+    if (scale != Scale::logarithmic) return figure(scale, on.at(i), on.decimals);
+    const double power = on.at(i);
+    return std::abs(power) < 7 ? fmt::format("{:g}", std::exp2(power)) : fmt::format("2^{:g}", power);
+  }
+  [[nodiscard]] static std::string figure(Scale scale, double value, int decimals) {
+    return scale == Scale::percent ? fmt::format("{:.{}f} %", 100 * value, std::max(0, decimals - 2))
+                                   : fmt::format("{:.{}f}", value, decimals);
   }
   [[nodiscard]] std::string curve(const Line& line) const {
     std::string path, dots;
@@ -129,11 +167,12 @@ class Plot {
                             x_at(x), y_at(y), line.color);
     }
     std::string out =
-        fmt::format("<path class=\"line\" stroke=\"{}\" d=\"{}\"/>\n{}", line.color, path, dots);
-    if (line.markers && !line.points.empty() && std::isfinite(line.points.back().second)) {
+        line.joined ? fmt::format("<path class=\"line\" stroke=\"{}\" d=\"{}\"/>\n", line.color, path) : "";
+    out += dots;
+    if (line.markers && line.joined && panel_.y != Scale::logarithmic && !line.points.empty() && std::isfinite(line.points.back().second)) {
       const auto& [x, y] = line.points.back();
       out += text(x_at(x) - 4, y_at(y) - 9, "end",
-                  fmt::format("class=\"value\" fill=\"{}\"", line.color).c_str(), figure(y, 4));
+                  fmt::format("class=\"value\" fill=\"{}\"", line.color).c_str(), figure(panel_.y, y, 4));
     }
     return out;
   }
@@ -146,8 +185,12 @@ class Plot {
 }  // namespace
 
 std::string chart_svg(const std::string& title, const std::vector<Panel>& panels) {
-  const double width = panel_width * static_cast<double>(panels.size()),
-               height = top + panel_height + bottom;
+  double width = 0, below = bottom;
+  for (const Panel& panel : panels) {
+    width += panel.width;
+    if (!panel.names.empty()) below = names_bottom;
+  }
+  const double height = top + panel_height + below;
   std::string out = fmt::format(
       "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0:.0f} {1:.0f}\" width=\"{0:.0f}\" "
       "height=\"{1:.0f}\" "
@@ -158,8 +201,11 @@ std::string chart_svg(const std::string& title, const std::vector<Panel>& panels
       "<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n",
       width, height);
   out += text(left, 26, "start", "font-size=\"17\"", title);
-  for (std::size_t i = 0; i < panels.size(); ++i)
-    out += Plot(panels[i], panel_width * static_cast<double>(i)).svg();
+  double at = 0;
+  for (const Panel& panel : panels) {
+    out += Plot(panel, at).svg();
+    at += panel.width;
+  }
   return out + "</svg>\n";
 }
 
