@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <string>
+#include <vector>
 
 #include "ir/kernel.h"
 
@@ -35,6 +36,7 @@ struct Schedule {
   int lanes = 1;      // elements a vector; a power of two, at most 64; 1: plain scalars
   int in_flight = 1;  // vectors emitted side by side, instruction by instruction; a power of two
   bool streaming = false;  // stores go past the cache
+  int ahead = -1;          // the row stage during which the next point's row is fetched
   bool turned = false;     // operands along the axis before the last are transposed in registers
   bool carried =
       false;  // vectors are carried round a loop: the register allocator has to see loops
@@ -53,6 +55,9 @@ ir::Kernel simplify_axes(const ir::Kernel&);
 
 /// For a kernel that `simplify_axes` gave.
 Schedule choose_schedule(const ir::Kernel&, const Target&);
+
+/// What `Schedule::ahead` fetches: the accesses that the first row stage walks along memory.
+std::vector<int> first_walked(const ir::Kernel&);
 
 /// Where row temp `temp` begins in the scratch memory, in bytes; of one past the last: the bytes
 /// needed in all.

@@ -16,6 +16,7 @@ class AlongRow final : public RowEmitter {
       f_.coordinates(item, 0, row_, coordinates_);
       stages(Group{1, 1, {}});
     });
+    if (f_.schedule.streaming) f_.fence();
   }
 
  private:
@@ -30,14 +31,44 @@ class AlongRow final : public RowEmitter {
   void plain(const Values& hoisted) {
     const int count = f_.schedule.in_flight;
     Value* whole = multiple(length_, lanes_ * count);
-    f_.loop(x_.number(0), whole, x_.number(lanes_ * count), [&](Value* i) {
-      element_program(hoisted, i, Group{lanes_, count, {}}, true);
-    });
+    const auto groups = [&](Value* from) {
+      f_.loop(from, whole, x_.number(lanes_ * count), [&](Value* i) {
+        fetch_ahead(i, count);
+        element_program(hoisted, i, Group{lanes_, count, {}}, true);
+      });
+    };
+    if (f_.schedule.streaming) {
+      Value* aligned = stores_aligned(lanes_);
+      streaming_ = true;
+      f_.when(aligned, [&] { groups(x_.number(0)); });
+      streaming_ = false;
+      groups(f_.b.CreateSelect(aligned, whole, x_.number(0)));
+    } else {
+      groups(x_.number(0));
+    }
     f_.loop(whole, length_, x_.number(lanes_), [&](Value* i) {
       Group one{lanes_, 1, {}};
       if (lanes_ > 1) one.masks = f_.masks(x_.sub(length_, i), lanes_, 0, 1);
       element_program(hoisted, i, one, true);
     });
+  }
+
+  /// The next point's elements from row element `at` on, as many as are being worked on.
+  void fetch_ahead(Value* at, int count) {
+    if (f_.schedule.ahead < 0 ||
+        stage_ != &f_.kernel.stages[static_cast<std::size_t>(f_.schedule.ahead)])
+      return;
+    for (const int access : first_walked(f_.kernel)) {
+      const DType dtype =
+          f_.kernel.buffers[static_cast<std::size_t>(
+                                f_.kernel.accesses[static_cast<std::size_t>(access)].buffer)]
+              .dtype;
+      Value* next = x_.add(element_at(access, at),
+                           f_.strides[static_cast<std::size_t>(access)][row_ - 1]);
+      const std::int64_t bytes =
+          static_cast<std::int64_t>(size_of(dtype)) * lanes_ * std::int64_t{count};
+      f_.fetch(access, dtype, next, bytes, false);
+    }
   }
 
   Value* multiple(Value* length, std::int64_t of) {
@@ -143,6 +174,7 @@ class AlongRow final : public RowEmitter {
       if (rest && known(rest) && *known(rest) <= first * lanes_) break;
       Group group{lanes_, count, {}};
       if (rest) group.masks = f_.masks(rest, lanes_, first, count);
+      if (!rest) fetch_ahead(x_.add(at, x_.number(std::int64_t{first} * lanes_)), count);
       const Values values = element_program(
           hoisted, x_.add(at, x_.number(std::int64_t{first} * lanes_)), group, true);
       for (std::size_t r = 0; r < lanes.size(); ++r) {

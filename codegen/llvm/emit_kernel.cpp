@@ -1,10 +1,6 @@
 // Pointwise kernels: segments along the last axis, in groups of several vectors.
 #include "codegen/llvm/emit_kernel.h"
 
-#include <llvm/IR/Intrinsics.h>
-#include <llvm/IR/IntrinsicsX86.h>
-#include <llvm/TargetParser/Triple.h>
-
 #include "codegen/llvm/frame.h"
 #include "codegen/llvm/row_emitter.h"
 
@@ -44,7 +40,7 @@ class PointwiseEmitter {
       go_on(item, b.CreateAdd(item, length), inside, after);
       b.SetInsertPoint(after);
     }
-    if (f_.schedule.streaming) fence();
+    if (f_.schedule.streaming) f_.fence();
   }
 
  private:
@@ -102,9 +98,7 @@ class PointwiseEmitter {
            ++v) {  // of the square after the next: the processor does not see it coming
         Value* ahead = f_.x.add(element(access, column),
                                 f_.x.mul(stride_of(access), f_.x.number(2 * lanes + v)));
-        f_.b.CreateIntrinsic(llvm::Intrinsic::prefetch, {f_.b.getPtrTy()},
-                             {f_.address(access, stage_.body.inputs[i], ahead), f_.b.getInt32(0),
-                              f_.b.getInt32(3), f_.b.getInt32(1)});
+        f_.fetch(access, stage_.body.inputs[i], ahead, 1, true);
       }
       turned[i] = f_.transpose(f_.load(access, stage_.body.inputs[i], element(access, column),
                                        f_.strides[static_cast<std::size_t>(access)][rows_axis], all,
@@ -266,11 +260,6 @@ class PointwiseEmitter {
       bits = f_.b.CreateOr(bits, f_.b.CreateAnd(address, f_.x.number(vector - 1)));
     }
     return f_.b.CreateICmpEQ(bits, f_.x.number(0));
-  }
-
-  void fence() {
-    const llvm::Triple triple(f_.b.GetInsertBlock()->getModule()->getTargetTriple());
-    if (triple.isX86()) f_.b.CreateIntrinsic(f_.b.getVoidTy(), llvm::Intrinsic::x86_sse_sfence, {});
   }
 
   Frame& f_;

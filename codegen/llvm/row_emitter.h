@@ -118,6 +118,26 @@ class RowEmitter {
       temps_[static_cast<std::size_t>(reduction.temps[i])] = results[i];
   }
 
+  /// Element number of an access at row element `at`.
+  llvm::Value* element_at(int access, llvm::Value* at) {
+    const auto id = static_cast<std::size_t>(access);
+    return x_.add(elements_[id], x_.mul(f_.strides[id][row_], at));
+  }
+
+  /// Whether what the stage stores at the row's start lies on boundaries of whole vectors.
+  llvm::Value* stores_aligned(int lanes) {
+    llvm::Value* bits = x_.number(0);
+    for (const ir::Sink& sink : stage_->sinks) {
+      if (sink.kind != ir::Sink::Kind::store) continue;
+      const DType dtype = stage_->body.output_dtype(static_cast<std::size_t>(sink.output));
+      llvm::Value* address = f_.b.CreatePtrToInt(
+          f_.address(sink.id, dtype, element_at(sink.id, x_.number(0))), f_.b.getInt64Ty());
+      const auto vector = static_cast<std::int64_t>(size_of(dtype)) * lanes;
+      bits = f_.b.CreateOr(bits, f_.b.CreateAnd(address, x_.number(vector - 1)));
+    }
+    return f_.b.CreateICmpEQ(bits, x_.number(0));
+  }
+
   /// One block, whatever its length: the first or second of two kernels.
   static bool undivided(const ir::KernelReduction& reduction) {
     return reduction.partial || reduction.second_level;
@@ -149,6 +169,7 @@ class RowEmitter {
   llvm::Value* length_ = nullptr;  // of the row
   Group points_;                   // the shape of values that belong to points
   std::vector<Wide> temps_;        // point temps, of that shape
+  bool streaming_ = false;         // what is stored now goes past the cache
 
  private:
   void point_stage() {
@@ -189,8 +210,7 @@ class RowEmitter {
     llvm::Value* step = f_.strides[id][row_];
     const bool rewritten = f_.kernel.buffers[static_cast<std::size_t>(access.buffer)].written;
     if (!at && (rewritten || (stage_->over_row && known(step) != 0))) return {};
-    llvm::Value* element = at ? x_.add(elements_[id], x_.mul(step, at)) : elements_[id];
-    return f_.load(source.id, inst.dtype, element,
+    return f_.load(source.id, inst.dtype, at ? element_at(source.id, at) : elements_[id],
                    kind_ == Schedule::Kind::along_row ? step : along_points(source.id), group);
   }
 
@@ -229,9 +249,9 @@ class RowEmitter {
                        group);
         continue;
       }
-      llvm::Value* step = f_.strides[id][row_];
-      f_.store(sink.id, values[output], x_.add(elements_[id], x_.mul(step, at)),
-               kind_ == Schedule::Kind::along_row ? step : along_points(sink.id), group, false);
+      f_.store(sink.id, values[output], element_at(sink.id, at),
+               kind_ == Schedule::Kind::along_row ? f_.strides[id][row_] : along_points(sink.id),
+               group, streaming_);
     }
   }
 

@@ -29,9 +29,10 @@ Expr shifted(const Expr& x, const ReduceAttrs& row) {
   return x - apply(ops::stop_gradient, {apply(ops::amax, {x}, row)});
 }
 
+/// One division a row: dividing each element takes as long as its exponential.
 NodeRef expand_softmax(GraphBuilder& b, const Node& n, std::span<const NodeRef> inputs) {
   const Expr e = exp(shifted(widened({b, inputs[0]}), along(n.attrs())));
-  return cast(e / sum(e, along(n.attrs())), *n.type().dtype).node();
+  return cast(e * (1.0 / sum(e, along(n.attrs()))), *n.type().dtype).node();
 }
 
 NodeRef expand_log_softmax(GraphBuilder& b, const Node& n, std::span<const NodeRef> inputs) {
