@@ -66,6 +66,10 @@ Target detect() {
 }
 
 constexpr std::int64_t fetched_from = 1 << 20;     // smaller data stays in cache by itself
+constexpr int longest_panel = 1024, shortest_panel = 128;  // points
+constexpr std::int64_t panel_bytes = 24 << 10;    // of what belongs to a panel's points
+constexpr std::int64_t reread_bytes = 512 << 10;  // of rows that are read more than once
+constexpr std::int64_t smallest_panel = 1 << 14;  // elements
 constexpr std::int64_t longest_fetched = 128 << 10;  // bytes of a row and the next beside it
 
 bool uses_index(const Kernel& kernel, std::size_t axis) {
@@ -319,6 +323,42 @@ bool streams_rows(const Kernel& kernel) {
   return some;
 }
 
+/// Points that take a row element before the next one: enough for long runs of memory, few enough
+/// that what belongs to them stays in the first level of cache, and that, where the row is read
+/// more than once, the panel's rows stay in the second.
+void choose_panel(const Kernel& kernel, Schedule& schedule, const Target& target) {
+  if (schedule.lanes == 1 || static_cast<std::size_t>(schedule.axis) + 2 != kernel.axes.size() ||
+      !kernel.row_temps.empty())
+    return;
+  std::int64_t elements = 1;
+  for (const Dim& extent : kernel.axes)
+    elements *= std::min<std::int64_t>(constant_or(extent, smallest_panel), smallest_panel),
+        elements = std::min(elements, smallest_panel);
+  if (elements < smallest_panel) return;
+  std::int64_t a_point = 0, an_element = 0;
+  for (const DType dtype : kernel.point_temps) a_point += static_cast<std::int64_t>(size_of(dtype));
+  int stages = 0, work = 0;
+  for (const Stage& stage : kernel.stages) {
+    stages += stage.over_row;
+    if (stage.over_row)
+      work = std::max(work, pressure_of(stage.body, schedule.lanes, target).work);
+    for (const auto& reduction : stage.reductions)
+      for (std::size_t i = 0; i < reduction.temps.size(); ++i)
+        a_point += 2 * static_cast<std::int64_t>(size_of(reduction.combine.output_dtype(i)));
+  }
+  for (const auto& buffer : kernel.buffers)
+    an_element += buffer.written ? 0 : static_cast<std::int64_t>(size_of(buffer.dtype));
+  schedule.panel = longest_panel;
+  while (schedule.panel > shortest_panel && schedule.panel * a_point > panel_bytes)
+    schedule.panel /= 2;
+  const auto row = kernel.axes.back().constant();
+  if (stages > 1 && row && *row * shortest_panel * an_element <= reread_bytes)
+    while (*row * schedule.panel * an_element > reread_bytes) schedule.panel /= 2;
+  schedule.rows = work <= 8 ? 8 : work <= 24 ? 4 : 2;
+  schedule.in_flight = 1;  // the rows are
+  schedule.reason += "; memory is read in long runs";
+}
+
 Schedule schedule_row(const Kernel& kernel, const Target& target) {
   Schedule schedule;
   bool lanes_order = false, blocks_order = false;
@@ -351,6 +391,8 @@ Schedule schedule_row(const Kernel& kernel, const Target& target) {
         std::min(schedule.in_flight, static_cast<int>(ir::lane_count) / schedule.lanes);
   if (schedule.lanes == 1) schedule.in_flight = 1;
   schedule.carried = lanes_order || blocks_order;
+  if (schedule.kind == Schedule::Kind::along_points && !lanes_order)
+    choose_panel(kernel, schedule, target);
   if (schedule.kind == Schedule::Kind::along_row && schedule.lanes > 1) {
     schedule.ahead = stage_ahead(kernel, schedule, target);
     if (schedule.ahead >= 0) schedule.reason += "; rows fit in cache and come from memory";
@@ -372,6 +414,9 @@ std::string to_string(const Schedule& schedule) {
   return std::string(kinds[static_cast<std::size_t>(schedule.kind)]) + " axis " +
          std::to_string(schedule.axis) + ", " + std::to_string(schedule.lanes) + " lanes x " +
          std::to_string(schedule.in_flight) + " in flight" +
+         (schedule.panel > 0 ? ", panels of " + std::to_string(schedule.panel) + " points by " +
+                                   std::to_string(schedule.rows) + " row elements"
+                             : std::string()) +
          (schedule.streaming ? ", streaming" : "") +
          (schedule.ahead >= 0 ? ", next row fetched in stage " + std::to_string(schedule.ahead)
                               : std::string()) +

@@ -275,6 +275,8 @@ void emit_kernel(llvm::Module& module, const ir::Kernel& kernel, const Schedule&
   Frame frame(module, kernel, schedule, target);
   if (schedule.kind == Schedule::Kind::along_row)
     emit_along_row(frame);
+  else if (schedule.panel > 0)
+    emit_along_panel(frame);
   else if (schedule.kind == Schedule::Kind::along_points)
     emit_along_points(frame);
   else if (!kernel.stages.empty())

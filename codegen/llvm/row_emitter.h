@@ -11,6 +11,9 @@ void emit_along_row(Frame&);
 /// Vectors of neighbouring points; for both orders and every layout.
 void emit_along_points(Frame&);
 
+/// The same for reductions by blocks of much data, row elements over many vectors at a time.
+void emit_along_panel(Frame&);
+
 /// What the schedules share: the stages of one point (or of a group of points side by side).
 class RowEmitter {
  public:
@@ -30,6 +33,18 @@ class RowEmitter {
 
   /// All stages at `coordinates_`; `points` is the shape of values that belong to points.
   void stages(const Group& points) {
+    start(points);
+    for (const ir::Stage& stage : f_.kernel.stages) {
+      stage_ = &stage;
+      if (stage.over_row)
+        row_stage();
+      else
+        point_stage();
+    }
+  }
+
+  /// Works on the points at `coordinates_` from now on.
+  void start(const Group& points) {
     points_ = points;
     temps_.assign(f_.kernel.point_temps.size(), {});
     length_ = f_.extents[row_];
@@ -42,16 +57,26 @@ class RowEmitter {
     coordinates_[row_] = nullptr;
     for (int access = 0; access < static_cast<int>(f_.kernel.accesses.size()); ++access)
       elements_.push_back(f_.element(access, coordinates_));
-    for (const ir::Stage& stage : f_.kernel.stages) {
-      stage_ = &stage;
-      if (stage.over_row)
-        row_stage();
-      else
-        point_stage();
-    }
   }
 
   virtual void row_stage() = 0;
+
+  void point_stage() {
+    Values values = hoist(points_);
+    emit_program(f_.b, stage_->body, points_.lanes, values, [&](const ir::ScalarInst& inst) {
+      return inst.op == ir::ScalarOp::index ? Wide{splat(f_.b, x_.number(0), points_.lanes)}
+                                            : leaf(inst, x_.number(0), points_);
+    });
+    for (const ir::Sink& sink : stage_->sinks) {
+      const Wide& value = values[static_cast<std::size_t>(
+          stage_->body.outputs[static_cast<std::size_t>(sink.output)])];
+      const auto id = static_cast<std::size_t>(sink.id);
+      if (sink.kind == ir::Sink::Kind::point_temp)
+        temps_[id] = value;
+      else
+        f_.store(sink.id, value, elements_[id], along_points(sink.id), points_, false);
+    }
+  }
 
   /// The program at row element `at` on this group of vectors, with what it stores.
   Values element_program(const Values& hoisted, llvm::Value* at, const Group& group, bool sinks) {
@@ -172,23 +197,6 @@ class RowEmitter {
   bool streaming_ = false;         // what is stored now goes past the cache
 
  private:
-  void point_stage() {
-    Values values = hoist(points_);
-    emit_program(f_.b, stage_->body, points_.lanes, values, [&](const ir::ScalarInst& inst) {
-      return inst.op == ir::ScalarOp::index ? Wide{splat(f_.b, x_.number(0), points_.lanes)}
-                                            : leaf(inst, x_.number(0), points_);
-    });
-    for (const ir::Sink& sink : stage_->sinks) {
-      const Wide& value = values[static_cast<std::size_t>(
-          stage_->body.outputs[static_cast<std::size_t>(sink.output)])];
-      const auto id = static_cast<std::size_t>(sink.id);
-      if (sink.kind == ir::Sink::Kind::point_temp)
-        temps_[id] = value;
-      else
-        f_.store(sink.id, value, elements_[id], along_points(sink.id), points_, false);
-    }
-  }
-
   /// The stride between the lanes of values that belong to points.
   llvm::Value* along_points(int access) {
     return kind_ == Schedule::Kind::along_points

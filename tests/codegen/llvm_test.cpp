@@ -547,6 +547,123 @@ TEST_CASE("reductions of every dtype") {
   check_all(benches);
 }
 
+namespace {
+
+/// Rows far apart, points side by side: sum and place of the largest -> their difference at the
+/// point -> squares about that, and what is left of x, stored; the squares' sum stored.
+Bench columns_like(Random& random, const std::vector<std::int64_t>& extents, bool symbolic) {
+  Bench bench;
+  Kernel& kernel = bench.kernel;
+  kernel.has_row = true;
+  for (std::size_t axis = 0; axis < extents.size(); ++axis)
+    kernel.axes.push_back(symbolic ? Dim::symbol("s" + std::to_string(axis)) : Dim(extents[axis]));
+  if (symbolic) bench.symbols = extents, kernel.symbols = static_cast<int>(extents.size());
+  kernel.point_temps = {DType::float32, DType::float32, DType::int64, DType::float32,
+                        DType::float32};
+  const std::size_t row = extents.size() - 1, point = row - 1;
+  const std::int64_t points = extents[point];
+  std::vector<std::int64_t> matrix(extents.size()), of_points(extents.size());
+  matrix[row] = points, matrix[point] = of_points[point] = 1;
+  if (point > 0) matrix[0] = points * extents[row], of_points[0] = points;
+  const int x = bench.add(DType::float32, matrix, extents, random);
+  const int y = bench.add(DType::float32, matrix, extents, random, true);
+  const int z = bench.add(DType::float32, of_points, extents, random, true);
+  const auto order = ReductionOrder::blocks;
+  kernel.stages.resize(4);
+  ScalarBuilder first, middle, second, last;
+  const std::vector<ScalarValue> loaded{first.input(0, DType::float32),
+                                        first.index(static_cast<int>(row))};
+  kernel.stages[0].body = first.finish(loaded);
+  kernel.stages[0].sources = {{Source::Kind::load, x}};
+  kernel.stages[0].reductions = {reduction(ScalarOp::add, DType::float32, 0, order, 0, 0),
+                                 argmax(order, 0, 1)};
+  const std::vector<ScalarValue> difference{middle.input(0, DType::float32) -
+                                            middle.input(1, DType::float32)};
+  kernel.stages[1].body = middle.finish(difference);
+  kernel.stages[1].sources = {{Source::Kind::point_temp, 0}, {Source::Kind::point_temp, 1}};
+  kernel.stages[1].sinks = {{Sink::Kind::point_temp, 0, 3}};
+  const auto off = second.input(0, DType::float32) - second.input(1, DType::float32);
+  const std::vector<ScalarValue> squares{off * off, off};
+  kernel.stages[2].body = second.finish(squares);
+  kernel.stages[2].sources = {{Source::Kind::load, x}, {Source::Kind::point_temp, 3}};
+  kernel.stages[2].sinks = {{Sink::Kind::store, 1, y}};
+  kernel.stages[2].reductions = {reduction(ScalarOp::add, DType::float32, 0, order, 0, 4)};
+  const std::vector<ScalarValue> total{last.input(0, DType::float32)};
+  kernel.stages[3].body = last.finish(total);
+  kernel.stages[3].sources = {{Source::Kind::point_temp, 4}};
+  kernel.stages[3].sinks = {{Sink::Kind::store, 0, z}};
+  for (Stage& stage : kernel.stages) stage.over_row = !stage.reductions.empty();
+  return bench;
+}
+
+}  // namespace
+
+TEST_CASE("columns are reduced panel by panel") {
+  Random random(8);
+  std::vector<Bench> benches;
+  for (const std::int64_t n : {7, 64, 255, 256, 300, 513})
+    for (const std::int64_t points : {16, 77, 130, 1060})
+      for (const bool symbolic : {false, true}) {
+        if (!symbolic && n * points < (1 << 14)) continue;
+        benches.push_back(columns_like(random, {points, n}, symbolic));
+        if (n == 300) benches.push_back(columns_like(random, {3, points, n}, symbolic));
+      }
+  check_all(benches);
+  const Kernel* kernel = &benches.back().kernel;
+  CHECK(compiler().compile({&kernel, 1}).front()->native_text().find("panels of") !=
+        std::string::npos);
+}
+
+TEST_CASE("rows of a result larger than the cache, at any alignment") {
+  const std::int64_t points = 4200, n = 1024;
+  Kernel kernel;
+  kernel.axes = {Dim(points), Dim(n)};
+  kernel.has_row = true;
+  kernel.buffers = {{DType::float32, false}, {DType::float32, true}};
+  kernel.accesses = {{0, 0, {Dim(n), 1}}, {1, 0, {Dim(n), 1}}};
+  kernel.point_temps = {DType::float32};
+  ScalarBuilder first, second;
+  const std::vector<ScalarValue> value{first.input(0, DType::float32)};
+  const std::vector<ScalarValue> off{second.input(0, DType::float32) -
+                                     second.input(1, DType::float32)};
+  Stage most{true, first.finish(value), {{Source::Kind::load, 0}}, {}, {}};
+  most.reductions = {
+      reduction(ScalarOp::maximum, DType::float32, 0xff800000, ReductionOrder::lanes, 0, 0)};
+  const Stage rest{true,
+                   second.finish(off),
+                   {{Source::Kind::load, 0}, {Source::Kind::point_temp, 0}},
+                   {{Sink::Kind::store, 0, 1}},
+                   {}};
+  kernel.stages = {most, rest};
+  verify(kernel);
+  const Kernel* pointer = &kernel;
+  const auto executable = compiler().compile({&pointer, 1}).front();
+  const std::string text = executable->native_text();
+  CHECK(text.find("streaming, next row fetched in stage 1") != std::string::npos);
+  CHECK(text.find("prefetch") != std::string::npos);
+  constexpr std::size_t some = 40;  // rows, of which not all are worked on
+  std::vector<float> in(some * n);
+  for (std::size_t i = 0; i < in.size(); ++i) in[i] = static_cast<float>((i * 7919) % 10007);
+  for (const std::size_t shift : {0, 1, 16, 63}) {
+    std::vector<float> out(some * n + 80, -1);
+    auto* start = out.data();
+    while (reinterpret_cast<std::uintptr_t>(start) % 64 != 0) ++start;
+    start += shift;
+    void* buffers[] = {in.data(), start};
+    const KernelArgs args{buffers, nullptr, nullptr};
+    executable->function(executable.get(), &args, 3, 17);
+    executable->function(executable.get(), &args, 17, 38);
+    int wrong = 0;
+    for (std::size_t row = 0; row < some; ++row) {
+      const auto* from = in.data() + row * n;
+      const float top = *std::max_element(from, from + n);
+      for (std::size_t i = 0; i < static_cast<std::size_t>(n); ++i)
+        wrong += start[row * n + i] != (row < 3 || row >= 38 ? -1 : from[i] - top);
+    }
+    CHECK(wrong == 0);
+  }
+}
+
 TEST_CASE("a reduction split over two kernels gives the bits of one") {
   Random random(5);
   for (const auto order : {ReductionOrder::lanes, ReductionOrder::blocks}) {
