@@ -8,9 +8,11 @@ namespace {
 
 // (e^r - 1 - r) / r^2, |r| <= ln(2)/2
 constexpr double exp_float[] = {0.5, 0.16666576, 0.041666552, 0.008363293, 0.0013926326};
-// the same for expm1 and sigmoid, whose bounds are tighter; by tools/ulp/fit.py
-constexpr double exp_better_float[] = {0.5,           0.166666672,    0.0416666679,  0.00833329838,
-                                       0.00138888392, 0.000198992784, 2.48678753e-05};
+// the same for expm1 and for sigmoid, whose rounding leaves less room; weighed by what they make of it
+constexpr double expm1_float[] = {0.5,           0.166666657,   0.0416664928,
+                                  0.00833354611, 0.00139323249, 0.000197618196};
+constexpr double sigmoid_float[] = {0.49999994, -0.166665211, 0.0416682661, -0.00836868864,
+                                    0.00138210878};  // of e^-r
 constexpr double exp_single[] = {0.5000000013620138,   0.16666666681794626,
                                  0.041666463386339524, 0.008333310754576892,
                                  0.001393382048977602, 0.00019891180158282143};
@@ -25,8 +27,8 @@ constexpr double exp_double[] = {0.5,
                                  2.7557273295539724e-07,
                                  2.5105419192016337e-08,
                                  2.091483135138041e-09};
-// (tanh(x)/x - 1) / z in z = x^2, |x| <= 0.55
-constexpr double tanh_float[] = {-0.3333333, 0.13333113, -0.053909376, 0.021309063, -0.006609614};
+// (e^(2h) - 1 - 2h) / h^2, |h| <= ln(2)/4
+constexpr double tanh_float[] = {1.9999994, 1.33332169, 0.666722417, 0.267798483, 0.0878471881};
 constexpr float ln2_float_high =
     0.693145751953125f;  // 15 bits: its products with an exponent are exact
 constexpr double ln2_float_low = 1.4286068203094173e-06;
@@ -95,24 +97,29 @@ ScalarValue exp_reduced(ScalarValue r, Grade grade) {
   return fma(fma(poly(r, exp_tail(r, grade)), r, one), r, one);
 }
 
-/// factor * sigmoid(x), float32. With e = e^-|x| held in two parts it is 1 / (1 + e), or e
-/// over it where x is negative, corrected by what the division leaves. The power of two of a small
-/// result comes last, so that it is rounded once.
+/// factor * sigmoid(x) = factor / (1 + e^-x), float32. With e^-x = a (1 + q), a = 2^n, the divisor is
+/// (1 + a) + a q in two parts, and the quotient is corrected by what the division leaves. A power
+/// beyond 2^120 is held back and comes last, so that a denormal result is rounded once.
 ScalarValue sigmoid_times(ScalarValue x, ScalarValue factor) {
-  const ScalarValue negative = lt(x, 0), one = like(x, 1), zero = like(x, 0);
-  const ScalarValue t = select(gt(abs(x), 110), like(x, -110), -abs(x));
-  const Reduced reduced = reduce(t, 2 * exponent_bias(x));
-  const ScalarValue r = reduced.rest;
-  const Pair e = fast_two_sum(one, fma(r * r, poly(r, exp_better_float), r));
-  const Halves h = halves(reduced.shifted);
-  const Pair sum = fast_two_sum(one, e.hi * h.first * h.second);
-  const ScalarValue rest = sum.lo + e.lo * h.first * h.second;
-  const ScalarValue over = select(negative, e.hi, one), inverse = 1 / sum.hi;
-  const ScalarValue y = over * inverse;
-  const ScalarValue left = fma(-y, sum.hi, over) + (select(negative, e.lo, zero) - y * rest);
-  ScalarValue result = fma(left, inverse, y);
-  if (factor.id() >= 0) result = result * select(lt(x, -110), factor * 0, factor);
-  return select(negative, result * h.first * h.second, result);
+  constexpr double largest = 120;
+  const ScalarValue one = like(x, 1), t = clamp(x, -111, 17.4);
+  const double add = magic(x) + exponent_bias(x), last = add + largest;
+  const ScalarValue shifted = fma(t, like(x, -log2_e), like(x, add));
+  const ScalarValue n = shifted - add;
+  const ScalarValue r =
+      fma(n, like(x, ln2_float_low), fma(n, like(x, double{ln2_float_high}), t));  // of e^-r
+  const ScalarValue p = poly(r, sigmoid_float);
+  const ScalarValue q = fma(r * r, p, -r);
+  const ScalarValue within = select(gt(shifted, last), like(x, last), shifted);
+  const ScalarValue a = power_of_two(within);
+  const ScalarValue base = 1 + a, lost = 1 - (base - a);
+  const ScalarValue sum = fma(a, q, base);
+  const ScalarValue inverse = 1 / sum;
+  const ScalarValue rest = fma(a, q, (base - sum) + lost);
+  const ScalarValue left = fma(-rest, inverse, fma(-sum, inverse, one));
+  ScalarValue y = fma(left, inverse, inverse);
+  if (factor.id() >= 0) y = y * select(lt(x, -110), factor * 0, factor);
+  return y * power_of_two((within - shifted) + add);
 }
 
 /// 1 / (1 + e^-x); the smaller power keeps the relative error where the result is small.
@@ -121,18 +128,17 @@ ScalarValue sigmoid_float64(ScalarValue x) {
   return select(lt(x, 0), e, like(x, 1)) / (e + 1);
 }
 
-/// x + x z P(z) below 0.55, 1 - 2 / (e^2x + 1) above.
+/// (1 - e^-2|x|) / (1 + e^-2|x|) with e^-2|x| = 2^n (1 + q): the numerator loses nothing where n = 0.
 ScalarValue tanh_float32(ScalarValue x) {
-  const ScalarValue magnitude = abs(x);
-  const ScalarValue z = x * x;
-  const ScalarValue small = fma(magnitude * z, poly(z, tanh_float), magnitude);
-  const ScalarValue twice = select(gt(magnitude, 9.1), like(x, 18.2), magnitude + magnitude);
+  const ScalarValue low = like(x, -9.1), minus = -abs(x);
+  const ScalarValue t = select(lt(minus, -9.1), low, minus);
   const double add = magic(x) + exponent_bias(x);
-  const ScalarValue shifted = fma(twice, like(x, log2_e), like(x, add));
-  const ScalarValue r = fma(shifted - add, like(x, -ln2), twice);
-  const ScalarValue power = exp_reduced(r, Grade::single) * power_of_two(shifted);
-  const ScalarValue large = 1 - 2 / (power + 1);
-  return with_sign_of(x, select(lt(magnitude, 0.55), small, large));
+  const ScalarValue shifted = fma(t, like(x, 2 * log2_e), like(x, add));
+  const ScalarValue h = fma(shifted - add, like(x, -0.5 * ln2), t);
+  const ScalarValue p = poly(h, tanh_float);
+  const ScalarValue q = fma(h * h, p, h + h);
+  const ScalarValue power = power_of_two(shifted);
+  return with_sign_of(x, fma(-power, q, 1 - power) / fma(power, q, 1 + power));
 }
 
 ScalarValue tanh_float64(ScalarValue x) {
@@ -184,7 +190,7 @@ ScalarValue expm1_kernel(ScalarValue argument, Grade grade) {
   const ScalarValue part = fma(n, like(x, -high), x);
   const ScalarValue r = fma(n, like(x, -low), part);
   const ScalarValue lost = fma(n, like(x, -low), part - r);
-  const auto coefficients = narrow ? std::span<const double>(exp_better_float) : exp_tail(r, grade);
+  const auto coefficients = narrow ? std::span<const double>(expm1_float) : exp_tail(r, grade);
   const ScalarValue tail = fma(r * r, poly(r, coefficients), lost);
   const ScalarValue half = power_of_two(shifted);
   const ScalarValue base = half - 0.5;
