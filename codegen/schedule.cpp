@@ -8,6 +8,8 @@
 #include <cpuid.h>
 #endif
 
+#include "codegen/program_order.h"
+
 namespace weft::codegen {
 namespace {
 
@@ -208,6 +210,97 @@ int vectors_in_flight(const Kernel& kernel, const Schedule& schedule, const Targ
   reason += "; " + std::to_string(most.registers) + " registers a vector, " +
             std::to_string(most.work) + " instructions";
   return std::min(count, worth);
+}
+
+/// What one vector takes, in cycles of a processor of today.
+struct Timing {
+  double chain = 0;  // from its first instruction to its last, each waiting for what it needs
+  double busy = 0;   // of the unit with the most to do
+};
+
+Timing timing_of(const ScalarProgram& program, int lanes, const Target& target) {
+  std::vector<double> ready;
+  Timing result;
+  double products = 0, all = 0;
+  for (const auto& inst : program.code) {
+    double start = 0, latency = 2, work = 1;
+    for (const std::int32_t operand : {inst.a, inst.b, inst.c})
+      if (operand >= 0) start = std::max(start, ready[static_cast<std::size_t>(operand)]);
+    const int registers = std::max(1, registers_of(inst.dtype, lanes, target));
+    switch (inst.op) {
+      case ScalarOp::constant:
+      case ScalarOp::bitcast:
+      case ScalarOp::neg: latency = work = 0; break;
+      case ScalarOp::mul:
+      case ScalarOp::fma:
+      case ScalarOp::mulhi:
+        latency = 4;
+        products += registers;
+        break;
+      case ScalarOp::div:
+      case ScalarOp::sqrt:
+      case ScalarOp::rem:
+        latency = 12;
+        products += 3 * registers;
+        break;
+      case ScalarOp::lookup: latency = 20, work = lanes; break;
+      case ScalarOp::input:
+      case ScalarOp::index: latency = 4, work = 0; break;
+      case ScalarOp::add:
+      case ScalarOp::sub:
+      case ScalarOp::floor:
+      case ScalarOp::ceil:
+      case ScalarOp::trunc:
+      case ScalarOp::rint:
+      case ScalarOp::convert: latency = 4; break;
+      case ScalarOp::abs:
+      case ScalarOp::minimum:
+      case ScalarOp::maximum:
+      case ScalarOp::bit_and:
+      case ScalarOp::bit_or:
+      case ScalarOp::bit_xor:
+      case ScalarOp::bit_not:
+      case ScalarOp::shl:
+      case ScalarOp::shr:
+      case ScalarOp::eq:
+      case ScalarOp::ne:
+      case ScalarOp::lt:
+      case ScalarOp::le:
+      case ScalarOp::select: break;
+    }
+    all += work * registers;
+    ready.push_back(start + latency);
+    result.chain = std::max(result.chain, ready.back());
+  }
+  result.busy = std::max({products, all / 2, 1.0});
+  return result;
+}
+
+/// Vectors side by side in a pointwise kernel that follows a register plan: so many that the
+/// processor never waits for one of them, half as many again for what it does not see coming.
+/// Registers may be short by half: what is parked meanwhile costs little.
+void choose_plan(const Kernel& kernel, Schedule& schedule, const Target& target) {
+  if (kernel.stages.empty()) return;
+  const ScalarProgram& body = kernel.stages.front().body;
+  const Pressure pressure = pressure_of(body, schedule.lanes, target);
+  const Timing timing = timing_of(body, schedule.lanes, target);
+  const double wanted = 1.25 * timing.chain / timing.busy;
+  const int most = pressure.work <= 6 ? 4 : 8;  // short programs wait for memory
+  int count = std::clamp(static_cast<int>(wanted + 0.5), 1, most);
+  while (count > 1 && (count * pressure.registers > 2 * target.vector_registers ||
+                       count * pressure.masks > 16))
+    --count;
+  const std::int64_t points = constant_or(kernel.axes.back(), 1 << 14);
+  if (points < (1 << 14)) count = std::min(count, points < (1 << 12) ? 2 : 4);  // compiles sooner
+  schedule.planned = true;
+  schedule.in_flight = pressure.calls ? 1 : count;
+  schedule.lag = schedule.in_flight > 1 ? 4 : 0;
+  schedule.reason += pressure.calls
+                         ? "; instructions done lane by lane"
+                         : "; " + std::to_string(pressure.registers) + " registers a vector, " +
+                               std::to_string(static_cast<int>(timing.chain)) +
+                               " cycles of waiting for " +
+                               std::to_string(static_cast<int>(timing.busy)) + " of work";
 }
 
 /// Accesses of row stages that lie well for vectors along `axis`, less those that lie badly.
@@ -417,6 +510,8 @@ std::string to_string(const Schedule& schedule) {
          (schedule.panel > 0 ? ", panels of " + std::to_string(schedule.panel) + " points by " +
                                    std::to_string(schedule.rows) + " row elements"
                              : std::string()) +
+         (schedule.planned ? ", planned with lag " + std::to_string(schedule.lag)
+                           : std::string()) +
          (schedule.streaming ? ", streaming" : "") +
          (schedule.ahead >= 0 ? ", next row fetched in stage " + std::to_string(schedule.ahead)
                               : std::string()) +
@@ -440,6 +535,7 @@ std::vector<int> first_walked(const Kernel& kernel) {
 Kernel simplify_axes(const Kernel& original) {
   Kernel kernel = original;
   kernel.contraction.reset();
+  for (Stage& stage : kernel.stages) stage.body = in_few_registers(stage.body);
   const auto parallel = [&] { return kernel.parallel_axes(); };
   // `clip` reads the last parallel axis as block numbers, so that one stays as it is.
   const auto free_axes = [&] { return parallel() - (kernel.clip ? 1 : 0); };
@@ -472,13 +568,16 @@ Schedule choose_schedule(const Kernel& kernel, const Target& target) {
   schedule.axis = static_cast<int>(kernel.axes.size()) - 1;
   schedule.reason = "elements in order";
   schedule.lanes = lanes_for(kernel, target);
-  schedule.in_flight = vectors_in_flight(kernel, schedule, target, schedule.reason);
   schedule.turned = lies_across(kernel, schedule);
   schedule.streaming = !schedule.turned && writes_past_cache(kernel, target);
   if (constant_or(kernel.axes.back(), 1024) < 256 && kernel.axes.size() > 1) {
     schedule.carried = true;  // what is done once a segment counts
     schedule.reason += "; short segments";
   }
+  if (schedule.carried || schedule.turned)
+    schedule.in_flight = vectors_in_flight(kernel, schedule, target, schedule.reason);
+  else
+    choose_plan(kernel, schedule, target);
   return schedule;
 }
 

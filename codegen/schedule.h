@@ -35,6 +35,9 @@ struct Schedule {
   int axis = 0;       // that vectors lie along
   int lanes = 1;      // elements a vector; a power of two, at most 64; 1: plain scalars
   int in_flight = 1;  // vectors emitted side by side, instruction by instruction; a power of two
+                      // unless `planned`
+  bool planned = false;  // by a register plan (codegen/register_plan.h)
+  int lag = 0;  // the plan's: instructions that each vector is behind the one before
   int panel = 0;  // along_points: so many neighbouring points take a row element before the next one
   int rows = 1;   // and so many row elements at a time
   bool streaming = false;  // stores go past the cache

@@ -170,6 +170,14 @@ void verify(const ScalarProgram& p) {
 
 DType ScalarValue::dtype() const { return builder_->dtype(id_); }
 
+namespace {
+bool commutes(ScalarOp op) {
+  return op == ScalarOp::add || op == ScalarOp::mul || op == ScalarOp::bit_and ||
+         op == ScalarOp::bit_or || op == ScalarOp::bit_xor || op == ScalarOp::eq ||
+         op == ScalarOp::ne;
+}
+}  // namespace
+
 ScalarValue ScalarBuilder::intern(const ScalarInst& inst) {
   std::vector<std::int32_t>& bucket = interned_[hash_of(inst)];
   for (const std::int32_t id : bucket) {
@@ -269,7 +277,10 @@ std::int32_t ScalarBuilder::same_as(const ScalarInst& i) const {
 
 ScalarValue ScalarBuilder::emit(ScalarOp op, DType result, ScalarValue a, ScalarValue b,
                                 ScalarValue c, std::uint64_t imm) {
-  const ScalarInst i{.op = op, .dtype = result, .a = a.id(), .b = b.id(), .c = c.id(), .imm = imm};
+  ScalarInst i{.op = op, .dtype = result, .a = a.id(), .b = b.id(), .c = c.id(), .imm = imm};
+  // One way round, so that a + b and b + a are one: constants last, else in order of appearance.
+  if (commutes(op) && std::pair(is_constant(i.a), i.a) > std::pair(is_constant(i.b), i.b))
+    std::swap(i.a, i.b);
   const int count = arity(op);
   assert(count > 0);
   const bool folds = op != ScalarOp::lookup && is_constant(i.a) &&

@@ -1,6 +1,9 @@
 // Pointwise kernels: segments along the last axis, in groups of several vectors.
 #include "codegen/llvm/emit_kernel.h"
 
+#include <bit>
+
+#include "codegen/llvm/emit_planned.h"
 #include "codegen/llvm/frame.h"
 #include "codegen/llvm/row_emitter.h"
 
@@ -175,6 +178,8 @@ class PointwiseEmitter {
     }
     if (s.turned)
       whole = from;  // squares do nearly all
+    else if (s.planned)
+      planned_groups(hoisted, from, whole);
     else
       f_.loop(from, whole, x.number(s.group()), [&](Value* i) {
         group(hoisted, i, Group{s.lanes, s.in_flight, {}}, s.streaming);
@@ -185,7 +190,10 @@ class PointwiseEmitter {
   Value* whole_groups(Value* length) {
     if (const auto n = known(length))
       return f_.x.number(*n / f_.schedule.group() * f_.schedule.group());
-    return f_.b.CreateAnd(length, f_.x.number(-std::int64_t{f_.schedule.group()}));
+    const std::int64_t group = f_.schedule.group();
+    if (std::has_single_bit(static_cast<std::uint64_t>(group)))
+      return f_.b.CreateAnd(length, f_.x.number(-group));
+    return f_.x.sub(length, f_.x.mod(length, f_.x.number(group)));
   }
 
   /// Vector by vector, with masks.
@@ -207,6 +215,32 @@ class PointwiseEmitter {
       Value* stride = stride_of(sink.id);
       f_.store(sink.id, values[output], element(sink.id, at), stride, group, streaming);
     }
+  }
+
+  /// Vectors are loaded and stored one by one, as the plan has it.
+  void planned_groups(const Values& hoisted, Value* from, Value* to) {
+    const Schedule& s = f_.schedule;
+    PlannedProgram program(f_, stage_.body, hoisted);
+    const Group one{s.lanes, 1, {}};
+    f_.loop(from, to, f_.x.number(s.group()), [&](Value* at) {
+      const auto of_vector = [&](int v) { return f_.x.add(at, f_.x.number(v * s.lanes)); };
+      const auto store = [&](const Sink& sink, int v, Value* value) {
+        f_.store(sink.id, {value}, element(sink.id, of_vector(v)), stride_of(sink.id), one,
+                 s.streaming);
+      };
+      program.emit(
+          [&](const ScalarInst& inst, int v) { return leaf(inst, of_vector(v), one)[0]; },
+          [&](std::int32_t inst, int v, Value* value) {
+            for (const Sink& sink : stage_.sinks)
+              if (stage_.body.outputs[static_cast<std::size_t>(sink.output)] == inst)
+                store(sink, v, value);
+          });
+      for (const Sink& sink : stage_.sinks) {  // what is the same everywhere
+        const Wide& value = hoisted[static_cast<std::size_t>(
+            stage_.body.outputs[static_cast<std::size_t>(sink.output)])];
+        for (int v = 0; !value.empty() && v < s.in_flight; ++v) store(sink, v, value[0]);
+      }
+    });
   }
 
   Value* stride_of(int access) { return f_.strides[static_cast<std::size_t>(access)].back(); }

@@ -298,6 +298,15 @@ Value* splat(Builder& b, Value* scalar, int lanes) {
   return lanes == 1 ? scalar : b.CreateVectorSplat(static_cast<unsigned>(lanes), scalar);
 }
 
+Value* emit_instruction(Builder& builder, const ScalarProgram& program, const ScalarInst& inst,
+                        int lanes, Value* a, Value* b, Value* c) {
+  if (inst.op == ScalarOp::lookup)
+    return emit_lookup(builder, program.tables[inst.imm], a, lanes);
+  const std::int32_t typed = inst.op == ScalarOp::select ? inst.b : inst.a;
+  Op op(builder, inst.dtype, program.code[static_cast<std::size_t>(typed)].dtype, lanes);
+  return op.emit(inst.op, a, b, c);
+}
+
 void emit_program(Builder& b, const ScalarProgram& program, int lanes, Values& values,
                   const Leaf& leaf) {
   values.resize(program.code.size());
@@ -323,16 +332,12 @@ void emit_program(Builder& b, const ScalarProgram& program, int lanes, Values& v
       vectors = std::max<std::size_t>(vectors, value_of(operand).size());
     }
     if (!known) continue;
-    const std::int32_t typed = inst.op == ScalarOp::select ? inst.b : inst.a;
-    Op op(b, inst.dtype, program.code[static_cast<std::size_t>(typed)].dtype, lanes);
     for (std::size_t v = 0; v < vectors; ++v) {
       const auto operand = [&](std::int32_t id) {
         return id < 0 ? nullptr : codegen::at(value_of(id), v);
       };
-      values[i].push_back(
-          inst.op == ScalarOp::lookup
-              ? emit_lookup(b, program.tables[inst.imm], operand(inst.a), lanes)
-              : op.emit(inst.op, operand(inst.a), operand(inst.b), operand(inst.c)));
+      values[i].push_back(emit_instruction(b, program, inst, lanes, operand(inst.a),
+                                           operand(inst.b), operand(inst.c)));
     }
   }
 }

@@ -30,6 +30,10 @@ llvm::Type* memory_type(llvm::LLVMContext&, DType, int lanes);
 llvm::Constant* constant_value(llvm::LLVMContext&, DType, std::uint64_t bits, int lanes);
 llvm::Value* splat(Builder&, llvm::Value* scalar, int lanes);
 
+/// One instruction on values, which `input`, `constant` and `index` are not; b and c may be null.
+llvm::Value* emit_instruction(Builder&, const ir::ScalarProgram&, const ir::ScalarInst&, int lanes,
+                              llvm::Value* a, llvm::Value* b, llvm::Value* c);
+
 /// Gives the value of an `input` or `index` instruction, or an empty one where it is not known yet.
 using Leaf = std::function<Wide(const ir::ScalarInst&)>;
 
