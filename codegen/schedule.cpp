@@ -317,6 +317,7 @@ int unit_strides(const Kernel& kernel, std::size_t axis) {
 }
 
 bool writes_past_cache(const Kernel& kernel, const Target& target) {
+  if (kernel.read_soon) return false;
   std::int64_t bytes = 0;
   for (const auto& buffer : kernel.buffers)
     if (buffer.written) bytes += static_cast<std::int64_t>(size_of(buffer.dtype));

@@ -8,7 +8,9 @@
 
 #include "codegen/compiler.h"
 #include "codegen/interpret/interpreter.h"
+#include "codegen/schedule.h"
 #include "runtime/array.h"
+#include "runtime/program.h"
 
 namespace weft::frontend {
 namespace {
@@ -52,6 +54,10 @@ std::shared_ptr<const runtime::Program> compile(const ir::Graph& graph,
   pipeline.fuse = options.fuse;
   pipeline.fast_math = options.fast_math;
   pipeline.evaluate = evaluate_constants;
+  const codegen::Target& target = codegen::host_target();
+  pipeline.groups = passes::Caches{static_cast<std::int64_t>(target.l2_bytes),
+                                   static_cast<std::int64_t>(target.cache_bytes)};
+  if (runtime::nan_checks_wanted()) pipeline.groups.reset();  // every step's results are looked at
   auto last = start;
   const std::string name = graph.name().empty() ? "(unnamed)" : graph.name();
   if (log_enabled())

@@ -130,6 +130,9 @@ struct Kernel {
   std::optional<Contraction> contraction;
   std::vector<Stage> stages;
   int symbols = 0;  // s0 … are arguments, in order
+  /// What is written is read again before it leaves the cache: a hint to schedules, which no result
+  /// depends on.
+  bool read_soon = false;
 
   [[nodiscard]] std::size_t parallel_axes() const { return axes.size() - (has_row ? 1 : 0); }
   friend bool operator==(const Kernel&, const Kernel&) = default;

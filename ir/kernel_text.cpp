@@ -222,6 +222,7 @@ std::string to_string(const Kernel& kernel) {
   std::string out = "kernel {\n  symbols " + std::to_string(kernel.symbols) + "\n  axes " +
                     dims_text(kernel.axes);
   if (kernel.has_row) out += " row";
+  if (kernel.read_soon) out += " read_soon";
   out += "\n";
   if (kernel.clip) out += "  clip " + kernel.clip->str() + "\n";
   out += "  buffers " + list_text(kernel.buffers, [](const KernelBuffer& b) {
@@ -249,6 +250,7 @@ Kernel parse_kernel(std::string_view text) {
   scan.expect("axes");
   kernel.axes = parse_dims(scan);
   kernel.has_row = scan.accept("row");
+  kernel.read_soon = scan.accept("read_soon");
   if (scan.accept("clip")) kernel.clip = scan.dim();
   scan.expect("buffers");
   scan.list("[", "]", [&] {

@@ -15,12 +15,14 @@
 namespace weft::ir {
 
 struct Slot {
-  enum class Kind : std::uint8_t { input, constant, output, temp };
+  enum class Kind : std::uint8_t { input, constant, output, temp, local };
   Kind kind = Kind::temp;
   int number = 0;  // input or output number, or index into Plan::constants
   DType dtype = DType::float32;
   Dims shape;      // dense, C order
-  Dim offset = 0;  // bytes from the arena's start, multiple of 64 (temps)
+  /// Bytes, a multiple of 64: from the arena's start (temps), or from the start of what a tile of
+  /// the slot's group works in (locals).
+  Dim offset = 0;
   int first_step = 0, last_step = 0;
 };
 
@@ -41,6 +43,18 @@ struct Step {
   std::string label;     // for profiles and pictures: `add+mul+exp`
 };
 
+/// Steps [first, end) that run together: the leading axes of each are cut into `pieces` alike, and
+/// of what one writes and another reads, piece p is written and read by piece p of the steps alone.
+/// So a thread takes a tile of some pieces through all the steps while it is in its cache, tiles in
+/// any order, and a local slot needs memory for one tile a thread. A schedule: it changes no bit.
+struct StepGroup {
+  int first = 0, end = 0;
+  std::int64_t pieces = 1;
+  std::int64_t tile = 1;        // pieces at a time; the last tile may have fewer
+  std::int64_t tile_bytes = 0;  // of the local slots of one tile
+  std::string reason;
+};
+
 /// An equality of extents that could not be decided before the call.
 struct ShapeCheck {
   Dim left, right;
@@ -53,6 +67,7 @@ struct Plan {
   std::vector<Kernel> kernels;
   std::vector<Literal> constants;
   std::vector<Step> steps;
+  std::vector<StepGroup> groups;  // in order, apart from one another
   std::vector<ShapeCheck> checks;
   /// Declared type of input i: its unknown extents are the symbols that a call binds.
   std::vector<Type> inputs;

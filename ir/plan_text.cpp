@@ -24,6 +24,7 @@ std::string slot_text(const Slot& slot) {
     case Slot::Kind::constant: return "constant " + std::to_string(slot.number) + " : " + type;
     case Slot::Kind::output: return "output " + std::to_string(slot.number) + " : " + type;
     case Slot::Kind::temp: return "temp at " + slot.offset.str() + " : " + type + steps;
+    case Slot::Kind::local: return "local at " + slot.offset.str() + " : " + type + steps;
   }
   return {};
 }
@@ -87,11 +88,24 @@ std::string to_string(const Plan& plan) {
   for (const ShapeCheck& check : plan.checks)
     out +=
         "  check " + check.left.str() + " = " + check.right.str() + "   # " + check.message + "\n";
-  for (const Step& step : plan.steps) {
-    out += "  " + std::visit([](const auto& s) { return step_text(s); }, step.what);
+  auto group = plan.groups.begin();
+  for (std::size_t i = 0; i < plan.steps.size(); ++i) {
+    const Step& step = plan.steps[i];
+    const int number = static_cast<int>(i);
+    if (group != plan.groups.end() && group->first == number)
+      out += "  tiles of " + std::to_string(group->tile) + " of " + std::to_string(group->pieces) +
+             " pieces, " + std::to_string(group->tile_bytes) + " bytes each {   # " +
+             group->reason + "\n";
+    const bool inside = group != plan.groups.end() && group->first <= number;
+    out += inside ? "    " : "  ";
+    out += std::visit([](const auto& s) { return step_text(s); }, step.what);
     if (!step.label.empty()) out += "   # " + step.label;
     if (step.where.known()) out += " @ " + step.where.str();
     out += "\n";
+    if (inside && group->end == number + 1) {
+      out += "  }\n";
+      ++group;
+    }
   }
   out += "  outputs " + number_list(plan.outputs) + "\n";
   for (std::size_t i = 0; i < plan.donated.size(); ++i)

@@ -47,7 +47,7 @@ class Lowering {
       }
     }
     plan_.checks = std::move(f_.checks);
-    plan_memory(plan_, options_.donated, options_.plan_memory);
+    plan_memory(plan_, {options_.donated, options_.plan_memory, options_.groups});
     return std::move(plan_);
   }
 

@@ -10,11 +10,13 @@
 // Linear in the graph. An ExternStep input that is taken for its type only is slot -1.
 #pragma once
 
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "ir/plan.h"
 #include "passes/fuse.h"
+#include "passes/step_groups.h"
 
 namespace weft::passes {
 
@@ -22,7 +24,8 @@ struct LowerOptions {
   FuseOptions fusion;
   /// Output first may be written over input second, when nothing reads that input afterwards.
   std::vector<std::pair<int, int>> donated;
-  bool plan_memory = true;  // false: every temporary has memory of its own
+  bool plan_memory = true;       // false: every temporary has memory of its own
+  std::optional<Caches> groups;  // steps run tile by tile in these; none: each by itself
 };
 
 /// Every dtype and rank known, no Expansion left.

@@ -81,13 +81,15 @@ bool writes_over(const Kernel& k, int from, int to) {
 
 class MemoryPlan {
  public:
-  MemoryPlan(Plan& plan, const std::vector<std::pair<int, int>>& donated, bool reuse)
-      : plan_(plan), wanted_(donated), reuse_(reuse) {}
+  MemoryPlan(Plan& plan, const MemoryOptions& options)
+      : plan_(plan), wanted_(options.donated), groups_(options.groups), reuse_(options.reuse) {}
 
   void run() {
     donate();
+    if (groups_) group_steps(plan_, *groups_);
     lifetimes();
     place();
+    for (ir::StepGroup& group : plan_.groups) place_locals(group);
     count();
   }
 
@@ -250,6 +252,68 @@ class MemoryPlan {
         slot(s).last_step = std::max(slot(s).last_step, static_cast<int>(i));
       });
     }
+    for (const ir::StepGroup& group : plan_.groups) hold_through(group);
+  }
+
+  /// While one tile is at a group's last step, another is at its first.
+  void hold_through(const ir::StepGroup& group) {
+    for (int i = group.first; i < group.end; ++i) {
+      for_each_slot(plan_, plan_.steps[static_cast<std::size_t>(i)], [&](int s, bool) {
+        Slot& x = slot(s);
+        if (x.kind != Slot::Kind::temp) return;
+        if (x.first_step >= group.first) x.first_step = group.first;
+        if (x.last_step < group.end) x.last_step = group.end - 1;
+      });
+    }
+  }
+
+  /// A tile's own memory: each local slot at the lowest place that is free while it lives.
+  void place_locals(ir::StepGroup& group) {
+    std::vector<int> locals;
+    for (int i = group.first; i < group.end; ++i) {
+      for_each_slot(plan_, plan_.steps[static_cast<std::size_t>(i)], [&](int s, bool) {
+        if (slot(s).kind == Slot::Kind::local && slot(s).first_step == i &&
+            std::ranges::find(locals, s) == locals.end())
+          locals.push_back(s);
+      });
+    }
+    const auto tile_bytes = [&](int s) {
+      const std::int64_t elements = product(slot(s).shape).value() / group.pieces * group.tile;
+      return ceildiv(elements * static_cast<std::int64_t>(size_of(slot(s).dtype)), alignment)
+                 .value() * alignment;
+    };
+    for (std::size_t i = 0; i < locals.size(); ++i) {
+      const int s = locals[i];
+      std::int64_t at = 0;
+      for (bool moved = true; moved;) {
+        moved = false;
+        for (std::size_t k = 0; k < i; ++k) {
+          const int other = locals[k];
+          const std::int64_t begin = slot(other).offset.value(), end = begin + tile_bytes(other);
+          if (slot(other).last_step < slot(s).first_step || at >= end ||
+              at + tile_bytes(s) <= begin || (at == begin && lies_over(other, s)))
+            continue;
+          at = end;
+          moved = true;
+        }
+      }
+      slot(s).offset = at;
+      group.tile_bytes = std::max(group.tile_bytes, at + tile_bytes(s));
+    }
+  }
+
+  /// Whether local `to` may be written where `from` is read for the last time.
+  bool lies_over(int from, int to) {
+    if (!reuse_ || slot(from).last_step != slot(to).first_step ||
+        !(product(slot(from).shape) == product(slot(to).shape)))
+      return false;
+    const Step& step = plan_.steps[static_cast<std::size_t>(slot(to).first_step)];
+    const auto& k = std::get<KernelStep>(step.what);
+    const auto buffer = [&](int s) {
+      return static_cast<int>(std::ranges::find(k.slots, s) - k.slots.begin());
+    };
+    return std::ranges::count(k.slots, from) == 1 && std::ranges::count(k.slots, to) == 1 &&
+           writes_over(kernel_of(plan_, k), buffer(from), buffer(to));
   }
 
   /// Memory that slots share one after another.
@@ -397,6 +461,7 @@ class MemoryPlan {
     for (const Step& step : plan_.steps) {
       const auto* k = std::get_if<KernelStep>(&step.what);
       for_each_slot(plan_, step, [&](int s, bool) {
+        if (slot(s).kind == Slot::Kind::local) return;
         const Dim bytes =
             product(slot(s).shape) * Dim(static_cast<std::int64_t>(size_of(slot(s).dtype)));
         if (bytes.is_constant()) plan_.bytes_moved += bytes.value();
@@ -427,6 +492,7 @@ class MemoryPlan {
 
   Plan& plan_;
   const std::vector<std::pair<int, int>>& wanted_;
+  std::optional<Caches> groups_;
   bool reuse_;
   std::vector<Block> blocks_;
   std::vector<int> block_of_;  // of each slot
@@ -438,8 +504,8 @@ class MemoryPlan {
 
 }  // namespace
 
-void plan_memory(Plan& plan, const std::vector<std::pair<int, int>>& donated, bool reuse) {
-  MemoryPlan(plan, donated, reuse).run();
+void plan_memory(Plan& plan, const MemoryOptions& options) {
+  MemoryPlan(plan, options).run();
 }
 
 }  // namespace weft::passes

@@ -2,17 +2,23 @@
 // over an input's storage.
 #pragma once
 
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "ir/plan.h"
+#include "passes/step_groups.h"
 
 namespace weft::passes {
 
-/// Fills lifetimes, offsets, `arena_bytes`, `donated`, `flops` and `bytes_moved` of a plan whose
-/// steps and slots stand. `donated`: output first may be written over input second. Without `reuse`
-/// no two temporaries share memory.
-void plan_memory(ir::Plan& plan, const std::vector<std::pair<int, int>>& donated,
-                 bool reuse = true);
+struct MemoryOptions {
+  std::vector<std::pair<int, int>> donated;  // output first may be written over input second
+  bool reuse = true;                         // false: no two temporaries share memory
+  std::optional<Caches> groups;  // steps run tile by tile in these; none: each by itself
+};
+
+/// Fills lifetimes, groups, offsets, `arena_bytes`, `donated`, `flops` and `bytes_moved` of a plan
+/// whose steps and slots stand.
+void plan_memory(ir::Plan& plan, const MemoryOptions& options);
 
 }  // namespace weft::passes

@@ -7,11 +7,13 @@
 
 #include <functional>
 #include <span>
+#include <optional>
 #include <string_view>
 #include <vector>
 
 #include "ir/graph.h"
 #include "ir/plan.h"
+#include "passes/step_groups.h"
 
 namespace weft::passes {
 
@@ -22,6 +24,7 @@ struct PipelineOptions {
   std::vector<std::pair<int, int>> donated;  // input i may be overwritten by output j
   bool fuse = true;
   bool fast_math = false;  // rewrites that may change bits
+  std::optional<Caches> groups;  // steps run tile by tile in these; none: each by itself
   Evaluator evaluate;      // none: constants are not folded
   /// Called with each pass's name and result.
   std::function<void(std::string_view pass, const ir::Graph& after)> observe;

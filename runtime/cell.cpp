@@ -236,7 +236,8 @@ void CellCode::run_program(const Code& code, std::span<const Array* const> input
       case ir::Slot::Kind::input: outputs[i] = *inputs[number]; break;
       case ir::Slot::Kind::constant: outputs[i] = from_literal(plan.constants[number]); break;
       case ir::Slot::Kind::output: outputs[i] = outputs[number]; break;
-      case ir::Slot::Kind::temp: assert(false); break;
+      case ir::Slot::Kind::temp:
+      case ir::Slot::Kind::local: assert(false); break;
     }
     if (outputs[i].dtype() != slot_of(i).dtype)  // complex numbers and their parts are one memory
       outputs[i] = as_stored(outputs[i], slot_of(i).dtype, shapes[i]);

@@ -6,8 +6,10 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <numeric>
 #include <string>
 #include <string_view>
+#include <thread>
 
 #include "runtime/blas.h"
 #include "runtime/buffer.h"
@@ -39,8 +41,20 @@ struct SizedStep {
 
 }  // namespace
 
+/// What a group's tiles need to know. Pointers are counted from those of its first step.
+struct SizedGroup {
+  struct Local {
+    std::size_t pointer = 0;  // to put the tile's own memory in
+    std::int64_t offset = 0;  // there
+    std::int64_t piece_bytes = 0;
+  };
+  std::vector<Local> locals;
+  std::size_t first_pointer = 0, pointers = 0;
+};
+
 struct Sizes {
   std::uint64_t number = 0;  // no two have the same
+  std::vector<SizedGroup> groups;
   std::vector<Shape> input_shapes, output_shapes, slot_shapes;
   std::vector<LayoutRef> output_layouts;
   std::vector<std::int64_t> slot_offsets;
@@ -145,15 +159,29 @@ SizedStep size_kernel(const ir::Kernel& kernel, const ir::Executable& code,
   return sized;
 }
 
-/// Scratch of the calling thread, grown when first needed and kept.
-std::byte* thread_scratch(std::size_t bytes) {
-  thread_local Buffer buffer;
-  thread_local std::size_t capacity = 0;
-  if (bytes > capacity) {
-    buffer = Buffer::allocate(bytes);
-    capacity = bytes;
+/// Memory of one thread, grown when first needed and kept.
+class ThreadMemory {
+ public:
+  std::byte* at_least(std::size_t bytes) {
+    if (bytes > capacity_) {
+      buffer_ = Buffer::allocate(bytes);
+      capacity_ = bytes;
+    }
+    return buffer_.data();
   }
-  return buffer.data();
+
+ private:
+  Buffer buffer_;
+  std::size_t capacity_ = 0;
+};
+
+std::byte* thread_scratch(std::size_t bytes) {
+  thread_local ThreadMemory memory;
+  return memory.at_least(bytes);
+}
+std::byte* tile_memory(std::size_t bytes) {
+  thread_local ThreadMemory memory;
+  return memory.at_least(bytes);
 }
 
 void run_range(const ir::Executable& code, const SizedStep& sized, void* const* buffers,
@@ -208,6 +236,16 @@ struct ContractionRunner {
       run_range(*epilogue, sized, buffers, first + row * s.n + n0, first + row * s.n + n1);
   }
 
+  /// Rows [begin, end) of all matrices, one after another.
+  void run_rows(std::int64_t begin, std::int64_t end) const {
+    const SizedContraction& s = *sized.contraction;
+    while (begin < end) {
+      const std::int64_t m0 = begin % s.m, m1 = std::min(s.m, m0 + end - begin);
+      tile(begin / s.m, m0, m1, 0, s.n);
+      begin += m1 - m0;
+    }
+  }
+
   void run() const {
     const SizedContraction& s = *sized.contraction;
     if (sized.items == 0) return;
@@ -249,6 +287,41 @@ struct ContractionRunner {
                    });
   }
 };
+
+}  // namespace
+
+namespace {
+
+SizedGroup size_group(const ir::Plan& plan, const ir::StepGroup& group, const Sizes& sizes) {
+  SizedGroup sized;
+  sized.first_pointer = sizes.steps[static_cast<std::size_t>(group.first)].first_pointer;
+  for (auto i = static_cast<std::size_t>(group.first); i < static_cast<std::size_t>(group.end);
+       ++i) {
+    for (const int s : std::get<ir::KernelStep>(plan.steps[i].what).slots) {
+      const auto slot = static_cast<std::size_t>(s);
+      if (plan.slots[slot].kind == ir::Slot::Kind::local) {
+        const std::int64_t bytes = element_count(sizes.slot_shapes[slot]) *
+                                   static_cast<std::int64_t>(size_of(plan.slots[slot].dtype));
+        sized.locals.push_back({sized.pointers, sizes.slot_offsets[slot], bytes / group.pieces});
+      }
+      ++sized.pointers;
+    }
+  }
+  return sized;
+}
+
+/// Where piece 0 of a local slot would be, were the tile's first piece `first` at `memory`.
+void* local_start(std::byte* memory, const SizedGroup::Local& local, std::int64_t first) {
+  const auto at =
+      reinterpret_cast<std::intptr_t>(memory) + local.offset - first * local.piece_bytes;
+  return reinterpret_cast<void*>(at);
+}
+
+std::int64_t now_ns() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
 
 }  // namespace
 
@@ -310,6 +383,8 @@ std::shared_ptr<const Sizes> Program::size(std::span<const Shape* const> input_s
     }
     sizes->steps.push_back(std::move(sized));
   }
+  for (const ir::StepGroup& group : plan_.groups)
+    sizes->groups.push_back(size_group(plan_, group, *sizes));
   const std::scoped_lock lock(mutex_);
   last_ = sizes;
   return sizes;
@@ -435,6 +510,55 @@ void Program::run_step(const Sizes& sizes, Frame& frame, std::size_t index) cons
              step.where);
 }
 
+/// `spent`: nanoseconds that the calling thread spent in each step of the plan, where wanted.
+void Program::run_group(const Sizes& sizes, Frame& frame, std::size_t number,
+                        std::int64_t* spent) const {
+  const ir::StepGroup& group = plan_.groups[number];
+  const SizedGroup& sized = sizes.groups[number];
+  const auto first = static_cast<std::size_t>(group.first),
+             end = static_cast<std::size_t>(group.end);
+  for (std::size_t i = first; i < end; ++i) {
+    void** at = frame.step_pointers.data() + sizes.steps[i].first_pointer;
+    for (const int slot : std::get<ir::KernelStep>(plan_.steps[i].what).slots)
+      *at++ = frame.slots[static_cast<std::size_t>(slot)];
+  }
+  const auto caller = std::this_thread::get_id();
+  const auto run_piece = [&](std::size_t i, void* const* pointers, std::int64_t begin,
+                             std::int64_t stop) {
+    const auto kernel =
+        static_cast<std::size_t>(std::get<ir::KernelStep>(plan_.steps[i].what).kernel);
+    const SizedStep& step = sizes.steps[i];
+    void* const* buffers = pointers + (step.first_pointer - sized.first_pointer);
+    const ir::Executable* code = executables_[kernel].get();
+    if (step.contraction) {
+      const std::int64_t rows = step.contraction->batches * step.contraction->m / group.pieces;
+      return ContractionRunner{plan_.kernels[kernel], code, step, buffers}.run_rows(begin * rows,
+                                                                                    stop * rows);
+    }
+    const std::int64_t items = step.items / group.pieces;
+    run_range(*code, step, buffers, begin * items, stop * items);
+  };
+  const auto tiles = [&](std::int64_t from, std::int64_t to) {
+    const auto local_bytes = static_cast<std::size_t>(group.tile_bytes);
+    std::byte* memory = tile_memory(local_bytes + sized.pointers * sizeof(void*));
+    void** pointers = reinterpret_cast<void**>(memory + local_bytes);
+    std::copy_n(frame.step_pointers.data() + sized.first_pointer, sized.pointers, pointers);
+    const bool timed = spent && std::this_thread::get_id() == caller;
+    for (std::int64_t tile = from; tile < to; ++tile) {
+      const std::int64_t begin = tile * group.tile,
+                         stop = std::min(begin + group.tile, group.pieces);
+      for (const SizedGroup::Local& local : sized.locals)
+        pointers[local.pointer] = local_start(memory, local, begin);
+      for (std::size_t i = first; i < end; ++i) {
+        const std::int64_t start = timed ? now_ns() : 0;
+        run_piece(i, pointers, begin, stop);
+        if (timed) spent[i] += now_ns() - start;
+      }
+    }
+  };
+  parallel_for((group.pieces + group.tile - 1) / group.tile, 1, tiles);
+}
+
 bool nan_checks_wanted() {
   static const bool wanted = [] {
     const char* value = std::getenv("WEFT_CHECK_NANS");
@@ -480,28 +604,46 @@ void check_for_nan(const ir::Plan& plan, const ir::Step& step, const Sizes& size
 
 void Program::run(const Sizes& sizes, void* const* inputs, void* const* outputs) const {
   const Turn frame(*this, sizes);
-  const bool checked = nan_checks_wanted();
   fill_slots(plan_, inputs, outputs, *frame);
-  for (std::size_t i = 0; i < plan_.steps.size(); ++i) {
+  const bool checked = nan_checks_wanted();  // such plans have no groups
+  std::size_t group = 0;
+  for (std::size_t i = 0; i < plan_.steps.size();) {
+    if (group < plan_.groups.size() && static_cast<std::size_t>(plan_.groups[group].first) == i) {
+      run_group(sizes, *frame, group, nullptr);
+      i = static_cast<std::size_t>(plan_.groups[group++].end);
+      continue;
+    }
     run_step(sizes, *frame, i);
     if (checked) check_for_nan(plan_, plan_.steps[i], sizes, *frame);
+    ++i;
   }
   copy_aliases(plan_, sizes, outputs, *frame);
 }
 
 void Program::run_observed(const Sizes& sizes, void* const* inputs, void* const* outputs,
                            StepObserver& observer) const {
-  const auto now = [] {
-    return std::chrono::duration_cast<std::chrono::nanoseconds>(
-               std::chrono::steady_clock::now().time_since_epoch())
-        .count();
-  };
   const Turn frame(*this, sizes);
   fill_slots(plan_, inputs, outputs, *frame);
-  for (std::size_t i = 0; i < plan_.steps.size(); ++i) {
-    const std::int64_t start = now();
+  std::vector<std::int64_t> spent(plan_.steps.size(), 0);
+  std::size_t group = 0;
+  for (std::size_t i = 0; i < plan_.steps.size();) {
+    std::int64_t start = now_ns();
+    if (group < plan_.groups.size() && static_cast<std::size_t>(plan_.groups[group].first) == i) {
+      run_group(sizes, *frame, group, spent.data());
+      const double took = static_cast<double>(now_ns() - start);
+      const auto end = static_cast<std::size_t>(plan_.groups[group++].end);
+      const auto all = static_cast<double>(std::max<std::int64_t>(
+          1, std::accumulate(&spent[i], spent.data() + end, std::int64_t{0})));
+      for (; i < end; ++i) {  // one after another, by their shares
+        const auto share = static_cast<std::int64_t>(took * static_cast<double>(spent[i]) / all);
+        observer.step(i, start, start + share);
+        start += share;
+      }
+      continue;
+    }
     run_step(sizes, *frame, i);
-    observer.step(i, start, now());
+    observer.step(i, start, now_ns());
+    ++i;
   }
   copy_aliases(plan_, sizes, outputs, *frame);
 }

@@ -69,6 +69,7 @@ class Program {
   class Turn;  // with a frame, for one call
   void lay_out(const Sizes& sizes, Frame& frame) const;
   void run_step(const Sizes& sizes, Frame& frame, std::size_t index) const;
+  void run_group(const Sizes& sizes, Frame& frame, std::size_t group, std::int64_t* spent) const;
 
   ir::Plan plan_;
   std::vector<std::shared_ptr<const ir::Executable>> executables_;

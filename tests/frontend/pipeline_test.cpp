@@ -149,3 +149,33 @@ TEST_CASE("Pipeline: kernels of a training step") {
   CHECK(count <= 12);
   CHECK(adam_count <= 16);
 }
+
+TEST_CASE("Pipeline: steps run tile by tile have the bits of steps run one by one") {
+  const Tensor q("q"), k("k"), v("v"), g("g");
+  const Tensor scores = matmul(q, transpose(k, -1, -2)) * 0.25;
+  const Tensor out = matmul(softmax(scores), v);
+  const std::vector<Tensor> slopes = vjp({out}, {q, k, v}, {g});
+  const Function f({q, k, v, g}, {out, slopes[0], slopes[1], slopes[2]});
+  std::vector<Array> arrays;
+  for (int i = 0; i < 4; ++i) arrays.push_back(rand({12, 48, 16}, DType::float32));
+  const ir::Graph graph = ir::parse_graph(f.ir(Stage::graph));
+  std::vector<ir::Type> types = types_of(arrays, {});
+  passes::PipelineOptions options;
+  options.groups.reset();
+  const runtime::Program apart(passes::plan(graph, types, options),
+                               frontend::kernel_compiler(frontend::default_tier()));
+  options.groups = passes::Caches{4 << 10, 64 << 10};
+  const runtime::Program tiled(passes::plan(graph, types, options),
+                               frontend::kernel_compiler(frontend::default_tier()));
+  CHECK(apart.plan().groups.empty());
+  REQUIRE(!tiled.plan().groups.empty());
+  CHECK(tiled.plan().arena_bytes.value() < apart.plan().arena_bytes.value() / 2);
+  const std::vector<Array> want = run(apart, arrays);
+  const int threads = runtime::num_threads();
+  for (const int n : {1, 2, 3}) {
+    runtime::set_num_threads(n);
+    const std::vector<Array> got = run(tiled, arrays);
+    for (std::size_t i = 0; i < want.size(); ++i) CHECK(bit_difference(got[i], want[i]) == "");
+  }
+  runtime::set_num_threads(threads);
+}

@@ -155,12 +155,15 @@ class NaiveProduct {
   NaiveProduct(const Kernel& k, std::vector<test::NaiveBuffer> buffers, DimBindings symbols)
       : k_(k), buffers_(std::move(buffers)), symbols_(std::move(symbols)) {}
 
-  void run() const {
+  [[nodiscard]] std::int64_t elements() const {
+    return element_count(evaluate(k_.axes, symbols_));
+  }
+  void run(std::int64_t begin, std::int64_t end) const {
     const Contraction& c = *k_.contraction;
     const Shape extents = evaluate(k_.axes, symbols_);
     const std::size_t batch = extents.size() - 2;
-    const std::int64_t total = element_count(extents), depth = value(c.k);
-    for (std::int64_t e = 0; e < total; ++e) {
+    const std::int64_t depth = value(c.k);
+    for (std::int64_t e = begin; e < end; ++e) {
       Shape at(extents.size());
       std::int64_t rest = e;
       for (std::size_t i = at.size(); i-- > 0; rest /= extents[i]) at[i] = rest % extents[i];
@@ -211,6 +214,65 @@ class NaiveProduct {
   DimBindings symbols_;
 };
 
+/// Where a slot's element 0 is, or would be where there is memory for a part of it alone.
+struct SlotMemory {
+  std::byte* start = nullptr;
+  std::int64_t elements = 0;
+};
+
+/// Pieces [begin, end) of `pieces` of a step.
+inline void run_pieces(const Plan& plan, const Step& step, const DimBindings& bindings,
+                       const std::vector<SlotMemory>& memory, std::int64_t begin, std::int64_t end,
+                       std::int64_t pieces) {
+  const auto* ks = std::get_if<KernelStep>(&step.what);
+  REQUIRE(ks);
+  const Kernel& kernel = plan.kernels[static_cast<std::size_t>(ks->kernel)];
+  verify(kernel);
+  DimBindings symbols;
+  REQUIRE(static_cast<int>(ks->symbols.size()) == kernel.symbols);
+  for (std::size_t i = 0; i < ks->symbols.size(); ++i) {
+    symbols.bind("s" + std::to_string(i), ks->symbols[i].evaluate(bindings));
+  }
+  std::vector<test::NaiveBuffer> buffers;
+  for (const int slot : ks->slots) {
+    const auto s = static_cast<std::size_t>(slot);
+    const auto bytes = static_cast<std::size_t>(memory[s].elements) * size_of(plan.slots[s].dtype);
+    buffers.push_back({{memory[s].start, bytes}});
+  }
+  if (kernel.contraction) {
+    const NaiveProduct product(kernel, buffers, symbols);
+    const std::int64_t piece = product.elements() / pieces;
+    product.run(begin * piece, end * piece);
+  }
+  test::NaiveKernel points(kernel, std::move(buffers), std::move(symbols));
+  const std::int64_t piece = points.items() / pieces;
+  points.run(begin * piece, end * piece);
+}
+
+/// The group's tiles, last to first, each in memory that holds nothing of the others.
+inline void run_group(const Plan& plan, const StepGroup& group, const DimBindings& bindings,
+                      std::vector<SlotMemory> memory) {
+  std::vector<std::byte> tile_memory(static_cast<std::size_t>(group.tile_bytes));
+  for (std::int64_t tile = (group.pieces - 1) / group.tile; tile >= 0; --tile) {
+    std::ranges::fill(tile_memory, std::byte{0x5a});
+    const std::int64_t begin = tile * group.tile, end = std::min(begin + group.tile, group.pieces);
+    for (int i = group.first; i < group.end; ++i) {
+      const Step& step = plan.steps[static_cast<std::size_t>(i)];
+      for (const int number : std::get<KernelStep>(step.what).slots) {
+        const auto s = static_cast<std::size_t>(number);
+        const Slot& slot = plan.slots[s];
+        if (slot.kind != Slot::Kind::local) continue;
+        const auto size = static_cast<std::int64_t>(size_of(slot.dtype));
+        const std::int64_t piece = product(slot.shape).value() / group.pieces * size;
+        CHECK(slot.offset.value() + (end - begin) * piece <= group.tile_bytes);
+        CHECK(slot.offset.value() % 64 == 0);
+        memory[s] = {tile_memory.data() + slot.offset.value() - begin * piece, end * piece / size};
+      }
+      run_pieces(plan, step, bindings, memory, begin, end, group.pieces);
+    }
+  }
+}
+
 inline std::vector<RefArray> run_plan(const Plan& plan, const std::vector<RefArray>& inputs) {
   DimBindings bindings;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
@@ -244,6 +306,7 @@ inline std::vector<RefArray> run_plan(const Plan& plan, const std::vector<RefArr
       data[s] = arena.data() + offset;
       continue;
     }
+    if (slot.kind == Slot::Kind::local) continue;
     own[s].assign(static_cast<std::size_t>(sizes[s]) * size_of(slot.dtype) + 1, std::byte{0x5a});
     data[s] = own[s].data();
     if (slot.kind == Slot::Kind::input) write(s, inputs[static_cast<std::size_t>(slot.number)]);
@@ -260,24 +323,16 @@ inline std::vector<RefArray> run_plan(const Plan& plan, const std::vector<RefArr
       }
     }
   }
-  for (const Step& step : plan.steps) {
-    const auto* ks = std::get_if<KernelStep>(&step.what);
-    REQUIRE(ks);
-    const Kernel& kernel = plan.kernels[static_cast<std::size_t>(ks->kernel)];
-    verify(kernel);
-    DimBindings symbols;
-    REQUIRE(static_cast<int>(ks->symbols.size()) == kernel.symbols);
-    for (std::size_t i = 0; i < ks->symbols.size(); ++i) {
-      symbols.bind("s" + std::to_string(i), ks->symbols[i].evaluate(bindings));
+  std::vector<SlotMemory> memory;
+  for (std::size_t s = 0; s < plan.slots.size(); ++s) memory.push_back({data[s], sizes[s]});
+  auto group = plan.groups.begin();
+  for (std::size_t i = 0; i < plan.steps.size(); ++i) {
+    if (group == plan.groups.end() || group->first != static_cast<int>(i)) {
+      run_pieces(plan, plan.steps[i], bindings, memory, 0, 1, 1);
+      continue;
     }
-    std::vector<test::NaiveBuffer> buffers;
-    for (const int slot : ks->slots) {
-      const auto s = static_cast<std::size_t>(slot);
-      const auto bytes = static_cast<std::size_t>(sizes[s]) * size_of(plan.slots[s].dtype);
-      buffers.push_back({{data[s], bytes}});
-    }
-    if (kernel.contraction) NaiveProduct(kernel, buffers, symbols).run();
-    test::NaiveKernel(kernel, std::move(buffers), std::move(symbols)).run();
+    run_group(plan, *group, bindings, memory);
+    i = static_cast<std::size_t>((group++)->end) - 1;
   }
   std::vector<RefArray> outputs;
   for (const int s : plan.outputs) {
