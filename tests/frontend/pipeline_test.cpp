@@ -10,6 +10,7 @@
 #include "passes/lower.h"
 #include "passes/pipeline.h"
 #include "passes/specialize.h"
+#include "runtime/thread_pool.h"
 #include "weft/weft.h"
 
 using namespace weft;
@@ -164,7 +165,7 @@ TEST_CASE("Pipeline: steps run tile by tile have the bits of steps run one by on
   options.groups.reset();
   const runtime::Program apart(passes::plan(graph, types, options),
                                frontend::kernel_compiler(frontend::default_tier()));
-  options.groups = passes::Caches{4 << 10, 64 << 10};
+  options.groups = passes::Caches{64 << 10, 200 << 10};
   const runtime::Program tiled(passes::plan(graph, types, options),
                                frontend::kernel_compiler(frontend::default_tier()));
   CHECK(apart.plan().groups.empty());
