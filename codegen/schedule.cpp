@@ -67,12 +67,10 @@ Target detect() {
   return target;
 }
 
-constexpr std::int64_t fetched_from = 1 << 20;     // smaller data stays in cache by itself
 constexpr int longest_panel = 1024, shortest_panel = 128;  // points
 constexpr std::int64_t panel_bytes = 24 << 10;    // of what belongs to a panel's points
 constexpr std::int64_t reread_bytes = 512 << 10;  // of rows that are read more than once
 constexpr std::int64_t smallest_panel = 1 << 14;  // elements
-constexpr std::int64_t longest_fetched = 128 << 10;  // bytes of a row and the next beside it
 
 bool uses_index(const Kernel& kernel, std::size_t axis) {
   for (const Stage& stage : kernel.stages)
@@ -353,47 +351,6 @@ bool lies_across(const Kernel& kernel, const Schedule& schedule) {
   });
 }
 
-/// Bytes that the kernel reads and writes at least; 0: unknown.
-std::int64_t bytes_of(const Kernel& kernel) {
-  std::int64_t bytes = 0;
-  for (const Access& access : kernel.accesses) {
-    auto all = static_cast<std::int64_t>(
-        size_of(kernel.buffers[static_cast<std::size_t>(access.buffer)].dtype));
-    for (std::size_t axis = 0; axis < kernel.axes.size(); ++axis) {
-      if (access.strides[axis] == Dim(0)) continue;
-      const auto extent = kernel.axes[axis].constant();
-      if (!extent || all > (std::int64_t{1} << 50) / std::max<std::int64_t>(1, *extent)) return 0;
-      all *= *extent;
-    }
-    bytes += all;
-  }
-  return bytes;
-}
-
-/// A row is read from memory once and then worked on in cache, while memory would idle: the busiest
-/// of the later stages fetches the next point's row.
-int stage_ahead(const Kernel& kernel, const Schedule& schedule, const Target& target) {
-  const auto row = kernel.axes.back().constant();
-  const std::vector<int> walked = first_walked(kernel);
-  if (!row || walked.empty() || bytes_of(kernel) < fetched_from) return -1;
-  std::int64_t bytes = 0;
-  for (const int access : walked)
-    bytes += *row * static_cast<std::int64_t>(size_of(
-                        kernel.buffers[static_cast<std::size_t>(
-                                           kernel.accesses[static_cast<std::size_t>(access)].buffer)]
-                            .dtype));
-  if (bytes > longest_fetched) return -1;
-  int best = -1, most = 0;
-  bool first = true;
-  for (std::size_t i = 0; i < kernel.stages.size(); ++i) {
-    if (!kernel.stages[i].over_row) continue;
-    const int work = pressure_of(kernel.stages[i].body, schedule.lanes, target).work;
-    if (!first && work > most) best = static_cast<int>(i), most = work;
-    first = false;
-  }
-  return best;
-}
-
 /// The stores of a stage that only maps the row lie side by side, and every row begins on a line
 /// where the first does.
 bool streams_rows(const Kernel& kernel) {
@@ -488,8 +445,6 @@ Schedule schedule_row(const Kernel& kernel, const Target& target) {
   if (schedule.kind == Schedule::Kind::along_points && !lanes_order)
     choose_panel(kernel, schedule, target);
   if (schedule.kind == Schedule::Kind::along_row && schedule.lanes > 1) {
-    schedule.ahead = stage_ahead(kernel, schedule, target);
-    if (schedule.ahead >= 0) schedule.reason += "; rows fit in cache and come from memory";
     schedule.streaming = streams_rows(kernel) && writes_past_cache(kernel, target);
     if (schedule.streaming) schedule.reason += "; results exceed the cache";
   }
@@ -514,23 +469,8 @@ std::string to_string(const Schedule& schedule) {
          (schedule.planned ? ", planned with lag " + std::to_string(schedule.lag)
                            : std::string()) +
          (schedule.streaming ? ", streaming" : "") +
-         (schedule.ahead >= 0 ? ", next row fetched in stage " + std::to_string(schedule.ahead)
-                              : std::string()) +
          (schedule.turned ? ", turned" : "") + ": " +
          schedule.reason;
-}
-
-std::vector<int> first_walked(const Kernel& kernel) {
-  std::vector<int> accesses;
-  const auto stage = std::ranges::find_if(kernel.stages, &Stage::over_row);
-  if (stage == kernel.stages.end() || kernel.axes.size() < 2) return accesses;
-  for (const ir::Source& source : stage->sources) {
-    if (source.kind != ir::Source::Kind::load) continue;
-    const auto& strides = kernel.accesses[static_cast<std::size_t>(source.id)].strides;
-    if (strides.back() == Dim(1) && strides[strides.size() - 2] != Dim(0))
-      accesses.push_back(source.id);
-  }
-  return accesses;
 }
 
 Kernel simplify_axes(const Kernel& original) {

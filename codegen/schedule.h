@@ -6,7 +6,6 @@
 
 #include <cstddef>
 #include <string>
-#include <vector>
 
 #include "ir/kernel.h"
 
@@ -41,7 +40,6 @@ struct Schedule {
   int panel = 0;  // along_points: so many neighbouring points take a row element before the next one
   int rows = 1;   // and so many row elements at a time
   bool streaming = false;  // stores go past the cache
-  int ahead = -1;          // the row stage during which the next point's row is fetched
   bool turned = false;     // operands along the axis before the last are transposed in registers
   bool carried =
       false;  // vectors are carried round a loop: the register allocator has to see loops
@@ -60,9 +58,6 @@ ir::Kernel simplify_axes(const ir::Kernel&);
 
 /// For a kernel that `simplify_axes` gave.
 Schedule choose_schedule(const ir::Kernel&, const Target&);
-
-/// What `Schedule::ahead` fetches: the accesses that the first row stage walks along memory.
-std::vector<int> first_walked(const ir::Kernel&);
 
 /// Where row temp `temp` begins in the scratch memory, in bytes; of one past the last: the bytes
 /// needed in all.

@@ -1,5 +1,6 @@
 #include "weft/ops/statistics.h"
 
+#include "ir/ops/moments.h"
 #include "ir/ops/statistics.h"
 #include "runtime/reactive.h"
 #include "value.h"
@@ -44,14 +45,15 @@ Tensor nanstd(const Operand& x, std::optional<Axes> axes, double correction, boo
 
 VarMeanResult var_mean(const Operand& x, std::optional<Axes> axes, double correction,
                        bool keepdims) {
-  return {var(x, axes, correction, keepdims), mean(x, axes, keepdims)};
+  return {var(x, axes, correction, keepdims), reduce(ops::mean_beside_var, x, axes, keepdims)};
 }
 StdMeanResult std_mean(const Operand& x, std::optional<Axes> axes, double correction,
                        bool keepdims) {
-  return {weft::std(x, axes, correction, keepdims), mean(x, axes, keepdims)};
+  return {weft::std(x, axes, correction, keepdims),
+          reduce(ops::mean_beside_var, x, axes, keepdims)};
 }
 Moments moments(const Operand& x, std::optional<Axes> axes, bool keepdims) {
-  return {mean(x, axes, keepdims), var(x, axes, 0, keepdims)};
+  return {reduce(ops::mean_beside_var, x, axes, keepdims), var(x, axes, 0, keepdims)};
 }
 
 Tensor cov(const Operand& x, double correction, std::optional<Tensor> fweights,

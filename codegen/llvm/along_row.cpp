@@ -33,7 +33,6 @@ class AlongRow final : public RowEmitter {
     Value* whole = multiple(length_, lanes_ * count);
     const auto groups = [&](Value* from) {
       f_.loop(from, whole, x_.number(lanes_ * count), [&](Value* i) {
-        fetch_ahead(i, count);
         element_program(hoisted, i, Group{lanes_, count, {}}, true);
       });
     };
@@ -51,24 +50,6 @@ class AlongRow final : public RowEmitter {
       if (lanes_ > 1) one.masks = f_.masks(x_.sub(length_, i), lanes_, 0, 1);
       element_program(hoisted, i, one, true);
     });
-  }
-
-  /// The next point's elements from row element `at` on, as many as are being worked on.
-  void fetch_ahead(Value* at, int count) {
-    if (f_.schedule.ahead < 0 ||
-        stage_ != &f_.kernel.stages[static_cast<std::size_t>(f_.schedule.ahead)])
-      return;
-    for (const int access : first_walked(f_.kernel)) {
-      const DType dtype =
-          f_.kernel.buffers[static_cast<std::size_t>(
-                                f_.kernel.accesses[static_cast<std::size_t>(access)].buffer)]
-              .dtype;
-      Value* next = x_.add(element_at(access, at),
-                           f_.strides[static_cast<std::size_t>(access)][row_ - 1]);
-      const std::int64_t bytes =
-          static_cast<std::int64_t>(size_of(dtype)) * lanes_ * std::int64_t{count};
-      f_.fetch(access, dtype, next, bytes, false);
-    }
   }
 
   Value* multiple(Value* length, std::int64_t of) {
@@ -174,7 +155,6 @@ class AlongRow final : public RowEmitter {
       if (rest && known(rest) && *known(rest) <= first * lanes_) break;
       Group group{lanes_, count, {}};
       if (rest) group.masks = f_.masks(rest, lanes_, first, count);
-      if (!rest) fetch_ahead(x_.add(at, x_.number(std::int64_t{first} * lanes_)), count);
       const Values values = element_program(
           hoisted, x_.add(at, x_.number(std::int64_t{first} * lanes_)), group, true);
       for (std::size_t r = 0; r < lanes.size(); ++r) {

@@ -3,6 +3,8 @@
 
 #include <bit>
 
+#include <llvm/IR/Intrinsics.h>
+
 #include "codegen/llvm/emit_planned.h"
 #include "codegen/llvm/frame.h"
 #include "codegen/llvm/row_emitter.h"
@@ -101,7 +103,9 @@ class PointwiseEmitter {
            ++v) {  // of the square after the next: the processor does not see it coming
         Value* ahead = f_.x.add(element(access, column),
                                 f_.x.mul(stride_of(access), f_.x.number(2 * lanes + v)));
-        f_.fetch(access, stage_.body.inputs[i], ahead, 1, true);
+        f_.b.CreateIntrinsic(llvm::Intrinsic::prefetch, {f_.b.getPtrTy()},
+                             {f_.address(access, stage_.body.inputs[i], ahead), f_.b.getInt32(0),
+                              f_.b.getInt32(3), f_.b.getInt32(1)});
       }
       turned[i] = f_.transpose(f_.load(access, stage_.body.inputs[i], element(access, column),
                                        f_.strides[static_cast<std::size_t>(access)][rows_axis], all,

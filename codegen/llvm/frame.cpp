@@ -354,15 +354,6 @@ void Frame::store(int access, const Wide& values, Value* element, Value* stride,
   }
 }
 
-void Frame::fetch(int access, DType as, Value* element, std::int64_t bytes, bool first_level) {
-  constexpr std::int64_t line = 64;
-  Value* first = address(access, as, element);
-  for (std::int64_t at = 0; at < bytes; at += line)
-    b.CreateIntrinsic(llvm::Intrinsic::prefetch, {b.getPtrTy()},
-                      {b.CreateConstGEP1_64(b.getInt8Ty(), first, static_cast<std::uint64_t>(at)),
-                       b.getInt32(0), b.getInt32(first_level ? 3 : 2), b.getInt32(1)});
-}
-
 void Frame::fence() {
   const llvm::Triple triple(b.GetInsertBlock()->getModule()->getTargetTriple());
   if (triple.isX86()) b.CreateIntrinsic(b.getVoidTy(), llvm::Intrinsic::x86_sse_sfence, {});

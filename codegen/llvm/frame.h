@@ -80,8 +80,6 @@ class Frame {
             llvm::Value* between = nullptr);
   void store(int access, const Wide&, llvm::Value* element, llvm::Value* stride, const Group&,
              bool streaming, llvm::Value* between = nullptr);
-  /// Asks for the lines of `bytes` bytes from this element on: into the first level or the second.
-  void fetch(int access, DType as, llvm::Value* element, std::int64_t bytes, bool first_level);
   /// After stores past the cache.
   void fence();
   /// As many vectors as each has lanes: vector i of the result holds lane i of all.

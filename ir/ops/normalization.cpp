@@ -1,5 +1,6 @@
 #include "ir/ops/normalization.h"
 
+#include "ir/ops/moments.h"
 #include "ir/ops/rules.h"
 
 namespace weft::ir {
@@ -95,8 +96,34 @@ Expr over_root(const Expr& x, const Expr& variance, double eps) {
   return x * rsqrt(variance + eps);
 }
 Expr standardized(const Expr& x, const ReduceAttrs& r, double eps) {
-  const Expr variance = apply(ops::var, {x}, VarAttrs{r.axes, false, true, 0});
-  return over_root(x - apply(ops::mean, {x}, r), variance, eps);
+  return apply(ops::standardize, {x}, StandardizeAttrs{r.axes, eps});
+}
+Expr variance_of(const Expr& x, const StandardizeAttrs& a) {
+  return apply(ops::var, {x}, VarAttrs{a.axes, false, true, 0});
+}
+ReduceAttrs axes_of(const StandardizeAttrs& a) { return {a.axes, false, true}; }
+
+NodeRef expand_standardize(GraphBuilder& b, const Node& n, std::span<const NodeRef> inputs) {
+  const auto& a = n.attrs().get<StandardizeAttrs>();
+  const Expr x = widened({b, inputs[0]}), mean = moments_of(x, axes_of(a)).mean;
+  return cast(over_root(x - mean, variance_of(x, a), a.eps), *n.type().dtype).node();
+}
+
+/// Less its own mean and its part along the result: one more pass over memory after the sums, where
+/// the gradients of mean and variance would be found one after the other.
+Exprs standardize_grad(const GradArgs& g) {
+  const auto& a = g.attrs().get<StandardizeAttrs>();
+  const Expr x = widened(g.x[0]), y = cast_like(g.y, x), c = cast_like(g.g, x);
+  const Expr rest =
+      c - apply(ops::mean, {c}, axes_of(a)) - y * apply(ops::mean, {c * y}, axes_of(a));
+  return {cast_like(over_root(rest, variance_of(x, a), a.eps), g.x[0])};
+}
+
+Type infer_standardize(const InferContext& c) {
+  refuse_complex(c);
+  const auto& a = c.attrs.get<StandardizeAttrs>();
+  (void)infer_reduced(c, a.axes, false, true);  // refuses axes that are not there
+  return {floating_of(c), c.type(0).shape};
 }
 
 /// One element a channel, to broadcast against x; in x's dtype.
@@ -179,7 +206,9 @@ NodeRef expand_inference(GraphBuilder& b, const Node& n, std::span<const NodeRef
 
 NodeRef expand_channel_mean(GraphBuilder& b, const Node& n, std::span<const NodeRef> inputs) {
   const Expr x(b, inputs[0]);
-  return cast(apply(ops::mean, {x}, all_but_channel(rank_of(x), false)), *n.type().dtype).node();
+  return cast(apply(ops::mean_beside_var, {x}, all_but_channel(rank_of(x), false)),
+              *n.type().dtype)
+      .node();
 }
 NodeRef expand_channel_var(GraphBuilder& b, const Node& n, std::span<const NodeRef> inputs) {
   const Expr x(b, inputs[0]);
@@ -209,12 +238,12 @@ NodeRef expand_response(GraphBuilder& b, const Node& n, std::span<const NodeRef>
 
 // ---- references ----
 
-struct Moments {
+struct Spread {
   double mean = 0, variance = 0;
 };
 /// Over the elements for which `same` holds.
-template <class Same> Moments moments(const RefArray& x, Same same, double correction = 0) {
-  Moments m;
+template <class Same> Spread moments(const RefArray& x, Same same, double correction = 0) {
+  Spread m;
   double count = 0;
   std::vector<double> met;
   std::size_t i = 0;
@@ -237,7 +266,7 @@ template <bool Centred> RefArray ref_over_last(std::span<const RefArray> args, c
   const RefArray& x = args[0];
   const std::size_t kept = x.shape.size() - a.shape.size();
   return ref_fill(x.dtype, x.shape, [&](const Shape& at) {
-    const Moments m = moments(x, [&](const Shape& other) {
+    const Spread m = moments(x, [&](const Shape& other) {
       return std::equal(at.begin(), at.begin() + static_cast<std::ptrdiff_t>(kept), other.begin());
     });
     const double v = x.data[flat_index(x.shape, at)];
@@ -248,13 +277,27 @@ template <bool Centred> RefArray ref_over_last(std::span<const RefArray> args, c
   });
 }
 
+RefArray ref_standardize(std::span<const RefArray> args, const Attrs& attrs) {
+  const auto& a = attrs.get<StandardizeAttrs>();
+  const RefArray& x = args[0];
+  const std::vector<bool> reduced = reduced_axes(a.axes, false, x.shape.size());
+  return ref_fill(x.dtype, x.shape, [&](const Shape& at) {
+    const Spread m = moments(x, [&](const Shape& other) {
+      for (std::size_t i = 0; i < at.size(); ++i)
+        if (!reduced[i] && at[i] != other[i]) return false;
+      return true;
+    });
+    return (x.data[flat_index(x.shape, at)] - m.mean) / std::sqrt(m.variance + a.eps);
+  });
+}
+
 RefArray ref_group_norm(std::span<const RefArray> args, const Attrs& attrs) {
   const auto& a = attrs.get<GroupNormAttrs>();
   const RefArray& x = args[0];
   const std::int64_t groups = a.groups == 0 ? x.shape[1] : a.groups;
   const auto group = [&](const Shape& at) { return at[1] * groups / x.shape[1]; };
   return ref_fill(x.dtype, x.shape, [&](const Shape& at) {
-    const Moments m = moments(
+    const Spread m = moments(
         x, [&](const Shape& other) { return other[0] == at[0] && group(other) == group(at); });
     return (x.data[flat_index(x.shape, at)] - m.mean) / std::sqrt(m.variance + a.eps) *
                element(args[1], at[1]) +
@@ -265,7 +308,7 @@ RefArray ref_group_norm(std::span<const RefArray> args, const Attrs& attrs) {
 RefArray ref_batch_norm(std::span<const RefArray> args, const Attrs& attrs) {
   const RefArray& x = args[0];
   return ref_fill(x.dtype, x.shape, [&](const Shape& at) {
-    const Moments m = moments(x, [&](const Shape& other) { return other[1] == at[1]; });
+    const Spread m = moments(x, [&](const Shape& other) { return other[1] == at[1]; });
     return (x.data[flat_index(x.shape, at)] - m.mean) /
                std::sqrt(m.variance + attrs.get<GroupNormAttrs>().eps) * element(args[1], at[1]) +
            element(args[2], at[1]);
@@ -286,7 +329,7 @@ template <bool Variance> RefArray ref_channel(std::span<const RefArray> args, co
   const RefArray& x = args[0];
   const double correction = Variance ? attrs.get<ChannelVarAttrs>().correction : 0;
   return ref_fill(x.dtype, {x.shape[1]}, [&](const Shape& at) {
-    const Moments m = moments(
+    const Spread m = moments(
         x, [&](const Shape& other) { return other[1] == at[0]; }, correction);
     return Variance ? m.variance : m.mean;
   });
@@ -330,6 +373,22 @@ constexpr Op row(std::string_view name, std::string_view doc, int operands, Infe
 }  // namespace
 
 namespace ops {
+
+constinit const Op standardize{
+    .name = "standardize",
+    .doc = "(x - mean) / sqrt(variance + eps), both over some axes",
+    .infer = infer_standardize,
+    .meaning = Expansion{expand_standardize},
+    .grad = standardize_grad,
+    .reference = {.general = ref_standardize},
+    .samples = {.make = []() -> std::vector<Sample> {
+                  return {{{{{3, 5}}}, StandardizeAttrs{{1}, 0.1}},
+                          {{{{3, 5}}}, StandardizeAttrs{{0}, 0.1}},
+                          {{{{2, 3, 4}}}, StandardizeAttrs{{0, -1}, 0.1}}};
+                },
+                .ulp = 32},
+    .parse_attrs = attrs_from_fields<StandardizeAttrs>,
+};
 
 constinit const Op layer_norm = row(
     "layer_norm", "Standardised over the last axes, scaled and shifted", 3, infer_over_last,
@@ -403,7 +462,7 @@ constinit const Op local_response_norm = row(
     attrs_from_fields<ResponseNormAttrs>, "LRN");
 
 constexpr const Op* normalization_rows[] = {
-    &layer_norm,           &rms_norm,     &group_norm,  &batch_norm,
+    &standardize,          &layer_norm,   &rms_norm,    &group_norm,         &batch_norm,
     &batch_norm_inference, &channel_mean, &channel_var, &local_response_norm};
 
 }  // namespace ops

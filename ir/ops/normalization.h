@@ -1,5 +1,5 @@
-// Normalisations: (x - mean) / sqrt(var + eps), the mean and variance taken over some axes, in two
-// passes; then a scale and a shift. 16-bit floats are computed in float32 and rounded once.
+// Normalisations: (x - mean) / sqrt(var + eps), the mean and variance taken over some axes (see
+// moments.h); then a scale and a shift. 16-bit floats are computed in float32 and rounded once.
 #pragma once
 
 #include "ir/ops/attrs.h"
@@ -23,6 +23,14 @@ struct GroupNormAttrs {     // group_norm, and batch_norm, which has no groups
     f("eps", s.eps);
   }
 };
+struct StandardizeAttrs {
+  std::vector<std::int64_t> axes;
+  double eps = 1e-5;
+  template <class S, class F> static void fields(S& s, F&& f) {
+    f("axes", s.axes);
+    f("eps", s.eps);
+  }
+};
 struct ChannelVarAttrs {
   double correction = 1;
   template <class S, class F> static void fields(S& s, F&& f) { f("correction", s.correction); }
@@ -41,6 +49,7 @@ struct ResponseNormAttrs {
 };
 
 namespace ops {
+extern const Op standardize;  // x alone; what the others are made of
 // (x, scale, shift): scale and shift of the normalised axes' shape, or of one element a channel
 // (axis 1); scalars serve all
 extern const Op layer_norm, group_norm, batch_norm;

@@ -1,6 +1,6 @@
-// Reductions made of others: means, variances (two passes: mean, then squared deviations) and
-// log-sum-exp. 16-bit floats are computed in float32 and rounded once; integers become the default
+// Reductions made of others: means, variances and log-sum-exp. 16-bit floats are computed in float32 and rounded once; integers become the default
 // dtype.
+#include "ir/ops/moments.h"
 #include "ir/ops/rules.h"
 
 namespace weft::ir {
@@ -52,8 +52,7 @@ Expr freedom(const Expr& x, const VarAttrs& v, const Expr& like) {
 NodeRef expand_var(GraphBuilder& b, const Node& n, std::span<const NodeRef> inputs) {
   const auto& v = n.attrs().get<VarAttrs>();
   const Expr x = widened({b, inputs[0]});
-  const Expr off = x - mean_of(x, keeping(axes_of(v)));
-  const Expr total = sum(off * off, axes_of(v));
+  const Expr total = reshape(moments_of(x, axes_of(v)).squares, *n.type().shape);
   return cast(total / freedom(x, v, total), *n.type().dtype).node();
 }
 
@@ -62,6 +61,12 @@ Exprs var_grad(const GradArgs& a) {
   const Expr& x = a.x[0];
   const Expr g = unreduce_like(a.g * 2.0 / freedom(x, v, a.g), x, axes_of(v));
   return {g * (x - mean_of(x, keeping(axes_of(v))))};
+}
+
+NodeRef expand_mean_beside_var(GraphBuilder& b, const Node& n, std::span<const NodeRef> inputs) {
+  const Expr x = widened({b, inputs[0]});
+  const Expr mean = moments_of(x, n.attrs().get<ReduceAttrs>()).mean;
+  return cast(reshape(mean, *n.type().shape), *n.type().dtype).node();
 }
 
 NodeRef expand_std(GraphBuilder& b, const Node& n, std::span<const NodeRef> inputs) {
@@ -158,6 +163,17 @@ constinit const Op mean{
     .parse_attrs = attrs_from_fields<ReduceAttrs>,
 };
 
+constinit const Op mean_beside_var{
+    .name = "mean_beside_var",
+    .doc = "Mean, from the sums that the variance of the same elements takes",
+    .infer = infer_mean,
+    .meaning = Expansion{expand_mean_beside_var},
+    .grad = mean_grad,
+    .reference = {.general = ref<ref_mean>},
+    .samples = {.make = mean_samples, .dtypes = Samples::numeric, .ulp = 2},
+    .parse_attrs = attrs_from_fields<ReduceAttrs>,
+};
+
 constinit const Op var{
     .name = "var",
     .doc = "Variance: squared deviations from the mean over (count - correction)",
@@ -192,7 +208,7 @@ constinit const Op logsumexp{
     .parse_attrs = attrs_from_fields<ReduceAttrs>,
 };
 
-constexpr const Op* reduction_expansion_rows[] = {&mean, &var, &std_dev, &logsumexp};
+constexpr const Op* reduction_expansion_rows[] = {&mean, &mean_beside_var, &var, &std_dev, &logsumexp};
 
 }  // namespace ops
 
