@@ -8,13 +8,15 @@
 
 #include "runtime/lines.h"
 #include "runtime/order_key.h"
+#include "runtime/scan_lanes.h"
 #include "runtime/thread_pool.h"
 
 namespace weft::runtime {
 namespace {
 
 constexpr std::int64_t grain = 1 << 15;  // elements worth a thread
-constexpr std::int64_t chains = 4;       // lines worked through side by side: one waits for its sums
+constexpr std::int64_t chains = scan_lanes;  // lines worked through side by side
+constexpr std::int64_t stretch = 16;  // blocks a thread sums up and then reads again from its cache
 constexpr std::int64_t columns = 64;     // neighbouring lines, along the vector
 
 template <class T> auto widened(T x) {
@@ -38,6 +40,7 @@ template <class U, class A> U narrowed(A x) {
 template <class T, class U, bool Product> struct Total {
   using Carry = decltype(widened(T()));
   static constexpr bool in_blocks = !Product;  // (0 times a block that overflows is not 0)
+  static constexpr bool in_lanes = std::is_same_v<T, float>, product = Product;
   const T* x;
   U* y;
   static Carry start() { return Product ? 1 : 0; }
@@ -132,13 +135,29 @@ struct Direction {
   [[nodiscard]] std::int64_t place(std::int64_t e) const { return reverse ? n - 1 - e : e; }
 };
 
+/// The first of `count` elements of runs that begin at `first`, as far as vectors take them; how
+/// many that is.
+template <bool Exclusive, class F>
+std::int64_t in_lanes(const F& f, const Direction& d, const std::int64_t* first, std::int64_t count,
+                      typename F::Carry* carry, bool write) {
+  if constexpr (requires { requires F::in_lanes; })
+    return scan_side_by_side({f.x, write ? f.y : nullptr, F::product, Exclusive, d.reverse}, first,
+                             count, carry);
+  else
+    return 0;
+}
+
 /// Some contiguous lines, the next element of each in turn.
 template <bool Exclusive, class F>
 void scan_rows(const F& f, const Direction& d, std::int64_t begin, std::int64_t end) {
   for (; begin + chains <= end; begin += chains) {
     typename F::Carry carry[chains];
-    for (auto& c : carry) c = F::start();
-    for (std::int64_t e = 0; e < d.n; ++e) {
+    std::int64_t first[chains];
+    for (std::int64_t i = 0; i < chains; ++i) {
+      carry[i] = F::start();
+      first[i] = (begin + i) * d.n + d.place(0);
+    }
+    for (std::int64_t e = in_lanes<Exclusive>(f, d, first, d.n, carry, true); e < d.n; ++e) {
       const std::int64_t place = d.place(e);
       for (std::int64_t i = 0; i < chains; ++i)
         step<Exclusive>(f, carry[i], (begin + i) * d.n + place, place);
@@ -166,29 +185,33 @@ void scan_columns(const F& f, const Direction& d, std::int64_t first, std::int64
   }
 }
 
-/// Calls `body(carry, position, place)` for the elements of blocks [begin, end) of long lines,
-/// `chains` blocks side by side; the last block of a line is shorter.
-template <class Carry, class Body>
-void walk_blocks(const Direction& d, std::int64_t blocks, std::int64_t begin, std::int64_t end,
-                 Carry* carried, Body body) {
+/// Blocks [begin, end) of long lines, some side by side; the last block of a line is shorter. Without
+/// `write` they are only taken in.
+template <bool Exclusive, class F>
+void walk_blocks(const F& f, const Direction& d, std::int64_t blocks, std::int64_t begin,
+                 std::int64_t end, typename F::Carry* carried, bool write) {
   for (std::int64_t t = begin; t < end; t += chains) {
     const std::int64_t together = std::min(chains, end - t);
-    std::int64_t line[chains], first[chains], length[chains], shortest = scan_block;
-    Carry carry[chains];
+    std::int64_t line[chains], first[chains], start[chains], length[chains], shortest = scan_block;
+    typename F::Carry carry[chains];
     for (std::int64_t i = 0; i < together; ++i) {
       line[i] = (t + i) / blocks * d.n;
       first[i] = (t + i) % blocks * scan_block;
+      start[i] = line[i] + d.place(first[i]);
       length[i] = std::min(scan_block, d.n - first[i]);
       shortest = std::min(shortest, length[i]);
       carry[i] = carried[t + i];
     }
     const auto one = [&](std::int64_t i, std::int64_t e) {
       const std::int64_t place = d.place(first[i] + e);
-      body(carry[i], line[i] + place, place);
+      if (write)
+        step<Exclusive>(f, carry[i], line[i] + place, place);
+      else
+        f.absorb(carry[i], line[i] + place, place);
     };
     std::int64_t e = 0;
     if (together == chains)
-      for (; e < shortest; ++e)
+      for (e = in_lanes<Exclusive>(f, d, start, shortest, carry, write); e < shortest; ++e)
         for (std::int64_t i = 0; i < chains; ++i) one(i, e);
     for (std::int64_t i = 0; i < together; ++i)
       for (std::int64_t rest = e; rest < length[i]; ++rest) one(i, rest);
@@ -196,30 +219,32 @@ void walk_blocks(const Direction& d, std::int64_t blocks, std::int64_t begin, st
   }
 }
 
-/// Long contiguous lines, block by block.
+/// Long contiguous lines, block by block: a stretch of blocks is taken in, and then, as it lies in
+/// cache, worked through from what stands before each.
 template <bool Exclusive, class F>
 void scan_blocks(const F& f, const Direction& d, std::int64_t lines) {
   using Carry = typename F::Carry;
   const std::int64_t blocks = (d.n + scan_block - 1) / scan_block, tasks = lines * blocks;
+  const std::int64_t together = stretch * num_threads();
   std::vector<Carry> carried(static_cast<std::size_t>(tasks), F::start());
-  const auto each = [&](auto body) {
-    parallel_for(tasks, chains, [&](std::int64_t begin, std::int64_t end) {
-      walk_blocks(d, blocks, begin, end, carried.data(), body);
-    });
-  };
-  each([&](Carry& carry, std::int64_t at, std::int64_t place) { f.absorb(carry, at, place); });
-  for (std::int64_t line = 0; line < lines; ++line) {
-    Carry before = F::start();
-    for (std::int64_t b = 0; b < blocks; ++b) {
-      Carry& block = carried[static_cast<std::size_t>(line * blocks + b)];
+  Carry before = F::start();
+  for (std::int64_t from = 0; from < tasks; from += together) {
+    const std::int64_t to = std::min(tasks, from + together);
+    const auto each = [&](bool write) {
+      parallel_for(to - from, chains, [&](std::int64_t begin, std::int64_t end) {
+        walk_blocks<Exclusive>(f, d, blocks, from + begin, from + end, carried.data(), write);
+      });
+    };
+    each(false);
+    for (std::int64_t t = from; t < to; ++t) {
+      if (t % blocks == 0) before = F::start();
+      Carry& block = carried[static_cast<std::size_t>(t)];
       const Carry own = block;
       block = before;
       F::combine(before, own);
     }
+    each(true);
   }
-  each([&](Carry& carry, std::int64_t at, std::int64_t place) {
-    step<Exclusive>(f, carry, at, place);
-  });
 }
 
 template <bool Exclusive, class F> void scan_all(const F& f, const Lines& l, bool reverse) {

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <numeric>
 #include <random>
+#include <utility>
 
 #include "runtime/scan.h"
 #include "runtime/sort.h"
@@ -139,6 +140,38 @@ TEST_CASE("running results: the same bits whatever the number of threads") {
         CHECK(once.data == again.data);
         if (what == ir::Scan::max) CHECK(at.data == at_again.data);
       }
+}
+
+TEST_CASE("running sums and products of floats, lines and blocks side by side: the bits of one loop") {
+  std::mt19937_64 rng(4);
+  std::uniform_real_distribution<float> uniform(-1.5f, 1.5f);
+  for (const std::vector<std::int64_t>& shape :
+       {std::vector<std::int64_t>{8, 8}, {19, 37}, {9, 5}, {3, 9 * scan_block + 11}})
+    for (const ir::Scan what : {ir::Scan::sum, ir::Scan::prod})
+      for (const bool reverse : {false, true})
+        for (const bool exclusive : {false, true}) {
+          Dense<float> x(shape), y(shape);
+          for (float& v : x.data) v = uniform(rng);
+          const TensorView in[] = {x.view()}, out[] = {y.view()};
+          scan_lines(what, 1, exclusive, reverse, in, out);
+          const bool sum = what == ir::Scan::sum;
+          int wrong = 0;
+          for (std::int64_t row = 0; row < shape[0]; ++row) {
+            double before = sum ? 0 : 1, own = before;  // own: of the block at hand, by itself
+            double now = before;
+            for (std::int64_t e = 0; e < shape[1]; ++e) {
+              if (sum && shape[1] > scan_block && e % scan_block == 0 && e > 0)
+                before += std::exchange(own, 0.0), now = before;
+              const auto i =
+                  static_cast<std::size_t>(row * shape[1] + (reverse ? shape[1] - 1 - e : e));
+              if (exclusive) wrong += y.data[i] != static_cast<float>(now);
+              sum ? now += x.data[i] : now *= x.data[i];
+              own += x.data[i];
+              if (!exclusive) wrong += y.data[i] != static_cast<float>(now);
+            }
+          }
+          CHECK(wrong == 0);
+        }
 }
 
 TEST_CASE("running sums of long lines: block by block is element by element") {
