@@ -10,8 +10,8 @@
 //
 // Invariants: extents and strides are Dims over the kernel's own symbols `s0, s1, …` (so that equal
 // kernels have equal text); strides count elements; a stage reads only temps that an earlier stage
-// wrote; a buffer that is written is written by one access, and read back only at the same element.
-// Buffers are numbered densely, outputs last.
+// wrote; accesses that write one buffer (pieces of a result) share no element of it, and an element
+// is read back only by the access that writes it. Buffers are numbered densely, outputs last.
 //
 // Reductions have one canonical order, a function of the logical extent n of the row axis alone:
 //   `lanes`  (the reduced axis is the operand's last):  blocks of 4096 elements; in a block 64

@@ -21,7 +21,7 @@ class KernelVerifier {
  public:
   explicit KernelVerifier(const Kernel& kernel)
       : kernel_(kernel),
-        writer_(kernel.buffers.size(), nobody),
+        writers_(kernel.buffers.size()),
         point_ready_(kernel.point_temps.size()),
         row_ready_(kernel.row_temps.size()) {}
 
@@ -41,7 +41,7 @@ class KernelVerifier {
   }
 
  private:
-  static constexpr int nobody = -1, the_contraction = -2;
+  static constexpr int the_contraction = -1;
 
   void check(bool fine, const std::string& message) const {
     if (fine) return;
@@ -105,7 +105,7 @@ class KernelVerifier {
     for (const Dim* d : {&c.a_offset, &c.b_offset, &c.out_offset, &c.a_m, &c.a_k, &c.b_k, &c.b_n})
       symbols(*d);
     if (c.gather) gather(*c.gather);
-    writer_[static_cast<std::size_t>(c.out)] = the_contraction;
+    writers_[static_cast<std::size_t>(c.out)].push_back(the_contraction);
   }
 
   void gather(const Contraction::Gather& g) const {
@@ -207,9 +207,11 @@ class KernelVerifier {
 
   void stored(int to, int by) {
     check(buffer(to).written, "buffer " + text(to) + " is stored to but not marked as written");
-    int& writer = writer_[at(to)];
-    check(writer < 0 || writer == by, "buffer " + text(to) + " is written by more than one access");
-    writer = by;
+    std::vector<int>& writers = writers_[at(to)];
+    for (const int other : writers)
+      check(other == the_contraction || other == by || !(access(other) == access(by)),
+            "buffer " + text(to) + " is written twice at the same elements");
+    writers.push_back(by);
   }
 
   void reduction(const Stage& s, const KernelReduction& r, std::vector<int>& written) {
@@ -248,7 +250,7 @@ class KernelVerifier {
     for (std::size_t i = 0; i < kernel_.buffers.size(); ++i) {
       const bool written = kernel_.buffers[i].written;
       check(used[i], "nothing uses buffer " + text(i));
-      check(written == (writer_[i] != nobody),
+      check(written != writers_[i].empty(),
             "buffer " + text(i) + (written ? " is never written" : " is written but not marked"));
       check(written || !outputs, "buffer " + text(i) + " stands after an output");
       outputs = outputs || written;
@@ -256,8 +258,11 @@ class KernelVerifier {
     for (const Stage& s : kernel_.stages) {
       for (const Source& from : s.sources) {
         if (from.kind != Source::Kind::load) continue;
-        const int writer = writer_[at(access(from.id).buffer)];
-        check(writer < 0 || access(from.id) == access(writer),
+        const std::vector<int>& writers = writers_[at(access(from.id).buffer)];
+        const bool by_access = std::ranges::any_of(writers, [](int w) { return w >= 0; });
+        check(!by_access || std::ranges::any_of(writers, [&](int w) {
+                return w >= 0 && access(from.id) == access(w);
+              }),
               "buffer " + text(access(from.id).buffer) +
                   " is read back at another element than it is written");
       }
@@ -265,7 +270,7 @@ class KernelVerifier {
   }
 
   const Kernel& kernel_;
-  std::vector<int> writer_;  // of each buffer: the access that stores to it
+  std::vector<std::vector<int>> writers_;  // of each buffer: the accesses that store to it
   std::vector<bool> point_ready_, row_ready_;
   std::size_t number_ = ~std::size_t{0};  // the stage that is being checked
   bool partial_ = false;

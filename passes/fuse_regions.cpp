@@ -44,8 +44,9 @@ void Fuser::visit_regions(int v) {
     place_alone(number);
     last = value(number).group;
   }
+  const int filled = last;   // regions never overlap: they may be written in any order after that
   for (const ir::Region& region : meaning.map(node)) {
-    last = std::max(last, place_region(v, value(v).operands[region.operand], region, last));
+    last = std::max(last, place_region(v, value(v).operands[region.operand], region, filled));
   }
   value(v).group = last;
   value(v).stored = true;

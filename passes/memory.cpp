@@ -62,6 +62,7 @@ bool writes_over(const Kernel& k, int from, int to) {
     for (const ir::Sink& sink : k.stages[s].sinks) {
       const auto id = static_cast<std::size_t>(sink.id);
       if (sink.kind != ir::Sink::Kind::store || k.accesses[id].buffer != to) continue;
+      if (write && write != &k.accesses[id]) return false;   // pieces at other elements
       write = &k.accesses[id];
       write_stage = s;
     }

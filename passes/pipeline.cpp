@@ -9,6 +9,7 @@
 #include "passes/resolve.h"
 #include "passes/rewrite.h"
 #include "passes/specialize.h"
+#include "passes/sums.h"
 
 namespace weft::passes {
 namespace {
@@ -26,6 +27,7 @@ constexpr std::array stages{
           [](const ir::Graph& g, const PipelineOptions& o) { return o.fast_math ? relax(g) : g; }},
     Stage{"expand", [](const ir::Graph& g, const PipelineOptions&) { return expand(g); }},
     Stage{"fold", [](const ir::Graph& g, const PipelineOptions& o) { return fold(g, o.evaluate); }},
+    Stage{"sums", [](const ir::Graph& g, const PipelineOptions&) { return join_sums(g); }},
     Stage{"arrange", [](const ir::Graph& g, const PipelineOptions&) { return arrange(g); }},
     Stage{"simplify again", [](const ir::Graph& g, const PipelineOptions&) { return simplify(g); }},
 };

@@ -228,10 +228,10 @@ TEST_CASE("what breaks an invariant is named") {
        "not marked as written"},
       {plain,
        [](Kernel& k) {
-         k.accesses.push_back({1, 3, {1}});
+         k.accesses.push_back(k.accesses[1]);
          k.stages[0].sinks.push_back({Sink::Kind::store, 0, 2});
        },
-       "written by more than one access"},
+       "written twice at the same elements"},
       {plain,
        [](Kernel& k) {
          k.accesses.push_back({1, 3, {1}});
