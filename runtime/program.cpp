@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <numeric>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -61,6 +62,7 @@ struct Sizes {
   std::vector<SizedStep> steps;
   std::size_t arena = 0;
   std::size_t step_pointers = 0;
+  bool splits = false;  // some step may be worth several threads
 };
 
 struct Frame {
@@ -381,6 +383,8 @@ std::shared_ptr<const Sizes> Program::size(std::span<const Shape* const> input_s
       sized.first_pointer = sizes->step_pointers;
       sizes->step_pointers += kernel->slots.size();
     }
+    sizes->splits |=
+        sized.grain > 0 || sized.contraction || std::holds_alternative<ir::ExternStep>(step.what);
     sizes->steps.push_back(std::move(sized));
   }
   for (const ir::StepGroup& group : plan_.groups)
@@ -604,6 +608,8 @@ void check_for_nan(const ir::Plan& plan, const ir::Step& step, const Sizes& size
 
 void Program::run(const Sizes& sizes, void* const* inputs, void* const* outputs) const {
   const Turn frame(*this, sizes);
+  std::optional<Working> working;
+  if (sizes.splits) working.emplace();
   fill_slots(plan_, inputs, outputs, *frame);
   const bool checked = nan_checks_wanted();  // such plans have no groups
   std::size_t group = 0;

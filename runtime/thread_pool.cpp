@@ -1,30 +1,33 @@
 #include "runtime/thread_pool.h"
 
 #include <pthread.h>
-#include <sched.h>
 
 #include <algorithm>
-#include <atomic>
+#include <array>
 #include <charconv>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
-#include <deque>
 #include <exception>
-#include <fstream>
+#include <limits>
 #include <mutex>
 #include <string>
 #include <system_error>
 #include <thread>
 
 #include "ir/error.h"
+#include "runtime/processors.h"
 
 namespace weft::runtime {
 namespace {
 
 constexpr int max_threads = 1024;
-constexpr int spins = 1500;  // some 20 to 50 microseconds of `pause`
+constexpr int max_team = 256;
+/// Waking a sleeping thread takes its waker 5 to 10 microseconds, and the thread 20 and more.
+constexpr std::chrono::microseconds awake{200};
 
 thread_local bool inside = false;
+thread_local bool counted = false;  // a Working lives on this thread
 
 void relax() {
 #if defined(__x86_64__)
@@ -32,116 +35,212 @@ void relax() {
 #endif
 }
 
-/// Spins, then sleeps, until `value` is no longer `old`; returns what it became.
-int wait_change(const std::atomic<int>& value, int old) {
-  for (int i = 0; i < spins; ++i) {
-    if (const int now = value.load(std::memory_order_acquire); now != old) return now;
+/// Spins, for as long as `worth_it` says so but not beyond `awake`, then sleeps, until `value` is
+/// no longer `old`.
+template <class WorthIt>
+void wait_change(const std::atomic<unsigned>& value, unsigned old, WorthIt worth_it) {
+  const auto end = std::chrono::steady_clock::now() + awake;
+  for (int i = 1; worth_it(); ++i) {
+    if (value.load(std::memory_order_acquire) != old) return;
     relax();
+    if (i % 64 == 0 && std::chrono::steady_clock::now() > end) break;
   }
   value.wait(old, std::memory_order_acquire);
-  return value.load(std::memory_order_acquire);
 }
 
 using Body = FunctionRef<void(std::int64_t, std::int64_t)>;
 
-/// One call: `units` grains split evenly over `chunks`.
-struct Job {
-  const Body* body;
-  std::int64_t n, grain, units, chunks;
-
-  void run(std::int64_t chunk) const {
-    const auto first = [&](std::int64_t c) {
-      return units / chunks * c + std::min(c, units % chunks);
-    };
-    (*body)(first(chunk) * grain, chunk + 1 == chunks ? n : first(chunk + 1) * grain);
-  }
-};
-
-class Pool {
+/// The pieces that one member of a team has left, [begin, end): taken from the front by itself,
+/// from the back by those who have none left.
+class Share {
  public:
-  /// False when another call is in flight.
-  bool run(const Job& asked, int threads) {
-    const std::unique_lock lock(calls_, std::try_to_lock);
-    if (!lock) return false;
-    start_workers(threads - 1);
-    job_ = asked;
-    job_.chunks = std::min<std::int64_t>(
-        {threads, asked.units, static_cast<std::int64_t>(workers_.size()) + 1});
-    const auto helpers = static_cast<std::size_t>(job_.chunks - 1);
-    pending_.store(static_cast<int>(helpers), std::memory_order_relaxed);
-    for (std::size_t i = 0; i < helpers; ++i) {
-      workers_[i].turn.fetch_add(1, std::memory_order_release);
-      workers_[i].turn.notify_one();
+  void set(std::uint32_t begin, std::uint32_t end) {
+    range_.store(pack(begin, end), std::memory_order_relaxed);
+  }
+  bool take(bool front, std::int64_t& piece) {
+    std::uint64_t now = range_.load(std::memory_order_relaxed);
+    while (true) {
+      const auto begin = static_cast<std::uint32_t>(now >> 32),
+                 end = static_cast<std::uint32_t>(now);
+      if (begin == end) return false;
+      piece = front ? begin : end - 1;
+      const std::uint64_t next = front ? pack(begin + 1, end) : pack(begin, end - 1);
+      if (range_.compare_exchange_weak(now, next, std::memory_order_relaxed)) return true;
     }
-    inside = true;
-    std::exception_ptr error = run_chunk(0);
-    for (std::size_t i = 0; i < helpers; ++i)  // what a late worker has not begun
-      if (workers_[i].take()) finish(workers_[i], static_cast<std::int64_t>(i) + 1);
-    inside = false;
-    for (int left = pending_.load(std::memory_order_acquire); left != 0;)
-      left = wait_change(pending_, left);
-    for (std::size_t i = 0; i < helpers; ++i)
-      if (auto e = std::exchange(workers_[i].error, nullptr); !error) error = e;
-    if (error) std::rethrow_exception(error);
-    return true;
   }
 
  private:
-  struct alignas(64) Worker {
-    std::atomic<int> turn{
-        0};  // odd while a chunk waits to be taken, by the worker or by a caller who is sooner
-    std::exception_ptr error;
+  static std::uint64_t pack(std::uint32_t begin, std::uint32_t end) {
+    return std::uint64_t{begin} << 32 | end;
+  }
+  std::atomic<std::uint64_t> range_{0};
+};
 
-    bool take() {
-      int now = turn.load(std::memory_order_relaxed);
-      return (now & 1) &&
-             turn.compare_exchange_strong(now, static_cast<int>(static_cast<unsigned>(now) + 1),
-                                          std::memory_order_acquire);
+/// The first of `parts` nearly equal parts of [0, count) that is number `i`'s.
+std::int64_t cut(std::int64_t count, std::int64_t parts, std::int64_t i) {
+  return count / parts * i + std::min(i, count % parts);
+}
+
+/// One call, on its caller's stack. Whoever works on it is a member of its team; 0 is the caller.
+class Job {
+ public:
+  Job(const Body& body, std::int64_t n, std::int64_t grain, std::int64_t units, std::int64_t pieces)
+      : body_(body), n_(n), grain_(grain), units_(units), pieces_(pieces) {}
+
+  /// Before anyone works.
+  void share_out(int members) {
+    members_ = members;
+    for (int m = 0; m < members; ++m)
+      shares_[static_cast<std::size_t>(m)].set(
+          static_cast<std::uint32_t>(cut(pieces_, members, m)),
+          static_cast<std::uint32_t>(cut(pieces_, members, m + 1)));
+  }
+
+  void work(int member) {
+    for (int i = 0; i < members_; ++i) {
+      Share& share = shares_[static_cast<std::size_t>((member + i) % members_)];
+      for (std::int64_t piece = 0; share.take(i == 0, piece);) run(piece);
     }
-  };
+  }
 
-  std::exception_ptr run_chunk(std::int64_t chunk) const {
+  void rethrow() const {
+    if (error_) std::rethrow_exception(error_);
+  }
+
+ private:
+  void run(std::int64_t piece) {
     try {
-      job_.run(chunk);
-      return nullptr;
-    } catch (...) { return std::current_exception(); }
-  }
-
-  /// Runs a chunk that has been taken. The job stays until the last one has counted itself off.
-  void finish(Worker& worker, std::int64_t chunk) {
-    worker.error = run_chunk(chunk);
-    if (pending_.fetch_sub(1, std::memory_order_acq_rel) == 1) pending_.notify_one();
-  }
-
-  /// Starts what is missing; a machine that refuses more threads makes do with fewer.
-  void start_workers(int wanted) {
-    while (static_cast<int>(workers_.size()) < wanted) {
-      workers_.emplace_back();
-      try {
-        std::thread([this, number = workers_.size(), &me = workers_.back()] {
-          work(me, static_cast<std::int64_t>(number));
-        }).detach();
-      } catch (const std::system_error&) {
-        workers_.pop_back();
-        return;
+      body_(cut(units_, pieces_, piece) * grain_,
+            piece + 1 == pieces_ ? n_ : cut(units_, pieces_, piece + 1) * grain_);
+    } catch (...) {
+      const std::scoped_lock lock(mutex_);
+      if (piece < failed_) {
+        failed_ = piece;
+        error_ = std::current_exception();
       }
     }
   }
 
-  void work(Worker& me, std::int64_t chunk) {
+  const Body& body_;
+  std::int64_t n_, grain_, units_, pieces_;
+  int members_ = 1;
+  std::mutex mutex_;  // guards the two below
+  std::int64_t failed_ = std::numeric_limits<std::int64_t>::max();
+  std::exception_ptr error_;
+  std::array<Share, max_team> shares_;
+};
+
+/// A thread that serves one job after another. Its state counts up, four a job: idle; claimed by a
+/// caller; given that caller's job; running it; idle.
+class alignas(64) Worker {
+ public:
+  /// Whether this caller got it. `ticket` then names the job, until the worker is free again.
+  bool claim(unsigned& ticket) {
+    unsigned now = state_.load(std::memory_order_relaxed);
+    if (now % 4 != idle ||
+        !state_.compare_exchange_strong(now, now + claimed, std::memory_order_acquire))
+      return false;
+    ticket = now;
+    return true;
+  }
+  void give(unsigned ticket, Job& job, int member) {
+    job_ = &job;
+    member_ = member;
+    state_.store(ticket + given, std::memory_order_release);
+    state_.notify_one();
+  }
+  /// Takes the job back from a worker that has not begun, else waits for its end.
+  template <class WorthIt> void finish(unsigned ticket, WorthIt worth_it) {
+    unsigned now = ticket + given;
+    if (state_.compare_exchange_strong(now, ticket + 4, std::memory_order_relaxed)) return;
+    while (state_.load(std::memory_order_acquire) == ticket + running)
+      wait_change(state_, ticket + running, worth_it);
+  }
+
+  template <class WorthIt> [[noreturn]] void serve(WorthIt worth_it) {
     inside = true;
-    for (int seen = 0;;) {
-      if (me.take())
-        finish(me, chunk);
-      else
-        seen = wait_change(me.turn, seen);
+    while (true) {
+      unsigned now = state_.load(std::memory_order_acquire);
+      if (now % 4 == given) {
+        if (!state_.compare_exchange_strong(now, now + 1, std::memory_order_acq_rel)) continue;
+        job_->work(member_);
+        state_.store(now + 2, std::memory_order_release);
+        state_.notify_one();
+      } else if (now % 4 == idle) {
+        wait_change(state_, now, worth_it);
+      } else {
+        relax();
+      }
     }
   }
 
-  std::mutex calls_;
-  std::deque<Worker> workers_;  // grows only; addresses stay
-  Job job_{};
-  alignas(64) std::atomic<int> pending_{0};
+ private:
+  enum Phase : unsigned { idle, claimed, given, running };
+  std::atomic<unsigned> state_{idle};
+  Job* job_ = nullptr;
+  int member_ = 0;
+};
+
+class Pool {
+ public:
+  std::atomic<int> working{0};  // callers
+
+  /// With up to `wanted` workers, those that are free.
+  void run(Job& job, int wanted) {
+    start_workers(wanted);
+    std::array<std::pair<Worker*, unsigned>, max_team> team;
+    int helpers = 0;
+    const int known = started_.load(std::memory_order_acquire);
+    for (int i = 0; i < known && helpers < wanted; ++i)
+      if (Worker& worker = *workers_[static_cast<std::size_t>(i)];
+          worker.claim(team[static_cast<std::size_t>(helpers)].second))
+        team[static_cast<std::size_t>(helpers++)].first = &worker;
+    job.share_out(helpers + 1);
+    for (int i = 0; i < helpers; ++i) {
+      const auto [worker, ticket] = team[static_cast<std::size_t>(i)];
+      worker->give(ticket, job, i + 1);
+    }
+    inside = true;
+    job.work(0);
+    inside = false;
+    for (int i = 0; i < helpers; ++i) {
+      const auto [worker, ticket] = team[static_cast<std::size_t>(i)];
+      worker->finish(ticket, [this] { return spinning_harms_nobody(); });
+    }
+    job.rethrow();
+  }
+
+ private:
+  /// Starts what is missing; a machine that refuses more threads makes do with fewer.
+  void start_workers(int wanted) {
+    if (started_.load(std::memory_order_acquire) >= wanted || refused_.load()) return;
+    const std::scoped_lock lock(starting_);
+    for (int i = started_.load(); i < wanted; ++i) {
+      auto& place = workers_[static_cast<std::size_t>(i)];
+      place = std::make_unique<Worker>();
+      try {
+        std::thread([this, &worker = *place] {
+          worker.serve([this] { return spinning_harms_nobody(); });
+        }).detach();
+      } catch (const std::system_error&) {
+        refused_ = true;
+        return;
+      }
+      started_.store(i + 1, std::memory_order_release);
+    }
+  }
+
+  /// One caller, and no more threads than processors.
+  [[nodiscard]] bool spinning_harms_nobody() const {
+    static const int processors = usable_processors();
+    return working.load(std::memory_order_relaxed) <= 1 &&
+           started_.load(std::memory_order_relaxed) < processors;
+  }
+
+  std::mutex starting_;
+  std::atomic<int> started_{0};
+  std::atomic<bool> refused_{false};
+  std::array<std::unique_ptr<Worker>, max_team> workers_;
 };
 
 /// Never destroyed: workers sleep in it until the process ends. A forked child has no workers, so
@@ -156,42 +255,13 @@ Pool& pool() {
     pthread_atfork(nullptr, nullptr, [] {
       the_pool.store(nullptr);
       inside = false;
+      counted = false;
     });
   });
   auto* fresh = new Pool;
   if (the_pool.compare_exchange_strong(p, fresh)) return *fresh;
   delete fresh;  // another thread was first; no worker has started
   return *p;
-}
-
-/// Processors of a cgroup's quota ("max 100000", "150000 100000"); 0 when it has none.
-int quota(const std::string& folder) {
-  double limit = 0, period = 0;
-  if (std::ifstream v2(folder + "/cpu.max"); v2) {
-    if (!(v2 >> limit >> period)) return 0;
-  } else {
-    std::ifstream q(folder + "/cpu.cfs_quota_us"), p(folder + "/cpu.cfs_period_us");
-    if (!(q >> limit) || !(p >> period)) return 0;
-  }
-  if (limit <= 0 || period <= 0) return 0;
-  return std::max(1, static_cast<int>(limit / period + 0.999));
-}
-
-int available_processors() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  int n = sched_getaffinity(0, sizeof set, &set) == 0
-              ? CPU_COUNT(&set)
-              : static_cast<int>(std::thread::hardware_concurrency());
-  const auto limit = [&n](const std::string& folder) {
-    if (const int q = quota(folder); q > 0) n = std::min(n, q);
-  };
-  limit("/sys/fs/cgroup");
-  limit("/sys/fs/cgroup/cpu");
-  std::ifstream groups("/proc/self/cgroup");
-  for (std::string line; std::getline(groups, line);)
-    if (line.starts_with("0::")) limit("/sys/fs/cgroup" + line.substr(3));
-  return std::max(1, n);
 }
 
 int initial_threads() {
@@ -201,7 +271,7 @@ int initial_threads() {
     if (const auto r = std::from_chars(text, end, n); r.ec == std::errc{} && r.ptr == end && n >= 1)
       return std::min(n, max_threads);
   }
-  return std::min(available_processors(), max_threads);
+  return std::min(usable_processors(), max_threads);
 }
 
 std::atomic<int>& threads() {
@@ -211,13 +281,34 @@ std::atomic<int>& threads() {
 
 }  // namespace
 
+Working::Working() : counted_(nullptr) {
+  if (counted || inside) return;
+  counted = true;
+  counted_ = &pool().working;
+  counted_->fetch_add(1, std::memory_order_relaxed);
+}
+
+Working::~Working() {
+  if (!counted_) return;
+  counted_->fetch_sub(1, std::memory_order_relaxed);
+  counted = false;
+}
+
 void parallel_for(std::int64_t n, std::int64_t grain, Body body) {
   if (n <= 0) return;
   grain = std::max<std::int64_t>(grain, 1);
-  if (!inside && n > grain) {
+  if (!inside && n > grain && num_threads() > 1) {
+    const Working one_more;
+    const std::int64_t all = num_threads();
     const std::int64_t units = n / grain + (n % grain != 0);
-    const int wanted = num_threads();
-    if (wanted > 1 && pool().run({&body, n, grain, units, 1}, wanted)) return;
+    const std::int64_t pieces = std::min(units, pieces_a_thread * all);
+    const std::int64_t team =
+        std::min({pieces, all / std::max(1, pool().working.load(std::memory_order_relaxed)),
+                  std::int64_t{max_team}});
+    if (team > 1) {
+      Job job(body, n, grain, units, pieces);
+      return pool().run(job, static_cast<int>(team) - 1);
+    }
   }
   body(0, n);
 }

@@ -1,11 +1,14 @@
-// The one pool of threads that everything in a process shares. `parallel_for` splits a range over
-// the workers and the caller; starting and joining warm workers costs a microsecond or two, since
-// they spin briefly before they sleep. The split depends on the range, the grain and the number of
-// threads alone. A call made inside a body, or while another thread's call is in flight, runs in
-// its caller: nothing ever waits for a lock held across a body. Workers start when first needed;
-// after a fork() the child starts its own.
+// The one pool of threads that everything in a process shares. `parallel_for` cuts a range into
+// pieces, gives each thread of a team, its caller among them, some that lie together, and lets who
+// is done take what others have not begun. Starting and joining takes less than a microsecond while
+// the workers are awake, which they are for a fifth of a millisecond after the last job; then they
+// sleep. The pieces depend on the range, the grain and the number of threads alone. A call made
+// inside a body runs in its caller. Callers that work at once share the threads: with two of them,
+// a team is half of these, and a caller whose team is itself asks nobody. Nothing waits for a lock
+// held across a body. Workers start when first needed; after a fork() the child starts its own.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <type_traits>
@@ -32,9 +35,10 @@ template <class R, class... Args> class FunctionRef<R(Args...)> {
 };
 
 /// Calls `body(begin, end)` on disjoint ranges that make up [0, n), each beginning at a multiple of
-/// `grain`, at most one a thread; returns when all are done. A range of one grain stays in the
-/// caller. When bodies throw, the exception of the lowest range is rethrown here, after the others
-/// have ended.
+/// `grain`, at most `pieces_a_thread` a thread; returns when all are done. A range of one grain stays
+/// in the caller. When bodies throw, the exception of the lowest of their ranges is rethrown here,
+/// after the others have ended.
+constexpr std::int64_t pieces_a_thread = 4;
 void parallel_for(std::int64_t n, std::int64_t grain,
                   FunctionRef<void(std::int64_t begin, std::int64_t end)> body);
 
@@ -45,5 +49,18 @@ int num_threads();
 void set_num_threads(int n);
 /// True inside a body.
 bool in_parallel_region();
+
+/// While it lives, its thread counts as one that works: others' teams leave it room. `parallel_for`
+/// makes one for itself; what calls it many times over makes one around them all.
+class Working {
+ public:
+  Working();
+  ~Working();
+  Working(const Working&) = delete;
+  Working& operator=(const Working&) = delete;
+
+ private:
+  std::atomic<int>* counted_;  // null within another one's life
+};
 
 }  // namespace weft::runtime

@@ -5,6 +5,9 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <mutex>
 #include <set>
 #include <stdexcept>
@@ -14,6 +17,7 @@
 #include <vector>
 
 #include "ir/error.h"
+#include "runtime/processors.h"
 #include "runtime/thread_pool.h"
 
 using namespace weft::runtime;
@@ -67,7 +71,7 @@ TEST_CASE("the split is the same each time") {
     return ranges;
   };
   const auto first = split();
-  CHECK(first.size() == 4);
+  CHECK(first.size() == 4 * pieces_a_thread);
   for (int i = 0; i < 100; ++i) CHECK(split() == first);
 }
 
@@ -112,6 +116,76 @@ TEST_CASE("several callers at once") {
     });
   for (std::thread& c : callers) c.join();
   CHECK(total == 4 * 500 * 97);
+}
+
+TEST_CASE("a slow member's pieces are taken by the others") {
+  const Threads guard(2);
+  std::atomic<int> held{0}, done{0};
+  parallel_for(8, 1, [&](std::int64_t, std::int64_t) {
+    // The first to come waits for all the others, who must come to the other thread.
+    if (held++ == 0)
+      while (done != 7) std::this_thread::yield();
+    ++done;
+  });
+  CHECK(done == 8);
+}
+
+TEST_CASE("callers that work at once share the threads") {
+  const Threads guard(2);
+  const auto members = [] {
+    std::mutex mutex;
+    std::set<std::thread::id> ids;
+    for (int i = 0; i < 200; ++i)
+      parallel_for(8, 1, [&](std::int64_t, std::int64_t) {
+        const std::lock_guard lock(mutex);
+        ids.insert(std::this_thread::get_id());
+      });
+    return ids.size();
+  };
+  std::atomic<bool> counted{false}, over{false};
+  std::thread other([&] {
+    const Working here;
+    counted = true;
+    while (!over) std::this_thread::yield();
+  });
+  while (!counted) std::this_thread::yield();
+  CHECK(members() == 1);
+  {
+    const Working once, twice;  // of one thread count once
+    CHECK(members() == 1);
+  }
+  over = true;
+  other.join();
+}
+
+TEST_CASE("processors: what quotas of this process's groups and of those around them leave") {
+  namespace fs = std::filesystem;
+  std::string name = (fs::temp_directory_path() / "weft-groups-XXXXXX").string();
+  REQUIRE(mkdtemp(name.data()) != nullptr);
+  const fs::path root(name);
+  const auto write = [&](const std::string& path, const std::string& text) {
+    fs::create_directories((root / path).parent_path());
+    std::ofstream(root / path) << text;
+  };
+  const int all = usable_processors(root.string());
+  CHECK(all >= 1);
+  CHECK(all <= static_cast<int>(std::thread::hardware_concurrency()));
+
+  write("proc/self/cgroup", "0::/outer/inner\n");
+  write("sys/fs/cgroup/outer/inner/cpu.max", "max 100000\n");
+  CHECK(usable_processors(root.string()) == all);
+  write("sys/fs/cgroup/outer/cpu.max", "50000 100000\n");  // half a processor, one around it
+  CHECK(usable_processors(root.string()) == 1);
+  write("sys/fs/cgroup/outer/cpu.max", "100000000 100000\n");
+  CHECK(usable_processors(root.string()) == all);
+
+  write("proc/self/cgroup", "5:memory:/m\n4:cpu,cpuacct:/box\n");
+  write("sys/fs/cgroup/cpu,cpuacct/box/cpu.cfs_quota_us", "-1\n");
+  write("sys/fs/cgroup/cpu,cpuacct/box/cpu.cfs_period_us", "100000\n");
+  CHECK(usable_processors(root.string()) == all);
+  write("sys/fs/cgroup/cpu,cpuacct/box/cpu.cfs_quota_us", "100000\n");
+  CHECK(usable_processors(root.string()) == 1);
+  fs::remove_all(root);
 }
 
 TEST_CASE("a forked child has a pool of its own" * doctest::skip(!can_fork)) {
