@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdio>
@@ -10,9 +11,12 @@
 #include <cstring>
 #include <ctime>
 #include <exception>
+#include <functional>
 #include <mutex>
 #include <thread>
 #include <unordered_map>
+#include <utility>
+#include <vector>
 
 #include "codegen/disk_cache.h"
 #include "codegen/llvm/backend.h"
@@ -41,6 +45,18 @@ class Module {
            std::to_string(status.st_mtim.tv_nsec);
   }
 
+  /// Begins to open it on a thread of its own, for a caller who will soon need it.
+  void open_soon() const {
+    if (std::thread::hardware_concurrency() < 2) return;
+    opener_ = std::jthread([this] {
+      try {
+        backend().prepare();
+      } catch (const std::exception&) {
+        // Who needs it will be told.
+      }
+    });
+  }
+
   /// Opened at the first call and never closed.
   const LlvmBackend& backend() const {
     std::call_once(once_, [&] {
@@ -62,6 +78,7 @@ class Module {
   std::string path_;
   mutable std::once_flag once_;
   mutable const LlvmBackend* backend_ = nullptr;
+  mutable std::jthread opener_;
 };
 
 class NativeExecutable final : public Executable {
@@ -124,6 +141,13 @@ struct Job {
   double milliseconds = 0;
   bool from_disk = false;
   std::size_t code_bytes = 0;
+
+  /// How long it takes to compile, about, beside others.
+  [[nodiscard]] std::size_t effort() const {
+    std::size_t instructions = 20;
+    for (const ir::Stage& stage : kernel.stages) instructions += stage.body.code.size();
+    return instructions * static_cast<std::size_t>(schedule.in_flight) * (schedule.carried ? 3 : 1);
+  }
 };
 
 /// Processor time of this thread, which other threads and processes do not disturb.
@@ -139,6 +163,8 @@ class LlvmCompiler final : public ir::KernelCompiler {
       : module_(std::move(module)), build_(module_->build()) {
     const char* log = std::getenv("WEFT_LOG");
     log_ = log && std::strstr(log, "compile");
+    marked_ = disk_.find(build_).has_value();
+    if (!marked_) module_->open_soon();  // nothing that this build compiled is there
   }
 
   [[nodiscard]] std::string_view name() const override { return "llvm"; }
@@ -191,9 +217,10 @@ class LlvmCompiler final : public ir::KernelCompiler {
     return job.from_disk;
   }
 
-  /// On two threads where there is enough to do.
-  void compile_all(std::span<Job* const> jobs) {
+  /// Longest first, on as many threads as there is enough to do for.
+  void compile_all(std::span<Job*> jobs) {
     const LlvmBackend& backend = module_->backend();
+    std::ranges::stable_sort(jobs, std::greater<>(), [](const Job* job) { return job->effort(); });
     std::atomic<std::size_t> next{0};
     std::exception_ptr failure;
     std::mutex failure_mutex;
@@ -212,11 +239,19 @@ class LlvmCompiler final : public ir::KernelCompiler {
       }
     };
     {
-      std::jthread helper;
-      if (jobs.size() >= 4 && std::thread::hardware_concurrency() > 1) helper = std::jthread(work);
+      const std::size_t threads =
+          std::min<std::size_t>(std::thread::hardware_concurrency(), (jobs.size() + 1) / 2);
+      std::vector<std::jthread> helpers;
+      while (helpers.size() + 1 < threads) helpers.emplace_back(work);
       work();
     }
     if (failure) std::rethrow_exception(failure);
+    mark_build();
+  }
+
+  /// An entry that tells the next process that it may find others.
+  void mark_build() {
+    if (!std::exchange(marked_, true)) disk_.put(build_, {std::vector<std::byte>(1), 0, {}});
   }
 
   void finish(Job& job, const CodeBlob& blob) {
@@ -234,6 +269,7 @@ class LlvmCompiler final : public ir::KernelCompiler {
   std::string build_;
   DiskCache disk_;
   bool log_ = false;
+  bool marked_ = false;
   std::mutex mutex_;
   std::unordered_map<std::string, std::shared_ptr<const Executable>>
       known_;  // by the kernel's text

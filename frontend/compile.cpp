@@ -66,13 +66,14 @@ std::shared_ptr<const runtime::Program> compile(const ir::Graph& graph,
                    pass.data(), milliseconds(last));
       last = std::chrono::steady_clock::now();
     };
+  // Made now: it may begin to open what compiling needs while the passes run.
+  ir::KernelCompiler& compiler = kernel_compiler(options.tier);
   ir::Plan plan = passes::plan(graph, inputs, pipeline);
   if (log_enabled())
     std::fprintf(stderr, "weft: %s: lower %.2f ms, %zu steps, %zu distinct kernels\n", name.c_str(),
                  milliseconds(last), plan.steps.size(), plan.kernels.size());
   last = std::chrono::steady_clock::now();
-  auto program =
-      std::make_shared<const runtime::Program>(std::move(plan), kernel_compiler(options.tier));
+  auto program = std::make_shared<const runtime::Program>(std::move(plan), compiler);
   if (log_enabled())
     std::fprintf(stderr, "weft: %s: code %.2f ms, %.2f ms in all\n", name.c_str(),
                  milliseconds(last), milliseconds(start));

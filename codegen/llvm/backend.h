@@ -14,6 +14,8 @@ namespace weft::codegen {
 class LlvmBackend {
  public:
   virtual ~LlvmBackend() = default;
+  /// Does what the first kernel would otherwise wait for.
+  virtual void prepare() const = 0;
   [[nodiscard]] virtual CodeBlob compile(const ir::Kernel&, const Schedule&,
                                          const Target&) const = 0;
   [[nodiscard]] virtual std::string assembly(const ir::Kernel&, const Schedule&,

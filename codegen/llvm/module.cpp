@@ -6,6 +6,7 @@
 #include <llvm/IR/LegacyPassManager.h>
 #include <llvm/IR/Verifier.h>
 #include <llvm/MC/TargetRegistry.h>
+#include <llvm/Support/CommandLine.h>
 #include <llvm/Support/SmallVectorMemoryBuffer.h>
 #include <llvm/Support/TargetSelect.h>
 #include <llvm/Support/raw_ostream.h>
@@ -19,11 +20,27 @@
 namespace weft::codegen {
 namespace {
 
+/// Loop strength reduction took up to two thirds of the time of a kernel with many addresses, and no
+/// kernel ran faster for it. LLVM offers no way to leave it out but an option of the process, which
+/// is ours to set where this module has an LLVM of its own.
+void leave_out_strength_reduction() {
+  if (!WEFT_OWN_LLVM) return;
+  const auto& options = llvm::cl::getRegisteredOptions();
+  if (const auto found = options.find("disable-lsr"); found != options.end())
+    static_cast<llvm::cl::opt<bool>*>(found->second)->setValue(true);
+}
+
 class Backend final : public LlvmBackend {
  public:
   Backend() {
+    leave_out_strength_reduction();
     llvm::InitializeNativeTarget();
     llvm::InitializeNativeTargetAsmPrinter();
+  }
+
+  void prepare() const override {
+    for (const auto level : {llvm::CodeGenOptLevel::None, llvm::CodeGenOptLevel::Less})
+      give_back(level, borrow(level));
   }
 
   [[nodiscard]] CodeBlob compile(const ir::Kernel& kernel, const Schedule& schedule,
