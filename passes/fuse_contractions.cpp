@@ -144,7 +144,8 @@ Read Fuser::contraction_operand(int v, const std::string& labels, const std::str
   const bool stored = value(v).dtype == dtype;
   if (stored) {
     std::optional<Read> r = resolve(f_.values, v, map_of(labels), extents, next_group());
-    if (r && r->map && !r->inlined && value(r->value).kind != ValueKind::scalar &&
+    for (; !r; r = resolve(f_.values, v, map_of(labels), extents, next_group())) copy_blocking(v);
+    if (r->map && !r->inlined && value(r->value).kind != ValueKind::scalar &&
         (is_matrix(element_of(f_.values, *r, extents.size()), extents, g, own_begin, own_count) ||
          (g.gathers &&
           has_rows(element_of(f_.values, *r, extents.size()), extents, own_begin, own_count))))

@@ -112,6 +112,39 @@ bool Fuser::match_domain(int g, const Dims& shape, Placement& p) {
   return p.at != nullptr;
 }
 
+MapRef Fuser::reordered_in(int g, const Value& v) {
+  if (v.operands.size() != 1 || v.operands[0] < 0 || v.target >= 0) return nullptr;
+  int from = v.operands[0];
+  const std::size_t rank = v.shape->size();
+  if (value(from).shape->size() != rank) return nullptr;
+  std::vector<std::size_t> own(rank);  // the axis of `v` that is axis i of `from`
+  for (std::size_t i = 0; i < rank; ++i)
+    own[i] = v.permutation.empty() ? i : static_cast<std::size_t>(v.permutation[i]);
+  for (; value(from).kind == ValueKind::view; from = value(from).operands[0]) {
+    const Value& view = value(from);
+    if (!view.view || view.copy >= 0 || view.view->axes.size() != rank) return nullptr;
+    std::vector<std::size_t> below(rank, rank);
+    for (std::size_t i = 0; i < rank; ++i) {
+      const auto& axis = view.view->axes[i];
+      if (axis.terms.size() != 1 || !(axis.offset == Dim(0)) || !(axis.terms[0].second == Dim(1)))
+        return nullptr;
+      below[i] = own[static_cast<std::size_t>(axis.terms[0].first)];
+    }
+    own = std::move(below);
+  }
+  const Value& member = value(from);
+  if (member.group != g || !member.at || !member.along_row || member.free) return nullptr;
+  IndexMap at(rank);
+  std::vector<char> seen(rank, 0);
+  for (std::size_t i = 0; i < rank; ++i) {
+    if (seen[own[i]]++ != 0 || !((*member.shape)[i] == (*v.shape)[own[i]])) return nullptr;
+    at[own[i]] = (*member.at)[i];
+  }
+  const Affine stored = linear(at, *v.shape, group(g).axes.size());
+  if (stored.strides.empty() || !(stored.strides.back() == Dim(1))) return nullptr;
+  return std::make_shared<const IndexMap>(std::move(at));
+}
+
 bool Fuser::read_operands(const Value& v, int g, Placement& p) {
   const Dims& axes = group(g).axes;
   p.phase = p.along_row ? 0 : -1;
@@ -160,10 +193,15 @@ bool Fuser::has_room(const Group& g, const Value& v, const Placement& p) const {
 
 bool Fuser::try_place(int v, int g, bool side_by_side) {
   Placement p;
-  if (group(g).kind == GroupKind::external || !match_domain(g, *value(v).shape, p)) return false;
-  if (side_by_side && !p.along_row) return false;
+  if (group(g).kind == GroupKind::external) return false;
   const Value& x = value(v);
-  if (!read_operands(x, g, p)) return false;
+  const bool stands =
+      match_domain(g, *x.shape, p) && !(side_by_side && !p.along_row) && read_operands(x, g, p);
+  if (!stands) {
+    if (side_by_side || group(g).kind != GroupKind::contraction) return false;
+    p = {.at = reordered_in(g, x), .along_row = true, .phase = 0, .reads = {}};
+    if (!p.at || !read_operands(x, g, p)) return false;
+  }
   const Group& to = group(g);
   if (to.split && (p.phase > 1 || p.phase < 0)) return false;
   if (!has_room(to, x, p) || !access_fits(to, x, p)) return false;
@@ -208,6 +246,12 @@ void Fuser::place_alone(int v) {
 void Fuser::remember(int g) {
   const Group& x = group(g);
   latest_[mix(hash_dims(x.axes), static_cast<std::size_t>(x.row_begin * 64 + x.row_end))] = g;
+  latest_over_[hash_dims(x.axes)] = g;
+}
+
+int Fuser::latest_over(const Dims& axes) const {
+  const auto found = latest_over_.find(hash_dims(axes));
+  return found == latest_over_.end() ? -1 : found->second;
 }
 
 int Fuser::latest(const Dims& axes, int row_begin, int row_end) const {
@@ -283,6 +327,10 @@ void Fuser::place_in_group(int v) {
     if (last >= 0 && try_place(v, last, false)) return;
     const int beside = latest(without_units(*value(v).shape), 0, 0);
     if (beside > last && try_place(v, beside, true)) return;
+    // What readers compute for themselves and is to be in memory too: where they compute it.
+    if (const int over = value(v).free ? latest_over(without_units(*value(v).shape)) : -1;
+        over > last && over != beside && try_place(v, over, true))
+      return;
   }
   place_alone(v);
 }

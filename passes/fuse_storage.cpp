@@ -99,28 +99,63 @@ void Fuser::pin_inlined(const Read& read, int g) {
   }
 }
 
-bool Fuser::recompute(int v) {
+bool Fuser::add_again(int v, Again& all) {
   const Value& x = value(v);
-  const auto& readers = readers_[static_cast<std::size_t>(v)];
-  if (readers.empty() || x.kind != ValueKind::pointwise || x.target >= 0) return false;
-  if (static_cast<int>(x.body->program.code.size()) > free_instructions) return false;
-  double again = 0;
+  if (x.kind != ValueKind::pointwise || x.target >= 0) return false;
+  all.instructions += static_cast<int>(x.body->program.code.size());
+  if (all.instructions > free_instructions) return false;
   for (const Read& r : x.reads) {
-    if (r.inside &&
-        !(value(r.value).stored || !readers_[static_cast<std::size_t>(r.value)].empty()))
-      return false;
+    const Value& from = value(r.value);
+    const bool in_memory = !r.inside || from.stored || !from.along_row ||
+                           !readers_[static_cast<std::size_t>(r.value)].empty();
     if (r.inlined) {
-      for (const int leaf : value(r.value).leaves) again += bytes(leaf);
-    } else if (value(r.value).kind != ValueKind::scalar) {
-      again += bytes(r.value);
+      for (const int leaf : from.leaves) all.read.insert(leaf);
+    } else if (in_memory) {
+      if (from.kind != ValueKind::scalar) all.read.insert(r.value);
+    } else {
+      if (!add_again(r.value, all)) return false;
+      all.with.push_back(r.value);
     }
   }
-  const auto count = static_cast<double>(readers.size());
-  if (again * count > bytes(v) * (1 + count)) return false;
-  for (const auto& [m, k] : readers) {
-    const Read& r = value(m).reads[k];
-    const int g = value(m).group;
-    if (!can_inline(v, r.map, group(g).axes, g)) return false;
+  return true;
+}
+
+std::set<int> Fuser::read_by(const Group& g) {
+  std::set<int> read;
+  for (const int m : g.members) {
+    for (const Read& r : value(m).reads) {
+      if (r.inlined)
+        read.insert(value(r.value).leaves.begin(), value(r.value).leaves.end());
+      else if (!r.inside)
+        read.insert(r.value);
+    }
+  }
+  return read;
+}
+
+bool Fuser::recompute(int v) {
+  const auto& readers = readers_[static_cast<std::size_t>(v)];
+  Again all;
+  if (readers.empty() || !add_again(v, all)) return false;
+  std::set<int> groups;
+  for (const auto& [m, k] : readers) groups.insert(value(m).group);
+  double again = 0;
+  for (const int g : groups) {
+    const std::set<int> anyway = read_by(group(g));
+    for (const int leaf : all.read) again += anyway.contains(leaf) ? 0 : bytes(leaf);
+  }
+  if (again > bytes(v) * static_cast<double>(1 + groups.size())) return false;
+  for (const int inner : all.with) {
+    value(inner).free = true;
+    value(inner).leaves.assign(all.read.begin(), all.read.end());
+  }
+  const bool can = std::ranges::all_of(readers, [&](const auto& reader) {
+    const int g = value(reader.first).group;
+    return can_inline(v, value(reader.first).reads[reader.second].map, group(g).axes, g);
+  });
+  if (!can) {
+    for (const int inner : all.with) value(inner).free = false;
+    return false;
   }
   for (const auto& [m, k] : readers) {
     value(m).reads[k].inlined = true;

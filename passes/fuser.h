@@ -9,6 +9,7 @@
 
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
@@ -97,6 +98,9 @@ class Fuser {
   MapRef make_map(const std::vector<int>& axes, std::size_t kernel_axes);
   /// Where a value of `shape` stands in `g`: along the row (or everywhere), or once a point.
   bool match_domain(int g, const Dims& shape, Placement& p);
+  /// Where `v` stands in `g` if it is a member's value with its axes in another order, the last one
+  /// still last: stored from where it is computed rather than copied after. Null for any other.
+  MapRef reordered_in(int g, const Value& v);
   /// Resolves the operands of `v` in group `g`; false where one of them cannot be read there.
   bool read_operands(const Value& v, int g, Placement& p);
   int loads_of(const Read& r) const;
@@ -109,6 +113,7 @@ class Fuser {
   void place_alone(int v);
   void remember(int g);
   int latest(const Dims& axes, int row_begin, int row_end) const;
+  int latest_over(const Dims& axes) const;
   /// Whether `v` is cheap enough to be computed wherever it is read; notes what that takes.
   bool is_free(Value& v);
   static void note_leaf(Value& v, int leaf);
@@ -197,6 +202,16 @@ class Fuser {
   void note_reads(const Group& g);
   /// What an inlined value reads in group `g`.
   void pin_inlined(const Read& read, int g);
+  /// What computing a member's value outside its group takes.
+  struct Again {
+    int instructions = 0;
+    std::set<int> read;     // from memory: inputs, stored values and values of points
+    std::vector<int> with;  // members of its group that are computed again on the way
+  };
+  /// False where that is too much work, or not a matter of pointwise values alone.
+  bool add_again(int v, Again& all);
+  /// What the members of a group read from memory.
+  std::set<int> read_by(const Group& g);
   /// Has the readers of `v` compute it themselves, if all can and that moves fewer bytes than
   /// storing it.
   bool recompute(int v);
@@ -213,6 +228,7 @@ class Fuser {
       bodies_;
   std::unordered_map<std::size_t, int>
       latest_;  // hash of a domain -> its latest group; a clash fails to match
+  std::unordered_map<std::size_t, int> latest_over_;  // the same by axes alone, row or not
   std::vector<std::vector<std::pair<int, std::size_t>>> readers_;  // (member, read) in later groups
   std::unordered_set<int> results_;    // values whose buffer is a result
   std::unordered_set<int> externals_;  // values that the runtime's own loops meet

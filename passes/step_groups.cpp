@@ -204,7 +204,7 @@ class Grouping {
           x.local &= member;
           x.readers += member && user != m;
         }
-        if (x.readers > 0) shared.push_back(x);
+        if (x.readers > 0 || x.local) shared.push_back(x);  // local: the step's own
       });
     }
     return shared;

@@ -1,0 +1,105 @@
+// How many kernels, and how many bytes through memory, the row operations that networks are made of
+// take: each buffer that a kernel touches counts once.
+#include <doctest/doctest.h>
+
+#include "weft/weft.h"
+
+using namespace weft;
+
+namespace {
+
+constexpr std::int64_t rows = 96, columns = 160;
+constexpr std::int64_t matrix = rows * columns * 4, column = rows * 4, row = columns * 4;
+
+/// Of the signature that these inputs have.
+FunctionStats stats(const Function& f, const std::vector<Array>& inputs) {
+  f(inputs);
+  return f.stats();
+}
+FunctionStats stats(const std::vector<Tensor>& inputs, const std::vector<Tensor>& outputs,
+                    const std::vector<Array>& values) {
+  return stats(Function(inputs, outputs), values);
+}
+
+Array some() { return rand({rows, columns}, DType::float32); }
+Array line() { return rand({columns}, DType::float32); }
+
+}  // namespace
+
+TEST_CASE("Fusion: softmax, alone and with its gradient, is one pass") {
+  const Tensor x("x"), g("g");
+  const Tensor y = softmax(x);
+  const FunctionStats forward = stats({x}, {y}, {some()});
+  CHECK(forward.kernels == 1);
+  CHECK(forward.bytes_moved == 2 * matrix);
+  const FunctionStats both = stats({x, g}, {y, vjp({y}, {x}, {g})[0]}, {some(), some()});
+  CHECK(both.kernels == 1);
+  CHECK(both.bytes_moved == 4 * matrix);
+}
+
+TEST_CASE("Fusion: layer norm is one pass, also with the residual sum that it is of") {
+  const Tensor x("x"), r("r"), w("w"), b("b");
+  const FunctionStats alone = stats({x, w, b}, {nn::layer_norm(x, w, b)}, {some(), line(), line()});
+  CHECK(alone.kernels == 1);
+  CHECK(alone.bytes_moved == 2 * matrix + 2 * row);
+  const Tensor sum = x + r;
+  const FunctionStats residual =
+      stats({x, r, w, b}, {sum, nn::layer_norm(sum, w, b)}, {some(), some(), line(), line()});
+  CHECK(residual.kernels == 1);
+  CHECK(residual.bytes_moved == 4 * matrix + 2 * row);
+}
+
+TEST_CASE("Fusion: the gradient of layer norm keeps no matrix between its passes") {
+  const Tensor x("x"), w("w"), b("b"), g("g");
+  const Tensor y = nn::layer_norm(x, w, b);
+  const std::vector<Tensor> slopes = vjp({y}, {x, w, b}, {g});
+  const FunctionStats s =
+      stats({x, w, b, g}, {slopes[0], slopes[1], slopes[2]}, {some(), line(), line(), some()});
+  // One pass over rows; one over columns, which reads x, g and two numbers a row again.
+  CHECK(s.kernels == 2);
+  CHECK(s.bytes_moved == 5 * matrix + 3 * row + 4 * column);
+  CHECK(s.bytes_planned <= 2 * (column + 64));
+}
+
+TEST_CASE("Fusion: cross-entropy reads its scores once") {
+  const Tensor x("x"), t("t");
+  const FunctionStats s =
+      stats({x, t}, {nn::cross_entropy(x, t)}, {some(), randint(0, columns, {rows})});
+  CHECK(s.bytes_moved < matrix + 8 * rows * 8);
+  CHECK(s.bytes_planned < 4 * rows * 4);
+}
+
+TEST_CASE("Fusion: one kernel updates a parameter and its state, in place") {
+  const Tensor g("g"), h("h");
+  const auto update = [&](auto optimizer) {
+    return stats(Function({g, h}, std::vector<Tensor>{},
+                          {.updates = optimizer.updates(std::vector<Tensor>{g, h})}),
+                 {some(), some()});
+  };
+  const std::vector<Tensor> parameters{Variable(some(), "p"), Variable(some(), "q")};
+  const FunctionStats sgd = update(optim::SGD(parameters, {.lr = .1, .momentum = .9}));
+  CHECK(sgd.kernels == 1);  // equal shapes: side by side
+  CHECK(sgd.bytes_planned == 0);
+  CHECK(sgd.bytes_moved == 2 * 5 * matrix + 4);
+  const FunctionStats adam = update(optim::Adam(parameters));
+  CHECK(adam.kernels == 2);  // and the count of steps
+  CHECK(adam.bytes_moved < 2 * 7 * matrix + 64);
+}
+
+TEST_CASE("Fusion: attention over heads copies none of its operands, nor its result") {
+  const Tensor x("x"), w("w"), o("o");
+  const auto part = [&](const Tensor& all, std::int64_t i) {
+    const Tensor mine = all[{Slice(), Slice(), Slice(i * 32, (i + 1) * 32)}];
+    return permute(reshape(mine, {2, 24, 4, 8}), {0, 2, 1, 3});
+  };
+  const Tensor all = matmul(x, w);
+  const Tensor q = part(all, 0), k = part(all, 1), v = part(all, 2);
+  const Tensor weights = softmax(matmul(q, transpose(k, -1, -2)) * 0.35);
+  const Tensor joined = reshape(permute(matmul(weights, v), {0, 2, 1, 3}), {2, 24, 32});
+  const std::vector<Array> values{rand({2, 24, 32}, DType::float32), rand({32, 96}, DType::float32),
+                                  rand({32, 32}, DType::float32)};
+  const Function f({x, w, o}, matmul(joined, o));
+  CHECK(stats(f, values).kernels == 5);  // four products and the softmax
+  const Function apart({x, w, o}, matmul(joined, o), {.fuse = false});
+  CHECK(allclose(f(values)[0], apart(values)[0], 1e-5, 1e-6));
+}
