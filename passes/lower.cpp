@@ -8,6 +8,7 @@
 #include "ir/ops/attrs.h"
 #include "passes/kernel_writer.h"
 #include "passes/memory.h"
+#include "passes/share_kernels.h"
 
 namespace weft::passes {
 namespace {
@@ -47,6 +48,7 @@ class Lowering {
       }
     }
     plan_.checks = std::move(f_.checks);
+    share_kernels(plan_);
     plan_memory(plan_, {options_.donated, options_.plan_memory, options_.groups});
     return std::move(plan_);
   }

@@ -1,8 +1,10 @@
 #include "passes/memory.h"
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <queue>
+#include <span>
 #include <unordered_map>
 
 namespace weft::passes {
@@ -62,7 +64,7 @@ bool writes_over(const Kernel& k, int from, int to) {
     for (const ir::Sink& sink : k.stages[s].sinks) {
       const auto id = static_cast<std::size_t>(sink.id);
       if (sink.kind != ir::Sink::Kind::store || k.accesses[id].buffer != to) continue;
-      if (write && write != &k.accesses[id]) return false;   // pieces at other elements
+      if (write && write != &k.accesses[id]) return false;  // pieces at other elements
       write = &k.accesses[id];
       write_stage = s;
     }
@@ -281,7 +283,8 @@ class MemoryPlan {
     const auto tile_bytes = [&](int s) {
       const std::int64_t elements = product(slot(s).shape).value() / group.pieces * group.tile;
       return ceildiv(elements * static_cast<std::int64_t>(size_of(slot(s).dtype)), alignment)
-                 .value() * alignment;
+                 .value() *
+             alignment;
     };
     for (std::size_t i = 0; i < locals.size(); ++i) {
       const int s = locals[i];
@@ -463,12 +466,48 @@ class MemoryPlan {
       const auto* k = std::get_if<KernelStep>(&step.what);
       for_each_slot(plan_, step, [&](int s, bool) {
         if (slot(s).kind == Slot::Kind::local) return;
-        const Dim bytes =
-            product(slot(s).shape) * Dim(static_cast<std::int64_t>(size_of(slot(s).dtype)));
-        if (bytes.is_constant()) plan_.bytes_moved += bytes.value();
+        const Dim elements = product(slot(s).shape);
+        if (!elements.is_constant()) return;
+        const std::int64_t touched = k ? most_touched(*k, s) : elements.value();
+        plan_.bytes_moved +=
+            std::min(elements.value(), touched) * static_cast<std::int64_t>(size_of(slot(s).dtype));
       });
       if (k) plan_.flops += flops_of(kernel_of(plan_, *k));
     }
+  }
+
+  /// Elements of a slot that the accesses of one step can reach, counted once each.
+  std::int64_t most_touched(const KernelStep& step, int slot) const {
+    constexpr std::int64_t all = std::numeric_limits<std::int64_t>::max();
+    const Kernel& kernel = kernel_of(plan_, step);
+    std::int64_t touched = 0;
+    bool known = true;
+    const auto add = [&](int buffer, std::span<const Dim> strides, std::span<const Dim> extents) {
+      if (step.slots[static_cast<std::size_t>(buffer)] != slot) return;
+      std::int64_t elements = 1;
+      for (std::size_t i = 0; i < strides.size(); ++i) {
+        if (strides[i] == Dim(0)) continue;
+        known &= extents[i].is_constant();
+        elements *= extents[i].is_constant() ? extents[i].value() : 1;
+      }
+      touched += elements;
+    };
+    for (const ir::Access& access : kernel.accesses)
+      add(access.buffer, access.strides, kernel.axes);
+    if (kernel.contraction) {
+      const ir::Contraction& c = *kernel.contraction;
+      const std::size_t m = kernel.axes.size() - 2;
+      known &= !c.gather || step.slots[static_cast<std::size_t>(c.b)] != slot;
+      Dims extents(kernel.axes.begin(), kernel.axes.end() - 1), a = c.a_batch, b = c.b_batch;
+      extents.push_back(c.k);
+      a.insert(a.end(), {c.a_m, c.gather ? Dim(1) : c.a_k});
+      b.insert(b.end(), {c.b_n, c.b_k});
+      add(c.a, a, extents);
+      extents[m] = kernel.axes[m + 1];
+      add(c.b, b, extents);
+      add(c.out, Dims(kernel.axes.size(), Dim(1)), kernel.axes);
+    }
+    return known ? touched : all;
   }
 
   static double flops_of(const Kernel& kernel) {
@@ -505,8 +544,6 @@ class MemoryPlan {
 
 }  // namespace
 
-void plan_memory(Plan& plan, const MemoryOptions& options) {
-  MemoryPlan(plan, options).run();
-}
+void plan_memory(Plan& plan, const MemoryOptions& options) { MemoryPlan(plan, options).run(); }
 
 }  // namespace weft::passes

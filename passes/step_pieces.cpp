@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <span>
+#include <string>
 
 namespace weft::passes {
 namespace {
@@ -11,9 +12,15 @@ using ir::Kernel;
 /// The extents and strides of one step's accesses as numbers; `known` is false where one is not.
 class Numbers {
  public:
+  explicit Numbers(const ir::KernelStep& step) {
+    for (std::size_t i = 0; i < step.symbols.size(); ++i) {
+      const Dim& value = step.symbols[i];
+      known_ &= value.is_constant();
+      arguments_.bind("s" + std::to_string(i), value.is_constant() ? value.value() : 0);
+    }
+  }
   std::int64_t operator()(const Dim& d) {
-    if (!d.is_constant()) known_ = false;
-    return d.is_constant() ? d.value() : 0;
+    return d.is_constant() ? d.value() : known_ ? d.evaluate(arguments_) : 0;
   }
   std::vector<std::int64_t> operator()(std::span<const Dim> dims) {
     std::vector<std::int64_t> numbers;
@@ -24,6 +31,7 @@ class Numbers {
 
  private:
   bool known_ = true;
+  DimBindings arguments_;
 };
 
 void reach(Touch& touch, std::int64_t extent, std::int64_t stride) {
@@ -71,7 +79,8 @@ std::optional<CutStep> cut_step(const ir::Plan& plan, const ir::Step& step) {
   if (!what) return {};
   const Kernel& kernel = plan.kernels[static_cast<std::size_t>(what->kernel)];
   if (kernel.clip || (kernel.contraction && kernel.contraction->gather)) return {};
-  Numbers numbers;
+  Numbers numbers(*what);
+  if (!numbers.known()) return {};
   const std::vector<std::int64_t> axes = numbers(kernel.axes);
   const std::size_t parallel = kernel.contraction ? axes.size() - 1 : kernel.parallel_axes();
   CutStep cut;
@@ -83,7 +92,7 @@ std::optional<CutStep> cut_step(const ir::Plan& plan, const ir::Step& step) {
                                    parallel));
   }
   if (kernel.contraction) add_product(cut, kernel, what->slots, axes, numbers);
-  if (!numbers.known() || std::ranges::find(axes, 0) != axes.end()) return {};
+  if (std::ranges::find(axes, 0) != axes.end()) return {};
   return cut;
 }
 
