@@ -274,6 +274,37 @@ Timing timing_of(const ScalarProgram& program, int lanes, const Target& target) 
   return result;
 }
 
+/// What the next kernel reads soon, and lines that were just read, are better kept in the cache.
+bool keeps_in_cache(const Kernel& kernel) {
+  return kernel.read_soon || std::ranges::any_of(kernel.stages, [&](const Stage& stage) {
+    return std::ranges::any_of(stage.sources, [&](const ir::Source& source) {
+      if (source.kind != ir::Source::Kind::load) return false;
+      const Access& access = kernel.accesses[static_cast<std::size_t>(source.id)];
+      return kernel.buffers[static_cast<std::size_t>(access.buffer)].written;
+    });
+  });
+}
+
+/// Of all points; without a value where extents are unknown.
+std::optional<std::int64_t> result_bytes(const Kernel& kernel) {
+  std::int64_t bytes = result_bytes_of_point(kernel);
+  for (const Dim& extent : kernel.axes) {
+    const auto constant = extent.constant();
+    if (!constant) return std::nullopt;
+    if (*constant > 0 && bytes > (std::int64_t{1} << 50) / *constant) return std::nullopt;
+    bytes *= *constant;
+  }
+  return bytes;
+}
+
+std::int64_t past_cache(const Target& target) {
+  return static_cast<std::int64_t>(target.cache_bytes / 2);
+}
+
+bool writes_past_cache(const Kernel& kernel, const Target& target) {
+  return !keeps_in_cache(kernel) && result_bytes(kernel).value_or(0) > past_cache(target);
+}
+
 /// Vectors side by side in a pointwise kernel that follows a register plan: so many that the
 /// processor never waits for one of them, half as many again for what it does not see coming.
 /// Registers may be short by half: what is parked meanwhile costs little.
@@ -293,6 +324,8 @@ void choose_plan(const Kernel& kernel, Schedule& schedule, const Target& target)
   schedule.planned = true;
   schedule.in_flight = pressure.calls ? 1 : count;
   schedule.lag = schedule.in_flight > 1 ? 4 : 0;
+  if (!result_bytes(kernel) && !keeps_in_cache(kernel) && timing.busy < 32)
+    schedule.stream_above = past_cache(target);  // longer programs hardly wait for memory
   schedule.reason += pressure.calls
                          ? "; instructions done lane by lane"
                          : "; " + std::to_string(pressure.registers) + " registers a vector, " +
@@ -312,29 +345,6 @@ int unit_strides(const Kernel& kernel, std::size_t axis) {
       --score;
   }
   return score;
-}
-
-bool writes_past_cache(const Kernel& kernel, const Target& target) {
-  if (kernel.read_soon) return false;
-  std::int64_t bytes = 0;
-  for (const auto& buffer : kernel.buffers)
-    if (buffer.written) bytes += static_cast<std::int64_t>(size_of(buffer.dtype));
-  for (const Dim& extent : kernel.axes) {
-    const auto constant = extent.constant();
-    if (!constant || (*constant > 0 && bytes > (std::int64_t{1} << 50) / *constant)) return false;
-    bytes *= *constant;
-  }
-  for (std::size_t i = 0; i < kernel.accesses.size();
-       ++i) {  // a line that was just read is in the cache
-    const bool read = std::ranges::any_of(kernel.stages, [&](const Stage& stage) {
-      return std::ranges::any_of(stage.sources, [&](const ir::Source& source) {
-        return source.kind == ir::Source::Kind::load && static_cast<std::size_t>(source.id) == i;
-      });
-    });
-    if (read && kernel.buffers[static_cast<std::size_t>(kernel.accesses[i].buffer)].written)
-      return false;
-  }
-  return bytes > static_cast<std::int64_t>(target.cache_bytes / 2);
 }
 
 /// Some operand of a pointwise kernel has unit stride along the axis before the last and not along
@@ -469,8 +479,18 @@ std::string to_string(const Schedule& schedule) {
          (schedule.planned ? ", planned with lag " + std::to_string(schedule.lag)
                            : std::string()) +
          (schedule.streaming ? ", streaming" : "") +
+         (schedule.stream_above > 0
+              ? ", streaming above " + std::to_string(schedule.stream_above) + " bytes"
+              : std::string()) +
          (schedule.turned ? ", turned" : "") + ": " +
          schedule.reason;
+}
+
+std::int64_t result_bytes_of_point(const Kernel& kernel) {
+  std::int64_t bytes = 0;
+  for (const auto& buffer : kernel.buffers)
+    if (buffer.written) bytes += static_cast<std::int64_t>(size_of(buffer.dtype));
+  return bytes;
 }
 
 Kernel simplify_axes(const Kernel& original) {

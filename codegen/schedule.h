@@ -40,6 +40,7 @@ struct Schedule {
   int panel = 0;  // along_points: so many neighbouring points take a row element before the next one
   int rows = 1;   // and so many row elements at a time
   bool streaming = false;  // stores go past the cache
+  std::int64_t stream_above = 0;  // unknown extents: so they do where results are larger; 0: never
   bool turned = false;     // operands along the axis before the last are transposed in registers
   bool carried =
       false;  // vectors are carried round a loop: the register allocator has to see loops
@@ -58,6 +59,9 @@ ir::Kernel simplify_axes(const ir::Kernel&);
 
 /// For a kernel that `simplify_axes` gave.
 Schedule choose_schedule(const ir::Kernel&, const Target&);
+
+/// Bytes that all buffers which are written take for one point.
+std::int64_t result_bytes_of_point(const ir::Kernel&);
 
 /// Where row temp `temp` begins in the scratch memory, in bytes; of one past the last: the bytes
 /// needed in all.

@@ -45,7 +45,7 @@ class PointwiseEmitter {
       go_on(item, b.CreateAdd(item, length), inside, after);
       b.SetInsertPoint(after);
     }
-    if (f_.schedule.streaming) f_.fence();
+    if (f_.schedule.streaming || f_.schedule.stream_above > 0) f_.fence();
   }
 
  private:
@@ -171,24 +171,34 @@ class PointwiseEmitter {
     });
     Value* from = x.number(0);
     Value* whole = whole_groups(length);
-    if (s.streaming) {
+    if (s.streaming || s.stream_above > 0) {
       from = x.min(unaligned(), length);
+      if (s.stream_above > 0) from = f_.b.CreateSelect(large(), from, x.number(0));
       whole = x.add(from, whole_groups(x.sub(length, from)));
       partial(hoisted, x.number(0), from);
       // An output that does not come to lie on a vector boundary with the first is written like the
       // rest.
-      Value* aligned = all_aligned(from);
-      whole = f_.b.CreateSelect(aligned, whole, from);
+      Value* streams = all_aligned(from);
+      if (s.stream_above > 0) streams = f_.b.CreateAnd(streams, large());
+      Value* streamed = f_.b.CreateSelect(streams, whole, from);
+      groups(hoisted, from, streamed, true);
+      if (s.stream_above > 0)
+        from = streamed;
+      else
+        whole = from = streamed;
     }
     if (s.turned)
       whole = from;  // squares do nearly all
-    else if (s.planned)
-      planned_groups(hoisted, from, whole);
-    else
-      f_.loop(from, whole, x.number(s.group()), [&](Value* i) {
-        group(hoisted, i, Group{s.lanes, s.in_flight, {}}, s.streaming);
-      });
+    else if (!s.streaming)
+      groups(hoisted, from, whole, false);
     partial(hoisted, whole, length);
+  }
+
+  /// The results are more than what `stream_above` names.
+  Value* large() {
+    Value* bytes = f_.x.number(result_bytes_of_point(f_.kernel));
+    for (Value* extent : f_.extents) bytes = f_.x.mul(bytes, extent);
+    return f_.b.CreateICmpSGT(bytes, f_.x.number(f_.schedule.stream_above));
   }
 
   Value* whole_groups(Value* length) {
@@ -221,8 +231,15 @@ class PointwiseEmitter {
     }
   }
 
+  void groups(const Values& hoisted, Value* from, Value* to, bool streaming) {
+    const Schedule& s = f_.schedule;
+    if (s.planned) return planned_groups(hoisted, from, to, streaming);
+    f_.loop(from, to, f_.x.number(s.group()),
+            [&](Value* i) { group(hoisted, i, Group{s.lanes, s.in_flight, {}}, streaming); });
+  }
+
   /// Vectors are loaded and stored one by one, as the plan has it.
-  void planned_groups(const Values& hoisted, Value* from, Value* to) {
+  void planned_groups(const Values& hoisted, Value* from, Value* to, bool streaming) {
     const Schedule& s = f_.schedule;
     PlannedProgram program(f_, stage_.body, hoisted);
     const Group one{s.lanes, 1, {}};
@@ -230,7 +247,7 @@ class PointwiseEmitter {
       const auto of_vector = [&](int v) { return f_.x.add(at, f_.x.number(v * s.lanes)); };
       const auto store = [&](const Sink& sink, int v, Value* value) {
         f_.store(sink.id, {value}, element(sink.id, of_vector(v)), stride_of(sink.id), one,
-                 s.streaming);
+                 streaming);
       };
       program.emit(
           [&](const ScalarInst& inst, int v) { return leaf(inst, of_vector(v), one)[0]; },

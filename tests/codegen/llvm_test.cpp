@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "codegen/compiler.h"
+#include "codegen/schedule.h"
 #include "ir/error.h"
 #include "ir/scalar_math.h"
 #include "tests/naive_kernel.h"
@@ -339,6 +340,39 @@ TEST_CASE("random programs in random layouts") {
     bench.kernel.stages.push_back(stage);
   }
   check_all(benches);
+}
+
+TEST_CASE("large results of unknown extents go past the cache, with the same bits") {
+  Random random(9);
+  std::vector<Bench> benches;
+  const std::int64_t count = 3'000'000;  // 24 MB of results
+  for (const std::int64_t extent : {std::int64_t{3000}, count}) {
+    Bench& bench = benches.emplace_back();
+    bench.kernel.axes = {Dim::symbol("s0")};
+    bench.kernel.symbols = 1;
+    bench.symbols = {extent};
+    ScalarBuilder b;
+    const ScalarValue x = b.input(0, DType::float32);
+    const ScalarValue outputs[] = {x * 1.5 + 0.25, x * x};
+    Stage stage;
+    stage.body = b.finish(outputs);
+    const std::vector<std::int64_t> extents{extent};
+    stage.sources.push_back({Source::Kind::load, bench.add(DType::float32, {1}, extents, random)});
+    for (int i = 0; i < 2; ++i)
+      stage.sinks.push_back(
+          {Sink::Kind::store, i, bench.add(DType::float32, {1}, extents, random, true)});
+    bench.kernel.stages.push_back(stage);
+  }
+  const codegen::Schedule schedule =
+      codegen::choose_schedule(benches[0].kernel, codegen::host_target());
+  CHECK(schedule.stream_above > 0);
+  CHECK(schedule.stream_above < 8 * count);
+  const Kernel* const kernel = &benches[0].kernel;
+  const auto executable = compiler().compile(std::span(&kernel, 1))[0];
+  for (const Bench& bench : benches) {
+    compare(bench, *executable, 0, 3000);
+    compare(bench, *executable, 5, 2999, {77, 1024, 1500});
+  }
 }
 
 TEST_CASE("operands that lie across the result, in squares and at ragged ends") {
