@@ -103,6 +103,8 @@ class NativeExecutable final : public Executable {
     return static_cast<std::size_t>(scratch_.evaluate(bindings));
   }
 
+  [[nodiscard]] std::string schedule_text() const override { return to_string(schedule_); }
+
   [[nodiscard]] std::string native_text() const override {
     return "# " + to_string(schedule_) + "\n" +
            module_->backend().assembly(kernel_, schedule_, host_target());

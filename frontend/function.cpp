@@ -329,7 +329,17 @@ std::string Function::ir(Stage stage) const {
       options.fast_math = impl_->options.fast_math;
       return ir::to_text(passes::optimize(impl_->graph, impl_->representative()->types, options));
     }
-    case Stage::kernels: return to_string(impl_->representative()->program->plan());
+    case Stage::kernels: {
+      const auto signature = impl_->representative();
+      std::string text = to_string(signature->program->plan());
+      std::size_t kernel = 0;
+      for (const auto& code : signature->program->executables()) {
+        if (const std::string how = code ? code->schedule_text() : std::string(); !how.empty())
+          text += "# kernel " + std::to_string(kernel) + " runs " + how + "\n";
+        ++kernel;
+      }
+      return text;
+    }
     case Stage::native: {
       std::string text;
       for (const auto& code : impl_->representative()->program->executables())

@@ -41,6 +41,8 @@ class Executable {
   double item_cost = 1;
   /// Splits should fall on multiples of this many items (vector groups).
   std::int64_t item_multiple = 1;
+  /// How it runs and why, in one line for dumps; may be empty.
+  [[nodiscard]] virtual std::string schedule_text() const { return {}; }
   /// The native text (assembly, CUDA) for dumps; may be empty.
   [[nodiscard]] virtual std::string native_text() const { return {}; }
 };

@@ -1,5 +1,7 @@
 #include "codegen/llvm/row_emitter.h"
 
+#include <algorithm>
+
 namespace weft::codegen {
 namespace {
 
@@ -150,9 +152,11 @@ class AlongRow final : public RowEmitter {
   /// 64 elements from `at` on, or only the first `rest` of them.
   std::vector<Accumulators> accumulate(const Values& hoisted, Value* at,
                                        std::vector<Accumulators> lanes, Value* rest) {
-    const int count = f_.schedule.in_flight;
-    for (int first = 0; first < lane_count / lanes_; first += count) {
-      if (rest && known(rest) && *known(rest) <= first * lanes_) break;
+    int vectors = static_cast<int>(lane_count) / lanes_;
+    if (rest && known(rest))  // a short row takes no more than it has
+      vectors = static_cast<int>((*known(rest) + lanes_ - 1) / lanes_);
+    for (int first = 0, count = 0; first < vectors; first += count) {
+      count = std::min(f_.schedule.in_flight, vectors - first);
       Group group{lanes_, count, {}};
       if (rest) group.masks = f_.masks(rest, lanes_, first, count);
       const Values values = element_program(

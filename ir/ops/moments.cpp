@@ -10,7 +10,7 @@ namespace weft::ir {
 namespace {
 
 constexpr std::int64_t longest_row = 1 << 15;  // elements: swept from the second level of cache
-constexpr std::int64_t piece_of_row = 4096, piece_of_column = 256;
+constexpr std::int64_t piece_of_row = 1024, piece_of_column = 256;
 
 using Axes = std::vector<std::int64_t>;
 using Run = std::pair<std::size_t, std::size_t>;  // adjacent axes [first, second)

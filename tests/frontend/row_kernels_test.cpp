@@ -117,6 +117,17 @@ TEST_CASE("row operations take the fewest passes over memory") {
   }
 }
 
+TEST_CASE("a dump of kernels says how they run, and why") {
+  const Tensor x("x");
+  const Function f({x}, {softmax(x), sum(x, Axes{0})});
+  (void)f(zeros({512, 768}));
+  const std::string text = f.ir(Stage::kernels);
+  CHECK(text.find("# kernel 0 runs along_row axis 1, ") != std::string::npos);
+  CHECK(text.find("the reduction's lanes lie along the row") != std::string::npos);
+  CHECK(text.find("# kernel 1 runs along_points axis 0, ") != std::string::npos);
+  CHECK(text.find("memory is read in long runs") != std::string::npos);
+}
+
 TEST_CASE("variances of long runs are right, whole pieces or not") {
   for (const std::size_t n : {40000, 65536, 100003}) {
     const std::vector<float> x = offset_data(n);
