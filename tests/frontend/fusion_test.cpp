@@ -61,6 +61,23 @@ TEST_CASE("Fusion: the gradient of layer norm keeps no matrix between its passes
   CHECK(s.bytes_planned <= 2 * (column + 64));
 }
 
+TEST_CASE("Fusion: batch norm of images reads them twice, with its gradient four times") {
+  const Tensor x("x"), w("w"), b("b"), g("g");
+  const Axes over{0, 2, 3};
+  const Tensor y = (x - mean(x, over, true)) / sqrt(var(x, over, 0, true) + 1e-5) * w + b;
+  const auto image = [] { return rand({4, 16, 24, 24}, DType::float32); };
+  const auto channel = [] { return rand({1, 16, 1, 1}, DType::float32); };
+  constexpr std::int64_t bytes = 4 * 16 * 24 * 24 * 4, few = 64 * 4 * 20;
+  const FunctionStats forward = stats({x, w, b}, {y}, {image(), channel(), channel()});
+  CHECK(forward.bytes_moved <= 3 * bytes + few);
+  CHECK(forward.bytes_planned <= few);
+  const std::vector<Tensor> slopes = vjp({y}, {x, w, b}, {g});
+  const FunctionStats both = stats({x, w, b, g}, {y, slopes[0], slopes[1], slopes[2]},
+                                   {image(), channel(), channel(), image()});
+  CHECK(both.bytes_moved <= 7 * bytes + 2 * few);
+  CHECK(both.bytes_planned <= 2 * few);
+}
+
 TEST_CASE("Fusion: cross-entropy reads its scores once") {
   const Tensor x("x"), t("t");
   const FunctionStats s =
