@@ -23,6 +23,7 @@
 #include "codegen/module_path.h"
 #include "codegen/object_loader.h"
 #include "codegen/schedule.h"
+#include "codegen/search.h"
 #include "ir/error.h"
 
 namespace weft::codegen {
@@ -159,10 +160,19 @@ double now_ms() {
   return 1e3 * static_cast<double>(now.tv_sec) + 1e-6 * static_cast<double>(now.tv_nsec);
 }
 
+using Chooser = Schedule(const Kernel&, const Target&);
+
+std::vector<std::byte> as_bytes(std::string_view text) {
+  const auto* first = reinterpret_cast<const std::byte*>(text.data());
+  return {first, first + text.size()};
+}
+
 class LlvmCompiler final : public ir::KernelCompiler {
  public:
-  explicit LlvmCompiler(std::shared_ptr<const Module> module)
-      : module_(std::move(module)), build_(module_->build()) {
+  LlvmCompiler(std::shared_ptr<const Module> module, Chooser* choose)
+      : module_(std::move(module)), choose_(choose), build_(module_->build()) {
+    const char* search = std::getenv("WEFT_SEARCH");
+    search_ = search && std::string_view(search) == "1";
     const char* log = std::getenv("WEFT_LOG");
     log_ = log && std::strstr(log, "compile");
     marked_ = disk_.find(build_).has_value();
@@ -209,7 +219,8 @@ class LlvmCompiler final : public ir::KernelCompiler {
   bool from_disk(Job& job) {
     const double start = now_ms();
     job.kernel = simplify_axes(*job.original);
-    job.schedule = choose_schedule(job.kernel, host_target());
+    job.schedule = choose_(job.kernel, host_target());
+    if (search_) job.schedule = quickest(job);
     job.disk_key =
         build_ + "\n" + host_target().processor + "\n" + to_string(job.schedule) + "\n" + job.key;
     const auto blob = disk_.find(job.disk_key);
@@ -217,6 +228,37 @@ class LlvmCompiler final : public ir::KernelCompiler {
     job.from_disk = blob.has_value();
     job.milliseconds = now_ms() - start;
     return job.from_disk;
+  }
+
+  /// The quickest of the schedule and its neighbours: measured once, then known from the disk. A
+  /// neighbour has to be quicker by more than clocks err.
+  Schedule quickest(const Job& job) {
+    const std::vector<Schedule> all = neighbours(job.kernel, job.schedule);
+    const auto bytes = buffer_bytes(job.kernel);
+    if (!bytes || all.size() == 1) return job.schedule;
+    const std::string key = build_ + "\n" + host_target().processor + "\nsearch\n" +
+                            to_string(job.schedule) + "\n" + job.key;
+    auto known = disk_.find(key);
+    if (!known || known->entry >= all.size()) {
+      std::size_t best = 0;
+      std::vector<double> times;
+      for (std::size_t i = 0; i < all.size(); ++i) {
+        const CodeBlob blob = module_->backend().compile(job.kernel, all[i], host_target());
+        const NativeExecutable code(module_, job.kernel, all[i], blob);
+        times.push_back(time_kernel(job.kernel, code, *bytes));
+        if (times[i] < 0.97 * times[best]) best = i;
+      }
+      char text[96];
+      const int length = std::snprintf(text, sizeof text, "; measured: %.4g us, %.4g as reckoned",
+                                       times[best], times[0]);
+      known = {as_bytes(std::string_view(text, static_cast<std::size_t>(length))),
+               static_cast<std::uint32_t>(best),
+               {}};
+      disk_.put(key, *known);
+    }
+    Schedule chosen = all[known->entry];
+    chosen.reason.append(reinterpret_cast<const char*>(known->bytes.data()), known->bytes.size());
+    return chosen;
   }
 
   /// Longest first, on as many threads as there is enough to do for.
@@ -268,9 +310,11 @@ class LlvmCompiler final : public ir::KernelCompiler {
   }
 
   std::shared_ptr<const Module> module_;
+  Chooser* choose_;
   std::string build_;
   DiskCache disk_;
   bool log_ = false;
+  bool search_ = false;
   bool marked_ = false;
   std::mutex mutex_;
   std::unordered_map<std::string, std::shared_ptr<const Executable>>
@@ -279,10 +323,10 @@ class LlvmCompiler final : public ir::KernelCompiler {
 
 }  // namespace
 
-std::shared_ptr<ir::KernelCompiler> make_llvm_compiler() {
+std::shared_ptr<ir::KernelCompiler> make_llvm_compiler(Chooser* choose) {
   auto module = std::make_shared<const Module>();
   if (!module->installed() || host_target().processor.empty()) return nullptr;
-  return std::make_shared<LlvmCompiler>(std::move(module));
+  return std::make_shared<LlvmCompiler>(std::move(module), choose);
 }
 
 }  // namespace weft::codegen
