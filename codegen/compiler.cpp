@@ -233,7 +233,7 @@ class LlvmCompiler final : public ir::KernelCompiler {
   /// The quickest of the schedule and its neighbours: measured once, then known from the disk. A
   /// neighbour has to be quicker by more than clocks err.
   Schedule quickest(const Job& job) {
-    const std::vector<Schedule> all = neighbours(job.kernel, job.schedule);
+    const std::vector<Schedule> all = neighbours(job.schedule);
     const auto bytes = buffer_bytes(job.kernel);
     if (!bytes || all.size() == 1) return job.schedule;
     const std::string key = build_ + "\n" + host_target().processor + "\nsearch\n" +

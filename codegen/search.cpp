@@ -34,7 +34,7 @@ Memory filled(DType dtype, std::size_t bytes) {
 
 }  // namespace
 
-std::vector<Schedule> neighbours(const ir::Kernel& kernel, const Schedule& given) {
+std::vector<Schedule> neighbours(const Schedule& given) {
   std::vector<Schedule> all{given};
   const auto in_flight = [&](int count) {
     Schedule other = given;
@@ -50,10 +50,6 @@ std::vector<Schedule> neighbours(const ir::Kernel& kernel, const Schedule& given
     if (given.in_flight > 1) in_flight(given.in_flight / 2);
     const int most = row ? static_cast<int>(ir::lane_count) / given.lanes : 8;
     if (2 * given.in_flight <= most) in_flight(2 * given.in_flight);
-  }
-  if (given.streaming || (!kernel.has_row && !given.turned && given.lanes > 1)) {
-    all.push_back(given);
-    all.back().streaming = !given.streaming;
   }
   return all;
 }

@@ -10,9 +10,10 @@
 
 namespace weft::codegen {
 
-/// `given`, then schedules that differ from it in one thing each: how many vectors are in flight,
-/// whether stores go past the cache.
-std::vector<Schedule> neighbours(const ir::Kernel&, const Schedule& given);
+/// `given`, then schedules that differ from it in how many vectors are in flight. (Whether stores
+/// should go past the cache cannot be told from a kernel alone, with its results still in the cache
+/// from the run before.)
+std::vector<Schedule> neighbours(const Schedule& given);
 
 /// Bytes of each buffer that the kernel's accesses stay within; nothing where its sizes are known
 /// at a call only, or are so large that to measure would be a burden.
