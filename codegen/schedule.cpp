@@ -170,6 +170,16 @@ std::int64_t constant_or(const Dim& dim, std::int64_t otherwise) {
   return dim.constant().value_or(otherwise);
 }
 
+/// Of the whole kernel, unknown extents taken for a thousand.
+std::int64_t assumed_elements(const Kernel& kernel) {
+  std::int64_t elements = 1;
+  for (const Dim& extent : kernel.axes)
+    elements *=
+        std::max<std::int64_t>(1, std::min<std::int64_t>(constant_or(extent, 1024), 1 << 20)),
+        elements = std::min<std::int64_t>(elements, 1 << 30);
+  return elements;
+}
+
 /// As many vectors as the registers hold; fewer where the data is too small to repay the time to
 /// compile.
 int vectors_in_flight(const Kernel& kernel, const Schedule& schedule, const Target& target,
@@ -199,11 +209,7 @@ int vectors_in_flight(const Kernel& kernel, const Schedule& schedule, const Targ
   }
   while (count > 1 && (count * most.registers > target.vector_registers || count * most.masks > 8))
     count /= 2;
-  std::int64_t elements = 1;
-  for (const Dim& extent : kernel.axes)
-    elements *=
-        std::max<std::int64_t>(1, std::min<std::int64_t>(constant_or(extent, 1024), 1 << 20)),
-        elements = std::min<std::int64_t>(elements, 1 << 30);
+  const std::int64_t elements = assumed_elements(kernel);
   const int worth = elements < (1 << 14) ? 2 : elements < (1 << 18) ? 4 : 8;
   reason += "; " + std::to_string(most.registers) + " registers a vector, " +
             std::to_string(most.work) + " instructions";
@@ -305,6 +311,16 @@ bool writes_past_cache(const Kernel& kernel, const Target& target) {
   return !keeps_in_cache(kernel) && result_bytes(kernel).value_or(0) > past_cache(target);
 }
 
+/// `count` or a number near it, such that few of the `vectors` of a segment are left over for the end,
+/// where they are done one by one.
+int dividing(std::int64_t vectors, int count, int most) {
+  if (vectors == 0 || vectors > std::int64_t{32} * count) return count;
+  int best = count;
+  for (const int other : {count + 1, count - 1, count + 2, count - 2})
+    if (2 * other > count && other <= most && vectors % other < vectors % best) best = other;
+  return best;
+}
+
 /// Vectors side by side in a pointwise kernel that follows a register plan: so many that the
 /// processor never waits for one of them, half as many again for what it does not see coming.
 /// Registers may be short by half: what is parked meanwhile costs little.
@@ -319,10 +335,11 @@ void choose_plan(const Kernel& kernel, Schedule& schedule, const Target& target)
   while (count > 1 && (count * pressure.registers > 2 * target.vector_registers ||
                        count * pressure.masks > 16))
     --count;
-  const std::int64_t points = constant_or(kernel.axes.back(), 1 << 14);
-  if (points < (1 << 14)) count = std::min(count, points < (1 << 12) ? 2 : 4);  // compiles sooner
+  const std::int64_t elements = assumed_elements(kernel);
+  if (elements < (1 << 14)) count = std::min(count, elements < (1 << 12) ? 2 : 4);  // compiles sooner
   schedule.planned = true;
-  schedule.in_flight = pressure.calls ? 1 : count;
+  schedule.in_flight =
+      pressure.calls ? 1 : dividing(constant_or(kernel.axes.back(), 0) / schedule.lanes, count, most);
   schedule.lag = schedule.in_flight > 1 ? 4 : 0;
   if (!result_bytes(kernel) && !keeps_in_cache(kernel) && timing.busy < 32)
     schedule.stream_above = past_cache(target);  // longer programs hardly wait for memory

@@ -9,8 +9,9 @@
 #include <set>
 
 #include "codegen/program_order.h"
+#include "codegen/schedule.h"
 #include "ir/scalar_math.h"
-#include "tests/naive_program.h"
+#include "kernel_samples.h"
 
 using namespace weft;
 using namespace weft::ir;
@@ -188,4 +189,26 @@ TEST_CASE("a register plan fetches what is in memory, and leaves counts to shift
     fetched.insert(std::string(name(inst.op)) + " " + std::string(name(inst.dtype)));
   }
   CHECK(fetched == std::multiset<std::string>{"constant float32", "input float32"});
+}
+
+TEST_CASE("a schedule has vectors in flight by the waiting, the size and the length of a segment") {
+  ScalarBuilder b;
+  const ScalarValue result = math::tanh(b.input(0, DType::float32));
+  const ScalarProgram program = b.finish(std::span(&result, 1));
+  const codegen::Target wide{
+      .processor = "any", .vector_bytes = 64, .vector_registers = 32, .mask_registers = true};
+  const auto chosen = [&](std::vector<Dim> axes) {
+    return codegen::choose_schedule(test::pointwise(std::move(axes), {DType::float32}, program),
+                                    wide);
+  };
+  const codegen::Schedule flat = chosen({Dim(1 << 22)});
+  CHECK(flat.planned);
+  CHECK(flat.lanes == 16);
+  CHECK(flat.in_flight >= 5);
+  CHECK(flat.lag > 0);
+  CHECK(chosen({Dim(1000)}).in_flight <= 2);  // compiles sooner
+  const codegen::Schedule rows = chosen({Dim(4096), Dim(256)});
+  CHECK(rows.in_flight >= 4);
+  CHECK(16 % rows.in_flight == 0);  // no vector of a row is left over
+  CHECK(chosen({Dim(4096), Dim::symbol("s0")}).in_flight == flat.in_flight);
 }
