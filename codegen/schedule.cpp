@@ -70,7 +70,7 @@ Target detect() {
 constexpr int longest_panel = 1024, shortest_panel = 128;  // points
 constexpr std::int64_t panel_bytes = 24 << 10;    // of what belongs to a panel's points
 constexpr std::int64_t reread_bytes = 512 << 10;  // of rows that are read more than once
-constexpr std::int64_t smallest_panel = 1 << 14;  // elements
+constexpr std::int64_t smallest_panel = 1 << 17;  // elements: what less gains, compiling costs
 
 bool uses_index(const Kernel& kernel, std::size_t axis) {
   for (const Stage& stage : kernel.stages)

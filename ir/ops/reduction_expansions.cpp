@@ -12,7 +12,6 @@ ReduceAttrs keeping(ReduceAttrs r) {
 }
 ReduceAttrs axes_of(const VarAttrs& v) { return {v.axes, v.all, v.keepdims}; }
 
-Expr mean_of(const Expr& x, const ReduceAttrs& r) { return apply(ops::mean, {x}, r); }
 /// How many elements meet, in the dtype of `like`.
 Expr count_like(const Expr& x, const ReduceAttrs& r, const Expr& like) {
   return cast_like(apply(ops::count, {x}, r), like);
@@ -56,11 +55,16 @@ NodeRef expand_var(GraphBuilder& b, const Node& n, std::span<const NodeRef> inpu
   return cast(total / freedom(x, v, total), *n.type().dtype).node();
 }
 
+/// From sums that the variance takes as well.
+Expr mean_of(const Expr& x, const VarAttrs& v) {
+  return apply(ops::mean_beside_var, {x}, keeping(axes_of(v)));
+}
+
 Exprs var_grad(const GradArgs& a) {
   const auto& v = a.attrs().get<VarAttrs>();
   const Expr& x = a.x[0];
   const Expr g = unreduce_like(a.g * 2.0 / freedom(x, v, a.g), x, axes_of(v));
-  return {g * (x - mean_of(x, keeping(axes_of(v))))};
+  return {g * (x - mean_of(x, v))};
 }
 
 NodeRef expand_mean_beside_var(GraphBuilder& b, const Node& n, std::span<const NodeRef> inputs) {
@@ -80,7 +84,7 @@ Exprs std_grad(const GradArgs& a) {
   const Expr none = apply(ops::eq, {a.y, a.y.scalar(0)});  // equal elements: PyTorch's 0
   const Expr y = where(none, a.y.scalar(1), a.y) * freedom(x, v, a.g);
   const Expr g = unreduce_like(where(none, a.g.scalar(0), a.g / y), x, axes_of(v));
-  return {g * (x - mean_of(x, keeping(axes_of(v))))};
+  return {g * (x - mean_of(x, v))};
 }
 
 /// Shifted by the maximum, unless that is infinite: then log and exp give the right infinity by

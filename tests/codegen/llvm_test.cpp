@@ -638,7 +638,7 @@ TEST_CASE("columns are reduced panel by panel") {
   for (const std::int64_t n : {7, 64, 255, 256, 300, 513})
     for (const std::int64_t points : {16, 77, 130, 1060})
       for (const bool symbolic : {false, true}) {
-        if (!symbolic && n * points < (1 << 14)) continue;
+        if (!symbolic && n * points < (1 << 17)) continue;
         benches.push_back(columns_like(random, {points, n}, symbolic));
         if (n == 300) benches.push_back(columns_like(random, {3, points, n}, symbolic));
       }
