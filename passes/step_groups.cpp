@@ -153,13 +153,15 @@ class Grouping {
     return static_cast<std::size_t>(first) + members.size();
   }
 
-  /// Steps passed over that make what a member reads join too where that pays.
+  /// Steps passed over that make what a member reads, and no other one passed over, join too where
+  /// that pays.
   void take_in(std::vector<int>& before, std::vector<int>& members, Choice& best, Slots& written) {
     for (std::size_t i = before.size(); i-- > 0;) {
       const int s = before[i];
       Slots makes;
       add_written(s, makes);
-      if (!cut(s) || std::ranges::none_of(members, [&](int m) { return touches(m, makes); }))
+      const auto needs = [&](int other) { return other != s && touches(other, makes); };
+      if (!cut(s) || std::ranges::none_of(members, needs) || std::ranges::any_of(before, needs))
         continue;
       std::vector<int> with = members;
       with.insert(std::ranges::find_if(with, [&](int m) { return m > s; }), s);

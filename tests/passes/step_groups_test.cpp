@@ -110,6 +110,19 @@ TEST_CASE("a step that feeds a later one of the group joins it") {
   CHECK(plan.arena_bytes == Dim(0));
 }
 
+TEST_CASE("a step that others passed over need as well does not join late") {
+  B b;
+  const Expr q = b.in({16, 32, 8}), k = b.in({16, 32, 8}), v = b.in({16, 32, 8}),
+             g = b.in({16, 32, 8});
+  const Expr p = softmax(b, scores(q, k));
+  const Expr slope = apply(ops::matmul, {g, apply(ops::matrix_transpose, {v})});
+  const Expr over_batch = b.reduce(ops::sum, slope, {0});
+  const Expr inner = p * (slope - b.reduce(ops::sum, p * slope, {-1}, true));
+  const Plan plan = check(b.graph({p, over_batch, apply(ops::matmul, {inner, k})}), tiny());
+  REQUIRE(plan.groups.size() == 1);
+  CHECK(plan.groups[0].end - plan.groups[0].first >= 2);
+}
+
 TEST_CASE("what stays in cache anyway is not grouped, nor is what has no extents yet") {
   B b;
   const Expr q = b.in({128, 8}), k = b.in({128, 8});
