@@ -3,14 +3,15 @@
 #include <algorithm>
 #include <limits>
 #include <map>
-#include <queue>
 #include <span>
 #include <unordered_map>
+
+#include "passes/donation.h"
+#include "passes/plan_steps.h"
 
 namespace weft::passes {
 namespace {
 
-using ir::ExternStep;
 using ir::Kernel;
 using ir::KernelStep;
 using ir::Plan;
@@ -24,71 +25,13 @@ Dim bytes_of(const Slot& slot) {
   return ceildiv(bytes, alignment) * Dim(alignment);
 }
 
-const Kernel& kernel_of(const Plan& plan, const KernelStep& step) {
-  return plan.kernels[static_cast<std::size_t>(step.kernel)];
-}
-
-bool may_fail(const Step& step) {
-  const auto* e = std::get_if<ExternStep>(&step.what);
-  return e && e->may_fail;
-}
-
-/// `visit(slot, written)` for every slot that a step touches.
-template <class F> void for_each_slot(const Plan& plan, const Step& step, F&& visit) {
-  if (const auto* k = std::get_if<KernelStep>(&step.what)) {
-    for (std::size_t b = 0; b < k->slots.size(); ++b)
-      visit(k->slots[b], kernel_of(plan, *k).buffers[b].written);
-    return;
-  }
-  const ExternStep& e = std::get<ExternStep>(step.what);
-  for (const int s : e.inputs) {
-    if (s >= 0) visit(s, false);
-  }
-  for (const int s : e.outputs) visit(s, true);
-}
-
-/// Whether buffer `to` may lie over buffer `from`: every element of `from` is read only where and
-/// not after the same element of `to` is written.
-bool writes_over(const Kernel& k, int from, int to) {
-  const auto buffer = [&](int b) -> const ir::KernelBuffer& {
-    return k.buffers[static_cast<std::size_t>(b)];
-  };
-  if (size_of(buffer(from).dtype) != size_of(buffer(to).dtype) || buffer(from).written)
-    return false;
-  if (k.contraction &&
-      (from == k.contraction->a || from == k.contraction->b || to == k.contraction->out))
-    return false;
-  const ir::Access* write = nullptr;
-  std::size_t write_stage = 0;
-  for (std::size_t s = 0; s < k.stages.size(); ++s) {
-    for (const ir::Sink& sink : k.stages[s].sinks) {
-      const auto id = static_cast<std::size_t>(sink.id);
-      if (sink.kind != ir::Sink::Kind::store || k.accesses[id].buffer != to) continue;
-      if (write && write != &k.accesses[id]) return false;  // pieces at other elements
-      write = &k.accesses[id];
-      write_stage = s;
-    }
-  }
-  if (!write) return false;
-  for (std::size_t s = 0; s < k.stages.size(); ++s) {
-    for (const ir::Source& source : k.stages[s].sources) {
-      if (source.kind != ir::Source::Kind::load) continue;
-      const ir::Access& read = k.accesses[static_cast<std::size_t>(source.id)];
-      if (read.buffer != from) continue;
-      if (s > write_stage || !(read.offset == write->offset) || read.strides != write->strides)
-        return false;
-    }
-  }
-  return true;
-}
-
 class MemoryPlan {
  public:
   MemoryPlan(Plan& plan, const MemoryOptions& options)
       : plan_(plan), wanted_(options.donated), groups_(options.groups), reuse_(options.reuse) {}
 
   void run() {
-    donate();
+    plan_donations(plan_, wanted_);
     if (groups_) group_steps(plan_, *groups_);
     lifetimes();
     place();
@@ -98,147 +41,6 @@ class MemoryPlan {
 
  private:
   Slot& slot(int s) { return plan_.slots[static_cast<std::size_t>(s)]; }
-
-  // ---- donated inputs: the step that writes the output comes after all that read the input or may
-  // fail ------------
-
-  struct Donation {
-    int output, input;  // numbers
-    int step;           // that writes the output
-    bool dropped = false;
-  };
-
-  std::vector<int> input_slots() const {
-    std::vector<int> slots(plan_.inputs.size(), -1);
-    for (std::size_t s = 0; s < plan_.slots.size(); ++s) {
-      if (plan_.slots[s].kind == Slot::Kind::input)
-        slots[static_cast<std::size_t>(plan_.slots[s].number)] = static_cast<int>(s);
-    }
-    return slots;
-  }
-
-  void donate() {
-    plan_.donated.assign(plan_.outputs.size(), -1);
-    if (wanted_.empty()) return;
-    const std::vector<int> inputs = input_slots();
-    std::vector<std::vector<int>> readers(plan_.slots.size()), writers(plan_.slots.size());
-    for (std::size_t i = 0; i < plan_.steps.size(); ++i) {
-      for_each_slot(plan_, plan_.steps[i], [&](int s, bool written) {
-        (written ? writers : readers)[static_cast<std::size_t>(s)].push_back(static_cast<int>(i));
-      });
-    }
-    std::vector<Donation> donations = candidates(inputs, writers);
-    order_steps(donations, inputs, readers, writers);
-    for (const Donation& d : donations) {
-      if (!d.dropped) plan_.donated[static_cast<std::size_t>(d.output)] = d.input;
-    }
-  }
-
-  std::vector<Donation> candidates(const std::vector<int>& inputs,
-                                   const std::vector<std::vector<int>>& writers) {
-    std::vector<Donation> found;
-    std::vector<char> used(inputs.size(), 0), returned(plan_.slots.size(), 0);
-    for (const int s : plan_.outputs) returned[static_cast<std::size_t>(s)] = 1;
-    for (const auto& [output, input] : wanted_) {
-      const int to = plan_.outputs[static_cast<std::size_t>(output)],
-                from = inputs[static_cast<std::size_t>(input)];
-      if (slot(to).kind != Slot::Kind::output || used[static_cast<std::size_t>(input)] != 0)
-        continue;
-      if (returned[static_cast<std::size_t>(from)] != 0) continue;
-      if (slot(to).dtype != slot(from).dtype || slot(to).shape != slot(from).shape) continue;
-      const std::vector<int>& by = writers[static_cast<std::size_t>(to)];
-      if (by.size() != 1 || !fits_in_step(plan_.steps[static_cast<std::size_t>(by[0])], from, to))
-        continue;
-      used[static_cast<std::size_t>(input)] = 1;
-      found.push_back({output, input, by[0], false});
-    }
-    return found;
-  }
-
-  bool fits_in_step(const Step& step, int from, int to) const {
-    const auto* k = std::get_if<KernelStep>(&step.what);
-    if (!k) return false;
-    int from_buffer = -1, to_buffer = -1, uses = 0;
-    for (std::size_t b = 0; b < k->slots.size(); ++b) {
-      if (k->slots[b] == from) from_buffer = static_cast<int>(b);
-      if (k->slots[b] == to) to_buffer = static_cast<int>(b), ++uses;
-    }
-    return uses == 1 &&
-           (from_buffer < 0 || writes_over(kernel_of(plan_, *k), from_buffer, to_buffer));
-  }
-
-  /// Steps in their old order as far as possible, a donation's step after the readers of its input
-  /// and after whatever may fail. A donation that this cannot hold for is dropped.
-  void order_steps(std::vector<Donation>& donations, const std::vector<int>& inputs,
-                   const std::vector<std::vector<int>>& readers,
-                   const std::vector<std::vector<int>>& writers) {
-    const std::size_t n = plan_.steps.size();
-    const auto barrier = n;  // stands after all that may fail
-    std::vector<std::vector<int>> after(n + 1);
-    std::vector<int> waits(n + 1, 0), soft(n + 1, 0);
-    const auto edge = [&](std::size_t from, std::size_t to, bool is_soft) {
-      after[from].push_back(static_cast<int>(is_soft ? ~to : to));
-      ++(is_soft ? soft : waits)[to];
-    };
-    for (std::size_t s = 0; s < writers.size(); ++s) {
-      const auto link = [&](const std::vector<int>& to) {
-        if (writers[s].empty()) return;
-        for (const int r : to) {
-          for (const int w : writers[s]) {
-            if (w < r) edge(static_cast<std::size_t>(w), static_cast<std::size_t>(r), false);
-          }
-        }
-      };
-      link(readers[s]);
-      for (std::size_t i = 1; i < writers[s].size(); ++i) {  // pieces of one value keep their order
-        edge(static_cast<std::size_t>(writers[s][i - 1]), static_cast<std::size_t>(writers[s][i]),
-             false);
-      }
-    }
-    for (std::size_t i = 0; i < n; ++i) {
-      if (may_fail(plan_.steps[i])) edge(i, barrier, false);
-    }
-    std::unordered_map<int, std::vector<Donation*>> of_step;
-    for (Donation& d : donations) {
-      of_step[d.step].push_back(&d);
-      edge(barrier, static_cast<std::size_t>(d.step), true);
-      for (const int r :
-           readers[static_cast<std::size_t>(inputs[static_cast<std::size_t>(d.input)])]) {
-        if (r != d.step) edge(static_cast<std::size_t>(r), static_cast<std::size_t>(d.step), true);
-      }
-    }
-    using Heap = std::priority_queue<std::size_t, std::vector<std::size_t>, std::greater<>>;
-    Heap ready, held;  // held: only a donation's wishes keep it back
-    std::vector<char> done(n + 1, 0);
-    const auto offer = [&](std::size_t i) {
-      if (waits[i] == 0 && done[i] == 0) (soft[i] == 0 ? ready : held).push(i);
-    };
-    for (std::size_t i = 0; i <= n; ++i) offer(i);
-    std::vector<Step> ordered;
-    while (ordered.size() < n) {
-      if (ready.empty()) {
-        const std::size_t i = held.top();
-        held.pop();
-        if (done[i] != 0 || soft[i] == 0) continue;
-        for (Donation* d : of_step[static_cast<int>(i)]) d->dropped = true;
-        soft[i] = 0;
-        ready.push(i);
-        continue;
-      }
-      const std::size_t i = ready.top();
-      ready.pop();
-      if (done[i] != 0) continue;
-      done[i] = 1;
-      if (i < n) ordered.push_back(std::move(plan_.steps[i]));
-      for (const int to : after[i]) {
-        const auto t = static_cast<std::size_t>(to < 0 ? ~to : to);
-        int& left = (to < 0 ? soft : waits)[t];
-        if (left > 0) --left;
-        offer(t);
-      }
-    }
-    plan_.steps = std::move(ordered);
-  }
 
   // ---- lifetimes and places ----
 

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <unordered_set>
 
+#include "passes/plan_steps.h"
 #include "passes/step_pieces.h"
 
 namespace weft::passes {
@@ -22,18 +23,6 @@ constexpr double least_gain = 2'000;     // ns
 /// Nanoseconds a byte through memory and through the shared cache, and an element of a product's
 /// second operand that is brought into place. Rough, for all machines alike.
 constexpr double memory_ns = 0.1, shared_ns = 0.03, operand_ns = 0.2;
-
-template <class F> void for_each_slot(const Plan& plan, const Step& step, F&& visit) {
-  if (const auto* k = std::get_if<ir::KernelStep>(&step.what)) {
-    const ir::Kernel& kernel = plan.kernels[static_cast<std::size_t>(k->kernel)];
-    for (std::size_t b = 0; b < k->slots.size(); ++b) visit(k->slots[b], kernel.buffers[b].written);
-    return;
-  }
-  const auto& e = std::get<ir::ExternStep>(step.what);
-  for (const int s : e.inputs)
-    if (s >= 0) visit(s, false);
-  for (const int s : e.outputs) visit(s, true);
-}
 
 using Slots = std::unordered_set<int>;
 

@@ -1,0 +1,38 @@
+#include "passes/plan_steps.h"
+
+namespace weft::passes {
+
+bool writes_over(const ir::Kernel& k, int from, int to) {
+  const auto buffer = [&](int b) -> const ir::KernelBuffer& {
+    return k.buffers[static_cast<std::size_t>(b)];
+  };
+  if (size_of(buffer(from).dtype) != size_of(buffer(to).dtype) || buffer(from).written)
+    return false;
+  if (k.contraction &&
+      (from == k.contraction->a || from == k.contraction->b || to == k.contraction->out))
+    return false;
+  const ir::Access* write = nullptr;
+  std::size_t write_stage = 0;
+  for (std::size_t s = 0; s < k.stages.size(); ++s) {
+    for (const ir::Sink& sink : k.stages[s].sinks) {
+      const auto id = static_cast<std::size_t>(sink.id);
+      if (sink.kind != ir::Sink::Kind::store || k.accesses[id].buffer != to) continue;
+      if (write && write != &k.accesses[id]) return false;  // pieces at other elements
+      write = &k.accesses[id];
+      write_stage = s;
+    }
+  }
+  if (!write) return false;
+  for (std::size_t s = 0; s < k.stages.size(); ++s) {
+    for (const ir::Source& source : k.stages[s].sources) {
+      if (source.kind != ir::Source::Kind::load) continue;
+      const ir::Access& read = k.accesses[static_cast<std::size_t>(source.id)];
+      if (read.buffer != from) continue;
+      if (s > write_stage || !(read.offset == write->offset) || read.strides != write->strides)
+        return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace weft::passes
