@@ -1,4 +1,4 @@
-#include "codegen/schedule.h"
+#include "codegen/schedule_parts.h"
 
 #include <unistd.h>
 
@@ -67,11 +67,6 @@ Target detect() {
   return target;
 }
 
-constexpr int longest_panel = 1024, shortest_panel = 128;  // points
-constexpr std::int64_t panel_bytes = 24 << 10;    // of what belongs to a panel's points
-constexpr std::int64_t reread_bytes = 512 << 10;  // of rows that are read more than once
-constexpr std::int64_t smallest_panel = 1 << 17;  // elements: what less gains, compiling costs
-
 bool uses_index(const Kernel& kernel, std::size_t axis) {
   for (const Stage& stage : kernel.stages)
     for (const auto& inst : stage.body.code)
@@ -106,18 +101,13 @@ int registers_of(DType dtype, int lanes, const Target& target) {
   return std::max(1, (bytes + target.vector_bytes - 1) / target.vector_bytes);
 }
 
-struct Pressure {
-  int registers = 0;  // that one vector in flight holds at the fullest point
-  int masks = 0;
-  int work = 0;        // vector instructions
-  bool calls = false;  // has instructions that are done lane by lane
-};
-
 bool is_lane_by_lane(const ir::ScalarInst& inst) {
   return (inst.op == ScalarOp::rem && is_floating(inst.dtype)) ||
          ((inst.op == ScalarOp::div || inst.op == ScalarOp::rem) && is_integer(inst.dtype) &&
           size_of(inst.dtype) == 8);
 }
+
+}  // namespace
 
 Pressure pressure_of(const ScalarProgram& program, int lanes, const Target& target) {
   std::vector<std::int32_t> last(program.code.size(), -1);
@@ -216,6 +206,8 @@ int vectors_in_flight(const Kernel& kernel, const Schedule& schedule, const Targ
   return std::min(count, worth);
 }
 
+namespace {
+
 /// What one vector takes, in cycles of a processor of today.
 struct Timing {
   double chain = 0;  // from its first instruction to its last, each waiting for what it needs
@@ -307,9 +299,13 @@ std::int64_t past_cache(const Target& target) {
   return static_cast<std::int64_t>(target.cache_bytes / 2);
 }
 
+}  // namespace
+
 bool writes_past_cache(const Kernel& kernel, const Target& target) {
   return !keeps_in_cache(kernel) && result_bytes(kernel).value_or(0) > past_cache(target);
 }
+
+namespace {
 
 /// `count` or a number near it, such that few of the `vectors` of a segment are left over for the end,
 /// where they are done one by one.
@@ -351,19 +347,6 @@ void choose_plan(const Kernel& kernel, Schedule& schedule, const Target& target)
                                std::to_string(static_cast<int>(timing.busy)) + " of work";
 }
 
-/// Accesses of row stages that lie well for vectors along `axis`, less those that lie badly.
-int unit_strides(const Kernel& kernel, std::size_t axis) {
-  int score = 0;
-  for (const Access& access : kernel.accesses) {
-    const auto stride = access.strides[axis].constant();
-    if (stride == 1)
-      ++score;
-    else if (stride != 0)
-      --score;
-  }
-  return score;
-}
-
 /// Some operand of a pointwise kernel has unit stride along the axis before the last and not along
 /// the last.
 bool lies_across(const Kernel& kernel, const Schedule& schedule) {
@@ -376,106 +359,6 @@ bool lies_across(const Kernel& kernel, const Schedule& schedule) {
     const auto step = strides[axes - 1].constant();
     return strides[axes - 2] == Dim(1) && step != 0 && step != 1;
   });
-}
-
-/// The stores of a stage that only maps the row lie side by side, and every row begins on a line
-/// where the first does.
-bool streams_rows(const Kernel& kernel) {
-  constexpr std::int64_t line = 64;
-  bool some = false;
-  for (const Stage& stage : kernel.stages) {
-    if (!stage.over_row || !stage.reductions.empty()) continue;
-    for (const ir::Sink& sink : stage.sinks) {
-      if (sink.kind != ir::Sink::Kind::store) continue;
-      const Access& access = kernel.accesses[static_cast<std::size_t>(sink.id)];
-      const auto size = static_cast<std::int64_t>(
-          size_of(kernel.buffers[static_cast<std::size_t>(access.buffer)].dtype));
-      if (access.strides.back() != Dim(1)) return false;
-      for (std::size_t axis = 0; axis + 1 < access.strides.size(); ++axis) {
-        const auto stride = access.strides[axis].constant();
-        if (!stride || *stride * size % line != 0) return false;
-      }
-      some = true;
-    }
-  }
-  return some;
-}
-
-/// Points that take a row element before the next one: enough for long runs of memory, few enough
-/// that what belongs to them stays in the first level of cache, and that, where the row is read
-/// more than once, the panel's rows stay in the second.
-void choose_panel(const Kernel& kernel, Schedule& schedule, const Target& target) {
-  if (schedule.lanes == 1 || static_cast<std::size_t>(schedule.axis) + 2 != kernel.axes.size() ||
-      !kernel.row_temps.empty())
-    return;
-  std::int64_t elements = 1;
-  for (const Dim& extent : kernel.axes)
-    elements *= std::min<std::int64_t>(constant_or(extent, smallest_panel), smallest_panel),
-        elements = std::min(elements, smallest_panel);
-  if (elements < smallest_panel) return;
-  std::int64_t a_point = 0, an_element = 0;
-  for (const DType dtype : kernel.point_temps) a_point += static_cast<std::int64_t>(size_of(dtype));
-  int stages = 0, work = 0;
-  for (const Stage& stage : kernel.stages) {
-    stages += stage.over_row;
-    if (stage.over_row)
-      work = std::max(work, pressure_of(stage.body, schedule.lanes, target).work);
-    for (const auto& reduction : stage.reductions)
-      for (std::size_t i = 0; i < reduction.temps.size(); ++i)
-        a_point += 2 * static_cast<std::int64_t>(size_of(reduction.combine.output_dtype(i)));
-  }
-  for (const auto& buffer : kernel.buffers)
-    an_element += buffer.written ? 0 : static_cast<std::int64_t>(size_of(buffer.dtype));
-  schedule.panel = longest_panel;
-  while (schedule.panel > shortest_panel && schedule.panel * a_point > panel_bytes)
-    schedule.panel /= 2;
-  const auto row = kernel.axes.back().constant();
-  if (stages > 1 && row && *row * shortest_panel * an_element <= reread_bytes)
-    while (*row * schedule.panel * an_element > reread_bytes) schedule.panel /= 2;
-  schedule.rows = work <= 8 ? 8 : work <= 24 ? 4 : 2;
-  schedule.in_flight = 1;  // the rows are
-  schedule.reason += "; memory is read in long runs";
-}
-
-Schedule schedule_row(const Kernel& kernel, const Target& target) {
-  Schedule schedule;
-  bool lanes_order = false, blocks_order = false;
-  for (const Stage& stage : kernel.stages) {
-    for (const auto& reduction : stage.reductions)
-      (reduction.order == ir::ReductionOrder::lanes ? lanes_order : blocks_order) = true;
-  }
-  const std::size_t row = kernel.axes.size() - 1;
-  std::size_t best = row - 1 - (kernel.clip && row > 1);
-  for (std::size_t axis = best + 1; axis-- > 0;)
-    if (unit_strides(kernel, axis) > unit_strides(kernel, best)) best = axis;
-  if (!blocks_order && (lanes_order || unit_strides(kernel, row) >= unit_strides(kernel, best))) {
-    schedule.kind = Schedule::Kind::along_row;
-    schedule.axis = static_cast<int>(row);
-    schedule.reason =
-        lanes_order ? "the reduction's lanes lie along the row" : "unit stride along the row";
-  } else {
-    schedule.kind = Schedule::Kind::along_points;
-    schedule.axis = static_cast<int>(best);
-    schedule.reason = "row elements are taken in ascending order";
-  }
-  schedule.lanes = lanes_for(kernel, target);
-  if (schedule.kind == Schedule::Kind::along_points && kernel.clip && best == row - 1) {
-    schedule.lanes = 1;
-    schedule.reason += "; points of one vector would have rows of several lengths";
-  }
-  schedule.in_flight = vectors_in_flight(kernel, schedule, target, schedule.reason);
-  if (schedule.kind == Schedule::Kind::along_row)
-    schedule.in_flight =
-        std::min(schedule.in_flight, static_cast<int>(ir::lane_count) / schedule.lanes);
-  if (schedule.lanes == 1) schedule.in_flight = 1;
-  schedule.carried = lanes_order || blocks_order;
-  if (schedule.kind == Schedule::Kind::along_points && !lanes_order)
-    choose_panel(kernel, schedule, target);
-  if (schedule.kind == Schedule::Kind::along_row && schedule.lanes > 1) {
-    schedule.streaming = streams_rows(kernel) && writes_past_cache(kernel, target);
-    if (schedule.streaming) schedule.reason += "; results exceed the cache";
-  }
-  return schedule;
 }
 
 }  // namespace
