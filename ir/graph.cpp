@@ -1,57 +1,13 @@
 #include "ir/graph.h"
 
 #include <algorithm>
-#include <bit>
 #include <utility>
 
+#include "ir/node_map.h"
 #include "ir/op.h"
 
 namespace weft::ir {
 namespace {
-
-/// Pointers to numbers, open addressing; graphs are walked often enough for this to show.
-class NodeMap {
- public:
-  static constexpr std::uint32_t absent = ~std::uint32_t{0};
-
-  /// False when `node` was there already.
-  bool insert(const Node* node, std::uint32_t number) {
-    if (2 * (used_ + 1) > slots_.size()) grow();
-    Slot& slot = slots_[place(node)];
-    if (slot.node) return false;
-    slot = {node, number};
-    ++used_;
-    return true;
-  }
-  [[nodiscard]] std::uint32_t find(const Node* node) const {
-    if (slots_.empty()) return absent;
-    const Slot& slot = slots_[place(node)];
-    return slot.node ? slot.number : absent;
-  }
-
- private:
-  struct Slot {
-    const Node* node = nullptr;
-    std::uint32_t number = 0;
-  };
-  [[nodiscard]] std::size_t place(const Node* node) const {
-    const auto mixed = (reinterpret_cast<std::uintptr_t>(node) >> 4) * 0x9e3779b97f4a7c15ull;
-    std::size_t i = mixed >> shift_;
-    while (slots_[i].node && slots_[i].node != node) i = (i + 1) & (slots_.size() - 1);
-    return i;
-  }
-  void grow() {
-    std::vector<Slot> old =
-        std::exchange(slots_, std::vector<Slot>(slots_.empty() ? 32 : 2 * slots_.size()));
-    shift_ = 64 - std::countr_zero(slots_.size());
-    for (const Slot& slot : old)
-      if (slot.node) slots_[place(slot.node)] = slot;
-  }
-
-  std::vector<Slot> slots_;
-  std::size_t used_ = 0;
-  int shift_ = 64;
-};
 
 /// A graph with its nodes numbered: what two structurally equal graphs agree on.
 struct Numbered {
@@ -62,11 +18,15 @@ struct Numbered {
     for (std::size_t i = 0; i < order.size(); ++i)
       numbers.insert(order[i], static_cast<std::uint32_t>(i));
   }
-  [[nodiscard]] std::uint32_t number(const NodeRef& node) const { return numbers.find(node.get()); }
+  /// All ones where the node is not in the graph.
+  [[nodiscard]] std::uint32_t number(const NodeRef& node) const {
+    const std::uint32_t* found = numbers.find(node.get());
+    return found ? *found : ~std::uint32_t{0};
+  }
 
   const Graph& graph;
   std::vector<const Node*> order;
-  NodeMap numbers;
+  NodeMap<std::uint32_t> numbers;
 };
 
 bool same_numbers(const Numbered& a, std::span<const NodeRef> x, const Numbered& b,
@@ -88,9 +48,9 @@ std::vector<const Node*> topological_order(std::span<const NodeRef> roots,
   };
   std::vector<const Node*> order;
   std::vector<Frame> stack;
-  NodeMap entered;
+  NodeMap<char> entered;
   const auto enter = [&](const Node* node) {
-    if (node && entered.insert(node, 0))
+    if (node && entered.insert(node, 0).second)
       stack.push_back({node, 0, stop && stop(*node) ? 0 : node->inputs().size()});
   };
   for (const NodeRef& root : roots) {

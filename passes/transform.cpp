@@ -7,9 +7,9 @@ namespace weft::passes {
 using ir::Node;
 using ir::NodeRef;
 
-const NodeRef* NodeMap::find(const Node* old) const {
-  const auto it = map_.find(old);
-  return it == map_.end() ? nullptr : &it->second;
+void NodeMap::set(const Node* old, NodeRef replacement) {
+  const auto [value, added] = map_.insert(old, replacement);
+  if (!added) *value = std::move(replacement);
 }
 
 std::vector<NodeRef> NodeMap::inputs_of(const Node& old) const {

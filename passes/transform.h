@@ -2,26 +2,32 @@
 // inputs, collect what the visitor returns. Linear, iterative, deterministic.
 #pragma once
 
+#include <cassert>
 #include <functional>
-#include <unordered_map>
 #include <vector>
 
 #include "ir/builder.h"
 #include "ir/graph.h"
+#include "ir/node_map.h"
 
 namespace weft::passes {
 
 /// Old node -> new node, as a pass goes along.
 class NodeMap {
  public:
-  [[nodiscard]] const ir::NodeRef& operator[](const ir::Node* old) const { return map_.at(old); }
-  [[nodiscard]] const ir::NodeRef* find(const ir::Node* old) const;
-  void set(const ir::Node* old, ir::NodeRef replacement) { map_[old] = std::move(replacement); }
+  /// Of one that is there.
+  [[nodiscard]] const ir::NodeRef& operator[](const ir::Node* old) const {
+    const ir::NodeRef* found = find(old);
+    assert(found);
+    return *found;
+  }
+  [[nodiscard]] const ir::NodeRef* find(const ir::Node* old) const { return map_.find(old); }
+  void set(const ir::Node* old, ir::NodeRef replacement);
   /// The new nodes of `old`'s operands, in order.
   [[nodiscard]] std::vector<ir::NodeRef> inputs_of(const ir::Node& old) const;
 
  private:
-  std::unordered_map<const ir::Node*, ir::NodeRef> map_;
+  ir::NodeMap<ir::NodeRef> map_;
 };
 
 /// `visit(old, new inputs)` for every node that an output or a graph input reaches. Nodes already
