@@ -286,6 +286,53 @@ Value* Frame::lane_offsets(Value* stride, int lanes) {
   return b.CreateMul(iota(x.number(0), one)[0], splat(b, stride, lanes));
 }
 
+/// Half `which` of a vector's lanes, at the even lanes of a vector of as many; `other` between.
+Value* Frame::spread(Value* lanes, Value* other, int which) {
+  const int count =
+      static_cast<int>(llvm::cast<llvm::FixedVectorType>(lanes->getType())->getNumElements());
+  llvm::SmallVector<int, 64> from;
+  for (int i = 0; i < count; ++i)
+    from.push_back(i % 2 == 0 ? which * count / 2 + i / 2 : count);
+  return b.CreateShuffleVector(lanes, other, from);
+}
+
+/// Elements 0, 2, 4, … from `at`: two loads and a permutation in place of a gather, which takes an
+/// element at a time. Nothing beyond the last of them is read.
+Value* Frame::load_every_other(llvm::Type* vector, Value* at, llvm::Align alignment, Value* mask) {
+  const int lanes =
+      static_cast<int>(llvm::cast<llvm::FixedVectorType>(vector)->getNumElements());
+  auto* scalar = vector->getScalarType();
+  llvm::SmallVector<int, 64> picked;
+  if (!mask) {   // the second begins an element early, so that it ends with the last one
+    for (int i = 0; i < lanes; i += 2) picked.push_back(i);
+    for (int i = 1; i < lanes; i += 2) picked.push_back(lanes + i);
+    Value* low = b.CreateAlignedLoad(vector, at, alignment);
+    Value* high = b.CreateAlignedLoad(vector, b.CreateGEP(scalar, at, x.number(lanes - 1)), alignment);
+    return b.CreateShuffleVector(low, high, picked);
+  }
+  Value* nowhere = llvm::Constant::getNullValue(mask->getType());
+  Value* halves[2];
+  for (int which = 0; which < 2; ++which)
+    halves[which] =
+        b.CreateMaskedLoad(vector, b.CreateGEP(scalar, at, x.number(which * lanes)), alignment,
+                           spread(mask, nowhere, which), llvm::Constant::getNullValue(vector));
+  for (int i = 0; i < 2 * lanes; i += 2) picked.push_back(i);
+  return b.CreateShuffleVector(halves[0], halves[1], picked);
+}
+
+/// The same of a store: nothing between the elements is touched.
+void Frame::store_every_other(Value* value, Value* at, llvm::Align alignment, Value* mask) {
+  auto* vector = llvm::cast<llvm::FixedVectorType>(value->getType());
+  const int lanes = static_cast<int>(vector->getNumElements());
+  auto* bits = llvm::FixedVectorType::get(b.getInt1Ty(), static_cast<unsigned>(lanes));
+  if (!mask) mask = llvm::Constant::getAllOnesValue(bits);
+  Value* nowhere = llvm::Constant::getNullValue(bits);
+  for (int which = 0; which < 2; ++which)
+    b.CreateMaskedStore(spread(value, llvm::PoisonValue::get(vector), which),
+                        b.CreateGEP(vector->getElementType(), at, x.number(which * lanes)),
+                        alignment, spread(mask, nowhere, which));
+}
+
 Wide Frame::load(int access, DType as, Value* element, Value* stride, const Group& group,
                  Value* between) {
   Wide result;
@@ -310,6 +357,8 @@ Wide Frame::load(int access, DType as, Value* element, Value* stride, const Grou
     } else if (step == -1 && !mask) {
       Value* low = b.CreateGEP(scalar, at, x.number(1 - group.lanes));
       loaded = b.CreateVectorReverse(b.CreateAlignedLoad(vector, low, alignment));
+    } else if (step == 2 && size_of(as) >= 4) {
+      loaded = load_every_other(vector, at, alignment, mask);
     } else {
       Value* addresses = b.CreateGEP(scalar, at, lane_offsets(stride, group.lanes));
       loaded = b.CreateMaskedGather(vector, addresses, alignment, mask,
@@ -347,6 +396,8 @@ void Frame::store(int access, const Wide& values, Value* element, Value* stride,
         b.CreateMaskedStore(value, at, alignment, mask);
       else
         b.CreateAlignedStore(value, at, alignment);
+    } else if (step == 2 && size_of(as) >= 4) {
+      store_every_other(value, at, alignment, mask);
     } else {
       b.CreateMaskedScatter(value, b.CreateGEP(scalar, at, lane_offsets(stride, group.lanes)),
                             alignment, mask);

@@ -93,6 +93,11 @@ class Frame {
   llvm::Value* to_register(llvm::Value* loaded, DType);
   llvm::Value* to_memory(llvm::Value* value, DType);
   llvm::Value* lane_offsets(llvm::Value* stride, int lanes);
+  llvm::Value* spread(llvm::Value* lanes, llvm::Value* other, int which);
+  void store_every_other(llvm::Value* value, llvm::Value* at, llvm::Align alignment,
+                         llvm::Value* mask);
+  llvm::Value* load_every_other(llvm::Type* vector, llvm::Value* at, llvm::Align alignment,
+                                llvm::Value* mask);
 
   std::vector<llvm::Value*> buffers_, symbols_;
   llvm::Function* function_;

@@ -242,6 +242,18 @@ Expr laid_out(const Expr& spread, const PoolAttrs& p, const Dims& x) {
   return pad_last(reshape(spread, shape), low, high);
 }
 
+/// Element i of part k at place i * parts + k along `axis`.
+Expr interleaved(std::span<const Expr> parts, std::size_t axis) {
+  GraphBuilder& b = parts[0].builder();
+  Dims shape = *parts[0].type().shape;
+  const auto beside = static_cast<std::int64_t>(axis + 1);
+  std::vector<NodeRef> columns;
+  for (const Expr& part : parts)
+    columns.push_back(apply(ops::expand_dims, {part}, AxesAttrs{{beside}}).node());
+  shape[axis] = shape[axis] * Dim(static_cast<std::int64_t>(parts.size()));
+  return reshape({b, b.make(ops::concatenate, std::move(columns), AxisAttrs{beside})}, shape);
+}
+
 NodeRef expand_max_grad(GraphBuilder& b, const Node& n, std::span<const NodeRef> inputs) {
   const PoolAttrs p = row_major(pool(n.attrs()));
   const Expr g(b, inputs[0]), x(b, inputs[1]);
@@ -252,6 +264,20 @@ NodeRef expand_max_grad(GraphBuilder& b, const Node& n, std::span<const NodeRef>
         apply(ops::scatter_add, {flattened(g), flattened(plane_positions(x, p)), flattened(x)},
               AxisAttrs{2});
     return reshape(sums, shape).node();
+  }
+  if (chained(p)) {   // each window's points by themselves, so that loops run over windows
+    const Expr points = first_points(x, p);
+    std::vector<Expr> parts;
+    for (std::int64_t at = 0; at < element_count(p.size); ++at)
+      parts.push_back(where(apply(ops::eq, {points, whole(b, at)}), g, g.scalar(0)));
+    for (std::size_t axis = axes; axis-- > 0;) {
+      const auto count = static_cast<std::size_t>(p.size[axis]);
+      std::vector<Expr> rows;
+      for (std::size_t i = 0; i < parts.size(); i += count)
+        rows.push_back(interleaved(std::span(parts).subspan(i, count), 2 + axis));
+      parts = std::move(rows);
+    }
+    return cast(laid_out(parts[0], p, shape), *n.type().dtype).node();
   }
   const Expr points = with_points(first_points(x, p), axes);
   Expr number;  // of each point in its window
