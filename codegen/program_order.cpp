@@ -61,7 +61,8 @@ Order forwards(const ScalarProgram& p) {
     *best = ready.back();
     ready.pop_back();
     order.push_back(chosen);
-    for (const std::int32_t operand : operands_of(p, p.code[number(chosen)])) --uses[number(operand)];
+    for (const std::int32_t operand : operands_of(p, p.code[number(chosen)]))
+      --uses[number(operand)];
     for (const std::int32_t user : users[number(chosen)])
       if (--missing[number(user)] == 0) ready.push_back(user);
   }

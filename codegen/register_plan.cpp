@@ -152,7 +152,7 @@ class Planner {
   const RegisterLimits& limits_;
   std::vector<std::pair<std::int32_t, std::int32_t>> line_;  // instruction, vector
   std::vector<std::vector<std::size_t>> uses_;               // places in the line, last first
-  std::vector<bool> free_;              // of instructions: takes no register
+  std::vector<bool> free_;                                   // of instructions: takes no register
   std::vector<bool> resident_, stored_;
   std::vector<std::size_t> held_;  // in registers
   int taken_ = 0;

@@ -37,7 +37,7 @@ struct RegisterLimits {
 
 /// `in_memory` (one an instruction): all vectors share the value and it is in memory already.
 /// Constants are such values whatever it says.
-std::vector<RegisterStep> register_plan(const ir::ScalarProgram&, const std::vector<bool>& in_memory,
-                                        const RegisterLimits&);
+std::vector<RegisterStep> register_plan(const ir::ScalarProgram&,
+                                        const std::vector<bool>& in_memory, const RegisterLimits&);
 
 }  // namespace weft::codegen

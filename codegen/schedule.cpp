@@ -307,8 +307,8 @@ bool writes_past_cache(const Kernel& kernel, const Target& target) {
 
 namespace {
 
-/// `count` or a number near it, such that few of the `vectors` of a segment are left over for the end,
-/// where they are done one by one.
+/// `count` or a number near it, such that few of the `vectors` of a segment are left over for the
+/// end, where they are done one by one.
 int dividing(std::int64_t vectors, int count, int most) {
   if (vectors == 0 || vectors > std::int64_t{32} * count) return count;
   int best = count;
@@ -332,10 +332,11 @@ void choose_plan(const Kernel& kernel, Schedule& schedule, const Target& target)
                        count * pressure.masks > 16))
     --count;
   const std::int64_t elements = assumed_elements(kernel);
-  if (elements < (1 << 14)) count = std::min(count, elements < (1 << 12) ? 2 : 4);  // compiles sooner
+  if (elements < (1 << 14))  // compiles sooner
+    count = std::min(count, elements < (1 << 12) ? 2 : 4);
   schedule.planned = true;
-  schedule.in_flight =
-      pressure.calls ? 1 : dividing(constant_or(kernel.axes.back(), 0) / schedule.lanes, count, most);
+  const std::int64_t vectors = constant_or(kernel.axes.back(), 0) / schedule.lanes;  // of a segment
+  schedule.in_flight = pressure.calls ? 1 : dividing(vectors, count, most);
   schedule.lag = schedule.in_flight > 1 ? 4 : 0;
   if (!result_bytes(kernel) && !keeps_in_cache(kernel) && timing.busy < 32)
     schedule.stream_above = past_cache(target);  // longer programs hardly wait for memory

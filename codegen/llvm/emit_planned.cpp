@@ -19,9 +19,9 @@ PlannedProgram::PlannedProgram(Frame& frame, const ir::ScalarProgram& program,
   std::vector<bool> in_memory;
   for (const Wide& value : hoisted_) in_memory.push_back(!value.empty());
   // One register is left for copies of operands that an instruction overwrites.
-  steps_ = register_plan(program_, in_memory,
-                         {s.in_flight, s.lag, t.vector_registers - 1, s.lanes, t.vector_bytes,
-                          t.mask_registers});
+  steps_ = register_plan(
+      program_, in_memory,
+      {s.in_flight, s.lag, t.vector_registers - 1, s.lanes, t.vector_bytes, t.mask_registers});
   for (const RegisterStep& step : steps_) {
     const ScalarInst& inst = program_.code[static_cast<std::size_t>(step.inst)];
     if (step.kind != RegisterStep::Kind::fetch || inst.op == ScalarOp::constant) continue;
@@ -78,11 +78,11 @@ void PlannedProgram::emit(const Leaf& leaf, const Computed& computed) {
         break;
       }
       case RegisterStep::Kind::compute:
-        value = inst.op == ScalarOp::input || inst.op == ScalarOp::index
-                    ? leaf(inst, vector)
-                    : emit_instruction(f_.b, program_, inst, f_.schedule.lanes,
-                                       operand(inst.a, vector), operand(inst.b, vector),
-                                       operand(inst.c, vector));
+        value =
+            inst.op == ScalarOp::input || inst.op == ScalarOp::index
+                ? leaf(inst, vector)
+                : emit_instruction(f_.b, program_, inst, f_.schedule.lanes, operand(inst.a, vector),
+                                   operand(inst.b, vector), operand(inst.c, vector));
         computed(number, vector, value);
         break;
     }

@@ -27,7 +27,8 @@ class PlannedProgram {
   const ir::ScalarProgram& program_;
   const Values& hoisted_;
   std::vector<RegisterStep> steps_;
-  std::vector<llvm::Value*> homes_, values_;  // in memory and in registers: of instructions' vectors
+  std::vector<llvm::Value*> homes_,
+      values_;  // in memory and in registers: of instructions' vectors
 };
 
 }  // namespace weft::codegen

@@ -146,8 +146,8 @@ TEST_CASE("a register plan keeps within its registers") {
           CAPTURE(vectors);
           CAPTURE(lag);
           CAPTURE(registers);
-          const auto steps = codegen::register_plan(
-              program, none, {vectors, lag, registers, 16, 64, true});
+          const auto steps =
+              codegen::register_plan(program, none, {vectors, lag, registers, 16, 64, true});
           CHECK(follow(program, steps, vectors) <= registers);
         }
   }

@@ -8,6 +8,8 @@ length. Prints the arrays, and the worst relative error seen when evaluated by H
 exact arithmetic, as a check of the rounding alone.
 """
 import sys
+
+import numpy as np
 from mpmath import mp, mpf, pi, cos, sin, log, sqrt, tanh, erfinv, erfc, exp, euler
 import mpmath
 
@@ -62,6 +64,30 @@ def show(name, f, low, high, error, comment=""):
         worst = max(worst, abs(p / exact - 1))
     print(f"// {comment} [{float(low):g}, {float(high):g}], {mpmath.nstr(worst, 3)}")
     print(f"constexpr double {name}[] = {{" + ", ".join(repr(c) for c in coefficients) + "};")
+    sys.stdout.flush()
+
+
+def weighed(name, f, weight, half_width, length, fixed=(), comment=""):
+    """Float32 coefficients that make the largest |weight * error| on both sides of 0 least: least
+    squares whose points count by how wrong they were (Lawson); each coefficient is rounded, then the
+    rest are fitted again."""
+    side = np.linspace(1e-4, half_width * 1.0005, 1500)
+    x = np.concatenate([-side[::-1], side])
+    y, w = np.array([float(f(mpf(v))) for v in x]), weight(x)
+    found = list(fixed)
+    while len(found) < length:
+        powers = np.stack([x**i for i in range(len(found), length)], 1)
+        rest = y - sum(c * x**i for i, c in enumerate(found))
+        counts = np.ones_like(x)
+        for _ in range(600):
+            scale = np.sqrt(counts) * w
+            c = np.linalg.lstsq(powers * scale[:, None], rest * scale, rcond=None)[0]
+            counts *= np.abs(w * (powers @ c - rest))
+            counts /= counts.sum()
+        found.append(float(np.float32(c[0])))
+    error = np.max(np.abs(w * (sum(c * x**i for i, c in enumerate(found)) - y)))
+    print(f"// {comment}, {error * 2**24:.3f} * 2^-24 of the result")
+    print(f"constexpr double {name}[] = {{" + ", ".join(f"{c:.9g}" for c in found) + "};")
     sys.stdout.flush()
 
 
@@ -132,6 +158,13 @@ def near_zero_of(u, f):
 
 print("x0 =", float(x0), float(x0 - mpf(float(x0))))
 full = "2e-18"
+half_ln2 = float(mpmath.log(2) / 2)  # as far as exponents leave an argument
+
+
+def rest_of_exp(r):
+    return (mpmath.expm1(r) - r) / r**2
+
+
 tasks = {
     "sine": lambda: show("sine_pi", lambda z: near_zero_of(
         z, lambda v: sin(pi * sqrt(v)) / (pi * sqrt(v))), 0, "0.25", full, "sin(pi r)/(pi r) in r^2"),
@@ -167,11 +200,19 @@ tasks = {
              mpf("0.64"), "2e-8", "erf(x)/x - 1 in x^2 - 0.625"),
         show("erfc_float", lambda v: erfc(v + mpf("2.5")), -mpf("1.4"), mpf("1.5"), "0.1",
              "erfc(x) in x - 2.5, absolutely"),
-        show("exp_better_float", lambda r: (exp(r) - 1 - r) / (r * r) if abs(r) > mpf(10) ** -20
-             else mpf(1) / 2 + r / 6, -mpf("0.34658"), mpf("0.34658"), "3e-9",
-             "(e^r - 1 - r) / r^2"),
         show("mills_float", lambda q: mills(mpf("5.625") * (1 + q) / (1 - q)), -1, mpf("0.45"),
              "8e-9", "e^(t^2/2) N(-t) (1 + 1.4375 t) in (t - 5.625)/(t + 5.625)")),
+    # Where the exponent is 0, tanh(-h) is (1 - e^2h) / (1 + e^2h) of h < 0; elsewhere e^2h is at most
+    # half as much.
+    "exponentials": lambda: (
+        weighed("expm1_float", rest_of_exp, lambda r: r * r / np.abs(np.expm1(r)), half_ln2, 6,
+                (0.5,), "(e^r - 1 - r) / r^2"),
+        weighed("sigmoid_float", lambda r: rest_of_exp(-r), lambda r: r * r * np.exp(r), half_ln2,
+                5, (), "the same of e^-r"),
+        weighed("tanh_float", lambda h: 4 * rest_of_exp(2 * h),
+                lambda h: np.where(h < 0, 2 * h * h / (1 - np.exp(4 * h)),
+                                   h * h / (1 - np.exp(4 * h) / 4)),
+                half_ln2 / 2, 5, (), "(e^(2h) - 1 - 2h) / h^2")),
     "tanhshrink": lambda: show("tanh_rest", lambda z: near_zero_of(
         z, lambda v: (sqrt(v) - tanh(sqrt(v))) / sqrt(v) ** 3), 0, "0.36", "1e-17",
         "(x - tanh x)/x^3 in x^2"),
