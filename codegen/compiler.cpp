@@ -133,6 +133,17 @@ class NativeExecutable final : public Executable {
   Dim scratch_;
 };
 
+class NativeTile final : public ir::TileKernel {
+ public:
+  NativeTile(ir::TileShape tile_shape, const CodeBlob& blob) : code_(blob) {
+    function = reinterpret_cast<Function>(reinterpret_cast<std::uintptr_t>(code_.entry()));
+    shape = tile_shape;
+  }
+
+ private:
+  LoadedCode code_;
+};
+
 /// One kernel on its way.
 struct Job {
   const Kernel* original = nullptr;
@@ -201,6 +212,30 @@ class LlvmCompiler final : public ir::KernelCompiler {
     for (const std::string& key : keys) results.push_back(known_.at(key));
     trim();  // only now: what was known before may be among the results
     return results;
+  }
+
+  [[nodiscard]] ir::TileLimits tile_limits(DType dtype) const override {
+    return codegen::tile_limits(dtype, host_target());
+  }
+
+  std::shared_ptr<const ir::TileKernel> tile(DType dtype, ir::TileShape shape) override {
+    const std::string key = "tile " + std::string(weft::name(dtype)) + " " +
+                            std::to_string(shape.rows) + "x" + std::to_string(shape.columns);
+    const std::scoped_lock lock(mutex_);
+    auto& known = tiles_[key];
+    if (known) return known;
+    const double start = now_ms();
+    const std::string disk_key = build_ + "\n" + host_target().processor + "\n" + key;
+    auto blob = disk_.find(disk_key);
+    const bool found = blob.has_value();
+    if (!found) {
+      blob = module_->backend().tile(dtype, shape, host_target());
+      disk_.put(disk_key, *blob);
+    }
+    if (log_)
+      std::fprintf(stderr, "weft compile: %7.2f ms %6zu bytes %s  %s\n", now_ms() - start,
+                   blob->bytes.size(), found ? "disk" : "llvm", key.c_str());
+    return known = std::make_shared<NativeTile>(shape, *blob);
   }
 
  private:
@@ -319,6 +354,7 @@ class LlvmCompiler final : public ir::KernelCompiler {
   std::mutex mutex_;
   std::unordered_map<std::string, std::shared_ptr<const Executable>>
       known_;  // by the kernel's text
+  std::unordered_map<std::string, std::shared_ptr<const ir::TileKernel>> tiles_;
 };
 
 }  // namespace

@@ -53,9 +53,11 @@ Target detect() {
   } else if (__builtin_cpu_supports("avx2")) {
     target.vector_bytes = 32;
   }
+  target.fused_multiply_add = target.vector_bytes > 16 && __builtin_cpu_supports("fma");
 #elif defined(__aarch64__)
   target.processor = "aarch64";
   target.vector_registers = 32;
+  target.fused_multiply_add = true;
 #endif
 #ifdef _SC_LEVEL3_CACHE_SIZE
   target.l1_bytes = cache_size(_SC_LEVEL1_DCACHE_SIZE, target.l1_bytes);
@@ -367,6 +369,16 @@ bool lies_across(const Kernel& kernel, const Schedule& schedule) {
 const Target& host_target() {
   static const Target target = detect();
   return target;
+}
+
+ir::TileLimits tile_limits(DType dtype, const Target& target) {
+  if ((dtype != DType::float32 && dtype != DType::float64) || !target.fused_multiply_add) return {};
+  const int lanes = target.vector_bytes / static_cast<int>(size_of(dtype));
+  const int vectors = target.vector_bytes == 16 ? 3 : 2;
+  // Besides the sums: the columns of a step, elements of rows on their way, and room to reorder.
+  const int spare = 4 + target.vector_registers / 8;
+  const int rows = (target.vector_registers - spare) / vectors;
+  return {rows, vectors, lanes};
 }
 
 std::string to_string(const Schedule& schedule) {

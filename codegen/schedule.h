@@ -8,6 +8,7 @@
 #include <string>
 
 #include "ir/kernel.h"
+#include "ir/tile_kernel.h"
 
 namespace weft::codegen {
 
@@ -19,10 +20,14 @@ struct Target {
   bool mask_registers = false;          // comparisons live in registers of their own (AVX-512)
   std::size_t l1_bytes = 32u << 10;     // of data, a core
   std::size_t l2_bytes = 1u << 20;      // a core
+  bool fused_multiply_add = false;
   std::size_t cache_bytes = 32u << 20;  // of the last level
 };
 /// The processor that this process runs on; asked once.
 const Target& host_target();
+
+/// As many rows as the registers hold the sums of.
+ir::TileLimits tile_limits(DType, const Target&);
 
 struct Schedule {
   enum class Kind : std::uint8_t {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "ir/kernel.h"
+#include "ir/tile_kernel.h"
 
 namespace weft::ir {
 
@@ -54,6 +55,12 @@ class KernelCompiler {
   /// One executable a kernel, in order. Equal kernels share one.
   virtual std::vector<std::shared_ptr<const Executable>> compile(
       std::span<const Kernel* const> kernels) = 0;
+  /// Tile kernels of these dtypes: float32 and float64 where the processor has fma.
+  [[nodiscard]] virtual TileLimits tile_limits(DType /*dtype*/) const { return {}; }
+  /// Within the limits. Equal shapes share one.
+  virtual std::shared_ptr<const TileKernel> tile(DType /*dtype*/, TileShape /*shape*/) {
+    return nullptr;
+  }
   [[nodiscard]] virtual std::string_view name() const = 0;  // "interpret", "llvm", "cuda"
 };
 

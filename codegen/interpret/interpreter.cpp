@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include "codegen/interpret/interpreted.h"
+#include "codegen/interpret/loops.h"
 
 namespace weft::codegen {
 namespace {
@@ -144,6 +145,14 @@ std::size_t hash_of(const ir::Kernel& k) {
   return h;
 }
 
+class LoopTile final : public ir::TileKernel {
+ public:
+  LoopTile(DType dtype, ir::TileShape tile_shape) {
+    function = tile_loop_for(dtype);
+    shape = tile_shape;
+  }
+};
+
 class Interpreter final : public ir::KernelCompiler {
  public:
   std::vector<std::shared_ptr<const ir::Executable>> compile(
@@ -152,6 +161,13 @@ class Interpreter final : public ir::KernelCompiler {
     const std::lock_guard lock(mutex_);
     for (const ir::Kernel* k : kernels) result.push_back(find_or_add(*k));
     return result;
+  }
+  [[nodiscard]] ir::TileLimits tile_limits(DType dtype) const override {
+    if ((dtype != DType::float32 && dtype != DType::float64) || !tile_loop_for(dtype)) return {};
+    return {12, 4, 8};
+  }
+  std::shared_ptr<const ir::TileKernel> tile(DType dtype, ir::TileShape shape) override {
+    return std::make_shared<LoopTile>(dtype, shape);
   }
   [[nodiscard]] std::string_view name() const override { return "interpret"; }
 

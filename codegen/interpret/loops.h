@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "ir/scalar.h"
+#include "ir/tile_kernel.h"
 
 namespace weft::codegen {
 
@@ -31,9 +32,15 @@ using Loop = void (*)(std::byte* out, const Operand& a, const Operand& b, const 
 /// dtype.
 Loop loop_for(ir::ScalarOp op, DType result, DType operand);
 
+/// The loops of a tile kernel of any shape whose columns are a multiple of 8, in float32 or float64;
+/// null where the processor has no fma.
+ir::TileKernel::Function tile_loop_for(DType dtype);
+
 // The same for one level of instruction set; the machine has to have it.
 Loop baseline_loop(ir::ScalarOp op, DType result, DType operand);
 Loop avx2_loop(ir::ScalarOp op, DType result, DType operand);
 Loop avx512_loop(ir::ScalarOp op, DType result, DType operand);
+ir::TileKernel::Function avx2_tile_loop(DType dtype);
+ir::TileKernel::Function avx512_tile_loop(DType dtype);
 
 }  // namespace weft::codegen

@@ -13,12 +13,15 @@
 #pragma GCC target("arch=x86-64-v4")
 #endif
 #include "codegen/interpret/loops.inc"
+#include "codegen/interpret/tile.inc"
 
 namespace weft::codegen {
 
 Loop avx512_loop(ir::ScalarOp op, DType result, DType operand) {
   return find_loop(op, result, operand);
 }
+
+ir::TileKernel::Function avx512_tile_loop(DType dtype) { return find_tile(dtype); }
 
 }  // namespace weft::codegen
 #if defined(__clang__)

@@ -7,6 +7,7 @@
 #include "codegen/object_loader.h"
 #include "codegen/schedule.h"
 #include "ir/kernel.h"
+#include "ir/tile_kernel.h"
 
 namespace weft::codegen {
 
@@ -20,6 +21,7 @@ class LlvmBackend {
                                          const Target&) const = 0;
   [[nodiscard]] virtual std::string assembly(const ir::Kernel&, const Schedule&,
                                              const Target&) const = 0;
+  [[nodiscard]] virtual CodeBlob tile(DType, const ir::TileShape&, const Target&) const = 0;
 };
 
 }  // namespace weft::codegen

@@ -15,6 +15,7 @@
 
 #include "codegen/llvm/backend.h"
 #include "codegen/llvm/emit_kernel.h"
+#include "codegen/llvm/emit_tile.h"
 #include "ir/error.h"
 
 namespace weft::codegen {
@@ -45,9 +46,13 @@ class Backend final : public LlvmBackend {
 
   [[nodiscard]] CodeBlob compile(const ir::Kernel& kernel, const Schedule& schedule,
                                  const Target& target) const override {
-    const llvm::SmallString<0> object =
-        generate(kernel, schedule, target, llvm::CodeGenFileType::ObjectFile);
-    return link_object(std::as_bytes(std::span(object.data(), object.size())), kernel_symbol);
+    return linked(generate(kernel, schedule, target, llvm::CodeGenFileType::ObjectFile));
+  }
+
+  [[nodiscard]] CodeBlob tile(DType dtype, const ir::TileShape& shape,
+                              const Target& target) const override {
+    return linked(generate(llvm::CodeGenOptLevel::Less, llvm::CodeGenFileType::ObjectFile,
+                           [&](llvm::Module& m) { emit_tile(m, dtype, shape, target); }));
   }
 
   [[nodiscard]] std::string assembly(const ir::Kernel& kernel, const Schedule& schedule,
@@ -60,16 +65,27 @@ class Backend final : public LlvmBackend {
  private:
   using Machine = std::unique_ptr<llvm::TargetMachine>;
 
+  static CodeBlob linked(const llvm::SmallString<0>& object) {
+    return link_object(std::as_bytes(std::span(object.data(), object.size())), kernel_symbol);
+  }
+
   llvm::SmallString<0> generate(const ir::Kernel& kernel, const Schedule& schedule,
                                 const Target& target, llvm::CodeGenFileType type) const {
     const auto level = schedule.carried ? llvm::CodeGenOptLevel::Less : llvm::CodeGenOptLevel::None;
+    return generate(level, type,
+                    [&](llvm::Module& m) { emit_kernel(m, kernel, schedule, target); });
+  }
+
+  template <class Emit>
+  llvm::SmallString<0> generate(llvm::CodeGenOptLevel level, llvm::CodeGenFileType type,
+                                Emit emit) const {
     Machine machine = borrow(level);
     llvm::LLVMContext context;
     llvm::Module module("weft", context);
     module.setTargetTriple(machine->getTargetTriple().str());
     module.setDataLayout(machine->createDataLayout());
     module.setPICLevel(llvm::PICLevel::BigPIC);
-    emit_kernel(module, kernel, schedule, target);
+    emit(module);
 #ifndef NDEBUG
     std::string problem;
     llvm::raw_string_ostream stream(problem);
