@@ -378,7 +378,7 @@ ir::TileLimits tile_limits(DType dtype, const Target& target) {
   // Besides the sums: the columns of a step, elements of rows on their way, and room to reorder.
   const int spare = 4 + target.vector_registers / 8;
   const int rows = (target.vector_registers - spare) / vectors;
-  return {rows, vectors, lanes};
+  return {rows, vectors, lanes, static_cast<std::int64_t>(target.l2_bytes / 2)};
 }
 
 std::string to_string(const Schedule& schedule) {

@@ -56,6 +56,7 @@ class TileKernel {
 /// `vectors` vectors of `lanes` columns each. No rows: it has none.
 struct TileLimits {
   int rows = 0, vectors = 0, lanes = 0;
+  std::int64_t block_bytes = 512 << 10;  // of columns that stay in a core's cache between rows
 };
 
 }  // namespace weft::ir

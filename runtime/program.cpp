@@ -12,24 +12,14 @@
 #include <string_view>
 #include <thread>
 
-#include "runtime/blas.h"
 #include "runtime/buffer.h"
+#include "runtime/contraction.h"
 #include "runtime/extern.h"
-#include "runtime/gathered.h"
 #include "runtime/thread_pool.h"
 
 namespace weft::runtime {
 
 namespace {
-
-/// A contraction at concrete extents.
-struct SizedContraction {
-  std::vector<std::int64_t> batch, a_batch, b_batch;  // extents and strides
-  std::int64_t batches = 1, m = 0, n = 0, k = 0;
-  std::int64_t a_m = 0, a_k = 0, b_k = 0, b_n = 0;
-  std::int64_t a_offset = 0, b_offset = 0, out_offset = 0;
-  std::optional<GatherPlan> gather;
-};
 
 struct SizedStep {
   std::vector<std::int64_t> symbols;
@@ -112,36 +102,9 @@ DimBindings bind_inputs(const ir::Plan& plan, std::span<const Shape* const> shap
   return bindings;
 }
 
-SizedContraction size_contraction(const ir::Kernel& kernel, const DimBindings& bindings) {
-  const ir::Contraction& c = *kernel.contraction;
-  const auto at = [&](const Dim& dim) { return extent(dim, bindings); };
-  SizedContraction sized;
-  const std::size_t rank = kernel.axes.size();
-  for (std::size_t i = 0; i + 2 < rank; ++i) {
-    sized.batch.push_back(at(kernel.axes[i]));
-    sized.a_batch.push_back(at(c.a_batch[i]));
-    sized.b_batch.push_back(at(c.b_batch[i]));
-    sized.batches *= sized.batch.back();
-  }
-  sized.m = at(kernel.axes[rank - 2]);
-  sized.n = at(kernel.axes[rank - 1]);
-  sized.k = at(c.k);
-  sized.a_m = at(c.a_m), sized.a_k = at(c.a_k), sized.b_k = at(c.b_k), sized.b_n = at(c.b_n);
-  sized.a_offset = at(c.a_offset), sized.b_offset = at(c.b_offset),
-  sized.out_offset = at(c.out_offset);
-  if (c.gather) {
-    const auto axes = [&](const Dims& extents, const Dims& strides) {
-      return GatherAxes{evaluate(extents, bindings), evaluate(strides, bindings)};
-    };
-    sized.gather = plan_gather(kernel.buffers[static_cast<std::size_t>(c.b)].dtype, sized.a_m,
-                               axes(c.gather->k, c.gather->a_k), axes(c.gather->k, c.gather->b_k),
-                               axes(c.gather->n, c.gather->b_n), sized.batches);
-  }
-  return sized;
-}
-
-SizedStep size_kernel(const ir::Kernel& kernel, const ir::Executable& code,
-                      const ir::KernelStep& step, const DimBindings& bindings) {
+SizedStep size_kernel(const ir::Plan& plan, const ir::KernelStep& step, const ir::Executable& code,
+                      ir::KernelCompiler& compiler, const DimBindings& bindings) {
+  const ir::Kernel& kernel = plan.kernels[static_cast<std::size_t>(step.kernel)];
   SizedStep sized;
   DimBindings local;
   for (std::size_t i = 0; i < step.symbols.size(); ++i) {
@@ -151,7 +114,13 @@ SizedStep size_kernel(const ir::Kernel& kernel, const ir::Executable& code,
   sized.items = 1;
   for (std::size_t i = 0; i < kernel.parallel_axes(); ++i)
     sized.items *= extent(kernel.axes[i], local);
-  if (kernel.contraction) sized.contraction = size_contraction(kernel, local);
+  if (kernel.contraction)
+    sized.contraction.emplace(kernel, local, compiler, [&](int buffer) -> const std::byte* {
+      const ir::Slot& slot =
+          plan.slots[static_cast<std::size_t>(step.slots[static_cast<std::size_t>(buffer)])];
+      if (slot.kind != ir::Slot::Kind::constant) return nullptr;
+      return plan.constants[static_cast<std::size_t>(slot.number)].data();
+    });
   sized.scratch = code.scratch_bytes(sized.symbols.data());
   double cost = code.item_cost;
   if (cost * static_cast<double>(sized.items) > parallel_threshold_ns) {
@@ -201,98 +170,17 @@ void run_kernel(const ir::Executable& code, const SizedStep& sized, void* const*
   });
 }
 
-/// A rectangle of one matrix of the batch: product first, then the epilogue on the same elements.
-struct ContractionRunner {
-  const ir::Kernel& kernel;
-  const ir::Executable* epilogue;  // null: none
-  const SizedStep& sized;
-  void* const* buffers;
-
-  void tile(std::int64_t batch, std::int64_t m0, std::int64_t m1, std::int64_t n0,
-            std::int64_t n1) const {
-    const SizedContraction& s = *sized.contraction;
-    const ir::Contraction& c = *kernel.contraction;
-    std::int64_t a_at = s.a_offset + m0 * s.a_m, b_at = s.b_offset + n0 * s.b_n;
-    for (std::int64_t rest = batch, i = std::ssize(s.batch) - 1; i >= 0; --i) {
-      const auto axis = static_cast<std::size_t>(i);
-      a_at += rest % s.batch[axis] * s.a_batch[axis];
-      b_at += rest % s.batch[axis] * s.b_batch[axis];
-      rest /= s.batch[axis];
-    }
-    const std::int64_t first = batch * s.m * s.n;  // flat position of the matrix
-    const auto at = [&](int buffer, std::int64_t element) {
-      const auto b = static_cast<std::size_t>(buffer);
-      return static_cast<std::byte*>(buffers[b]) +
-             element * static_cast<std::int64_t>(size_of(kernel.buffers[b].dtype));
-    };
-    void* const out = at(c.out, s.out_offset + first + m0 * s.n + n0);
-    if (s.gather)
-      multiply_gathered(*s.gather, m1 - m0, n0, n1, at(c.a, a_at), at(c.b, b_at), out, s.n);
-    else
-      multiply({kernel.buffers[static_cast<std::size_t>(c.a)].dtype, m1 - m0, n1 - n0, s.k,
-                at(c.a, a_at), s.a_m, s.a_k, at(c.b, b_at), s.b_k, s.b_n, out, s.n});
-    if (!epilogue) return;
-    if (n0 == 0 && n1 == s.n)
-      return run_range(*epilogue, sized, buffers, first + m0 * s.n, first + m1 * s.n);
-    for (std::int64_t row = m0; row < m1; ++row)
-      run_range(*epilogue, sized, buffers, first + row * s.n + n0, first + row * s.n + n1);
-  }
-
-  /// Rows [begin, end) of all matrices, one after another.
-  void run_rows(std::int64_t begin, std::int64_t end) const {
-    const SizedContraction& s = *sized.contraction;
-    while (begin < end) {
-      const std::int64_t m0 = begin % s.m, m1 = std::min(s.m, m0 + end - begin);
-      tile(begin / s.m, m0, m1, 0, s.n);
-      begin += m1 - m0;
-    }
-  }
-
-  void run() const {
-    const SizedContraction& s = *sized.contraction;
-    if (sized.items == 0) return;
-    constexpr std::int64_t rows =
-        256;  // an epilogue finds its tile still in the second-level cache
-    const std::int64_t row_step = epilogue ? rows : s.m;
-    const double flops = 2.0 * static_cast<double>(sized.items) *
-                         static_cast<double>(std::max<std::int64_t>(s.k, 1));
-    const std::int64_t threads = flops < 500'000 ? 1 : num_threads();
-    if (s.gather) {
-      const std::int64_t tiles = s.gather->tiles(), step = s.gather->n_step;
-      const auto some = [&](std::int64_t begin, std::int64_t end) {
-        for (std::int64_t i = begin; i < end; ++i)
-          tile(i / tiles, 0, s.m, i % tiles * step, std::min((i % tiles + 1) * step, s.n));
-      };
-      return threads == 1 ? some(0, s.batches * tiles) : parallel_for(s.batches * tiles, 1, some);
-    }
-    if (threads == 1 || s.batches >= threads) {
-      const auto matrices = [&](std::int64_t begin, std::int64_t end) {
-        for (std::int64_t batch = begin; batch < end; ++batch)
-          for (std::int64_t m = 0; m < s.m; m += row_step)
-            tile(batch, m, std::min(m + row_step, s.m), 0, s.n);
-      };
-      return threads == 1 ? matrices(0, s.batches) : parallel_for(s.batches, 1, matrices);
-    }
-    // Each thread packs its operands for itself: cut the longer side, so that the shorter operand
-    // is what is packed twice.
-    constexpr std::int64_t step = 16;
-    const bool columns = s.n > s.m;
-    const std::int64_t units = ((columns ? s.n : s.m) + step - 1) / step;
-    for (std::int64_t batch = 0; batch < s.batches; ++batch)
-      parallel_for(units, std::max<std::int64_t>(1, (units + threads - 1) / threads),
-                   [&](std::int64_t begin, std::int64_t end) {
-                     if (columns)
-                       return tile(batch, 0, s.m, begin * step, std::min(end * step, s.n));
-                     const std::int64_t last = std::min(end * step, s.m);
-                     for (std::int64_t m = begin * step; m < last; m += row_step)
-                       tile(batch, m, std::min(m + row_step, last), 0, s.n);
-                   });
-  }
-};
-
-}  // namespace
-
-namespace {
+/// All of a product, or some of the rows of all its matrices, with the epilogue.
+void run_contraction(const ir::Executable* epilogue, const SizedStep& sized, void* const* buffers,
+                     const Range* rows) {
+  const auto some = [&](std::int64_t begin, std::int64_t end) {
+    run_range(*epilogue, sized, buffers, begin, end);
+  };
+  const SizedContraction::Finish finish(some);
+  const SizedContraction::Finish* const wanted = epilogue ? &finish : nullptr;
+  rows ? sized.contraction->run_rows(buffers, *rows, wanted)
+       : sized.contraction->run(buffers, wanted);
+}
 
 SizedGroup size_group(const ir::Plan& plan, const ir::StepGroup& group, const Sizes& sizes) {
   SizedGroup sized;
@@ -327,7 +215,8 @@ std::int64_t now_ns() {
 
 }  // namespace
 
-Program::Program(ir::Plan plan, ir::KernelCompiler& compiler) : plan_(std::move(plan)) {
+Program::Program(ir::Plan plan, ir::KernelCompiler& compiler)
+    : plan_(std::move(plan)), compiler_(compiler) {
   std::vector<const ir::Kernel*> kernels;
   for (const ir::Kernel& kernel : plan_.kernels)
     if (!kernel.stages.empty()) kernels.push_back(&kernel);
@@ -378,8 +267,8 @@ std::shared_ptr<const Sizes> Program::size(std::span<const Shape* const> input_s
     if (const auto* kernel = std::get_if<ir::KernelStep>(&step.what)) {
       const auto index = static_cast<std::size_t>(kernel->kernel);
       static const ir::Executable nothing{};
-      sized = size_kernel(plan_.kernels[index],
-                          executables_[index] ? *executables_[index] : nothing, *kernel, bindings);
+      sized = size_kernel(plan_, *kernel, executables_[index] ? *executables_[index] : nothing,
+                          compiler_, bindings);
       sized.first_pointer = sizes->step_pointers;
       sizes->step_pointers += kernel->slots.size();
     }
@@ -494,8 +383,7 @@ void Program::run_step(const Sizes& sizes, Frame& frame, std::size_t index) cons
       buffers[i] = frame.slots[static_cast<std::size_t>(kernel->slots[i])];
     const auto number = static_cast<std::size_t>(kernel->kernel);
     const ir::Executable* code = executables_[number].get();
-    if (sized.contraction)
-      return ContractionRunner{plan_.kernels[number], code, sized, buffers}.run();
+    if (sized.contraction) return run_contraction(code, sized, buffers, nullptr);
     return run_kernel(*code, sized, buffers);
   }
   const auto& external = std::get<ir::ExternStep>(step.what);
@@ -535,9 +423,9 @@ void Program::run_group(const Sizes& sizes, Frame& frame, std::size_t number,
     void* const* buffers = pointers + (step.first_pointer - sized.first_pointer);
     const ir::Executable* code = executables_[kernel].get();
     if (step.contraction) {
-      const std::int64_t rows = step.contraction->batches * step.contraction->m / group.pieces;
-      return ContractionRunner{plan_.kernels[kernel], code, step, buffers}.run_rows(begin * rows,
-                                                                                    stop * rows);
+      const std::int64_t of_one = step.contraction->rows() / group.pieces;
+      const Range rows{begin * of_one, stop * of_one};
+      return run_contraction(code, step, buffers, &rows);
     }
     const std::int64_t items = step.items / group.pieces;
     run_range(*code, step, buffers, begin * items, stop * items);

@@ -29,6 +29,7 @@ struct Frame;  // the working memory of one call
 
 class Program {
  public:
+  /// The compiler outlives the program: products of new extents may need tiles that it makes.
   Program(ir::Plan plan, ir::KernelCompiler& compiler);
   ~Program();
 
@@ -72,6 +73,7 @@ class Program {
   void run_group(const Sizes& sizes, Frame& frame, std::size_t group, std::int64_t* spent) const;
 
   ir::Plan plan_;
+  ir::KernelCompiler& compiler_;
   std::vector<std::shared_ptr<const ir::Executable>> executables_;
   std::shared_ptr<const Sizes> fixed_;         // where the plan has no unknowns
   mutable std::atomic<Frame*> idle_{nullptr};  // the frame of the last call, when no call has it

@@ -1,0 +1,476 @@
+#include "runtime/contraction.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "runtime/blas.h"
+
+namespace weft::runtime {
+namespace {
+
+using ir::TileCall, ir::TileKernel;
+
+constexpr double least_parallel_flops = 500'000;    // less is done before another thread is awake
+constexpr std::int64_t shared_bytes = 16 << 20;     // of columns packed at a time, for all threads
+constexpr std::int64_t small_matrix = 64 << 10;     // bytes: stays in cache, however it lies
+constexpr std::int64_t aliased = 4096;              // bytes between places of one first-level set
+constexpr std::int64_t serial_packing = 128 << 10;  // bytes
+
+std::int64_t up(std::int64_t n, std::int64_t by) { return (n + by - 1) / by; }
+
+/// Tiles of dtypes that no compiler has kernels for: plain loops or BLAS, on packed operands.
+class PlainTile final : public TileKernel {
+ public:
+  PlainTile(DType dtype, ir::TileShape tile_shape) : dtype_(dtype) {
+    shape = tile_shape;
+    function = [](const TileKernel* self, const TileCall* call, std::int64_t begin,
+                  std::int64_t end) {
+      const auto& tile = static_cast<const PlainTile&>(*self);
+      const auto size = static_cast<std::int64_t>(size_of(tile.dtype_));
+      multiply({tile.dtype_, tile.shape.rows, tile.shape.columns, end - begin,
+                call->groups[0] + call->steps[begin], 1, tile.shape.rows,
+                call->columns + begin * call->column_step, call->column_step / size, 1, call->out,
+                call->out_stride / size, call->addend != nullptr});
+    };
+  }
+
+ private:
+  DType dtype_;
+};
+
+/// Scratch of a thread, grown when first needed and kept. Two kinds, since one call uses both.
+struct Shared {};
+struct Own {};
+template <class Kind> std::byte* scratch(std::int64_t bytes) {
+  thread_local Buffer buffer;
+  if (bytes > static_cast<std::int64_t>(buffer.size()))
+    buffer = Buffer::allocate(static_cast<std::size_t>(bytes));
+  return buffer.data();
+}
+
+/// The share of a tile's work that is not wasted where tiles of `height` cover `rows`, and how well
+/// such a tile keeps the processor busy.
+double worth(std::int64_t height, std::int64_t rows) {
+  static constexpr std::array<double, 8> busy{0, .3, .5, .7, .8, .9, .96, .98};
+  const double cover = static_cast<double>(rows) / static_cast<double>(up(rows, height) * height);
+  return cover * (height < 8 ? busy[static_cast<std::size_t>(height)] : 1);
+}
+
+}  // namespace
+
+Depth depth_of(DType dtype, std::int64_t m, std::int64_t n, std::int64_t k) {
+  constexpr std::int64_t block_bytes = 1600, unit = 8;
+  constexpr std::int64_t few_results = 1 << 16, long_piece = 1536, most_pieces = 16;
+  const auto most = block_bytes / static_cast<std::int64_t>(size_of(dtype));
+  Depth depth;
+  // A long sum for few results is also the only way to give several threads something to do.
+  if (is_floating(dtype) && m * n <= few_results)
+    depth.pieces = std::clamp<std::int64_t>(k / long_piece, 1, most_pieces);
+  const std::int64_t piece = std::max<std::int64_t>(1, up(k, depth.pieces));
+  const std::int64_t blocks = up(piece, most);
+  depth.step = up(up(piece, blocks), unit) * unit;
+  depth.piece_size = blocks * depth.step;
+  depth.pieces = std::max<std::int64_t>(1, up(k, depth.piece_size));
+  return depth;
+}
+
+// ---- sizes --------------------------------------------------------------------------------------
+
+SizedContraction::SizedContraction(const ir::Kernel& kernel, const DimBindings& bindings,
+                                   ir::KernelCompiler& compiler,
+                                   const std::function<const std::byte*(int)>& constants) {
+  size_operands(kernel, bindings);
+  depth_ = depth_of(sum_dtype_, m_, n_, k_);
+  if (batches_ * m_ * n_ * k_ == 0) return;
+  choose_tile(compiler);
+  const std::byte* const constant = constants(columns_.buffer);
+  if (constant && shared_ && depth_.pieces == 1) keep(constant);
+}
+
+void SizedContraction::size_operands(const ir::Kernel& kernel, const DimBindings& bindings) {
+  const ir::Contraction& c = *kernel.contraction;
+  const auto at = [&](const Dim& dim) {
+    return dim.is_constant() ? dim.value() : dim.evaluate(bindings);
+  };
+  const std::size_t rank = kernel.axes.size();
+  Operand a, b;
+  for (std::size_t i = 0; i + 2 < rank; ++i) {
+    batch_.push_back(at(kernel.axes[i]));
+    a.batch.push_back(at(c.a_batch[i]));
+    b.batch.push_back(at(c.b_batch[i]));
+    batches_ *= batch_.back();
+  }
+  m_ = at(kernel.axes[rank - 2]), n_ = at(kernel.axes[rank - 1]), k_ = at(c.k);
+  a.buffer = c.a, b.buffer = c.b, out_ = c.out;
+  a.offset = at(c.a_offset), b.offset = at(c.b_offset), out_offset_ = at(c.out_offset);
+  const auto dtype = [&](int buffer) {
+    return kernel.buffers[static_cast<std::size_t>(buffer)].dtype;
+  };
+  dtype_ = dtype(c.a), sum_dtype_ = dtype(c.out);
+  size_ = static_cast<std::int64_t>(size_of(sum_dtype_));
+  a.line = Line::regular(m_, at(c.a_m));
+  if (c.gather) {
+    const auto line = [&](const Dims& extents, const Dims& strides) {
+      return Line::of(evaluate(extents, bindings), evaluate(strides, bindings));
+    };
+    a.depth = line(c.gather->k, c.gather->a_k);
+    b.depth = line(c.gather->k, c.gather->b_k);
+    b.line = line(c.gather->n, c.gather->b_n);
+  } else {
+    a.depth = Line::regular(k_, at(c.a_k));
+    b.depth = Line::regular(k_, at(c.b_k));
+    b.line = Line::regular(n_, at(c.b_n));
+  }
+  // Windows are read element by element from where they lie: as rows.
+  turned_ = c.gather.has_value();
+  rows_ = std::move(turned_ ? b : a);
+  columns_ = std::move(turned_ ? a : b);
+}
+
+void SizedContraction::choose_tile(ir::KernelCompiler& compiler) {
+  const DType dtype = packed_dtype(dtype_);
+  const ir::TileLimits limits = compiler.tile_limits(dtype);
+  shared_ =
+      batches_ == 1 || std::ranges::all_of(columns_.batch, [](std::int64_t s) { return s == 0; });
+  if (limits.rows == 0) {
+    height_ = std::min<std::int64_t>(rows_.line.count, 24);
+    width_ = std::min<std::int64_t>(columns_.line.count, 128);
+    run_ = rows_.line.count;
+    const ir::TileShape shape{static_cast<int>(height_), static_cast<int>(width_)};
+    tile_ = std::make_shared<PlainTile>(dtype, shape);
+  } else {
+    choose_columns(limits);
+    choose_rows(limits);
+    const Line& line = columns_.line;
+    const bool little = columns_.depth.stride * k_ * size_ <= small_matrix || tiles() <= 2;
+    columns_direct_ = dtype_ == sum_dtype_ && line.is_regular() && line.stride == 1 && little &&
+                      line.count >= width_ && columns_.depth.is_regular();
+    tile_ = compiler.tile(dtype, {static_cast<int>(height_), static_cast<int>(width_)});
+  }
+  const std::int64_t panel_bytes = depth_.step * width_ * size_;
+  const std::int64_t groups =
+      up(panels(), std::max<std::int64_t>(1, limits.block_bytes / panel_bytes));
+  group_panels_ = up(panels(), groups);
+  const bool table = rows_direct_ && !rows_.depth.is_regular();
+  const std::int64_t count = table ? k_ : std::min(k_, depth_.step);
+  for (std::int64_t p = 0; p < count; ++p)
+    steps_.push_back((rows_direct_ ? rows_.depth.at(p) : p * height_) * size_);
+}
+
+void SizedContraction::choose_columns(const ir::TileLimits& limits) {
+  const std::int64_t count = columns_.line.count;
+  const auto padded = [&](int vectors) {
+    const std::int64_t columns = std::int64_t{vectors} * limits.lanes;
+    return up(count, columns) * columns;
+  };
+  int vectors = limits.vectors;
+  while (vectors > 1 && padded(vectors) * 8 > padded(vectors - 1) * 9) --vectors;
+  width_ = std::int64_t{vectors} * limits.lanes;
+}
+
+void SizedContraction::choose_rows(const ir::TileLimits& limits) {
+  const Line& line = rows_.line;
+  const std::int64_t most = std::min<std::int64_t>(limits.rows, line.count);
+  const bool in_groups = line.run % TileCall::group == 0;
+  const bool lies_well = line.is_regular() || in_groups || line.run > TileCall::group;
+  const bool aliases =
+      line.is_regular() && (line.stride * size_) % aliased == 0 && most > 4 && k_ * size_ > 256;
+  rows_direct_ = dtype_ == sum_dtype_ && lies_well && !aliases;
+  run_ = rows_direct_ && !in_groups ? line.run : line.count;
+  // Of one long run few heights are used, so that few kernels are made.
+  const bool in_runs = run_ < line.count;
+  for (std::int64_t height = most; height >= 1; --height) {
+    if (rows_direct_ && !line.is_regular() && in_groups && height % TileCall::group != 0) continue;
+    if (!in_runs && height != most && height != 8 && height > 6) continue;
+    if (height > run_) continue;
+    if (worth(height, run_) > 1.02 * worth(height_, run_)) height_ = height;
+  }
+}
+
+void SizedContraction::keep(const std::byte* columns) {
+  const Range all{0, panels()};
+  kept_ = Buffer::allocate(static_cast<std::size_t>(all.size() * width_ * k_ * size_));
+  columns_direct_ = false;
+  const std::byte* from = columns + columns_.offset * static_cast<std::int64_t>(size_of(dtype_));
+  for (std::int64_t b = 0; b < blocks().end; ++b) {
+    const Range steps = steps_of(b);
+    pack_columns(from, all, all, steps, kept_.data() + packed_block(all, steps));
+  }
+}
+
+// ---- tiles, panels and blocks -------------------------------------------------------------------
+
+std::int64_t SizedContraction::tiles() const { return rows_.line.count / run_ * up(run_, height_); }
+
+Range SizedContraction::rows_of(Range tiles) const {
+  const std::int64_t in_run = up(run_, height_);
+  const auto first = [&](std::int64_t tile) {
+    return tile / in_run * run_ + tile % in_run * height_;
+  };
+  return {first(tiles.begin), first(tiles.end)};
+}
+
+std::int64_t SizedContraction::panels() const { return up(columns_.line.count, width_); }
+
+Range SizedContraction::columns_of(Range panels) const {
+  return {panels.begin * width_, std::min(panels.end * width_, columns_.line.count)};
+}
+
+Range SizedContraction::blocks() const { return {0, up(k_, depth_.step)}; }
+
+Range SizedContraction::steps_of(std::int64_t block) const {
+  return {block * depth_.step, std::min((block + 1) * depth_.step, k_)};
+}
+
+/// Packed columns lie block by block, in a block panel by panel.
+std::int64_t SizedContraction::packed_block(Range panels, Range steps) const {
+  return steps.begin * panels.size() * width_ * size_;
+}
+std::int64_t SizedContraction::packed_panel(Range panels, std::int64_t panel, Range steps) const {
+  return (panel - panels.begin) * steps.size() * width_ * size_;
+}
+
+void SizedContraction::pack_columns(const std::byte* from, Range all, Range panels, Range steps,
+                                    std::byte* block) const {
+  for (std::int64_t panel = panels.begin; panel < panels.end; ++panel)
+    pack(dtype_, from, columns_.line, columns_of({panel, panel + 1}), columns_.depth, steps,
+         block + packed_panel(all, panel, steps), width_);
+}
+
+// ---- running ------------------------------------------------------------------------------------
+
+struct SizedContraction::Job {
+  void* const* buffers;
+  const Finish* finish;
+  const std::byte* packed = nullptr;  // columns that all threads share
+  Range packed_panels{};
+};
+
+/// Some rows by some columns of one product, over some blocks of the sum.
+struct SizedContraction::Part {
+  std::int64_t batch;
+  Range rows, panels, blocks;
+  std::byte* out;  // the product's first element
+};
+
+const std::byte* SizedContraction::place(const Job& job, const Operand& operand,
+                                         std::int64_t batch) const {
+  std::int64_t at = operand.offset;
+  for (std::size_t axis = batch_.size(); axis-- > 0; batch /= batch_[axis])
+    at += batch % batch_[axis] * operand.batch[axis];
+  return static_cast<const std::byte*>(job.buffers[operand.buffer]) +
+         at * static_cast<std::int64_t>(size_of(dtype_));
+}
+
+void SizedContraction::run(void* const* buffers, const Finish* finish) const {
+  const std::int64_t items = batches_ * m_ * n_;
+  if (items == 0) return;
+  auto* const out = static_cast<std::byte*>(buffers[out_]) + out_offset_ * size_;
+  if (k_ == 0) {
+    std::memset(out, 0, static_cast<std::size_t>(items * size_));
+    if (finish) (*finish)(0, items);
+    return;
+  }
+  const double flops = 2. * static_cast<double>(items) * static_cast<double>(k_);
+  const std::int64_t threads = flops < least_parallel_flops ? 1 : num_threads();
+  const Job job{buffers, finish, kept_.data(), {0, panels()}};
+  if (depth_.pieces > 1) {
+    for (std::int64_t batch = 0; batch < batches_; ++batch) run_pieces(job, batch, threads);
+    return;
+  }
+  std::int64_t together = panels();
+  if (shared_ && !columns_direct_ && !kept_) {
+    const std::int64_t fit = shared_bytes / (k_ * width_ * size_);
+    together = std::min(together, std::max(group_panels_, fit / group_panels_ * group_panels_));
+  }
+  for (std::int64_t begin = 0; begin < panels(); begin += together)
+    run_panels(job, {begin, std::min(begin + together, panels())}, threads);
+}
+
+void SizedContraction::run(void* const* buffers, Range batches, Range m,
+                           const Finish* finish) const {
+  const Job job{buffers, finish, kept_.data(), {0, panels()}};
+  auto* const out = static_cast<std::byte*>(buffers[out_]) + out_offset_ * size_;
+  const Range rows = turned_ ? Range{0, rows_.line.count} : m;
+  const Range which = turned_ ? Range{m.begin / width_, up(m.end, width_)} : Range{0, panels()};
+  for (std::int64_t batch = batches.begin; batch < batches.end; ++batch)
+    for (std::int64_t first = which.begin; first < which.end; first += group_panels_) {
+      const Range panels{first, std::min(first + group_panels_, which.end)};
+      run_part(job, {batch, rows, panels, blocks(), out + batch * m_ * n_ * size_});
+    }
+}
+
+/// All products, for some of the columns.
+void SizedContraction::run_panels(const Job& whole, Range panels, std::int64_t threads) const {
+  Job job = whole;
+  if (shared_ && !columns_direct_ && !kept_) {
+    const std::int64_t bytes = panels.size() * width_ * k_ * size_;
+    std::byte* const to = scratch<Shared>(bytes);
+    const std::byte* const from = place(job, columns_, 0);
+    const auto some = [&](std::int64_t begin, std::int64_t end) {
+      const Range which{panels.begin + begin, panels.begin + end};
+      for (std::int64_t b = 0; b < blocks().end; ++b) {
+        const Range steps = steps_of(b);
+        pack_columns(from, panels, which, steps, to + packed_block(panels, steps));
+      }
+    };
+    threads == 1 || bytes < serial_packing ? some(0, panels.size())
+                                           : parallel_for(panels.size(), 1, some);
+    job.packed = to, job.packed_panels = panels;
+  }
+  auto* const out = static_cast<std::byte*>(job.buffers[out_]) + out_offset_ * size_;
+  std::int64_t group = std::min(group_panels_, panels.size());
+  while (group > 1 && batches_ * tiles() * up(panels.size(), group) < 4 * threads)
+    group = up(group, 2);
+  const std::int64_t groups = up(panels.size(), group), of_one = tiles();
+  // A thread's share: neighbouring tiles of a group of panels, then of the next group.
+  const auto share = [&](std::int64_t begin, std::int64_t end) {
+    while (begin < end) {
+      const std::int64_t number = begin / of_one;
+      const std::int64_t last = std::min(end, (number + 1) * of_one);
+      const std::int64_t batch = number / groups;
+      const std::int64_t first = panels.begin + number % groups * group;
+      run_part(job, {batch,
+                     rows_of({begin - number * of_one, last - number * of_one}),
+                     {first, std::min(first + group, panels.end)},
+                     blocks(),
+                     out + batch * m_ * n_ * size_});
+      begin = last;
+    }
+  };
+  const std::int64_t units = batches_ * groups * of_one;
+  // Products that pack their columns for themselves are not shared among threads without need.
+  const std::int64_t grain = batches_ * groups >= 4 * threads ? of_one : 1;
+  threads == 1 ? share(0, units) : parallel_for(units, grain, share);
+}
+
+void SizedContraction::run_pieces(const Job& job, std::int64_t batch, std::int64_t threads) const {
+  const std::int64_t items = m_ * n_, bytes = items * size_;
+  std::byte* const sums = scratch<Shared>(depth_.pieces * bytes);
+  const Job unfinished{job.buffers, nullptr};
+  const auto some = [&](std::int64_t begin, std::int64_t end) {
+    const std::int64_t blocks_each = depth_.piece_size / depth_.step;
+    for (std::int64_t piece = begin; piece < end; ++piece)
+      run_part(unfinished,
+               {batch,
+                {0, rows_.line.count},
+                {0, panels()},
+                {piece * blocks_each, std::min((piece + 1) * blocks_each, blocks().end)},
+                sums + piece * bytes});
+  };
+  threads == 1 ? some(0, depth_.pieces) : parallel_for(depth_.pieces, 1, some);
+
+  auto* const out =
+      static_cast<std::byte*>(job.buffers[out_]) + (out_offset_ + batch * items) * size_;
+  const auto add = [&](std::int64_t begin, std::int64_t end) {
+    const std::int64_t count = end - begin;
+    const TilePart row{sum_dtype_, {0, 1}, {0, count}, count, false, true};
+    std::memcpy(out + begin * size_, sums + begin * size_, static_cast<std::size_t>(count * size_));
+    for (std::int64_t piece = 1; piece < depth_.pieces; ++piece)
+      deliver(row, sums + piece * bytes + begin * size_, out + begin * size_, count);
+    if (job.finish) (*job.finish)(batch * items + begin, batch * items + end);
+  };
+  constexpr std::int64_t grain = 4096;
+  threads == 1 ? add(0, items) : parallel_for(items, grain, add);
+}
+
+/// Block after block, so that the columns of a block stay in the cache for all rows.
+void SizedContraction::run_part(const Job& job, const Part& part) const {
+  const std::int64_t in_rows = height_ * depth_.step, in_tile = height_ * width_;
+  const bool packs = !columns_direct_ && !job.packed;
+  const std::int64_t in_columns = packs ? part.panels.size() * width_ * depth_.step : 0;
+  std::byte* const own = scratch<Own>((in_rows + in_tile + in_columns) * size_);
+  std::byte* const columns = own + (in_rows + in_tile) * size_;
+  for (std::int64_t block = part.blocks.begin; block < part.blocks.end; ++block) {
+    const Range steps = steps_of(block);
+    if (packs)
+      pack_columns(place(job, columns_, part.batch), part.panels, part.panels, steps, columns);
+    for (std::int64_t row = part.rows.begin; row < part.rows.end;) {
+      const std::int64_t run_end = (row / run_ + 1) * run_;
+      const Range rows{row, std::min({row + height_, run_end, part.rows.end})};
+      run_rows(job, part, rows, block, packs ? columns : nullptr);
+      if (!turned_ && block + 1 == part.blocks.end) finish(job, part, rows);
+      row = rows.end;
+    }
+  }
+  if (turned_) finish(job, part, part.rows);
+}
+
+/// One tile of rows by all the part's panels. Where rows end early the tile reaches back over rows
+/// that are done already, whose results are left as they are.
+void SizedContraction::run_rows(const Job& job, const Part& part, Range rows, std::int64_t block,
+                                const std::byte* packed) const {
+  const Range steps = steps_of(block);
+  const std::int64_t run_begin = rows.begin / run_ * run_;
+  const std::int64_t start = std::max(run_begin, std::min(rows.begin, run_begin + run_ - height_));
+  std::byte* const own = scratch<Own>(0);
+  std::byte* const tile = own + height_ * depth_.step * size_;
+  const std::byte* const from = place(job, rows_, part.batch);
+  TileCall call;
+  if (rows_direct_) {
+    const bool regular = rows_.depth.is_regular();
+    const std::int64_t at = regular ? rows_.depth.at(steps.begin) : 0;
+    for (std::int64_t i = 0; i < height_; i += TileCall::group)
+      call.groups[i / TileCall::group] = from + (rows_.line.at(start + i) + at) * size_;
+    call.row_stride = rows_.line.stride * size_;
+    call.steps = steps_.data() + (regular ? 0 : steps.begin);
+  } else {
+    pack(dtype_, from, rows_.line, {start, start + height_}, rows_.depth, steps, own, height_);
+    for (std::int64_t i = 0; i < height_; i += TileCall::group)
+      call.groups[i / TileCall::group] = own + i * size_;
+    call.row_stride = size_;
+    call.steps = steps_.data();
+  }
+  const bool first = block == part.blocks.begin;
+  const bool whole_rows = start == rows.begin && rows.size() == height_ && !turned_;
+  const std::byte* const direct =
+      columns_direct_ ? place(job, columns_, part.batch) + columns_.depth.at(steps.begin) * size_
+                      : nullptr;
+  call.column_step = (columns_direct_ ? columns_.depth.stride : width_) * size_;
+  for (std::int64_t panel = part.panels.begin; panel < part.panels.end; ++panel) {
+    const Range columns = columns_of({panel, panel + 1});
+    std::int64_t left = columns.begin;
+    if (columns_direct_) {
+      left = std::min(left, columns_.line.count - width_);
+      call.columns = direct + left * size_;
+    } else {
+      call.columns = packed ? packed + packed_panel(part.panels, panel, steps)
+                            : job.packed + packed_block(job.packed_panels, steps) +
+                                  packed_panel(job.packed_panels, panel, steps);
+    }
+    std::byte* const out =
+        part.out +
+        (turned_ ? columns.begin * n_ + rows.begin : rows.begin * n_ + columns.begin) * size_;
+    if (whole_rows && columns.size() == width_) {
+      call.out = out;
+      call.addend = first ? nullptr : out;
+      call.out_stride = call.addend_stride = n_ * size_;
+      tile_->run(call, 0, steps.size());
+      continue;
+    }
+    call.out = tile;
+    call.addend = nullptr;
+    call.out_stride = call.addend_stride = width_ * size_;
+    tile_->run(call, 0, steps.size());
+    deliver({sum_dtype_,
+             {rows.begin - start, rows.end - start},
+             {columns.begin - left, columns.end - left},
+             width_,
+             turned_,
+             !first},
+            tile, out, n_);
+  }
+}
+
+void SizedContraction::finish(const Job& job, const Part& part, Range rows) const {
+  if (!job.finish) return;
+  const Range columns = columns_of(part.panels);
+  const Range m = turned_ ? columns : rows, n = turned_ ? rows : columns;
+  const std::int64_t first = part.batch * m_ * n_;
+  if (n.size() == n_) return (*job.finish)(first + m.begin * n_, first + m.end * n_);
+  for (std::int64_t i = m.begin; i < m.end; ++i)
+    (*job.finish)(first + i * n_ + n.begin, first + i * n_ + n.end);
+}
+
+}  // namespace weft::runtime
