@@ -15,6 +15,7 @@ constexpr double least_parallel_flops = 500'000;    // less is done before anoth
 constexpr std::int64_t shared_bytes = 16 << 20;     // of columns packed at a time, for all threads
 constexpr std::int64_t small_matrix = 64 << 10;     // bytes: stays in cache, however it lies
 constexpr std::int64_t aliased = 4096;              // bytes between places of one first-level set
+constexpr std::int64_t few_tiles = 2;               // of rows: packing columns would not pay
 constexpr std::int64_t serial_packing = 128 << 10;  // bytes
 
 std::int64_t up(std::int64_t n, std::int64_t by) { return (n + by - 1) / by; }
@@ -143,19 +144,20 @@ void SizedContraction::choose_tile(ir::KernelCompiler& compiler) {
     choose_columns(limits);
     choose_rows(limits);
     const Line& line = columns_.line;
-    const bool little = columns_.depth.stride * k_ * size_ <= small_matrix || tiles() <= 2;
-    columns_direct_ = dtype_ == sum_dtype_ && line.is_regular() && line.stride == 1 && little &&
-                      line.count >= width_ && columns_.depth.is_regular();
+    columns_readable_ = dtype_ == sum_dtype_ && line.is_regular() && line.stride == 1 &&
+                        line.count >= width_ && columns_.depth.is_regular();
+    columns_direct_ = columns_readable_ &&
+                      (tiles() <= few_tiles || columns_.depth.stride * k_ * size_ <= small_matrix);
     tile_ = compiler.tile(dtype, {static_cast<int>(height_), static_cast<int>(width_)});
   }
   const std::int64_t panel_bytes = depth_.step * width_ * size_;
   const std::int64_t groups =
       up(panels(), std::max<std::int64_t>(1, limits.block_bytes / panel_bytes));
   group_panels_ = up(panels(), groups);
-  const bool table = rows_direct_ && !rows_.depth.is_regular();
-  const std::int64_t count = table ? k_ : std::min(k_, depth_.step);
-  for (std::int64_t p = 0; p < count; ++p)
-    steps_.push_back((rows_direct_ ? rows_.depth.at(p) : p * height_) * size_);
+  const std::int64_t step = std::min(k_, depth_.step);
+  for (std::int64_t p = 0; p < step; ++p) packed_steps_.push_back(p * height_ * size_);
+  const std::int64_t read = !rows_direct_ ? 0 : rows_.depth.is_regular() ? step : k_;
+  for (std::int64_t p = 0; p < read; ++p) steps_.push_back(rows_.depth.at(p) * size_);
 }
 
 void SizedContraction::choose_columns(const ir::TileLimits& limits) {
@@ -191,7 +193,7 @@ void SizedContraction::choose_rows(const ir::TileLimits& limits) {
 void SizedContraction::keep(const std::byte* columns) {
   const Range all{0, panels()};
   kept_ = Buffer::allocate(static_cast<std::size_t>(all.size() * width_ * k_ * size_));
-  columns_direct_ = false;
+  columns_direct_ = columns_readable_ = false;
   const std::byte* from = columns + columns_.offset * static_cast<std::int64_t>(size_of(dtype_));
   for (std::int64_t b = 0; b < blocks().end; ++b) {
     const Range steps = steps_of(b);
@@ -215,6 +217,10 @@ std::int64_t SizedContraction::panels() const { return up(columns_.line.count, w
 
 Range SizedContraction::columns_of(Range panels) const {
   return {panels.begin * width_, std::min(panels.end * width_, columns_.line.count)};
+}
+
+Range SizedContraction::panels_of(Range columns) const {
+  return {columns.begin / width_, up(columns.end, width_)};
 }
 
 Range SizedContraction::blocks() const { return {0, up(k_, depth_.step)}; }
@@ -250,7 +256,7 @@ struct SizedContraction::Job {
 /// Some rows by some columns of one product, over some blocks of the sum.
 struct SizedContraction::Part {
   std::int64_t batch;
-  Range rows, panels, blocks;
+  Range rows, columns, blocks;
   std::byte* out;  // the product's first element
 };
 
@@ -264,21 +270,10 @@ const std::byte* SizedContraction::place(const Job& job, const Operand& operand,
 }
 
 void SizedContraction::run(void* const* buffers, const Finish* finish) const {
-  const std::int64_t items = batches_ * m_ * n_;
-  if (items == 0) return;
-  auto* const out = static_cast<std::byte*>(buffers[out_]) + out_offset_ * size_;
-  if (k_ == 0) {
-    std::memset(out, 0, static_cast<std::size_t>(items * size_));
-    if (finish) (*finish)(0, items);
-    return;
-  }
-  const double flops = 2. * static_cast<double>(items) * static_cast<double>(k_);
+  const double flops = 2. * static_cast<double>(batches_ * m_ * n_) * static_cast<double>(k_);
   const std::int64_t threads = flops < least_parallel_flops ? 1 : num_threads();
+  if (flops == 0 || depth_.pieces > 1) return run_in_order(buffers, {0, rows()}, finish, threads);
   const Job job{buffers, finish, kept_.data(), {0, panels()}};
-  if (depth_.pieces > 1) {
-    for (std::int64_t batch = 0; batch < batches_; ++batch) run_pieces(job, batch, threads);
-    return;
-  }
   std::int64_t together = panels();
   if (shared_ && !columns_direct_ && !kept_) {
     const std::int64_t fit = shared_bytes / (k_ * width_ * size_);
@@ -288,17 +283,41 @@ void SizedContraction::run(void* const* buffers, const Finish* finish) const {
     run_panels(job, {begin, std::min(begin + together, panels())}, threads);
 }
 
-void SizedContraction::run(void* const* buffers, Range batches, Range m,
-                           const Finish* finish) const {
-  const Job job{buffers, finish, kept_.data(), {0, panels()}};
+void SizedContraction::run_rows(void* const* buffers, Range rows, const Finish* finish) const {
+  run_in_order(buffers, rows, finish, 1);
+}
+
+/// One product after another.
+void SizedContraction::run_in_order(void* const* buffers, Range rows, const Finish* finish,
+                                    std::int64_t threads) const {
+  if (rows.size() <= 0 || n_ == 0) return;
   auto* const out = static_cast<std::byte*>(buffers[out_]) + out_offset_ * size_;
-  const Range rows = turned_ ? Range{0, rows_.line.count} : m;
-  const Range which = turned_ ? Range{m.begin / width_, up(m.end, width_)} : Range{0, panels()};
-  for (std::int64_t batch = batches.begin; batch < batches.end; ++batch)
-    for (std::int64_t first = which.begin; first < which.end; first += group_panels_) {
-      const Range panels{first, std::min(first + group_panels_, which.end)};
-      run_part(job, {batch, rows, panels, blocks(), out + batch * m_ * n_ * size_});
-    }
+  if (k_ == 0) {
+    std::memset(out + rows.begin * n_ * size_, 0,
+                static_cast<std::size_t>(rows.size() * n_ * size_));
+    if (finish) (*finish)(rows.begin * n_, rows.end * n_);
+    return;
+  }
+  const Job job{buffers, finish, kept_.data(), {0, panels()}};
+  for (std::int64_t begin = rows.begin; begin < rows.end;) {
+    const std::int64_t batch = begin / m_, end = std::min(rows.end, (batch + 1) * m_);
+    const Range m{begin - batch * m_, end - batch * m_}, n{0, n_};
+    const Part part{batch, turned_ ? n : m, turned_ ? m : n, blocks(),
+                    out + batch * m_ * n_ * size_};
+    depth_.pieces > 1 ? run_pieces(job, part, threads) : run_groups(job, part);
+    begin = end;
+  }
+}
+
+/// As many columns at a time as stay in the cache.
+void SizedContraction::run_groups(const Job& job, const Part& whole) const {
+  Part part = whole;
+  while (part.columns.begin < whole.columns.end) {
+    const std::int64_t last = part.columns.begin / width_ + group_panels_;
+    part.columns.end = std::min(whole.columns.end, last * width_);
+    run_part(job, part);
+    part.columns.begin = part.columns.end;
+  }
 }
 
 /// All products, for some of the columns.
@@ -331,10 +350,8 @@ void SizedContraction::run_panels(const Job& whole, Range panels, std::int64_t t
       const std::int64_t last = std::min(end, (number + 1) * of_one);
       const std::int64_t batch = number / groups;
       const std::int64_t first = panels.begin + number % groups * group;
-      run_part(job, {batch,
-                     rows_of({begin - number * of_one, last - number * of_one}),
-                     {first, std::min(first + group, panels.end)},
-                     blocks(),
+      run_part(job, {batch, rows_of({begin - number * of_one, last - number * of_one}),
+                     columns_of({first, std::min(first + group, panels.end)}), blocks(),
                      out + batch * m_ * n_ * size_});
       begin = last;
     }
@@ -345,51 +362,59 @@ void SizedContraction::run_panels(const Job& whole, Range panels, std::int64_t t
   threads == 1 ? share(0, units) : parallel_for(units, grain, share);
 }
 
-void SizedContraction::run_pieces(const Job& job, std::int64_t batch, std::int64_t threads) const {
-  const std::int64_t items = m_ * n_, bytes = items * size_;
+/// The sums of each piece apart, then added up in order.
+void SizedContraction::run_pieces(const Job& job, const Part& whole, std::int64_t threads) const {
+  const Range m = turned_ ? whole.columns : whole.rows;
+  const std::int64_t bytes = m.size() * n_ * size_, skipped = m.begin * n_ * size_;
   std::byte* const sums = scratch<Shared>(depth_.pieces * bytes);
   const Job unfinished{job.buffers, nullptr};
   const auto some = [&](std::int64_t begin, std::int64_t end) {
     const std::int64_t blocks_each = depth_.piece_size / depth_.step;
-    for (std::int64_t piece = begin; piece < end; ++piece)
-      run_part(unfinished,
-               {batch,
-                {0, rows_.line.count},
-                {0, panels()},
-                {piece * blocks_each, std::min((piece + 1) * blocks_each, blocks().end)},
-                sums + piece * bytes});
+    for (std::int64_t piece = begin; piece < end; ++piece) {
+      Part part = whole;
+      part.blocks = {piece * blocks_each, std::min((piece + 1) * blocks_each, blocks().end)};
+      part.out = sums + piece * bytes - skipped;
+      run_groups(unfinished, part);
+    }
   };
   threads == 1 ? some(0, depth_.pieces) : parallel_for(depth_.pieces, 1, some);
 
-  auto* const out =
-      static_cast<std::byte*>(job.buffers[out_]) + (out_offset_ + batch * items) * size_;
+  std::byte* const out = whole.out + skipped;
+  const std::int64_t first = (whole.batch * m_ + m.begin) * n_;
   const auto add = [&](std::int64_t begin, std::int64_t end) {
     const std::int64_t count = end - begin;
     const TilePart row{sum_dtype_, {0, 1}, {0, count}, count, false, true};
     std::memcpy(out + begin * size_, sums + begin * size_, static_cast<std::size_t>(count * size_));
     for (std::int64_t piece = 1; piece < depth_.pieces; ++piece)
       deliver(row, sums + piece * bytes + begin * size_, out + begin * size_, count);
-    if (job.finish) (*job.finish)(batch * items + begin, batch * items + end);
+    if (job.finish) (*job.finish)(first + begin, first + end);
   };
   constexpr std::int64_t grain = 4096;
-  threads == 1 ? add(0, items) : parallel_for(items, grain, add);
+  threads == 1 ? add(0, m.size() * n_) : parallel_for(m.size() * n_, grain, add);
+}
+
+/// Columns are read where they lie where that was settled on, and where there are too few rows for
+/// packing them to pay.
+bool SizedContraction::reads_columns(const Job& job, const Part& part) const {
+  return columns_direct_ ||
+         (columns_readable_ && !job.packed && part.rows.size() <= few_tiles * height_);
 }
 
 /// Block after block, so that the columns of a block stay in the cache for all rows.
 void SizedContraction::run_part(const Job& job, const Part& part) const {
   const std::int64_t in_rows = height_ * depth_.step, in_tile = height_ * width_;
-  const bool packs = !columns_direct_ && !job.packed;
-  const std::int64_t in_columns = packs ? part.panels.size() * width_ * depth_.step : 0;
+  const Range panels = panels_of(part.columns);
+  const bool packs = !reads_columns(job, part) && !job.packed;
+  const std::int64_t in_columns = packs ? panels.size() * width_ * depth_.step : 0;
   std::byte* const own = scratch<Own>((in_rows + in_tile + in_columns) * size_);
   std::byte* const columns = own + (in_rows + in_tile) * size_;
   for (std::int64_t block = part.blocks.begin; block < part.blocks.end; ++block) {
     const Range steps = steps_of(block);
-    if (packs)
-      pack_columns(place(job, columns_, part.batch), part.panels, part.panels, steps, columns);
+    if (packs) pack_columns(place(job, columns_, part.batch), panels, panels, steps, columns);
     for (std::int64_t row = part.rows.begin; row < part.rows.end;) {
       const std::int64_t run_end = (row / run_ + 1) * run_;
       const Range rows{row, std::min({row + height_, run_end, part.rows.end})};
-      run_rows(job, part, rows, block, packs ? columns : nullptr);
+      run_tile(job, part, rows, block, packs ? columns : nullptr);
       if (!turned_ && block + 1 == part.blocks.end) finish(job, part, rows);
       row = rows.end;
     }
@@ -397,76 +422,74 @@ void SizedContraction::run_part(const Job& job, const Part& part) const {
   if (turned_) finish(job, part, part.rows);
 }
 
-/// One tile of rows by all the part's panels. Where rows end early the tile reaches back over rows
-/// that are done already, whose results are left as they are.
-void SizedContraction::run_rows(const Job& job, const Part& part, Range rows, std::int64_t block,
-                                const std::byte* packed) const {
-  const Range steps = steps_of(block);
-  const std::int64_t run_begin = rows.begin / run_ * run_;
-  const std::int64_t start = std::max(run_begin, std::min(rows.begin, run_begin + run_ - height_));
-  std::byte* const own = scratch<Own>(0);
-  std::byte* const tile = own + height_ * depth_.step * size_;
+/// The rows of a tile where they lie, or else packed into `own`; the first of them. Where rows end
+/// early the tile reaches back over ones that are done already: nothing else may be read.
+std::int64_t SizedContraction::set_rows(TileCall& call, const Job& job, const Part& part,
+                                        Range rows, Range steps, std::byte* own) const {
   const std::byte* const from = place(job, rows_, part.batch);
-  TileCall call;
-  if (rows_direct_) {
-    const bool regular = rows_.depth.is_regular();
-    const std::int64_t at = regular ? rows_.depth.at(steps.begin) : 0;
-    for (std::int64_t i = 0; i < height_; i += TileCall::group)
-      call.groups[i / TileCall::group] = from + (rows_.line.at(start + i) + at) * size_;
-    call.row_stride = rows_.line.stride * size_;
-    call.steps = steps_.data() + (regular ? 0 : steps.begin);
-  } else {
-    pack(dtype_, from, rows_.line, {start, start + height_}, rows_.depth, steps, own, height_);
+  const std::int64_t run_begin = rows.begin / run_ * run_;
+  const std::int64_t least = std::max(run_begin, part.rows.begin),
+                     most = std::min(run_begin + run_, part.rows.end) - height_;
+  if (!rows_direct_ || most < least) {
+    pack(dtype_, from, rows_.line, rows, rows_.depth, steps, own, height_);
     for (std::int64_t i = 0; i < height_; i += TileCall::group)
       call.groups[i / TileCall::group] = own + i * size_;
     call.row_stride = size_;
-    call.steps = steps_.data();
+    call.steps = packed_steps_.data();
+    return rows.begin;
   }
-  const bool first = block == part.blocks.begin;
+  const std::int64_t start = std::min(rows.begin, most);
+  const bool regular = rows_.depth.is_regular();
+  const std::int64_t at = regular ? rows_.depth.at(steps.begin) : 0;
+  for (std::int64_t i = 0; i < height_; i += TileCall::group)
+    call.groups[i / TileCall::group] = from + (rows_.line.at(start + i) + at) * size_;
+  call.row_stride = rows_.line.stride * size_;
+  call.steps = steps_.data() + (regular ? 0 : steps.begin);
+  return start;
+}
+
+/// One tile of rows by all the part's panels.
+void SizedContraction::run_tile(const Job& job, const Part& part, Range rows, std::int64_t block,
+                                const std::byte* packed) const {
+  const Range steps = steps_of(block), panels = panels_of(part.columns);
+  std::byte* const own = scratch<Own>(0);
+  std::byte* const tile = own + height_ * depth_.step * size_;
+  TileCall call;
+  const std::int64_t start = set_rows(call, job, part, rows, steps, own);
+  const bool first = block == part.blocks.begin, direct = reads_columns(job, part);
   const bool whole_rows = start == rows.begin && rows.size() == height_ && !turned_;
-  const std::byte* const direct =
-      columns_direct_ ? place(job, columns_, part.batch) + columns_.depth.at(steps.begin) * size_
-                      : nullptr;
-  call.column_step = (columns_direct_ ? columns_.depth.stride : width_) * size_;
-  for (std::int64_t panel = part.panels.begin; panel < part.panels.end; ++panel) {
-    const Range columns = columns_of({panel, panel + 1});
-    std::int64_t left = columns.begin;
-    if (columns_direct_) {
-      left = std::min(left, columns_.line.count - width_);
-      call.columns = direct + left * size_;
-    } else {
-      call.columns = packed ? packed + packed_panel(part.panels, panel, steps)
-                            : job.packed + packed_block(job.packed_panels, steps) +
-                                  packed_panel(job.packed_panels, panel, steps);
-    }
+  call.column_step = (direct ? columns_.depth.stride : width_) * size_;
+  for (std::int64_t panel = panels.begin; panel < panels.end; ++panel) {
+    const std::int64_t left =
+        direct ? std::min(panel * width_, columns_.line.count - width_) : panel * width_;
+    const Range columns{std::max(panel * width_, part.columns.begin),
+                        std::min((panel + 1) * width_, part.columns.end)};
+    if (direct)
+      call.columns =
+          place(job, columns_, part.batch) + (left + columns_.depth.at(steps.begin)) * size_;
+    else if (packed)
+      call.columns = packed + packed_panel(panels, panel, steps);
+    else
+      call.columns = job.packed + packed_block(job.packed_panels, steps) +
+                     packed_panel(job.packed_panels, panel, steps);
     std::byte* const out =
         part.out +
         (turned_ ? columns.begin * n_ + rows.begin : rows.begin * n_ + columns.begin) * size_;
-    if (whole_rows && columns.size() == width_) {
-      call.out = out;
-      call.addend = first ? nullptr : out;
-      call.out_stride = call.addend_stride = n_ * size_;
-      tile_->run(call, 0, steps.size());
-      continue;
-    }
-    call.out = tile;
-    call.addend = nullptr;
-    call.out_stride = call.addend_stride = width_ * size_;
+    const bool whole = whole_rows && columns.size() == width_;
+    call.out = whole ? out : tile;
+    call.addend = whole && !first ? out : nullptr;
+    call.out_stride = call.addend_stride = (whole ? n_ : width_) * size_;
     tile_->run(call, 0, steps.size());
-    deliver({sum_dtype_,
-             {rows.begin - start, rows.end - start},
-             {columns.begin - left, columns.end - left},
-             width_,
-             turned_,
-             !first},
-            tile, out, n_);
+    if (whole) continue;
+    const Range of_rows{rows.begin - start, rows.end - start},
+        of_columns{columns.begin - left, columns.end - left};
+    deliver({sum_dtype_, of_rows, of_columns, width_, turned_, !first}, tile, out, n_);
   }
 }
 
 void SizedContraction::finish(const Job& job, const Part& part, Range rows) const {
   if (!job.finish) return;
-  const Range columns = columns_of(part.panels);
-  const Range m = turned_ ? columns : rows, n = turned_ ? rows : columns;
+  const Range m = turned_ ? part.columns : rows, n = turned_ ? rows : part.columns;
   const std::int64_t first = part.batch * m_ * n_;
   if (n.size() == n_) return (*job.finish)(first + m.begin * n_, first + m.end * n_);
   for (std::int64_t i = m.begin; i < m.end; ++i)

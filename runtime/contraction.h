@@ -80,7 +80,12 @@ class SizedContraction {
   struct Part;  // of one product
   void run_panels(const Job&, Range panels, std::int64_t threads) const;
   void run_pieces(const Job&, const Part& whole, std::int64_t threads) const;
+  void run_in_order(void* const* buffers, Range rows, const Finish*, std::int64_t threads) const;
+  [[nodiscard]] bool reads_columns(const Job&, const Part&) const;
   void run_part(const Job&, const Part&) const;
+  void run_groups(const Job&, const Part& whole) const;
+  std::int64_t set_rows(ir::TileCall&, const Job&, const Part&, Range rows, Range steps,
+                        std::byte* own) const;
   void run_tile(const Job&, const Part&, Range rows, std::int64_t block,
                 const std::byte* packed) const;
   void finish(const Job&, const Part&, Range rows) const;
@@ -102,8 +107,9 @@ class SizedContraction {
   bool columns_direct_ = false;          // likewise; with few rows, where they can be
   bool columns_readable_ = false;
   bool shared_ = false;  // the columns are the same for all products: packed once for all threads
-  std::vector<std::int64_t> steps_;  // bytes from a row's first element, a step each
-  Buffer kept_;                      // packed columns that never change
+  // Bytes from a row's first element, a step each: where it lies, and packed.
+  std::vector<std::int64_t> steps_, packed_steps_;
+  Buffer kept_;  // packed columns that never change
 };
 
 }  // namespace weft::runtime
