@@ -231,6 +231,7 @@ class LlvmCompiler final : public ir::KernelCompiler {
     if (!found) {
       blob = module_->backend().tile(dtype, shape, host_target());
       disk_.put(disk_key, *blob);
+      mark_build();
     }
     if (log_)
       std::fprintf(stderr, "weft compile: %7.2f ms %6zu bytes %s  %s\n", now_ms() - start,
