@@ -150,10 +150,9 @@ void SizedContraction::choose_tile(ir::KernelCompiler& compiler) {
                       (tiles() <= few_tiles || columns_.depth.stride * k_ * size_ <= small_matrix);
     tile_ = compiler.tile(dtype, {static_cast<int>(height_), static_cast<int>(width_)});
   }
-  const std::int64_t panel_bytes = depth_.step * width_ * size_;
-  const std::int64_t groups =
-      up(panels(), std::max<std::int64_t>(1, limits.block_bytes / panel_bytes));
-  group_panels_ = up(panels(), groups);
+  const std::int64_t fit = limits.block_bytes / (depth_.step * width_ * size_);
+  const std::int64_t groups = up(panels(), std::max<std::int64_t>(1, fit));
+  group_panels_ = turned_ ? 1 : up(panels(), groups);
   const std::int64_t step = std::min(k_, depth_.step);
   for (std::int64_t p = 0; p < step; ++p) packed_steps_.push_back(p * height_ * size_);
   const std::int64_t read = !rows_direct_ ? 0 : rows_.depth.is_regular() ? step : k_;
@@ -166,14 +165,18 @@ void SizedContraction::choose_columns(const ir::TileLimits& limits) {
     const std::int64_t columns = std::int64_t{vectors} * limits.lanes;
     return up(count, columns) * columns;
   };
-  int vectors = limits.vectors;
+  // Turned tiles take one panel at a time through all rows: narrow ones stay in the first-level
+  // cache.
+  int vectors = turned_ ? 1 : limits.vectors;
   while (vectors > 1 && padded(vectors) * 8 > padded(vectors - 1) * 9) --vectors;
   width_ = std::int64_t{vectors} * limits.lanes;
 }
 
 void SizedContraction::choose_rows(const ir::TileLimits& limits) {
   const Line& line = rows_.line;
-  const std::int64_t most = std::min<std::int64_t>(limits.rows, line.count);
+  const std::int64_t vectors = width_ / limits.lanes;
+  const std::int64_t most = std::min({limits.rows * limits.vectors / vectors, line.count,
+                                      std::int64_t{TileCall::group} * TileCall::max_groups});
   const bool in_groups = line.run % TileCall::group == 0;
   const bool lies_well = line.is_regular() || in_groups || line.run > TileCall::group;
   const bool aliases =

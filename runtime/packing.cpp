@@ -41,13 +41,15 @@ void turn(const T* from, std::int64_t from_stride, std::int64_t rows, std::int64
           std::int64_t to_stride) {
   std::int64_t j = 0;
   if constexpr (sizeof(T) == 4) {
-    for (; j + 4 <= rows; j += 4) {
-      std::int64_t i = 0;
-      for (; i + 4 <= columns; i += 4)
-        turn_square(reinterpret_cast<const std::uint32_t*>(from + j * from_stride + i), from_stride,
-                    reinterpret_cast<std::uint32_t*>(to + i * to_stride + j), to_stride);
-      for (; i < columns; ++i)
-        for (std::int64_t k = j; k < j + 4; ++k) to[i * to_stride + k] = from[k * from_stride + i];
+    // The last squares reach back over what is done already.
+    for (; rows >= 4 && columns >= 4 && j < rows; j += 4) {
+      const std::int64_t at_row = std::min(j, rows - 4);
+      for (std::int64_t i = 0; i < columns; i += 4) {
+        const std::int64_t at = std::min(i, columns - 4);
+        turn_square(reinterpret_cast<const std::uint32_t*>(from + at_row * from_stride + at),
+                    from_stride, reinterpret_cast<std::uint32_t*>(to + at * to_stride + at_row),
+                    to_stride);
+      }
     }
   }
   for (; j < rows; ++j)

@@ -164,7 +164,7 @@ class Interpreter final : public ir::KernelCompiler {
   }
   [[nodiscard]] ir::TileLimits tile_limits(DType dtype) const override {
     if ((dtype != DType::float32 && dtype != DType::float64) || !tile_loop_for(dtype)) return {};
-    return {12, 4, 8};
+    return {12, 2, 16};
   }
   std::shared_ptr<const ir::TileKernel> tile(DType dtype, ir::TileShape shape) override {
     return std::make_shared<LoopTile>(dtype, shape);

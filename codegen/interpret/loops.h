@@ -32,7 +32,7 @@ using Loop = void (*)(std::byte* out, const Operand& a, const Operand& b, const 
 /// dtype.
 Loop loop_for(ir::ScalarOp op, DType result, DType operand);
 
-/// The loops of a tile kernel of any shape whose columns are a multiple of 8, in float32 or float64;
+/// The loops of a tile kernel of any shape whose columns are a multiple of 16, in float32 or float64;
 /// null where the processor has no fma.
 ir::TileKernel::Function tile_loop_for(DType dtype);
 
