@@ -15,7 +15,7 @@ constexpr double least_parallel_flops = 500'000;    // less is done before anoth
 constexpr std::int64_t shared_bytes = 16 << 20;     // of columns packed at a time, for all threads
 constexpr std::int64_t small_matrix = 64 << 10;     // bytes: stays in cache, however it lies
 constexpr std::int64_t aliased = 4096;              // bytes between places of one first-level set
-constexpr std::int64_t few_tiles = 2;               // of rows: packing columns would not pay
+constexpr std::int64_t few_tiles = 8;               // of rows: packing columns would not pay
 constexpr std::int64_t serial_packing = 128 << 10;  // bytes
 
 std::int64_t up(std::int64_t n, std::int64_t by) { return (n + by - 1) / by; }
@@ -145,7 +145,8 @@ void SizedContraction::choose_tile(ir::KernelCompiler& compiler) {
     choose_rows(limits);
     const Line& line = columns_.line;
     columns_readable_ = dtype_ == sum_dtype_ && line.is_regular() && line.stride == 1 &&
-                        line.count >= width_ && columns_.depth.is_regular();
+                        line.count >= width_ && columns_.depth.is_regular() &&
+                        (columns_.depth.stride * size_ % aliased != 0 || tiles() <= 2);
     columns_direct_ = columns_readable_ &&
                       (tiles() <= few_tiles || columns_.depth.stride * k_ * size_ <= small_matrix);
     tile_ = compiler.tile(dtype, {static_cast<int>(height_), static_cast<int>(width_)});
