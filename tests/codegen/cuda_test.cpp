@@ -216,7 +216,7 @@ TEST_CASE("CUDA: generated kernels, run on the host, give the interpreter's bits
   std::filesystem::create_directory(folder);
   const auto source = folder / "kernels.cpp", library = folder / "kernels.so";
   const auto header =
-      std::filesystem::absolute(std::filesystem::path(__FILE__)).parent_path() / "cuda_host.h";
+      std::filesystem::path(WEFT_SOURCE_DIR) / "tests/codegen/cuda_host.h";
   std::ofstream(source) << "#include \"" << header.string() << "\"\n" << program() << launchers();
   const std::string command = "c++ -std=c++17 -O1 -w -ffp-contract=off -shared -fPIC '" +
                               source.string() + "' -o '" + library.string() + "'";
