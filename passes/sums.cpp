@@ -45,6 +45,8 @@ struct Piece {
 std::optional<Piece> piece_of(const Node& node) {
   const auto* meaning = std::get_if<ir::Regions>(&node.op().meaning);
   if (!meaning || !meaning->fill || !known(node)) return {};
+  // Added zeros may take a zero's sign: what a user has padded is summed as it is written.
+  if (!is(node, ir::ops::unslice) && !is_integer(*node.type().dtype)) return {};
   const double fill = meaning->fill(node);
   const std::vector<ir::Region> regions = meaning->map(node);
   if (fill != 0 || std::signbit(fill) || regions.size() != 1) return {};
@@ -104,7 +106,7 @@ class Sums {
  private:
   enum class Joins : std::uint8_t { nothing, pieces, products };
   struct Sum {
-    std::vector<std::pair<const Node*, Joins>> terms;   // in order
+    std::vector<std::pair<const Node*, Joins>> terms;  // in order
     std::vector<Piece> pieces;                          // by place
     std::vector<const Node*> products;
   };
@@ -113,7 +115,7 @@ class Sums {
 
   void find() {
     const std::vector<const Node*> order = ir::topological_order(graph_);
-    std::unordered_map<const Node*, const Node*> reader;   // null: several, or the caller
+    std::unordered_map<const Node*, const Node*> reader;  // null: several, or the caller
     const auto note = [&](const Node* node, const Node* by) {
       const auto [at, fresh] = reader.emplace(node, by);
       if (!fresh) at->second = nullptr;
@@ -121,7 +123,7 @@ class Sums {
     for (const Node* node : order)
       for (const NodeRef& input : node->inputs()) note(input.get(), node);
     for (const NodeRef& output : graph_.outputs()) note(output.get(), nullptr);
-    const auto inner = [&](const Node& node) {   // of a larger sum of the same type
+    const auto inner = [&](const Node& node) {  // of a larger sum of the same type
       const Node* by = reader[&node];
       return is(node, ir::ops::add) && by && is(*by, ir::ops::add) && same_type(node, *by);
     };
@@ -197,7 +199,7 @@ class Sums {
 
   NodeRef join(const Node& whole, const Sum& sum) {
     NodeRef result;
-    bool pieces = sum.pieces.empty(), products = sum.products.empty();   // joined already
+    bool pieces = sum.pieces.empty(), products = sum.products.empty();  // joined already
     const auto add = [&](const NodeRef& term) {
       result = result ? builder_.make(ir::ops::add, {result, term}) : term;
     };
@@ -229,7 +231,8 @@ class Sums {
         shape[0] = shape[0] * (begin - end);
       }
       const NodeRef zero = builder_.constant(ir::Literal::scalar(*whole.type().dtype, 0));
-      parts.push_back(builder_.make(ir::ops::broadcast_to, {zero}, ir::ShapeAttrs{std::move(shape)}));
+      parts.push_back(
+          builder_.make(ir::ops::broadcast_to, {zero}, ir::ShapeAttrs{std::move(shape)}));
     };
     for (const Piece& piece : pieces) {
       zeros_to(piece.begin);
@@ -241,7 +244,8 @@ class Sums {
     zeros_to(extent(whole, axis));
     NodeRef all = builder_.make(ir::ops::concatenate, std::move(parts),
                                 ir::AxisAttrs{static_cast<std::int64_t>(axis)});
-    return steps ? builder_.make(ir::ops::reshape, {all}, ir::ShapeAttrs{*whole.type().shape}) : all;
+    if (!steps) return all;
+    return builder_.make(ir::ops::reshape, {all}, ir::ShapeAttrs{*whole.type().shape});
   }
 
   NodeRef rows_of(const Node& step) {
@@ -307,7 +311,7 @@ class Sums {
   ir::GraphBuilder builder_;
   NodeMap map_;
   std::unordered_map<const Node*, Sum> sums_;
-  std::unordered_map<const Node*, std::size_t> places_;   // of what is concatenated
+  std::unordered_map<const Node*, std::size_t> places_;  // of what is concatenated
   std::unordered_set<const Node*> alone_;                 // products that one sum alone reads
 };
 

@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 
 #include <algorithm>
+#include <cassert>
 #include <complex>
 #include <cstdlib>
 #include <type_traits>
@@ -75,48 +76,26 @@ Layout layout(std::int64_t rows, std::int64_t columns, std::int64_t row, std::in
   return {};
 }
 
-template <class T, class Accumulator> void loops(const MatrixTile& t) {
+template <class T> void loops(const MatrixTile& t) {
   // Narrow integers would be promoted to int, whose overflow is undefined.
-  using Sum = std::conditional_t<std::is_integral_v<Accumulator> && sizeof(Accumulator) < 4,
-                                 unsigned, Accumulator>;
+  using Sum = std::conditional_t<std::is_integral_v<T> && sizeof(T) < 4, unsigned, T>;
   const T* a = static_cast<const T*>(t.a);
   const T* b = static_cast<const T*>(t.b);
-  Accumulator* c = static_cast<Accumulator*>(t.c);
+  T* c = static_cast<T*>(t.c);
   std::vector<Sum> row(static_cast<std::size_t>(t.n));
   for (std::int64_t i = 0; i < t.m; ++i) {
     std::fill(row.begin(), row.end(), Sum{});
     for (std::int64_t j = 0; t.accumulate && j < t.n; ++j)
       row[static_cast<std::size_t>(j)] = static_cast<Sum>(c[i * t.ldc + j]);
     for (std::int64_t p = 0; p < t.k; ++p) {
-      const Sum x = static_cast<Sum>(static_cast<Accumulator>(a[i * t.a_row + p * t.a_column]));
+      const Sum x = static_cast<Sum>(a[i * t.a_row + p * t.a_column]);
       const T* source = b + p * t.b_row;
       for (std::int64_t j = 0; j < t.n; ++j)
-        row[static_cast<std::size_t>(j)] +=
-            x * static_cast<Sum>(static_cast<Accumulator>(source[j * t.b_column]));
+        row[static_cast<std::size_t>(j)] += x * static_cast<Sum>(source[j * t.b_column]);
     }
     for (std::int64_t j = 0; j < t.n; ++j)
-      c[i * t.ldc + j] = static_cast<Accumulator>(row[static_cast<std::size_t>(j)]);
+      c[i * t.ldc + j] = static_cast<T>(row[static_cast<std::size_t>(j)]);
   }
-}
-
-/// A dense float32 copy of a strided half-precision operand.
-template <class T>
-std::vector<float> widen(const void* data, std::int64_t rows, std::int64_t columns,
-                         std::int64_t row, std::int64_t column) {
-  const T* from = static_cast<const T*>(data);
-  std::vector<float> dense(static_cast<std::size_t>(rows * columns));
-  for (std::int64_t i = 0; i < rows; ++i)
-    for (std::int64_t j = 0; j < columns; ++j)
-      dense[static_cast<std::size_t>(i * columns + j)] =
-          static_cast<float>(from[i * row + j * column]);
-  return dense;
-}
-
-template <class T> void half(const MatrixTile& t) {
-  const std::vector<float> a = widen<T>(t.a, t.m, t.k, t.a_row, t.a_column);
-  const std::vector<float> b = widen<T>(t.b, t.k, t.n, t.b_row, t.b_column);
-  multiply({DType::float32, t.m, t.n, t.k, a.data(), t.k, 1, b.data(), t.n, 1, t.c, t.ldc,
-            t.accumulate});
 }
 
 }  // namespace
@@ -134,30 +113,30 @@ void multiply(const MatrixTile& t) {
   const int ldc = static_cast<int>(std::max(t.ldc, t.n));
   switch (t.dtype) {
     case DType::float32:
-      if (!blas) return loops<float, float>(t);
+      if (!blas) return loops<float>(t);
       return library().sgemm(row_major, a.transposed, b.transposed, m, n, k, 1.f,
                              static_cast<const float*>(t.a), a.leading,
                              static_cast<const float*>(t.b), b.leading, t.accumulate ? 1.f : 0.f,
                              static_cast<float*>(t.c), ldc);
     case DType::float64:
-      if (!blas) return loops<double, double>(t);
+      if (!blas) return loops<double>(t);
       return library().dgemm(row_major, a.transposed, b.transposed, m, n, k, 1.,
                              static_cast<const double*>(t.a), a.leading,
                              static_cast<const double*>(t.b), b.leading, t.accumulate ? 1. : 0.,
                              static_cast<double*>(t.c), ldc);
-    case DType::float16: return half<float16>(t);
-    case DType::bfloat16: return half<bfloat16>(t);
-    case DType::boolean: return loops<bool, bool>(t);
+    case DType::float16:
+    case DType::bfloat16: return assert(!"half precision is widened when it is packed");
+    case DType::boolean: return loops<bool>(t);
     case DType::uint8:
-    case DType::int8: return loops<std::uint8_t, std::uint8_t>(t);
+    case DType::int8: return loops<std::uint8_t>(t);
     case DType::uint16:
-    case DType::int16: return loops<std::uint16_t, std::uint16_t>(t);
+    case DType::int16: return loops<std::uint16_t>(t);
     case DType::uint32:
-    case DType::int32: return loops<std::uint32_t, std::uint32_t>(t);
+    case DType::int32: return loops<std::uint32_t>(t);
     case DType::uint64:
-    case DType::int64: return loops<std::uint64_t, std::uint64_t>(t);
-    case DType::complex64: return loops<std::complex<float>, std::complex<float>>(t);
-    case DType::complex128: return loops<std::complex<double>, std::complex<double>>(t);
+    case DType::int64: return loops<std::uint64_t>(t);
+    case DType::complex64: return loops<std::complex<float>>(t);
+    case DType::complex128: return loops<std::complex<double>>(t);
   }
 }
 

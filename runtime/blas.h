@@ -12,8 +12,7 @@
 namespace weft::runtime {
 
 /// `c[i, j] = Σ_p a[i, p] * b[p, j]` over an m x n tile; strides in elements. `c` has unit column
-/// stride and row stride `ldc`. dtype is that of a and b; c has the accumulator dtype (float32 for
-/// float16 and bfloat16, else dtype).
+/// stride and row stride `ldc`. One dtype, not of half precision.
 struct MatrixTile {
   DType dtype = DType::float32;
   std::int64_t m = 0, n = 0, k = 0;
@@ -26,8 +25,7 @@ struct MatrixTile {
   bool accumulate = false;  // adds to c
 };
 
-/// Safe to call from several threads at once; never starts threads of its own. Allocates only for
-/// float16/bfloat16.
+/// Safe to call from several threads at once; never starts threads of its own.
 void multiply(const MatrixTile& tile);
 
 /// A function of the library that multiplies, set to one thread; null where there is none of it.

@@ -83,7 +83,7 @@ SizedContraction::SizedContraction(const ir::Kernel& kernel, const DimBindings& 
                                    const std::function<const std::byte*(int)>& constants) {
   size_operands(kernel, bindings);
   depth_ = depth_of(sum_dtype_, m_, n_, k_);
-  if (batches_ * m_ * n_ * k_ == 0) return;
+  if (batches_ == 0 || m_ == 0 || n_ == 0 || k_ == 0) return;
   choose_tile(compiler);
   const std::byte* const constant = constants(columns_.buffer);
   if (constant && shared_ && depth_.pieces == 1) keep(constant);

@@ -215,8 +215,12 @@ std::int64_t now_ns() {
 
 }  // namespace
 
+/// Concurrent callers beyond these allocate a frame a call.
+constexpr std::size_t kept_frames = 4;
+
 Program::Program(ir::Plan plan, ir::KernelCompiler& compiler)
     : plan_(std::move(plan)), compiler_(compiler) {
+  frames_.reserve(kept_frames);  // so that giving one back never fails
   std::vector<const ir::Kernel*> kernels;
   for (const ir::Kernel& kernel : plan_.kernels)
     if (!kernel.stages.empty()) kernels.push_back(&kernel);
@@ -321,9 +325,8 @@ class Program::Turn {
   ~Turn() {
     frame_.reset(program_.idle_.exchange(frame_.release(), std::memory_order_acq_rel));
     if (!frame_) return;
-    constexpr std::size_t kept = 4;  // concurrent callers beyond this allocate a frame a call
     const std::scoped_lock lock(program_.mutex_);
-    if (program_.frames_.size() < kept) program_.frames_.push_back(std::move(frame_));
+    if (program_.frames_.size() < kept_frames) program_.frames_.push_back(std::move(frame_));
   }
   Turn(const Turn&) = delete;
   Turn& operator=(const Turn&) = delete;

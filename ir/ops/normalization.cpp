@@ -2,6 +2,7 @@
 
 #include "ir/ops/moments.h"
 #include "ir/ops/rules.h"
+#include "ir/ops/vjp.h"
 
 namespace weft::ir {
 namespace {
@@ -112,6 +113,7 @@ NodeRef expand_standardize(GraphBuilder& b, const Node& n, std::span<const NodeR
 /// Less its own mean and its part along the result: one more pass over memory after the sums, where
 /// the gradients of mean and variance would be found one after the other.
 Exprs standardize_grad(const GradArgs& g) {
+  if (!g.x[0].type().dtype) return deferred_gradient(g, {true});  // how wide to compute is unknown
   const auto& a = g.attrs().get<StandardizeAttrs>();
   const Expr x = widened(g.x[0]), y = cast_like(g.y, x), c = cast_like(g.g, x);
   const Expr rest =
