@@ -162,12 +162,12 @@ std::int64_t constant_or(const Dim& dim, std::int64_t otherwise) {
   return dim.constant().value_or(otherwise);
 }
 
-/// Of the whole kernel, unknown extents taken for a thousand.
+/// Of the whole kernel. An extent is unknown where many were met: long enough to repay good code.
 std::int64_t assumed_elements(const Kernel& kernel) {
   std::int64_t elements = 1;
   for (const Dim& extent : kernel.axes)
     elements *=
-        std::max<std::int64_t>(1, std::min<std::int64_t>(constant_or(extent, 1024), 1 << 20)),
+        std::max<std::int64_t>(1, std::min<std::int64_t>(constant_or(extent, 1 << 14), 1 << 20)),
         elements = std::min<std::int64_t>(elements, 1 << 30);
   return elements;
 }
