@@ -14,6 +14,7 @@
 #include "ir/ops/advanced_indexing.h"
 #include "runtime/array.h"
 #include "runtime/extern_families.h"
+#include "runtime/plus.h"
 #include "runtime/thread_pool.h"
 #include "runtime/width.h"
 
@@ -240,18 +241,8 @@ void gather(const TensorView& x, const TensorView& indices, const TensorView& ou
 struct Replace {
   template <class T> static T join(T, T b) { return b; }
 };
-/// As the dtype adds: integers wrap, halves round after each sum.
 struct Plus {
-  template <class T> static T join(T a, T b) {
-    if constexpr (std::is_same_v<T, bool>)
-      return a || b;
-    else if constexpr (std::is_integral_v<T>)
-      return static_cast<T>(static_cast<std::uint64_t>(a) + static_cast<std::uint64_t>(b));
-    else if constexpr (std::is_same_v<T, float16> || std::is_same_v<T, bfloat16>)
-      return T(static_cast<float>(a) + static_cast<float>(b));
-    else
-      return a + b;
-  }
+  template <class T> static T join(T a, T b) { return plus(a, b); }
 };
 struct Times {
   template <class T> static T join(T a, T b) {

@@ -6,6 +6,7 @@
 #include "ir/ops/spatial.h"
 #include "runtime/array.h"
 #include "runtime/extern_families.h"
+#include "runtime/plus.h"
 #include "runtime/thread_pool.h"
 
 namespace weft::runtime {
@@ -15,18 +16,6 @@ using Ints = std::vector<std::int64_t>;
 
 /// Work below this, in elements, is not worth another thread.
 constexpr std::int64_t grain_elements = 1 << 15;
-
-/// Adds as the dtype adds; 16-bit floats in float32, rounded each time.
-template <class T> T plus(T a, T b) {
-  if constexpr (std::is_same_v<T, bool>)
-    return a || b;
-  else if constexpr (std::is_integral_v<T>)
-    return static_cast<T>(static_cast<std::uint64_t>(a) + static_cast<std::uint64_t>(b));
-  else if constexpr (std::is_same_v<T, float16> || std::is_same_v<T, bfloat16>)
-    return T(static_cast<float>(a) + static_cast<float>(b));
-  else
-    return a + b;
-}
 
 /// One array of windows added up in ascending order of the windows' elements: the order does not
 /// depend on how arrays are shared out among threads.

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <type_traits>
 
+#include "runtime/plus.h"
 #include "runtime/width.h"
 
 namespace weft::runtime {
@@ -108,15 +109,6 @@ void widen_panel(const T* from, const Line& line, Range across, const Line& dept
                                 : 0.f;
 }
 
-template <class T> T sum_of(T a, T b) {
-  if constexpr (std::is_same_v<T, bool>)
-    return a || b;
-  else if constexpr (std::is_integral_v<T>)  // wraps
-    return static_cast<T>(static_cast<std::uint64_t>(a) + static_cast<std::uint64_t>(b));
-  else
-    return a + b;
-}
-
 template <class T> void put(const TilePart& part, const T* tile, T* to, std::int64_t stride) {
   const Range rows = part.rows, columns = part.columns;
   if (!part.added && part.turned)
@@ -129,7 +121,7 @@ template <class T> void put(const TilePart& part, const T* tile, T* to, std::int
       if (!part.added)
         element = from[j];
       else
-        element = sum_of(element, from[j]);
+        element = plus(element, from[j]);
     }
   }
 }
@@ -180,8 +172,7 @@ void pack(DType dtype, const void* from, const Line& line, Range across, const L
 
 void deliver(const TilePart& part, const void* tile, void* to, std::int64_t stride) {
   visit_dtype(part.dtype, [&]<class T>(std::type_identity<T>) {
-    if constexpr (!std::is_same_v<T, float16> && !std::is_same_v<T, bfloat16>)
-      put(part, static_cast<const T*>(tile), static_cast<T*>(to), stride);
+    put(part, static_cast<const T*>(tile), static_cast<T*>(to), stride);
   });
 }
 
