@@ -6,24 +6,13 @@
 #include <cmath>
 #include <limits>
 
+#include "tools/markup.h"
+
 namespace weft::tools {
 namespace {
 
 constexpr double panel_height = 300;
 constexpr double left = 62, right = 18, top = 64, bottom = 50, names_bottom = 90;
-
-std::string escaped(const std::string& text) {
-  std::string out;
-  for (const char c : text) {
-    if (c == '<')
-      out += "&lt;";
-    else if (c == '&')
-      out += "&amp;";
-    else
-      out += c;
-  }
-  return out;
-}
 
 /// Round numbers that cover [lo, hi], about `count` of them.
 struct Ticks {
@@ -53,7 +42,7 @@ struct Range {
 std::string text(double x, double y, const char* anchor, const char* style,
                  const std::string& what) {
   return fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"{}\" {}>{}</text>\n", x, y,
-                     anchor, style, escaped(what));
+                     anchor, style, markup(what));
 }
 
 class Plot {

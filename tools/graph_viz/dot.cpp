@@ -5,6 +5,7 @@
 #include <set>
 
 #include "tools/graph_viz/render.h"
+#include "tools/markup.h"
 
 namespace weft::tools {
 namespace {
@@ -46,26 +47,6 @@ const char* change_fill(Change change) {
     case Change::removed: return "#fbdcdf";
   }
   __builtin_unreachable();
-}
-
-/// In a label of markup.
-std::string markup(const std::string& text) {
-  std::string out;
-  for (const char c : text) {
-    if (c == '<')
-      out += "&lt;";
-    else if (c == '>')
-      out += "&gt;";
-    else if (c == '&')
-      out += "&amp;";
-    else if (c == '"')
-      out += "&quot;";
-    else if (static_cast<unsigned char>(c) < 0x20)
-      out += ' ';
-    else
-      out += c;
-  }
-  return out;
 }
 
 /// In double quotes. A backslash before other characters would be Graphviz's own escape.

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tools/graph_viz/render.h"
+#include "tools/markup.h"
 
 namespace weft::tools {
 namespace {
@@ -76,19 +77,6 @@ window.addEventListener('keydown',e=>{if(e.target===search)return;if(e.key==='f'
   if(e.key==='/'){e.preventDefault();search.focus()}if(e.key==='Escape'){clear();tell('');pinned=false}});
 )js";
 
-std::string escaped(const std::string& text) {
-  std::string out;
-  for (const char c : text) {
-    if (c == '<')
-      out += "&lt;";
-    else if (c == '&')
-      out += "&amp;";
-    else
-      out += c;
-  }
-  return out;
-}
-
 /// JSON inside a script: no text can end the element.
 std::string data(const Picture& picture) {
   nlohmann::json boxes = nlohmann::json::array(), links = nlohmann::json::array(),
@@ -114,7 +102,7 @@ std::string data(const Picture& picture) {
 
 std::string to_html(const Picture& picture, const std::string& svg) {
   const std::size_t begin = svg.find("<svg");  // what comes before is for files that stand alone
-  const std::string title = escaped(picture.title.empty() ? "graph" : picture.title);
+  const std::string title = markup(picture.title.empty() ? "graph" : picture.title);
   return "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>" + title +
          "</title>\n<style>" + style + "</style></head><body>\n<div id=\"bar\"><b>" + title +
          "</b><input id=\"search\" placeholder=\"search: operation, name, line (/)\">"

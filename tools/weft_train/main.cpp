@@ -40,10 +40,10 @@ void name_parameters(const nn::Module& model) {
   for (auto& [name, parameter] : model.named_parameters()) parameter.name(name);
 }
 
-Task fashion_mnist(Settings& settings) {
-  Task task{.title = "Fashion-MNIST, 784-256-128-10",
-            .model = nn::Sequential(nn::Linear(784, 256), nn::ReLU(), nn::Linear(256, 128),
-                                    nn::ReLU(), nn::Linear(128, 10)),
+/// Its images, learnt by Adam at a falling rate.
+Task of_fashion_mnist(std::string title, nn::Sequential model, Settings& settings) {
+  Task task{.title = std::move(title),
+            .model = std::move(model),
             .train = data::fashion_mnist(true, settings.data),
             .test = data::fashion_mnist(false, settings.data),
             .optimizer = nullptr,
@@ -56,22 +56,20 @@ Task fashion_mnist(Settings& settings) {
   return task;
 }
 
+Task fashion_mnist(Settings& settings) {
+  return of_fashion_mnist("Fashion-MNIST, 784-256-128-10",
+                          nn::Sequential(nn::Linear(784, 256), nn::ReLU(), nn::Linear(256, 128),
+                                         nn::ReLU(), nn::Linear(128, 10)),
+                          settings);
+}
+
 Task fashion_mnist_convnet(Settings& settings) {
-  Task task{.title = "Fashion-MNIST, two convolutions",
-            .model = nn::Sequential(
-                nn::Unflatten(1, {1, 28, 28}), nn::Conv2d(1, 16, 3, {.padding = 1}), nn::ReLU(),
-                nn::MaxPool2d(2), nn::Conv2d(16, 32, 3, {.padding = 1}), nn::ReLU(),
-                nn::MaxPool2d(2), nn::Flatten(), nn::Linear(32 * 7 * 7, 10)),
-            .train = data::fashion_mnist(true, settings.data),
-            .test = data::fashion_mnist(false, settings.data),
-            .optimizer = nullptr,
-            .classes = data::fashion_mnist_classes()};
-  name_parameters(task.model);
-  task.optimizer = std::make_unique<optim::Adam>(task.model.parameters(),
-                                                 optim::AdamOptions{.lr = settings.rate});
-  settings.training.drop_last = true;
-  settings.training.schedule = [](double done) { return 1 - 0.95 * done; };
-  return task;
+  return of_fashion_mnist(
+      "Fashion-MNIST, two convolutions",
+      nn::Sequential(nn::Unflatten(1, {1, 28, 28}), nn::Conv2d(1, 16, 3, {.padding = 1}),
+                     nn::ReLU(), nn::MaxPool2d(2), nn::Conv2d(16, 32, 3, {.padding = 1}),
+                     nn::ReLU(), nn::MaxPool2d(2), nn::Flatten(), nn::Linear(32 * 7 * 7, 10)),
+      settings);
 }
 
 /// 64-30-10, one sample a step; weights from N(0, 1)/√fan-in, the last 450 of a shuffled order to
