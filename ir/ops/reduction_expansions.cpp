@@ -1,5 +1,5 @@
-// Reductions made of others: means, variances and log-sum-exp. 16-bit floats are computed in float32 and rounded once; integers become the default
-// dtype.
+// Reductions made of others: means, variances and log-sum-exp. 16-bit floats are computed in
+// float32 and rounded once; integers become the default dtype.
 #include "ir/ops/moments.h"
 #include "ir/ops/rules.h"
 
@@ -151,32 +151,31 @@ std::vector<Sample> var_samples() {
           {{{{3, 133}}}, VarAttrs{{1}, false, false, 1}}};
 }
 
+/// A mean, by whichever sums.
+constexpr Op mean_row(std::string_view name, std::string_view doc, std::string_view onnx,
+                      NodeRef (*expand)(GraphBuilder&, const Node&, std::span<const NodeRef>)) {
+  return {
+      .name = name,
+      .doc = doc,
+      .infer = infer_mean,
+      .meaning = Expansion{expand},
+      .grad = mean_grad,
+      .reference = {.general = ref<ref_mean>},
+      .samples = {.make = mean_samples, .dtypes = Samples::numeric, .ulp = 2},
+      .onnx = onnx,
+      .parse_attrs = attrs_from_fields<ReduceAttrs>,
+  };
+}
+
 }  // namespace
 
 namespace ops {
 
-constinit const Op mean{
-    .name = "mean",
-    .doc = "Arithmetic mean",
-    .infer = infer_mean,
-    .meaning = Expansion{expand_mean},
-    .grad = mean_grad,
-    .reference = {.general = ref<ref_mean>},
-    .samples = {.make = mean_samples, .dtypes = Samples::numeric, .ulp = 2},
-    .onnx = "ReduceMean",
-    .parse_attrs = attrs_from_fields<ReduceAttrs>,
-};
+constinit const Op mean = mean_row("mean", "Arithmetic mean", "ReduceMean", expand_mean);
 
-constinit const Op mean_beside_var{
-    .name = "mean_beside_var",
-    .doc = "Mean, from the sums that the variance of the same elements takes",
-    .infer = infer_mean,
-    .meaning = Expansion{expand_mean_beside_var},
-    .grad = mean_grad,
-    .reference = {.general = ref<ref_mean>},
-    .samples = {.make = mean_samples, .dtypes = Samples::numeric, .ulp = 2},
-    .parse_attrs = attrs_from_fields<ReduceAttrs>,
-};
+constinit const Op mean_beside_var =
+    mean_row("mean_beside_var", "Mean, from the sums that the variance of the same elements takes",
+             {}, expand_mean_beside_var);
 
 constinit const Op var{
     .name = "var",
@@ -212,7 +211,8 @@ constinit const Op logsumexp{
     .parse_attrs = attrs_from_fields<ReduceAttrs>,
 };
 
-constexpr const Op* reduction_expansion_rows[] = {&mean, &mean_beside_var, &var, &std_dev, &logsumexp};
+constexpr const Op* reduction_expansion_rows[] = {&mean, &mean_beside_var, &var, &std_dev,
+                                                  &logsumexp};
 
 }  // namespace ops
 

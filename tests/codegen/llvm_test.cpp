@@ -88,6 +88,14 @@ struct Bench {
   Memory memory;
   std::vector<std::size_t> origins;
 
+  /// The kernel's axes, of extents that it knows or (`symbolic`) is called with.
+  void axes(const std::vector<std::int64_t>& extents, bool symbolic) {
+    for (std::size_t axis = 0; axis < extents.size(); ++axis)
+      kernel.axes.push_back(symbolic ? Dim::symbol("s" + std::to_string(axis))
+                                     : Dim(extents[axis]));
+    if (symbolic) symbols = extents, kernel.symbols = static_cast<int>(extents.size());
+  }
+
   /// A buffer that exactly covers what its access touches, and its number; `element` fills it.
   int add(DType dtype, const std::vector<std::int64_t>& strides,
           const std::vector<std::int64_t>& extents, Random& random, bool written = false,
@@ -316,11 +324,7 @@ TEST_CASE("random programs in random layouts") {
     std::vector<std::int64_t> extents(1 + random.below(3));
     for (auto& extent : extents)
       extent = static_cast<std::int64_t>(1 + random.below(random.below(2) ? 70 : 9));
-    const bool symbolic = random.below(3) == 0;
-    for (std::size_t axis = 0; axis < extents.size(); ++axis)
-      bench.kernel.axes.push_back(symbolic ? Dim::symbol("s" + std::to_string(axis))
-                                           : Dim(extents[axis]));
-    if (symbolic) bench.symbols = extents, bench.kernel.symbols = static_cast<int>(extents.size());
+    bench.axes(extents, random.below(3) == 0);
     std::vector<DType> inputs;
     for (std::size_t k = 1 + random.below(4); k > 0; --k)
       inputs.push_back(plain_dtypes[random.below(std::size(plain_dtypes))]);
@@ -383,13 +387,10 @@ TEST_CASE("operands that lie across the result, in squares and at ragged ends") 
       for (const bool symbolic : {false, true}) {
         Bench& bench = benches.emplace_back();
         const std::vector<std::int64_t> extents{3, 35, columns};
-        for (std::size_t axis = 0; axis < 3; ++axis)
-          bench.kernel.axes.push_back(symbolic ? Dim::symbol("s" + std::to_string(axis))
-                                               : Dim(extents[axis]));
+        bench.axes(extents, symbolic);
         std::optional<Dims> across, plain;
         if (symbolic) {
           const auto& axes = bench.kernel.axes;
-          bench.symbols = extents, bench.kernel.symbols = 3;
           across = Dims{axes[1] * axes[2], 1, axes[1]};
           plain = Dims{axes[1] * axes[2], axes[2], 1};
         }
@@ -449,9 +450,7 @@ Bench softmax_like(Random& random, const std::vector<std::int64_t>& extents, Red
   Bench bench;
   Kernel& kernel = bench.kernel;
   kernel.has_row = true;
-  for (std::size_t axis = 0; axis < extents.size(); ++axis)
-    kernel.axes.push_back(symbolic ? Dim::symbol("s" + std::to_string(axis)) : Dim(extents[axis]));
-  if (symbolic) bench.symbols = extents, kernel.symbols = static_cast<int>(extents.size());
+  bench.axes(extents, symbolic);
   kernel.point_temps = {DType::float32, DType::int64, DType::float32, DType::float32};
   kernel.row_temps = {DType::float32, DType::boolean};
   const auto strides = random_strides(random, extents, true);
@@ -589,9 +588,7 @@ Bench columns_like(Random& random, const std::vector<std::int64_t>& extents, boo
   Bench bench;
   Kernel& kernel = bench.kernel;
   kernel.has_row = true;
-  for (std::size_t axis = 0; axis < extents.size(); ++axis)
-    kernel.axes.push_back(symbolic ? Dim::symbol("s" + std::to_string(axis)) : Dim(extents[axis]));
-  if (symbolic) bench.symbols = extents, kernel.symbols = static_cast<int>(extents.size());
+  bench.axes(extents, symbolic);
   kernel.point_temps = {DType::float32, DType::float32, DType::int64, DType::float32,
                         DType::float32};
   const std::size_t row = extents.size() - 1, point = row - 1;
