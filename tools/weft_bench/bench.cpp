@@ -27,8 +27,12 @@ class Bench {
   bool run() {
     if (options_.scaling) return scaling();
     limits();
-    for (const Row& row : rows())
+    for (const Row& row : options_.products ? products() : rows())
       if (wanted(row.name)) measure(row);
+    if (options_.products) {
+      print_table(records_);
+      return !wrong_;
+    }
     for (const char* row : {"D1_E3", "D1_T1", "D1_T4_train"})
       if (wanted(row)) first_calls(row);
     if (wanted("million")) chains();
@@ -78,7 +82,8 @@ class Bench {
     const std::string name(row.name);
     const std::vector<Record> expected = ask("reference", name, 1);
     std::vector<std::string_view> asked = {"weft"};
-    if (options_.peers) std::ranges::copy(peers_here(), std::back_inserter(asked));
+    for (const std::string_view peer : peers_here())
+      if (options_.peers && (!options_.products || peer == "openblas" || peer == "onednn")) asked.push_back(peer);
     for (const int threads : options_.threads) {
       std::vector<std::pair<std::string, std::vector<Record>>> found;   // by engine, in the order asked
       for (int round = 0; round < options_.rounds; ++round)

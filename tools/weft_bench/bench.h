@@ -10,7 +10,7 @@ struct Options {
   std::string only;
   std::vector<int> threads = {1, 2};
   std::string json, plot;
-  bool peers = false, quick = false, list = false, scaling = false;
+  bool peers = false, quick = false, list = false, scaling = false, products = false;
   int rounds = 1;
   std::string profile, measure, engine;   // the latter two: what a child process is told
   double budget_ms = 1000;

@@ -25,32 +25,32 @@ struct OpenBlas {
 }  // namespace
 
 std::optional<Measured> measure_openblas(const Job& job) {
-  if (job.row != "M1" && !job.row.starts_with("M2") && job.row != "M3") return {};
+  const bool layer = job.row.starts_with("M2");
+  const auto shape = layer ? ProductShape{1, 64, 784, 512} : product_shape(job.row);
+  if (!shape) return {};
   const OpenBlas blas;
   if (blas.gemm == nullptr) return {};
   std::vector<Input> sets[input_sets];
   for (std::uint32_t set = 0; set < input_sets; ++set) sets[set] = inputs_of(job.row, set);
-  std::vector<float> c(job.row.starts_with("M2") ? 64 * 512 : 1024 * 1024);
+  std::vector<float> c(static_cast<std::size_t>(shape->batch * shape->m * shape->n));
 
   const auto call = [&](std::uint32_t set) {
     const float* a = sets[set][0].values.data();
     const float* b = sets[set][1].values.data();
-    if (job.row == "M1") return blas.product(a, b, c.data(), 1024, 1024, 1024);
-    if (job.row.starts_with("M2")) {
-      blas.product(a, b, c.data(), 64, 784, 512);
-      const float* bias = sets[set][2].values.data();
-      for (int i = 0; i < 64; ++i)
-        for (int j = 0; j < 512; ++j) c[i * 512 + j] = std::max(0.0f, c[i * 512 + j] + bias[j]);
-      return;
-    }
+    const std::int64_t m = shape->m, k = shape->k, n = shape->n;
+    for (std::int64_t i = 0; i < shape->batch; ++i)
+      blas.product(a + i * m * k, b + i * k * n, c.data() + i * m * n, static_cast<int>(m), static_cast<int>(k),
+                   static_cast<int>(n));
+    if (!layer) return;
+    const float* bias = sets[set][2].values.data();
     for (int i = 0; i < 64; ++i)
-      blas.product(a + i * 128 * 64, b + i * 64 * 128, c.data() + i * 128 * 128, 128, 64, 128);
+      for (int j = 0; j < 512; ++j) c[i * 512 + j] = std::max(0.0f, c[i * 512 + j] + bias[j]);
   };
   call(0);
-  Measured m;
-  m.checks.add(c.data(), c.size());
-  m.timing = time_calls(call, job.budget_ms);
-  return m;
+  Measured found;
+  found.checks.add(c.data(), c.size());
+  found.timing = time_calls(call, job.budget_ms);
+  return found;
 }
 
 std::optional<Measured> measure_reference(const Job& job) {

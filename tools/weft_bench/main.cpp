@@ -59,6 +59,7 @@ int main(int argc, char** argv) {
   app.add_option("--plot", o.plot, "Also draw peers' times over Weft's, or with --scaling costs, into this SVG file");
   app.add_flag("--peers", o.peers, "Measure Eigen, OpenBLAS, NumPy, oneDNN and libtorch too, where they are installed");
   app.add_flag("--scaling", o.scaling, "Measure the cost of an element from 2^10 to 2^26 elements instead of the rows");
+  app.add_flag("--products", o.products, "Measure matrix products of all kinds of shapes instead of the rows");
   app.add_flag("--quick", o.quick, "A quarter of the time, a tenth of the million nodes");
   app.add_option("--rounds", o.rounds, "Measure everything so many times, keep the middle")->check(CLI::Range(1, 99));
   app.add_option("--profile", o.profile, "Print the times of the steps of one row and stop");

@@ -208,16 +208,14 @@ Checks reference(std::string_view row, const std::vector<Input>& in) {
       for (std::size_t i = 0; i < 4096; ++i) total += x[i * 4096 + j];
       c.add(total);
     }
-  } else if (row == "M1") {
-    product_into(c, x.data(), in[1].values.data(), 1024, 1024, 1024, [](double v, auto) { return v; });
+  } else if (const auto p = product_shape(row)) {
+    for (std::int64_t batch = 0; batch < p->batch; ++batch)
+      product_into(c, x.data() + batch * p->m * p->k, in[1].values.data() + batch * p->k * p->n, p->m, p->k, p->n,
+                   [](double v, auto) { return v; });
   } else if (row.starts_with("M2")) {
     product_into(c, x.data(), in[1].values.data(), 64, 784, 512, [&](double v, std::int64_t j) {
       return std::max(0.0, v + in[2].values[static_cast<std::size_t>(j)]);
     });
-  } else if (row == "M3") {
-    for (std::int64_t batch = 0; batch < 64; ++batch)
-      product_into(c, x.data() + batch * 128 * 64, in[1].values.data() + batch * 64 * 128, 128, 64,
-                   128, [](double v, auto) { return v; });
   } else if (row == "G1") {
     for (const std::int64_t at : taken_rows(0)) c.add(&x[static_cast<std::size_t>(at) * 64], 64);
   } else if (row.starts_with("C1")) {

@@ -30,13 +30,12 @@ Function function_of(std::string_view row) {
   if (row == "R4") return Function({x, y, z}, nn::layer_norm(x, y, z, 1e-5));
   if (row == "R5") return Function({x}, var(x, {}, 0));
   if (row == "R6") return Function({x}, logsumexp(x, Axes{1}));
-  if (row == "M1") return Function({x, y}, matmul(x, y));
+  if (product_shape(row)) return Function({x, y}, matmul(x, y));
   if (row == "M2") return Function({x, y, z}, relu(matmul(x, y) + z));
   if (row == "M2_const") {
     const std::vector<Array> all = arrays_of("M2", 0);
     return Function({x}, relu(matmul(x, all[1]) + all[2]));
   }
-  if (row == "M3") return Function({x, y}, matmul(x, y));
   if (row == "S1" || row == "S2") return Function({x}, sort(x).values);
   if (row == "S3") return Function({x}, topk(x, 16).values);
   if (row == "K1" || row == "K2") return Function({x}, cumsum(x, -1));

@@ -1,8 +1,10 @@
 #include "work.h"
 
 #include <cmath>
+#include <cstdio>
 #include <functional>
 #include <numeric>
+#include <string>
 
 #include "networks.h"
 
@@ -54,6 +56,21 @@ constexpr Row table[] = {
     {"G1", "65536 rows of a table, 100000x64", Bound::copy, 32 * mib},
 };
 
+constexpr std::string_view product_names[] = {
+    "1x1024x1024", "1x4096x4096", "4096x4096x1",  "2048x2048x4",   "4x4096x1024",  "16x1024x1024",
+    "32x64x512",   "32x128x512",  "8x128x256",    "64x784x512",    "128x784x512",  "784x128x512",
+    "128x512x256", "512x128x256", "128x256x10",   "128x10x256",    "1024x256x256", "1024x256x1024",
+    "1024x1024x256", "256x256x256", "512x512x512", "768x768x768",  "1000x1000x1000", "1024x1024x1024",
+    "1031x1033x1039", "2048x2048x2048", "64x64x4096", "64x16384x64", "4096x64x64",
+    "64*128x64x128", "64*128x32x128", "64*128x128x32", "512*16x16x16", "1024*8x8x8", "256*1x64x64"};
+
+Row product_row(std::string_view name) {
+  const ProductShape s = *product_shape(name);
+  const double results = static_cast<double>(s.batch * s.m * s.n), flops = 2 * results * static_cast<double>(s.k);
+  const double bytes = 4 * (static_cast<double>(s.batch * s.k * (s.m + s.n)) + results);
+  return {name, "product", std::min(s.m, s.n) <= 4 ? Bound::read : Bound::fma, bytes, flops};
+}
+
 std::int64_t product(const std::vector<std::int64_t>& shape) {
   return std::accumulate(shape.begin(), shape.end(), std::int64_t{1}, std::multiplies<>());
 }
@@ -62,10 +79,32 @@ std::int64_t product(const std::vector<std::int64_t>& shape) {
 
 std::span<const Row> rows() { return table; }
 
+std::span<const Row> products() {
+  static const std::vector<Row> all = [] {
+    std::vector<Row> out;
+    for (const std::string_view name : product_names) out.push_back(product_row(name));
+    return out;
+  }();
+  return all;
+}
+
 const Row* find_row(std::string_view name) {
-  for (const Row& row : table)
-    if (row.name == name) return &row;
+  for (const std::span<const Row> some : {rows(), products()})
+    for (const Row& row : some)
+      if (row.name == name) return &row;
   return nullptr;
+}
+
+std::optional<ProductShape> product_shape(std::string_view row) {
+  if (row == "M1") return ProductShape{1, 1024, 1024, 1024};
+  if (row == "M3") return ProductShape{64, 128, 64, 128};
+  const std::string text(row);
+  long long batch = 1, m = 0, k = 0, n = 0;
+  if (std::sscanf(text.c_str(), "%lld*%lldx%lldx%lld", &batch, &m, &k, &n) != 4) {
+    batch = 1;
+    if (std::sscanf(text.c_str(), "%lldx%lldx%lld", &m, &k, &n) != 3) return {};
+  }
+  return ProductShape{batch, m, k, n};
 }
 
 std::uint32_t hash(std::uint32_t i, std::uint32_t seed) {
@@ -112,10 +151,13 @@ std::vector<Input> inputs_of(std::string_view row, std::uint32_t set) {
   if (row == "R3" || row == "R6") return {data(1 + s, {8192, 1024}, 3)};
   if (row == "R4") return {data(1 + s, {8192, 768}, 3), data(2 + s, {768}), data(3 + s, {768})};
   if (row == "R5") return {data(1 + s, {1 << 24})};
-  if (row == "M1") return {data(1 + s, {1024, 1024}), data(2 + s, {1024, 1024})};
+  if (const auto p = product_shape(row)) {
+    Input a = data(1 + s, {p->batch, p->m, p->k}), b = data(2 + s, {p->batch, p->k, p->n});
+    if (p->batch == 1) a.shape.erase(a.shape.begin()), b.shape.erase(b.shape.begin());
+    return {std::move(a), std::move(b)};
+  }
   if (row == "M2") return {data(1 + s, {64, 784}), data(2 + s, {784, 512}), data(3 + s, {512})};
   if (row == "M2_const") return {data(1 + s, {64, 784}), data(2, {784, 512}), data(3, {512})};
-  if (row == "M3") return {data(1 + s, {64, 128, 64}), data(2 + s, {64, 64, 128})};
   if (row == "T1") return {data(1 + s, {Mlp::batch, Mlp::widths[0]})};
   if (row == "T2") return {data(1 + s, {ConvNet::batch, 1, ConvNet::side, ConvNet::side})};
   if (row == "T3")

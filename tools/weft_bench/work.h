@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -22,7 +23,16 @@ struct Row {
 };
 
 std::span<const Row> rows();
+/// Matrix products of all kinds of shapes, named as product_shape reads it: what `--products` measures.
+std::span<const Row> products();
+/// Of either.
 const Row* find_row(std::string_view name);
+
+struct ProductShape {
+  std::int64_t batch = 1, m = 0, k = 0, n = 0;
+};
+/// "MxKxN" or "BATCH*MxKxN", or a row that is one product.
+std::optional<ProductShape> product_shape(std::string_view row);
 
 struct Input {
   std::vector<std::int64_t> shape;

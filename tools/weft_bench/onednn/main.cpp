@@ -189,8 +189,10 @@ class Program {
 
 std::vector<Form> forms_of(std::string_view row) {
   if (row.starts_with("C1")) return {Form::plain, Form::blocked};
-  if (row.starts_with("M1") || row.starts_with("M2")) return {Form::plain, Form::packed};
-  for (const char* known : {"M3", "E4_fwd", "E4_fwdbwd", "R1", "R3", "R4"})
+  const auto shape = product_shape(row);
+  if (row.starts_with("M2") || (shape && shape->batch == 1)) return {Form::plain, Form::packed};
+  if (shape) return {Form::plain};
+  for (const char* known : {"E4_fwd", "E4_fwdbwd", "R1", "R3", "R4"})
     if (row == known) return {Form::plain};
   return {};
 }
