@@ -16,6 +16,7 @@ constexpr std::int64_t shared_bytes = 16 << 20;     // of columns packed at a ti
 constexpr std::int64_t small_matrix = 64 << 10;     // bytes: stays in cache, however it lies
 constexpr std::int64_t aliased = 4096;              // bytes between places of one first-level set
 constexpr std::int64_t few_tiles = 8;               // of rows: packing columns would not pay
+constexpr std::int64_t many_tiles = 32;             // for each thread: columns need not be cut
 constexpr std::int64_t serial_packing = 128 << 10;  // bytes
 
 std::int64_t up(std::int64_t n, std::int64_t by) { return (n + by - 1) / by; }
@@ -151,6 +152,10 @@ void SizedContraction::choose_tile(ir::KernelCompiler& compiler) {
                       (tiles() <= few_tiles || columns_.depth.stride * k_ * size_ <= small_matrix);
     tile_ = compiler.tile(dtype, {static_cast<int>(height_), static_cast<int>(width_)});
   }
+  together_ = !columns_direct_ && tiles() > 2 &&
+              (shared_ || columns_.line.count * k_ * size_ > limits.block_bytes);
+  rows_at_once_ = std::max<std::int64_t>(1, limits.block_bytes / 2 / (depth_.step * height_ * size_)) *
+                  height_;
   const std::int64_t fit = limits.block_bytes / (depth_.step * width_ * size_);
   const std::int64_t groups = up(panels(), std::max<std::int64_t>(1, fit));
   group_panels_ = turned_ ? 1 : up(panels(), groups);
@@ -197,11 +202,11 @@ void SizedContraction::choose_rows(const ir::TileLimits& limits) {
 void SizedContraction::keep(const std::byte* columns) {
   const Range all{0, panels()};
   kept_ = Buffer::allocate(static_cast<std::size_t>(all.size() * width_ * k_ * size_));
-  columns_direct_ = columns_readable_ = false;
+  columns_direct_ = columns_readable_ = together_ = false;
   const std::byte* from = columns + columns_.offset * static_cast<std::int64_t>(size_of(dtype_));
   for (std::int64_t b = 0; b < blocks().end; ++b) {
     const Range steps = steps_of(b);
-    pack_columns(from, all, all, steps, kept_.data() + packed_block(all, steps));
+    pack_columns(from, all, steps, steps, kept_.data() + packed_block(all, steps));
   }
 }
 
@@ -241,11 +246,17 @@ std::int64_t SizedContraction::packed_panel(Range panels, std::int64_t panel, Ra
   return (panel - panels.begin) * steps.size() * width_ * size_;
 }
 
-void SizedContraction::pack_columns(const std::byte* from, Range all, Range panels, Range steps,
+/// `some` of the steps of a block. Along a step rather than along a panel where elements lie so.
+void SizedContraction::pack_columns(const std::byte* from, Range panels, Range steps, Range some,
                                     std::byte* block) const {
-  for (std::int64_t panel = panels.begin; panel < panels.end; ++panel)
-    pack(dtype_, from, columns_.line, columns_of({panel, panel + 1}), columns_.depth, steps,
-         block + packed_panel(all, panel, steps), width_);
+  const std::int64_t most = columns_.line.stride == 1 ? steps_at_once : some.size();
+  for (std::int64_t begin = some.begin; begin < some.end; begin += most) {
+    const Range now{begin, std::min(begin + most, some.end)};
+    std::byte* to = block + (begin - steps.begin) * width_ * size_;
+    for (std::int64_t panel = panels.begin; panel < panels.end; ++panel)
+      pack(dtype_, from, columns_.line, columns_of({panel, panel + 1}), columns_.depth, now,
+           to + packed_panel(panels, panel, steps), width_);
+  }
 }
 
 // ---- running ------------------------------------------------------------------------------------
@@ -278,13 +289,14 @@ void SizedContraction::run(void* const* buffers, const Finish* finish) const {
   const std::int64_t threads = flops < least_parallel_flops ? 1 : num_threads();
   if (flops == 0 || depth_.pieces > 1) return run_in_order(buffers, {0, rows()}, finish, threads);
   const Job job{buffers, finish, kept_.data(), {0, panels()}};
-  std::int64_t together = panels();
-  if (shared_ && !columns_direct_ && !kept_) {
-    const std::int64_t fit = shared_bytes / (k_ * width_ * size_);
-    together = std::min(together, std::max(group_panels_, fit / group_panels_ * group_panels_));
-  }
-  for (std::int64_t begin = 0; begin < panels(); begin += together)
-    run_panels(job, {begin, std::min(begin + together, panels())}, threads);
+  if (!together_) return run_panels(job, {0, batches_}, {0, panels()}, threads);
+  const std::int64_t fit = shared_bytes / (k_ * width_ * size_);
+  const std::int64_t most = std::max(group_panels_, fit / group_panels_ * group_panels_),
+                     products = shared_ ? batches_ : 1;
+  for (std::int64_t batch = 0; batch < batches_; batch += products)
+    for (std::int64_t begin = 0; begin < panels(); begin += most)
+      run_panels(job, {batch, batch + products}, {begin, std::min(begin + most, panels())},
+                 threads);
 }
 
 void SizedContraction::run_rows(void* const* buffers, Range rows, const Finish* finish) const {
@@ -313,8 +325,9 @@ void SizedContraction::run_in_order(void* const* buffers, Range rows, const Fini
   }
 }
 
-/// As many columns at a time as stay in the cache.
+/// Turned tiles take a panel at a time through all rows.
 void SizedContraction::run_groups(const Job& job, const Part& whole) const {
+  if (!turned_) return run_part(job, whole);
   Part part = whole;
   while (part.columns.begin < whole.columns.end) {
     const std::int64_t last = part.columns.begin / width_ + group_panels_;
@@ -324,27 +337,29 @@ void SizedContraction::run_groups(const Job& job, const Part& whole) const {
   }
 }
 
-/// All products, for some of the columns.
-void SizedContraction::run_panels(const Job& whole, Range panels, std::int64_t threads) const {
+/// Some products, for some of the columns.
+void SizedContraction::run_panels(const Job& whole, Range batches, Range panels,
+                                  std::int64_t threads) const {
   Job job = whole;
-  if (shared_ && !columns_direct_ && !kept_) {
+  if (together_) {
     const std::int64_t bytes = panels.size() * width_ * k_ * size_;
     std::byte* const to = scratch<Shared>(bytes);
-    const std::byte* const from = place(job, columns_, 0);
+    const std::byte* const from = place(job, columns_, batches.begin);
     const auto some = [&](std::int64_t begin, std::int64_t end) {
-      const Range which{panels.begin + begin, panels.begin + end};
-      for (std::int64_t b = 0; b < blocks().end; ++b) {
-        const Range steps = steps_of(b);
-        pack_columns(from, panels, which, steps, to + packed_block(panels, steps));
+      while (begin < end) {
+        const Range steps = steps_of(begin / depth_.step), now{begin, std::min(end, steps.end)};
+        pack_columns(from, panels, steps, now, to + packed_block(panels, steps));
+        begin = now.end;
       }
     };
-    threads == 1 || bytes < serial_packing ? some(0, panels.size())
-                                           : parallel_for(panels.size(), 1, some);
+    threads == 1 || bytes < serial_packing ? some(0, k_) : parallel_for(k_, steps_at_once, some);
     job.packed = to, job.packed_panels = panels;
   }
   auto* const out = static_cast<std::byte*>(job.buffers[out_]) + out_offset_ * size_;
-  std::int64_t group = std::min(group_panels_, panels.size());
-  while (group > 1 && batches_ * tiles() * up(panels.size(), group) < 4 * threads)
+  // Where there are many rows the columns are not cut: rows are packed once.
+  const bool many = !turned_ && batches.size() * tiles() >= many_tiles * threads;
+  std::int64_t group = many ? panels.size() : std::min(group_panels_, panels.size());
+  while (group > 1 && batches.size() * tiles() * up(panels.size(), group) < 4 * threads)
     group = up(group, 2);
   const std::int64_t groups = up(panels.size(), group), of_one = tiles();
   // A thread's share: neighbouring tiles of a group of panels, then of the next group.
@@ -352,7 +367,7 @@ void SizedContraction::run_panels(const Job& whole, Range panels, std::int64_t t
     while (begin < end) {
       const std::int64_t number = begin / of_one;
       const std::int64_t last = std::min(end, (number + 1) * of_one);
-      const std::int64_t batch = number / groups;
+      const std::int64_t batch = batches.begin + number / groups;
       const std::int64_t first = panels.begin + number % groups * group;
       run_part(job, {batch, rows_of({begin - number * of_one, last - number * of_one}),
                      columns_of({first, std::min(first + group, panels.end)}), blocks(),
@@ -360,9 +375,9 @@ void SizedContraction::run_panels(const Job& whole, Range panels, std::int64_t t
       begin = last;
     }
   };
-  const std::int64_t units = batches_ * groups * of_one;
+  const std::int64_t units = batches.size() * groups * of_one;
   // Products that pack their columns for themselves are not shared among threads without need.
-  const std::int64_t grain = batches_ * groups >= 4 * threads ? of_one : 1;
+  const std::int64_t grain = batches.size() * groups >= 4 * threads ? of_one : 1;
   threads == 1 ? share(0, units) : parallel_for(units, grain, share);
 }
 
@@ -404,40 +419,88 @@ bool SizedContraction::reads_columns(const Job& job, const Part& part) const {
          (columns_readable_ && !job.packed && part.rows.size() <= few_tiles * height_);
 }
 
-/// Block after block, so that the columns of a block stay in the cache for all rows.
+struct SizedContraction::Packed {
+  std::byte* tile;     // room for one's result
+  std::byte* spare;    // and for its rows
+  std::byte* rows;     // from `first` on, where they are not read where they lie
+  std::byte* columns;  // null: all threads', or read where they lie
+  std::int64_t first;
+};
+
+/// Some rows at a time; block after block of the sum; as many columns at a time as stay in the
+/// cache, for all these rows.
 void SizedContraction::run_part(const Job& job, const Part& part) const {
-  const std::int64_t in_rows = height_ * depth_.step, in_tile = height_ * width_;
-  const Range panels = panels_of(part.columns);
+  const std::int64_t at_once =
+      rows_direct_ ? part.rows.size() : std::min(rows_at_once_, part.rows.size());
+  const std::int64_t in_tile = height_ * width_, in_rows = height_ * depth_.step,
+                     in_chunk = rows_direct_ ? 0 : up(at_once, height_) * in_rows;
   const bool packs = !reads_columns(job, part) && !job.packed;
-  const std::int64_t in_columns = packs ? panels.size() * width_ * depth_.step : 0;
-  std::byte* const own = scratch<Own>((in_rows + in_tile + in_columns) * size_);
-  std::byte* const columns = own + (in_rows + in_tile) * size_;
-  for (std::int64_t block = part.blocks.begin; block < part.blocks.end; ++block) {
-    const Range steps = steps_of(block);
-    if (packs) pack_columns(place(job, columns_, part.batch), panels, panels, steps, columns);
-    for (std::int64_t row = part.rows.begin; row < part.rows.end;) {
-      const std::int64_t run_end = (row / run_ + 1) * run_;
-      const Range rows{row, std::min({row + height_, run_end, part.rows.end})};
-      run_tile(job, part, rows, block, packs ? columns : nullptr);
-      if (!turned_ && block + 1 == part.blocks.end) finish(job, part, rows);
-      row = rows.end;
+  const Range all = panels_of(part.columns);
+  const std::int64_t in_columns =
+      packs ? std::min(all.size(), group_panels_) * width_ * depth_.step : 0;
+  Packed own{};
+  own.tile = scratch<Own>((in_tile + in_rows + in_chunk + in_columns) * size_);
+  own.spare = own.tile + in_tile * size_;
+  own.rows = own.spare + in_rows * size_;
+  own.columns = packs ? own.rows + in_chunk * size_ : nullptr;
+  Part some = part;
+  for (own.first = part.rows.begin; own.first < part.rows.end; own.first = some.rows.end) {
+    some.rows = {own.first, std::min(own.first + at_once, part.rows.end)};
+    for (std::int64_t block = part.blocks.begin; block < part.blocks.end; ++block) {
+      const Range steps = steps_of(block);
+      if (!rows_direct_) pack_rows(job, some, steps, own.rows);
+      for (std::int64_t panel = all.begin; panel < all.end; panel += group_panels_) {
+        const Range panels{panel, std::min(panel + group_panels_, all.end)};
+        if (packs)
+          pack_columns(place(job, columns_, part.batch), panels, steps, steps, own.columns);
+        const Range columns = columns_of(panels);
+        some.columns = {std::max(columns.begin, part.columns.begin),
+                        std::min(columns.end, part.columns.end)};
+        run_tiles(job, some, block, own);
+      }
     }
+    if (turned_) finish(job, part, some.rows);
   }
-  if (turned_) finish(job, part, part.rows);
 }
 
-/// The rows of a tile where they lie, or else packed into `own`; the first of them. Where rows end
-/// early the tile reaches back over ones that are done already: nothing else may be read.
+void SizedContraction::run_tiles(const Job& job, const Part& part, std::int64_t block,
+                                 const Packed& own) const {
+  for (std::int64_t row = part.rows.begin; row < part.rows.end;) {
+    const std::int64_t run_end = (row / run_ + 1) * run_;
+    const Range rows{row, std::min({row + height_, run_end, part.rows.end})};
+    run_tile(job, part, rows, block, own);
+    if (!turned_ && block + 1 == part.blocks.end) finish(job, part, rows);
+    row = rows.end;
+  }
+}
+
+/// Tile by tile.
+void SizedContraction::pack_rows(const Job& job, const Part& part, Range steps,
+                                 std::byte* to) const {
+  const std::byte* const from = place(job, rows_, part.batch);
+  for (std::int64_t row = part.rows.begin; row < part.rows.end; row += height_) {
+    const Range rows{row, std::min(row + height_, part.rows.end)};
+    pack(dtype_, from, rows_.line, rows, rows_.depth, steps, to, height_);
+    to += height_ * steps.size() * size_;
+  }
+}
+
+/// The rows of a tile where they lie, or else packed; the first of them. Where rows end early the
+/// tile reaches back over ones that are done already: nothing else may be read.
 std::int64_t SizedContraction::set_rows(TileCall& call, const Job& job, const Part& part,
-                                        Range rows, Range steps, std::byte* own) const {
+                                        Range rows, Range steps, const Packed& own) const {
   const std::byte* const from = place(job, rows_, part.batch);
   const std::int64_t run_begin = rows.begin / run_ * run_;
   const std::int64_t least = std::max(run_begin, part.rows.begin),
                      most = std::min(run_begin + run_, part.rows.end) - height_;
   if (!rows_direct_ || most < least) {
-    pack(dtype_, from, rows_.line, rows, rows_.depth, steps, own, height_);
+    const std::byte* packed = own.rows + (rows.begin - own.first) * steps.size() * size_;
+    if (rows_direct_) {
+      pack(dtype_, from, rows_.line, rows, rows_.depth, steps, own.spare, height_);
+      packed = own.spare;
+    }
     for (std::int64_t i = 0; i < height_; i += TileCall::group)
-      call.groups[i / TileCall::group] = own + i * size_;
+      call.groups[i / TileCall::group] = packed + i * size_;
     call.row_stride = size_;
     call.steps = packed_steps_.data();
     return rows.begin;
@@ -454,13 +517,11 @@ std::int64_t SizedContraction::set_rows(TileCall& call, const Job& job, const Pa
 
 /// One tile of rows by all the part's panels.
 void SizedContraction::run_tile(const Job& job, const Part& part, Range rows, std::int64_t block,
-                                const std::byte* packed) const {
+                                const Packed& own) const {
   const Range steps = steps_of(block), panels = panels_of(part.columns);
-  std::byte* const own = scratch<Own>(0);
-  std::byte* const tile = own + height_ * depth_.step * size_;
   TileCall call;
   const std::int64_t start = set_rows(call, job, part, rows, steps, own);
-  const bool first = block == part.blocks.begin, direct = reads_columns(job, part);
+  const bool first = block == part.blocks.begin, direct = !own.columns && !job.packed;
   const bool whole_rows = start == rows.begin && rows.size() == height_ && !turned_;
   call.column_step = (direct ? columns_.depth.stride : width_) * size_;
   for (std::int64_t panel = panels.begin; panel < panels.end; ++panel) {
@@ -471,8 +532,8 @@ void SizedContraction::run_tile(const Job& job, const Part& part, Range rows, st
     if (direct)
       call.columns =
           place(job, columns_, part.batch) + (left + columns_.depth.at(steps.begin)) * size_;
-    else if (packed)
-      call.columns = packed + packed_panel(panels, panel, steps);
+    else if (own.columns)
+      call.columns = own.columns + packed_panel(panels, panel, steps);
     else
       call.columns = job.packed + packed_block(job.packed_panels, steps) +
                      packed_panel(job.packed_panels, panel, steps);
@@ -480,14 +541,14 @@ void SizedContraction::run_tile(const Job& job, const Part& part, Range rows, st
         part.out +
         (turned_ ? columns.begin * n_ + rows.begin : rows.begin * n_ + columns.begin) * size_;
     const bool whole = whole_rows && columns.size() == width_;
-    call.out = whole ? out : tile;
+    call.out = whole ? out : own.tile;
     call.addend = whole && !first ? out : nullptr;
     call.out_stride = call.addend_stride = (whole ? n_ : width_) * size_;
     tile_->run(call, 0, steps.size());
     if (whole) continue;
     const Range of_rows{rows.begin - start, rows.end - start},
         of_columns{columns.begin - left, columns.end - left};
-    deliver({sum_dtype_, of_rows, of_columns, width_, turned_, !first}, tile, out, n_);
+    deliver({sum_dtype_, of_rows, of_columns, width_, turned_, !first}, own.tile, out, n_);
   }
 }
 

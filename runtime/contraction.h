@@ -74,20 +74,22 @@ class SizedContraction {
   [[nodiscard]] const std::byte* place(const Job&, const Operand&, std::int64_t batch) const;
   [[nodiscard]] std::int64_t packed_block(Range panels, Range steps) const;
   [[nodiscard]] std::int64_t packed_panel(Range panels, std::int64_t panel, Range steps) const;
-  void pack_columns(const std::byte* from, Range all, Range panels, Range steps,
+  void pack_columns(const std::byte* from, Range panels, Range steps, Range some,
                     std::byte* block) const;
 
   struct Part;  // of one product
-  void run_panels(const Job&, Range panels, std::int64_t threads) const;
+  void run_panels(const Job&, Range batches, Range panels, std::int64_t threads) const;
   void run_pieces(const Job&, const Part& whole, std::int64_t threads) const;
   void run_in_order(void* const* buffers, Range rows, const Finish*, std::int64_t threads) const;
   [[nodiscard]] bool reads_columns(const Job&, const Part&) const;
   void run_part(const Job&, const Part&) const;
   void run_groups(const Job&, const Part& whole) const;
+  struct Packed;  // what a part has packed for itself
   std::int64_t set_rows(ir::TileCall&, const Job&, const Part&, Range rows, Range steps,
-                        std::byte* own) const;
-  void run_tile(const Job&, const Part&, Range rows, std::int64_t block,
-                const std::byte* packed) const;
+                        const Packed&) const;
+  void pack_rows(const Job&, const Part&, Range steps, std::byte* to) const;
+  void run_tiles(const Job&, const Part&, std::int64_t block, const Packed&) const;
+  void run_tile(const Job&, const Part&, Range rows, std::int64_t block, const Packed&) const;
   void finish(const Job&, const Part&, Range rows) const;
 
   std::vector<std::int64_t> batch_;  // extents
@@ -103,10 +105,12 @@ class SizedContraction {
   std::int64_t height_ = 1, width_ = 1;  // of a tile
   std::int64_t run_ = 1;                 // rows that tiles do not reach across
   std::int64_t group_panels_ = 1;        // that stay in a core's cache
+  std::int64_t rows_at_once_ = 1;        // packed, likewise; whole tiles
   bool rows_direct_ = false;             // read where they lie
   bool columns_direct_ = false;          // likewise; with few rows, where they can be
   bool columns_readable_ = false;
-  bool shared_ = false;  // the columns are the same for all products: packed once for all threads
+  bool shared_ = false;    // the columns are the same for all products
+  bool together_ = false;  // they are packed once for all threads
   // Bytes from a row's first element, a step each: where it lies, and packed.
   std::vector<std::int64_t> steps_, packed_steps_;
   Buffer kept_;  // packed columns that never change

@@ -22,7 +22,7 @@ Four load(const std::uint32_t* from) {
 void store(std::uint32_t* to, Four x) { std::memcpy(to, &x, sizeof x); }
 
 /// to[i * to_stride + j] = from[j * from_stride + i] for a square of four.
-void turn_square(const std::uint32_t* from, std::int64_t from_stride, std::uint32_t* to,
+[[gnu::always_inline]] inline void turn_square(const std::uint32_t* from, std::int64_t from_stride, std::uint32_t* to,
                  std::int64_t to_stride) {
   const Four a = load(from), b = load(from + from_stride), c = load(from + 2 * from_stride),
              d = load(from + 3 * from_stride);
@@ -36,17 +36,29 @@ void turn_square(const std::uint32_t* from, std::int64_t from_stride, std::uint3
   store(to + 3 * to_stride, __builtin_shufflevector(ef, gh, 2, 3, 6, 7));
 }
 
+constexpr std::int64_t line_bytes = 64;
+
+/// Will be read, or written, soon; there may be nothing there.
+template <bool written = false, class T> void expect(const T* base, std::int64_t offset) {
+  const auto at = reinterpret_cast<std::uintptr_t>(base) +
+                  static_cast<std::uintptr_t>(offset) * sizeof(T);
+  __builtin_prefetch(reinterpret_cast<const void*>(at), written, 2);
+}
+
 /// to[i * to_stride + j] = from[j * from_stride + i] for all j < rows, i < columns.
 template <class T>
 void turn(const T* from, std::int64_t from_stride, std::int64_t rows, std::int64_t columns, T* to,
           std::int64_t to_stride) {
   std::int64_t j = 0;
   if constexpr (sizeof(T) == 4) {
-    // The last squares reach back over what is done already.
+    // The last squares reach back over what is done already. Rows are too short for the processor
+    // to see what comes next.
     for (; rows >= 4 && columns >= 4 && j < rows; j += 4) {
       const std::int64_t at_row = std::min(j, rows - 4);
       for (std::int64_t i = 0; i < columns; i += 4) {
         const std::int64_t at = std::min(i, columns - 4);
+        if (i * 4 % line_bytes == 0)
+          for (std::int64_t next = j + 4; next < j + 8; ++next) expect(from, next * from_stride + i);
         turn_square(reinterpret_cast<const std::uint32_t*>(from + at_row * from_stride + at),
                     from_stride, reinterpret_cast<std::uint32_t*>(to + at * to_stride + at_row),
                     to_stride);
@@ -65,8 +77,13 @@ std::int64_t run_end(const Line& depth, std::int64_t p, std::int64_t end) {
 template <class T>
 void copy_rows(const T* from, std::int64_t count, const Line& depth, Range steps, T* to,
                std::int64_t width) {
+  constexpr auto size = static_cast<std::int64_t>(sizeof(T));
   for (std::int64_t p = steps.begin; p < steps.end; ++p, to += width) {
     const T* row = from + depth.at(p);
+    for (std::int64_t at = 0; at < count * size; at += line_bytes) {
+      expect(row, steps_at_once * depth.stride + at / size);
+      expect<true>(to, steps_at_once * width + at / size);
+    }
     std::int64_t j = 0;
     constexpr auto chunk = static_cast<std::int64_t>(16 / sizeof(T));
     for (; j + chunk <= count; j += chunk) std::memcpy(to + j, row + j, 16);

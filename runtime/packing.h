@@ -38,6 +38,10 @@ struct Range {
 /// The dtype that elements of a product are packed as: float32 for half precision.
 DType packed_dtype(DType dtype);
 
+/// Where elements lie side by side along the line, those of so many steps should be packed for one
+/// range of the line after another before the next steps: rows of the operand are read through.
+constexpr std::int64_t steps_at_once = 16;
+
 /// to[(p - steps.begin) * width + (j - across.begin)] = from[line(j) + depth(p)], converted to
 /// packed_dtype; zeros up to `width`.
 void pack(DType dtype, const void* from, const Line& line, Range across, const Line& depth,

@@ -14,6 +14,10 @@ namespace {
 using ir::TileCall;
 using llvm::Value;
 
+/// Before so many steps the columns of as many later ones are asked for. In a loop of its own: the
+/// code generator moves no load across such a request, and would run out of registers.
+constexpr int steps_at_once = 8;
+
 class TileEmitter {
  public:
   TileEmitter(llvm::Module& module, DType dtype, const ir::TileShape& shape, const Target& target)
@@ -38,6 +42,9 @@ class TileEmitter {
   }
 
   void emit() {
+    out_ = pointer_field(offsetof(TileCall, out));
+    out_stride_ = number_field(offsetof(TileCall, out_stride));
+    fetch_soon();
     sum();
     addend();
     store();
@@ -71,6 +78,18 @@ class TileEmitter {
     return bytes(row, std::int64_t{v} * lanes_ * size_);
   }
 
+  /// What the tile will write arrives while it adds up.
+  void fetch_soon() {
+    for (int i = 0; i < shape_.rows; ++i) fetch_line(place(out_, out_stride_, i, 0), true);
+  }
+  /// A row of the tile's width.
+  void fetch_line(Value* from, bool written) {
+    constexpr int line = 64;
+    for (int at = 0; at < shape_.columns * size_; at += line)
+      b_.CreateIntrinsic(llvm::Intrinsic::prefetch, {b_.getPtrTy()},
+                         {bytes(from, at), b_.getInt32(written), b_.getInt32(3), b_.getInt32(1)});
+  }
+
   /// The loop: each element of a row goes into one fma a vector.
   void sum() {
     const int groups = (shape_.rows + TileCall::group - 1) / TileCall::group;
@@ -86,19 +105,24 @@ class TileEmitter {
     Value* columns =
         bytes(pointer_field(offsetof(TileCall, columns)), b_.CreateMul(begin, column_step));
 
-    llvm::BasicBlock* before = b_.GetInsertBlock();
-    llvm::BasicBlock* loop = block("loop");
+    Value* chunk = b_.CreateMul(column_step, b_.getInt64(steps_at_once));
+    llvm::BasicBlock *before = b_.GetInsertBlock(), *outer = block("outer"), *loop = block("loop");
+    b_.CreateBr(outer);
+    b_.SetInsertPoint(outer);
+    auto* first = b_.CreatePHI(b_.getInt64Ty(), 2);
+    auto* outer_from = b_.CreatePHI(b_.getPtrTy(), 2);
+    std::vector<llvm::PHINode*> outer_carried, carried;
+    for (int i = 0; i < shape_.rows * vectors(); ++i)
+      outer_carried.push_back(b_.CreatePHI(vector_, 2));
+    Value* soon = bytes(outer_from, chunk);
+    for (int i = 0; i < steps_at_once; ++i) fetch_line(place(soon, column_step, i, 0), false);
+    Value* stop = b_.CreateBinaryIntrinsic(llvm::Intrinsic::smin, end,
+                                           b_.CreateAdd(first, b_.getInt64(steps_at_once)));
     b_.CreateBr(loop);
     b_.SetInsertPoint(loop);
     auto* p = b_.CreatePHI(b_.getInt64Ty(), 2);
     auto* from = b_.CreatePHI(b_.getPtrTy(), 2);
-    p->addIncoming(begin, before);
-    from->addIncoming(columns, before);
-    std::vector<llvm::PHINode*> carried;
-    for (int i = 0; i < shape_.rows * vectors(); ++i) {
-      carried.push_back(b_.CreatePHI(vector_, 2));
-      carried.back()->addIncoming(llvm::Constant::getNullValue(vector_), before);
-    }
+    for (int i = 0; i < shape_.rows * vectors(); ++i) carried.push_back(b_.CreatePHI(vector_, 2));
     Wide column;
     for (int v = 0; v < vectors(); ++v)
       column.push_back(load(bytes(from, std::int64_t{v} * lanes_ * size_)));
@@ -114,12 +138,21 @@ class TileEmitter {
                                            {row, column[static_cast<std::size_t>(v)], old}));
       }
     }
-    Value* next = b_.CreateAdd(p, b_.getInt64(1));
-    p->addIncoming(next, loop);
-    from->addIncoming(bytes(from, column_step), loop);
-    for (std::size_t i = 0; i < carried.size(); ++i) carried[i]->addIncoming(sums_[i], loop);
-    llvm::BasicBlock* after = block("after");
-    b_.CreateCondBr(b_.CreateICmpSLT(next, end), loop, after);
+    Value *next = b_.CreateAdd(p, b_.getInt64(1)), *next_from = bytes(from, column_step);
+    llvm::BasicBlock *more = block("more"), *after = block("after");
+    b_.CreateCondBr(b_.CreateICmpSLT(next, stop), loop, more);
+    b_.SetInsertPoint(more);
+    b_.CreateCondBr(b_.CreateICmpSLT(next, end), outer, after);
+    const auto join = [&](llvm::PHINode* outside, llvm::PHINode* inside, Value* start, Value* later) {
+      outside->addIncoming(start, before);
+      outside->addIncoming(later, more);
+      inside->addIncoming(outside, outer);
+      inside->addIncoming(later, loop);
+    };
+    join(first, p, begin, next);
+    join(outer_from, from, columns, next_from);
+    for (std::size_t i = 0; i < carried.size(); ++i)
+      join(outer_carried[i], carried[i], llvm::Constant::getNullValue(vector_), sums_[i]);
     b_.SetInsertPoint(after);
   }
 
@@ -143,8 +176,6 @@ class TileEmitter {
       either->addIncoming(added[i], some);
       sums_[i] = either;
     }
-    out_ = pointer_field(offsetof(TileCall, out));
-    out_stride_ = number_field(offsetof(TileCall, out_stride));
   }
 
   void store() {
