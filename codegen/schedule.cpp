@@ -1,4 +1,4 @@
-#include "codegen/schedule_parts.h"
+#include "codegen/schedule.h"
 
 #include <unistd.h>
 
@@ -9,6 +9,7 @@
 #endif
 
 #include "codegen/program_order.h"
+#include "codegen/schedule_parts.h"
 
 namespace weft::codegen {
 namespace {

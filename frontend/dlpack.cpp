@@ -1,3 +1,5 @@
+#include "weft/dlpack.h"
+
 #include <memory>
 
 #include "ir/error.h"

@@ -1,8 +1,9 @@
+#include "weft/ops/complex.h"
+
 #include "apply.h"
 #include "ir/ops/complex.h"
 #include "line.h"
 #include "weft/ops.h"
-#include "weft/ops/complex.h"
 
 namespace weft {
 

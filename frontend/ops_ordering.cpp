@@ -1,3 +1,5 @@
+#include "weft/ops/ordering.h"
+
 #include <limits>
 
 #include "apply.h"
@@ -7,7 +9,6 @@
 #include "line.h"
 #include "runtime/reactive.h"
 #include "weft/ops.h"
-#include "weft/ops/ordering.h"
 
 namespace weft {
 

@@ -1,3 +1,5 @@
+#include "weft/ops/spatial.h"
+
 #include <algorithm>
 
 #include "apply.h"
@@ -8,7 +10,6 @@
 #include "runtime/reactive.h"
 #include "weft/ops.h"
 #include "weft/ops/indexing.h"
-#include "weft/ops/spatial.h"
 
 namespace weft {
 

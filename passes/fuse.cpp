@@ -1,3 +1,5 @@
+#include "passes/fuse.h"
+
 #include "passes/fuser.h"
 
 namespace weft::passes {

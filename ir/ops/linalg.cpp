@@ -1,4 +1,6 @@
 // The factorisations: what LAPACK does for the runtime, batch by batch. float32 and float64.
+#include "ir/ops/linalg.h"
+
 #include "ir/ops/complex.h"
 #include "ir/ops/linalg_rules.h"
 

@@ -1,5 +1,7 @@
 // Sorting, selection and searching: the runtime's own loops. Values follow their positions, so
 // gradients go back to these.
+#include "ir/ops/ordering.h"
+
 #include <algorithm>
 #include <numeric>
 

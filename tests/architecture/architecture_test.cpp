@@ -11,6 +11,7 @@
 #include <fstream>
 #include <iterator>
 #include <map>
+#include <optional>
 #include <regex>
 #include <set>
 #include <sstream>
@@ -203,6 +204,35 @@ Violations header_contract(const Source& file) {
   return found;
 }
 
+/// The header that a source of the library is named after, in the words of an include; else empty.
+std::string own_header(const std::string& path) {
+  const std::string stem = path.substr(0, path.rfind('.'));
+  std::vector<std::string> names = {stem + ".h"};
+  if (const std::string folder = "frontend/"; stem.starts_with(folder)) {
+    const std::string name = stem.substr(folder.size());
+    names.push_back(folder + "weft/" + name + ".h");
+    if (name.starts_with("ops_")) names.push_back(folder + "weft/ops/" + name.substr(4) + ".h");
+  }
+  for (const std::string& name : names)
+    if (fs::exists(fs::path(WEFT_SOURCE_DIR) / name)) return name;
+  return {};
+}
+
+/// So a header whose source compiles compiles alone.
+Violations own_header_first(const Source& file) {
+  if (file.is_header() || file.in("tools/") || file.in("tests/")) return {};
+  const std::string own = own_header(file.path);
+  if (own.empty()) return {};
+  std::optional<Violation> found;
+  bool first = true;
+  for_each_include(file, [&](std::size_t line, const std::string& target, bool) {
+    if (first && target != own && "frontend/" + target != own)
+      found = Violation{line, own + " has to be the first that its source includes"};
+    first = false;
+  });
+  return found ? Violations{*found} : Violations{};
+}
+
 std::size_t count(Violations (*rule)(const Source&), const std::string& path,
                   const std::string& text) {
   return rule(source(path, text)).size();
@@ -265,4 +295,15 @@ TEST_CASE("a header opens with its contract") {
   CHECK(count(header_contract, "ir/a.h", "#pragma once\n") == 1);
   CHECK(count(header_contract, "ir/a.h", "// What it is.\n#pragma once\n") == 0);
   check_tree(header_contract);
+}
+
+TEST_CASE("a source includes its own header first") {
+  const std::string other = "#include <vector>\n#include ";
+  CHECK(count(own_header_first, "ir/dim.cpp", other + "\"ir/dim.h\"\n") == 1);
+  CHECK(count(own_header_first, "ir/dim.cpp", "// Why.\n#include \"ir/dim.h\"\n") == 0);
+  CHECK(count(own_header_first, "frontend/array.cpp", other + "\"weft/array.h\"\n") == 1);
+  CHECK(count(own_header_first, "frontend/ops_linalg.cpp", other + "\"weft/ops.h\"\n") == 1);
+  CHECK(count(own_header_first, "frontend/array.cpp", "#include \"weft/array.h\"\n") == 0);
+  CHECK(count(own_header_first, "ir/without_a_header.cpp", other + "\"ir/dim.h\"\n") == 0);
+  check_tree(own_header_first);
 }

@@ -1,6 +1,7 @@
 // The rows in libtorch: weft-bench-torch libtorch|torchscript ROW THREADS BUDGET_MS prints one JSON line, nothing for a
 // row that is not here; a row D1_X is the first call of X. A program of its own, so that libtorch's libraries and threads stay out of weft-bench.
-#include <torch/torch.h>
+#include <torch/autograd.h>
+#include <torch/utils.h>
 
 #include <functional>
 

@@ -1,6 +1,7 @@
 #include "tools/weft_bench/torch/networks.h"
 
-#include <torch/script.h>
+#include <torch/jit.h>
+#include <torch/optim/sgd.h>
 
 #include "tools/weft_bench/networks.h"
 
@@ -11,7 +12,7 @@ namespace {
 using torch::Tensor;
 
 Tensor cross_entropy(const Tensor& scores, const Tensor& classes) {
-  return torch::nn::functional::cross_entropy(scores, classes);
+  return torch::cross_entropy_loss(scores, classes);
 }
 
 Tensor mlp(const Tensors& in, const Tensors& p) {

@@ -1,7 +1,7 @@
 // T1 to T4 in libtorch, eager or as TorchScript (`engine` is "libtorch" or "torchscript").
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <functional>
 #include <optional>
