@@ -8,6 +8,7 @@ Fused Fuser::run() {
   collect();
   for (std::size_t i = 0; i < order_.size(); ++i) visit(order_[i]);
   place_outputs();
+  settle_places();
   settle_storage();
   return std::move(f_);
 }
@@ -78,9 +79,22 @@ MapRef operand_map(const std::vector<Value>& values, const Value& value, std::si
   return std::make_shared<const IndexMap>(through_broadcast(*at, shape, kernel_axes));
 }
 
+Affine element_at(const std::vector<Value>& values, const Value& value, const IndexMap& map,
+                  std::size_t kernel_axes) {
+  if (value.target < 0) return linear(map, *value.shape, kernel_axes);
+  return linear(compose(*value.place, map, kernel_axes),
+                *values[static_cast<std::size_t>(value.target)].shape, kernel_axes);
+}
+
 Affine element_of(const std::vector<Value>& values, const Read& read, std::size_t kernel_axes) {
-  if (read.flat) return (*read.map)[0];
-  return linear(*read.map, *values[static_cast<std::size_t>(read.value)].shape, kernel_axes);
+  const Value& value = values[static_cast<std::size_t>(read.value)];
+  if (!read.flat) return element_at(values, value, *read.map, kernel_axes);
+  Affine at = (*read.map)[0];
+  if (value.target >= 0) {  // in one run there
+    const Dims& shape = *values[static_cast<std::size_t>(value.target)].shape;
+    at.offset = at.offset + linear(*value.place, shape, value.shape->size()).offset;
+  }
+  return at;
 }
 
 Fused fuse(const ir::Graph& graph, const FuseOptions& options) {

@@ -76,7 +76,7 @@ struct Value {
   std::vector<int>
       // pointwise copies: operand axis i is own axis permutation[i]; empty: broadcasting
       permutation;
-  int target = -1;    // written into this value's buffer, at `place` (one entry a target axis)
+  int target = -1;    // lives in this value's buffer, at `place` (one entry a target axis)
   MapRef place;       // over own axes
   bool free = false;  // inlined wherever it is read
   bool kept = false;  // free, but has a buffer too, for readers in later groups
@@ -116,6 +116,8 @@ struct Fused {
       outputs;  // value of graph output i, to be read as a dense buffer of the output's shape
   std::vector<std::unique_ptr<Dims>> shapes;  // of synthetic values
   std::vector<ir::ShapeCheck> checks;
+  /// Groups that run at once before others of smaller numbers: (that, the group).
+  std::vector<std::pair<int, int>> early;
 };
 
 Fused fuse(const ir::Graph& graph, const FuseOptions& options);
@@ -128,6 +130,9 @@ std::optional<Read> resolve(const std::vector<Value>& values, int value, MapRef 
 /// Map of operand `i` of pointwise `value`, whose own map is `at`.
 MapRef operand_map(const std::vector<Value>& values, const Value& value, std::size_t i,
                    const MapRef& at, std::size_t kernel_axes);
+/// Element number, in its own buffer or the one that it lives in, of the element of `value` at `map`.
+Affine element_at(const std::vector<Value>& values, const Value& value, const IndexMap& map,
+                  std::size_t kernel_axes);
 /// Element number in the buffer of what `read` names.
 Affine element_of(const std::vector<Value>& values, const Read& read, std::size_t kernel_axes);
 

@@ -69,25 +69,7 @@ bool Fuser::access_fits(const Group& g, const Value& v, const Placement& p) {
     }
   }
   if (v.body && !v.body->index_axes.empty()) return false;
-  return merges_in(g, stored_at(v, p.at, g.axes.size()));
-}
-
-Affine Fuser::stored_at(const Value& v, const MapRef& at, std::size_t axes) {
-  if (v.target < 0) return linear(*at, *v.shape, axes);
-  return linear(compose(*v.place, *at, axes), *value(v.target).shape, axes);
-}
-
-IndexMap Fuser::compose(const IndexMap& outer, const IndexMap& inner, std::size_t axes) {
-  ir::ViewMap view;
-  for (const Affine& a : outer) {
-    ir::ViewMap::AxisExpr expr;
-    expr.offset = a.offset;
-    for (std::size_t i = 0; i < a.strides.size(); ++i) {
-      if (!(a.strides[i] == Dim(0))) expr.terms.emplace_back(static_cast<int>(i), a.strides[i]);
-    }
-    view.axes.push_back(std::move(expr));
-  }
-  return through_view(view, inner, axes);
+  return merges_in(g, element_at(f_.values, v, *p.at, g.axes.size()));
 }
 
 MapRef Fuser::make_map(const std::vector<int>& axes, std::size_t kernel_axes) {
@@ -240,7 +222,7 @@ void Fuser::place_alone(int v) {
   g.axes = axes;
   const int number = add_group(std::move(g));
   settle(v, number, std::move(p));
-  remember(number);
+  if (!x.operands.empty() || x.target < 0) remember(number);  // nothing stands beside a fill
 }
 
 void Fuser::remember(int g) {

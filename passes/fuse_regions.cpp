@@ -38,11 +38,14 @@ void Fuser::visit_regions(int v) {
     fill.target = v;
     fill.place = full_map_of_shape(*fill.shape);
     ScalarBuilder b;
-    const ScalarValue out[] = {b.constant(fill.dtype, meaning.fill(node))};
+    const double filled_with = meaning.fill(node);
+    const ScalarValue out[] = {b.constant(fill.dtype, filled_with)};
     fill.body = std::make_shared<const Body>(make_body(b.finish(out)));
     const int number = add(std::move(fill));
     place_alone(number);
     last = value(number).group;
+    fills_[v] = {number, filled_with};
+    pieces_of_[v].push_back(number);
   }
   const int filled = last;   // regions never overlap: they may be written in any order after that
   for (const ir::Region& region : meaning.map(node)) {
@@ -74,6 +77,8 @@ int Fuser::place_region(int v, int source, const ir::Region& region, int after) 
   const int producer = producer_group(value(number));
   const bool joined = options_.fuse && producer > after && try_place(number, producer, true);
   if (!joined) place_alone(number);
+  pieces_.emplace_back(number, v);
+  pieces_of_[v].push_back(number);
   return value(number).group;
 }
 

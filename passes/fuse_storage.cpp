@@ -19,6 +19,7 @@ void Fuser::place_outputs() {
       v = add_copy(v, identity_order(value(v).shape->size()), value(v).dtype);
     }
     f_.outputs.push_back(v);
+    results_.insert(v);
   }
 }
 

@@ -4,6 +4,7 @@
 //   fuse_reductions.cpp    reductions make rows of groups; chains over several runs of axes
 //   fuse_contractions.cpp  a product's axes, its operands as matrices
 //   fuse_regions.cpp       extern operations and values that are written piece by piece
+//   fuse_places.cpp        pieces that live where they end up rather than being copied there
 //   fuse_storage.cpp       results; what is stored, what is computed again
 #pragma once
 
@@ -93,8 +94,6 @@ class Fuser {
   bool merges_in(const Group& g, const Affine& a) const;
   static bool has_merged_axes(const Group& g);
   bool access_fits(const Group& g, const Value& v, const Placement& p);
-  Affine stored_at(const Value& v, const MapRef& at, std::size_t axes);
-  static IndexMap compose(const IndexMap& outer, const IndexMap& inner, std::size_t axes);
   MapRef make_map(const std::vector<int>& axes, std::size_t kernel_axes);
   /// Where a value of `shape` stands in `g`: along the row (or everywhere), or once a point.
   bool match_domain(int g, const Dims& shape, Placement& p);
@@ -187,6 +186,21 @@ class Fuser {
   /// fill).
   int place_region(int v, int source, const ir::Region& region, int after);
 
+  // ---- pieces in place ----
+  /// A member's read of a value.
+  using Reader = std::pair<int, std::size_t>;
+  void settle_places();
+  /// Has what `piece` copies live in the piece's target, if it can.
+  bool put_in_place(int piece, const std::vector<Reader>& readers);
+  /// Where the elements of `v` are in `view`, views of all of it; null where that is not affine.
+  MapRef place_in_view(int v, int view);
+  /// Whether groups can write and read `v`, and pieces of it, where it lives now.
+  bool written_in_place(const Value& v);
+  bool read_in_place(int v, const std::vector<Reader>& readers);
+  bool operand_fits(const Value& product, std::size_t operand);
+  /// What a fill may be written over by comes after it.
+  void settle_fills();
+
   // ---- results ----
   void place_outputs();
   /// What the runtime's own loops write or read: these go by the shape of the buffer.
@@ -230,6 +244,14 @@ class Fuser {
       latest_;  // hash of a domain -> its latest group; a clash fails to match
   std::unordered_map<std::size_t, int> latest_over_;  // the same by axes alone, row or not
   std::vector<std::vector<std::pair<int, std::size_t>>> readers_;  // (member, read) in later groups
+  struct Fill {
+    int value;  // that writes it
+    double number;
+  };
+  std::unordered_map<int, Fill> fills_;  // of regions
+  std::vector<std::pair<int, int>> pieces_;  // (copy, regions that it is written into), in order
+  std::unordered_map<int, std::vector<int>> pieces_of_;
+  std::unordered_map<int, int> around_;  // of a value that lives in regions: these
   std::unordered_set<int> results_;    // values whose buffer is a result
   std::unordered_set<int> externals_;  // values that the runtime's own loops meet
 };

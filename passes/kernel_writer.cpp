@@ -74,8 +74,9 @@ KernelWriter::Stage& KernelWriter::stage(int phase, bool over_row) {
   return s;
 }
 
-int KernelWriter::buffer(int slot, DType dtype) {
-  const auto [it, fresh] = buffer_of_.emplace(slot, static_cast<int>(kernel_.buffers.size()));
+int KernelWriter::buffer_of(int slot, bool ours, DType dtype) {
+  const auto [it, fresh] =
+      buffer_of_.emplace(2 * slot + (ours ? 1 : 0), static_cast<int>(kernel_.buffers.size()));
   if (fresh) {
     kernel_.buffers.push_back({dtype, false});
     slots_.push_back(slot);
@@ -97,8 +98,8 @@ int KernelWriter::access(int buffer, const Affine& at) {
   return bucket.back();
 }
 
-ScalarValue KernelWriter::load(Stage& s, int slot, DType dtype, const Affine& at) {
-  const int a = access(buffer(slot, dtype), at);
+ScalarValue KernelWriter::load_from(Stage& s, int buffer, DType dtype, const Affine& at) {
+  const int a = access(buffer, at);
   const auto next = static_cast<int>(s.sources.size());
   const auto [it, fresh] = s.source_number.emplace(std::pair(ir::Source::Kind::load, a), next);
   if (fresh) s.sources.push_back({ir::Source::Kind::load, a});

@@ -40,8 +40,16 @@ class KernelWriter {
   /// Stages run in the order of their phases.
   Stage& stage(int phase, bool over_row);
 
-  int buffer(int slot, DType dtype);
-  ir::ScalarValue load(Stage& stage, int slot, DType dtype, const Affine& at);
+  /// What the kernel writes and reads back. What it only reads is a buffer by itself, even where
+  /// both are parts of one slot: no element is in both.
+  int buffer(int slot, DType dtype) { return buffer_of(slot, true, dtype); }
+  int read_buffer(int slot, DType dtype) { return buffer_of(slot, false, dtype); }
+  ir::ScalarValue load(Stage& stage, int slot, DType dtype, const Affine& at) {
+    return load_from(stage, buffer(slot, dtype), dtype, at);
+  }
+  ir::ScalarValue load_elsewhere(Stage& stage, int slot, DType dtype, const Affine& at) {
+    return load_from(stage, read_buffer(slot, dtype), dtype, at);
+  }
   ir::ScalarValue temp(Stage& stage, ir::Source::Kind kind, int id);
   ir::ScalarValue index(Stage& stage, const Affine& at);
   void store(Stage& stage, ir::ScalarValue value, int slot, DType dtype, const Affine& at);
@@ -59,6 +67,8 @@ class KernelWriter {
   WrittenKernel finish();
 
  private:
+  int buffer_of(int slot, bool ours, DType dtype);
+  ir::ScalarValue load_from(Stage& stage, int buffer, DType dtype, const Affine& at);
   int access(int buffer, const Affine& at);
   void merge_axes();
   void drop_axis(std::size_t axis, std::optional<std::size_t> into);
@@ -69,7 +79,7 @@ class KernelWriter {
   std::optional<ir::Contraction> contraction_;
   std::size_t merge_limit_;
   std::vector<int> slots_;
-  std::unordered_map<int, int> buffer_of_;
+  std::unordered_map<int, int> buffer_of_;  // of twice the slot, and one for what is written
   std::unordered_map<std::size_t, std::vector<int>> accesses_;
   std::map<int, Stage> stages_;
 };

@@ -37,15 +37,14 @@ class Lowering {
 
   ir::Plan run() {
     add_slots();
+    std::vector<char> done(f_.groups.size(), 0);
+    auto early = f_.early.begin();
     for (std::size_t g = 0; g < f_.groups.size(); ++g) {
-      group_ = &f_.groups[g];
-      group_number_ = static_cast<int>(g);
-      switch (group_->kind) {
-        case GroupKind::external: external(); break;
-        case GroupKind::pointwise: pointwise(); break;
-        case GroupKind::row: rows(); break;
-        case GroupKind::contraction: contraction(); break;
+      for (; early != f_.early.end() && early->first == static_cast<int>(g); ++early) {
+        lower_group(early->second);
+        done[static_cast<std::size_t>(early->second)] = 1;
       }
+      if (done[g] == 0) lower_group(static_cast<int>(g));
     }
     plan_.checks = std::move(f_.checks);
     share_kernels(plan_);
@@ -55,6 +54,17 @@ class Lowering {
 
  private:
   const Value& value(int v) const { return f_.values[static_cast<std::size_t>(v)]; }
+
+  void lower_group(int g) {
+    group_ = &f_.groups[static_cast<std::size_t>(g)];
+    group_number_ = g;
+    switch (group_->kind) {
+      case GroupKind::external: return external();
+      case GroupKind::pointwise: return pointwise();
+      case GroupKind::row: return rows();
+      case GroupKind::contraction: return contraction();
+    }
+  }
 
   // ---- slots ----
 
@@ -89,7 +99,9 @@ class Lowering {
     }
   }
 
+  /// Of the value itself, or of the one that it lives in.
   int slot_of(int v) {
+    if (value(v).target >= 0) v = value(v).target;
     int& slot = slot_[static_cast<std::size_t>(v)];
     if (slot >= 0) return slot;
     const Value& x = value(v);
@@ -157,20 +169,7 @@ class Lowering {
   }
 
   Affine stored_at(const Value& v) const {
-    const std::size_t n = group_->axes.size();
-    if (v.target < 0) return linear(*v.at, *v.shape, n);
-    const Value& to = value(v.target);
-    Affine own = linear(*v.place, *to.shape, v.shape->size());  // over the value's own axes
-    Affine out{own.offset, Dims(n, Dim(0))};
-    for (std::size_t i = 0; i < own.strides.size(); ++i) {
-      if (own.strides[i] == Dim(0)) continue;
-      out.offset = out.offset + (*v.at)[i].offset * own.strides[i];
-      for (std::size_t k = 0; k < n; ++k) {
-        const Dim& s = (*v.at)[i].strides[k];
-        if (!(s == Dim(0))) out.strides[k] = out.strides[k] + s * own.strides[i];
-      }
-    }
-    return out;
+    return element_at(f_.values, v, *v.at, group_->axes.size());
   }
 
   ScalarValue constant(Stage& s, const Value& v) {
@@ -203,8 +202,8 @@ class Lowering {
     const Value& x = value(r.value);
     if (x.kind == ValueKind::scalar) return constant(s, x);
     if (r.inlined) return inlined(s, r.value, r.map);
-    return writer_->load(s, slot_of(r.value), x.dtype,
-                         in_kernel(element_of(f_.values, r, group_->axes.size())));
+    return writer_->load_elsewhere(s, slot_of(r.value), x.dtype,
+                                   in_kernel(element_of(f_.values, r, group_->axes.size())));
   }
 
   ScalarValue operand(Stage& s, int phase, const Read& r) {
@@ -280,7 +279,7 @@ class Lowering {
     const Value& x = value(v);
     if (!x.stored && x.target < 0) return;
     Stage& s = stage_of(x.phase);
-    const int slot = slot_of(x.target < 0 ? v : x.target);
+    const int slot = slot_of(v);
     writer_->store(s, inside(s, x.phase, v), slot,
                    plan_.slots[static_cast<std::size_t>(slot)].dtype, in_kernel(stored_at(x)));
   }
@@ -460,13 +459,15 @@ class Lowering {
     for (std::size_t i = 0; i < axes.size(); ++i) {  // as in all maps, a unit axis has no stride
       if (is_unit(axes[i])) dense.strides[i] = 0;
     }
-    const bool in_place = in_kernel(stored_at(x)) == dense && x.dtype == accumulator(x.dtype);
-    const bool direct = in_place && x.stored;
+    const bool in_place = in_kernel(stored_at(x)).strides == dense.strides;
+    const bool direct =
+        in_place && (x.stored || x.target >= 0) && x.dtype == accumulator(x.dtype);
     const int result = direct ? v : epilogue_result(members, dense);
+    if (result >= 0) dense.offset = in_kernel(stored_at(value(result))).offset;
     const int out = result >= 0 ? slot_of(result)
                                 : add_slot(ir::Slot::Kind::temp, 0, accumulator(x.dtype), axes);
     begin(axes, false, m);
-    fill_contraction(x, out);
+    fill_contraction(x, out, dense.offset);
     cost_[v] = 0;
     if (!direct || members.size() > 1) {
       Stage& s = stage_of(0);
@@ -487,27 +488,28 @@ class Lowering {
   int epilogue_result(const std::vector<int>& members, const Affine& dense) const {
     for (const int e : members) {
       const Value& x = value(e);
-      if (e == members.front() || !x.stored || x.dtype != accumulator(value(members.front()).dtype))
+      if (e == members.front() || (!x.stored && x.target < 0) ||
+          x.dtype != accumulator(value(members.front()).dtype))
         continue;
       const bool taken = std::any_of(
           options_.donated.begin(), options_.donated.end(),
           [&](const auto& pair) { return f_.outputs[static_cast<std::size_t>(pair.first)] == e; });
-      if (!taken && in_kernel(stored_at(x)) == dense) return e;
+      if (!taken && in_kernel(stored_at(x)).strides == dense.strides) return e;
     }
     return -1;
   }
 
-  void fill_contraction(const Value& x, int out) {
+  void fill_contraction(const Value& x, int out, const Dim& offset) {
     const Group& g = *group_;
     const std::size_t all = g.axes.size() + g.k_axes.size(), m = g.batch_axes, n = m + g.m_axes;
     const Affine a = element_of(f_.values, x.reads[0], all),
                  b = element_of(f_.values, x.reads[1], all);
     ir::Contraction& c = writer_->contraction();
-    c.a = writer_->buffer(slot_of(x.reads[0].value), value(x.reads[0].value).dtype);
-    c.b = writer_->buffer(slot_of(x.reads[1].value), value(x.reads[1].value).dtype);
+    c.a = writer_->read_buffer(slot_of(x.reads[0].value), value(x.reads[0].value).dtype);
+    c.b = writer_->read_buffer(slot_of(x.reads[1].value), value(x.reads[1].value).dtype);
     c.out = writer_->buffer(out, accumulator(x.dtype));
     writer_->mark_written(c.out);
-    c.a_offset = a.offset, c.b_offset = b.offset;
+    c.a_offset = a.offset, c.b_offset = b.offset, c.out_offset = offset;
     c.a_batch.assign(a.strides.begin(), a.strides.begin() + static_cast<std::ptrdiff_t>(m));
     c.b_batch.assign(b.strides.begin(), b.strides.begin() + static_cast<std::ptrdiff_t>(m));
     c.k = product(g.k_axes);

@@ -164,6 +164,18 @@ Affine linear(const IndexMap& map, std::span<const Dim> shape, std::size_t kerne
   return sum;
 }
 
+IndexMap compose(const IndexMap& outer, const IndexMap& inner, std::size_t kernel_axes) {
+  IndexMap map;
+  for (const Affine& a : outer) {
+    Affine at = zero(kernel_axes);
+    at.offset = a.offset;
+    for (std::size_t i = 0; i < a.strides.size(); ++i)
+      if (!(a.strides[i] == Dim(0))) add_scaled(at, inner[i], a.strides[i]);
+    map.push_back(std::move(at));
+  }
+  return map;
+}
+
 bool merges(const Affine& a, std::span<const Dim> extents, std::size_t begin, std::size_t end) {
   for (std::size_t i = begin; i + 1 < end; ++i) {
     if (!(a.strides[i] == a.strides[i + 1] * extents[i + 1])) return false;

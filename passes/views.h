@@ -51,6 +51,9 @@ std::optional<IndexMap> through_reshape(const IndexMap& result, std::span<const 
 /// Row-major element number of the element that `map` names.
 Affine linear(const IndexMap& map, std::span<const Dim> shape, std::size_t kernel_axes);
 
+/// Where `outer`, a map over a value's own axes, puts the element that `inner` names.
+IndexMap compose(const IndexMap& outer, const IndexMap& inner, std::size_t kernel_axes);
+
 /// Whether axes [begin, end) act as one axis in `a`: the merged stride is then `strides[end - 1]`.
 bool merges(const Affine& a, std::span<const Dim> extents, std::size_t begin, std::size_t end);
 
