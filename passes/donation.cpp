@@ -136,24 +136,30 @@ class Donations {
     }
     using Heap = std::priority_queue<std::size_t, std::vector<std::size_t>, std::greater<>>;
     Heap ready, held;  // held: only a donation's wishes keep it back
+    // The barrier goes first of what is ready: else steps that nobody waits for would overtake
+    // those that wait for it.
+    const auto place = [&](std::size_t i) { return i == barrier ? 0 : i + 1; };
+    const auto next = [&](Heap& heap) {
+      const std::size_t at = heap.top();
+      heap.pop();
+      return at == 0 ? barrier : at - 1;
+    };
     std::vector<char> done(n + 1, 0);
     const auto offer = [&](std::size_t i) {
-      if (waits[i] == 0 && done[i] == 0) (soft[i] == 0 ? ready : held).push(i);
+      if (waits[i] == 0 && done[i] == 0) (soft[i] == 0 ? ready : held).push(place(i));
     };
     for (std::size_t i = 0; i <= n; ++i) offer(i);
     std::vector<Step> ordered;
     while (ordered.size() < n) {
       if (ready.empty()) {
-        const std::size_t i = held.top();
-        held.pop();
+        const std::size_t i = next(held);
         if (done[i] != 0 || soft[i] == 0) continue;
         for (Donation* d : of_step[static_cast<int>(i)]) d->dropped = true;
         soft[i] = 0;
-        ready.push(i);
+        ready.push(place(i));
         continue;
       }
-      const std::size_t i = ready.top();
-      ready.pop();
+      const std::size_t i = next(ready);
       if (done[i] != 0) continue;
       done[i] = 1;
       if (i < n) ordered.push_back(std::move(plan_.steps[i]));

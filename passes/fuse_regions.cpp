@@ -12,6 +12,14 @@ using ir::Node;
 using ir::ScalarBuilder;
 using ir::ScalarValue;
 
+namespace {
+
+/// A group that touches so many buffers gets no pieces of what others made: more streams through
+/// memory than a core follows.
+constexpr int most_beside = 12;
+
+}  // namespace
+
 void Fuser::visit_external(int v) {
   std::vector<int> operands = value(v).operands;
   for (int& o : operands) {
@@ -75,7 +83,10 @@ int Fuser::place_region(int v, int source, const ir::Region& region, int after) 
       through_view(region.place, *full_map_of_shape(*x.shape), x.shape->size()));
   const int number = add(std::move(x));
   const int producer = producer_group(value(number));
-  const bool joined = options_.fuse && producer > after && try_place(number, producer, true);
+  const int beside = latest(without_units(*value(number).shape), 0, 0);
+  const auto joins = [&](int g) { return options_.fuse && g > after && try_place(number, g, true); };
+  const bool joined =
+      joins(producer) || (beside > producer && group(beside).buffers < most_beside && joins(beside));
   if (!joined) place_alone(number);
   pieces_.emplace_back(number, v);
   pieces_of_[v].push_back(number);

@@ -37,21 +37,42 @@ ValueKind kind_of(const Node& node, const ir::Expansion&) {
 
 }  // namespace
 
+double Fuser::elements(const ir::Type& type) {
+  double n = 1;
+  for (const Dim& d : *type.shape) n *= d.is_constant() ? static_cast<double>(d.value()) : 1000;
+  return n;
+}
+
 void Fuser::collect() {
-  const std::vector<const Node*> nodes = topological_order(graph_);
-  std::unordered_map<const Node*, std::size_t> position;
-  position.reserve(nodes.size());
-  for (std::size_t i = 0; i < nodes.size(); ++i) position.emplace(nodes[i], i);
-  std::vector<char> needed(nodes.size(), 0);
-  for (const ir::NodeRef& out : graph_.outputs()) needed[position.at(out.get())] = 1;
-  for (std::size_t i = nodes.size(); i-- > 0;) {
-    if (needed[i] == 0) continue;
-    for (std::size_t k = 0; k < nodes[i]->inputs().size(); ++k) {
-      if (!type_only(*nodes[i], k)) needed[position.at(nodes[i]->input(k).get())] = 1;
-    }
+  std::unordered_map<const Node*, double> most;  // elements of anything that it is computed from
+  for (const Node* node : topological_order(graph_)) {
+    double n = elements(node->type());
+    for (const ir::NodeRef& in : node->inputs()) n = std::max(n, most.at(in.get()));
+    most.emplace(node, n);
   }
-  for (std::size_t i = 0; i < nodes.size(); ++i) {
-    if (needed[i] != 0) order_.push_back(add_node(*nodes[i]));
+  std::unordered_set<const Node*> entered;
+  std::vector<std::pair<const Node*, std::vector<const Node*>>> stack;  // operands to come, last first
+  const auto enter = [&](const Node* node) {
+    if (!entered.insert(node).second) return;
+    std::vector<const Node*> operands;
+    for (std::size_t k = node->inputs().size(); k-- > 0;)
+      if (!type_only(*node, k)) operands.push_back(node->input(k).get());
+    std::ranges::stable_sort(operands, std::greater<>(), [&](const Node* o) { return most.at(o); });
+    stack.emplace_back(node, std::move(operands));
+  };
+  for (const ir::NodeRef& out : graph_.outputs()) {
+    enter(out.get());
+    while (!stack.empty()) {
+      auto& [node, operands] = stack.back();
+      if (operands.empty()) {
+        order_.push_back(add_node(*node));
+        stack.pop_back();
+        continue;
+      }
+      const Node* next = operands.back();
+      operands.pop_back();
+      enter(next);
+    }
   }
   for (const ir::NodeRef& in : graph_.inputs()) {
     const auto found = number_.find(in.get());

@@ -47,9 +47,11 @@ class Fuser {
   Group& group(int g) { return f_.groups[static_cast<std::size_t>(g)]; }
 
   // ---- values ----
-  /// Values for all nodes that an output needs. An operand that is taken for its type only is not a
-  /// need.
+  /// Values for all nodes that an output needs, producers first, and of a node's operands that which
+  /// takes the fewest elements: so a large kernel finds what is small ready, and need not leave its
+  /// values to another. An operand that is taken for its type only is not a need.
   void collect();
+  static double elements(const ir::Type& type);
   static bool type_only(const ir::Node& node, std::size_t operand);
   int add(Value v);
   const Dims* own_shape(Dims shape);

@@ -83,8 +83,9 @@ TEST_CASE("a training step of a perceptron") {
   }
   const Graph g = typed(Graph(b.inputs, outs));
   const Plan p = weft::passes::lower(g, options);
-  // 8 products, the targets' check, softmax and loss in 2, 3 bias gradients with their updates
-  CHECK(p.steps.size() == 14);
+  // 8 products; the targets' check and count, softmax with the gradient, the loss; 3 bias gradients
+  // with their updates
+  CHECK(p.steps.size() == 15);
   CHECK(std::count(p.donated.begin(), p.donated.end(), -1) == 1);
 }
 
