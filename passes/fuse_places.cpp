@@ -47,6 +47,7 @@ void Fuser::settle_places() {
     const Read& copied = value(p).reads[0];
     if (copied.inlined || !put_in_place(p, readers[copied.value])) continue;
     around_[copied.value] = of;
+    pieces_of_[of].push_back(copied.value);
     value(p).target = -1;  // nothing is left to do for it
   }
   settle_fills();
@@ -73,8 +74,8 @@ bool Fuser::put_in_place(int piece, const std::vector<Reader>& readers) {
   if (!others.empty() && (!(stride == Dim(1)) || within(extent, shortest_run - 1))) return false;
 
   std::vector<std::pair<int, MapRef>> inner;  // pieces of v, and where they were
-  for (const int p : pieces_of_[v])
-    if (value(p).target == v) inner.emplace_back(p, value(p).place);
+  if (value(v).kind == ValueKind::regions)
+    for (const int p : pieces_of_[v]) inner.emplace_back(p, value(p).place);
   value(v).target = target, value(v).place = place;
   for (const auto& [p, at] : inner) {
     value(p).target = target;
@@ -83,11 +84,8 @@ bool Fuser::put_in_place(int piece, const std::vector<Reader>& readers) {
   }
   const auto fits = [&](const auto& of) { return written_in_place(value(of.first)); };
   if ((value(v).kind == ValueKind::regions || written_in_place(value(v))) &&
-      std::ranges::all_of(inner, fits) && read_in_place(v, others)) {
-    if (value(v).kind != ValueKind::regions) pieces_of_[target].push_back(v);
-    for (const auto& [p, at] : inner) pieces_of_[target].push_back(p);
+      std::ranges::all_of(inner, fits) && read_in_place(v, others))
     return true;
-  }
   value(v).target = -1;
   for (const auto& [p, at] : inner) value(p).target = v, value(p).place = at;
   return false;
@@ -164,15 +162,18 @@ void Fuser::settle_fills() {
     return std::bit_cast<std::uint64_t>(fills_.at(outer->second).number) ==
            std::bit_cast<std::uint64_t>(fills_.at(v).number);
   };
-  for (const auto& [v, fill] : fills_) {
-    if (as_around(v)) {
-      value(fill.value).target = -1;
-      continue;
+  std::unordered_map<int, int> earliest;  // group that writes into regions; inner ones come before
+  for (const auto& [v, pieces] : pieces_of_) {
+    const auto fill = fills_.find(v);
+    if (fill != fills_.end() && as_around(v)) value(fill->second.value).target = -1;
+    int first = next_group();
+    for (const int p : pieces) {
+      if (value(p).target < 0) continue;
+      first = std::min(first, value(p).kind == ValueKind::regions ? earliest.at(p) : value(p).group);
     }
-    const int own = value(fill.value).group;
-    int first = own;
-    for (const int p : pieces_of_[v])
-      if (value(p).target >= 0) first = std::min(first, value(p).group);
+    earliest[v] = first;
+    if (fill == fills_.end() || value(fill->second.value).target < 0) continue;
+    const int own = value(fill->second.value).group;
     if (first < own) f_.early.emplace_back(first, own);
   }
   // Outer regions have groups of greater numbers than inner ones, and are filled before these.

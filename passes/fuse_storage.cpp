@@ -6,11 +6,11 @@
 namespace weft::passes {
 
 void Fuser::place_outputs() {
-  for (const ir::NodeRef& out : graph_.outputs()) results_.insert(number_.at(out.get()));
+  for (const ir::NodeRef& out : graph_.outputs()) results_.insert(*number_.find(out.get()));
   find_externals();
   std::unordered_set<int> taken;
   for (const ir::NodeRef& out : graph_.outputs()) {
-    int v = number_.at(out.get());
+    int v = *number_.find(out.get());
     v = value(v).kind == ValueKind::view ? output_view(v) : dense(v);
     const ValueKind kind = value(v).kind;
     const bool own_buffer =

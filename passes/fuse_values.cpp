@@ -44,39 +44,39 @@ double Fuser::elements(const ir::Type& type) {
 }
 
 void Fuser::collect() {
-  std::unordered_map<const Node*, double> most;  // elements of anything that it is computed from
-  for (const Node* node : topological_order(graph_)) {
-    double n = elements(node->type());
-    for (const ir::NodeRef& in : node->inputs()) n = std::max(n, most.at(in.get()));
-    most.emplace(node, n);
+  const std::vector<const Node*> nodes = topological_order(graph_);
+  ir::NodeMap<std::uint32_t> position;
+  std::vector<double> most(nodes.size());  // elements of the largest value that a node takes
+  for (std::uint32_t i = 0; i < nodes.size(); ++i) {
+    position.insert(nodes[i], i);
+    most[i] = elements(nodes[i]->type());
+    for (const ir::NodeRef& in : nodes[i]->inputs())
+      most[i] = std::max(most[i], most[*position.find(in.get())]);
   }
-  std::unordered_set<const Node*> entered;
-  std::vector<std::pair<const Node*, std::vector<const Node*>>> stack;  // operands to come, last first
-  const auto enter = [&](const Node* node) {
-    if (!entered.insert(node).second) return;
-    std::vector<const Node*> operands;
-    for (std::size_t k = node->inputs().size(); k-- > 0;)
-      if (!type_only(*node, k)) operands.push_back(node->input(k).get());
-    std::ranges::stable_sort(operands, std::greater<>(), [&](const Node* o) { return most.at(o); });
-    stack.emplace_back(node, std::move(operands));
-  };
+  std::vector<char> entered(nodes.size(), 0);
+  std::vector<std::int64_t> left;  // to enter; ~i: node i, whose operands have all been added
   for (const ir::NodeRef& out : graph_.outputs()) {
-    enter(out.get());
-    while (!stack.empty()) {
-      auto& [node, operands] = stack.back();
-      if (operands.empty()) {
-        order_.push_back(add_node(*node));
-        stack.pop_back();
-        continue;
-      }
-      const Node* next = operands.back();
-      operands.pop_back();
-      enter(next);
+    left.push_back(*position.find(out.get()));
+    while (!left.empty()) {
+      const std::int64_t top = left.back();
+      left.pop_back();
+      const Node& node = *nodes[static_cast<std::size_t>(top < 0 ? ~top : top)];
+      if (top < 0) order_.push_back(add_node(node));
+      if (top < 0 || entered[static_cast<std::size_t>(top)]++ != 0) continue;
+      left.push_back(~top);
+      const auto first = left.size();
+      for (std::size_t k = node.inputs().size(); k-- > 0;)
+        if (!type_only(node, k)) left.push_back(*position.find(node.input(k).get()));
+      const auto heavier = [&](std::int64_t a, std::int64_t b) {
+        return most[static_cast<std::size_t>(a)] > most[static_cast<std::size_t>(b)];
+      };
+      const auto operands = std::span(left).subspan(first);
+      if (!std::ranges::is_sorted(operands, heavier)) std::ranges::stable_sort(operands, heavier);
     }
   }
   for (const ir::NodeRef& in : graph_.inputs()) {
-    const auto found = number_.find(in.get());
-    f_.inputs.push_back(found == number_.end() ? -1 : found->second);
+    const int* found = number_.find(in.get());
+    f_.inputs.push_back(found ? *found : -1);
   }
 }
 
@@ -102,7 +102,7 @@ int Fuser::add_node(const Node& node) {
   v.dtype = *node.type().dtype;
   v.shape = &*node.type().shape;
   for (std::size_t k = 0; k < node.inputs().size(); ++k) {
-    v.operands.push_back(type_only(node, k) ? -1 : number_.at(node.input(k).get()));
+    v.operands.push_back(type_only(node, k) ? -1 : *number_.find(node.input(k).get()));
   }
   v.kind = std::visit([&](const auto& m) { return kind_of(node, m); }, node.op().meaning);
   if (v.kind == ValueKind::view) {
@@ -111,7 +111,7 @@ int Fuser::add_node(const Node& node) {
     }
   }
   const int number = add(std::move(v));
-  number_.emplace(&node, number);
+  number_.insert(&node, number);
   return number;
 }
 

@@ -8,6 +8,7 @@
 //   fuse_storage.cpp       results; what is stored, what is computed again
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -17,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "ir/node_map.h"
 #include "passes/fuse.h"
 
 namespace weft::passes {
@@ -238,7 +240,7 @@ class Fuser {
   Fused f_;
   std::vector<int> order_;
   std::vector<int> root_;  // the value under a chain of views
-  std::unordered_map<const ir::Node*, int> number_;
+  ir::NodeMap<int> number_;
   std::unordered_map<std::size_t,
                      std::vector<std::pair<const ir::Node*, std::shared_ptr<const Body>>>>
       bodies_;
@@ -252,7 +254,7 @@ class Fuser {
   };
   std::unordered_map<int, Fill> fills_;  // of regions
   std::vector<std::pair<int, int>> pieces_;  // (copy, regions that it is written into), in order
-  std::unordered_map<int, std::vector<int>> pieces_of_;
+  std::map<int, std::vector<int>> pieces_of_;  // regions, inner ones first
   std::unordered_map<int, int> around_;  // of a value that lives in regions: these
   std::unordered_set<int> results_;    // values whose buffer is a result
   std::unordered_set<int> externals_;  // values that the runtime's own loops meet
