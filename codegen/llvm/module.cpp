@@ -1,5 +1,6 @@
 // The module's one export: kernels to machine code through a bare code generator, without any
 // optimisation pipeline.
+#include <exception>
 #include <map>
 #include <mutex>
 
@@ -31,6 +32,73 @@ void leave_out_strength_reduction() {
     static_cast<llvm::cl::opt<bool>*>(found->second)->setValue(true);
 }
 
+/// A code generator of one level with its passes, kept from one kernel to the next: to make them takes
+/// as long as to compile a small kernel. For one thread at a time.
+class Generator {
+ public:
+  explicit Generator(llvm::CodeGenOptLevel level) : machine_(host_machine(level)) {
+    add_passes(passes_, out_, llvm::CodeGenFileType::ObjectFile);
+  }
+
+  using Emit = llvm::function_ref<void(llvm::Module&)>;
+
+  [[nodiscard]] CodeBlob code(Emit emit) {
+    bytes_.clear();
+    run(passes_, emit);
+    return link_object(std::as_bytes(std::span(bytes_.data(), bytes_.size())), kernel_symbol);
+  }
+
+  [[nodiscard]] std::string assembly(Emit emit) {
+    llvm::SmallString<0> text;
+    llvm::raw_svector_ostream out(text);
+    llvm::legacy::PassManager passes;
+    add_passes(passes, out, llvm::CodeGenFileType::AssemblyFile);
+    run(passes, emit);
+    return {text.data(), text.size()};
+  }
+
+ private:
+  static std::unique_ptr<llvm::TargetMachine> host_machine(llvm::CodeGenOptLevel level) {
+    const std::string triple = llvm::sys::getDefaultTargetTriple();
+    std::string problem;
+    const llvm::Target* target = llvm::TargetRegistry::lookupTarget(triple, problem);
+    if (!target) throw Error("LLVM has no target for this machine: " + problem);
+    std::string features;
+    for (const auto& feature : llvm::sys::getHostCPUFeatures())
+      features += (features.empty() ? "" : ",") + std::string(feature.second ? "+" : "-") +
+                  feature.first().str();
+    return std::unique_ptr<llvm::TargetMachine>(target->createTargetMachine(
+        triple, llvm::sys::getHostCPUName(), features, llvm::TargetOptions{}, llvm::Reloc::PIC_,
+        llvm::CodeModel::Small, level, true));
+  }
+
+  void add_passes(llvm::legacy::PassManager& passes, llvm::raw_pwrite_stream& out,
+                  llvm::CodeGenFileType type) {
+    if (machine_->addPassesToEmitFile(passes, out, nullptr, type))
+      throw Error("LLVM cannot write this kind of file");
+  }
+
+  void run(llvm::legacy::PassManager& passes, Emit emit) {
+    llvm::LLVMContext context;
+    llvm::Module module("weft", context);
+    module.setTargetTriple(machine_->getTargetTriple().str());
+    module.setDataLayout(machine_->createDataLayout());
+    module.setPICLevel(llvm::PICLevel::BigPIC);
+    emit(module);
+#ifndef NDEBUG
+    std::string problem;
+    llvm::raw_string_ostream stream(problem);
+    if (llvm::verifyModule(module, &stream)) throw Error("emitted code is not valid: " + problem);
+#endif
+    passes.run(module);
+  }
+
+  std::unique_ptr<llvm::TargetMachine> machine_;
+  llvm::SmallString<0> bytes_;
+  llvm::raw_svector_ostream out_{bytes_};
+  llvm::legacy::PassManager passes_;
+};
+
 class Backend final : public LlvmBackend {
  public:
   Backend() {
@@ -41,97 +109,65 @@ class Backend final : public LlvmBackend {
 
   void prepare() const override {
     for (const auto level : {llvm::CodeGenOptLevel::None, llvm::CodeGenOptLevel::Less})
-      give_back(level, borrow(level));
+      const Turn turn(*this, level);
   }
 
   [[nodiscard]] CodeBlob compile(const ir::Kernel& kernel, const Schedule& schedule,
                                  const Target& target) const override {
-    return linked(generate(kernel, schedule, target, llvm::CodeGenFileType::ObjectFile));
+    const Turn turn(*this, level_of(schedule));
+    return turn->code([&](llvm::Module& m) { emit_kernel(m, kernel, schedule, target); });
   }
 
   [[nodiscard]] CodeBlob tile(DType dtype, const ir::TileShape& shape,
                               const Target& target) const override {
-    return linked(generate(llvm::CodeGenOptLevel::Less, llvm::CodeGenFileType::ObjectFile,
-                           [&](llvm::Module& m) { emit_tile(m, dtype, shape, target); }));
+    const Turn turn(*this, llvm::CodeGenOptLevel::Less);
+    return turn->code([&](llvm::Module& m) { emit_tile(m, dtype, shape, target); });
   }
 
   [[nodiscard]] std::string assembly(const ir::Kernel& kernel, const Schedule& schedule,
                                      const Target& target) const override {
-    const llvm::SmallString<0> text =
-        generate(kernel, schedule, target, llvm::CodeGenFileType::AssemblyFile);
-    return {text.data(), text.size()};
+    const Turn turn(*this, level_of(schedule));
+    return turn->assembly([&](llvm::Module& m) { emit_kernel(m, kernel, schedule, target); });
   }
 
  private:
-  using Machine = std::unique_ptr<llvm::TargetMachine>;
-
-  static CodeBlob linked(const llvm::SmallString<0>& object) {
-    return link_object(std::as_bytes(std::span(object.data(), object.size())), kernel_symbol);
-  }
-
-  llvm::SmallString<0> generate(const ir::Kernel& kernel, const Schedule& schedule,
-                                const Target& target, llvm::CodeGenFileType type) const {
-    const auto level = schedule.carried ? llvm::CodeGenOptLevel::Less : llvm::CodeGenOptLevel::None;
-    return generate(level, type,
-                    [&](llvm::Module& m) { emit_kernel(m, kernel, schedule, target); });
-  }
-
-  template <class Emit>
-  llvm::SmallString<0> generate(llvm::CodeGenOptLevel level, llvm::CodeGenFileType type,
-                                Emit emit) const {
-    Machine machine = borrow(level);
-    llvm::LLVMContext context;
-    llvm::Module module("weft", context);
-    module.setTargetTriple(machine->getTargetTriple().str());
-    module.setDataLayout(machine->createDataLayout());
-    module.setPICLevel(llvm::PICLevel::BigPIC);
-    emit(module);
-#ifndef NDEBUG
-    std::string problem;
-    llvm::raw_string_ostream stream(problem);
-    if (llvm::verifyModule(module, &stream)) throw Error("emitted code is not valid: " + problem);
-#endif
-    llvm::SmallString<0> bytes;
-    llvm::raw_svector_ostream out(bytes);
-    llvm::legacy::PassManager passes;
-    if (machine->addPassesToEmitFile(passes, out, nullptr, type))
-      throw Error("LLVM cannot write this kind of file");
-    passes.run(module);
-    give_back(level, std::move(machine));
-    return bytes;
-  }
-
-  /// Code generators are kept: to make one takes as long as to compile a small kernel.
-  Machine borrow(llvm::CodeGenOptLevel level) const {
-    {
-      const std::scoped_lock lock(mutex_);
-      auto& idle = idle_[level];
-      if (!idle.empty()) {
-        Machine machine = std::move(idle.back());
-        idle.pop_back();
-        return machine;
+  /// One of the idle generators, or a new one, for as long as this lives. Whoever throws has left one
+  /// in the middle of its work: it goes.
+  class Turn {
+   public:
+    Turn(const Backend& backend, llvm::CodeGenOptLevel level) : backend_(backend), level_(level) {
+      {
+        const std::scoped_lock lock(backend.mutex_);
+        auto& idle = backend.idle_[level];
+        if (!idle.empty()) {
+          generator_ = std::move(idle.back());
+          idle.pop_back();
+        }
       }
+      if (!generator_) generator_ = std::make_unique<Generator>(level);
     }
-    const std::string triple = llvm::sys::getDefaultTargetTriple();
-    std::string problem;
-    const llvm::Target* target = llvm::TargetRegistry::lookupTarget(triple, problem);
-    if (!target) throw Error("LLVM has no target for this machine: " + problem);
-    std::string features;
-    for (const auto& feature : llvm::sys::getHostCPUFeatures())
-      features += (features.empty() ? "" : ",") + std::string(feature.second ? "+" : "-") +
-                  feature.first().str();
-    return Machine(target->createTargetMachine(triple, llvm::sys::getHostCPUName(), features,
-                                               llvm::TargetOptions{}, llvm::Reloc::PIC_,
-                                               llvm::CodeModel::Small, level, true));
-  }
+    ~Turn() {
+      if (std::uncaught_exceptions() > thrown_) return;
+      const std::scoped_lock lock(backend_.mutex_);
+      backend_.idle_[level_].push_back(std::move(generator_));
+    }
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
+    Generator* operator->() const { return generator_.get(); }
 
-  void give_back(llvm::CodeGenOptLevel level, Machine machine) const {
-    const std::scoped_lock lock(mutex_);
-    idle_[level].push_back(std::move(machine));
+   private:
+    const Backend& backend_;
+    llvm::CodeGenOptLevel level_;
+    int thrown_ = std::uncaught_exceptions();
+    std::unique_ptr<Generator> generator_;
+  };
+
+  static llvm::CodeGenOptLevel level_of(const Schedule& schedule) {
+    return schedule.carried ? llvm::CodeGenOptLevel::Less : llvm::CodeGenOptLevel::None;
   }
 
   mutable std::mutex mutex_;
-  mutable std::map<llvm::CodeGenOptLevel, std::vector<Machine>> idle_;
+  mutable std::map<llvm::CodeGenOptLevel, std::vector<std::unique_ptr<Generator>>> idle_;
 };
 
 }  // namespace
