@@ -160,7 +160,9 @@ struct Job {
   [[nodiscard]] std::size_t effort() const {
     std::size_t instructions = 20;
     for (const ir::Stage& stage : kernel.stages) instructions += stage.body.code.size();
-    return instructions * static_cast<std::size_t>(schedule.in_flight) * (schedule.carried ? 3 : 1);
+    const std::size_t copies = schedule.panel > 0 ? 3 + static_cast<std::size_t>(schedule.rows)
+                                                  : static_cast<std::size_t>(schedule.in_flight);
+    return instructions * copies * (schedule.carried ? 3 : 1);
   }
 };
 
@@ -194,6 +196,11 @@ class LlvmCompiler final : public ir::KernelCompiler {
 
   std::vector<std::shared_ptr<const Executable>> compile(
       std::span<const Kernel* const> kernels) override {
+    return compile_beside(kernels, {});
+  }
+
+  std::vector<std::shared_ptr<const Executable>> compile_beside(
+      std::span<const Kernel* const> kernels, const std::function<void()>& work) override {
     std::vector<std::string> keys;
     for (const Kernel* kernel : kernels) keys.push_back(ir::to_string(*kernel));
     const std::scoped_lock lock(
@@ -206,7 +213,7 @@ class LlvmCompiler final : public ir::KernelCompiler {
       jobs.back().original = kernels[i];
       jobs.back().key = keys[i];
     }
-    run(jobs);
+    run(jobs, work);
     for (Job& job : jobs) known_.emplace(std::move(job.key), std::move(job.result));
     std::vector<std::shared_ptr<const Executable>> results;
     for (const std::string& key : keys) results.push_back(known_.at(key));
@@ -221,7 +228,7 @@ class LlvmCompiler final : public ir::KernelCompiler {
   std::shared_ptr<const ir::TileKernel> tile(DType dtype, ir::TileShape shape) override {
     const std::string key = "tile " + std::string(weft::name(dtype)) + " " +
                             std::to_string(shape.rows) + "x" + std::to_string(shape.columns);
-    const std::scoped_lock lock(mutex_);
+    const std::scoped_lock lock(tiles_mutex_);
     auto& known = tiles_[key];
     if (known) return known;
     const double start = now_ms();
@@ -240,11 +247,14 @@ class LlvmCompiler final : public ir::KernelCompiler {
   }
 
  private:
-  void run(std::vector<Job>& jobs) {
+  void run(std::vector<Job>& jobs, const std::function<void()>& callers_work) {
     std::vector<Job*> missing;
     for (Job& job : jobs)
       if (!from_disk(job)) missing.push_back(&job);
-    if (!missing.empty()) compile_all(missing);
+    if (!missing.empty())
+      compile_all(missing, callers_work);
+    else if (callers_work)
+      callers_work();
     if (!log_) return;
     for (const Job& job : jobs)
       std::fprintf(stderr, "weft compile: %7.2f ms %6zu bytes %s  %s\n", job.milliseconds,
@@ -297,8 +307,9 @@ class LlvmCompiler final : public ir::KernelCompiler {
     return chosen;
   }
 
-  /// Longest first, on as many threads as there is enough to do for.
-  void compile_all(std::span<Job*> jobs) {
+  /// Longest first, on as many threads as there is enough to do for. This one does the caller's work
+  /// before it takes part.
+  void compile_all(std::span<Job*> jobs, const std::function<void()>& callers_work) {
     const LlvmBackend& backend = module_->backend();
     std::ranges::stable_sort(jobs, std::greater<>(), [](const Job* job) { return job->effort(); });
     std::atomic<std::size_t> next{0};
@@ -319,10 +330,11 @@ class LlvmCompiler final : public ir::KernelCompiler {
       }
     };
     {
-      const std::size_t threads =
-          std::min<std::size_t>(std::thread::hardware_concurrency(), (jobs.size() + 1) / 2);
+      const std::size_t threads = std::min<std::size_t>(std::thread::hardware_concurrency(),
+                                                        jobs.size() + (callers_work ? 1 : 0));
       std::vector<std::jthread> helpers;
       while (helpers.size() + 1 < threads) helpers.emplace_back(work);
+      if (callers_work) callers_work();
       work();
     }
     if (failure) std::rethrow_exception(failure);
@@ -331,7 +343,7 @@ class LlvmCompiler final : public ir::KernelCompiler {
 
   /// An entry that tells the next process that it may find others.
   void mark_build() {
-    if (!std::exchange(marked_, true)) disk_.put(build_, {std::vector<std::byte>(1), 0, {}});
+    if (!marked_.exchange(true)) disk_.put(build_, {std::vector<std::byte>(1), 0, {}});
   }
 
   void finish(Job& job, const CodeBlob& blob) {
@@ -351,8 +363,8 @@ class LlvmCompiler final : public ir::KernelCompiler {
   DiskCache disk_;
   bool log_ = false;
   bool search_ = false;
-  bool marked_ = false;
-  std::mutex mutex_;
+  std::atomic<bool> marked_ = false;
+  std::mutex mutex_, tiles_mutex_;  // of what is known of kernels, of tiles
   std::unordered_map<std::string, std::shared_ptr<const Executable>>
       known_;  // by the kernel's text
   std::unordered_map<std::string, std::shared_ptr<const ir::TileKernel>> tiles_;

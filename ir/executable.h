@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -55,6 +56,14 @@ class KernelCompiler {
   /// One executable a kernel, in order. Equal kernels share one.
   virtual std::vector<std::shared_ptr<const Executable>> compile(
       std::span<const Kernel* const> kernels) = 0;
+  /// Likewise. The caller has work of its own, which is done once, by this thread; a compiler that
+  /// is slow lets others compile meanwhile. The work may ask for tiles.
+  virtual std::vector<std::shared_ptr<const Executable>> compile_beside(
+      std::span<const Kernel* const> kernels, const std::function<void()>& work) {
+    auto compiled = compile(kernels);
+    work();
+    return compiled;
+  }
   /// Tile kernels of these dtypes: float32 and float64 where the processor has fma.
   [[nodiscard]] virtual TileLimits tile_limits(DType /*dtype*/) const { return {}; }
   /// Within the limits. Equal shapes share one.

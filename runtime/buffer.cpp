@@ -59,23 +59,66 @@ std::size_t class_bytes(int c) {
   return size < huge ? size : (size + huge - 1) / huge * huge;
 }
 
-/// A mapping of its own, aligned to huge pages; zero. Null when there is no memory.
-std::byte* map(std::size_t bytes) {
-  void* raw =
-      mmap(nullptr, bytes + huge, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+/// A mapping of its own, aligned to this multiple of huge pages; zero. Null when there is no memory.
+std::byte* map(std::size_t bytes, std::size_t aligned_to = huge) {
+  void* raw = mmap(nullptr, bytes + aligned_to, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (raw == MAP_FAILED) return nullptr;
   const auto start = reinterpret_cast<std::uintptr_t>(raw);
-  const std::uintptr_t aligned = (start + huge - 1) / huge * huge;
+  const std::uintptr_t aligned = (start + aligned_to - 1) / aligned_to * aligned_to;
   auto* data = static_cast<std::byte*>(raw) + (aligned - start);
   if (aligned > start) munmap(raw, aligned - start);
-  if (const std::size_t tail = start + huge - aligned; tail > 0) munmap(data + bytes, tail);
+  if (const std::size_t tail = start + aligned_to - aligned; tail > 0) munmap(data + bytes, tail);
   madvise(data, bytes, MADV_HUGEPAGE);
   return data;
+}
+
+/// Blocks between small ones and huge pages are cut from slabs of huge pages, one after another: the
+/// first touch of memory in pages of 4 KiB costs ten times as much as in huge ones, and most of what
+/// a first call takes beside its work. A slab goes when none of its blocks is left.
+class Slabs {
+ public:
+  std::byte* take(std::size_t bytes) {
+    const std::lock_guard lock(mutex_);
+    if (!current_ || current_->used + bytes > size) {
+      std::byte* memory = map(size, size);
+      if (!memory) return nullptr;
+      current_ = new (memory) Slab;
+    }
+    ++current_->blocks;
+    return reinterpret_cast<std::byte*>(current_) + std::exchange(current_->used,
+                                                                  current_->used + bytes);
+  }
+
+  void give(std::byte* data) noexcept {
+    const std::lock_guard lock(mutex_);
+    auto* slab = reinterpret_cast<Slab*>(reinterpret_cast<std::uintptr_t>(data) / size * size);
+    if (--slab->blocks > 0) return;
+    if (slab == current_) current_ = nullptr;
+    munmap(slab, size);
+  }
+
+ private:
+  static constexpr std::size_t size = 4 * huge;
+  struct Slab {  // at its own start
+    std::size_t used = alignment, blocks = 0;
+  };
+
+  std::mutex mutex_;
+  Slab* current_ = nullptr;
+};
+
+/// Never destroyed, as the pool.
+Slabs& slabs() {
+  static Slabs* const the = new Slabs;
+  return *the;
 }
 
 void free_memory(std::byte* data, int c) noexcept {
   if (pooling && class_bytes(c) >= huge)
     munmap(data, class_bytes(c));
+  else if (pooling && c >= small_classes)
+    slabs().give(data);
   else
     std::free(data);
 }
@@ -206,6 +249,7 @@ void inject_failure(std::size_t bytes) {
 std::byte* system_memory(std::size_t asked, int c) {
   const std::size_t bytes = class_bytes(c);
   if (pooling && bytes >= huge) return map(bytes);
+  if (pooling && c >= small_classes) return slabs().take(bytes);
   // Exactly what was asked for where a sanitizer watches the ends.
   return static_cast<std::byte*>(pooling ? std::aligned_alloc(alignment, bytes) : [&] {
     void* p = nullptr;

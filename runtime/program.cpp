@@ -102,7 +102,8 @@ DimBindings bind_inputs(const ir::Plan& plan, std::span<const Shape* const> shap
   return bindings;
 }
 
-SizedStep size_kernel(const ir::Plan& plan, const ir::KernelStep& step, const ir::Executable& code,
+/// All but what depends on the kernel's code.
+SizedStep size_kernel(const ir::Plan& plan, const ir::KernelStep& step,
                       ir::KernelCompiler& compiler, const DimBindings& bindings) {
   const ir::Kernel& kernel = plan.kernels[static_cast<std::size_t>(step.kernel)];
   SizedStep sized;
@@ -121,13 +122,16 @@ SizedStep size_kernel(const ir::Plan& plan, const ir::KernelStep& step, const ir
       if (slot.kind != ir::Slot::Kind::constant) return nullptr;
       return plan.constants[static_cast<std::size_t>(slot.number)].data();
     });
+  return sized;
+}
+
+void add_code(SizedStep& sized, const ir::Executable& code) {
   sized.scratch = code.scratch_bytes(sized.symbols.data());
-  double cost = code.item_cost;
+  const double cost = code.item_cost;
   if (cost * static_cast<double>(sized.items) > parallel_threshold_ns) {
     const auto wanted = static_cast<std::int64_t>(grain_ns / std::max(cost, 1e-3)) + 1;
     sized.grain = (wanted + code.item_multiple - 1) / code.item_multiple * code.item_multiple;
   }
-  return sized;
 }
 
 /// Memory of one thread, grown when first needed and kept.
@@ -224,19 +228,13 @@ Program::Program(ir::Plan plan, ir::KernelCompiler& compiler)
   std::vector<const ir::Kernel*> kernels;
   for (const ir::Kernel& kernel : plan_.kernels)
     if (!kernel.stages.empty()) kernels.push_back(&kernel);
-  const auto compiled = compiler.compile(kernels);
+  std::shared_ptr<Sizes> sizes;  // products take tiles, which are compiled beside the kernels
+  const auto compiled = compiler.compile_beside(kernels, [&] { sizes = fixed_sizes(); });
   std::size_t next = 0;  // a contraction without an epilogue has no code of its own
   for (const ir::Kernel& kernel : plan_.kernels)
     executables_.push_back(kernel.stages.empty() ? nullptr : compiled[next++]);
-
-  const bool fixed =
-      std::ranges::all_of(plan_.inputs, [](const ir::Type& type) { return type.concrete(); });
-  if (!fixed) return;
-  std::vector<Shape> shapes;
-  for (const ir::Type& type : plan_.inputs) shapes.push_back(*to_shape(*type.shape));
-  std::vector<const Shape*> pointers;
-  for (const Shape& shape : shapes) pointers.push_back(&shape);
-  fixed_ = size(pointers);
+  if (sizes) add_code(*sizes);
+  fixed_ = std::move(sizes);
 }
 
 Program::~Program() { delete idle_.load(std::memory_order_acquire); }
@@ -251,6 +249,25 @@ std::shared_ptr<const Sizes> Program::size(std::span<const Shape* const> input_s
     const std::scoped_lock lock(mutex_);
     if (last_ && same(*last_)) return last_;
   }
+  auto sizes = without_code(input_shapes);
+  add_code(*sizes);
+  const std::scoped_lock lock(mutex_);
+  last_ = sizes;
+  return sizes;
+}
+
+std::shared_ptr<Sizes> Program::fixed_sizes() const {
+  const bool fixed =
+      std::ranges::all_of(plan_.inputs, [](const ir::Type& type) { return type.concrete(); });
+  if (!fixed) return nullptr;
+  std::vector<Shape> shapes;
+  for (const ir::Type& type : plan_.inputs) shapes.push_back(*to_shape(*type.shape));
+  std::vector<const Shape*> pointers;
+  for (const Shape& shape : shapes) pointers.push_back(&shape);
+  return without_code(pointers);
+}
+
+std::shared_ptr<Sizes> Program::without_code(std::span<const Shape* const> input_shapes) const {
   const DimBindings bindings = bind_inputs(plan_, input_shapes);
   static std::atomic<std::uint64_t> made{0};
   auto sizes = std::make_shared<Sizes>();
@@ -269,22 +286,27 @@ std::shared_ptr<const Sizes> Program::size(std::span<const Shape* const> input_s
   for (const ir::Step& step : plan_.steps) {
     SizedStep sized;
     if (const auto* kernel = std::get_if<ir::KernelStep>(&step.what)) {
-      const auto index = static_cast<std::size_t>(kernel->kernel);
-      static const ir::Executable nothing{};
-      sized = size_kernel(plan_, *kernel, executables_[index] ? *executables_[index] : nothing,
-                          compiler_, bindings);
+      sized = size_kernel(plan_, *kernel, compiler_, bindings);
       sized.first_pointer = sizes->step_pointers;
       sizes->step_pointers += kernel->slots.size();
     }
-    sizes->splits |=
-        sized.grain > 0 || sized.contraction || std::holds_alternative<ir::ExternStep>(step.what);
+    sizes->splits |= sized.contraction || std::holds_alternative<ir::ExternStep>(step.what);
     sizes->steps.push_back(std::move(sized));
   }
   for (const ir::StepGroup& group : plan_.groups)
     sizes->groups.push_back(size_group(plan_, group, *sizes));
-  const std::scoped_lock lock(mutex_);
-  last_ = sizes;
   return sizes;
+}
+
+void Program::add_code(Sizes& sizes) const {
+  for (std::size_t i = 0; i < plan_.steps.size(); ++i) {
+    const auto* kernel = std::get_if<ir::KernelStep>(&plan_.steps[i].what);
+    if (!kernel) continue;
+    const auto& code = executables_[static_cast<std::size_t>(kernel->kernel)];
+    if (!code) continue;
+    runtime::add_code(sizes.steps[i], *code);
+    sizes.splits |= sizes.steps[i].grain > 0;
+  }
 }
 
 std::span<const Shape> Program::output_shapes(const Sizes& sizes) { return sizes.output_shapes; }

@@ -68,6 +68,9 @@ class Program {
 
  private:
   class Turn;  // with a frame, for one call
+  [[nodiscard]] std::shared_ptr<Sizes> fixed_sizes() const;  // null where extents are unknown
+  [[nodiscard]] std::shared_ptr<Sizes> without_code(std::span<const Shape* const>) const;
+  void add_code(Sizes&) const;
   void lay_out(const Sizes& sizes, Frame& frame) const;
   void run_step(const Sizes& sizes, Frame& frame, std::size_t index) const;
   void run_group(const Sizes& sizes, Frame& frame, std::size_t group, std::int64_t* spent) const;

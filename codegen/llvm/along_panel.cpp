@@ -110,22 +110,32 @@ class AlongPanel final : public RowEmitter {
   }
 
   /// Row elements [from, to), some at a time: what they come to at a point is read and written once.
+  /// The rest of a panel is little work: its code is a loop over them.
   void rows(Value* from, Value* to, const Memory* block, std::int64_t together = 1) {
     f_.loop(from, to, x_.number(together), [&](Value* r) {
       groups([&](Value* at, const Group& group) {
         const Values hoisted = hoist(group);
-        All all;
-        if (block) all = read(*block, at, group);
-        for (std::int64_t i = 0; i < together; ++i) {
-          const Values values = element_program(hoisted, x_.add(r, x_.number(i)), group, true);
-          All one;
-          for (const KernelReduction& reduction : stage_->reductions)
-            one.push_back(lifted(reduction, values));
-          if (block) combine_all(all, one, group);
-        }
-        if (block) write(*block, at, all, group);
+        if (group.masks.empty() || together == 1)
+          elements(r, together, hoisted, block, at, group);
+        else
+          f_.loop(r, x_.add(r, x_.number(together)), x_.number(1),
+                  [&](Value* one) { elements(one, 1, hoisted, block, at, group); });
       });
     });
+  }
+
+  void elements(Value* first, std::int64_t count, const Values& hoisted, const Memory* block,
+                Value* at, const Group& group) {
+    All all;
+    if (block) all = read(*block, at, group);
+    for (std::int64_t i = 0; i < count; ++i) {
+      const Values values = element_program(hoisted, x_.add(first, x_.number(i)), group, true);
+      All one;
+      for (const KernelReduction& reduction : stage_->reductions)
+        one.push_back(lifted(reduction, values));
+      if (block) combine_all(all, one, group);
+    }
+    if (block) write(*block, at, all, group);
   }
 
   void combine_all(All& all, const All& right, const Group& group) {
