@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <limits>
 #include <mutex>
@@ -68,6 +69,38 @@ TEST_CASE("out of memory is an error that says how much was asked for") {
   CHECK_NOTHROW(Buffer::allocate(8));
   CHECK_THROWS_AS(Buffer::allocate(8), OutOfMemory);
   CHECK_NOTHROW(Buffer::allocate(8));
+}
+
+TEST_CASE("blocks cut from one slab are apart, and come and go in any order") {
+  constexpr std::size_t kib = 1024;
+  struct Piece {
+    Buffer buffer;
+    std::size_t bytes;
+    int value;
+  };
+  std::vector<Piece> pieces;
+  const auto intact = [](const Piece& piece) {
+    return std::all_of(piece.buffer.data(), piece.buffer.data() + piece.bytes, [&](std::byte b) {
+      return b == static_cast<std::byte>(piece.value);
+    });
+  };
+  for (int i = 0; i < 40; ++i) {  // several slabs
+    const std::size_t bytes = 130 * kib + static_cast<std::size_t>(i * 7919 % 1800) * kib;
+    pieces.push_back({Buffer::allocate(bytes), bytes, i});
+    std::memset(pieces.back().buffer.data(), i, bytes);
+  }
+  CHECK(std::ranges::all_of(pieces, intact));
+  for (int round = 0; round < 3; ++round) {
+    for (std::size_t i = static_cast<std::size_t>(round); i < pieces.size(); i += 3)
+      pieces[i].buffer = Buffer();
+    runtime::trim();  // whole slabs go, others stay
+    for (Piece& piece : pieces)
+      if (!piece.buffer.data()) {
+        piece.buffer = Buffer::allocate_zeroed(piece.bytes);
+        piece.value = 0;
+      }
+    CHECK(std::ranges::all_of(pieces, intact));
+  }
 }
 
 TEST_CASE("trim empties the pool") {
