@@ -53,6 +53,9 @@ struct StepGroup {
   std::int64_t tile = 1;        // pieces at a time; the last tile may have fewer
   std::int64_t tile_bytes = 0;  // of the local slots of one tile
   std::string reason;
+  /// Small steps, which run together so that threads seldom meet: a thread takes its whole share of
+  /// the pieces, a multiple of `tile` but for the last, through the steps at once.
+  bool chain = false;
 };
 
 /// An equality of extents that could not be decided before the call.

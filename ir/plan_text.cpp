@@ -93,7 +93,8 @@ std::string to_string(const Plan& plan) {
     const Step& step = plan.steps[i];
     const int number = static_cast<int>(i);
     if (group != plan.groups.end() && group->first == number)
-      out += "  tiles of " + std::to_string(group->tile) + " of " + std::to_string(group->pieces) +
+      out += std::string("  ") + (group->chain ? "shares of multiples of " : "tiles of ") +
+             std::to_string(group->tile) + " of " + std::to_string(group->pieces) +
              " pieces, " + std::to_string(group->tile_bytes) + " bytes each {   # " +
              group->reason + "\n";
     const bool inside = group != plan.groups.end() && group->first <= number;

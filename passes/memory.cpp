@@ -8,6 +8,7 @@
 
 #include "passes/donation.h"
 #include "passes/plan_steps.h"
+#include "passes/step_chains.h"
 
 namespace weft::passes {
 namespace {
@@ -32,7 +33,10 @@ class MemoryPlan {
 
   void run() {
     plan_donations(plan_, wanted_);
-    if (groups_) group_steps(plan_, *groups_);
+    if (groups_) {
+      group_steps(plan_, *groups_);
+      chain_steps(plan_, *groups_);
+    }
     lifetimes();
     place();
     for (ir::StepGroup& group : plan_.groups) place_locals(group);

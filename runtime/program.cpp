@@ -204,10 +204,12 @@ SizedGroup size_group(const ir::Plan& plan, const ir::StepGroup& group, const Si
   return sized;
 }
 
-/// Where piece 0 of a local slot would be, were the tile's first piece `first` at `memory`.
-void* local_start(std::byte* memory, const SizedGroup::Local& local, std::int64_t first) {
+/// Where piece 0 of a local slot would be, were the first piece `first` of so many tiles at once at
+/// `memory`.
+void* local_start(std::byte* memory, const SizedGroup::Local& local, std::int64_t first,
+                  std::int64_t tiles) {
   const auto at =
-      reinterpret_cast<std::intptr_t>(memory) + local.offset - first * local.piece_bytes;
+      reinterpret_cast<std::intptr_t>(memory) + local.offset * tiles - first * local.piece_bytes;
   return reinterpret_cast<void*>(at);
 }
 
@@ -455,17 +457,17 @@ void Program::run_group(const Sizes& sizes, Frame& frame, std::size_t number,
     const std::int64_t items = step.items / group.pieces;
     run_range(*code, step, buffers, begin * items, stop * items);
   };
-  const auto tiles = [&](std::int64_t from, std::int64_t to) {
-    const auto local_bytes = static_cast<std::size_t>(group.tile_bytes);
+  const auto some = [&](std::int64_t from, std::int64_t to) {
+    const std::int64_t tiles = group.chain ? (to - from + group.tile - 1) / group.tile : 1;
+    const auto local_bytes = static_cast<std::size_t>(group.tile_bytes * tiles);
     std::byte* memory = tile_memory(local_bytes + sized.pointers * sizeof(void*));
     void** pointers = reinterpret_cast<void**>(memory + local_bytes);
     std::copy_n(frame.step_pointers.data() + sized.first_pointer, sized.pointers, pointers);
     const bool timed = spent && std::this_thread::get_id() == caller;
-    for (std::int64_t tile = from; tile < to; ++tile) {
-      const std::int64_t begin = tile * group.tile,
-                         stop = std::min(begin + group.tile, group.pieces);
+    for (std::int64_t begin = from; begin < to; begin += tiles * group.tile) {
+      const std::int64_t stop = std::min(begin + tiles * group.tile, to);
       for (const SizedGroup::Local& local : sized.locals)
-        pointers[local.pointer] = local_start(memory, local, begin);
+        pointers[local.pointer] = local_start(memory, local, begin, tiles);
       for (std::size_t i = first; i < end; ++i) {
         const std::int64_t start = timed ? now_ns() : 0;
         run_piece(i, pointers, begin, stop);
@@ -473,7 +475,9 @@ void Program::run_group(const Sizes& sizes, Frame& frame, std::size_t number,
       }
     }
   };
-  parallel_for((group.pieces + group.tile - 1) / group.tile, 1, tiles);
+  const std::int64_t tiles = (group.pieces + group.tile - 1) / group.tile;
+  const std::int64_t together = group.chain ? (tiles + num_threads() - 1) / num_threads() : 1;
+  parallel_for(group.pieces, together * group.tile, some);
 }
 
 bool nan_checks_wanted() {
@@ -542,6 +546,7 @@ void Program::run(const Sizes& sizes, void* const* inputs, void* const* outputs)
 void Program::run_observed(const Sizes& sizes, void* const* inputs, void* const* outputs,
                            StepObserver& observer) const {
   const Turn frame(*this, sizes);
+  const Working working;
   fill_slots(plan_, inputs, outputs, *frame);
   std::vector<std::int64_t> spent(plan_.steps.size(), 0);
   std::size_t group = 0;

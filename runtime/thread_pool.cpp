@@ -50,8 +50,10 @@ void wait_change(const std::atomic<unsigned>& value, unsigned old, WorthIt worth
 
 using Body = FunctionRef<void(std::int64_t, std::int64_t)>;
 
+constexpr std::size_t line = 64;  // bytes that processors pass to each other at a time
+
 /// The pieces that one member of a team has left, [begin, end): taken from the front by itself,
-/// from the back by those who have none left.
+/// from the back by those who have none left. No two lie in one line.
 class Share {
  public:
   void set(std::uint32_t begin, std::uint32_t end) {
@@ -76,29 +78,35 @@ class Share {
   std::atomic<std::uint64_t> range_{0};
 };
 
-/// The first of `parts` nearly equal parts of [0, count) that is number `i`'s.
+/// Where part `i` of `parts` nearly equal ones of [0, count) begins: as near as can be to that share
+/// of the whole, so that the same rows fall to the same thread however finely each job is cut.
 std::int64_t cut(std::int64_t count, std::int64_t parts, std::int64_t i) {
-  return count / parts * i + std::min(i, count % parts);
+  return count / parts * i + count % parts * i / parts;
 }
 
 /// One call, on its caller's stack. Whoever works on it is a member of its team; 0 is the caller.
-class Job {
+/// What all members read comes first, in one line.
+class alignas(line) Job {
  public:
   Job(const Body& body, std::int64_t n, std::int64_t grain, std::int64_t units, std::int64_t pieces)
       : body_(body), n_(n), grain_(grain), units_(units), pieces_(pieces) {}
 
-  /// Before anyone works.
-  void share_out(int members) {
-    members_ = members;
-    for (int m = 0; m < members; ++m)
-      shares_[static_cast<std::size_t>(m)].set(
-          static_cast<std::uint32_t>(cut(pieces_, members, m)),
-          static_cast<std::uint32_t>(cut(pieces_, members, m + 1)));
+  /// Another member, whose share is to lie there.
+  int join(Share& share) {
+    shares_[static_cast<std::size_t>(members_)] = &share;
+    return members_++;
+  }
+  /// When all have joined and before anyone works.
+  void share_out() {
+    for (int m = 0; m < members_; ++m)
+      shares_[static_cast<std::size_t>(m)]->set(
+          static_cast<std::uint32_t>(cut(pieces_, members_, m)),
+          static_cast<std::uint32_t>(cut(pieces_, members_, m + 1)));
   }
 
   void work(int member) {
     for (int i = 0; i < members_; ++i) {
-      Share& share = shares_[static_cast<std::size_t>((member + i) % members_)];
+      Share& share = *shares_[static_cast<std::size_t>((member + i) % members_)];
       for (std::int64_t piece = 0; share.take(i == 0, piece);) run(piece);
     }
   }
@@ -121,18 +129,18 @@ class Job {
     }
   }
 
-  const Body& body_;
+  const Body body_;
   std::int64_t n_, grain_, units_, pieces_;
-  int members_ = 1;
-  std::mutex mutex_;  // guards the two below
+  int members_ = 0;
+  std::array<Share*, max_team> shares_;  // the first `members_`
+  std::mutex mutex_;                     // guards the two below
   std::int64_t failed_ = std::numeric_limits<std::int64_t>::max();
   std::exception_ptr error_;
-  std::array<Share, max_team> shares_;
 };
 
 /// A thread that serves one job after another. Its state counts up, four a job: idle; claimed by a
-/// caller; given that caller's job; running it; idle.
-class alignas(64) Worker {
+/// caller; given that caller's job; running it; idle. All of it lies in one line.
+class alignas(line) Worker {
  public:
   /// Whether this caller got it. `ticket` then names the job, until the worker is free again.
   bool claim(unsigned& ticket) {
@@ -143,9 +151,12 @@ class alignas(64) Worker {
     ticket = now;
     return true;
   }
-  void give(unsigned ticket, Job& job, int member) {
+  /// Of the job that the caller who claimed it has in mind.
+  void join(Job& job) {
     job_ = &job;
-    member_ = member;
+    member_ = job.join(share_);
+  }
+  void give(unsigned ticket) {
     state_.store(ticket + given, std::memory_order_release);
     state_.notify_one();
   }
@@ -177,8 +188,9 @@ class alignas(64) Worker {
  private:
   enum Phase : unsigned { idle, claimed, given, running };
   std::atomic<unsigned> state_{idle};
-  Job* job_ = nullptr;
   int member_ = 0;
+  Job* job_ = nullptr;
+  Share share_;
 };
 
 class Pool {
@@ -188,20 +200,29 @@ class Pool {
   /// With up to `wanted` workers, those that are free.
   void run(Job& job, int wanted) {
     start_workers(wanted);
-    std::array<std::pair<Worker*, unsigned>, max_team> team;
+    struct Helper {
+      Worker* worker;
+      unsigned ticket;
+    };
+    std::array<Helper, max_team> team;
     int helpers = 0;
+    alignas(line) Share own;
+    const int caller = job.join(own);
     const int known = started_.load(std::memory_order_acquire);
-    for (int i = 0; i < known && helpers < wanted; ++i)
-      if (Worker& worker = *workers_[static_cast<std::size_t>(i)];
-          worker.claim(team[static_cast<std::size_t>(helpers)].second))
-        team[static_cast<std::size_t>(helpers++)].first = &worker;
-    job.share_out(helpers + 1);
+    for (int i = 0; i < known && helpers < wanted; ++i) {
+      Helper& next = team[static_cast<std::size_t>(helpers)];
+      next.worker = workers_[static_cast<std::size_t>(i)].get();
+      if (!next.worker->claim(next.ticket)) continue;
+      next.worker->join(job);
+      ++helpers;
+    }
+    job.share_out();
     for (int i = 0; i < helpers; ++i) {
       const auto [worker, ticket] = team[static_cast<std::size_t>(i)];
-      worker->give(ticket, job, i + 1);
+      worker->give(ticket);
     }
     inside = true;
-    job.work(0);
+    job.work(caller);
     inside = false;
     for (int i = 0; i < helpers; ++i) {
       const auto [worker, ticket] = team[static_cast<std::size_t>(i)];

@@ -71,8 +71,21 @@ TEST_CASE("the split is the same each time") {
     return ranges;
   };
   const auto first = split();
-  CHECK(first.size() == 4 * pieces_a_thread);
+  CHECK(first.size() == 16);
   for (int i = 0; i < 100; ++i) CHECK(split() == first);
+}
+
+TEST_CASE("halves are halves, however finely they are cut") {
+  const Threads guard(2);
+  for (const std::int64_t n : {9, 64, 1003, 4099}) {
+    std::mutex mutex;
+    std::set<std::int64_t> begins;
+    parallel_for(n, 1, [&](std::int64_t begin, std::int64_t) {
+      const std::lock_guard lock(mutex);
+      begins.insert(begin);
+    });
+    CHECK(begins.contains(n / 2));
+  }
 }
 
 TEST_CASE("nested calls run inline") {
