@@ -3,12 +3,14 @@
 #include <fmt/format.h>
 #include <stdlib.h>
 
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <regex>
 
 #include "asking.h"
 #include "engines.h"
+#include "machine_limits.h"
 #include "plots.h"
 
 namespace weft::bench {
@@ -62,7 +64,15 @@ class Bench {
 
   std::vector<Record> ask(std::string_view engine, const std::string& row, int threads,
                           Environment environment = {}, double seconds = 120) {
-    return bench::ask(engine, row, threads, options_.budget_ms, std::move(environment), seconds);
+    if (threads != 2) return bench::ask(engine, row, threads, options_.budget_ms, std::move(environment), seconds);
+    const Placement before = placement();
+    std::vector<Record> records = bench::ask(engine, row, threads, options_.budget_ms, std::move(environment), seconds);
+    const Placement after = placement();
+    for (Record& r : records) {
+      r["meet_ns"] = {std::round(before.meet_ns), std::round(after.meet_ns)};
+      r["together"] = {std::round(before.together * 100) / 100, std::round(after.together * 100) / 100};
+    }
+    return records;
   }
 
   void limits() {

@@ -78,16 +78,45 @@ void triad(float* out, const float* a, const float* b, std::int64_t begin, std::
 constexpr int chains = 12;
 constexpr std::int64_t fma_rounds = 200'000;
 
-float multiply_add(float seed) {
+float multiply_add(float seed, std::int64_t rounds = fma_rounds) {
   Vector sums[chains];
   for (int k = 0; k < chains; ++k) sums[k] = Vector{} + seed * static_cast<float>(k);
   Vector x = Vector{} + 0.999f, y = Vector{} + 0.001f;
-  for (std::int64_t r = 0; r < fma_rounds; ++r)
+  for (std::int64_t r = 0; r < rounds; ++r)
     for (int k = 0; k < chains; ++k) sums[k] = sums[k] * x + y;   // contracted: this file says so
   return sum_of(sums, chains);
 }
 
 }  // namespace
+
+Placement placement() {
+  constexpr int meetings = 2000, repeats = 5;
+  constexpr std::int64_t rounds = 20'000;
+  Team team(2);
+  std::atomic<float> sink = 0;
+  Placement found{1e9, 0};
+  double alone = 1e9, both = 1e9;
+  for (int repeat = 0; repeat < repeats; ++repeat) {
+    alignas(64) std::atomic<int> ball = 0;
+    double begin = 0;
+    team.run([&](int me) {
+      for (int i = me; i < 2 * meetings; i += 2) {
+        if (i == 2) begin = now_ms();   // both are here
+        while (ball.load(std::memory_order_acquire) != i) {}
+        ball.store(i + 1, std::memory_order_release);
+      }
+    });
+    found.meet_ns = std::min(found.meet_ns, (now_ms() - begin) * 1e6 / (meetings - 1));
+    begin = now_ms();
+    sink = multiply_add(1, rounds);
+    alone = std::min(alone, now_ms() - begin);
+    begin = now_ms();
+    team.run([&](int me) { sink = multiply_add(static_cast<float>(me), rounds); });
+    both = std::min(both, now_ms() - begin);
+  }
+  found.together = alone / both;
+  return found;
+}
 
 struct Limits::State {
   explicit State(int threads) : team(threads), a(allocate()), b(allocate()), out(allocate()) {}

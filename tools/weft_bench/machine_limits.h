@@ -23,6 +23,14 @@ class Limits {
   std::unique_ptr<State> state_;
 };
 
+/// How two threads stand to each other at the moment. A hypervisor may move its guest's processors between calls:
+/// under one core, under one cache, apart; with the same program scaling by 1, by 2 or by something else.
+struct Placement {
+  double meet_ns = 0;    // a cache line to the other thread and back: some 60 within a shared cache, hundreds beyond it
+  double together = 0;   // multiply-adds of both over twice those of one alone: a half where both are one core's
+};
+Placement placement();
+
 std::string_view name_of(Bound);
 inline constexpr Bound bounds[] = {Bound::read, Bound::copy, Bound::triad, Bound::fma};
 

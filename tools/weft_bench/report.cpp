@@ -43,6 +43,13 @@ std::string others_of(const std::vector<Record>& records, const Record& weft) {
   return out;
 }
 
+/// How two threads stood to each other before and after, as far as that was the same.
+std::string placed(const Record& r) {
+  const double meet[] = {r["meet_ns"][0], r["meet_ns"][1]}, together[] = {r["together"][0], r["together"][1]};
+  const auto stood = [&](int i) { return together[i] < 0.75 ? "one core" : meet[i] < 150 ? "near" : "apart"; };
+  return std::string(stood(0)) == stood(1) ? stood(0) : "moved";
+}
+
 /// A column's text, or nothing where the record does not say.
 template <class F> std::string where(bool known, F text) { return known ? text() : std::string(); }
 
@@ -85,10 +92,10 @@ const Record* best_peer(const std::vector<Record>& records, const Record& weft) 
 }
 
 void print_table(const std::vector<Record>& records) {
-  constexpr const char* line = "{:<16} {:>3}  {:>10} {:>10} {:>15}  {:>9} {:>7}  {:>24} {:>7}  {:>6} {:>7}  {}\n";
+  constexpr const char* line = "{:<16} {:>3}  {:>10} {:>10} {:>15}  {:>9} {:>7}  {:>24} {:>7}  {:>6} {:>8} {:>7}  {}\n";
   fmt::print("\n");
   fmt::print(fmt::runtime(line), "row", "thr", "weft", "its best", "rate", "floor", "x floor", "best peer", "x peer",
-             "1 to 2", "peak MB", "peers");
+             "1 to 2", "placed", "peak MB", "peers");
   for (const Record& r : records) {
     if (r["engine"] != "weft" && r["engine"] != "limit") continue;
     const bool good = r["status"] == "ok";
@@ -106,10 +113,12 @@ void print_table(const std::vector<Record>& records) {
                where(peer != nullptr, [&] { return peer->at("engine").get<std::string>() + " " + text_of(peer->at("ms")); }),
                where(peer != nullptr, [&] { return fmt::format("{:.2f}", ratio(r, *peer)); }),
                where(alone != nullptr, [&] { return fmt::format("{:.2f}", ratio(*alone, r)); }),
+               where(r.contains("meet_ns"), [&] { return placed(r); }),
                where(r.value("peak_mb", 0.0) > 0, [&] { return fmt::format("{:.0f}", r["peak_mb"].get<double>()); }),
                limit ? "" : others_of(records, r));
   }
-  fmt::print("(x: Weft's time over the floor, best call by best limit, measured in turn; and over the best peer's, medians)\n");
+  fmt::print("(x: Weft's time over the floor, best call by best limit, measured in turn; and over the best peer's, medians. "
+             "placed: where the machine had Weft's two threads meanwhile: near, under one cache; apart; of one core; moved)\n");
 }
 
 void print_scaling(const std::vector<Record>& records) {
