@@ -1,11 +1,14 @@
 // The one pool of threads that everything in a process shares. `parallel_for` cuts a range into
-// pieces, gives each thread of a team, its caller among them, some that lie together, and lets who
-// is done take what others have not begun. Starting and joining takes less than a microsecond while
-// the workers are awake, which they are for a fifth of a millisecond after the last job; then they
-// sleep. The pieces depend on the range, the grain and the number of threads alone. A call made
-// inside a body runs in its caller. Callers that work at once share the threads: with two of them,
-// a team is half of these, and a caller whose team is itself asks nobody. Nothing waits for a lock
-// held across a body. Workers start when first needed; after a fork() the child starts its own.
+// pieces, gives each thread of a team, its caller among them, some that lie together (the same
+// share of the range each time, so that what a thread has in its cache it gets again), and lets who
+// is done take what others have not begun. Starting and joining takes less than a microsecond where
+// processors share a cache and the workers are awake, which they are for a fifth of a millisecond
+// after the last job; then they sleep. The pieces depend on the range, the grain and the number of
+// threads alone. A call made inside a body runs in its caller. Callers that work at once share the
+// threads: with two of them, a team is half of these, and a caller whose team is itself asks nobody.
+// Nothing waits for a lock held across a body. Workers start when first needed. After a fork() the
+// child starts its own; one forked inside a body must not return from it (it may exec or _exit):
+// the other threads' pieces are lost to it.
 #pragma once
 
 #include <atomic>

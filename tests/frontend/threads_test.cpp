@@ -47,6 +47,13 @@ std::vector<Case> cases() {
   all.push_back({Function({x, w}, relu(matmul(x, w) + 0.1)), {a, b}});
   const std::vector<Tensor> gradients = grad(mean(square(relu(matmul(x, w)))), {x, w});
   all.push_back({Function({x, w}, gradients), {a, b}});
+  // Small steps over the rows of a batch, which threads take their rows through at once.
+  const Tensor rows({67, 96}, DType::float32), u({96, 96}, DType::float32);
+  std::vector<Tensor> states{tanh(rows)};
+  for (int t = 0; t < 6; ++t) states.push_back(tanh(matmul(states.back(), u) * 0.1 + rows));
+  std::vector<Tensor> recurrent = grad(mean(square(states.back())), {rows, u});
+  recurrent.push_back(concatenate(states, 0));
+  all.push_back({Function({rows, u}, recurrent), {noise({67, 96}), noise({96, 96})}});
   all.push_back({Function({x}, {cumsum(x, 1), cumsum(x, 0)}), {a}});
   const Tensor image({5, 3, 61, 59}, DType::float32), kernel({7, 3, 3, 3}, DType::float32);
   const Tensor y = conv2d(image, kernel);
