@@ -15,7 +15,8 @@ constexpr double least_parallel_flops = 500'000;    // less is done before anoth
 constexpr std::int64_t shared_bytes = 16 << 20;     // of columns packed at a time, for all threads
 constexpr std::int64_t small_matrix = 64 << 10;     // bytes: stays in cache, however it lies
 constexpr std::int64_t aliased = 4096;              // bytes between places of one first-level set
-constexpr std::int64_t few_tiles = 8;               // of rows: packing columns would not pay
+constexpr std::int64_t few_tiles = 20;              // of rows: packing columns would not pay
+constexpr std::int64_t few_rows = 4;                // memory is slower than they are
 constexpr std::int64_t many_tiles = 32;             // for each thread: columns need not be cut
 constexpr std::int64_t serial_packing = 128 << 10;  // bytes
 
@@ -85,9 +86,9 @@ SizedContraction::SizedContraction(const ir::Kernel& kernel, const DimBindings& 
   size_operands(kernel, bindings);
   depth_ = depth_of(sum_dtype_, m_, n_, k_);
   if (batches_ == 0 || m_ == 0 || n_ == 0 || k_ == 0) return;
-  choose_tile(compiler);
-  const std::byte* const constant = constants(columns_.buffer);
-  if (constant && shared_ && depth_.pieces == 1) keep(constant);
+  const std::byte* const constant = depth_.pieces == 1 ? constants(columns_.buffer) : nullptr;
+  choose_tile(compiler, constant != nullptr);
+  if (constant && shared_ && !turned_) keep(constant);
 }
 
 void SizedContraction::size_operands(const ir::Kernel& kernel, const DimBindings& bindings) {
@@ -130,9 +131,13 @@ void SizedContraction::size_operands(const ir::Kernel& kernel, const DimBindings
   columns_ = std::move(turned_ ? a : b);
 }
 
-void SizedContraction::choose_tile(ir::KernelCompiler& compiler) {
+void SizedContraction::choose_tile(ir::KernelCompiler& compiler, bool constant) {
   const DType dtype = packed_dtype(dtype_);
   const ir::TileLimits limits = compiler.tile_limits(dtype);
+  if (limits.rows > 0 && !turned_ && turns_better(limits, constant)) {
+    std::swap(rows_, columns_);
+    turned_ = true;
+  }
   shared_ =
       batches_ == 1 || std::ranges::all_of(columns_.batch, [](std::int64_t s) { return s == 0; });
   if (limits.rows == 0) {
@@ -158,23 +163,44 @@ void SizedContraction::choose_tile(ir::KernelCompiler& compiler) {
                   height_;
   const std::int64_t fit = limits.block_bytes / (depth_.step * width_ * size_);
   const std::int64_t groups = up(panels(), std::max<std::int64_t>(1, fit));
-  group_panels_ = turned_ ? 1 : up(panels(), groups);
+  group_panels_ = turned_ || tiles() == 1 ? 1 : up(panels(), groups);
   const std::int64_t step = std::min(k_, depth_.step);
   for (std::int64_t p = 0; p < step; ++p) packed_steps_.push_back(p * height_ * size_);
   const std::int64_t read = !rows_direct_ ? 0 : rows_.depth.is_regular() ? step : k_;
   for (std::int64_t p = 0; p < read; ++p) steps_.push_back(rows_.depth.at(p) * size_);
 }
 
+/// Where there are few columns, most of a vector of them would be empty: rows take their place,
+/// although elements of theirs that lie apart have to be turned first.
+bool SizedContraction::turns_better(const ir::TileLimits& limits, bool constant) const {
+  // Cycles for a step of the sum, about.
+  const auto effort = [&](const Operand& rows, const Operand& columns, bool packed) {
+    const double pack = packed ? 0 : columns.line.stride == 1 ? .05 : .4;
+    return static_cast<double>(rows.line.count * up(columns.line.count, limits.lanes)) +
+           pack * static_cast<double>(columns.line.count);
+  };
+  return 1.15 * effort(columns_, rows_, false) < effort(rows_, columns_, constant);
+}
+
 void SizedContraction::choose_columns(const ir::TileLimits& limits) {
-  const std::int64_t count = columns_.line.count;
+  const std::int64_t count = columns_.line.count, rows = rows_.line.count;
   const auto padded = [&](int vectors) {
     const std::int64_t columns = std::int64_t{vectors} * limits.lanes;
     return up(count, columns) * columns;
   };
   // Turned tiles take one panel at a time through all rows: narrow ones stay in the first-level
   // cache.
-  int vectors = turned_ ? 1 : limits.vectors;
+  int vectors = turned_ && rows > limits.rows ? 1 : limits.vectors;
   while (vectors > 1 && padded(vectors) * 8 > padded(vectors - 1) * 9) --vectors;
+  if (rows <= few_rows && columns_.line.stride == 1) {
+    // Few rows wait for memory, which is quickest along a row of columns.
+    const auto most = std::min<std::int64_t>((limits.rows * limits.vectors + 4) / (rows + 1),
+                                             count / limits.lanes);
+    int best = vectors;
+    for (int wide = static_cast<int>(most); wide > vectors; --wide)
+      if (best == vectors || padded(wide) * 33 < padded(best) * 32) best = wide;
+    vectors = best;
+  }
   width_ = std::int64_t{vectors} * limits.lanes;
 }
 
@@ -359,7 +385,9 @@ void SizedContraction::run_panels(const Job& whole, Range batches, Range panels,
   // Where there are many rows the columns are not cut: rows are packed once.
   const bool many = !turned_ && batches.size() * tiles() >= many_tiles * threads;
   std::int64_t group = many ? panels.size() : std::min(group_panels_, panels.size());
-  while (group > 1 && batches.size() * tiles() * up(panels.size(), group) < 4 * threads)
+  // Where there are few, each thread's columns are its own as far as that is possible.
+  const std::int64_t cut = rows_direct_ && tiles() <= few_tiles ? 1 : tiles();
+  while (group > 1 && batches.size() * cut * up(panels.size(), group) < 4 * threads)
     group = up(group, 2);
   const std::int64_t groups = up(panels.size(), group), of_one = tiles();
   // A thread's share: neighbouring tiles of a group of panels, then of the next group.
@@ -387,16 +415,23 @@ void SizedContraction::run_pieces(const Job& job, const Part& whole, std::int64_
   const std::int64_t bytes = m.size() * n_ * size_, skipped = m.begin * n_ * size_;
   std::byte* const sums = scratch<Shared>(depth_.pieces * bytes);
   const Job unfinished{job.buffers, nullptr};
+  const Range panels = panels_of(whole.columns);
+  const std::int64_t wanted = threads == 1 ? 1 : up(4 * threads, depth_.pieces),
+                     group = up(panels.size(), wanted), groups = up(panels.size(), group);
   const auto some = [&](std::int64_t begin, std::int64_t end) {
     const std::int64_t blocks_each = depth_.piece_size / depth_.step;
-    for (std::int64_t piece = begin; piece < end; ++piece) {
+    for (; begin < end; ++begin) {
+      const std::int64_t piece = begin / groups, first = panels.begin + begin % groups * group;
+      const Range columns = columns_of({first, std::min(first + group, panels.end)});
       Part part = whole;
+      part.columns = {std::max(columns.begin, whole.columns.begin),
+                      std::min(columns.end, whole.columns.end)};
       part.blocks = {piece * blocks_each, std::min((piece + 1) * blocks_each, blocks().end)};
       part.out = sums + piece * bytes - skipped;
       run_groups(unfinished, part);
     }
   };
-  threads == 1 ? some(0, depth_.pieces) : parallel_for(depth_.pieces, 1, some);
+  threads == 1 ? some(0, depth_.pieces) : parallel_for(depth_.pieces * groups, 1, some);
 
   std::byte* const out = whole.out + skipped;
   const std::int64_t first = (whole.batch * m_ + m.begin) * n_;

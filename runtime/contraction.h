@@ -59,7 +59,8 @@ class SizedContraction {
   struct Job;  // one call
 
   void size_operands(const ir::Kernel&, const DimBindings&);
-  void choose_tile(ir::KernelCompiler&);
+  void choose_tile(ir::KernelCompiler&, bool constant);
+  [[nodiscard]] bool turns_better(const ir::TileLimits&, bool constant) const;
   void choose_rows(const ir::TileLimits&);
   void choose_columns(const ir::TileLimits&);
   void keep(const std::byte* columns);

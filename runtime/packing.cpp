@@ -45,27 +45,36 @@ template <bool written = false, class T> void expect(const T* base, std::int64_t
   __builtin_prefetch(reinterpret_cast<const void*>(at), written, 2);
 }
 
-/// to[i * to_stride + j] = from[j * from_stride + i] for all j < rows, i < columns.
-template <class T>
-void turn(const T* from, std::int64_t from_stride, std::int64_t rows, std::int64_t columns, T* to,
-          std::int64_t to_stride) {
-  std::int64_t j = 0;
-  if constexpr (sizeof(T) == 4) {
-    // The last squares reach back over what is done already. Rows are too short for the processor
-    // to see what comes next.
-    for (; rows >= 4 && columns >= 4 && j < rows; j += 4) {
-      const std::int64_t at_row = std::min(j, rows - 4);
-      for (std::int64_t i = 0; i < columns; i += 4) {
+/// A cache line of each row after the other: lines of rows may well compete for one place in the
+/// cache. Rows are too short for the processor to see what comes next: more of them, then rows behind
+/// them. The last squares reach back over what is done already.
+void turn_squares(const std::uint32_t* from, std::int64_t from_stride, std::int64_t rows,
+                  std::int64_t columns, std::uint32_t* to, std::int64_t to_stride) {
+  constexpr std::int64_t line = line_bytes / 4, ahead = 4 * line;
+  for (std::int64_t first = 0; first < columns; first += line) {
+    const std::int64_t end = std::min(first + line, columns);
+    const std::int64_t later = first + ahead,
+                       soon = later < columns ? later : rows * from_stride + later - columns;
+    for (std::int64_t j = 0; j < rows; j += 4) {
+      const std::int64_t row = std::min(j, rows - 4);
+      for (std::int64_t i = 0; i < 4; ++i) expect(from, (row + i) * from_stride + soon);
+      for (std::int64_t i = first; i < end; i += 4) {
         const std::int64_t at = std::min(i, columns - 4);
-        if (i * 4 % line_bytes == 0)
-          for (std::int64_t next = j + 4; next < j + 8; ++next) expect(from, next * from_stride + i);
-        turn_square(reinterpret_cast<const std::uint32_t*>(from + at_row * from_stride + at),
-                    from_stride, reinterpret_cast<std::uint32_t*>(to + at * to_stride + at_row),
+        turn_square(from + row * from_stride + at, from_stride, to + at * to_stride + row,
                     to_stride);
       }
     }
   }
-  for (; j < rows; ++j)
+}
+
+/// to[i * to_stride + j] = from[j * from_stride + i] for all j < rows, i < columns.
+template <class T>
+void turn(const T* from, std::int64_t from_stride, std::int64_t rows, std::int64_t columns, T* to,
+          std::int64_t to_stride) {
+  if (sizeof(T) == 4 && rows >= 4 && columns >= 4)
+    return turn_squares(reinterpret_cast<const std::uint32_t*>(from), from_stride, rows, columns,
+                        reinterpret_cast<std::uint32_t*>(to), to_stride);
+  for (std::int64_t j = 0; j < rows; ++j)
     for (std::int64_t i = 0; i < columns; ++i) to[i * to_stride + j] = from[j * from_stride + i];
 }
 
