@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #if defined(__x86_64__)
 #include <cpuid.h>
 #endif
@@ -53,6 +54,13 @@ Target detect() {
     target.mask_registers = true;
   } else if (__builtin_cpu_supports("avx2")) {
     target.vector_bytes = 32;
+  }
+  const char* const restricted = std::getenv("WEFT_ISA");
+  if (restricted && std::string_view(restricted) == "avx2" && target.vector_bytes == 64) {
+    target.processor += " avx2";
+    target.vector_bytes = 32;
+    target.vector_registers = 16;
+    target.mask_registers = false;
   }
   target.fused_multiply_add = target.vector_bytes > 16 && __builtin_cpu_supports("fma");
 #elif defined(__aarch64__)
@@ -377,7 +385,7 @@ ir::TileLimits tile_limits(DType dtype, const Target& target) {
   const int lanes = target.vector_bytes / static_cast<int>(size_of(dtype));
   const int vectors = target.vector_bytes == 16 ? 3 : 2;
   // Besides the sums: the columns of a step, elements of rows on their way, and room to reorder.
-  const int spare = 4 + target.vector_registers / 8;
+  const int spare = target.vector_registers / 4;
   const int rows = (target.vector_registers - spare) / vectors;
   return {rows, vectors, lanes, static_cast<std::int64_t>(target.l2_bytes / 2)};
 }

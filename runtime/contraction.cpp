@@ -15,7 +15,7 @@ constexpr double least_parallel_flops = 500'000;    // less is done before anoth
 constexpr std::int64_t shared_bytes = 16 << 20;     // of columns packed at a time, for all threads
 constexpr std::int64_t small_matrix = 64 << 10;     // bytes: stays in cache, however it lies
 constexpr std::int64_t aliased = 4096;              // bytes between places of one first-level set
-constexpr std::int64_t few_tiles = 20;              // of rows: packing columns would not pay
+constexpr std::int64_t few_tiles = 10;  // of rows, a cache line across: packing would not pay
 constexpr std::int64_t few_rows = 4;                // memory is slower than they are
 constexpr std::int64_t many_tiles = 32;             // for each thread: columns need not be cut
 constexpr std::int64_t serial_packing = 128 << 10;  // bytes
@@ -154,7 +154,7 @@ void SizedContraction::choose_tile(ir::KernelCompiler& compiler, bool constant) 
                         line.count >= width_ && columns_.depth.is_regular() &&
                         (columns_.depth.stride * size_ % aliased != 0 || tiles() <= 2);
     columns_direct_ = columns_readable_ &&
-                      (tiles() <= few_tiles || columns_.depth.stride * k_ * size_ <= small_matrix);
+                      (few(tiles()) || columns_.depth.stride * k_ * size_ <= small_matrix);
     tile_ = compiler.tile(dtype, {static_cast<int>(height_), static_cast<int>(width_)});
   }
   together_ = !columns_direct_ && tiles() > 2 &&
@@ -246,6 +246,10 @@ Range SizedContraction::rows_of(Range tiles) const {
     return tile / in_run * run_ + tile % in_run * height_;
   };
   return {first(tiles.begin), first(tiles.end)};
+}
+
+bool SizedContraction::few(std::int64_t tiles) const {
+  return tiles * 64 <= few_tiles * width_ * size_;
 }
 
 std::int64_t SizedContraction::panels() const { return up(columns_.line.count, width_); }
@@ -386,7 +390,7 @@ void SizedContraction::run_panels(const Job& whole, Range batches, Range panels,
   const bool many = !turned_ && batches.size() * tiles() >= many_tiles * threads;
   std::int64_t group = many ? panels.size() : std::min(group_panels_, panels.size());
   // Where there are few, each thread's columns are its own as far as that is possible.
-  const std::int64_t cut = rows_direct_ && tiles() <= few_tiles ? 1 : tiles();
+  const std::int64_t cut = rows_direct_ && few(tiles()) ? 1 : tiles();
   while (group > 1 && batches.size() * cut * up(panels.size(), group) < 4 * threads)
     group = up(group, 2);
   const std::int64_t groups = up(panels.size(), group), of_one = tiles();
@@ -451,7 +455,7 @@ void SizedContraction::run_pieces(const Job& job, const Part& whole, std::int64_
 /// packing them to pay.
 bool SizedContraction::reads_columns(const Job& job, const Part& part) const {
   return columns_direct_ ||
-         (columns_readable_ && !job.packed && part.rows.size() <= few_tiles * height_);
+         (columns_readable_ && !job.packed && few(part.rows.size() / height_));
 }
 
 struct SizedContraction::Packed {

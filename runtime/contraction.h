@@ -67,6 +67,7 @@ class SizedContraction {
 
   [[nodiscard]] std::int64_t tiles() const;
   [[nodiscard]] Range rows_of(Range tiles) const;
+  [[nodiscard]] bool few(std::int64_t tiles) const;
   [[nodiscard]] std::int64_t panels() const;
   [[nodiscard]] Range columns_of(Range panels) const;
   [[nodiscard]] Range panels_of(Range columns) const;

@@ -67,6 +67,9 @@ class Generator {
     for (const auto& feature : llvm::sys::getHostCPUFeatures())
       features += (features.empty() ? "" : ",") + std::string(feature.second ? "+" : "-") +
                   feature.first().str();
+#if defined(__x86_64__)
+    if (!host_target().mask_registers) features += ",-avx512f";
+#endif
     return std::unique_ptr<llvm::TargetMachine>(target->createTargetMachine(
         triple, llvm::sys::getHostCPUName(), features, llvm::TargetOptions{}, llvm::Reloc::PIC_,
         llvm::CodeModel::Small, level, true));
