@@ -49,6 +49,10 @@ std::string gather_text(const Contraction::Gather& g) {
          " n " + dims_text(g.n) + " b " + dims_text(g.b_n) + "\n";
 }
 
+std::string winograd_text(const Contraction::Winograd& w) {
+  return "    winograd " + dims_text({w.top, w.left, w.height, w.width}) + "\n";
+}
+
 std::string contraction_text(const Contraction& c) {
   const auto operand = [](std::string_view which, int buffer, const Dim& offset) {
     return "    " + std::string(which) + " " + std::to_string(buffer) + " at " + offset.str();
@@ -57,7 +61,8 @@ std::string contraction_text(const Contraction& c) {
          " m " + c.a_m.str() + " k " + c.a_k.str() + "\n" + operand("b", c.b, c.b_offset) +
          " batch " + dims_text(c.b_batch) + " k " + c.b_k.str() + " n " + c.b_n.str() + "\n" +
          operand("out", c.out, c.out_offset) + "\n    k " + c.k.str() + "\n" +
-         (c.gather ? gather_text(*c.gather) : "") + "  }\n";
+         (c.gather ? gather_text(*c.gather) : "") +
+         (c.winograd ? winograd_text(*c.winograd) : "") + "  }\n";
 }
 
 std::string reduction_text(const KernelReduction& r) {
@@ -160,6 +165,11 @@ Contraction parse_contraction(Scanner& scan) {
   operand("out", c.out, c.out_offset);
   stride("k", c.k);
   if (scan.accept("gather")) c.gather = parse_gather(scan);
+  if (scan.accept("winograd")) {
+    const Dims dims = parse_dims(scan);
+    if (dims.size() != 4) scan.fail_expected("top, left, height and width");
+    c.winograd = {dims[0], dims[1], dims[2], dims[3]};
+  }
   scan.expect("}");
   return c;
 }

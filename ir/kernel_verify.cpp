@@ -105,6 +105,7 @@ class KernelVerifier {
     for (const Dim* d : {&c.a_offset, &c.b_offset, &c.out_offset, &c.a_m, &c.a_k, &c.b_k, &c.b_n})
       symbols(*d);
     if (c.gather) gather(*c.gather);
+    if (c.winograd) winograd(c);
     writers_[static_cast<std::size_t>(c.out)].push_back(the_contraction);
   }
 
@@ -115,6 +116,20 @@ class KernelVerifier {
     for (const Dim& d : g.k) extent(d, "an axis of k");
     for (const Dim& d : g.n) extent(d, "an axis of n");
     for (const Dims* strides : {&g.a_k, &g.b_k, &g.b_n}) symbols(*strides);
+  }
+
+  void winograd(const Contraction& c) const {
+    check(buffer(c.a).dtype == DType::float32, "a product by Winograd is of float32");
+    check(c.gather.has_value(), "a product by Winograd has windows");
+    const auto window = [](const Dims& axes) {
+      return axes.size() == 3 && axes[1] == Dim(3) && axes[2] == Dim(3);
+    };
+    const Dims &k = c.gather->k, &n = c.gather->n;
+    check((window(k) && n.size() == 2) || (window(n) && (k.size() == 2 || k.size() == 3)),
+          "a product by Winograd has windows of 3 x 3");
+    check(kernel_.axes.size() <= (n.size() == 2 ? 3 : 2), "a product by Winograd has one batch axis");
+    const Contraction::Winograd& w = *c.winograd;
+    for (const Dim* d : {&w.top, &w.left, &w.height, &w.width}) symbols(*d);
   }
 
   [[nodiscard]] const KernelBuffer& buffer(int id) const {

@@ -23,6 +23,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "ir/graph.h"
@@ -104,6 +105,7 @@ struct Group {
   int instructions = 0, buffers = 0;
   // contraction: axes are batch…, m…, n…; the operands' maps have the k axes appended
   bool gathers = false;  // the second operand is no matrix: read element by element
+  std::optional<ir::Contraction::Winograd> winograd;
   std::size_t batch_axes = 0, m_axes = 0, n_axes = 0;
   Dims k_axes;
 };

@@ -83,7 +83,8 @@ void Fuser::visit_contraction(int v) {
   }
   p.at = make_map(axes, g.axes.size());
   const DType dtype = value(v).dtype;
-  std::optional<Read> windows = overlapping(b, def.b, labels + k_labels, g, dtype);
+  std::optional<Read> windows = correlated(b, def.b, labels + k_labels, g);
+  if (!windows) windows = overlapping(b, def.b, labels + k_labels, g, dtype);
   g.gathers = windows.has_value();
   p.reads.push_back(
       contraction_operand(a, def.a, labels + k_labels, g, g.batch_axes, g.m_axes, dtype));
@@ -129,6 +130,20 @@ std::optional<Read> Fuser::overlapping(int v, const std::string& labels,
   return resolve(f_.values, v, map, extents, next_group());
 }
 
+std::optional<Read> Fuser::correlated(int v, const std::string& labels,
+                                      const std::string& axis_labels, Group& g) {
+  const auto windows = margins_.find(value(v).node);
+  if (windows == margins_.end()) return {};
+  const Dims& image = *windows->second.image->type().shape;
+  g.winograd = {windows->second.top, windows->second.left, image[2], image[3]};
+  const Dims extents = extents_with_k(g);
+  const MapRef map = map_of_labels(v, labels, axis_labels, labels, extents.size());
+  std::optional<Read> r = resolve(f_.values, v, map, extents, next_group());
+  for (; !r || r->inlined; r = resolve(f_.values, v, map, extents, next_group()))
+    r ? dense_free(r->value) : copy_blocking(v);
+  return r;
+}
+
 bool Fuser::has_rows(const Affine& at, const Dims& extents, std::size_t own,
                      std::size_t own_count) {
   return merges(at, extents, own, own + own_count) && at.strides.back() == Dim(1);
@@ -147,6 +162,7 @@ Read Fuser::contraction_operand(int v, const std::string& labels, const std::str
     for (; !r; r = resolve(f_.values, v, map_of(labels), extents, next_group())) copy_blocking(v);
     if (r->map && !r->inlined && value(r->value).kind != ValueKind::scalar &&
         (is_matrix(element_of(f_.values, *r, extents.size()), extents, g, own_begin, own_count) ||
+         g.winograd ||
          (g.gathers &&
           has_rows(element_of(f_.values, *r, extents.size()), extents, own_begin, own_count))))
       return *r;

@@ -45,6 +45,8 @@ double Fuser::elements(const ir::Type& type) {
 
 void Fuser::collect() {
   const std::vector<const Node*> nodes = topological_order(graph_);
+  margins_ = find_correlations(nodes);
+  for (const ir::NodeRef& out : graph_.outputs()) margins_.erase(out.get());
   ir::NodeMap<std::uint32_t> position;
   std::vector<double> most(nodes.size());  // elements of the largest value that a node takes
   for (std::uint32_t i = 0; i < nodes.size(); ++i) {
@@ -66,7 +68,7 @@ void Fuser::collect() {
       left.push_back(~top);
       const auto first = left.size();
       for (std::size_t k = node.inputs().size(); k-- > 0;)
-        if (!type_only(node, k)) left.push_back(*position.find(node.input(k).get()));
+        if (!type_only(node, k)) left.push_back(*position.find(operand_of(node, k)));
       const auto heavier = [&](std::int64_t a, std::int64_t b) {
         return most[static_cast<std::size_t>(a)] > most[static_cast<std::size_t>(b)];
       };
@@ -78,6 +80,11 @@ void Fuser::collect() {
     const int* found = number_.find(in.get());
     f_.inputs.push_back(found ? *found : -1);
   }
+}
+
+const Node* Fuser::operand_of(const Node& node, std::size_t number) const {
+  const auto windows = margins_.find(&node);
+  return windows == margins_.end() ? node.input(number).get() : windows->second.image;
 }
 
 bool Fuser::type_only(const Node& node, std::size_t operand) {
@@ -102,11 +109,15 @@ int Fuser::add_node(const Node& node) {
   v.dtype = *node.type().dtype;
   v.shape = &*node.type().shape;
   for (std::size_t k = 0; k < node.inputs().size(); ++k) {
-    v.operands.push_back(type_only(node, k) ? -1 : *number_.find(node.input(k).get()));
+    v.operands.push_back(type_only(node, k) ? -1 : *number_.find(operand_of(node, k)));
   }
   v.kind = std::visit([&](const auto& m) { return kind_of(node, m); }, node.op().meaning);
   if (v.kind == ValueKind::view) {
     if (auto map = std::get<ir::View>(node.op().meaning).map(node)) {
+      if (const auto windows = margins_.find(&node); windows != margins_.end()) {
+        map->axes[2].offset = Dim(-windows->second.top);
+        map->axes[3].offset = Dim(-windows->second.left);
+      }
       v.view = std::make_shared<const ir::ViewMap>(std::move(*map));
     }
   }

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "ir/node_map.h"
+#include "passes/correlations.h"
 #include "passes/fuse.h"
 
 namespace weft::passes {
@@ -55,6 +56,8 @@ class Fuser {
   void collect();
   static double elements(const ir::Type& type);
   static bool type_only(const ir::Node& node, std::size_t operand);
+  /// What stands for an operand: windows that look past zeros read the image.
+  const ir::Node* operand_of(const ir::Node& node, std::size_t number) const;
   int add(Value v);
   const Dims* own_shape(Dims shape);
   int add_node(const ir::Node& node);
@@ -167,6 +170,9 @@ class Fuser {
   /// is of, so that the product gathers it piece by piece.
   std::optional<Read> overlapping(int v, const std::string& labels, const std::string& axis_labels,
                                   const Group& g, DType dtype);
+  /// Windows that look past the zeros around their image.
+  std::optional<Read> correlated(int v, const std::string& labels, const std::string& axis_labels,
+                                 Group& g);
   /// One row axis, and elements side by side along the last axis of k.
   static bool has_rows(const Affine& at, const Dims& extents, std::size_t own,
                        std::size_t own_count);
@@ -241,6 +247,7 @@ class Fuser {
   std::vector<int> order_;
   std::vector<int> root_;  // the value under a chain of views
   ir::NodeMap<int> number_;
+  std::unordered_map<const ir::Node*, Margins> margins_;  // of windows that look past zeros
   std::unordered_map<std::size_t,
                      std::vector<std::pair<const ir::Node*, std::shared_ptr<const Body>>>>
       bodies_;

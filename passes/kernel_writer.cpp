@@ -33,6 +33,9 @@ template <class F> void for_each_dim(ir::Kernel& k, F&& f) {
   ir::Contraction::Gather& g = *c.gather;
   for (Dims* dims : {&g.k, &g.a_k, &g.b_k, &g.n, &g.b_n})
     for (Dim& d : *dims) f(d);
+  if (!c.winograd) return;
+  for (Dim* d : {&c.winograd->top, &c.winograd->left, &c.winograd->height, &c.winograd->width})
+    f(*d);
 }
 
 std::size_t hash(const ir::ScalarProgram& p) {

@@ -523,6 +523,7 @@ class Lowering {
       const std::size_t k = g.axes.size();
       c.gather = {g.k_axes, part(a.strides, k, all), part(b.strides, k, all), part(g.axes, n, k),
                   part(b.strides, n, k)};
+      c.winograd = g.winograd;
       return;
     }
     c.b_n = b.strides[n + g.n_axes - 1];

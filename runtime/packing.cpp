@@ -196,6 +196,11 @@ void pack(DType dtype, const void* from, const Line& line, Range across, const L
   });
 }
 
+void turn_floats(const float* from, std::int64_t from_stride, std::int64_t rows,
+                 std::int64_t columns, float* to, std::int64_t to_stride) {
+  turn(from, from_stride, rows, columns, to, to_stride);
+}
+
 void deliver(const TilePart& part, const void* tile, void* to, std::int64_t stride) {
   visit_dtype(part.dtype, [&]<class T>(std::type_identity<T>) {
     put(part, static_cast<const T*>(tile), static_cast<T*>(to), stride);

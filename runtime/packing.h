@@ -47,6 +47,10 @@ constexpr std::int64_t steps_at_once = 16;
 void pack(DType dtype, const void* from, const Line& line, Range across, const Line& depth,
           Range steps, void* to, std::int64_t width);
 
+/// to[i * to_stride + j] = from[j * from_stride + i] for all j < rows, i < columns.
+void turn_floats(const float* from, std::int64_t from_stride, std::int64_t rows,
+                 std::int64_t columns, float* to, std::int64_t to_stride);
+
 /// Part of a tile, whose rows lie `width` elements apart, put into a matrix with rows `stride`
 /// elements apart, or (`turned`) its transpose: stored, or added to what is there.
 struct TilePart {

@@ -16,6 +16,7 @@
 #include "runtime/contraction.h"
 #include "runtime/extern.h"
 #include "runtime/thread_pool.h"
+#include "runtime/winograd.h"
 
 namespace weft::runtime {
 
@@ -28,6 +29,7 @@ struct SizedStep {
   std::size_t scratch = 0;
   std::size_t first_pointer = 0;  // into Frame::step_pointers
   std::optional<SizedContraction> contraction;
+  std::optional<Winograd> winograd;
 };
 
 }  // namespace
@@ -115,13 +117,16 @@ SizedStep size_kernel(const ir::Plan& plan, const ir::KernelStep& step,
   sized.items = 1;
   for (std::size_t i = 0; i < kernel.parallel_axes(); ++i)
     sized.items *= extent(kernel.axes[i], local);
-  if (kernel.contraction)
-    sized.contraction.emplace(kernel, local, compiler, [&](int buffer) -> const std::byte* {
-      const ir::Slot& slot =
-          plan.slots[static_cast<std::size_t>(step.slots[static_cast<std::size_t>(buffer)])];
-      if (slot.kind != ir::Slot::Kind::constant) return nullptr;
-      return plan.constants[static_cast<std::size_t>(slot.number)].data();
-    });
+  const auto constants = [&](int buffer) -> const std::byte* {
+    const ir::Slot& slot =
+        plan.slots[static_cast<std::size_t>(step.slots[static_cast<std::size_t>(buffer)])];
+    if (slot.kind != ir::Slot::Kind::constant) return nullptr;
+    return plan.constants[static_cast<std::size_t>(slot.number)].data();
+  };
+  if (kernel.contraction && kernel.contraction->winograd)
+    sized.winograd.emplace(kernel, local, compiler, constants);
+  else if (kernel.contraction)
+    sized.contraction.emplace(kernel, local, compiler, constants);
   return sized;
 }
 
@@ -182,6 +187,7 @@ void run_contraction(const ir::Executable* epilogue, const SizedStep& sized, voi
   };
   const SizedContraction::Finish finish(some);
   const SizedContraction::Finish* const wanted = epilogue ? &finish : nullptr;
+  if (sized.winograd) return sized.winograd->run(buffers, wanted);
   rows ? sized.contraction->run_rows(buffers, *rows, wanted)
        : sized.contraction->run(buffers, wanted);
 }
@@ -292,7 +298,8 @@ std::shared_ptr<Sizes> Program::without_code(std::span<const Shape* const> input
       sized.first_pointer = sizes->step_pointers;
       sizes->step_pointers += kernel->slots.size();
     }
-    sizes->splits |= sized.contraction || std::holds_alternative<ir::ExternStep>(step.what);
+    sizes->splits |= sized.contraction || sized.winograd ||
+                     std::holds_alternative<ir::ExternStep>(step.what);
     sizes->steps.push_back(std::move(sized));
   }
   for (const ir::StepGroup& group : plan_.groups)
@@ -410,7 +417,8 @@ void Program::run_step(const Sizes& sizes, Frame& frame, std::size_t index) cons
       buffers[i] = frame.slots[static_cast<std::size_t>(kernel->slots[i])];
     const auto number = static_cast<std::size_t>(kernel->kernel);
     const ir::Executable* code = executables_[number].get();
-    if (sized.contraction) return run_contraction(code, sized, buffers, nullptr);
+    if (sized.contraction || sized.winograd)
+      return run_contraction(code, sized, buffers, nullptr);
     return run_kernel(*code, sized, buffers);
   }
   const auto& external = std::get<ir::ExternStep>(step.what);

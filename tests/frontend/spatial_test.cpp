@@ -57,6 +57,46 @@ TEST_CASE("convolution: padding, strides, dilation, no batch axis") {
                                 numbers({1, 10}, {1, 2, 1, 1}))) == Numbers{60});
 }
 
+TEST_CASE("convolution: windows of 3 x 3 over many channels, which take fewer multiplications") {
+  struct Case {
+    std::int64_t images, channels, filters, height, width, pad;
+  };
+  for (const Case& c : {Case{3, 16, 24, 13, 18, 1}, {2, 33, 16, 16, 15, 0}, {1, 20, 40, 20, 21, 2}}) {
+    const Tensor x("x"), w("w"), b("b"), g("g");
+    const Tensor y = conv2d(x, w, {}, 1, c.pad);
+    const std::vector<Tensor> slopes = vjp({y}, {x, w}, {g});
+    const Function all({x, w, b, g}, {relu(y + reshape(b, {-1, 1, 1})), slopes[0], slopes[1]});
+    const Function sizes({x, w, b, g}, {y + reshape(b, {-1, 1, 1}), slopes[0], slopes[1]});
+    std::vector<Array> narrow, wide, magnitudes;
+    const std::int64_t down = c.height + 2 * c.pad - 2, across = c.width + 2 * c.pad - 2;
+    for (const Shape& shape : {Shape{c.images, c.channels, c.height, c.width},
+                               Shape{c.filters, c.channels, 3, 3}, Shape{c.filters},
+                               Shape{c.images, c.filters, down, across}}) {
+      Numbers v;
+      for (std::int64_t i = 0; i < element_count(shape); ++i)
+        v.push_back(static_cast<float>(std::sin(static_cast<double>(i * i % 1009 + i))));
+      wide.push_back(Array::from(v, shape));
+      narrow.push_back(wide.back().to(DType::float32));
+      for (double& number : v) number = std::fabs(number);
+      magnitudes.push_back(Array::from(v, shape));
+    }
+    const std::vector<Array> got = all.call(narrow), want = all.call(wide),
+                             sum = sizes.call(magnitudes);
+    for (std::size_t k = 0; k < 3; ++k) {
+      CAPTURE(k);
+      const Numbers a = got[k].tolist<double>(), e = want[k].tolist<double>(),
+                    m = sum[k].tolist<double>();
+      double worst = 0;
+      for (std::size_t i = 0; i < a.size(); ++i)
+        worst = std::max(worst, std::fabs(a[i] - e[i]) / (m[i] * 0x1p-23));
+      CHECK(worst > 0);
+      CHECK(worst < 8);  // the row's tolerance
+    }
+    // Nothing is padded in memory, nor turned.
+    CHECK(all.stats().kernels == 3);
+  }
+}
+
 TEST_CASE("conv_transpose: overlapping copies of the weights") {
   const Tensor x = numbers({1, 2, 3}, {1, 1, 3}), w = numbers({1, 10, 100}, {1, 1, 3});
   CHECK(values(conv_transpose1d(x, w)) == Numbers{1, 12, 123, 230, 300});
