@@ -32,8 +32,7 @@ class LinearMap {
     /// Planes at equal distances.
     static Places regular(std::int64_t stride, std::int64_t distance) {
       Places p{stride, {}};
-      for (std::size_t i = 0; i < most; ++i)
-        p.offsets[i] = static_cast<std::int64_t>(i) * distance;
+      for (std::size_t i = 0; i < most; ++i) p.offsets[i] = static_cast<std::int64_t>(i) * distance;
       return p;
     }
   };

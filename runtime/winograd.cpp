@@ -122,8 +122,9 @@ void Winograd::size_up(const ir::Kernel& kernel, const DimBindings& bindings) {
   data_.channel = gradient_ ? b_n[0] : b_k[0];
   data_.offset = at(c.b_offset) + data_.top * data_.row + data_.left * data_.column;
   data_.channels = channels_;
-  const std::int64_t most = std::max({data_.top, data_.left, out_height_ + 2 - data_.height - data_.top,
-                                      out_width_ + 2 - data_.width - data_.left});
+  const std::int64_t most =
+      std::max({data_.top, data_.left, out_height_ + 2 - data_.height - data_.top,
+                out_width_ + 2 - data_.width - data_.left});
   step_ = gradient_ || most <= 1 ? 4 : 2;
   reach_ = step_ + 2, points_ = reach_ * reach_;
   rows_ = up(out_height_, step_), columns_ = up(out_width_, step_);
@@ -131,8 +132,18 @@ void Winograd::size_up(const ir::Kernel& kernel, const DimBindings& bindings) {
     const bool batch = k.size() == 3;
     images_ = batch ? k[0] : 1;
     data_.batch = batch ? b_k[0] : 0;
-    cotangents_ = {c.a, at(c.a_offset), batch ? a_k[0] : 0,     at(c.a_m), a_k[a_k.size() - 2],
-                   a_k.back(), 0, 0, out_height_, out_width_, filters_, 0};
+    cotangents_ = {c.a,
+                   at(c.a_offset),
+                   batch ? a_k[0] : 0,
+                   at(c.a_m),
+                   a_k[a_k.size() - 2],
+                   a_k.back(),
+                   0,
+                   0,
+                   out_height_,
+                   out_width_,
+                   filters_,
+                   0};
   } else {
     images_ = rank == 3 ? at(kernel.axes[0]) : 1;
     data_.batch = rank == 3 ? at(c.b_batch[0]) : 0;
@@ -148,17 +159,17 @@ void Winograd::choose_tile(ir::KernelCompiler& compiler) {
   int vectors = std::max(limits.vectors, 1);
   while (vectors > 1 && padded(vectors) * 8 > padded(vectors - 1) * 9) --vectors;
   width_ = limits.rows == 0 ? 16 : vectors * lanes;
-  const std::int64_t most =
-      limits.rows == 0 ? 4
-                       : std::min<std::int64_t>(limits.rows * limits.vectors / vectors,
-                                                TileCall::group * TileCall::max_groups);
+  const std::int64_t most = limits.rows == 0
+                                ? 4
+                                : std::min<std::int64_t>(limits.rows * limits.vectors / vectors,
+                                                         TileCall::group * TileCall::max_groups);
   height_ = most;
   // The filters are the rows of a gradient: the tallest tiles that cover them with little waste.
   for (std::int64_t h = most; gradient_ && h > most / 2; --h)
     if (whole(filters_, h) < whole(filters_, height_)) height_ = h;
   const ir::TileShape shape{static_cast<int>(height_), static_cast<int>(width_)};
-  tile_ = limits.rows == 0 ? std::make_shared<PlainTile>(shape)
-                           : compiler.tile(DType::float32, shape);
+  tile_ =
+      limits.rows == 0 ? std::make_shared<PlainTile>(shape) : compiler.tile(DType::float32, shape);
   data_.pitch = gradient_ ? whole(channels_, width_) : channels_;
   other_pitch_ = cotangents_.pitch = whole(filters_, gradient_ ? height_ : width_);
 }
@@ -176,9 +187,9 @@ void Winograd::choose_block() {
   for (std::int64_t rows = 1; rows <= std::min(most, few_rows); ++rows) {
     const std::int64_t tiles = rows * columns_;
     if (rows > 1 && tiles * points_ * (data_.pitch + other_pitch_) * size > block_bytes) break;
-    const double cover = gradient_ ? static_cast<double>(rows)
-                                   : static_cast<double>(tiles) /
-                                         static_cast<double>(whole(tiles, height_));
+    const double cover =
+        gradient_ ? static_cast<double>(rows)
+                  : static_cast<double>(tiles) / static_cast<double>(whole(tiles, height_));
     if (cover >= best) best = cover, block_rows_ = rows;
   }
   if (gradient_) block_rows_ = up(piece_rows_, up(piece_rows_, block_rows_));
@@ -281,8 +292,9 @@ void Winograd::take_weights(const std::byte* buffer, Range all, float* planes) c
       }
     }
     const std::int64_t sign = back ? -1 : 1;
-    of_other_->run(taken + (back ? 8 * length : 0), Places::regular(sign * length, sign * 3 * length),
-                   down, Places::regular(length, 3 * length), 3, length);
+    of_other_->run(taken + (back ? 8 * length : 0),
+                   Places::regular(sign * length, sign * 3 * length), down,
+                   Places::regular(length, 3 * length), 3, length);
     of_other_->run(down, Places::regular(3 * length, length), planes + some.begin * width_,
                    Places::regular(reach_ * plane, plane), reach_, length);
   }

@@ -44,7 +44,8 @@ class Winograd {
     std::int64_t offset = 0, batch = 0, channel = 0, row = 0, column = 0;
     std::int64_t top = 0, left = 0, height = 0, width = 0;
     std::int64_t channels = 0;
-    std::int64_t pitch = 0;  // of a tile's channels once transformed: more than there are, or as many
+    std::int64_t pitch =
+        0;  // of a tile's channels once transformed: more than there are, or as many
   };
   struct Weights {
     int buffer = 0;
@@ -76,9 +77,9 @@ class Winograd {
 
   bool gradient_ = false;  // the result is the weights' gradient, else images
   std::int64_t images_ = 1, channels_ = 0, filters_ = 0;
-  std::int64_t out_height_ = 0, out_width_ = 0;  // results, or cotangents, of an image
+  std::int64_t out_height_ = 0, out_width_ = 0;      // results, or cotangents, of an image
   std::int64_t step_ = 4, reach_ = 6, points_ = 36;  // a tile's side; what it sees; its square
-  std::int64_t rows_ = 0, columns_ = 0;          // of tiles of an image
+  std::int64_t rows_ = 0, columns_ = 0;              // of tiles of an image
   Images data_, cotangents_;
   Weights weights_;
   int out_ = 0;
@@ -86,9 +87,9 @@ class Winograd {
 
   std::optional<LinearMap> of_data_, of_other_, of_result_;
   std::shared_ptr<const ir::TileKernel> tile_;
-  std::int64_t height_ = 1, width_ = 1;      // of a tile of the products
-  std::int64_t other_pitch_ = 0;             // of filters in transformed weights or cotangents
-  std::int64_t block_rows_ = 1, block_ = 0;  // rows of tiles at a time; room for so many tiles
+  std::int64_t height_ = 1, width_ = 1;       // of a tile of the products
+  std::int64_t other_pitch_ = 0;              // of filters in transformed weights or cotangents
+  std::int64_t block_rows_ = 1, block_ = 0;   // rows of tiles at a time; room for so many tiles
   std::int64_t pieces_ = 1, piece_rows_ = 0;  // of a gradient's sum: added up apart
   std::vector<std::int64_t> steps_;           // bytes from the first term of a sum to each
   Buffer kept_;                               // transformed weights that never change

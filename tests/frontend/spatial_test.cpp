@@ -80,8 +80,7 @@ TEST_CASE("convolution: windows of 3 x 3 over many channels, which take fewer mu
       for (double& number : v) number = std::fabs(number);
       magnitudes.push_back(Array::from(v, shape));
     }
-    const std::vector<Array> got = all.call(narrow), want = all.call(wide),
-                             sum = sizes.call(magnitudes);
+    const std::vector<Array> want = all(wide), sum = sizes(magnitudes), got = all(narrow);
     for (std::size_t k = 0; k < 3; ++k) {
       CAPTURE(k);
       const Numbers a = got[k].tolist<double>(), e = want[k].tolist<double>(),

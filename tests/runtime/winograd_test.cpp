@@ -40,8 +40,8 @@ struct Extents {
 
 struct Style {
   bool gradient = false;
-  bool turned = false;   // channels first, windows backwards: as an input's gradient reads weights
-  bool pixels = false;   // channels of images lie side by side
+  bool turned = false;  // channels first, windows backwards: as an input's gradient reads weights
+  bool pixels = false;  // channels of images lie side by side
 };
 
 constexpr std::int64_t skipped = 3;  // elements before each operand
@@ -59,8 +59,8 @@ template <class F> void each_term(const Extents& e, const Style& style, F visit)
               const std::int64_t x = style.pixels
                                          ? ((n * e.height + i) * e.width + j) * e.channels + c
                                          : ((n * e.channels + c) * e.height + i) * e.width + j;
-              const std::int64_t w = style.turned ? (c * e.filters + f) * 9 + 8 - p
-                                                  : (f * e.channels + c) * 9 + p;
+              const std::int64_t w =
+                  style.turned ? (c * e.filters + f) * 9 + 8 - p : (f * e.channels + c) * 9 + p;
               visit(x, w, ((n * e.filters + f) * e.down() + h) * e.across() + v);
             }
 }
@@ -143,8 +143,9 @@ void check_values(const Extents& e, const Style& style, const Operands& of,
   std::vector<double> sums(of.results), sizes(of.results);
   each_term(e, style, [&](std::int64_t x, std::int64_t w, std::int64_t y) {
     const auto at = static_cast<std::size_t>((style.gradient ? w : y) + skipped);
-    const double term = static_cast<double>(of.a[static_cast<std::size_t>((style.gradient ? y : w) + skipped)]) *
-                        of.b[static_cast<std::size_t>(x + skipped)];
+    const double term =
+        static_cast<double>(of.a[static_cast<std::size_t>((style.gradient ? y : w) + skipped)]) *
+        of.b[static_cast<std::size_t>(x + skipped)];
     sums[at] += term, sizes[at] += std::fabs(term);
   });
   double worst = 0;
@@ -180,10 +181,11 @@ void check(const Extents& e, const Style& style) {
 }
 
 TEST_CASE("Winograd: images, their margins and weights in every layout") {
-  for (const Extents& e : {Extents{2, 16, 16, 12, 12}, Extents{1, 17, 33, 10, 14, 1, 1, 1, 1},
-                           Extents{3, 5, 40, 7, 9, 2, 0, 1, 3}, Extents{2, 3, 7, 3, 30, 0, 4, 0, 0},
-                           Extents{5, 20, 16, 5, 4, 2, 2, 2, 2}, Extents{1, 600, 18, 8, 8, 1, 1, 1, 1},
-                           Extents{9, 32, 64, 28, 28, 1, 1, 1, 1}})
+  for (const Extents& e :
+       {Extents{2, 16, 16, 12, 12}, Extents{1, 17, 33, 10, 14, 1, 1, 1, 1},
+        Extents{3, 5, 40, 7, 9, 2, 0, 1, 3}, Extents{2, 3, 7, 3, 30, 0, 4, 0, 0},
+        Extents{5, 20, 16, 5, 4, 2, 2, 2, 2}, Extents{1, 600, 18, 8, 8, 1, 1, 1, 1},
+        Extents{9, 32, 64, 28, 28, 1, 1, 1, 1}})
     for (const bool turned : {false, true})
       for (const bool pixels : {false, true}) check(e, {false, turned, pixels});
 }
