@@ -250,6 +250,7 @@ Timing timing_of(const ScalarProgram& program, int lanes, const Target& target) 
         latency = 12;
         products += 3 * registers;
         break;
+      case ScalarOp::scale: latency = 4, work = 2; break;
       case ScalarOp::lookup: latency = 20, work = lanes; break;
       case ScalarOp::input:
       case ScalarOp::index: latency = 4, work = 0; break;

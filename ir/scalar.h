@@ -37,6 +37,8 @@ enum class ScalarOp : std::uint8_t {
   neg, abs,   // integers wrap
   fma,        // a*b+c rounded once; floats only
   mulhi,      // upper half of the double-width integer product; 32 and 64 bit integers
+  scale,      // a * 2^b rounded once; float32. The program keeps a within 1/4 and 4 and b whole and
+              // within -252 and 252, or both NaN
   minimum, maximum,  // floats: NaN if either is NaN; -0 < +0
   sqrt, floor, ceil, trunc, rint,  // floats; rint: half to even
   bit_and, bit_or, bit_xor, bit_not,  // integers and booleans
@@ -197,6 +199,7 @@ ScalarValue ge(ScalarValue, double);
 ScalarValue eq(ScalarValue, double);
 ScalarValue select(ScalarValue condition, ScalarValue yes, ScalarValue no);
 ScalarValue fma(ScalarValue, ScalarValue, ScalarValue);
+ScalarValue scale(ScalarValue, ScalarValue power);
 ScalarValue minimum(ScalarValue, ScalarValue);
 ScalarValue maximum(ScalarValue, ScalarValue);
 ScalarValue sqrt(ScalarValue);

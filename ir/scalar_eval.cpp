@@ -88,6 +88,10 @@ template <class To, class From> To convert_to(From x) {
   }
 }
 
+template <class T> T scale_of(T a, T power) {
+  return std::isnan(power) ? power : std::ldexp(a, convert_to<int>(power));
+}
+
 template <class From> u64 convert_from(From x, DType to) {
   return visit_dtype(to, [&]<class To>(std::type_identity<To>) -> u64 {
     if constexpr (std::is_arithmetic_v<To>) return to_bits(convert_to<To>(x));
@@ -108,6 +112,7 @@ template <class T> u64 evaluate_float(ScalarOp op, u64 abits, u64 bbits, u64 cbi
     case ScalarOp::neg: return to_bits(-a);
     case ScalarOp::abs: return to_bits(std::fabs(a));
     case ScalarOp::fma: return to_bits(std::fma(a, b, c));
+    case ScalarOp::scale: return to_bits(scale_of(a, b));
     case ScalarOp::minimum: return to_bits(minimum_of(a, b));
     case ScalarOp::maximum: return to_bits(maximum_of(a, b));
     case ScalarOp::sqrt: return to_bits(std::sqrt(a));
@@ -168,6 +173,7 @@ template <class T> u64 evaluate_integer(ScalarOp op, u64 abits, u64 bbits) {
     case ScalarOp::input:
     case ScalarOp::constant:
     case ScalarOp::index:
+    case ScalarOp::scale:
     case ScalarOp::fma:
     case ScalarOp::sqrt:
     case ScalarOp::floor:

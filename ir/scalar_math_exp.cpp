@@ -65,24 +65,15 @@ ScalarValue power_of_two(ScalarValue shifted) {
   return float_of(shl(bits_of(shifted), mantissa_bits(shifted)));
 }
 
-/// 2^k in two factors where `shifted` holds k + 2 bias: so denormal results are rounded once and a k
-/// beyond the largest exponent still works.
-struct Halves {
-  ScalarValue first, second;
-};
-Halves halves(ScalarValue shifted) {
-  const int width = mantissa_bits(shifted);
-  const ScalarValue bits = bits_of(shifted);
-  const ScalarValue both = shl(bits, width);
-  const ScalarValue mask = shifted.builder().constant_int(
-      bits.dtype(),
-      is_float32(shifted) ? std::int64_t{0x7f800000} : std::int64_t{0x7ff0000000000000});
-  const ScalarValue half = shl(bits, width - 1) & mask;
-  return {float_of(half), float_of(both - half)};
-}
-ScalarValue scale(ScalarValue p, ScalarValue shifted) {
-  const Halves h = halves(shifted);
-  return p * h.first * h.second;
+/// p 2^(n + extra), for p near 1. In float64, where `shifted` holds that exponent and twice the bias,
+/// in two factors: so denormal results are rounded once and an exponent beyond the largest works.
+ScalarValue scaled(ScalarValue p, const Reduced& reduced, int extra = 0) {
+  if (is_float32(p)) return scale(p, extra == 0 ? reduced.n : reduced.n + extra);
+  const ScalarValue bits = bits_of(reduced.shifted);
+  const ScalarValue both = shl(bits, 52);
+  const ScalarValue half =
+      shl(bits, 51) & p.builder().constant_int(bits.dtype(), 0x7ff0000000000000);
+  return p * float_of(half) * float_of(both - half);
 }
 
 std::span<const double> exp_tail(ScalarValue r, Grade grade) {
@@ -173,7 +164,7 @@ ScalarValue exp_kernel(ScalarValue hi, ScalarValue lo, Grade grade, int extra) {
   // subtracted.
   if (lo.id() >= 0) reduced.rest = reduced.rest + lo;
   const ScalarValue p = exp_reduced(reduced.rest, grade);
-  return once ? p * power_of_two(reduced.shifted) : scale(p, reduced.shifted);
+  return once ? p * power_of_two(reduced.shifted) : scaled(p, reduced, extra);
 }
 
 // e^x - 1 = (2^n - 1) + 2^n r + 2^n (r^2 P(r) + what reducing lost), the first sum held exactly;
@@ -210,10 +201,10 @@ ScalarValue exp2(ScalarValue argument) {
   const Reduced reduced = round_exponent(x, 2 * exponent_bias(x));
   const ScalarValue f = x - reduced.n;
   const ScalarValue r = f * ln2;
-  if (is_float32(x)) return scale(exp_reduced(r, Grade::full), reduced.shifted);
+  if (is_float32(x)) return scaled(exp_reduced(r, Grade::full), reduced);
   const ScalarValue lost = fma(f, like(f, ln2), -r) + f * ln2_rest;
   const ScalarValue tail = fma(r * r, poly(r, exp_double), lost);
-  return scale((r + tail) + 1, reduced.shifted);
+  return scaled((r + tail) + 1, reduced);
 }
 
 ScalarValue expm1(ScalarValue x) { return expm1_kernel(x, Grade::full); }

@@ -40,4 +40,22 @@ inline std::vector<Bits> run_program(const ir::ScalarProgram& program, std::span
   return outputs;
 }
 
+/// Two inputs, of uint32 and int32: a number in [1, 2) scaled by a power of two from 2^-200 to 2^55,
+/// and the same as float64, where float32 and float64 vectors have equally many lanes.
+inline ir::ScalarProgram scale_program(bool wide) {
+  ir::ScalarBuilder b;
+  const ir::ScalarValue bits = b.input(0, DType::uint32), power = b.input(1, DType::int32);
+  const auto number = [&](DType dtype, std::int64_t value) { return b.constant_int(dtype, value); };
+  const ir::ScalarValue fraction =
+      bitcast((bits & number(DType::uint32, 0x7fffff)) | number(DType::uint32, 0x3f800000),
+              DType::float32);
+  const ir::ScalarValue whole = (power & number(DType::int32, 255)) - number(DType::int32, 200);
+  const ir::ScalarValue result = scale(fraction, b.convert(whole, DType::int32, DType::float32));
+  if (!wide) return b.finish(std::span(&result, 1));
+  ir::ScalarValue sum = b.convert(result, DType::float32, DType::float64);
+  for (int i = 0; i < 20; ++i) sum = sum * sum + 0.5;  // most of the work is in float64
+  const ir::ScalarValue both[] = {result, sum};
+  return b.finish(both);
+}
+
 }  // namespace weft::test

@@ -55,6 +55,13 @@ template <class To, class From> WEFT_FUNCTION To weft_bits(From x) {
   return to;
 }
 
+// a * 2^power in two factors, rounded once.
+WEFT_FUNCTION float weft_scale(float a, float power) {
+  const unsigned whole = weft_bits<unsigned>(power + 12583166.0f);
+  const unsigned both = whole << 23, first = (whole << 22) & 0x7f800000u;
+  return a * weft_bits<float>(first) * weft_bits<float>(both - first);
+}
+
 // NaN if either is NaN; -0 is less than +0.
 WEFT_FUNCTION float weft_min(float a, float b) {
   if (a != a || b != b) return a + b;

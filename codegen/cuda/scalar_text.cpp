@@ -102,6 +102,7 @@ std::string expression(const ScalarInst& i, DType t, const std::string& a, const
     case ScalarOp::abs: return floating ? call(cat({"fabs", f}), {a}) : call("weft_abs", {a});
     case ScalarOp::fma: return call(cat({"fma", f}), {a, b, c});
     case ScalarOp::mulhi: return call("weft_mulhi", {a, b});
+    case ScalarOp::scale: return call("weft_scale", {a, b});
     case ScalarOp::minimum: return call("weft_min", {a, b});
     case ScalarOp::maximum: return call("weft_max", {a, b});
     case ScalarOp::sqrt: return call(cat({"sqrt", f}), {a});

@@ -74,6 +74,7 @@ std::vector<Case> all_cases() {
                         DType::int64, DType::uint16, DType::uint32, DType::uint64, DType::float16,
                         DType::float32, DType::float64})
     samples.push_back(opcode_sample(t, 1001, rng));
+  samples.push_back(scale_sample(1001, rng));
   std::size_t number = 0;
   for (Sample& s : layout_samples()) {
     if (s.name.find("unknown") != std::string::npos || s.name.find("four") != std::string::npos ||

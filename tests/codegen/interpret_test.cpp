@@ -43,6 +43,7 @@ TEST_CASE("interpreter: every opcode and dtype, every level of instruction set")
     check(sample_of(c, 1000, rng));
     check(sample_of(c, 3, rng));
   }
+  check(scale_sample(1000, rng));
 }
 
 TEST_CASE("interpreter: the loops of every level agree") {

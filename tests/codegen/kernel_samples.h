@@ -53,7 +53,7 @@ inline std::vector<OpcodeCase> all_opcode_cases() {
   std::vector<OpcodeCase> cases;
   for (int o = 0; o < ir::scalar_op_count; ++o) {
     const auto op = static_cast<ScalarOp>(o);
-    if (ir::arity(op) == 0 || op == ScalarOp::lookup) continue;
+    if (ir::arity(op) == 0 || op == ScalarOp::lookup || op == ScalarOp::scale) continue;
     for (DType t : held) {
       for (DType r : held) {
         std::vector<DType> inputs(static_cast<std::size_t>(ir::arity(op)), t);
@@ -97,6 +97,14 @@ inline Sample sample_of(const OpcodeCase& c, std::int64_t n, std::mt19937_64& rn
            {},
            {}};
   s.memory = memory_for(s.kernel, std::vector<std::int64_t>(c.inputs.size() + 1, n), rng);
+  return s;
+}
+
+/// The opcode that is not for any operands.
+inline Sample scale_sample(std::int64_t n, std::mt19937_64& rng) {
+  const ir::ScalarProgram program = scale_program(false);
+  Sample s{"opcode scale", pointwise({Dim(n)}, program.inputs, program), {}, {}};
+  s.memory = memory_for(s.kernel, {n, n, n}, rng);
   return s;
 }
 

@@ -217,7 +217,7 @@ std::vector<ScalarProgram> single_programs() {
   for (int number = 0; number < scalar_op_count; ++number) {
     const auto op = static_cast<ScalarOp>(number);
     if (op == ScalarOp::input || op == ScalarOp::constant || op == ScalarOp::index ||
-        op == ScalarOp::lookup)
+        op == ScalarOp::lookup || op == ScalarOp::scale)  // the last is not for any operands
       continue;
     for (const DType dtype : plain_dtypes) {
       if (op == ScalarOp::convert || op == ScalarOp::bitcast) {
@@ -301,15 +301,19 @@ TEST_CASE("every opcode at every dtype") {
   Random random(1);
   std::vector<Bench> benches;
   const std::vector<std::int64_t> extents{1003};
-  for (const ScalarProgram& program : single_programs()) {
+  std::vector<ScalarProgram> programs = single_programs();
+  for (const bool wide : {false, true}) programs.push_back(test::scale_program(wide));
+  for (const ScalarProgram& program : programs) {
     Bench& bench = benches.emplace_back();
     bench.kernel.axes = {Dim(extents[0])};
     Stage stage;
     stage.body = program;
     for (const DType dtype : program.inputs)
       stage.sources.push_back({Source::Kind::load, bench.add(dtype, {1}, extents, random)});
-    stage.sinks.push_back(
-        {Sink::Kind::store, 0, bench.add(program.output_dtype(0), {1}, extents, random, true)});
+    for (std::size_t output = 0; output < program.outputs.size(); ++output)
+      stage.sinks.push_back(
+          {Sink::Kind::store, static_cast<int>(output),
+           bench.add(program.output_dtype(output), {1}, extents, random, true)});
     bench.kernel.stages.push_back(stage);
   }
   CHECK(benches.size() > 250);

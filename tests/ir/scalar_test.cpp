@@ -107,6 +107,17 @@ TEST_CASE("integer opcodes wrap and never trap") {
   CHECK(run<std::uint64_t>(Op::mulhi, ~0ull, ~0ull) == ~0ull - 1);
 }
 
+TEST_CASE("scaling by a power of two rounds once") {
+  CHECK(run<float>(Op::scale, 1.5f, 3.0f) == 12.0f);
+  CHECK(run<float>(Op::scale, -1.25f, -126.0f) == -0x1.4p-126f);
+  CHECK(run<float>(Op::scale, 0x1.000002p0f, -140.0f) == 0x1p-140f);
+  CHECK(run<float>(Op::scale, 1.5f, -149.0f) == 0x1p-148f);  // half to even
+  CHECK(run<float>(Op::scale, 1.0f, -151.0f) == 0.0f);
+  CHECK(run<float>(Op::scale, 0.75f, 128.0f) == 0x1.8p127f);
+  CHECK(std::isinf(run<float>(Op::scale, 1.0f, 128.0f)));
+  CHECK(std::isnan(run<float>(Op::scale, std::nanf(""), std::nanf(""))));
+}
+
 TEST_CASE("bits and shifts, counts beyond the width included") {
   CHECK(run<std::uint8_t>(Op::bit_not, 0x0f) == 0xf0);
   CHECK(run<bool>(Op::bit_not, true) == false);

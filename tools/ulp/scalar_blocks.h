@@ -87,6 +87,12 @@ class BlockRunner {
     if (op == Op::neg) return map<T, T>(i, [](T a, T, T) { return -a; });
     if (op == Op::abs) return map<T, T>(i, [](T a, T, T) { return std::fabs(a); });
     if (op == Op::fma) return map<T, T>(i, [](T a, T b, T c) { return std::fma(a, b, c); });
+    if (op == Op::scale)
+      return map<T, T>(i, [](T a, T b, T) {  // in two factors, as the interpreter's
+        const auto whole = std::bit_cast<std::uint32_t>(static_cast<float>(b) + (0x1.8p23f + 254));
+        const std::uint32_t both = whole << 23, first = (whole << 22) & 0x7f800000;
+        return a * std::bit_cast<float>(first) * std::bit_cast<float>(both - first);
+      });
     if (op == Op::sqrt) return map<T, T>(i, [](T a, T, T) { return std::sqrt(a); });
     if (op == Op::rint) return map<T, T>(i, [](T a, T, T) { return std::nearbyint(a); });
     if (op == Op::floor) return map<T, T>(i, [](T a, T, T) { return std::floor(a); });
