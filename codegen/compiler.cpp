@@ -116,7 +116,7 @@ class NativeExecutable final : public Executable {
   [[nodiscard]] std::int64_t multiple() const {
     if (schedule_.kind == Schedule::Kind::along_row) return 1;
     std::int64_t items = schedule_.group();
-    if (schedule_.turned)
+    if (schedule_.turned || schedule_.short_rows)
       return std::max<std::int64_t>(1, kernel_.axes.back().constant().value_or(1)) *
              schedule_.lanes;
     if (schedule_.kind == Schedule::Kind::pointwise) return std::max<std::int64_t>(items, 64);

@@ -345,7 +345,7 @@ void choose_plan(const Kernel& kernel, Schedule& schedule, const Target& target)
     --count;
   const std::int64_t elements = assumed_elements(kernel);
   if (elements < (1 << 14))  // compiles sooner
-    count = std::min(count, elements < (1 << 12) ? 2 : 4);
+    count = std::min(count, elements < (1 << 9) ? 2 : 4);
   schedule.planned = true;
   const std::int64_t vectors = constant_or(kernel.axes.back(), 0) / schedule.lanes;  // of a segment
   schedule.in_flight = pressure.calls ? 1 : dividing(vectors, count, most);
@@ -362,15 +362,31 @@ void choose_plan(const Kernel& kernel, Schedule& schedule, const Target& target)
 
 /// Some operand of a pointwise kernel has unit stride along the axis before the last and not along
 /// the last.
-bool lies_across(const Kernel& kernel, const Schedule& schedule) {
+bool lies_across(const Kernel& kernel, int lanes) {
   const std::size_t axes = kernel.axes.size();
-  if (kernel.stages.empty() || axes < 2 || schedule.lanes < 4 || schedule.lanes > 16) return false;
-  if (constant_or(kernel.axes[axes - 1], 1024) < schedule.lanes) return false;
-  if (constant_or(kernel.axes[axes - 2], 1024) < schedule.lanes) return false;
+  if (kernel.stages.empty() || axes < 2 || lanes < 4) return false;
+  if (constant_or(kernel.axes[axes - 1], 1024) < lanes) return false;
+  if (constant_or(kernel.axes[axes - 2], 1024) < lanes) return false;
   return std::ranges::any_of(kernel.stages.front().sources, [&](const ir::Source& source) {
     const auto& strides = kernel.accesses[static_cast<std::size_t>(source.id)].strides;
     const auto step = strides[axes - 1].constant();
     return strides[axes - 2] == Dim(1) && step != 0 && step != 1;
+  });
+}
+
+/// Rows shorter than a vector that results have side by side, enough of them for a vector.
+bool has_short_rows(const Kernel& kernel, int lanes) {
+  const std::size_t axes = kernel.axes.size();
+  if (kernel.stages.empty() || axes < 2) return false;
+  const auto columns = kernel.axes.back().constant();
+  if (!columns || *columns < 2 || *columns >= std::min(lanes, 16)) return false;
+  if (constant_or(kernel.axes[axes - 2], 1024) < lanes) return false;
+  const ir::Stage& stage = kernel.stages.front();
+  const auto strides_of = [&](int access) -> const Dims& {
+    return kernel.accesses[static_cast<std::size_t>(access)].strides;
+  };
+  return std::ranges::all_of(stage.sinks, [&](const ir::Sink& sink) {
+    return strides_of(sink.id).back() == Dim(1) && strides_of(sink.id)[axes - 2] == Dim(*columns);
   });
 }
 
@@ -405,7 +421,7 @@ std::string to_string(const Schedule& schedule) {
          (schedule.stream_above > 0
               ? ", streaming above " + std::to_string(schedule.stream_above) + " bytes"
               : std::string()) +
-         (schedule.turned ? ", turned" : "") + ": " +
+         (schedule.turned ? ", turned" : "") + (schedule.short_rows ? ", rows as one" : "") + ": " +
          schedule.reason;
 }
 
@@ -452,8 +468,13 @@ Schedule choose_schedule(const Kernel& kernel, const Target& target) {
   schedule.axis = static_cast<int>(kernel.axes.size()) - 1;
   schedule.reason = "elements in order";
   schedule.lanes = lanes_for(kernel, target);
-  schedule.turned = lies_across(kernel, schedule);
-  schedule.streaming = !schedule.turned && writes_past_cache(kernel, target);
+  constexpr int largest_square = 16;
+  if (lies_across(kernel, std::min(schedule.lanes, largest_square))) {
+    schedule.turned = true;
+    schedule.lanes = std::min(schedule.lanes, largest_square);
+  }
+  schedule.short_rows = !schedule.turned && has_short_rows(kernel, schedule.lanes);
+  schedule.streaming = !schedule.short_rows && writes_past_cache(kernel, target);
   if (constant_or(kernel.axes.back(), 1024) < 256 && kernel.axes.size() > 1) {
     schedule.carried = true;  // what is done once a segment counts
     schedule.reason += "; short segments";

@@ -48,6 +48,7 @@ struct Schedule {
   bool streaming = false;  // stores go past the cache
   std::int64_t stream_above = 0;  // unknown extents: so they do where results are larger; 0: never
   bool turned = false;     // operands along the axis before the last are transposed in registers
+  bool short_rows = false;  // as many rows as a vector has lanes are done at once
   bool carried =
       false;  // vectors are carried round a loop: the register allocator has to see loops
   std::string reason;

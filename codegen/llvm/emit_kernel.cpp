@@ -15,6 +15,8 @@ namespace {
 using ir::ScalarInst, ir::ScalarOp, ir::Sink, ir::Stage;
 using llvm::Value;
 
+constexpr std::int64_t squares_across = 8;  // that are read side by side
+
 class PointwiseEmitter {
  public:
   explicit PointwiseEmitter(Frame& frame) : f_(frame), stage_(frame.kernel.stages.front()) {}
@@ -39,7 +41,7 @@ class PointwiseEmitter {
       item->addIncoming(f_.begin, before);
       Value* start = x.mod(item, f_.extents[inner]);
       f_.coordinates(x.div(item, f_.extents[inner]), 0, inner, coordinates_);
-      if (f_.schedule.turned) turned_rows(inside, item, start, after);
+      if (f_.schedule.turned || f_.schedule.short_rows) many_rows(inside, item, start, after);
       Value* length = x.min(x.sub(f_.extents[inner], start), x.sub(f_.end, item));
       segment(start, length);
       go_on(item, b.CreateAdd(item, length), inside, after);
@@ -54,101 +56,253 @@ class PointwiseEmitter {
     f_.b.CreateCondBr(f_.b.CreateICmpSLT(next, f_.end), loop, after);
   }
 
-  /// Where as many whole rows as a vector has lanes lie ahead, they are done at once, in squares:
-  /// operands that lie along the rows' axis are read along it and turned in registers, so that no
-  /// cache line is read twice.
-  void turned_rows(llvm::BasicBlock* loop, llvm::PHINode* item, Value* start,
-                   llvm::BasicBlock* after) {
+  /// Where as many whole rows as a vector has lanes lie ahead, these are done at once: in squares, or
+  /// where rows are shorter than a vector, as if they were one.
+  void many_rows(llvm::BasicBlock* loop, llvm::PHINode* item, Value* start,
+                 llvm::BasicBlock* after) {
     auto& b = f_.b;
     Index& x = f_.x;
     const int lanes = f_.schedule.lanes;
     const std::size_t rows_axis = f_.extents.size() - 2;
-    Value* columns = f_.extents.back();
-    Value* size = b.CreateMul(columns, x.number(lanes));
+    Value* size = b.CreateMul(f_.extents.back(), x.number(lanes));
     Value* rows = x.sub(f_.extents[rows_axis], coordinates_[rows_axis]);
     Value* fits = b.CreateAnd(b.CreateICmpSGE(rows, x.number(lanes)),
                               b.CreateICmpSGE(x.sub(f_.end, item), size));
     fits = b.CreateAnd(fits, b.CreateICmpEQ(start, x.number(0)));
-    auto* squares =
-        llvm::BasicBlock::Create(f_.context(), "squares", b.GetInsertBlock()->getParent());
-    auto* otherwise = llvm::BasicBlock::Create(f_.context(), "otherwise", squares->getParent());
-    b.CreateCondBr(fits, squares, otherwise);
-    b.SetInsertPoint(squares);
-    Value* whole = x.sub(columns, x.mod(columns, x.number(lanes)));
+    auto* many = llvm::BasicBlock::Create(f_.context(), "many", b.GetInsertBlock()->getParent());
+    auto* otherwise = llvm::BasicBlock::Create(f_.context(), "otherwise", many->getParent());
+    b.CreateCondBr(fits, many, otherwise);
+    b.SetInsertPoint(many);
+    Value* groups = x.min(x.div(rows, x.number(lanes)), x.div(x.sub(f_.end, item), size));
+    if (f_.schedule.turned) groups = x.min(groups, x.number(squares_across));
     place(x.number(0));
-    f_.loop(x.number(0), whole, x.number(lanes), [&](Value* column) { square(column); });
-    if (known(whole) != known(columns) || !known(columns)) {
-      Value* first = coordinates_[rows_axis];
-      f_.loop(x.number(0), x.number(lanes), x.number(1), [&](Value* row) {
-        coordinates_[rows_axis] = b.CreateAdd(first, row);
-        place(x.number(0));
-        partial(Values{}, whole, columns);
-      });
-      coordinates_[rows_axis] = first;
-    }
-    go_on(item, b.CreateAdd(item, size), loop, after);
+    Value* together = b.CreateMul(groups, x.number(lanes));
+    if (f_.schedule.turned)
+      turned_rows(together);
+    else
+      short_rows(together);
+    go_on(item, b.CreateAdd(item, b.CreateMul(groups, size)), loop, after);
     b.SetInsertPoint(otherwise);
   }
 
-  /// One vector of each of `lanes` rows, from this column on.
-  void square(Value* column) {
+  /// Operands that lie along the rows' axis are read along it and turned in registers, so that no
+  /// cache line is read twice; some squares side by side, so that they are read in longer runs.
+  void turned_rows(Value* rows) {
+    Index& x = f_.x;
     const int lanes = f_.schedule.lanes;
     const std::size_t rows_axis = f_.extents.size() - 2;
+    Value* columns = f_.extents.back();
+    Value* whole = x.sub(columns, x.mod(columns, x.number(lanes)));
+    const auto squares = [&](bool streaming) {
+      f_.loop(x.number(0), whole, x.number(lanes), [&](Value* column) {
+        f_.loop(x.number(0), rows, x.number(lanes),
+                [&](Value* row) { square(column, row, streaming); });
+      });
+    };
+    if (f_.schedule.streaming) {
+      auto* function = f_.b.GetInsertBlock()->getParent();
+      auto* past = llvm::BasicBlock::Create(f_.context(), "past", function);
+      auto* through = llvm::BasicBlock::Create(f_.context(), "through", function);
+      auto* done = llvm::BasicBlock::Create(f_.context(), "done", function);
+      f_.b.CreateCondBr(rows_aligned(), past, through);
+      for (auto* block : {past, through}) {
+        f_.b.SetInsertPoint(block);
+        squares(block == past);
+        f_.b.CreateBr(done);
+      }
+      f_.b.SetInsertPoint(done);
+    } else {
+      squares(false);
+    }
+    if (known(whole) && known(whole) == known(columns)) return;
+    Value* first = coordinates_[rows_axis];
+    f_.loop(x.number(0), rows, x.number(1), [&](Value* row) {
+      coordinates_[rows_axis] = f_.b.CreateAdd(first, row);
+      place(x.number(0));
+      partial(Values{}, whole, columns);
+    });
+    coordinates_[rows_axis] = first;
+  }
+
+  /// One vector of each of `lanes` rows, `row` rows on, from this column on.
+  void square(Value* column, Value* row, bool streaming) {
+    const int lanes = f_.schedule.lanes;
+    const auto corner = [&](int access) {
+      return f_.x.add(element(access, column), f_.x.mul(down_of(access), row));
+    };
     std::vector<Wide> turned(stage_.sources.size());
     for (std::size_t i = 0; i < turned.size(); ++i) {
       const int access = stage_.sources[i].id;
       if (!lies_along_rows(access)) continue;
-      const Group all{lanes, lanes, {}};
-      for (int v = 0; v < lanes;
-           ++v) {  // of the square after the next: the processor does not see it coming
-        Value* ahead = f_.x.add(element(access, column),
-                                f_.x.mul(stride_of(access), f_.x.number(2 * lanes + v)));
-        f_.b.CreateIntrinsic(llvm::Intrinsic::prefetch, {f_.b.getPtrTy()},
-                             {f_.address(access, stage_.body.inputs[i], ahead), f_.b.getInt32(0),
-                              f_.b.getInt32(3), f_.b.getInt32(1)});
-      }
-      turned[i] = f_.transpose(f_.load(access, stage_.body.inputs[i], element(access, column),
-                                       f_.strides[static_cast<std::size_t>(access)][rows_axis], all,
-                                       stride_of(access)));
+      turned[i] = f_.transpose(f_.load(access, stage_.body.inputs[i], corner(access), down_of(access),
+                                       Group{lanes, lanes, {}}, stride_of(access)));
     }
     const int count = std::min(f_.schedule.in_flight, lanes);
     for (int first = 0; first < lanes; first += count) {
       const Group group{lanes, count, {}};
       const auto place_of = [&](int access) {  // of the first row of these
-        Value* down = f_.strides[static_cast<std::size_t>(access)][rows_axis];
-        return f_.x.add(element(access, column), f_.x.mul(down, f_.x.number(first)));
+        return f_.x.add(corner(access), f_.x.mul(down_of(access), f_.x.number(first)));
       };
       Values values;
       emit_program(f_.b, stage_.body, lanes, values, [&](const ScalarInst& inst) -> Wide {
-        if (inst.op == ScalarOp::index) return index_in_square(inst.imm, column, first, group);
+        if (inst.op == ScalarOp::index)
+          return index_in_square(inst.imm, column, f_.x.add(row, f_.x.number(first)), group);
         if (!turned[inst.imm].empty())
           return {turned[inst.imm].begin() + first, turned[inst.imm].begin() + first + count};
         const int access = stage_.sources[inst.imm].id;
         return f_.load(access, inst.dtype, place_of(access), stride_of(access), group,
-                       f_.strides[static_cast<std::size_t>(access)][rows_axis]);
+                       down_of(access));
       });
       for (const Sink& sink : stage_.sinks)
         f_.store(sink.id,
                  values[static_cast<std::size_t>(
                      stage_.body.outputs[static_cast<std::size_t>(sink.output)])],
-                 place_of(sink.id), stride_of(sink.id), group, false,
-                 f_.strides[static_cast<std::size_t>(sink.id)][rows_axis]);
+                 place_of(sink.id), stride_of(sink.id), group, streaming, down_of(sink.id));
     }
   }
 
-  bool lies_along_rows(int access) {
-    const auto& strides = f_.strides[static_cast<std::size_t>(access)];
-    const auto step = known(strides.back());
-    return known(strides[strides.size() - 2]) == 1 && step != 0 && step != 1;
+  /// Every row that is written begins on a boundary of vectors.
+  Value* rows_aligned() {
+    Value* bits = f_.x.number(0);
+    for (const Sink& sink : stage_.sinks) {
+      if (known(stride_of(sink.id)) != 1) return f_.b.getFalse();
+      const DType dtype = stage_.body.output_dtype(static_cast<std::size_t>(sink.output));
+      const auto size = static_cast<std::int64_t>(size_of(dtype));
+      const auto& strides = f_.strides[static_cast<std::size_t>(sink.id)];
+      Value* address = f_.b.CreatePtrToInt(
+          f_.address(sink.id, dtype, elements_[static_cast<std::size_t>(sink.id)]),
+          f_.b.getInt64Ty());
+      address = f_.b.CreateOr(address, f_.x.mul(strides[strides.size() - 2], f_.x.number(size)));
+      bits = f_.b.CreateOr(
+          bits, f_.b.CreateAnd(address, f_.x.number(size * f_.schedule.lanes - 1)));
+    }
+    return f_.b.CreateICmpEQ(bits, f_.x.number(0));
   }
 
-  Wide index_in_square(std::size_t axis, Value* column, int first, const Group& group) {
+  /// Rows of a few elements, which results have side by side: as many rows as a vector has lanes are
+  /// as many vectors as a row has elements. Lane `l` of vector `v` is element `v * lanes + l`.
+  void short_rows(Value* rows) {
+    Index& x = f_.x;
+    const int lanes = f_.schedule.lanes, columns = static_cast<int>(*known(f_.extents.back()));
+    std::vector<Wide> same(stage_.sources.size());  // in all rows
+    for (std::size_t i = 0; i < same.size(); ++i) {
+      const int access = stage_.sources[i].id;
+      if (known(down_of(access)) != 0 || rewritten(access)) continue;
+      if (known(stride_of(access)) == 0) {
+        same[i] = f_.load(access, stage_.body.inputs[i], elements_[static_cast<std::size_t>(access)],
+                          x.number(0), Group{lanes, 1, {}});
+      } else {
+        Group once{lanes, 1, f_.masks(x.number(columns), lanes, 0, 1)};
+        const Wide one = f_.load(access, stage_.body.inputs[i],
+                                 elements_[static_cast<std::size_t>(access)], stride_of(access), once);
+        for (int v = 0; v < columns; ++v) {
+          llvm::SmallVector<int, 64> from;
+          for (int lane = 0; lane < lanes; ++lane) from.push_back((v * lanes + lane) % columns);
+          same[i].push_back(f_.b.CreateShuffleVector(one[0], from));
+        }
+      }
+    }
+    f_.loop(x.number(0), rows, x.number(lanes), [&](Value* row) {
+      std::vector<Wide> all = same;
+      for (std::size_t i = 0; i < all.size(); ++i)
+        if (all[i].empty()) all[i] = of_short_rows(i, row, columns);
+      const int count = f_.schedule.in_flight;
+      for (int first = 0; first < columns; first += count)
+        short_group(all, row, first, Group{lanes, std::min(count, columns - first), {}});
+    });
+  }
+
+  /// What an operand is in all vectors of these rows; nothing where it lies as the results do.
+  Wide of_short_rows(std::size_t source, Value* row, int columns) {
+    const int access = stage_.sources[source].id, lanes = f_.schedule.lanes;
+    if (lies_like_results(access)) return {};
+    Value* from = f_.x.add(elements_[static_cast<std::size_t>(access)],
+                           f_.x.mul(down_of(access), row));
+    const bool alike = known(stride_of(access)) == 0;  // all elements of a row are one
+    const Wide read = f_.load(access, stage_.body.inputs[source], from, down_of(access),
+                              Group{lanes, alike ? 1 : columns, {}}, stride_of(access));
+    Wide result;
+    for (int v = 0; v < columns; ++v) {
+      Value* vector = read[0];
+      for (int column = 0; column < (alike ? 1 : columns); ++column) {
+        llvm::SmallVector<int, 64> from_lanes;
+        for (int lane = 0; lane < lanes; ++lane) {
+          const int at = v * lanes + lane;
+          from_lanes.push_back(alike                        ? at / columns
+                               : at % columns == column ? lanes + at / columns
+                                                        : lane);
+        }
+        Value* other = read[static_cast<std::size_t>(column)];
+        vector = alike ? f_.b.CreateShuffleVector(other, from_lanes)
+                       : f_.b.CreateShuffleVector(vector, other, from_lanes);
+      }
+      result.push_back(vector);
+    }
+    return result;
+  }
+
+  void short_group(const std::vector<Wide>& all, Value* row, int first, const Group& group) {
+    const auto place_of = [&](int access) {
+      return f_.x.add(f_.x.add(elements_[static_cast<std::size_t>(access)],
+                               f_.x.mul(down_of(access), row)),
+                      f_.x.number(std::int64_t{first} * group.lanes));
+    };
+    Values values;
+    emit_program(f_.b, stage_.body, group.lanes, values, [&](const ScalarInst& inst) -> Wide {
+      if (inst.op == ScalarOp::index) return index_in_short_rows(inst.imm, row, first, group);
+      const Wide& one = all[inst.imm];
+      if (one.size() == 1) return one;
+      if (!one.empty()) return {one.begin() + first, one.begin() + first + group.count};
+      const int access = stage_.sources[inst.imm].id;
+      return f_.load(access, inst.dtype, place_of(access), f_.x.number(1), group);
+    });
+    for (const Sink& sink : stage_.sinks)
+      f_.store(sink.id,
+               values[static_cast<std::size_t>(
+                   stage_.body.outputs[static_cast<std::size_t>(sink.output)])],
+               place_of(sink.id), f_.x.number(1), group, false);
+  }
+
+  Wide index_in_short_rows(std::size_t axis, Value* row, int first, const Group& group) {
+    const std::size_t axes = f_.extents.size();
+    if (axis + 2 < axes) return {splat(f_.b, coordinates_[axis], group.lanes)};
+    const auto columns = static_cast<std::uint64_t>(*known(f_.extents.back()));
+    Wide result;
+    for (int v = first; v < first + group.count; ++v) {
+      llvm::SmallVector<std::uint64_t, 64> numbers;
+      for (int lane = 0; lane < group.lanes; ++lane) {
+        const auto at = static_cast<std::uint64_t>(v * group.lanes + lane);
+        numbers.push_back(axis + 1 == axes ? at % columns : at / columns);
+      }
+      Value* of_lanes = llvm::ConstantDataVector::get(f_.context(), numbers);
+      if (axis + 2 == axes)
+        of_lanes = f_.b.CreateAdd(
+            of_lanes, splat(f_.b, f_.b.CreateAdd(coordinates_[axis], row), group.lanes));
+      result.push_back(of_lanes);
+    }
+    return result;
+  }
+
+  Value* down_of(int access) {
+    const auto& strides = f_.strides[static_cast<std::size_t>(access)];
+    return strides[strides.size() - 2];
+  }
+  bool lies_like_results(int access) {
+    return known(stride_of(access)) == 1 && known(down_of(access)) == known(f_.extents.back());
+  }
+
+  bool lies_along_rows(int access) {
+    const auto step = known(stride_of(access));
+    return known(down_of(access)) == 1 && step != 0 && step != 1;
+  }
+
+  Wide index_in_square(std::size_t axis, Value* column, Value* row, const Group& group) {
     if (axis + 1 == f_.extents.size()) return f_.iota(column, Group{group.lanes, 1, {}});
     if (axis + 2 != f_.extents.size()) return {splat(f_.b, coordinates_[axis], group.lanes)};
     Wide rows;
     for (int v = 0; v < group.count; ++v)
-      rows.push_back(
-          splat(f_.b, f_.x.add(coordinates_[axis], f_.x.number(first + v)), group.lanes));
+      rows.push_back(splat(f_.b, f_.x.add(f_.b.CreateAdd(coordinates_[axis], row), f_.x.number(v)),
+                           group.lanes));
     return rows;
   }
 
@@ -171,7 +325,7 @@ class PointwiseEmitter {
     });
     Value* from = x.number(0);
     Value* whole = whole_groups(length);
-    if (s.streaming || s.stream_above > 0) {
+    if ((s.streaming && !s.turned) || s.stream_above > 0) {
       from = x.min(unaligned(), length);
       if (s.stream_above > 0) from = f_.b.CreateSelect(large(), from, x.number(0));
       whole = x.add(from, whole_groups(x.sub(length, from)));

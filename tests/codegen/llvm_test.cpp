@@ -417,6 +417,83 @@ TEST_CASE("operands that lie across the result, in squares and at ragged ends") 
   check_all(benches);
 }
 
+TEST_CASE("rows shorter than a vector are done many at once") {
+  Random random(10);
+  std::vector<Bench> benches;
+  for (const DType dtype : {DType::float32, DType::uint8, DType::boolean, DType::int64})
+    for (const std::int64_t columns : {2, 3, 7, 10, 15})
+      for (const std::int64_t rows : {16, 83, 200}) {
+        Bench& bench = benches.emplace_back();
+        const std::vector<std::int64_t> extents{2, rows, columns};
+        for (const std::int64_t extent : extents) bench.kernel.axes.push_back(Dim(extent));
+        const std::int64_t layouts[][3] = {{rows * columns, columns, 1},  // as the results
+                                           {rows * columns, 1, rows},     // across
+                                           {1, 0, 2},                     // the same row everywhere
+                                           {rows, 1, 0},                  // one element a row
+                                           {1, 0, 0},
+                                           {0, 2 * columns, 2}};
+        std::vector<DType> inputs(std::size(layouts), DType::float32);
+        for (std::size_t i = 0; i < inputs.size(); i += 2) inputs[i] = dtype;
+        Stage stage;
+        stage.body = random_program(random, inputs, 24, 3);
+        for (std::size_t i = 0; i < inputs.size(); ++i)
+          stage.sources.push_back(
+              {Source::Kind::load,
+               bench.add(inputs[i], {layouts[i][0], layouts[i][1], layouts[i][2]}, extents, random)});
+        for (std::size_t k = 0; k < 2; ++k)
+          stage.sinks.push_back({Sink::Kind::store, static_cast<int>(k),
+                                 bench.add(stage.body.output_dtype(k), dense(extents), extents,
+                                           random, true)});
+        bench.kernel.stages.push_back(stage);
+      }
+  check_all(benches);
+  const Kernel* kernel = &benches.front().kernel;
+  CHECK(compiler().compile({&kernel, 1}).front()->schedule_text().find("rows as one") !=
+        std::string::npos);
+}
+
+TEST_CASE("squares of a result larger than the cache go past it") {
+  constexpr std::int64_t rows = 4200, some = 300;  // of which not all are worked on
+  for (const std::int64_t columns : {1040, 1041}) {  // rows on lines of memory, and not
+    Kernel kernel;
+    kernel.axes = {Dim(rows), Dim(columns)};
+    kernel.buffers = {{DType::float32, false}, {DType::float32, true}};
+    kernel.accesses = {{0, 0, {1, Dim(rows)}}, {1, 0, {Dim(columns), 1}}};
+    ScalarBuilder b;
+    const std::vector<ScalarValue> outputs{b.input(0, DType::float32) + 1};
+    kernel.stages = {
+        {false, b.finish(outputs), {{Source::Kind::load, 0}}, {{Sink::Kind::store, 0, 1}}, {}}};
+    verify(kernel);
+    const Kernel* pointer = &kernel;
+    const auto executable = compiler().compile({&pointer, 1}).front();
+    const std::string text = executable->native_text();
+    CHECK(text.find("turned") != std::string::npos);
+    CHECK(text.find("vmovntps") != std::string::npos);
+    CHECK(text.find("sfence") != std::string::npos);
+    std::vector<float> in(static_cast<std::size_t>(rows * columns));
+    for (std::size_t i = 0; i < in.size(); ++i) in[i] = static_cast<float>((i * 7919) % 10007);
+    for (const std::size_t shift : {0, 1, 16}) {
+      std::vector<float> out(static_cast<std::size_t>(some * columns) + 80, -1);
+      auto* start = out.data();
+      while (reinterpret_cast<std::uintptr_t>(start) % 64 != 0) ++start;
+      start += shift;
+      void* buffers[] = {in.data(), start};
+      const KernelArgs args{buffers, nullptr, nullptr};
+      std::int64_t from = 5;
+      for (const std::int64_t to : {16 * columns, 40 * columns + 3, 290 * columns}) {
+        executable->function(executable.get(), &args, from, to);
+        from = to;
+      }
+      int wrong = 0;
+      for (std::int64_t i = 0; i < some * columns; ++i)
+        wrong += start[i] != (i < 5 || i >= 290 * columns
+                                  ? -1
+                                  : in[static_cast<std::size_t>(i % columns * rows + i / columns)] + 1);
+      CHECK(wrong == 0);
+    }
+  }
+}
+
 namespace {
 
 ScalarProgram pairwise(ScalarOp op, DType dtype) { return single(op, dtype, {dtype, dtype}); }
