@@ -37,8 +37,8 @@ enum class ScalarOp : std::uint8_t {
   neg, abs,   // integers wrap
   fma,        // a*b+c rounded once; floats only
   mulhi,      // upper half of the double-width integer product; 32 and 64 bit integers
-  scale,      // a * 2^b rounded once; float32. The program keeps a within 1/4 and 4 and b whole and
-              // within -252 and 252, or both NaN
+  scale,      // a * 2^b rounded once; float32. The program keeps b whole and within -252 and 252 (NaN
+              // where a is), and a such that a * 2^(b/2) is exact or the result 0
   minimum, maximum,  // floats: NaN if either is NaN; -0 < +0
   sqrt, floor, ceil, trunc, rint,  // floats; rint: half to even
   bit_and, bit_or, bit_xor, bit_not,  // integers and booleans

@@ -90,9 +90,9 @@ ScalarValue exp_reduced(ScalarValue r, Grade grade) {
 
 /// factor * sigmoid(x) = factor / (1 + e^-x), float32. With e^-x = a (1 + q), a = 2^n, the divisor
 /// is (1 + a) + a q in two parts, and the quotient is corrected by what the division leaves. A
-/// power beyond 2^120 is held back and comes last, so that a denormal result is rounded once.
+/// power beyond 2^60 is held back and comes last, so that a denormal result is rounded once.
 ScalarValue sigmoid_times(ScalarValue x, ScalarValue factor) {
-  constexpr double largest = 120;
+  constexpr double largest = 60;
   const ScalarValue one = like(x, 1), t = clamp(x, -111, 17.4);
   const double add = magic(x) + exponent_bias(x), last = add + largest;
   const ScalarValue shifted = fma(t, like(x, -log2_e), like(x, add));
@@ -110,7 +110,7 @@ ScalarValue sigmoid_times(ScalarValue x, ScalarValue factor) {
   const ScalarValue left = fma(-rest, inverse, fma(-sum, inverse, one));
   ScalarValue y = fma(left, inverse, inverse);
   if (factor.id() >= 0) y = y * select(lt(x, -110), factor * 0, factor);
-  return y * power_of_two((within - shifted) + add);
+  return scale(y, within - shifted);
 }
 
 /// 1 / (1 + e^-x); the smaller power keeps the relative error where the result is small.
@@ -189,8 +189,8 @@ ScalarValue expm1_kernel(ScalarValue argument, Grade grade) {
   const ScalarValue sum = fma(half, r, base);
   ScalarValue error = fma(half, r, base - sum);
   if (grade == Grade::full) error = error + ((half - base) - 0.5);
-  const ScalarValue result = 2 * (sum + fma(half, tail, error));
-  return select(lt(abs(argument), narrow ? 0x1p-26 : 0x1p-54), argument, result);
+  const ScalarValue result = sum + fma(half, tail, error);
+  return select(lt(abs(argument), narrow ? 0x1p-26 : 0x1p-54), argument, result + result);
 }
 
 ScalarValue exp(ScalarValue x) { return exp_kernel(x, {}, Grade::full); }
