@@ -128,8 +128,11 @@ class AlongRow final : public RowEmitter {
   /// The reductions of row elements [from, to), a scalar each accumulator.
   std::vector<Accumulators> block(const Values& hoisted, Value* from, Value* to) {
     std::vector<Accumulators> lanes;
-    for (const KernelReduction& reduction : stage_->reductions)
+    for (const KernelReduction& reduction : stage_->reductions) {
       lanes.push_back(identities(reduction, lanes_, static_cast<std::size_t>(lane_count / lanes_)));
+      if (of_numbers(reduction))  // and which lanes met NaN
+        lanes.back().push_back({constant_value(f_.context(), DType::boolean, 0, lanes_)});
+    }
     Value* whole = x_.add(from, multiple(x_.sub(to, from), lane_count));
     auto carried = f_.loop(from, whole, x_.number(lane_count), flat(lanes),
                            [&](Value* i, const Frame::Carried& now) {
@@ -144,8 +147,11 @@ class AlongRow final : public RowEmitter {
       lanes = like(lanes, carried);
     }
     std::vector<Accumulators> results;
-    for (std::size_t r = 0; r < lanes.size(); ++r)
-      results.push_back(tree(stage_->reductions[r], lanes[r]));
+    for (std::size_t r = 0; r < lanes.size(); ++r) {
+      const KernelReduction& reduction = stage_->reductions[r];
+      results.push_back(of_numbers(reduction) ? tree_of_numbers(reduction, lanes[r])
+                                              : tree(reduction, lanes[r]));
+    }
     return results;
   }
 
@@ -163,6 +169,10 @@ class AlongRow final : public RowEmitter {
           hoisted, x_.add(at, x_.number(std::int64_t{first} * lanes_)), group, true);
       for (std::size_t r = 0; r < lanes.size(); ++r) {
         const KernelReduction& reduction = stage_->reductions[r];
+        if (of_numbers(reduction)) {
+          take_numbers(reduction, lanes[r], lifted(reduction, values)[0], first, group);
+          continue;
+        }
         Accumulators before;
         for (const Wide& wide : lanes[r])
           before.emplace_back(wide.begin() + first, wide.begin() + first + count);
@@ -177,6 +187,69 @@ class AlongRow final : public RowEmitter {
       }
     }
     return lanes;
+  }
+
+  /// The smallest or largest, of floats, on a processor that has an instruction for it but for NaN,
+  /// which is looked for beside it and put in at the end: no order makes a difference.
+  bool of_numbers(const KernelReduction& reduction) const {
+    const auto& code = reduction.combine.code;
+    if (!f_.target.mask_registers || code.size() != 3) return false;
+    const ir::ScalarInst& last = code.back();
+    const auto bytes = lanes_ * static_cast<int>(size_of(last.dtype));
+    return (last.op == ir::ScalarOp::maximum || last.op == ir::ScalarOp::minimum) &&
+           (last.dtype == DType::float32 || last.dtype == DType::float64) && last.a != last.b &&
+           (bytes == 64 || bytes == 32 || bytes == 16);
+  }
+
+  Value* better(const KernelReduction& reduction, Value* a, Value* b, int width) {
+    const ir::ScalarInst& last = reduction.combine.code.back();
+    return emit_of_numbers(f_.b, last.op, last.dtype, width, a, b);
+  }
+
+  void take_numbers(const KernelReduction& reduction, Accumulators& all, const Wide& values,
+                    int first, const Group& group) {
+    Value*& strange = all[1][0];
+    for (int v = 0; v < group.count; ++v) {
+      const auto number = static_cast<std::size_t>(v);
+      Value* value = at(values, number);
+      Value*& place = all[0][static_cast<std::size_t>(first + v)];
+      Value* now = better(reduction, place, value, lanes_);
+      if (!group.masks.empty()) {
+        place = f_.b.CreateSelect(group.masks[number], now, place);
+        strange = f_.b.CreateOr(
+            strange, f_.b.CreateAnd(group.masks[number], f_.b.CreateFCmpUNO(value, value)));
+        continue;
+      }
+      place = now;
+      if (v % 2 == 0)  // two at a time
+        strange = f_.b.CreateOr(
+            strange, f_.b.CreateFCmpUNO(
+                         value, v + 1 < group.count ? at(values, number + 1) : value));
+    }
+  }
+
+  Accumulators tree_of_numbers(const KernelReduction& reduction, const Accumulators& all) {
+    Wide vectors = all[0];
+    for (std::size_t half = vectors.size() / 2; half >= 1; half /= 2)
+      for (std::size_t v = 0; v < half; ++v)
+        vectors[v] = better(reduction, vectors[v], vectors[v + half], lanes_);
+    const DType dtype = dtype_of(reduction, 0);
+    const int shortest = 16 / static_cast<int>(size_of(dtype));
+    Accumulators best{{vectors[0]}};
+    int width = lanes_;
+    for (; width > shortest; width /= 2)
+      best = {{better(reduction, halves(best, width / 2, 0)[0][0],
+                      halves(best, width / 2, width / 2)[0][0], width / 2)}};
+    for (int half = width / 2; half >= 1; half /= 2) {
+      llvm::SmallVector<int, 4> turned;
+      for (int lane = 0; lane < width; ++lane) turned.push_back((lane + half) % width);
+      Value* value = best[0][0];
+      best = {{better(reduction, value, f_.b.CreateShuffleVector(value, turned), width)}};
+    }
+    Value* value = f_.b.CreateExtractElement(best[0][0], std::uint64_t{0});
+    Value* strange = f_.b.CreateBitCast(all[1][0], f_.b.getIntNTy(static_cast<unsigned>(lanes_)));
+    Value* some = f_.b.CreateICmpNE(strange, llvm::ConstantInt::get(strange->getType(), 0));
+    return {{f_.b.CreateSelect(some, llvm::ConstantFP::getNaN(value->getType()), value)}};
   }
 
   /// Halving: lane j with lane j + half, the lower one on the left.

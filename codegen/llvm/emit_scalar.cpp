@@ -80,24 +80,13 @@ class Op {
     llvm_unreachable("not an operation on values");
   }
 
- private:
-  Value* unary(ID id, Value* a) { return b_.CreateUnaryIntrinsic(id, a); }
-  llvm::Type* type(llvm::Type* scalar) { return widened(scalar, lanes_); }
-  Value* number(Value* like, std::int64_t value) {
-    return llvm::ConstantInt::get(like->getType(), static_cast<std::uint64_t>(value), true);
-  }
-  [[nodiscard]] unsigned bits() const { return 8 * static_cast<unsigned>(size_of(operand_)); }
-
-  /// AVX-512's `vrange` knows which zero is larger and needs help with NaN alone: three instructions
-  /// and eight cycles from operand to result, where LLVM's own expansion takes seven and twelve.
-  /// (Where one side is a constant LLVM knows as much.)
-  Value* extremum(ID id, Value* a, Value* b) {
+  /// `vrange`, where the processor has it.
+  Value* of_numbers(ID id, Value* a, Value* b) {
     const unsigned width = bits() * static_cast<unsigned>(lanes_);
     const bool single = operand_ == DType::float32;
     if (!has_avx512() || (!single && operand_ != DType::float64) ||
-        (width != 512 && width != 256 && width != 128) || llvm::isa<llvm::Constant>(a) ||
-        llvm::isa<llvm::Constant>(b))
-      return b_.CreateBinaryIntrinsic(id, a, b);
+        (width != 512 && width != 256 && width != 128))
+      return nullptr;
     const ID range = width == 512   ? single ? Intrinsic::x86_avx512_mask_range_ps_512
                                              : Intrinsic::x86_avx512_mask_range_pd_512
                      : width == 256 ? single ? Intrinsic::x86_avx512_mask_range_ps_256
@@ -110,7 +99,25 @@ class Op {
         a, b, b_.getInt32(by_comparison + (id == Intrinsic::maximum ? 1 : 0)), a,
         llvm::Constant::getAllOnesValue(mask)};
     if (width == 512) operands.push_back(b_.getInt32(current_rounding));
-    Value* larger = b_.CreateIntrinsic(range, {}, operands);
+    return b_.CreateIntrinsic(range, {}, operands);
+  }
+
+ private:
+  Value* unary(ID id, Value* a) { return b_.CreateUnaryIntrinsic(id, a); }
+  llvm::Type* type(llvm::Type* scalar) { return widened(scalar, lanes_); }
+  Value* number(Value* like, std::int64_t value) {
+    return llvm::ConstantInt::get(like->getType(), static_cast<std::uint64_t>(value), true);
+  }
+  [[nodiscard]] unsigned bits() const { return 8 * static_cast<unsigned>(size_of(operand_)); }
+
+  /// AVX-512's `vrange` knows which zero is larger and needs help with NaN alone: three instructions
+  /// and eight cycles from operand to result, where LLVM's own expansion takes seven and twelve.
+  /// (Where one side is a constant LLVM knows as much.)
+  Value* extremum(ID id, Value* a, Value* b) {
+    Value* larger = llvm::isa<llvm::Constant>(a) || llvm::isa<llvm::Constant>(b)
+                        ? nullptr
+                        : of_numbers(id, a, b);
+    if (!larger) return b_.CreateBinaryIntrinsic(id, a, b);
     return b_.CreateSelect(b_.CreateFCmpUNO(a, b), b_.CreateFAdd(a, b), larger);
   }
   /// Functions for AVX-512 alone prefer vectors of 512 bits (Frame).
@@ -359,6 +366,11 @@ Value* emit_instruction(Builder& builder, const ScalarProgram& program, const Sc
   const std::int32_t typed = inst.op == ScalarOp::select ? inst.b : inst.a;
   Op op(builder, inst.dtype, program.code[static_cast<std::size_t>(typed)].dtype, lanes);
   return op.emit(inst.op, a, b, c);
+}
+
+Value* emit_of_numbers(Builder& builder, ScalarOp op, DType dtype, int lanes, Value* a, Value* b) {
+  return Op(builder, dtype, dtype, lanes)
+      .of_numbers(op == ScalarOp::maximum ? Intrinsic::maximum : Intrinsic::minimum, a, b);
 }
 
 void emit_program(Builder& b, const ScalarProgram& program, int lanes, Values& values,

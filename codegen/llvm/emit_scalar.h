@@ -34,6 +34,11 @@ llvm::Value* splat(Builder&, llvm::Value* scalar, int lanes);
 llvm::Value* emit_instruction(Builder&, const ir::ScalarProgram&, const ir::ScalarInst&, int lanes,
                               llvm::Value* a, llvm::Value* b, llvm::Value* c);
 
+/// The smaller or larger of two numbers, in the one instruction that some processors have for it: -0 is
+/// less than +0, and of a number and NaN it is the number. Null where there is no such instruction.
+llvm::Value* emit_of_numbers(Builder&, ir::ScalarOp minimum_or_maximum, DType, int lanes,
+                             llvm::Value* a, llvm::Value* b);
+
 /// Gives the value of an `input` or `index` instruction, or an empty one where it is not known yet.
 using Leaf = std::function<Wide(const ir::ScalarInst&)>;
 
