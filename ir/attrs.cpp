@@ -49,6 +49,53 @@ std::size_t hash(const AttrValue& value) {
   return seed;
 }
 
+template <class Field> void FieldLister::operator()(std::string_view name, const Field& field) {
+  listed.emplace_back(std::string(name), AttrValue(field));
+}
+
+template <class Field> void FieldSetter::operator()(std::string_view name, Field& field) {
+  for (const auto& [given, value] : given_) {
+    if (given != name) continue;
+    const Field* found = std::get_if<Field>(&value);
+    if (!found) throw ParseError("attribute '" + given + "' has a value of the wrong kind");
+    field = *found;
+    ++used_;
+  }
+}
+
+void FieldSetter::finish() const {
+  if (used_ != given_.size()) throw ParseError("unknown or repeated attribute");
+}
+
+template void FieldLister::operator()(std::string_view, const bool&);
+template void FieldLister::operator()(std::string_view, const std::int64_t&);
+template void FieldLister::operator()(std::string_view, const double&);
+template void FieldLister::operator()(std::string_view, const std::string&);
+template void FieldLister::operator()(std::string_view, const std::vector<std::int64_t>&);
+template void FieldLister::operator()(std::string_view, const std::vector<double>&);
+template void FieldLister::operator()(std::string_view, const Dims&);
+template void FieldLister::operator()(std::string_view, const DType&);
+template void FieldLister::operator()(std::string_view, const Literal&);
+template void FieldLister::operator()(std::string_view, const GraphPtr&);
+template void FieldLister::operator()(std::string_view, const HostObject&);
+template void FieldSetter::operator()(std::string_view, bool&);
+template void FieldSetter::operator()(std::string_view, std::int64_t&);
+template void FieldSetter::operator()(std::string_view, double&);
+template void FieldSetter::operator()(std::string_view, std::string&);
+template void FieldSetter::operator()(std::string_view, std::vector<std::int64_t>&);
+template void FieldSetter::operator()(std::string_view, std::vector<double>&);
+template void FieldSetter::operator()(std::string_view, Dims&);
+template void FieldSetter::operator()(std::string_view, DType&);
+template void FieldSetter::operator()(std::string_view, Literal&);
+template void FieldSetter::operator()(std::string_view, GraphPtr&);
+template void FieldSetter::operator()(std::string_view, HostObject&);
+
+std::vector<NamedAttr> Attrs::fields() const {
+  FieldLister list;
+  if (model_) model_->fields(list);
+  return std::move(list.listed);
+}
+
 std::size_t Attrs::hash() const {
   std::size_t seed = 0;
   for (const NamedAttr& attr : fields()) mix_hash(seed, ir::hash(attr.second));

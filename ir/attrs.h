@@ -55,6 +55,24 @@ inline void mix_hash(std::size_t& seed, std::size_t value) {
 }
 /// Text of one value as it stands in `.weft`; graphs are printed nested. See ir/text.h.
 
+/// What `fields` of a struct is called with, to list the fields and to set them: the only code that
+/// meets values of every kind, compiled once for all structs.
+class FieldLister {
+ public:
+  template <class Field> void operator()(std::string_view name, const Field& field);
+  std::vector<NamedAttr> listed;
+};
+class FieldSetter {
+ public:
+  explicit FieldSetter(std::span<const NamedAttr> given) : given_(given) {}
+  template <class Field> void operator()(std::string_view name, Field& field);
+  void finish() const;  // ParseError where something that was given is no field
+
+ private:
+  std::span<const NamedAttr> given_;
+  std::size_t used_ = 0;
+};
+
 template <class T>
 concept AttrStruct = requires(T& t) {
   T::fields(t, [](std::string_view, auto&) {});
@@ -75,9 +93,7 @@ class Attrs {
     return model_ && model_->tag == &tag_of<T>;
   }
   /// The fields by name, in declared order.
-  [[nodiscard]] std::vector<NamedAttr> fields() const {
-    return model_ ? model_->fields() : std::vector<NamedAttr>{};
-  }
+  [[nodiscard]] std::vector<NamedAttr> fields() const;
   [[nodiscard]] std::size_t hash() const;
   friend bool operator==(const Attrs& a, const Attrs& b);
 
@@ -86,18 +102,12 @@ class Attrs {
   struct Base {
     explicit Base(const char* t) : tag(t) {}
     virtual ~Base() = default;
-    [[nodiscard]] virtual std::vector<NamedAttr> fields() const = 0;
+    virtual void fields(FieldLister& list) const = 0;
     const char* tag;
   };
   template <class T> struct Model final : Base {
     explicit Model(T v) : Base(&tag_of<T>), value(std::move(v)) {}
-    [[nodiscard]] std::vector<NamedAttr> fields() const override {
-      std::vector<NamedAttr> out;
-      T::fields(value, [&](std::string_view name, const auto& field) {
-        out.emplace_back(std::string(name), AttrValue(field));
-      });
-      return out;
-    }
+    void fields(FieldLister& list) const override { T::fields(value, list); }
     T value;
   };
   std::shared_ptr<const Base> model_;
@@ -107,18 +117,9 @@ class Attrs {
 /// or a wrong kind.
 template <AttrStruct T> Attrs attrs_from_fields(std::span<const NamedAttr> given) {
   T value;
-  std::size_t used = 0;
-  T::fields(value, [&](std::string_view name, auto& field) {
-    using Field = std::remove_reference_t<decltype(field)>;
-    for (const NamedAttr& attr : given) {
-      if (attr.first != name) continue;
-      const Field* found = std::get_if<Field>(&attr.second);
-      if (!found) throw ParseError("attribute '" + attr.first + "' has a value of the wrong kind");
-      field = *found;
-      ++used;
-    }
-  });
-  if (used != given.size()) throw ParseError("unknown or repeated attribute");
+  FieldSetter set(given);
+  T::fields(value, set);
+  set.finish();
   return Attrs(std::move(value));
 }
 using AttrsParser = Attrs (*)(std::span<const NamedAttr>);

@@ -68,6 +68,10 @@ LayoutRef make_layout(Shape shape, Shape strides) {
       Layout{std::move(shape), std::move(strides), size, contiguous || size == 0});
 }
 
+std::size_t byte_count(DType dtype, const Shape& shape) {
+  return bytes_for(dtype, element_count(shape), shape);
+}
+
 LayoutRef dense_layout(Shape shape) {
   Shape strides = contiguous_strides(shape);
   return make_layout(std::move(shape), std::move(strides));
@@ -179,7 +183,7 @@ Array Array::copy_bytes(DType dtype, const void* data, std::int64_t count, Shape
 }
 
 Array Array::borrow_bytes(DType dtype, const void* data, Shape shape, std::shared_ptr<void> owner) {
-  const std::size_t bytes = bytes_for(dtype, element_count(shape), shape);
+  const std::size_t bytes = runtime::byte_count(dtype, shape);
   return {runtime::Buffer::borrow(data, bytes, std::move(owner)),
           runtime::dense_layout(std::move(shape)), dtype, 0};
 }

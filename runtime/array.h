@@ -63,6 +63,8 @@ LayoutRef make_layout(Shape shape, Shape strides);
 /// In row order without gaps.
 LayoutRef dense_layout(Shape shape);
 inline const Shape scalar_shape{};
+/// What the elements take, laid out without gaps; OutOfMemory where that cannot be addressed.
+std::size_t byte_count(DType dtype, const Shape& shape);
 }  // namespace runtime
 
 template <class T>

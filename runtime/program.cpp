@@ -284,7 +284,7 @@ std::shared_ptr<Sizes> Program::without_code(std::span<const Shape* const> input
   for (const ir::Slot& slot : plan_.slots) {
     sizes->slot_shapes.push_back(evaluate(slot.shape, bindings));
     sizes->slot_offsets.push_back(extent(slot.offset, bindings));
-    (void)element_count(sizes->slot_shapes.back());  // overflow is a ShapeError here, not later
+    (void)byte_count(slot.dtype, sizes->slot_shapes.back());  // throws here, not later
   }
   for (const int slot : plan_.outputs) {
     sizes->output_shapes.push_back(sizes->slot_shapes[static_cast<std::size_t>(slot)]);

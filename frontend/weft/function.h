@@ -65,8 +65,8 @@ class Function {
     return (*this)(std::span<const Array>(inputs));
   }
   template <class... A>
-  requires(std::is_convertible_v<const A&, Array>&&...) std::vector<Array>
-  operator()(const A&... inputs) const {
+    requires(std::is_convertible_v<const A&, Array> && ...)
+  std::vector<Array> operator()(const A&... inputs) const {
     // What has to be converted lives until the call is over.
     return call(
         std::initializer_list<const Array*>{std::addressof(static_cast<const Array&>(inputs))...});
