@@ -8,7 +8,7 @@
 
 #include "tools/graph_viz/render.h"
 #include "tools/graph_viz/source.h"
-#include "tools/program.h"
+#include "tools/program/program.h"
 
 namespace {
 
@@ -130,27 +130,24 @@ int run(Settings& s) {
 
 int main(int argc, char** argv) {
   Settings s;
-  CLI::App app("Draws the graph in a .weft file, at any stage of compilation.", "graph-viz");
+  Arguments app("Draws the graph in a .weft file, at any stage of compilation.", "graph-viz");
   std::vector<std::string> stages = stage_names();
-  app.add_option("files", s.files, "a function's or a graph's .weft file; two with --diff")
-      ->required();
-  app.add_option("-o,--output", s.output,
-                 "picture.dot, .svg, .png or .html (default: Graphviz text to standard output)");
-  app.add_option(
-         "--stage", s.stage,
-         "what to draw: the graph as written (graph), after a pass, fused kernels as clusters "
-         "(kernels), or a box a step (plan)")
-      ->check(CLI::IsMember(stages));
-  app.add_option("--since", s.since, "colour what changed since this stage")
-      ->check(CLI::IsMember(stages));
-  app.add_flag("--diff", s.diff, "colour what changed between two files: before after");
-  app.add_option("--input", s.inputs,
-                 "type of an input, such as \"float32(128, 784)\"; in order, once an input")
-      ->allow_extra_args(false);
-  app.add_option("--times", s.times, "times of the kernels, from weft-run --profile");
-  app.add_option("--direction", s.direction, "of the flow: TB (downwards) or LR")
-      ->check(CLI::IsMember({"TB", "LR"}))
-      ->capture_default_str();
+  app.option("files", s.files, "a function's or a graph's .weft file; two with --diff").required();
+  app.option("-o,--output", s.output,
+             "picture.dot, .svg, .png or .html (default: Graphviz text to standard output)");
+  app.option("--stage", s.stage,
+             "what to draw: the graph as written (graph), after a pass, fused kernels as clusters "
+             "(kernels), or a box a step (plan)")
+      .one_of(stages);
+  app.option("--since", s.since, "colour what changed since this stage").one_of(stages);
+  app.flag("--diff", s.diff, "colour what changed between two files: before after");
+  app.option("--input", s.inputs,
+             "type of an input, such as \"float32(128, 784)\"; in order, once an input")
+      .one_each();
+  app.option("--times", s.times, "times of the kernels, from weft-run --profile");
+  app.option("--direction", s.direction, "of the flow: TB (downwards) or LR")
+      .one_of({"TB", "LR"})
+      .shows_default();
   app.footer("Exit code: 0, or 2 for errors.");
-  return run_program(app, argc, argv, [&] { return run(s); });
+  return app.run(argc, argv, [&] { return run(s); });
 }

@@ -11,7 +11,7 @@
 
 #include "ir/error.h"
 #include "tools/onnx_conformance/workers.h"
-#include "tools/program.h"
+#include "tools/program/program.h"
 
 namespace {
 
@@ -104,20 +104,14 @@ int run(const Settings& s) {
 
 int main(int argc, char** argv) {
   Settings s;
-  CLI::App app("Runs ONNX's own test models.", "onnx-conformance");
-  app.add_option("--data", s.data, "folder of the models")->capture_default_str();
-  app.add_option("--filter", s.filter, "only models whose path has this in it");
-  app.add_option("--tier", s.tier, "how to run")
-      ->check(CLI::IsMember({"compiled", "interpret"}))
-      ->capture_default_str();
-  app.add_option("--known", s.known, "file of the models known to fail, each with a reason");
-  app.add_flag("--list-failures", s.list, "print the known failures too");
-  app.add_option("--jobs", s.work.jobs, "processes")
-      ->check(CLI::Range(1, 256))
-      ->capture_default_str();
-  app.add_option("--timeout", s.work.seconds, "seconds for one model")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
+  Arguments app("Runs ONNX's own test models.", "onnx-conformance");
+  app.option("--data", s.data, "folder of the models").shows_default();
+  app.option("--filter", s.filter, "only models whose path has this in it");
+  app.option("--tier", s.tier, "how to run").one_of({"compiled", "interpret"}).shows_default();
+  app.option("--known", s.known, "file of the models known to fail, each with a reason");
+  app.flag("--list-failures", s.list, "print the known failures too");
+  app.option("--jobs", s.work.jobs, "processes").range(1, 256).shows_default();
+  app.option("--timeout", s.work.seconds, "seconds for one model").positive().shows_default();
   app.footer("Exit code: 0 when exactly the known models fail, 1 when not, 2 for errors.");
-  return run_program(app, argc, argv, [&] { return run(s); });
+  return app.run(argc, argv, [&] { return run(s); });
 }

@@ -5,7 +5,7 @@
 #include <iterator>
 
 #include "ir/catalogue.h"
-#include "tools/program.h"
+#include "tools/program/program.h"
 
 namespace {
 
@@ -96,12 +96,12 @@ std::string table() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("Prints every operation: meaning, dtypes, gradient, ONNX name, accuracy.",
-               "weft-operations");
+  tools::Arguments app("Prints every operation: meaning, dtypes, gradient, ONNX name, accuracy.",
+                       "weft-operations");
   std::string output, check;
-  app.add_option("-o,--output", output, "Write the table to this file");
-  app.add_option("--check", check, "Compare the table with this file; exit with 1 where it differs");
-  return tools::run_program(app, argc, argv, [&] {
+  app.option("-o,--output", output, "Write the table to this file");
+  app.option("--check", check, "Compare the table with this file; exit with 1 where it differs");
+  return app.run(argc, argv, [&] {
     const std::string text = table();
     if (!check.empty()) {
       std::ifstream file(check);

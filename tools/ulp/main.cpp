@@ -2,7 +2,6 @@
 // functions against series in long double, and of every other pointwise row of one operand (float32
 // alone) against the row's own reference: float32 over all 2^32 inputs or every n-th, float64 and
 // functions of two operands over a random sample. Exit code 1 where a stated bound is broken.
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <random>
@@ -11,6 +10,7 @@
 
 #include "ir/builder.h"
 #include "ir/op.h"
+#include "tools/program/program.h"
 #include "tools/ulp/scalar_blocks.h"
 #include "tools/ulp/scalar_math_cases.h"
 #include "tools/ulp/special_cases.h"
@@ -143,56 +143,57 @@ bool is_plain_function(const ir::Op& op) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{
-      "Worst error in ulp of each transcendental. Build with -O3 -march=native for speed."};
+  tools::Arguments app(
+      "Worst error in ulp of each transcendental. Build with -O3 -march=native for speed.",
+      "weft-ulp");
   std::uint64_t stride = 1, special_stride = 1009, sample = 1 << 22;
   unsigned threads = 2;
   std::vector<std::string> only;
   bool skip32 = false, skip64 = false;
-  app.add_option("--stride", stride, "try every n-th float32 (1: all)")->check(CLI::PositiveNumber);
-  app.add_option("--special-stride", special_stride,
-                 "of these, every n-th for the special functions, whose references are slow")
-      ->check(CLI::PositiveNumber);
-  app.add_option("--sample", sample, "random float64 inputs, and pairs");
-  app.add_option("--threads", threads, "threads")->check(CLI::PositiveNumber);
-  app.add_option("--only", only, "names of functions");
-  app.add_flag("--no-float32", skip32, "leave out float32");
-  app.add_flag("--no-float64", skip64, "leave out float64");
-  CLI11_PARSE(app, argc, argv);
-
-  const auto wanted = [&](std::string_view name) {
-    return only.empty() || std::ranges::find(only, name) != only.end();
-  };
-  bool good = true;
-  std::vector<std::string_view> measured;
-  const auto measure = [&](const check::UnaryCase& c, std::uint64_t steps) {
-    measured.push_back(c.name);
-    if (!wanted(c.name)) return;
-    const ir::ScalarProgram program = program_of<float>(c.build);
-    if (!skip32)
-      good &= report(c.name, DType::float32, program,
-                     measure_floats(program, c.reference, true, steps, threads), c.bound32);
-    if (!skip64)
-      good &= report(c.name, DType::float64, program_of<double>(c.build),
-                     measure_sample<double>(c, sample, threads), c.bound64);
-  };
-  for (const check::UnaryCase& c : check::unary_cases) measure(c, stride);
-  for (const check::BinaryCase& c : check::binary_cases) {
-    if (!wanted(c.name)) continue;
-    if (!skip32)
-      good &= report(c.name, DType::float32, program_of<float>(c.build),
-                     measure_sample<float>(c, sample, threads), c.bound32);
-    if (!skip64)
-      good &= report(c.name, DType::float64, program_of<double>(c.build),
-                     measure_sample<double>(c, sample, threads), c.bound64);
-  }
-  for (const check::UnaryCase& c : check::special_cases) measure(c, stride * special_stride);
-  for (const ir::Op* op : ir::all_ops()) {
-    if (skip32 || !is_plain_function(*op) || !wanted(op->name)) continue;
-    if (std::ranges::find(measured, op->name) != measured.end()) continue;
-    const ir::ScalarProgram program = row_program(*op);
-    const Worst worst = measure_floats(program, op->reference.unary, false, stride, threads);
-    good &= report(op->name, DType::float32, program, worst, op->samples.ulp);
-  }
-  return good ? 0 : 1;
+  app.option("--stride", stride, "try every n-th float32 (1: all)").positive();
+  app.option("--special-stride", special_stride,
+             "of these, every n-th for the special functions, whose references are slow")
+      .positive();
+  app.option("--sample", sample, "random float64 inputs, and pairs");
+  app.option("--threads", threads, "threads").positive();
+  app.option("--only", only, "names of functions");
+  app.flag("--no-float32", skip32, "leave out float32");
+  app.flag("--no-float64", skip64, "leave out float64");
+  return app.run(argc, argv, [&] {
+    const auto wanted = [&](std::string_view name) {
+      return only.empty() || std::ranges::find(only, name) != only.end();
+    };
+    bool good = true;
+    std::vector<std::string_view> measured;
+    const auto measure = [&](const check::UnaryCase& c, std::uint64_t steps) {
+      measured.push_back(c.name);
+      if (!wanted(c.name)) return;
+      const ir::ScalarProgram program = program_of<float>(c.build);
+      if (!skip32)
+        good &= report(c.name, DType::float32, program,
+                       measure_floats(program, c.reference, true, steps, threads), c.bound32);
+      if (!skip64)
+        good &= report(c.name, DType::float64, program_of<double>(c.build),
+                       measure_sample<double>(c, sample, threads), c.bound64);
+    };
+    for (const check::UnaryCase& c : check::unary_cases) measure(c, stride);
+    for (const check::BinaryCase& c : check::binary_cases) {
+      if (!wanted(c.name)) continue;
+      if (!skip32)
+        good &= report(c.name, DType::float32, program_of<float>(c.build),
+                       measure_sample<float>(c, sample, threads), c.bound32);
+      if (!skip64)
+        good &= report(c.name, DType::float64, program_of<double>(c.build),
+                       measure_sample<double>(c, sample, threads), c.bound64);
+    }
+    for (const check::UnaryCase& c : check::special_cases) measure(c, stride * special_stride);
+    for (const ir::Op* op : ir::all_ops()) {
+      if (skip32 || !is_plain_function(*op) || !wanted(op->name)) continue;
+      if (std::ranges::find(measured, op->name) != measured.end()) continue;
+      const ir::ScalarProgram program = row_program(*op);
+      const Worst worst = measure_floats(program, op->reference.unary, false, stride, threads);
+      good &= report(op->name, DType::float32, program, worst, op->samples.ulp);
+    }
+    return good ? tools::done : tools::not_reached;
+  });
 }

@@ -6,7 +6,7 @@
 #include "bench.h"
 #include "engines.h"
 #include "machine_limits.h"
-#include "tools/program.h"
+#include "tools/program/program.h"
 
 namespace {
 
@@ -51,23 +51,24 @@ void print_rows() {
 
 int main(int argc, char** argv) {
   Options o;
-  CLI::App app("Benchmarks of Weft, beside the peers found on this machine. One JSON line a measurement, then a table.",
-               "weft-bench");
-  app.add_option("--only", o.only, "Rows whose name matches this regular expression");
-  app.add_option("--threads", o.threads, "Counts of threads, as 1,2")->delimiter(',')->check(CLI::Range(1, 256));
-  app.add_option("--json", o.json, "Also write the JSON lines to this file");
-  app.add_option("--plot", o.plot, "Also draw peers' times over Weft's, or with --scaling costs, into this SVG file");
-  app.add_flag("--peers", o.peers, "Measure Eigen, OpenBLAS, NumPy, oneDNN and libtorch too, where they are installed");
-  app.add_flag("--scaling", o.scaling, "Measure the cost of an element from 2^10 to 2^26 elements instead of the rows");
-  app.add_flag("--products", o.products, "Measure matrix products of all kinds of shapes instead of the rows");
-  app.add_flag("--quick", o.quick, "A quarter of the time, a tenth of the million nodes");
-  app.add_option("--rounds", o.rounds, "Measure everything so many times, keep the middle")->check(CLI::Range(1, 99));
-  app.add_option("--profile", o.profile, "Print the times of the steps of one row and stop");
-  app.add_flag("--list", o.list, "Print the rows and stop");
-  app.add_option("--measure", o.measure)->group("");
-  app.add_option("--engine", o.engine)->group("");
-  app.add_option("--budget", o.budget_ms)->group("");
-  return weft::tools::run_program(app, argc, argv, [&] {
+  weft::tools::Arguments app(
+      "Benchmarks of Weft, beside the peers found on this machine. One JSON line a measurement, then a table.",
+      "weft-bench");
+  app.option("--only", o.only, "Rows whose name matches this regular expression");
+  app.option("--threads", o.threads, "Counts of threads, as 1,2").separated(',').range(1, 256);
+  app.option("--json", o.json, "Also write the JSON lines to this file");
+  app.option("--plot", o.plot, "Also draw peers' times over Weft's, or with --scaling costs, into this SVG file");
+  app.flag("--peers", o.peers, "Measure Eigen, OpenBLAS, NumPy, oneDNN and libtorch too, where they are installed");
+  app.flag("--scaling", o.scaling, "Measure the cost of an element from 2^10 to 2^26 elements instead of the rows");
+  app.flag("--products", o.products, "Measure matrix products of all kinds of shapes instead of the rows");
+  app.flag("--quick", o.quick, "A quarter of the time, a tenth of the million nodes");
+  app.option("--rounds", o.rounds, "Measure everything so many times, keep the middle").range(1, 99);
+  app.option("--profile", o.profile, "Print the times of the steps of one row and stop");
+  app.flag("--list", o.list, "Print the rows and stop");
+  app.option("--measure", o.measure).hidden();
+  app.option("--engine", o.engine).hidden();
+  app.option("--budget", o.budget_ms).hidden();
+  return app.run(argc, argv, [&] {
     if (!o.measure.empty()) {
       measure_here(o);
       return weft::tools::done;

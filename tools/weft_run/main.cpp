@@ -11,7 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "ir/text.h"
-#include "tools/program.h"
+#include "tools/program/program.h"
 #include "tools/weft_run/draw.h"
 #include "weft/onnx.h"
 #include "weft/weft.h"
@@ -304,34 +304,27 @@ int run(const Settings& s) {
 
 int main(int argc, char** argv) {
   Settings s;
-  CLI::App app("Runs a saved function on arrays from files.", "weft-run");
-  app.add_option("file", s.file, "a .weft or .onnx file")->required();
-  app.add_option("inputs", s.inputs, ".npy or ONNX .pb files, one an input");
-  app.add_option("--save", s.save, ".npy files for the outputs, in order (else they are printed)");
-  app.add_option("--check", s.check,
-                 "compare the outputs with output_0.pb or output_0.npy, … in this folder; inputs are "
-                 "input_0.pb or input_0.npy, … unless given");
-  app.add_option("--rtol", s.rtol, "relative tolerance of --check")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
-  app.add_option("--atol", s.atol, "absolute tolerance of --check")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
-  app.add_option("--device", s.device, "where to run")->capture_default_str();
-  app.add_option("--profile", s.profile,
-                 "write the times of the steps of one call (Chrome and Perfetto open it)");
-  app.add_option("--repeat", s.repeat, "time this many calls")->check(CLI::Range(1, 100000000));
-  app.add_flag("--stats", s.stats, "print what was compiled");
-  app.add_option("--draw", s.draw,
-                 "draw this many images of input 0 beside what output 0 says of them")
-      ->expected(0, 1)
-      ->default_str("8")
-      ->check(CLI::Range(1, 1 << 20));
-  app.add_option("--classes", s.classes, "names of the classes, one a line, for --draw");
-  app.add_option("--labels", s.labels, "right classes as .npy, for --draw");
-  app.add_option("--color", s.color, "of drawings")
-      ->check(CLI::IsMember({"auto", "always", "never"}))
-      ->capture_default_str();
+  tools::Arguments app("Runs a saved function on arrays from files.", "weft-run");
+  app.option("file", s.file, "a .weft or .onnx file").required();
+  app.option("inputs", s.inputs, ".npy or ONNX .pb files, one an input");
+  app.option("--save", s.save, ".npy files for the outputs, in order (else they are printed)");
+  app.option("--check", s.check,
+             "compare the outputs with output_0.pb or output_0.npy, … in this folder; inputs are "
+             "input_0.pb or input_0.npy, … unless given");
+  app.option("--rtol", s.rtol, "relative tolerance of --check").not_negative().shows_default();
+  app.option("--atol", s.atol, "absolute tolerance of --check").not_negative().shows_default();
+  app.option("--device", s.device, "where to run").shows_default();
+  app.option("--profile", s.profile,
+             "write the times of the steps of one call (Chrome and Perfetto open it)");
+  app.option("--repeat", s.repeat, "time this many calls").range(1, 100000000);
+  app.flag("--stats", s.stats, "print what was compiled");
+  app.option("--draw", s.draw,
+             "draw this many images of input 0 beside what output 0 says of them")
+      .alone("8")
+      .range(1, 1 << 20);
+  app.option("--classes", s.classes, "names of the classes, one a line, for --draw");
+  app.option("--labels", s.labels, "right classes as .npy, for --draw");
+  app.option("--color", s.color, "of drawings").one_of({"auto", "always", "never"}).shows_default();
   app.footer("Exit code: 0, or 1 when --check found a difference, or 2 for errors.");
-  return weft::tools::run_program(app, argc, argv, [&] { return run(s); });
+  return app.run(argc, argv, [&] { return run(s); });
 }

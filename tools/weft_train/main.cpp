@@ -8,7 +8,7 @@
 
 #include "runtime/thread_pool.h"
 #include "tools/chart/chart.h"
-#include "tools/program.h"
+#include "tools/program/program.h"
 #include "weft/weft.h"
 
 namespace {
@@ -194,69 +194,62 @@ int train(Settings& settings, Task (*make)(Settings&)) {
   return tools::not_reached;
 }
 
-void add_options(CLI::App& task, Settings& s) {
-  task.add_option("--epochs", s.training.epochs, "times through the training set")
-      ->check(CLI::Range(1, 100000))
-      ->capture_default_str();
-  task.add_option("--batch-size", s.training.batch_size, "samples a step")
-      ->check(CLI::Range(1, 1 << 24))
-      ->capture_default_str();
-  task.add_option("--lr", s.rate, "learning rate at the beginning")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
-  task.add_option("--seed", s.seed, "of weights and order")->capture_default_str();
-  task.add_option("--threads", s.threads, "threads to compute with (default: all)")
-      ->check(CLI::Range(1, 4096));
-  task.add_option("--require", s.required, "exit with 1 when the test accuracy is below this share")
-      ->capture_default_str();
-  task.add_option("--data", s.data, "where the data is (default: where tools/setup puts it)");
-  task.add_option("--save", s.save, "write the trained network, inputs to scores, as a .weft file");
-  task.add_option("--graph", s.graph, "write the training step as a .weft file, for graph-viz");
-  task.add_option("--curve", s.curve, "draw the learning curve as an SVG file");
-  task.add_option("--samples", s.samples,
-                  "write test images, scores and class names into this folder, for weft-run");
-  task.add_option("--sample-count", s.sample_count, "how many")
-      ->check(CLI::Range(1, 1 << 20))
-      ->capture_default_str();
-  task.add_flag("--quiet", s.quiet, "print the result alone");
+void add_options(tools::Arguments& task, Settings& s) {
+  task.option("--epochs", s.training.epochs, "times through the training set")
+      .range(1, 100000)
+      .shows_default();
+  task.option("--batch-size", s.training.batch_size, "samples a step")
+      .range(1, 1 << 24)
+      .shows_default();
+  task.option("--lr", s.rate, "learning rate at the beginning").not_negative().shows_default();
+  task.option("--seed", s.seed, "of weights and order").shows_default();
+  task.option("--threads", s.threads, "threads to compute with (default: all)").range(1, 4096);
+  task.option("--require", s.required, "exit with 1 when the test accuracy is below this share")
+      .shows_default();
+  task.option("--data", s.data, "where the data is (default: where tools/setup puts it)");
+  task.option("--save", s.save, "write the trained network, inputs to scores, as a .weft file");
+  task.option("--graph", s.graph, "write the training step as a .weft file, for graph-viz");
+  task.option("--curve", s.curve, "draw the learning curve as an SVG file");
+  task.option("--samples", s.samples,
+              "write test images, scores and class names into this folder, for weft-run");
+  task.option("--sample-count", s.sample_count, "how many").range(1, 1 << 20).shows_default();
+  task.flag("--quiet", s.quiet, "print the result alone");
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("Trains a network on a real data set.", "weft-train");
-  app.require_subcommand(1);
+  tools::Arguments app("Trains a network on a real data set.", "weft-train");
   app.footer("Exit code: 0, or 1 when --require was not reached, or 2 for errors.");
 
   Settings clothes;
   clothes.training.epochs = 6;
   clothes.training.batch_size = 128;
   clothes.rate = 2.5e-3;
-  CLI::App* fashion = app.add_subcommand(
+  tools::Arguments fashion = app.subcommand(
       "fashion-mnist", "28x28 images of clothes, 784-256-128-10, Adam with a falling rate");
-  add_options(*fashion, clothes);
+  add_options(fashion, clothes);
 
   Settings convnet;
   convnet.training.epochs = 3;
   convnet.training.batch_size = 64;
   convnet.rate = 2e-3;
-  CLI::App* convolutional =
-      app.add_subcommand("fashion-mnist-convnet",
-                         "28x28 images of clothes, two convolutions with pooling, Adam");
-  add_options(*convolutional, convnet);
+  tools::Arguments convolutional = app.subcommand(
+      "fashion-mnist-convnet", "28x28 images of clothes, two convolutions with pooling, Adam");
+  add_options(convolutional, convnet);
 
   Settings numerals;
   numerals.training.epochs = 40;
   numerals.training.batch_size = 1;
   numerals.rate = 0.01;
   numerals.required = 0.95;
-  CLI::App* digit =
-      app.add_subcommand("digits", "8x8 images of digits, 64-30-10, plain SGD, a sample a step");
-  add_options(*digit, numerals);
+  tools::Arguments digit =
+      app.subcommand("digits", "8x8 images of digits, 64-30-10, plain SGD, a sample a step");
+  add_options(digit, numerals);
 
-  return tools::run_program(app, argc, argv, [&] {
-    if (fashion->parsed()) return train(clothes, fashion_mnist);
-    if (convolutional->parsed()) return train(convnet, fashion_mnist_convnet);
+  return app.run(argc, argv, [&] {
+    if (fashion.given()) return train(clothes, fashion_mnist);
+    if (convolutional.given()) return train(convnet, fashion_mnist_convnet);
     return train(numerals, digits);
   });
 }
