@@ -4,6 +4,7 @@
 
 #include "apply.h"
 #include "ir/ops/attrs.h"
+#include "ir/ops/normalization.h"
 
 namespace weft::nn {
 
@@ -194,9 +195,7 @@ Tensor binary_cross_entropy_with_logits(const Operand& logits, const Operand& ta
 }
 
 Tensor layer_norm(const Operand& x, const Operand& weight, const Operand& bias, double eps) {
-  const Tensor centred = x - mean(x, Axes{-1}, true);
-  const Tensor variance = mean(square(centred), Axes{-1}, true);
-  return centred * rsqrt(variance + eps) * weight + bias;
+  return apply(ops::standardize, {x}, ir::StandardizeAttrs{{-1}, eps}) * weight + bias;
 }
 Tensor embedding(const Operand& indices, const Operand& weight) {
   return gather_rows(weight, indices);

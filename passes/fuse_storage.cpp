@@ -51,6 +51,7 @@ void Fuser::settle_storage() {
   readers_.resize(f_.values.size());
   for (std::size_t g = f_.groups.size(); g-- > 0;) {
     const Group& at = f_.groups[g];
+    if (options_.fuse) store_sources(at);
     for (std::size_t i = at.members.size(); i-- > 0;) {
       const int m = at.members[i];
       if (options_.fuse && !value(m).stored && recompute(m))
@@ -58,6 +59,29 @@ void Fuser::settle_storage() {
       if (!readers_[static_cast<std::size_t>(m)].empty()) value(m).stored = true;
     }
     note_reads(at);
+  }
+}
+
+void Fuser::store_sources(const Group& g) {
+  std::map<int, double> followers;  // bytes of what later groups read and follows from one member
+  for (const int m : g.members) {
+    const Value& x = value(m);
+    if (x.kind != ValueKind::pointwise || x.stored || x.target >= 0 || x.reads.empty() ||
+        readers_[static_cast<std::size_t>(m)].empty() || instructions_of(x) > free_instructions)
+      continue;
+    int source = -1;
+    bool only = true;
+    for (const Read& r : x.reads) {
+      if (value(r.value).kind == ValueKind::scalar) continue;
+      only = only && r.inside && (source < 0 || source == r.value);
+      source = r.value;
+    }
+    if (only && source >= 0 && bytes(m) >= bytes(source)) followers[source] += bytes(m);
+  }
+  for (const auto& [source, saved] : followers) {
+    Value& x = value(source);
+    if (x.kind == ValueKind::pointwise && x.along_row && x.target < 0 && saved > bytes(source))
+      x.stored = true;
   }
 }
 

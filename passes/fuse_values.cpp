@@ -69,11 +69,11 @@ void Fuser::collect() {
       const auto first = left.size();
       for (std::size_t k = node.inputs().size(); k-- > 0;)
         if (!type_only(node, k)) left.push_back(*position.find(operand_of(node, k)));
-      const auto heavier = [&](std::int64_t a, std::int64_t b) {
-        return most[static_cast<std::size_t>(a)] > most[static_cast<std::size_t>(b)];
+      const auto large = [&, least = most[static_cast<std::size_t>(top)] / 8](std::int64_t operand) {
+        return most[static_cast<std::size_t>(operand)] > least;
       };
       const auto operands = std::span(left).subspan(first);
-      if (!std::ranges::is_sorted(operands, heavier)) std::ranges::stable_sort(operands, heavier);
+      if (!std::ranges::all_of(operands, large)) std::ranges::stable_partition(operands, large);
     }
   }
   for (const ir::NodeRef& in : graph_.inputs()) {

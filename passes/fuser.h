@@ -50,8 +50,8 @@ class Fuser {
   Group& group(int g) { return f_.groups[static_cast<std::size_t>(g)]; }
 
   // ---- values ----
-  /// Values for all nodes that an output needs, producers first, and of a node's operands that which
-  /// takes the fewest elements: so a large kernel finds what is small ready, and need not leave its
+  /// Values for all nodes that an output needs, producers first, and of a node's operands first those
+  /// that take few elements: so a large kernel finds what is small ready, and need not leave its
   /// values to another. An operand that is taken for its type only is not a need.
   void collect();
   static double elements(const ir::Type& type);
@@ -222,6 +222,9 @@ class Fuser {
   /// Groups from last to first: by then it is known which of its values later groups read.
   void settle_storage();
   void pin(int v) { value(v).stored = true; }
+  /// One value is stored where several, none of them smaller, follow from it: these are computed
+  /// again by who reads them.
+  void store_sources(const Group& g);
   /// What the live members of a group read from others.
   void note_reads(const Group& g);
   /// What an inlined value reads in group `g`.

@@ -38,7 +38,11 @@ ir::Graph transform(const ir::Graph& graph, const Visitor& visit) {
 }
 
 NodeRef keep(ir::GraphBuilder& builder, const Node& node, std::vector<NodeRef> inputs) {
-  if (&node.op() == &ir::ops::input || &node.op() == &ir::ops::constant) return NodeRef(&node);
+  if (&node.op() == &ir::ops::input) return NodeRef(&node);
+  // Numbers that a pass makes meet those that are there; what is larger is not looked through.
+  if (&node.op() == &ir::ops::constant &&
+      node.attrs().get<ir::ConstantAttrs>().value.size() != 1)
+    return NodeRef(&node);
   return builder.rebuild(node, std::move(inputs));
 }
 

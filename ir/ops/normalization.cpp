@@ -116,8 +116,9 @@ Exprs standardize_grad(const GradArgs& g) {
   if (!g.x[0].type().dtype) return deferred_gradient(g, {true});  // how wide to compute is unknown
   const auto& a = g.attrs().get<StandardizeAttrs>();
   const Expr x = widened(g.x[0]), y = cast_like(g.y, x), c = cast_like(g.g, x);
+  // The mean that needs the result comes first: the other one joins its pass.
   const Expr rest =
-      c - apply(ops::mean, {c}, axes_of(a)) - y * apply(ops::mean, {c * y}, axes_of(a));
+      c - y * apply(ops::mean, {c * y}, axes_of(a)) - apply(ops::mean, {c}, axes_of(a));
   return {cast_like(over_root(rest, variance_of(x, a), a.eps), g.x[0])};
 }
 

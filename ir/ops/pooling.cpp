@@ -126,20 +126,13 @@ NodeRef expand_max_pool(GraphBuilder& b, const Node& n, std::span<const NodeRef>
   return best.node();
 }
 
-/// int64: which point of its window (row-major) is its first maximum; a NaN is greater than all.
-Expr first_points(const Expr& x, const PoolAttrs& p) {
-  const Expr w = pool_windows(x, p, lowest(*x.type().dtype));
-  const Dims& from = *w.type().shape;
-  if (!chained(p)) {
-    Dims flat(from.begin(), from.end() - static_cast<std::ptrdiff_t>(p.size.size()));
-    flat.push_back(element_count(p.size));
-    return apply(ops::argmax, {reshape(w, flat)}, over(-1, false));
-  }
+/// Which point of its window (row-major) is its first maximum, as a byte; a NaN is greater than all.
+Expr first_of_few(const Expr& x, const Expr& w, const PoolAttrs& p) {
   Expr best, where_is;
   std::int64_t number = 0;
   for (const Ints& at : points_of(p.size)) {
     const Expr v = window_point(w, at);
-    const Expr here = constant(x.builder(), Literal::scalar_int(DType::int32, number++));
+    const Expr here = constant(x.builder(), Literal::scalar_int(DType::uint8, number++));
     if (!best) {
       best = v;
       where_is = here;
@@ -151,9 +144,21 @@ Expr first_points(const Expr& x, const PoolAttrs& p) {
     best = where(better, v, best);
     where_is = where(better, here, where_is);
   }
-  if (number == 1)
-    return apply(ops::broadcast_to, {cast(where_is, DType::int64)}, ShapeAttrs{*best.type().shape});
-  return cast(where_is, DType::int64);
+  return number > 1 ? where_is
+                    : apply(ops::broadcast_to, {where_is}, ShapeAttrs{*best.type().shape});
+}
+Expr windows_of_maxima(const Expr& x, const PoolAttrs& p) {
+  return pool_windows(x, p, lowest(*x.type().dtype));
+}
+
+/// int64, of windows of any size.
+Expr first_points(const Expr& x, const PoolAttrs& p) {
+  const Expr w = windows_of_maxima(x, p);
+  if (chained(p)) return cast(first_of_few(x, w, p), DType::int64);
+  Dims flat(w.type().shape->begin(),
+            w.type().shape->end() - static_cast<std::ptrdiff_t>(p.size.size()));
+  flat.push_back(element_count(p.size));
+  return apply(ops::argmax, {reshape(w, flat)}, over(-1, false));
 }
 
 /// The coordinate along spatial axis `axis` of what `points` (of first_points) name, within the
@@ -266,10 +271,12 @@ NodeRef expand_max_grad(GraphBuilder& b, const Node& n, std::span<const NodeRef>
     return reshape(sums, shape).node();
   }
   if (chained(p)) {   // each window's points by themselves, so that loops run over windows
-    const Expr points = first_points(x, p);
+    const Expr points = first_of_few(x, windows_of_maxima(x, p), p);
     std::vector<Expr> parts;
-    for (std::int64_t at = 0; at < element_count(p.size); ++at)
-      parts.push_back(where(apply(ops::eq, {points, whole(b, at)}), g, g.scalar(0)));
+    for (std::int64_t at = 0; at < element_count(p.size); ++at) {
+      const Expr here = constant(b, Literal::scalar_int(DType::uint8, at));
+      parts.push_back(where(apply(ops::eq, {points, here}), g, g.scalar(0)));
+    }
     for (std::size_t axis = axes; axis-- > 0;) {
       const auto count = static_cast<std::size_t>(p.size[axis]);
       std::vector<Expr> rows;

@@ -86,6 +86,52 @@ TEST_CASE("Fusion: cross-entropy reads its scores once") {
   CHECK(s.bytes_planned < 4 * rows * 4);
 }
 
+TEST_CASE("Fusion: cross-entropy and its gradient read the scores once and store none but the slopes") {
+  const Tensor x("x"), t("t");
+  const Tensor loss = nn::cross_entropy(x, t);
+  const FunctionStats s = stats({x, t}, {loss, grad(loss, {x})[0]},
+                                {some(), randint(0, columns, {rows})});
+  CHECK(s.kernels == 4);  // the targets' check, how many count, the scores, the loss
+  CHECK(s.bytes_moved < 2 * matrix + 16 * rows * 8);
+  CHECK(s.bytes_planned < 8 * rows * 4);
+}
+
+TEST_CASE("Fusion: batch norm's gradient reads image and cotangent together, twice") {
+  const Tensor x("x"), w("w"), b("b"), g("g");
+  const Tensor y = batch_norm(x, {}, {}, w, b, true);
+  const std::vector<Tensor> slopes = vjp({y}, {x, w, b}, {g});
+  const std::vector<Array> values{rand({4, 16, 24, 24}, DType::float32), rand({16}, DType::float32),
+                                  rand({16}, DType::float32), rand({4, 16, 24, 24}, DType::float32)};
+  constexpr std::int64_t bytes = 4 * 16 * 24 * 24 * 4, few = 64 * 4 * 40;
+  CHECK(stats({x, w, b, g}, slopes, values).bytes_moved <= 6 * bytes + few);
+  CHECK(stats({x, w, b, g}, {y, slopes[0], slopes[1], slopes[2]}, values).bytes_moved <=
+        7 * bytes + 2 * few);
+}
+
+TEST_CASE("Fusion: a layer norm between products, forward and back, is one pass of its own") {
+  const Tensor x("x"), w("w"), b("b"), m("m"), g("g");
+  const Tensor z = matmul(nn::layer_norm(tanh(x), w, b), m);
+  const FunctionStats s = stats({x, w, b, m, g}, {vjp({z}, {x}, {g})[0], z},
+                                {some(), line(), line(), rand({columns, columns}), some()});
+  CHECK(s.kernels == 3);
+  // Of the products: four matrices and twice the weights; of the pass: three read, two written.
+  CHECK(s.bytes_moved <= 9 * matrix + 2 * columns * row + 8 * row);
+}
+
+TEST_CASE("Fusion: max-pool keeps a byte a window, and its gradient is written once") {
+  const Tensor x("x"), w("w");
+  const Tensor z = matmul(reshape(max_pool2d(x, 2), {8, 64}), w);
+  const Function f({x, w}, grad(sum(square(z)), {x})[0]);
+  const std::vector<Array> values{rand({2, 4, 16, 16}, DType::float32),
+                                  rand({64, 64}, DType::float32)};
+  const FunctionStats s = stats(f, values);
+  constexpr std::int64_t image = 2 * 4 * 16 * 16 * 4, windows = 2 * 4 * 8 * 8;
+  CHECK(s.kernels == 4);  // pooling, two products, the gradient
+  CHECK(s.bytes_moved == 2 * image + 2 * windows + 6 * windows * 4 + 2 * 64 * 64 * 4);
+  const Function apart({x, w}, grad(sum(square(z)), {x})[0], {.fuse = false});
+  CHECK(allclose(f(values)[0], apart(values)[0], 1e-5, 1e-5));
+}
+
 TEST_CASE("Fusion: one kernel updates a parameter and its state, in place") {
   const Tensor g("g"), h("h");
   const auto update = [&](auto optimizer) {

@@ -51,6 +51,26 @@ TEST_CASE("a mask and what it gates") {
   CHECK(check(typed(Graph(b.inputs, {h.node(), dz[0]}))).steps.size() == 1);
 }
 
+TEST_CASE("what several conditions follow from is stored instead of them") {
+  B b;
+  const Expr x = b.in({8, 8}), w = b.in({8, 8});
+  const Expr number =
+      apply(ops::cast, {apply(ops::floor, {apply(ops::tanh, {x}) * 1.5 + 1.5})}, CastAttrs{DType::uint8});
+  const Expr z = apply(ops::matmul, {apply(ops::tanh, {x}), w});
+  Expr sum = z;
+  for (int i = 0; i < 3; ++i)
+    sum = sum + apply(ops::where, {apply(ops::eq, {number, number.scalar(i)}), z * (i + 2.0), z.scalar(0)});
+  const Plan p = check(b.graph({sum}));
+  CHECK(p.steps.size() == 2);
+  const auto temporaries = [&](DType dtype) {
+    return std::ranges::count_if(p.slots, [&](const Slot& s) {
+      return s.kind == Slot::Kind::temp && s.dtype == dtype;
+    });
+  };
+  CHECK(temporaries(DType::uint8) == 1);
+  CHECK(temporaries(DType::boolean) == 0);
+}
+
 TEST_CASE("a training step of a perceptron") {
   B b;
   const Expr x = b.in({4, 12}), t = b.in({4}, DType::int64);
