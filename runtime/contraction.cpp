@@ -16,6 +16,7 @@ constexpr std::int64_t shared_bytes = 16 << 20;     // of columns packed at a ti
 constexpr std::int64_t small_matrix = 64 << 10;     // bytes: stays in cache, however it lies
 constexpr std::int64_t aliased = 4096;              // bytes between places of one first-level set
 constexpr std::int64_t few_tiles = 10;  // of rows, a cache line across: packing would not pay
+constexpr std::int64_t few_panels = 4;              // rows are used no more often
 constexpr std::int64_t few_rows = 4;                // memory is slower than they are
 constexpr std::int64_t many_tiles = 32;             // for each thread: columns need not be cut
 constexpr std::int64_t serial_packing = 128 << 10;  // bytes
@@ -50,6 +51,11 @@ template <class Kind> std::byte* scratch(std::int64_t bytes) {
   if (bytes > static_cast<std::int64_t>(buffer.size()))
     buffer = Buffer::allocate(static_cast<std::size_t>(bytes));
   return buffer.data();
+}
+
+/// Will be read soon.
+void expect(const std::byte* from, std::int64_t bytes) {
+  for (std::int64_t at = 0; at < bytes; at += 64) __builtin_prefetch(from + at);
 }
 
 /// The share of a tile's work that is not wasted where tiles of `height` cover `rows`, and how well
@@ -204,6 +210,20 @@ void SizedContraction::choose_columns(const ir::TileLimits& limits) {
   width_ = std::int64_t{vectors} * limits.lanes;
 }
 
+/// More of these rows compete for places in the first-level cache than it has: where they lie a
+/// multiple of 4096 bytes apart, or little more or less than that.
+bool SizedContraction::compete(std::int64_t rows) const {
+  if (!rows_.line.is_regular() || k_ * size_ <= 256) return false;
+  constexpr std::int64_t cache_line = 64, sets = aliased / cache_line, most = 6;
+  std::array<std::int64_t, sets> taken{};
+  const std::int64_t length = std::min(std::min(k_, depth_.step) * size_, aliased),
+                     stride = (rows_.line.stride * size_ % aliased + aliased) % aliased;
+  for (std::int64_t i = 0; i < rows; ++i)
+    for (std::int64_t at = 0; at < length; at += cache_line)
+      ++taken[static_cast<std::size_t>((i * stride + at) / cache_line % sets)];
+  return std::ranges::max(taken) > most;
+}
+
 void SizedContraction::choose_rows(const ir::TileLimits& limits) {
   const Line& line = rows_.line;
   const std::int64_t vectors = width_ / limits.lanes;
@@ -211,9 +231,7 @@ void SizedContraction::choose_rows(const ir::TileLimits& limits) {
                                       std::int64_t{TileCall::group} * TileCall::max_groups});
   const bool in_groups = line.run % TileCall::group == 0;
   const bool lies_well = line.is_regular() || in_groups || line.run > TileCall::group;
-  const bool aliases =
-      line.is_regular() && (line.stride * size_) % aliased == 0 && most > 4 && k_ * size_ > 256;
-  rows_direct_ = dtype_ == sum_dtype_ && lies_well && !aliases;
+  rows_direct_ = dtype_ == sum_dtype_ && lies_well && !compete(most);
   run_ = rows_direct_ && !in_groups ? line.run : line.count;
   // Of one long run few heights are used, so that few kernels are made.
   const bool in_runs = run_ < line.count;
@@ -504,7 +522,15 @@ void SizedContraction::run_part(const Job& job, const Part& part) const {
 
 void SizedContraction::run_tiles(const Job& job, const Part& part, std::int64_t block,
                                  const Packed& own) const {
+  const Range steps = steps_of(block);
+  const bool asks = rows_direct_ && rows_.line.is_regular() && rows_.depth.stride == 1 &&
+                    panels_of(part.columns).size() <= few_panels;
+  const std::byte* const from = asks ? place(job, rows_, part.batch) : nullptr;
   for (std::int64_t row = part.rows.begin; row < part.rows.end;) {
+    if (asks)
+      for (std::int64_t next = row + height_; next < std::min(row + 2 * height_, part.rows.end);
+           ++next)
+        expect(from + (rows_.line.at(next) + steps.begin) * size_, steps.size() * size_);
     const std::int64_t run_end = (row / run_ + 1) * run_;
     const Range rows{row, std::min({row + height_, run_end, part.rows.end})};
     run_tile(job, part, rows, block, own);

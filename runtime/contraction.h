@@ -62,6 +62,7 @@ class SizedContraction {
   void choose_tile(ir::KernelCompiler&, bool constant);
   [[nodiscard]] bool turns_better(const ir::TileLimits&, bool constant) const;
   void choose_rows(const ir::TileLimits&);
+  [[nodiscard]] bool compete(std::int64_t rows) const;
   void choose_columns(const ir::TileLimits&);
   void keep(const std::byte* columns);
 
