@@ -59,6 +59,13 @@ void check_agree(const json& found, const json& expected) {
 
 }  // namespace
 
+TEST_CASE("weft-bench: without AVX-512 the same bits") {
+  const json wide = by("weft", "M2");
+  const json narrow = measured("WEFT_ISA=avx2 " + program("weft-bench") +
+                               " --threads 1 --budget 1 --measure M2 --engine weft");
+  for (const char* member : {"sum", "absolute"}) CHECK(narrow[member] == wide[member]);
+}
+
 TEST_CASE("weft-bench lists its rows") {
   const Outcome listed = run(program("weft-bench") + " --list");
   CHECK(listed.code == 0);

@@ -178,7 +178,10 @@ TEST_CASE("products: matrices in every layout") {
                                 {37, 17, 401},
                                 {5, 100, 9},
                                 {1, 70, 30},
-                                {70, 1, 30}}) {
+                                {70, 1, 30},
+                              {2, 300, 21},
+                              {90, 3, 21},
+                              {400, 36, 90}}) {
     CAPTURE(m);
     CAPTURE(n);
     CAPTURE(k);
@@ -209,6 +212,9 @@ TEST_CASE("products: one order of sums") {
   check_bits(product(DType::float32, 1, 50, 70, 900, {900, 1, 70, 1}, 0, 0));
   check_bits(product(DType::float32, 7, 30, 40, 64, {64, 1, 1, 64}, 30 * 64, 40 * 64));
   check_bits(product(DType::float32, 1, 9, 40, 9000, {1, 9, 40, 1}, 0, 0));  // in pieces
+  check_bits(product(DType::float32, 1, 1, 600, 3100, {3100, 1, 600, 1}, 0, 0));
+  check_bits(product(DType::float32, 2, 600, 1, 3100, {3100, 1, 1, 1}, 600 * 3100, 3100));
+  check_bits(product(DType::float32, 1, 40, 70, 900, {1030, 1, 70, 1}, 0, 0));  // rows compete
   // The product of a part is the part of the product.
   CHECK(depth_of(DType::float32, 5, 7, 900).step == depth_of(DType::float32, 500, 700, 900).step);
 }
