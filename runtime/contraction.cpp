@@ -15,9 +15,10 @@ constexpr double least_parallel_flops = 500'000;    // less is done before anoth
 constexpr std::int64_t shared_bytes = 16 << 20;     // of columns packed at a time, for all threads
 constexpr std::int64_t small_matrix = 64 << 10;     // bytes: stays in cache, however it lies
 constexpr std::int64_t aliased = 4096;              // bytes between places of one first-level set
+constexpr std::int64_t short_sum = 64;  // steps: the second-level cache has places for all
 constexpr std::int64_t few_tiles = 10;  // of rows, a cache line across: packing would not pay
-constexpr std::int64_t few_panels = 4;              // rows are used no more often
-constexpr std::int64_t few_rows = 4;                // memory is slower than they are
+constexpr std::int64_t few_panels = 4;  // rows are used no more often
+constexpr std::int64_t few_rows = 4;    // memory is slower than they are
 constexpr std::int64_t many_tiles = 32;             // for each thread: columns need not be cut
 constexpr std::int64_t serial_packing = 128 << 10;  // bytes
 
@@ -158,9 +159,10 @@ void SizedContraction::choose_tile(ir::KernelCompiler& compiler, bool constant) 
     const Line& line = columns_.line;
     columns_readable_ = dtype_ == sum_dtype_ && line.is_regular() && line.stride == 1 &&
                         line.count >= width_ && columns_.depth.is_regular() &&
-                        (columns_.depth.stride * size_ % aliased != 0 || tiles() <= 2);
-    columns_direct_ = columns_readable_ &&
-                      (few(tiles()) || columns_.depth.stride * k_ * size_ <= small_matrix);
+                        (columns_.depth.stride * size_ % aliased != 0 || tiles() <= 2 ||
+                         (k_ <= short_sum && few(tiles())));
+    columns_direct_ =
+        columns_readable_ && (few(tiles()) || columns_.depth.stride * k_ * size_ <= small_matrix);
     tile_ = compiler.tile(dtype, {static_cast<int>(height_), static_cast<int>(width_)});
   }
   together_ = !columns_direct_ && tiles() > 2 &&
@@ -472,8 +474,7 @@ void SizedContraction::run_pieces(const Job& job, const Part& whole, std::int64_
 /// Columns are read where they lie where that was settled on, and where there are too few rows for
 /// packing them to pay.
 bool SizedContraction::reads_columns(const Job& job, const Part& part) const {
-  return columns_direct_ ||
-         (columns_readable_ && !job.packed && few(part.rows.size() / height_));
+  return columns_direct_ || (columns_readable_ && !job.packed && few(part.rows.size() / height_));
 }
 
 struct SizedContraction::Packed {
