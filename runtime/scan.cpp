@@ -69,7 +69,6 @@ template <class T> struct LogSum {
     const double high = std::max(c, v), low = std::min(c, v);
     c = std::isinf(high) ? high : high + std::log1p(std::exp(low - high));
   }
-  static void combine(Carry&, const Carry&) {}
   void write(const Carry& c, std::int64_t at) const { y[at] = narrowed<T>(c); }
 };
 
@@ -115,7 +114,6 @@ template <class T> struct Linear {
   void absorb(Carry& c, std::int64_t at, std::int64_t) const {
     c = widened(a[at]) * c + widened(b[at]);
   }
-  static void combine(Carry&, const Carry&) {}
   void write(const Carry& c, std::int64_t at) const { y[at] = narrowed<T>(c); }
 };
 
@@ -263,7 +261,8 @@ template <bool Exclusive, class F> void scan_all(const F& f, const Lines& l, boo
           }
         });
   }
-  if (F::in_blocks && l.extent > scan_block) return scan_blocks<Exclusive>(f, d, l.outer);
+  if constexpr (F::in_blocks)
+    if (l.extent > scan_block) return scan_blocks<Exclusive>(f, d, l.outer);
   parallel_for(l.outer, lines_a_thread, [&](std::int64_t begin, std::int64_t end) {
     scan_rows<Exclusive>(f, d, begin, end);
   });
@@ -274,8 +273,9 @@ template <bool Exclusive, class F> void scan_all(const F& f, const Lines& l, boo
 void scan_lines(ir::Scan what, std::int64_t axis, bool exclusive, bool reverse,
                 std::span<const TensorView> in, std::span<const TensorView> out) {
   const Lines l(out[0].shape, axis);
+  const auto inclusive = [&](const auto& f) { scan_all<false>(f, l, reverse); };
   const auto all = [&](const auto& f) {
-    exclusive ? scan_all<true>(f, l, reverse) : scan_all<false>(f, l, reverse);
+    exclusive ? scan_all<true>(f, l, reverse) : inclusive(f);
   };
   visit_dtype(in[0].dtype, [&]<class T>(std::type_identity<T>) {
     const T* x = static_cast<const T*>(in[0].data);
@@ -288,8 +288,8 @@ void scan_lines(ir::Scan what, std::int64_t axis, bool exclusive, bool reverse,
       switch (what) {
         case ir::Scan::sum: return all(Total<T, Sum, false>{x, total});
         case ir::Scan::prod: return all(Total<T, Sum, true>{x, total});
-        case ir::Scan::max: return all(Extreme<T, true>{x, y, places()});
-        case ir::Scan::min: return all(Extreme<T, false>{x, y, places()});
+        case ir::Scan::max: return inclusive(Extreme<T, true>{x, y, places()});
+        case ir::Scan::min: return inclusive(Extreme<T, false>{x, y, places()});
         case ir::Scan::logsumexp:
           if constexpr (real) return all(LogSum<T>{x, y});
           break;
