@@ -104,30 +104,44 @@ DimBindings bind_inputs(const ir::Plan& plan, std::span<const Shape* const> shap
   return bindings;
 }
 
-/// All but what depends on the kernel's code.
-SizedStep size_kernel(const ir::Plan& plan, const ir::KernelStep& step,
-                      ir::KernelCompiler& compiler, const DimBindings& bindings) {
-  const ir::Kernel& kernel = plan.kernels[static_cast<std::size_t>(step.kernel)];
-  SizedStep sized;
+DimBindings local_of(std::span<const std::int64_t> symbols) {
   DimBindings local;
-  for (std::size_t i = 0; i < step.symbols.size(); ++i) {
-    sized.symbols.push_back(extent(step.symbols[i], bindings));
-    local.bind("s" + std::to_string(i), sized.symbols.back());
-  }
-  sized.items = 1;
-  for (std::size_t i = 0; i < kernel.parallel_axes(); ++i)
-    sized.items *= extent(kernel.axes[i], local);
-  const auto constants = [&](int buffer) -> const std::byte* {
+  for (std::size_t i = 0; i < symbols.size(); ++i)
+    local.bind("s" + std::to_string(i), symbols[i]);
+  return local;
+}
+
+/// Where a kernel's buffer lies if its contents never change, else null.
+auto constants_of(const ir::Plan& plan, const ir::KernelStep& step) {
+  return [&](int buffer) -> const std::byte* {
     const ir::Slot& slot =
         plan.slots[static_cast<std::size_t>(step.slots[static_cast<std::size_t>(buffer)])];
     if (slot.kind != ir::Slot::Kind::constant) return nullptr;
     return plan.constants[static_cast<std::size_t>(slot.number)].data();
   };
-  if (kernel.contraction && kernel.contraction->winograd)
-    sized.winograd.emplace(kernel, local, compiler, constants);
-  else if (kernel.contraction)
-    sized.contraction.emplace(kernel, local, compiler, constants);
+}
+
+/// All but what depends on the kernel's code.
+SizedStep size_kernel(const ir::Plan& plan, const ir::KernelStep& step,
+                      ir::KernelCompiler& compiler, const DimBindings& bindings) {
+  const ir::Kernel& kernel = plan.kernels[static_cast<std::size_t>(step.kernel)];
+  SizedStep sized;
+  for (const Dim& symbol : step.symbols) sized.symbols.push_back(extent(symbol, bindings));
+  const DimBindings local = local_of(sized.symbols);
+  sized.items = 1;
+  for (std::size_t i = 0; i < kernel.parallel_axes(); ++i)
+    sized.items *= extent(kernel.axes[i], local);
+  if (kernel.contraction && !kernel.contraction->winograd)
+    sized.contraction.emplace(kernel, local, compiler, constants_of(plan, step));
   return sized;
+}
+
+/// Its transforms are kernels themselves, which may be compiled once the plan's are.
+void add_winograd(SizedStep& sized, const ir::Plan& plan, const ir::KernelStep& step,
+                  ir::KernelCompiler& compiler) {
+  const ir::Kernel& kernel = plan.kernels[static_cast<std::size_t>(step.kernel)];
+  if (kernel.contraction && kernel.contraction->winograd)
+    sized.winograd.emplace(kernel, local_of(sized.symbols), compiler, constants_of(plan, step));
 }
 
 void add_code(SizedStep& sized, const ir::Executable& code) {
@@ -298,8 +312,7 @@ std::shared_ptr<Sizes> Program::without_code(std::span<const Shape* const> input
       sized.first_pointer = sizes->step_pointers;
       sizes->step_pointers += kernel->slots.size();
     }
-    sizes->splits |= sized.contraction || sized.winograd ||
-                     std::holds_alternative<ir::ExternStep>(step.what);
+    sizes->splits |= sized.contraction || std::holds_alternative<ir::ExternStep>(step.what);
     sizes->steps.push_back(std::move(sized));
   }
   for (const ir::StepGroup& group : plan_.groups)
@@ -311,6 +324,8 @@ void Program::add_code(Sizes& sizes) const {
   for (std::size_t i = 0; i < plan_.steps.size(); ++i) {
     const auto* kernel = std::get_if<ir::KernelStep>(&plan_.steps[i].what);
     if (!kernel) continue;
+    add_winograd(sizes.steps[i], plan_, *kernel, compiler_);
+    sizes.splits |= sizes.steps[i].winograd.has_value();
     const auto& code = executables_[static_cast<std::size_t>(kernel->kernel)];
     if (!code) continue;
     runtime::add_code(sizes.steps[i], *code);
