@@ -1,6 +1,8 @@
 // Correlations of images with windows of 3 x 3 in a quarter of the multiplications: Winograd's
 // F(4x4, 3x3), of a contraction kernel that asks for it (ir::Contraction::Winograd). A tile of the
-// result is 4 x 4, and a tile of the image the 6 x 6 elements that it depends on.
+// result is 4 x 4, and a tile of the image the 6 x 6 elements that it depends on. Where windows reach
+// more than one element beyond the image, results at its corners have few terms, beside which the
+// rounding of their tile's others would show: these take F(2x2, 3x3), tiles of 2 x 2 and 4 x 4.
 //
 //   image -> data tiles -------> 36 products, one a point of the transformed domain -> results
 //   weights (or cotangents) -> /
@@ -11,6 +13,7 @@
 // over all tiles, of which it takes the transform back once.
 //
 // The points are 0, ±√½, ±√2 and infinity, which round best: against ±1, ±2 a third of the error.
+// Errors are relative to a tile's terms: what is infinite or not a number makes its whole tile NaN.
 // An element's bits are a function of the kernel's extents alone.
 #pragma once
 
