@@ -48,7 +48,8 @@ class Chaining {
   /// What some step does with elements `low` to `high` of a slot.
   struct Use {
     std::int64_t low = 0, high = 0;
-    bool keeps = false;  // to its pieces
+    std::optional<PieceReach> piece;
+    bool keeps = false;  // to the slot's own pieces
   };
   struct Uses {
     std::vector<Use> reads, writes;
@@ -85,7 +86,7 @@ class Chaining {
 
   /// Elements that a touch reaches, over all that its step does.
   static Use reach(const CutStep& step, const Touch& touch) {
-    Use use{touch.low, touch.high};
+    Use use{touch.low, touch.high, {}, false};
     for (std::size_t i = 0; i < step.axes.size(); ++i)
       (touch.strides[i] < 0 ? use.low : use.high) += touch.strides[i] * (step.axes[i] - 1);
     return use;
@@ -116,7 +117,8 @@ class Chaining {
   }
 
   static bool apart(const Use& a, const Use& b) {
-    return a.high < b.low || b.high < a.low || (a.keeps && b.keeps);
+    return a.high < b.low || b.high < a.low ||
+           (a.piece && b.piece && share_no_piece(*a.piece, *b.piece));
   }
 
   /// Whether step `s` may follow those in `uses_` in `pieces` pieces; if so it is added to them.
@@ -126,6 +128,7 @@ class Chaining {
     std::vector<Use> mine;
     for (const Touch& touch : cut(s)->touches) {
       Use use = reach(*cut(s), touch);
+      use.piece = piece_reach(*cut(s), touch, pieces);
       use.keeps = keeps_to_pieces(*cut(s), touch, pieces, elements(touch.slot));
       const Uses& others = uses_[touch.slot];
       const auto free = [&](const Use& other) { return apart(use, other); };

@@ -1,6 +1,7 @@
 #include "passes/step_pieces.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <span>
 #include <string>
 
@@ -106,23 +107,39 @@ std::vector<std::int64_t> natural_pieces(const CutStep& step) {
   return found;
 }
 
-bool keeps_to_pieces(const CutStep& step, const Touch& touch, std::int64_t pieces,
-                     std::int64_t elements) {
-  if (elements % pieces != 0) return false;
-  const std::int64_t piece = elements / pieces;
-  std::int64_t left = pieces, stride = elements, low = touch.low, high = touch.high;
+std::optional<PieceReach> piece_reach(const CutStep& step, const Touch& touch,
+                                      std::int64_t pieces) {
+  PieceReach reach{touch.low, touch.high, 0};
+  std::int64_t left = pieces;
+  bool cut = false;
   for (std::size_t i = 0; i < step.axes.size(); ++i) {
     // this axis' part of the piece's number, and what is left of the axis in one piece
     const std::int64_t extent = step.axes[i];
     const std::int64_t outer = left % extent == 0 ? extent : extent % left == 0 ? left : 0;
-    if (outer == 0) return false;
+    if (outer == 0) return {};
     const std::int64_t inner = extent / outer;
     left /= outer;
-    stride /= outer;
-    if (outer > 1 && touch.strides[i] * inner != stride) return false;
-    (touch.strides[i] < 0 ? low : high) += (inner - 1) * touch.strides[i];
+    if (outer > 1) {
+      const std::int64_t between = touch.strides[i] * inner;  // neighbours `left` pieces apart
+      if (between % left != 0 || (cut && between / left != reach.stride)) return {};
+      reach.stride = between / left, cut = true;
+    }
+    (touch.strides[i] < 0 ? reach.low : reach.high) += (inner - 1) * touch.strides[i];
   }
-  return left == 1 && low >= 0 && high < piece;
+  if (left != 1) return {};
+  return reach;
+}
+
+bool keeps_to_pieces(const CutStep& step, const Touch& touch, std::int64_t pieces,
+                     std::int64_t elements) {
+  const auto reach = piece_reach(step, touch, pieces);
+  return reach && elements % pieces == 0 && (pieces == 1 || reach->stride == elements / pieces) &&
+         reach->low >= 0 && reach->high < elements / pieces;
+}
+
+bool share_no_piece(const PieceReach& a, const PieceReach& b) {
+  return a.stride == b.stride &&
+         std::max(a.high, b.high) - std::min(a.low, b.low) < std::abs(a.stride);
 }
 
 }  // namespace weft::passes

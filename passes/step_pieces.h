@@ -37,8 +37,19 @@ std::optional<CutStep> cut_step(const ir::Plan& plan, const ir::Step& step);
 /// The numbers of pieces that end at an axis' end: 1 is not among them.
 std::vector<std::int64_t> natural_pieces(const CutStep& step);
 
+/// Piece p touches none but elements low + p * stride to high + p * stride of the slot.
+struct PieceReach {
+  std::int64_t low = 0, high = 0, stride = 0;
+};
+
+/// Empty where `pieces` cuts the step in a way that moves the touch unevenly.
+std::optional<PieceReach> piece_reach(const CutStep& step, const Touch& touch, std::int64_t pieces);
+
 /// Whether piece p of `pieces` touches none but elements [p, p + 1) * elements / pieces of the slot.
 bool keeps_to_pieces(const CutStep& step, const Touch& touch, std::int64_t pieces,
                      std::int64_t elements);
+
+/// Whether what one touches in a piece the other touches in none but that one.
+bool share_no_piece(const PieceReach& a, const PieceReach& b);
 
 }  // namespace weft::passes
