@@ -429,7 +429,8 @@ void SizedContraction::run_panels(const Job& whole, Range batches, Range panels,
   };
   const std::int64_t units = batches.size() * groups * of_one;
   // Products that pack their columns for themselves are not shared among threads without need.
-  const std::int64_t grain = batches.size() * groups >= 4 * threads ? of_one : 1;
+  const bool alone = !job.packed && !columns_direct_ && batches.size() * groups >= 4 * threads;
+  const std::int64_t grain = alone ? of_one : 1;
   threads == 1 ? share(0, units) : parallel_for(units, grain, share);
 }
 
