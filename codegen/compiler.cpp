@@ -13,6 +13,7 @@
 #include <exception>
 #include <functional>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <unordered_map>
 #include <utility>
@@ -203,8 +204,8 @@ class LlvmCompiler final : public ir::KernelCompiler {
       std::span<const Kernel* const> kernels, const std::function<void()>& work) override {
     std::vector<std::string> keys;
     for (const Kernel* kernel : kernels) keys.push_back(ir::to_string(*kernel));
-    const std::scoped_lock lock(
-        mutex_);  // who asks for the same kernel waits rather than compiles it again
+    // Who asks for the same kernel waits rather than compiles it again.
+    std::unique_lock lock(mutex_);
     std::vector<Job> jobs;
     std::unordered_map<std::string_view, std::size_t> wanted;
     for (std::size_t i = 0; i < kernels.size(); ++i) {
@@ -213,11 +214,13 @@ class LlvmCompiler final : public ir::KernelCompiler {
       jobs.back().original = kernels[i];
       jobs.back().key = keys[i];
     }
-    run(jobs, work);
+    const bool worked = run(jobs, work);
     for (Job& job : jobs) known_.emplace(std::move(job.key), std::move(job.result));
     std::vector<std::shared_ptr<const Executable>> results;
     for (const std::string& key : keys) results.push_back(known_.at(key));
     trim();  // only now: what was known before may be among the results
+    lock.unlock();
+    if (work && !worked) work();
     return results;
   }
 
@@ -247,19 +250,18 @@ class LlvmCompiler final : public ir::KernelCompiler {
   }
 
  private:
-  void run(std::vector<Job>& jobs, const std::function<void()>& callers_work) {
+  /// Whether the caller's work has been done: where something had to be compiled.
+  bool run(std::vector<Job>& jobs, const std::function<void()>& callers_work) {
     std::vector<Job*> missing;
     for (Job& job : jobs)
       if (!from_disk(job)) missing.push_back(&job);
-    if (!missing.empty())
-      compile_all(missing, callers_work);
-    else if (callers_work)
-      callers_work();
-    if (!log_) return;
+    if (!missing.empty()) compile_all(missing, callers_work);
+    if (!log_) return !missing.empty();
     for (const Job& job : jobs)
       std::fprintf(stderr, "weft compile: %7.2f ms %6zu bytes %s  %s\n", job.milliseconds,
                    job.code_bytes, job.from_disk ? "disk" : "llvm",
                    to_string(job.schedule).c_str());
+    return !missing.empty();
   }
 
   bool from_disk(Job& job) {
@@ -333,7 +335,9 @@ class LlvmCompiler final : public ir::KernelCompiler {
       const std::size_t threads = std::min<std::size_t>(std::thread::hardware_concurrency(),
                                                         jobs.size() + (callers_work ? 1 : 0));
       std::vector<std::jthread> helpers;
-      while (helpers.size() + 1 < threads) helpers.emplace_back(work);
+      try {
+        while (helpers.size() + 1 < threads) helpers.emplace_back(work);
+      } catch (const std::system_error&) {}  // a machine that refuses more threads does with fewer
       if (callers_work) callers_work();
       work();
     }

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <optional>
 #include <string>
+#include <variant>
 
+#include "ir/op.h"
 #include "ir/ops/attrs.h"
 #include "ir/ops/ops.h"
 #include "ir/ops/spatial.h"
@@ -35,8 +37,9 @@ std::optional<Margins> margins_of(const Node& windows) {
     if (around && p.low[2].is_constant() && p.low[3].is_constant())
       m = {m.image->input(0).get(), p.low[2].value(), p.low[3].value()};
   }
-  if (m.image->attrs().is<ir::ConstantAttrs>() || m.image->type().dtype != DType::float32)
-    return {};
+  const Node* seen = m.image;  // a number that is broadcast lies nowhere
+  while (std::holds_alternative<ir::View>(seen->op().meaning)) seen = seen->input(0).get();
+  if (seen->attrs().is<ir::ConstantAttrs>() || m.image->type().dtype != DType::float32) return {};
   return m;
 }
 

@@ -274,6 +274,8 @@ bool Fuser::can_inline(int v, const MapRef& map, std::span<const Dim> extents, i
     const std::optional<Read> r =
         resolve(f_.values, x.operands[i], at, extents, g < 0 ? next_group() : g);
     if (!r) return false;
+    // What lives in another's buffer is no one run of elements.
+    if (r->flat && value(r->value).target >= 0) return false;
     if (r->inlined) {
       if (!can_inline(r->value, r->map, extents, g)) return false;
     } else if (r->map && merged &&

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <utility>
 
 #include "ir/ops/ops.h"
 #include "passes/body.h"
@@ -64,7 +65,7 @@ void Fuser::collect() {
       left.pop_back();
       const Node& node = *nodes[static_cast<std::size_t>(top < 0 ? ~top : top)];
       if (top < 0) order_.push_back(add_node(node));
-      if (top < 0 || entered[static_cast<std::size_t>(top)]++ != 0) continue;
+      if (top < 0 || std::exchange(entered[static_cast<std::size_t>(top)], char{1}) != 0) continue;
       left.push_back(~top);
       const auto first = left.size();
       for (std::size_t k = node.inputs().size(); k-- > 0;)

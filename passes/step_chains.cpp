@@ -97,7 +97,10 @@ class Chaining {
     double ns = 0;
     for (const Touch& touch : step.touches) {
       const Use all = reach(step, touch);
-      ns += byte_ns * static_cast<double>(all.high - all.low + 1) *
+      std::int64_t elements = touch.high - touch.low + 1;  // rows may lie far apart
+      for (std::size_t i = 0; i < step.axes.size(); ++i)
+        if (touch.strides[i] != 0) elements *= step.axes[i];
+      ns += byte_ns * static_cast<double>(std::min(elements, all.high - all.low + 1)) *
             static_cast<double>(size_of(slot(touch.slot).dtype));
     }
     if (!step.product) return ns;

@@ -216,6 +216,8 @@ void SizedContraction::choose_columns(const ir::TileLimits& limits) {
 /// multiple of 4096 bytes apart, or little more or less than that.
 bool SizedContraction::compete(std::int64_t rows) const {
   if (!rows_.line.is_regular() || k_ * size_ <= 256) return false;
+  if (!rows_.depth.is_regular() || rows_.depth.stride != 1)
+    return rows > 4 && rows_.line.stride * size_ % aliased == 0;
   constexpr std::int64_t cache_line = 64, sets = aliased / cache_line, most = 6;
   std::array<std::int64_t, sets> taken{};
   const std::int64_t length = std::min(std::min(k_, depth_.step) * size_, aliased),

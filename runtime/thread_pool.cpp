@@ -6,10 +6,12 @@
 #include <array>
 #include <charconv>
 #include <chrono>
+#include <cstddef>
 #include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <limits>
+#include <new>
 #include <mutex>
 #include <string>
 #include <system_error>
@@ -152,9 +154,9 @@ class alignas(line) Worker {
     return true;
   }
   /// Of the job that the caller who claimed it has in mind.
-  void join(Job& job) {
+  void join(Job& job, Share& share) {
     job_ = &job;
-    member_ = job.join(share_);
+    member_ = job.join(share);
   }
   void give(unsigned ticket) {
     state_.store(ticket + given, std::memory_order_release);
@@ -190,7 +192,6 @@ class alignas(line) Worker {
   std::atomic<unsigned> state_{idle};
   int member_ = 0;
   Job* job_ = nullptr;
-  Share share_;
 };
 
 class Pool {
@@ -206,14 +207,16 @@ class Pool {
     };
     std::array<Helper, max_team> team;
     int helpers = 0;
-    alignas(line) Share own;
-    const int caller = job.join(own);
+    // The team's shares, a line each: they are the call's own, since a member may still look into
+    // another's when that one has gone on to the next caller's job.
+    alignas(line) std::byte shares[max_team][line];  // made one by one: most are never used
+    const int caller = job.join(*new (shares[0]) Share);
     const int known = started_.load(std::memory_order_acquire);
     for (int i = 0; i < known && helpers < wanted; ++i) {
       Helper& next = team[static_cast<std::size_t>(helpers)];
       next.worker = workers_[static_cast<std::size_t>(i)].get();
       if (!next.worker->claim(next.ticket)) continue;
-      next.worker->join(job);
+      next.worker->join(job, *new (shares[helpers + 1]) Share);
       ++helpers;
     }
     job.share_out();

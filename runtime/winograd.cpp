@@ -18,6 +18,7 @@ constexpr std::int64_t depth_step = 512;          // terms that are added up at 
 constexpr std::int64_t few_rows = 16;             // of tiles, that a block has at most
 constexpr std::int64_t weights_at_once = 8, filters_at_once = 4;
 constexpr std::int64_t piece_tiles = 192, most_pieces = 16;
+constexpr std::int64_t most_sums = 256 << 20;  // bytes of all pieces
 
 std::int64_t up(std::int64_t n, std::int64_t by) { return (n + by - 1) / by; }
 std::int64_t whole(std::int64_t n, std::int64_t by) { return up(n, by) * by; }
@@ -178,15 +179,19 @@ void Winograd::choose_tile(ir::KernelCompiler& compiler) {
 void Winograd::choose_block() {
   const std::int64_t all = images_ * rows_;
   if (gradient_) {
-    pieces_ = std::clamp<std::int64_t>(all * columns_ / piece_tiles, 1, most_pieces);
+    const std::int64_t fit = most_sums / (points_ * channels_ * filters_ * size);
+    pieces_ = std::clamp<std::int64_t>(all * columns_ / piece_tiles, 1,
+                                       std::clamp<std::int64_t>(fit, 1, most_pieces));
     piece_rows_ = up(all, pieces_);
     pieces_ = up(all, piece_rows_);
   }
   double best = 0;
-  const std::int64_t most = gradient_ ? piece_rows_ : all;
+  // A gradient's sums are cut where blocks end: not by what tiles a processor has.
+  const std::int64_t most = gradient_ ? piece_rows_ : all,
+                     width = gradient_ ? channels_ + filters_ : data_.pitch + other_pitch_;
   for (std::int64_t rows = 1; rows <= std::min(most, few_rows); ++rows) {
     const std::int64_t tiles = rows * columns_;
-    if (rows > 1 && tiles * points_ * (data_.pitch + other_pitch_) * size > block_bytes) break;
+    if (rows > 1 && tiles * points_ * width * size > block_bytes) break;
     const double cover =
         gradient_ ? static_cast<double>(rows)
                   : static_cast<double>(tiles) / static_cast<double>(whole(tiles, height_));

@@ -124,3 +124,14 @@ TEST_CASE("A function with updates whose callback throws changes no variable") {
   CHECK(number(w) == 2);
   CHECK(number(watched) == 4);
 }
+
+TEST_CASE("A callback that hundreds read runs once") {
+  int runs = 0;
+  const Tensor x("x"), called = plus_one(x, [&] { ++runs; });
+  std::vector<Tensor> readers;
+  for (int i = 0; i < 300; ++i) readers.push_back(called * i);
+  const std::vector<Array> found = Function({x}, readers)(Array(2.0));
+  CHECK(runs == 1);
+  for (int i = 0; i < 300; ++i)
+    CHECK(found[static_cast<std::size_t>(i)].item<double>() == 3 * i);
+}

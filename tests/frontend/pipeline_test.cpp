@@ -180,3 +180,19 @@ TEST_CASE("Pipeline: steps run tile by tile have the bits of steps run one by on
   }
   runtime::set_num_threads(threads);
 }
+
+TEST_CASE("Pipeline: what lives in a concatenation is read there in its own shape alone") {
+  const Tensor x("x"), y("y"), a("a"), b("b"), c("c"), d("d");
+  const Tensor w = tanh(x), joined = concatenate({w, y}, 1);
+  const Tensor first = relu(reshape(w, {32, 20})) + matmul(a, b),
+               second = w + reshape(matmul(c, d), {4, 8, 20});
+  std::vector<Array> given;
+  for (const Shape& shape : {Shape{4, 8, 20}, Shape{4, 8, 20}, Shape{32, 12}, Shape{12, 20},
+                             Shape{32, 12}, Shape{12, 20}})
+    given.push_back(rand(shape));
+  const std::vector<Tensor> all{x, y, a, b, c, d};
+  const std::vector<Array> together = Function(all, {joined, first, second})(given);
+  CHECK(array_equal(together[0], Function(all, joined)(given)[0]));
+  CHECK(array_equal(together[1], Function(all, first)(given)[0]));
+  CHECK(array_equal(together[2], Function(all, second)(given)[0]));
+}

@@ -223,3 +223,18 @@ TEST_CASE("Sampling at coordinates") {
   const Tensor inner = numbers({0, 0, 0, 3, 3, 0, 1, 1, 2, 9}, {2, 5});
   CHECK(values(max_roi_pool(image, inner, 2)) == Numbers{5, 7, 13, 15, 13, 14, 0, 0});
 }
+
+TEST_CASE("convolution: an image that is one number everywhere lies nowhere") {
+  const Tensor x("x"), w("w");
+  const Tensor y = conv2d(ones_like(x), w, {}, 1, 1);
+  const Array image = ones({2, 16, 32, 32}), weights = ones({16, 16, 3, 3});
+  const Array seen = Function({x, w}, y)(image, weights)[0];
+  CHECK(seen.shape() == Shape{2, 16, 32, 32});
+  const std::vector<double> first = seen.tolist<double>();
+  CHECK(std::vector(first.begin(), first.begin() + 2) == Numbers{64, 96});
+  CHECK(first[33] == doctest::Approx(144));
+  const Tensor slope = grad(sum(conv2d(x, w, {}, 1, 1)), {w})[0];
+  const std::vector<double> slopes = Function({x, w}, slope)(image, weights)[0].tolist<double>();
+  CHECK(slopes[0] == doctest::Approx(2 * 31 * 31));
+  CHECK(slopes[4] == doctest::Approx(2 * 32 * 32));
+}

@@ -118,17 +118,26 @@ TEST_CASE("exceptions reach the caller, the lowest range's first") {
   CHECK(after == 4);
 }
 
-TEST_CASE("several callers at once") {
+TEST_CASE("several callers at once, each with work of its own size") {
   const Threads guard(3);
   std::vector<std::thread> callers;
-  std::atomic<std::int64_t> total{0};
+  std::atomic<int> wrong{0};
   for (int t = 0; t < 4; ++t)
-    callers.emplace_back([&] {
-      for (int i = 0; i < 500; ++i)
-        parallel_for(97, 4, [&](std::int64_t b, std::int64_t e) { total += e - b; });
+    callers.emplace_back([&wrong, n = std::int64_t{5} + 60 * t] {
+      for (int i = 0; i < 500; ++i) {
+        std::vector<std::atomic<int>> seen(static_cast<std::size_t>(n));
+        parallel_for(n, 1, [&](std::int64_t begin, std::int64_t end) {
+          if (begin < 0 || end > n) ++wrong;
+          for (std::int64_t at = std::max<std::int64_t>(begin, 0); at < std::min(end, n); ++at) {
+            ++seen[static_cast<std::size_t>(at)];
+            if (at % 7 == i % 7) std::this_thread::yield();  // members end at different times
+          }
+        });
+        for (const std::atomic<int>& times : seen) wrong += times != 1;
+      }
     });
   for (std::thread& c : callers) c.join();
-  CHECK(total == 4 * 500 * 97);
+  CHECK(wrong == 0);
 }
 
 TEST_CASE("a slow member's pieces are taken by the others") {

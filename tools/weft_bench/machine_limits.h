@@ -28,6 +28,8 @@ class Limits {
 struct Placement {
   double meet_ns = 0;    // a cache line to the other thread and back: some 60 within a shared cache, hundreds beyond it
   double together = 0;   // multiply-adds of both over twice those of one alone: a half where both are one core's
+
+  [[nodiscard]] bool one_core() const { return together < 0.75; }
 };
 Placement placement();
 

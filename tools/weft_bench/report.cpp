@@ -45,8 +45,10 @@ std::string others_of(const std::vector<Record>& records, const Record& weft) {
 
 /// How two threads stood to each other before and after, as far as that was the same.
 std::string placed(const Record& r) {
-  const double meet[] = {r["meet_ns"][0], r["meet_ns"][1]}, together[] = {r["together"][0], r["together"][1]};
-  const auto stood = [&](int i) { return together[i] < 0.75 ? "one core" : meet[i] < 150 ? "near" : "apart"; };
+  const auto stood = [&](int i) {
+    const Placement at{.meet_ns = r["meet_ns"][i], .together = r["together"][i]};
+    return at.one_core() ? "one core" : at.meet_ns < 150 ? "near" : "apart";
+  };
   return std::string(stood(0)) == stood(1) ? stood(0) : "moved";
 }
 
