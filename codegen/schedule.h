@@ -24,7 +24,7 @@ struct Target {
   std::size_t cache_bytes = 32u << 20;  // of the last level
 };
 /// The processor that this process runs on; asked once. The environment's WEFT_ISA=avx2 leaves out
-/// what processors before AVX-512 lack.
+/// of generated code what processors before AVX-512 lack.
 const Target& host_target();
 
 /// As many rows as the registers hold the sums of.

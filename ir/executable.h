@@ -57,7 +57,7 @@ class KernelCompiler {
   virtual std::vector<std::shared_ptr<const Executable>> compile(
       std::span<const Kernel* const> kernels) = 0;
   /// Likewise. The caller has work of its own, which is done once, by this thread; a compiler that
-  /// is slow lets others compile meanwhile. The work may ask for tiles.
+  /// is slow lets others compile meanwhile. The work may ask for tiles, not for kernels.
   virtual std::vector<std::shared_ptr<const Executable>> compile_beside(
       std::span<const Kernel* const> kernels, const std::function<void()>& work) {
     auto compiled = compile(kernels);

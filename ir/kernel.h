@@ -115,7 +115,7 @@ struct Contraction {
     friend bool operator==(const Gather&, const Gather&) = default;
   };
   std::optional<Gather> gather;
-  /// Done in fewer multiplications than terms, by Winograd's F(4x4, 3x3) (runtime/winograd.h): the
+  /// Done in fewer multiplications than terms, in one of Winograd's ways (runtime/winograd.h): the
   /// windows, 3 x 3 at every place of an image of `height` x `width`, are the last two axes of k
   /// and their places those of n (with weights as `a`), or the other way round (with cotangents).
   /// The first begins `top` rows above and `left` columns before the image; outside it are zeros.

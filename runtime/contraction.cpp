@@ -5,21 +5,22 @@
 #include <cstring>
 
 #include "runtime/blas.h"
+#include "runtime/scratch.h"
 
 namespace weft::runtime {
 namespace {
 
 using ir::TileCall, ir::TileKernel;
 
-constexpr double least_parallel_flops = 500'000;    // less is done before another thread is awake
-constexpr std::int64_t shared_bytes = 16 << 20;     // of columns packed at a time, for all threads
-constexpr std::int64_t small_matrix = 64 << 10;     // bytes: stays in cache, however it lies
-constexpr std::int64_t aliased = 4096;              // bytes between places of one first-level set
-constexpr std::int64_t short_sum = 64;  // steps: the second-level cache has places for all
-constexpr std::int64_t few_tiles = 10;  // of rows, a cache line across: packing would not pay
-constexpr std::int64_t few_panels = 4;  // rows are used no more often
-constexpr std::int64_t few_rows = 4;    // memory is slower than they are
-constexpr std::int64_t many_tiles = 32;             // for each thread: columns need not be cut
+constexpr double least_parallel_flops = 500'000;  // less is done before another thread is awake
+constexpr std::int64_t shared_bytes = 16 << 20;   // of columns packed at a time, for all threads
+constexpr std::int64_t small_matrix = 64 << 10;   // bytes: stays in cache, however it lies
+constexpr std::int64_t aliased = 4096;            // bytes between places of one first-level set
+constexpr std::int64_t short_sum = 64;   // steps: the second-level cache has places for all
+constexpr std::int64_t few_tiles = 10;   // of rows, a cache line across: packing would not pay
+constexpr std::int64_t few_panels = 4;   // rows are used no more often
+constexpr std::int64_t few_rows = 4;     // memory is slower than they are
+constexpr std::int64_t many_tiles = 32;  // for each thread: columns need not be cut
 constexpr std::int64_t serial_packing = 128 << 10;  // bytes
 
 std::int64_t up(std::int64_t n, std::int64_t by) { return (n + by - 1) / by; }
@@ -43,16 +44,6 @@ class PlainTile final : public TileKernel {
  private:
   DType dtype_;
 };
-
-/// Scratch of a thread, grown when first needed and kept. Two kinds, since one call uses both.
-struct Shared {};
-struct Own {};
-template <class Kind> std::byte* scratch(std::int64_t bytes) {
-  thread_local Buffer buffer;
-  if (bytes > static_cast<std::int64_t>(buffer.size()))
-    buffer = Buffer::allocate(static_cast<std::size_t>(bytes));
-  return buffer.data();
-}
 
 /// Will be read soon.
 void expect(const std::byte* from, std::int64_t bytes) {
@@ -167,8 +158,8 @@ void SizedContraction::choose_tile(ir::KernelCompiler& compiler, bool constant) 
   }
   together_ = !columns_direct_ && tiles() > 2 &&
               (shared_ || columns_.line.count * k_ * size_ > limits.block_bytes);
-  rows_at_once_ = std::max<std::int64_t>(1, limits.block_bytes / 2 / (depth_.step * height_ * size_)) *
-                  height_;
+  rows_at_once_ =
+      std::max<std::int64_t>(1, limits.block_bytes / 2 / (depth_.step * height_ * size_)) * height_;
   const std::int64_t fit = limits.block_bytes / (depth_.step * width_ * size_);
   const std::int64_t groups = up(panels(), std::max<std::int64_t>(1, fit));
   group_panels_ = turned_ || tiles() == 1 ? 1 : up(panels(), groups);

@@ -22,8 +22,8 @@ Four load(const std::uint32_t* from) {
 void store(std::uint32_t* to, Four x) { std::memcpy(to, &x, sizeof x); }
 
 /// to[i * to_stride + j] = from[j * from_stride + i] for a square of four.
-[[gnu::always_inline]] inline void turn_square(const std::uint32_t* from, std::int64_t from_stride, std::uint32_t* to,
-                 std::int64_t to_stride) {
+[[gnu::always_inline]] inline void turn_square(const std::uint32_t* from, std::int64_t from_stride,
+                                               std::uint32_t* to, std::int64_t to_stride) {
   const Four a = load(from), b = load(from + from_stride), c = load(from + 2 * from_stride),
              d = load(from + 3 * from_stride);
   const Four ab = __builtin_shufflevector(a, b, 0, 4, 1, 5),
@@ -40,8 +40,8 @@ constexpr std::int64_t line_bytes = 64;
 
 /// Will be read, or written, soon; there may be nothing there.
 template <bool written = false, class T> void expect(const T* base, std::int64_t offset) {
-  const auto at = reinterpret_cast<std::uintptr_t>(base) +
-                  static_cast<std::uintptr_t>(offset) * sizeof(T);
+  const auto at =
+      reinterpret_cast<std::uintptr_t>(base) + static_cast<std::uintptr_t>(offset) * sizeof(T);
   __builtin_prefetch(reinterpret_cast<const void*>(at), written, 2);
 }
 

@@ -11,8 +11,8 @@
 #include <cstring>
 #include <exception>
 #include <limits>
-#include <new>
 #include <mutex>
+#include <new>
 #include <string>
 #include <system_error>
 #include <thread>

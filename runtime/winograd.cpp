@@ -4,6 +4,8 @@
 #include <cassert>
 #include <cmath>
 
+#include "runtime/scratch.h"
+
 namespace weft::runtime {
 namespace {
 
@@ -70,14 +72,8 @@ class PlainTile final : public TileKernel {
   }
 };
 
-/// Memory of a thread, handed out piece by piece. Two kinds, since one call uses both.
-struct Shared {};
-struct Own {};
-template <class Kind> float* scratch(std::int64_t floats) {
-  thread_local Buffer buffer;
-  if (floats * size > static_cast<std::int64_t>(buffer.size()))
-    buffer = Buffer::allocate(static_cast<std::size_t>(floats * size));
-  return reinterpret_cast<float*>(buffer.data());
+template <class Kind> float* floats_of(std::int64_t count) {
+  return reinterpret_cast<float*>(scratch<Kind>(count * size));
 }
 
 void zero(float* at, std::int64_t count) { std::fill_n(at, count, 0.f); }
@@ -90,7 +86,7 @@ Winograd::Winograd(const ir::Kernel& kernel, const DimBindings& bindings,
                    ir::KernelCompiler& compiler,
                    const std::function<const std::byte*(int)>& constants) {
   size_up(kernel, bindings);
-  if (images_ == 0 || out_height_ <= 0 || out_width_ <= 0) return;
+  assert(images_ > 0 && out_height_ > 0 && out_width_ > 0 && channels_ > 0 && filters_ > 0);
   choose_tile(compiler);
   choose_block();
   const Matrices& m = step_ == 4 ? of_four : of_two;
@@ -277,7 +273,7 @@ void Winograd::take_weights(const std::byte* buffer, Range all, float* planes) c
   const bool in_line = std::abs(w.column) == 1 && w.row == 3 * w.column;
   const bool back = in_line && w.column < 0;
   const std::int64_t plane = units() * width_, most = weights_at_once * width_;
-  float* const taken = scratch<Own>((9 + 3 * reach_) * most);
+  float* const taken = floats_of<Own>((9 + 3 * reach_) * most);
   float* const down = taken + 9 * most;
   for (Range some = all; some.begin < all.end; some.begin = some.end) {
     some.end = std::min(some.begin + weights_at_once, all.end);
@@ -371,7 +367,7 @@ void Winograd::finish_rows(Range rows, const Finish& finish) const {
 void Winograd::run_images(void* const* buffers, const Finish* finish, bool alone) const {
   const auto* weights = reinterpret_cast<const float*>(kept_.data());
   if (!kept_) {
-    float* const taken = scratch<Shared>(points_ * units() * width_);
+    float* const taken = floats_of<Shared>(points_ * units() * width_);
     const auto* const from = static_cast<const std::byte*>(buffers[weights_.buffer]);
     const auto take = [&](std::int64_t begin, std::int64_t end) {
       take_weights(from, {begin, end}, taken);
@@ -386,7 +382,7 @@ void Winograd::run_images(void* const* buffers, const Finish* finish, bool alone
                      in_turn = std::max(2 * reach_ * row_floats(reach_, data_.pitch),
                                         (reach_ + step_) * step_ * length);
   const auto some = [&](std::int64_t begin, std::int64_t end) {
-    float* const data = scratch<Own>(in_data + in_products + in_turn);
+    float* const data = floats_of<Own>(in_data + in_products + in_turn);
     float* const products = data + in_data;
     for (; begin < end; ++begin) {
       const Range rows{begin * block_rows_, std::min((begin + 1) * block_rows_, all)};
@@ -427,7 +423,7 @@ void Winograd::accumulate(const float* data, const float* cotangents, std::int64
 /// Some filters' sums of all pieces, added up and taken back.
 void Winograd::give_weights(const float* sums, Range all, float* out) const {
   const std::int64_t plane = other_pitch_ * data_.pitch, most = filters_at_once * data_.pitch;
-  float* const sum = scratch<Own>((points_ + 3 * reach_ + 9) * most);
+  float* const sum = floats_of<Own>((points_ + 3 * reach_ + 9) * most);
   float* const across = sum + points_ * most;
   float* const back = across + 3 * reach_ * most;
   for (Range some = all; some.begin < all.end; some.begin = some.end) {
@@ -454,12 +450,12 @@ void Winograd::give_weights(const float* sums, Range all, float* out) const {
 
 void Winograd::run_gradient(void* const* buffers, const Finish* finish, bool alone) const {
   const std::int64_t of_piece = points_ * other_pitch_ * data_.pitch;
-  float* const sums = scratch<Shared>(pieces_ * of_piece);
+  float* const sums = floats_of<Shared>(pieces_ * of_piece);
   const std::int64_t in_data = points_ * block_ * data_.pitch,
                      in_cotangents = points_ * block_ * other_pitch_,
                      in_turn = 2 * reach_ * row_floats(reach_, std::max(data_.pitch, other_pitch_));
   const auto add_up = [&](std::int64_t begin, std::int64_t end) {
-    float* const data = scratch<Own>(in_data + in_cotangents + in_turn);
+    float* const data = floats_of<Own>(in_data + in_cotangents + in_turn);
     float* const cotangents = data + in_data;
     float* const turn = cotangents + in_cotangents;
     for (std::int64_t piece = begin; piece < end; ++piece) {

@@ -143,7 +143,8 @@ class TileEmitter {
     b_.CreateCondBr(b_.CreateICmpSLT(next, stop), loop, more);
     b_.SetInsertPoint(more);
     b_.CreateCondBr(b_.CreateICmpSLT(next, end), outer, after);
-    const auto join = [&](llvm::PHINode* outside, llvm::PHINode* inside, Value* start, Value* later) {
+    const auto join = [&](llvm::PHINode* outside, llvm::PHINode* inside, Value* start,
+                          Value* later) {
       outside->addIncoming(start, before);
       outside->addIncoming(later, more);
       inside->addIncoming(outside, outer);

@@ -179,9 +179,9 @@ TEST_CASE("products: matrices in every layout") {
                                 {5, 100, 9},
                                 {1, 70, 30},
                                 {70, 1, 30},
-                              {2, 300, 21},
-                              {90, 3, 21},
-                              {400, 36, 90}}) {
+                                {2, 300, 21},
+                                {90, 3, 21},
+                                {400, 36, 90}}) {
     CAPTURE(m);
     CAPTURE(n);
     CAPTURE(k);
