@@ -143,7 +143,8 @@ namespace {
 
 /// True when test(x[i], y[i]) holds for every element of two arrays of equal shape, converted to T.
 template <class T, class Test> bool all_pairs(const Array& x, const Array& y, Test test) {
-  const Array a = x.to(dtype_of<T>).contiguous(), b = y.to(dtype_of<T>).contiguous();
+  const Array a = x.to(Device::cpu()).to(dtype_of<T>).contiguous(),
+              b = y.to(Device::cpu()).to(dtype_of<T>).contiguous();
   const std::byte *p = a.bytes(), *q = b.bytes();
   for (std::int64_t i = 0; i < a.size(); ++i, p += sizeof(T), q += sizeof(T))
     if (!test(ir::load_element<T>(p), ir::load_element<T>(q))) return false;

@@ -239,7 +239,10 @@ void run_backward(const NodeRef& y, const Array* cotangent, bool retain, SourceL
 
   std::vector<runtime::Change> changes;
   for (std::size_t i = 0; i < gradients.size(); ++i)
-    changes.push_back({gradient_leaf(NodeRef(plan->xs[i])), std::move(gradients[i]), {}, where});
+    changes.push_back({gradient_leaf(NodeRef(plan->xs[i])),
+                       gradients[i].to(runtime::device_of(NodeRef(plan->xs[i]))),
+                       {},
+                       where});
   runtime::set_values(std::move(changes), frontend::push_mode());
   for (const Node* x : plan->xs) state_of(NodeRef(x)).accumulated = true;
   if (!retain) runtime::set_marks(plan->between);

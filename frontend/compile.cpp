@@ -3,13 +3,18 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <map>
+#include <mutex>
 #include <string>
 #include <string_view>
 
 #include "codegen/compiler.h"
+#include "codegen/cuda/compiler.h"
 #include "codegen/interpret/interpreter.h"
 #include "codegen/schedule.h"
 #include "runtime/array.h"
+#include "runtime/cuda_device.h"
+#include "runtime/cuda_program.h"
 #include "runtime/program.h"
 
 namespace weft::frontend {
@@ -39,6 +44,21 @@ ir::KernelCompiler& kernel_compiler(Tier tier) {
   return native ? *native : *interpreter;
 }
 
+namespace {
+
+/// One an architecture.
+ir::KernelCompiler& device_compiler(Device device) {
+  static std::mutex mutex;
+  static std::map<std::string, std::shared_ptr<ir::KernelCompiler>> compilers;
+  const std::string& arch = runtime::CudaDevice::get(device).arch();
+  const std::scoped_lock lock(mutex);
+  std::shared_ptr<ir::KernelCompiler>& compiler = compilers[arch];
+  if (!compiler) compiler = codegen::make_cuda_compiler(arch);
+  return *compiler;
+}
+
+}  // namespace
+
 Tier default_tier() {
   static const Tier tier =
       environment("WEFT_MODE") == "interpret" ? Tier::interpreted : Tier::compiled;
@@ -57,7 +77,8 @@ std::shared_ptr<const runtime::Program> compile(const ir::Graph& graph,
   const codegen::Target& target = codegen::host_target();
   pipeline.groups = passes::Caches{static_cast<std::int64_t>(target.l2_bytes),
                                    static_cast<std::int64_t>(target.cache_bytes)};
-  if (runtime::nan_checks_wanted()) pipeline.groups.reset();  // every step's results are looked at
+  // Tiles are for a processor's caches; where NaNs are looked for, every step's results are.
+  if (runtime::nan_checks_wanted() || !options.device.is_cpu()) pipeline.groups.reset();
   auto last = start;
   const std::string name = graph.name().empty() ? "(unnamed)" : graph.name();
   if (log_enabled())
@@ -67,13 +88,19 @@ std::shared_ptr<const runtime::Program> compile(const ir::Graph& graph,
       last = std::chrono::steady_clock::now();
     };
   // Made now: it may begin to open what compiling needs while the passes run.
-  ir::KernelCompiler& compiler = kernel_compiler(options.tier);
+  ir::KernelCompiler& compiler =
+      options.device.is_cpu() ? kernel_compiler(options.tier) : device_compiler(options.device);
   ir::Plan plan = passes::plan(graph, inputs, pipeline);
   if (log_enabled())
     std::fprintf(stderr, "weft: %s: lower %.2f ms, %zu steps, %zu distinct kernels\n", name.c_str(),
                  milliseconds(last), plan.steps.size(), plan.kernels.size());
   last = std::chrono::steady_clock::now();
-  auto program = std::make_shared<const runtime::Program>(std::move(plan), compiler);
+  std::shared_ptr<const runtime::Program> program;
+  if (options.device.is_cpu())
+    program = std::make_shared<const runtime::HostProgram>(std::move(plan), compiler);
+  else
+    program =
+        std::make_shared<const runtime::CudaProgram>(options.device, std::move(plan), compiler);
   if (log_enabled())
     std::fprintf(stderr, "weft: %s: code %.2f ms, %.2f ms in all\n", name.c_str(),
                  milliseconds(last), milliseconds(start));
@@ -82,7 +109,7 @@ std::shared_ptr<const runtime::Program> compile(const ir::Graph& graph,
 
 std::vector<ir::Literal> evaluate_constants(const ir::Graph& graph) {
   passes::PipelineOptions pipeline;  // no evaluator: folding does not fold itself
-  const runtime::Program program(passes::plan(graph, {}, pipeline),
+  const runtime::HostProgram program(passes::plan(graph, {}, pipeline),
                                  kernel_compiler(Tier::interpreted));
   const auto sizes = program.size({});
   std::vector<Array> results;

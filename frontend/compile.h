@@ -18,7 +18,8 @@ Tier default_tier();
 
 struct CompileOptions {
   std::vector<std::pair<int, int>> donated;  // input i may be overwritten by output j
-  Tier tier = default_tier();
+  Tier tier = default_tier();  // on the processor
+  Device device = {};
   bool fuse = true;
   bool fast_math = false;
 };

@@ -18,17 +18,19 @@ thread_local EvalMode mode = EvalMode::greedy;
 class Cells final : public runtime::CellCompiler {
  public:
   std::shared_ptr<const runtime::Program> compile(const ir::Graph& graph,
-                                                  std::span<const ir::Type> inputs,
+                                                  std::span<const ir::Type> inputs, Device device,
                                                   bool hot) override {
     frontend::CompileOptions options;
+    options.device = device;
     if (!hot) options.tier = frontend::Tier::interpreted;
     return frontend::compile(graph, inputs, options);
   }
   std::shared_ptr<const runtime::Staged> stage(const ir::Graph& graph,
-                                               std::span<const ir::Type> inputs,
+                                               std::span<const ir::Type> inputs, Device device,
                                                bool hot) override {
     if (!passes::depends_on_values(graph)) return nullptr;
     frontend::CompileOptions options;
+    options.device = device;
     if (!hot) options.tier = frontend::Tier::interpreted;
     return std::make_shared<frontend::StagedGraph>(graph, inputs, options);
   }

@@ -85,9 +85,6 @@ ir::NodeRef in_dtype_of(const Tensor& variable, const Tensor& value, SourceLocat
 std::shared_ptr<Function::Impl> build(std::vector<Tensor> inputs,
                                       const std::vector<Tensor>& outputs, FunctionOptions options,
                                       SourceLocation where) {
-  if (!options.device.is_cpu())
-    throw DeviceError("functions on " + options.device.str() + " are not available in this build",
-                      where);
   std::unordered_set<const ir::Node*> distinct;
   for (const Tensor& input : inputs)
     if (!distinct.insert(input.node().get()).second)
@@ -134,6 +131,7 @@ std::shared_ptr<Function::Impl> build(std::vector<Tensor> inputs,
   impl->where = where;
   impl->ties = ties_of(impl->inputs);
   impl->seen.resize(impl->graph.inputs().size());
+  impl->uploaded.resize(impl->captured.size());
   return impl;
 }
 
@@ -241,6 +239,7 @@ frontend::CompileOptions Function::Impl::compile_options() const {
   for (std::size_t i = 0; i < updated.size() && !runtime::nan_checks_wanted(); ++i)
     result.donated.emplace_back(static_cast<int>(inputs.size() + updated[i]),
                                 static_cast<int>(output_count + i));
+  result.device = options.device;
   result.fuse = options.fuse;
   result.fast_math = options.fast_math;
   return result;
@@ -249,6 +248,7 @@ frontend::CompileOptions Function::Impl::compile_options() const {
 std::shared_ptr<Function::Impl::Entry> Function::Impl::compiled(std::vector<ir::Type> types) const {
   auto made = std::make_shared<Entry>();
   made->types = std::move(types);
+  made->device = options.device;
   const bool exact = std::ranges::all_of(made->types, &ir::Type::concrete);
   if (depends_on_values && exact) {
     const ir::Graph resolved =
@@ -364,6 +364,10 @@ FunctionStats Function::stats() const {
   stats.bytes_planned = plan.arena_bytes.constant().value_or(0);
   stats.bytes_moved = plan.bytes_moved;
   stats.flops = plan.flops;
+  if (!impl_->options.device.is_cpu())
+    stats.host_steps = std::ranges::count_if(plan.steps, [](const ir::Step& step) {
+      return std::holds_alternative<ir::ExternStep>(step.what);
+    });
   return stats;
 }
 

@@ -35,10 +35,10 @@ void check_fit(const Array& given, const ir::Node& input, std::size_t number,
 }
 
 /// Whether a program may write a result of this dtype and layout into `have`.
-bool serves(const Array& have, DType dtype, const runtime::LayoutRef& dense) {
+bool serves(const Array& have, DType dtype, const runtime::LayoutRef& dense, Device device) {
   const Shape& shape = dense ? dense->shape : runtime::scalar_shape;
   return have.dtype() == dtype && (have.layout() == dense || have.shape() == shape) &&
-         have.is_contiguous() && have.buffer().writable() && have.device().is_cpu();
+         have.is_contiguous() && have.buffer().writable() && have.device() == device;
 }
 
 /// Whether `array` is one of those that will be written.
@@ -86,7 +86,9 @@ void Function::Impl::convert(std::span<const Array* const> given, std::span<cons
     check_fit(value, input, i, where);
     const DType dtype = input.type().dtype.value_or(value.dtype());
     if (dtype != value.dtype())
-      arrays[i] = &made.emplace_back(value.to(dtype));
+      arrays[i] = &made.emplace_back(placed(value.to(dtype), input));
+    else if (value.device() != options.device)
+      arrays[i] = &made.emplace_back(placed(value, input));
     else if (!value.is_contiguous() || is_among(&value, outputs))
       arrays[i] = &made.emplace_back(value.contiguous());
     else
@@ -95,11 +97,32 @@ void Function::Impl::convert(std::span<const Array* const> given, std::span<cons
   check_ties(arrays);
 }
 
+Array Function::Impl::placed(const Array& value, const ir::Node& of) const {
+  if (value.device().is_cpu() || value.device() == options.device) return value.to(options.device);
+  throw DeviceError(
+      "function" + (options.name.empty() ? std::string() : " '" + options.name + "'") + " runs on " +
+          options.device.str() + ", but " + runtime::describe(of) + " is on " +
+          value.device().str() + ": move one to the other (x.to(Device), FunctionOptions::device)",
+      where);
+}
+
+Array Function::Impl::placed_leaf(std::size_t i, const Array& value) const {
+  const std::scoped_lock lock(mutex);
+  auto& [from, to] = uploaded[i];
+  if (!(from.buffer() == value.buffer()) || from.offset() != value.offset() ||
+      from.dtype() != value.dtype() || from.shape() != value.shape() ||
+      from.strides() != value.strides()) {
+    to = placed(value.contiguous(), *captured[i].node());
+    from = value;
+  }
+  return to;
+}
+
 bool Function::Impl::Entry::takes(std::span<const Array* const> arrays, std::size_t first) const {
   for (std::size_t i = 0; i < arrays.size(); ++i) {
     const Array& array = *arrays[i];
     if (array.dtype() != *types[first + i].dtype || !array.is_contiguous() ||
-        array.shape() != shapes[first + i])
+        array.shape() != shapes[first + i] || array.device() != device)
       return false;
   }
   return true;
@@ -134,9 +157,15 @@ void Function::Impl::run(std::span<const Array* const> given, Results results,
     for (std::size_t i = 0; i < captured.size(); ++i) {
       const int update = update_of[i];
       const Array& value = update < 0 ? *read++ : lease->value(static_cast<std::size_t>(update));
-      if (!value.is_contiguous()) made.reserve(arrays.size());  // addresses stay
-      arrays[given.size() + i] =
-          value.is_contiguous() ? &value : &made.emplace_back(value.contiguous());
+      const bool usable = value.is_contiguous() && value.device() == options.device;
+      if (!usable) made.reserve(arrays.size());  // addresses stay
+      if (usable)
+        arrays[given.size() + i] = &value;
+      else if (update >= 0 || options.device.is_cpu())
+        arrays[given.size() + i] =
+            &made.emplace_back(placed(value.contiguous(), *captured[i].node()));
+      else
+        arrays[given.size() + i] = &made.emplace_back(placed_leaf(i, value));
     }
     const std::span<const Array* const> leaves(arrays.data() + given.size(), captured.size());
     if (found && !found->takes(leaves, given.size())) found = nullptr;
@@ -163,12 +192,13 @@ void Function::Impl::run(std::span<const Array* const> given, Results results,
 
   // Everything that can fail for want of memory comes before the first write.
   const auto fresh = [&](std::size_t i) {
-    return Array::laid_out(program.output_dtype(i), layouts[i]);
+    return Array::laid_out(program.output_dtype(i), layouts[i], options.device);
   };
   if (results.fresh) results.fresh->reserve(output_count);
   for (std::size_t i = 0; i < output_count; ++i) {
     Array& output = results.fresh ? results.fresh->emplace_back(fresh(i)) : results.into[i];
-    if (!results.fresh && !serves(output, program.output_dtype(i), layouts[i])) output = fresh(i);
+    if (!results.fresh && !serves(output, program.output_dtype(i), layouts[i], options.device))
+      output = fresh(i);
     output_data[i] = const_cast<std::byte*>(output.bytes());
   }
   std::vector<Array>
@@ -180,7 +210,7 @@ void Function::Impl::run(std::span<const Array* const> given, Results results,
     check_update(i, program.output_dtype(output), runtime::Program::output_shapes(*sizes)[output]);
     const bool in_place =
         program.plan().donated[output] == static_cast<int>(inputs.size() + updated[i]) &&
-        old.is_contiguous() && old.buffer().writable();
+        old.is_contiguous() && old.buffer().writable() && old.device() == options.device;
     replaced.push_back(in_place ? old : fresh(output));
     output_data[output] = const_cast<std::byte*>(replaced.back().bytes());
   }

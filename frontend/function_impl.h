@@ -63,8 +63,10 @@ struct Function::Impl {
         {};  // of the types, where these are concrete and there are no stages
     /// One shape an input, and no stages.
     [[nodiscard]] bool exact() const { return shapes.size() == types.size(); }
-    /// Of an exact entry: whether these are dense arrays of the types of its first inputs.
+    /// Of an exact entry: whether these are dense arrays of the types of its first inputs, where
+    /// its program runs.
     [[nodiscard]] bool takes(std::span<const Array* const> arrays, std::size_t first = 0) const;
+    Device device = {};  // of the program
   };
 
   /// Where results go: into arrays that the caller has, replaced where they do not serve, or to the
@@ -77,10 +79,16 @@ struct Function::Impl {
            runtime::Program::StepObserver* observer = nullptr) const;
   void run_staged(const Entry& entry, std::span<const Array* const> arrays, Results results,
                   runtime::Lease* lease) const;
-  /// Checks the inputs against their declared types; puts dense arrays of these, converted ones
-  /// into `made`, into `arrays`.
+  /// Checks the inputs against their declared types; puts dense arrays of these where the function
+  /// runs, converted and uploaded ones into `made`, into `arrays`.
   void convert(std::span<const Array* const> given, std::span<const Array> outputs,
                std::vector<Array>& made, std::span<const Array*> arrays) const;
+  /// A value where the function runs: uploaded from the processor; DeviceError, with the name of
+  /// what it is, for one of another device.
+  [[nodiscard]] Array placed(const Array& value, const ir::Node& of) const;
+  /// The same for a captured leaf that no call writes: uploaded once for as long as it has one
+  /// value.
+  [[nodiscard]] Array placed_leaf(std::size_t i, const Array& value) const;
   [[nodiscard]] std::shared_ptr<Entry> compiled(std::vector<ir::Type> types) const;
   /// The entry for these arrays, compiled if there is none. Lives as long as this.
   const Entry& entry(std::span<const Array* const> arrays) const;
@@ -96,6 +104,10 @@ struct Function::Impl {
   mutable std::vector<std::vector<std::vector<std::int64_t>>>
       seen;  // input, axis: distinct extents
   mutable double compile_ms = 0;
+  struct Uploaded {
+    Array from, to;
+  };
+  mutable std::vector<Uploaded> uploaded;  // one a captured leaf
   // The last of `entries` where it is exact, else null; read without the mutex. None is ever erased.
   mutable std::atomic<const Entry*> recent{nullptr};
   mutable std::atomic<std::int64_t> hits{0}, misses{0};  // calls by whether they found an entry

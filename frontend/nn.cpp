@@ -51,6 +51,11 @@ Module& Module::requires_grad(bool on) {
   return *this;
 }
 
+Module& Module::to(Device device) {
+  for (Tensor& parameter : parameters()) parameter.set_value(parameter.value().to(device));
+  return *this;
+}
+
 NamedArrays Module::state_dict() const {
   NamedArrays state;
   for (const auto& [name, tensor] : named_parameters()) state.emplace(name, tensor.value());

@@ -36,7 +36,9 @@ void Optimizer::step() {
       step_gradients_.emplace_back(to_dims(parameter.shape()), parameter.dtype(),
                                    parameter.name() + ".grad");
     step_.emplace(step_gradients_, std::vector<Tensor>{},
-                  FunctionOptions{.updates = updates(step_gradients_), .name = "optimiser_step"});
+                  FunctionOptions{.updates = updates(step_gradients_),
+                                  .device = parameters_.front().device(),
+                                  .name = "optimiser_step"});
   }
   std::vector<Array> gradients;
   for (const Tensor& parameter : parameters_) gradients.push_back(parameter.grad().value());

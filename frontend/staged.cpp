@@ -110,7 +110,7 @@ std::vector<Array> run_program(const runtime::Program& program,
   const auto layouts = runtime::Program::output_layouts(*sizes);
   std::vector<Array> outputs;
   for (std::size_t i = 0; i < layouts.size(); ++i) {
-    outputs.push_back(Array::laid_out(program.output_dtype(i), layouts[i]));
+    outputs.push_back(Array::laid_out(program.output_dtype(i), layouts[i], program.device()));
     out.push_back(outputs.back().mutable_bytes());
   }
   program.run(*sizes, in.data(), out.data());

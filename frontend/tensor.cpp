@@ -114,7 +114,7 @@ std::int64_t Tensor::ndim() const {
 }
 
 std::int64_t Tensor::size() const { return element_count(shape()); }
-Device Tensor::device() const { return Device::cpu(); }
+Device Tensor::device() const { return runtime::device_of(node_); }
 
 // ---- truth --------------------------------------------------------------------------------------
 

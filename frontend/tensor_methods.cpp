@@ -1,4 +1,6 @@
 // The operations that are also methods of Tensor.
+#include "apply.h"
+#include "ir/ops/placement.h"
 #include "weft/ops.h"
 
 namespace weft {
@@ -72,8 +74,8 @@ Tensor Tensor::matmul(const Operand& other) const {
 }
 
 Tensor Tensor::to(Device device, Where where) const {
-  if (device.is_cpu()) return *this;
-  throw DeviceError("graphs on " + device.str() + " are not available in this build", where);
+  const ir::DeviceAttrs attrs{device.is_cpu() ? -1 : device.index()};
+  return frontend::apply(ir::ops::to_device, {Operand(*this, where)}, attrs);
 }
 
 }  // namespace weft

@@ -30,11 +30,34 @@ struct KernelArgs {
 using KernelFunction = void (*)(const void* self, const KernelArgs* args, std::int64_t begin,
                                 std::int64_t end);
 
+/// Code for a device as its driver loads it: of all the kernels that were compiled together.
+struct DeviceImage {
+  std::vector<std::byte> code;
+};
+
+/// One launch of device code. Its arguments are a pointer a Kernel::buffers entry, the symbols as
+/// 64-bit integers, for a product how its sums are cut (64-bit: into blocks of so many elements, and
+/// pieces of so many), and, where `scratch` is not 0, a pointer to that many bytes a block. A grid
+/// of any number of blocks does all the work; `blocks` have some of their own.
+struct DeviceLaunch {
+  std::string entry;     // in the image
+  int threads = 0;       // a block
+  Dim blocks = 0;        // over the kernel's symbols
+  Dim scratch = 0;       // bytes
+  bool product = false;  // the kernel's contraction; else what follows it
+};
+
+/// A kernel on a device: launches one after another.
+struct DeviceKernel {
+  std::shared_ptr<const DeviceImage> image;
+  std::vector<DeviceLaunch> launches;
+};
+
 /// Immutable; safe to call from many threads at once.
 class Executable {
  public:
   virtual ~Executable() = default;
-  KernelFunction function = nullptr;  // called with `this` as self
+  KernelFunction function = nullptr;  // called with `this` as self; null on a device
   /// Scratch per call for these symbol values (row temps live here); 0 for most.
   [[nodiscard]] virtual std::size_t scratch_bytes(const std::int64_t* /*symbols*/) const {
     return 0;
@@ -43,6 +66,8 @@ class Executable {
   double item_cost = 1;
   /// Splits should fall on multiples of this many items (vector groups).
   std::int64_t item_multiple = 1;
+  /// What runs on a device; null where `function` runs on the processor.
+  [[nodiscard]] virtual const DeviceKernel* device_kernel() const { return nullptr; }
   /// How it runs and why, in one line for dumps; may be empty.
   [[nodiscard]] virtual std::string schedule_text() const { return {}; }
   /// The native text (assembly, CUDA) for dumps; may be empty.

@@ -4,6 +4,7 @@
 #include <unordered_map>
 
 #include "ir/catalogue.h"
+#include "ir/ops/placement.h"
 #include "ir/ops/rules.h"
 
 namespace weft::ir {
@@ -52,6 +53,7 @@ std::span<const Family> catalogue() {
       {"Random distributions", family::distributions()},
       {"Callbacks and results", family::control()},
       {"Control flow", family::control_flow()},
+      {"Placement", family::placement()},
   };
   return families;
 }

@@ -4,6 +4,7 @@
 
 #include "ir/convert.h"
 #include "ir/error.h"
+#include "runtime/cuda_device.h"
 
 namespace weft {
 namespace {
@@ -21,6 +22,21 @@ void require_cpu(const Array& a, const char* what) {
   if (!a.device().is_cpu())
     throw DeviceError(std::string(what) + " needs a value on the processor, not on " +
                       a.device().str() + ": move it with x.to(Device::cpu())");
+}
+
+/// A value from another device, laid out as it is there.
+Array on_processor(const Array& a) {
+  if (a.size() == 0) return Array::uninitialized(a.dtype(), a.shape());
+  std::int64_t first = 0, last = 0;  // elements, from the one that `bytes` is at
+  for (std::size_t i = 0; i < a.shape().size(); ++i) {
+    const std::int64_t reach = (a.shape()[i] - 1) * a.strides()[i];
+    (reach < 0 ? first : last) += reach;
+  }
+  const auto element = static_cast<std::int64_t>(size_of(a.dtype()));
+  const auto bytes = static_cast<std::size_t>((last - first + 1) * element);
+  auto buffer = runtime::Buffer::allocate(bytes);
+  runtime::transfer({}, buffer.data(), a.device(), a.bytes() + first * element, bytes);
+  return Array::from_buffer(std::move(buffer), a.dtype(), a.shape(), a.strides(), -first * element);
 }
 
 /// The strides that give the elements of `a` the shape `shape` in row order without a copy.
@@ -84,12 +100,14 @@ Array::Array() {
   layout_ = empty;
 }
 
-Array Array::uninitialized(DType dtype, Shape shape) {
-  return laid_out(dtype, runtime::dense_layout(std::move(shape)));
+Array Array::uninitialized(DType dtype, Shape shape, Device device) {
+  return laid_out(dtype, runtime::dense_layout(std::move(shape)), device);
 }
 
-Array Array::laid_out(DType dtype, runtime::LayoutRef dense) {
+Array Array::laid_out(DType dtype, runtime::LayoutRef dense, Device device) {
   const std::size_t bytes = dense ? bytes_for(dtype, dense->size, dense->shape) : size_of(dtype);
+  if (!device.is_cpu())
+    return Array(runtime::Buffer::allocate_on(device, bytes), std::move(dense), dtype, 0);
   return Array(runtime::Buffer::allocate(bytes), std::move(dense), dtype, 0);
 }
 
@@ -101,7 +119,7 @@ Array Array::from_buffer(runtime::Buffer buffer, DType dtype, Shape shape, Shape
 
 Array Array::contiguous() const {
   if (is_contiguous()) return *this;
-  require_cpu(*this, "contiguous()");
+  if (!device().is_cpu()) return to(Device::cpu()).contiguous().to(device());
   Array out = uninitialized(dtype_, shape());
   runtime::copy_strided(out.buffer_.data(), out.strides(), bytes(), strides(), shape(),
                         size_of(dtype_));
@@ -109,8 +127,13 @@ Array Array::contiguous() const {
 }
 
 std::byte* Array::mutable_bytes() {
-  if (!buffer_.writable() || !is_contiguous()) {
-    require_cpu(*this, "mutable_data()");
+  if (!device().is_cpu() && !buffer_.writable() && is_contiguous()) {
+    Array own = uninitialized(dtype_, shape(), device());
+    runtime::transfer(device(), own.buffer_.data(), device(), bytes(), nbytes());
+    *this = std::move(own);
+  } else if (!device().is_cpu() && !is_contiguous()) {
+    *this = contiguous();
+  } else if (!buffer_.writable() || !is_contiguous()) {
     Array own = uninitialized(dtype_, shape());
     runtime::copy_strided(own.buffer_.data(), own.strides(), bytes(), strides(), shape(),
                           size_of(dtype_));
@@ -144,7 +167,7 @@ Array Array::reshape(Shape shape) const {
 
 Array Array::to(DType dtype) const {
   if (dtype == dtype_) return *this;
-  require_cpu(*this, "to(DType)");
+  if (!device().is_cpu()) return to(Device::cpu()).to(dtype).to(device());
   Array out = laid_out(dtype, is_contiguous() ? layout_ : runtime::dense_layout(shape()));
   convert_into(dtype, out.buffer_.data());
   return out;
@@ -152,13 +175,16 @@ Array Array::to(DType dtype) const {
 
 Array Array::to(Device device) const {
   if (device == this->device()) return *this;
-  throw UnsupportedOp("moving a value from " + this->device().str() + " to " + device.str() +
-                      " is not implemented yet");
+  if (device.is_cpu()) return on_processor(*this);
+  const Array dense = contiguous();
+  Array moved = uninitialized(dtype_, shape(), device);
+  runtime::transfer(device, moved.buffer_.data(), dense.device(), dense.bytes(), nbytes());
+  return moved;
 }
 
 void Array::convert_into(DType dtype, void* out) const {
-  require_cpu(*this, "reading elements");
   if (size() == 0) return;
+  if (!device().is_cpu()) return to(Device::cpu()).convert_into(dtype, out);
   if (dtype == dtype_ && !is_contiguous()) {
     runtime::copy_strided(static_cast<std::byte*>(out), runtime::contiguous_strides(shape()),
                           bytes(), strides(), shape(), size_of(dtype_));
@@ -265,8 +291,7 @@ Array broadcast_view(const Array& a, Shape shape) {
 }
 
 ir::Literal to_literal(const Array& a) {
-  require_cpu(a, "a constant");
-  Array dense = a.contiguous();
+  Array dense = a.to(Device::cpu()).contiguous();
   if (dense.buffer() && !dense.buffer().owned())
     return ir::Literal::copy(a.dtype(), a.shape(), dense.bytes());
   auto keep = std::make_shared<const Buffer>(dense.buffer());

@@ -104,8 +104,8 @@ class Array {
   }
 
   /// Contents not initialised.
-  static Array uninitialized(DType dtype, Shape shape);
-  static Array laid_out(DType dtype, runtime::LayoutRef dense);
+  static Array uninitialized(DType dtype, Shape shape, Device device = {});
+  static Array laid_out(DType dtype, runtime::LayoutRef dense, Device device = {});
   /// `strides` in elements, `offset` in bytes to the first element. The caller answers for the
   /// bounds.
   static Array from_buffer(runtime::Buffer buffer, DType dtype, Shape shape, Shape strides,
@@ -133,6 +133,7 @@ class Array {
   /// Float to integer truncates and saturates, NaN gives 0; to boolean is x != 0; complex to real
   /// drops the imaginary part.
   [[nodiscard]] Array to(DType dtype) const;
+  /// Itself where it is there already. A view is moved without what it does not show.
   [[nodiscard]] Array to(Device device) const;
   /// Itself when contiguous.
   [[nodiscard]] Array contiguous() const;
@@ -144,6 +145,7 @@ class Array {
     return reinterpret_cast<const T*>(bytes());
   }
   /// The same for writing: first makes this array contiguous and the only owner of its storage.
+  /// DeviceError from both where the value is not on the processor.
   template <ArrayElement T> [[nodiscard]] T* mutable_data() {
     demand(detail::stored_dtype<T>(), "mutable_data");
     return reinterpret_cast<T*>(mutable_bytes());
@@ -169,7 +171,7 @@ class Array {
 
   /// The first element as bytes, of any dtype, on any device.
   [[nodiscard]] const std::byte* bytes() const { return buffer_.data() + offset_; }
-  [[nodiscard]] std::byte* mutable_bytes();
+  [[nodiscard]] std::byte* mutable_bytes();  // unshared, wherever it lives
   /// Writes all elements in row order, as `dtype`, to `out`.
   void convert_into(DType dtype, void* out) const;
   [[nodiscard]] const runtime::Buffer& buffer() const { return buffer_; }

@@ -10,6 +10,8 @@
 #include <mutex>
 #include <new>
 
+#include "runtime/cuda_device.h"
+
 namespace weft::runtime {
 namespace {
 
@@ -306,6 +308,12 @@ Buffer Buffer::allocate_zeroed(std::size_t bytes) {
   const auto [block, fresh] = new_block(bytes);
   if (!fresh) std::memset(block->data, 0, bytes);
   return Buffer(block);
+}
+
+Buffer Buffer::allocate_on(Device device, std::size_t bytes) {
+  if (device.is_cpu()) return allocate(bytes);
+  inject_failure(bytes);
+  return CudaDevice::get(device).allocate(bytes);
 }
 
 Buffer Buffer::borrow(const void* data, std::size_t bytes, std::shared_ptr<void> owner,

@@ -41,6 +41,8 @@ class Buffer {
   /// Contents are not initialised. Throws OutOfMemory.
   static Buffer allocate(std::size_t bytes);
   static Buffer allocate_zeroed(std::size_t bytes);
+  /// On any device; DeviceError where it cannot be used.
+  static Buffer allocate_on(Device device, std::size_t bytes);
   /// Memory of someone else, kept alive by `owner` (which may be empty: then the caller keeps it
   /// alive). Others may see it, so it is never written in place.
   static Buffer borrow(const void* data, std::size_t bytes, std::shared_ptr<void> owner,

@@ -37,16 +37,18 @@ struct CellKey {
   std::vector<std::size_t> words;
   std::vector<ir::Attrs> attrs;
   std::vector<ir::Type> types;
+  Device device;
   std::size_t hash = 0;
 
   friend bool operator==(const CellKey& a, const CellKey& b) {
-    return a.words == b.words && a.types == b.types && a.attrs == b.attrs;
+    return a.device == b.device && a.words == b.words && a.types == b.types && a.attrs == b.attrs;
   }
 };
 
 CellKey key_of(std::span<const Node* const> inputs, std::span<const Node* const> outputs,
-               std::span<const Array* const> values) {
+               std::span<const Array* const> values, Device device) {
   CellKey key;
+  key.device = device;
   std::unordered_map<const Node*, std::size_t> numbers;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     numbers.emplace(inputs[i], i);
@@ -128,7 +130,7 @@ CellCache& cache() {
 
 CellCode::Runnable compile(std::span<const Node* const> inputs,
                            std::span<const Node* const> outputs,
-                           std::span<const Array* const> values, bool native) {
+                           std::span<const Array* const> values, Device device, bool native) {
   assert(compiler);
   std::vector<NodeRef> in, out;
   std::vector<ir::Type> types;
@@ -138,8 +140,9 @@ CellCode::Runnable compile(std::span<const Node* const> inputs,
   }
   for (const Node* output : outputs) out.emplace_back(output);
   const ir::Graph graph(std::move(in), std::move(out));
-  if (auto staged = compiler->stage(graph, types, native)) return {nullptr, std::move(staged)};
-  return {compiler->compile(graph, types, native), nullptr};
+  if (auto staged = compiler->stage(graph, types, device, native))
+    return {nullptr, std::move(staged)};
+  return {compiler->compile(graph, types, device, native), nullptr};
 }
 
 /// The same bytes under another dtype and shape.
@@ -159,13 +162,14 @@ bool is_inline_constant(const Node& node) {
          node.attrs().get<ir::ConstantAttrs>().value.size() <= inline_elements;
 }
 
-CellCode::CellCode(Runnable runnable, std::span<const Array* const> inputs, std::size_t outputs)
-    : outputs_(outputs) {
+CellCode::CellCode(Runnable runnable, std::span<const Array* const> inputs, std::size_t outputs,
+                   Device device)
+    : outputs_(outputs), device_(device) {
   for (const Array* input : inputs) {
     dtypes_.push_back(input->dtype());
     shapes_.push_back(input->shape());
   }
-  replace(std::move(runnable), false);
+  replace(std::move(runnable), !device.is_cpu());
 }
 
 void CellCode::replace(Runnable runnable, bool native) {
@@ -225,7 +229,7 @@ void CellCode::run_program(const Code& code, std::span<const Array* const> input
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     out[i] = nullptr;
     if (!is_own(i)) continue;
-    outputs[i] = Array::laid_out(slot_of(i).dtype, layouts[i]);
+    outputs[i] = Array::laid_out(slot_of(i).dtype, layouts[i], device_);
     out[i] = const_cast<std::byte*>(outputs[i].bytes());
   }
   program.run(*code.sizes, in.data(), out.data());
@@ -234,7 +238,7 @@ void CellCode::run_program(const Code& code, std::span<const Array* const> input
     const auto number = static_cast<std::size_t>(slot_of(i).number);
     switch (slot_of(i).kind) {
       case ir::Slot::Kind::input: outputs[i] = *inputs[number]; break;
-      case ir::Slot::Kind::constant: outputs[i] = from_literal(plan.constants[number]); break;
+      case ir::Slot::Kind::constant: outputs[i] = from_literal(plan.constants[number]).to(device_); break;
       case ir::Slot::Kind::output: outputs[i] = outputs[number]; break;
       case ir::Slot::Kind::temp:
       case ir::Slot::Kind::local: assert(false); break;
@@ -246,21 +250,28 @@ void CellCode::run_program(const Code& code, std::span<const Array* const> input
 
 std::shared_ptr<CellCode> find_cell(std::span<const Node* const> inputs,
                                     std::span<const Node* const> outputs,
-                                    std::span<const Array* const> values) {
-  CellKey key = key_of(inputs, outputs, values);
+                                    std::span<const Array* const> values, Device device) {
+  CellKey key = key_of(inputs, outputs, values, device);
   if (auto found = cache().find(key)) return found;
-  auto code =
-      std::make_shared<CellCode>(compile(inputs, outputs, values, false), values, outputs.size());
+  auto code = std::make_shared<CellCode>(compile(inputs, outputs, values, device, false), values,
+                                         outputs.size(), device);
   cache().insert(std::move(key), code);
   return code;
 }
 
 void make_native(CellCode& code, std::span<const Node* const> inputs,
                  std::span<const Node* const> outputs, std::span<const Array* const> values) {
-  code.replace(compile(inputs, outputs, values, true), true);
+  code.replace(compile(inputs, outputs, values, code.device(), true), true);
 }
 
 namespace {
+
+/// Where one of them is that is on a device; else the processor.
+Device device_for(std::span<const Array> inputs) {
+  for (const Array& input : inputs)
+    if (!input.device().is_cpu()) return input.device();
+  return {};
+}
 
 std::vector<const Array*> pointers(std::span<const Array> arrays) {
   std::vector<const Array*> result;
@@ -277,7 +288,8 @@ std::vector<const Node*> pointers(std::span<const NodeRef> nodes) {
 }  // namespace
 
 std::shared_ptr<CellCode> cell_code(const ir::Graph& graph, std::span<const Array> inputs) {
-  return find_cell(pointers(graph.inputs()), pointers(graph.outputs()), pointers(inputs));
+  return find_cell(pointers(graph.inputs()), pointers(graph.outputs()), pointers(inputs),
+                   device_for(inputs));
 }
 
 bool wants_native(const CellCode& code) { return code.wants_native(); }
@@ -287,12 +299,16 @@ void make_native(CellCode& code, const ir::Graph& graph, std::span<const Array> 
 }
 
 bool fits(const CellCode& code, std::span<const Array> inputs) {
-  return code.fits(pointers(inputs));
+  return code.device() == device_for(inputs) && code.fits(pointers(inputs));
 }
 
 std::vector<Array> run_cell(CellCode& code, std::span<const Array> inputs) {
-  std::vector<Array> outputs(code.output_count());
-  code.run(pointers(inputs), outputs);
+  std::vector<Array> outputs(code.output_count()), moved;
+  moved.reserve(inputs.size());  // addresses stay
+  std::vector<const Array*> there = pointers(inputs);
+  for (const Array*& input : there)
+    if (!(input->device() == code.device())) input = &moved.emplace_back(input->to(code.device()));
+  code.run(there, outputs);
   return outputs;
 }
 

@@ -46,6 +46,9 @@ class LiveState final : public ir::NodeState {
     std::unique_ptr<Wave> pull;                // how this tensor is computed when it is asked for
     std::unique_ptr<Attachment> attachment;
     std::thread::id lessee;  // has a turn on this leaf
+    Device lent_from;        // where the value is that the lessee has
+    Array moved;             // its value, brought to a device…
+    Buffer moved_from;       // …from here
   };
 
   explicit LiveState(const ir::Node& of);
@@ -68,6 +71,13 @@ class LiveState final : public ir::NodeState {
   }
   /// The value that the wave under way sees.
   [[nodiscard]] const Array& current() const { return pending ? *pending : value; }
+  /// The same on a device, for one that may be brought there: a constant, or a lone number of the
+  /// processor.
+  [[nodiscard]] const Array& current_on(Device device);
+  /// Where the value is, or was when it was last computed.
+  [[nodiscard]] Device home() const {
+    return pending ? pending->device() : leased() ? extras->lent_from : value.device();
+  }
 
   const ir::Node& node;
   std::vector<Link> consumers;
@@ -86,6 +96,7 @@ class LiveState final : public ir::NodeState {
   // Notes of the plan being made; meaningful only where the stamp is the plan's.
   std::uint64_t affected = 0, needed = 0, wanted = 0, entered = 0;
   std::uint32_t cell = 0;
+  Device place;               // where it is computed
   bool costly = false;        // it, or what it is computed from, was dear
   bool costly_below = false;  // it, or what is computed from it, is dear
 };

@@ -15,7 +15,7 @@ using ir::NodeRef;
 constexpr std::size_t waves_kept = 4;  // a leaf
 
 bool same_type(const Array& a, const Array& b) {
-  return a.dtype() == b.dtype() && a.shape() == b.shape();
+  return a.dtype() == b.dtype() && a.shape() == b.shape() && a.device() == b.device();
 }
 
 /// Leaves that are set for the first time: what depends on them may become able to have a value.
@@ -66,10 +66,12 @@ class PendingLeaves {
 
 Array with_part(const Array& base, const BasicIndices& part, const Array& value,
                 SourceLocation where) {
+  if (!base.device().is_cpu())
+    return with_part(base.to(Device::cpu()), part, value, where).to(base.device());
   Array whole = base;
   std::byte* bytes = whole.mutable_bytes();  // no one else's from here on
   const Array view = part_view(whole, part, where);
-  const Array source = broadcast_view(value.to(base.dtype()), view.shape());
+  const Array source = broadcast_view(value.to(Device::cpu()).to(base.dtype()), view.shape());
   copy_strided(bytes + (view.offset() - whole.offset()), view.strides(), source.bytes(),
                source.strides(), view.shape(), size_of(base.dtype()));
   return whole;
@@ -105,7 +107,10 @@ bool LiveEngine::take_turns(EngineLock& locked, std::span<LiveState* const> leav
   for (LiveState* leaf : leaves)
     if (!leaf->valid) unset(*leaf);
   for (LiveState* leaf : leaves) leaf->extra();
-  for (LiveState* leaf : leaves) leaf->extras->lessee = std::this_thread::get_id();
+  for (LiveState* leaf : leaves) {
+    leaf->extras->lent_from = leaf->value.device();
+    leaf->extras->lessee = std::this_thread::get_id();
+  }
   return true;
 }
 
@@ -279,6 +284,7 @@ bool LiveEngine::update(EngineLock& locked, std::span<const Change> changes, Pus
   Wave* wave = types_changed ? nullptr : find_wave(states, push);
   std::unique_ptr<Wave> planned;
   if (!wave) {
+    const PendingLeaves pending(leaves);  // where values are decides where others are computed
     planned = plan_update(states, push, types_changed);
     wave = planned.get();
   }

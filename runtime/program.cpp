@@ -45,14 +45,9 @@ struct SizedGroup {
   std::size_t first_pointer = 0, pointers = 0;
 };
 
-struct Sizes {
-  std::uint64_t number = 0;  // no two have the same
+struct HostSizes final : Sizes {
   std::vector<SizedGroup> groups;
-  std::vector<Shape> input_shapes, output_shapes, slot_shapes;
-  std::vector<LayoutRef> output_layouts;
-  std::vector<std::int64_t> slot_offsets;
   std::vector<SizedStep> steps;
-  std::size_t arena = 0;
   std::size_t step_pointers = 0;
   bool splits = false;  // some step may be worth several threads
 };
@@ -206,7 +201,7 @@ void run_contraction(const ir::Executable* epilogue, const SizedStep& sized, voi
        : sized.contraction->run(buffers, wanted);
 }
 
-SizedGroup size_group(const ir::Plan& plan, const ir::StepGroup& group, const Sizes& sizes) {
+SizedGroup size_group(const ir::Plan& plan, const ir::StepGroup& group, const HostSizes& sizes) {
   SizedGroup sized;
   sized.first_pointer = sizes.steps[static_cast<std::size_t>(group.first)].first_pointer;
   for (auto i = static_cast<std::size_t>(group.first); i < static_cast<std::size_t>(group.end);
@@ -244,23 +239,6 @@ std::int64_t now_ns() {
 /// Concurrent callers beyond these allocate a frame a call.
 constexpr std::size_t kept_frames = 4;
 
-Program::Program(ir::Plan plan, ir::KernelCompiler& compiler)
-    : plan_(std::move(plan)), compiler_(compiler) {
-  frames_.reserve(kept_frames);  // so that giving one back never fails
-  std::vector<const ir::Kernel*> kernels;
-  for (const ir::Kernel& kernel : plan_.kernels)
-    if (!kernel.stages.empty()) kernels.push_back(&kernel);
-  std::shared_ptr<Sizes> sizes;  // products take tiles, which are compiled beside the kernels
-  const auto compiled = compiler.compile_beside(kernels, [&] { sizes = fixed_sizes(); });
-  std::size_t next = 0;  // a contraction without an epilogue has no code of its own
-  for (const ir::Kernel& kernel : plan_.kernels)
-    executables_.push_back(kernel.stages.empty() ? nullptr : compiled[next++]);
-  if (sizes) add_code(*sizes);
-  fixed_ = std::move(sizes);
-}
-
-Program::~Program() { delete idle_.load(std::memory_order_acquire); }
-
 std::shared_ptr<const Sizes> Program::size(std::span<const Shape* const> input_shapes) const {
   const auto same = [&](const Sizes& sizes) {
     return std::ranges::equal(sizes.input_shapes, input_shapes, {}, {},
@@ -292,7 +270,7 @@ std::shared_ptr<Sizes> Program::fixed_sizes() const {
 std::shared_ptr<Sizes> Program::without_code(std::span<const Shape* const> input_shapes) const {
   const DimBindings bindings = bind_inputs(plan_, input_shapes);
   static std::atomic<std::uint64_t> made{0};
-  auto sizes = std::make_shared<Sizes>();
+  std::shared_ptr<Sizes> sizes = make_sizes();
   sizes->number = ++made;
   for (const Shape* shape : input_shapes) sizes->input_shapes.push_back(*shape);
   for (const ir::Slot& slot : plan_.slots) {
@@ -305,6 +283,39 @@ std::shared_ptr<Sizes> Program::without_code(std::span<const Shape* const> input
     sizes->output_layouts.push_back(dense_layout(sizes->output_shapes.back()));
   }
   sizes->arena = static_cast<std::size_t>(extent(plan_.arena_bytes, bindings));
+  size_steps(*sizes, bindings);
+  return sizes;
+}
+
+std::span<const Shape> Program::output_shapes(const Sizes& sizes) { return sizes.output_shapes; }
+std::span<const LayoutRef> Program::output_layouts(const Sizes& sizes) {
+  return sizes.output_layouts;
+}
+std::size_t Program::arena_bytes(const Sizes& sizes) { return sizes.arena; }
+
+// ---- on the processor ---------------------------------------------------------------------------
+
+HostProgram::HostProgram(ir::Plan plan, ir::KernelCompiler& compiler)
+    : Program(std::move(plan)), compiler_(compiler) {
+  frames_.reserve(kept_frames);  // so that giving one back never fails
+  std::vector<const ir::Kernel*> kernels;
+  for (const ir::Kernel& kernel : plan_.kernels)
+    if (!kernel.stages.empty()) kernels.push_back(&kernel);
+  std::shared_ptr<Sizes> sizes;  // products take tiles, which are compiled beside the kernels
+  const auto compiled = compiler.compile_beside(kernels, [&] { sizes = fixed_sizes(); });
+  std::size_t next = 0;  // a contraction without an epilogue has no code of its own
+  for (const ir::Kernel& kernel : plan_.kernels)
+    executables_.push_back(kernel.stages.empty() ? nullptr : compiled[next++]);
+  if (sizes) add_code(*sizes);
+  fixed_ = std::move(sizes);
+}
+
+HostProgram::~HostProgram() { delete idle_.load(std::memory_order_acquire); }
+
+std::shared_ptr<Sizes> HostProgram::make_sizes() const { return std::make_shared<HostSizes>(); }
+
+void HostProgram::size_steps(Sizes& all, const DimBindings& bindings) const {
+  auto* const sizes = static_cast<HostSizes*>(&all);
   for (const ir::Step& step : plan_.steps) {
     SizedStep sized;
     if (const auto* kernel = std::get_if<ir::KernelStep>(&step.what)) {
@@ -317,10 +328,10 @@ std::shared_ptr<Sizes> Program::without_code(std::span<const Shape* const> input
   }
   for (const ir::StepGroup& group : plan_.groups)
     sizes->groups.push_back(size_group(plan_, group, *sizes));
-  return sizes;
 }
 
-void Program::add_code(Sizes& sizes) const {
+void HostProgram::add_code(Sizes& all) const {
+  auto& sizes = static_cast<HostSizes&>(all);
   for (std::size_t i = 0; i < plan_.steps.size(); ++i) {
     const auto* kernel = std::get_if<ir::KernelStep>(&plan_.steps[i].what);
     if (!kernel) continue;
@@ -333,16 +344,10 @@ void Program::add_code(Sizes& sizes) const {
   }
 }
 
-std::span<const Shape> Program::output_shapes(const Sizes& sizes) { return sizes.output_shapes; }
-std::span<const LayoutRef> Program::output_layouts(const Sizes& sizes) {
-  return sizes.output_layouts;
-}
-std::size_t Program::arena_bytes(const Sizes& sizes) { return sizes.arena; }
-
 // ---- frames -------------------------------------------------------------------------------------
 
 /// What is the same in every call of these sizes: the places of constants and temporaries.
-void Program::lay_out(const Sizes& sizes, Frame& frame) const {
+void HostProgram::lay_out(const HostSizes& sizes, Frame& frame) const {
   frame.sizes = 0;
   frame.slots.resize(plan_.slots.size());
   frame.step_pointers.resize(sizes.step_pointers);
@@ -361,9 +366,9 @@ void Program::lay_out(const Sizes& sizes, Frame& frame) const {
   frame.sizes = sizes.number;
 }
 
-class Program::Turn {
+class HostProgram::Turn {
  public:
-  Turn(const Program& program, const Sizes& sizes)
+  Turn(const HostProgram& program, const HostSizes& sizes)
       : program_(program), frame_(program.idle_.exchange(nullptr, std::memory_order_acq_rel)) {
     if (!frame_) another();
     if (frame_->sizes != sizes.number) program.lay_out(sizes, *frame_);
@@ -371,7 +376,7 @@ class Program::Turn {
   ~Turn() {
     frame_.reset(program_.idle_.exchange(frame_.release(), std::memory_order_acq_rel));
     if (!frame_) return;
-    const std::scoped_lock lock(program_.mutex_);
+    const std::scoped_lock lock(program_.frames_mutex_);
     if (program_.frames_.size() < kept_frames) program_.frames_.push_back(std::move(frame_));
   }
   Turn(const Turn&) = delete;
@@ -381,7 +386,7 @@ class Program::Turn {
  private:
   void another() {
     {
-      const std::scoped_lock lock(program_.mutex_);
+      const std::scoped_lock lock(program_.frames_mutex_);
       if (!program_.frames_.empty()) {
         frame_ = std::move(program_.frames_.back());
         program_.frames_.pop_back();
@@ -390,7 +395,7 @@ class Program::Turn {
     if (!frame_) frame_ = std::make_unique<Frame>();
   }
 
-  const Program& program_;
+  const HostProgram& program_;
   std::unique_ptr<Frame> frame_;
 };
 
@@ -423,7 +428,7 @@ void copy_aliases(const ir::Plan& plan, const Sizes& sizes, void* const* outputs
 
 }  // namespace
 
-void Program::run_step(const Sizes& sizes, Frame& frame, std::size_t index) const {
+void HostProgram::run_step(const HostSizes& sizes, Frame& frame, std::size_t index) const {
   const ir::Step& step = plan_.steps[index];
   const SizedStep& sized = sizes.steps[index];
   if (const auto* kernel = std::get_if<ir::KernelStep>(&step.what)) {
@@ -453,8 +458,8 @@ void Program::run_step(const Sizes& sizes, Frame& frame, std::size_t index) cons
 }
 
 /// `spent`: nanoseconds that the calling thread spent in each step of the plan, where wanted.
-void Program::run_group(const Sizes& sizes, Frame& frame, std::size_t number,
-                        std::int64_t* spent) const {
+void HostProgram::run_group(const HostSizes& sizes, Frame& frame, std::size_t number,
+                            std::int64_t* spent) const {
   const ir::StepGroup& group = plan_.groups[number];
   const SizedGroup& sized = sizes.groups[number];
   const auto first = static_cast<std::size_t>(group.first),
@@ -511,12 +516,19 @@ bool nan_checks_wanted() {
   return wanted;
 }
 
-namespace {
-
-template <class T> bool any_nan(const void* data, std::int64_t n) {
-  const T* values = static_cast<const T*>(data);
-  return std::any_of(values, values + n, [](T x) { return std::isnan(static_cast<float>(x)); });
+bool any_nan(DType dtype, const void* data, std::int64_t n) {
+  return visit_dtype(dtype, [&]<class T>(std::type_identity<T>) {
+    if constexpr (std::is_floating_point_v<T> || std::is_same_v<T, float16> ||
+                  std::is_same_v<T, bfloat16>) {
+      const T* values = static_cast<const T*>(data);
+      return std::any_of(values, values + n, [](T x) { return std::isnan(static_cast<float>(x)); });
+    } else {
+      return false;
+    }
+  });
 }
+
+namespace {
 
 /// WEFT_CHECK_NANS: the first step that makes a NaN is an Error with its operations and the user's
 /// line.
@@ -532,21 +544,15 @@ void check_for_nan(const ir::Plan& plan, const ir::Step& step, const Sizes& size
   }
   for (const int slot : written) {
     const auto i = static_cast<std::size_t>(slot);
-    const std::int64_t n = element_count(sizes.slot_shapes[i]);
-    const bool found = visit_dtype(plan.slots[i].dtype, [&]<class T>(std::type_identity<T>) {
-      if constexpr (std::is_floating_point_v<T> || std::is_same_v<T, float16> ||
-                    std::is_same_v<T, bfloat16>)
-        return any_nan<T>(frame.slots[i], n);
-      else
-        return false;
-    });
-    if (found) throw Error("NaN in the result of " + step.label, step.where);
+    if (any_nan(plan.slots[i].dtype, frame.slots[i], element_count(sizes.slot_shapes[i])))
+      throw Error("NaN in the result of " + step.label, step.where);
   }
 }
 
 }  // namespace
 
-void Program::run(const Sizes& sizes, void* const* inputs, void* const* outputs) const {
+void HostProgram::run(const Sizes& all, void* const* inputs, void* const* outputs) const {
+  const auto& sizes = static_cast<const HostSizes&>(all);
   const Turn frame(*this, sizes);
   std::optional<Working> working;
   if (sizes.splits) working.emplace();
@@ -566,8 +572,9 @@ void Program::run(const Sizes& sizes, void* const* inputs, void* const* outputs)
   copy_aliases(plan_, sizes, outputs, *frame);
 }
 
-void Program::run_observed(const Sizes& sizes, void* const* inputs, void* const* outputs,
-                           StepObserver& observer) const {
+void HostProgram::run_observed(const Sizes& all, void* const* inputs, void* const* outputs,
+                               StepObserver& observer) const {
+  const auto& sizes = static_cast<const HostSizes&>(all);
   const Turn frame(*this, sizes);
   const Working working;
   fill_slots(plan_, inputs, outputs, *frame);

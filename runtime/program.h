@@ -1,5 +1,5 @@
 // A plan with its code: what a compiled graph is at run time. Immutable; called from many threads
-// at once.
+// at once. `HostProgram` runs on the processor, `CudaProgram` (runtime/cuda_program.h) on a device.
 //
 // A call binds the plan's unknown extents, takes a frame (pointer tables and an arena), and runs the
 // steps in order, each split over the thread pool where its cost says so. The frame of the last call
@@ -23,15 +23,26 @@ namespace weft::runtime {
 
 /// WEFT_CHECK_NANS: a step that makes a NaN throws Error. Nothing may then be written in place.
 bool nan_checks_wanted();
+/// False for dtypes that have none.
+bool any_nan(DType dtype, const void* data, std::int64_t n);
 
-struct Sizes;  // a plan at concrete extents
+/// A plan at concrete extents.
+struct Sizes {
+  virtual ~Sizes() = default;
+  std::uint64_t number = 0;  // no two have the same
+  std::vector<Shape> input_shapes, output_shapes, slot_shapes;
+  std::vector<LayoutRef> output_layouts;
+  std::vector<std::int64_t> slot_offsets;
+  std::size_t arena = 0;
+};
+struct HostSizes;
 struct Frame;  // the working memory of one call
 
 class Program {
  public:
-  /// The compiler outlives the program: products of new extents may need tiles that it makes.
-  Program(ir::Plan plan, ir::KernelCompiler& compiler);
-  ~Program();
+  virtual ~Program() = default;
+  /// Where it runs, and where its inputs and outputs lie.
+  [[nodiscard]] virtual Device device() const { return {}; }
 
   [[nodiscard]] const ir::Plan& plan() const { return plan_; }
   [[nodiscard]] std::span<const std::shared_ptr<const ir::Executable>> executables() const {
@@ -56,32 +67,59 @@ class Program {
   /// in another one's, an input's or a constant's slot. An output may be an input's own storage
   /// only where the plan says so (Plan::donated). Throws what an extern step throws; the outputs
   /// are then unspecified.
-  void run(const Sizes& sizes, void* const* inputs, void* const* outputs) const;
+  virtual void run(const Sizes& sizes, void* const* inputs, void* const* outputs) const = 0;
 
   /// Runs as `run` does and reports each step's wall time in nanoseconds through `seen(step, ns)`.
   struct StepObserver {
     virtual ~StepObserver() = default;
     virtual void step(std::size_t index, std::int64_t start_ns, std::int64_t end_ns) = 0;
   };
+  virtual void run_observed(const Sizes& sizes, void* const* inputs, void* const* outputs,
+                            StepObserver& observer) const = 0;
+
+ protected:
+  explicit Program(ir::Plan plan) : plan_(std::move(plan)) {}
+  /// Of a plan without unknowns, else null. What needs code is still to be added.
+  [[nodiscard]] std::shared_ptr<Sizes> fixed_sizes() const;
+  /// What this kind of program needs of a plan at these extents, apart from what all do.
+  [[nodiscard]] virtual std::shared_ptr<Sizes> make_sizes() const = 0;
+  virtual void size_steps(Sizes& sizes, const DimBindings& bindings) const = 0;
+  /// And of its code, once that is there.
+  virtual void add_code(Sizes& /*sizes*/) const {}
+
+  ir::Plan plan_;
+  std::vector<std::shared_ptr<const ir::Executable>> executables_;  // one a kernel, or null
+  std::shared_ptr<const Sizes> fixed_;  // where the plan has no unknowns
+
+ private:
+  [[nodiscard]] std::shared_ptr<Sizes> without_code(std::span<const Shape* const>) const;
+  mutable std::mutex mutex_;  // guards what follows
+  mutable std::shared_ptr<const Sizes> last_;
+};
+
+class HostProgram final : public Program {
+ public:
+  /// The compiler outlives the program: products of new extents may need tiles that it makes.
+  HostProgram(ir::Plan plan, ir::KernelCompiler& compiler);
+  ~HostProgram() override;
+
+  void run(const Sizes& sizes, void* const* inputs, void* const* outputs) const override;
   void run_observed(const Sizes& sizes, void* const* inputs, void* const* outputs,
-                    StepObserver& observer) const;
+                    StepObserver& observer) const override;
 
  private:
   class Turn;  // with a frame, for one call
-  [[nodiscard]] std::shared_ptr<Sizes> fixed_sizes() const;  // null where extents are unknown
-  [[nodiscard]] std::shared_ptr<Sizes> without_code(std::span<const Shape* const>) const;
-  void add_code(Sizes&) const;
-  void lay_out(const Sizes& sizes, Frame& frame) const;
-  void run_step(const Sizes& sizes, Frame& frame, std::size_t index) const;
-  void run_group(const Sizes& sizes, Frame& frame, std::size_t group, std::int64_t* spent) const;
+  [[nodiscard]] std::shared_ptr<Sizes> make_sizes() const override;
+  void size_steps(Sizes& sizes, const DimBindings& bindings) const override;
+  void add_code(Sizes& sizes) const override;
+  void lay_out(const HostSizes& sizes, Frame& frame) const;
+  void run_step(const HostSizes& sizes, Frame& frame, std::size_t index) const;
+  void run_group(const HostSizes& sizes, Frame& frame, std::size_t group,
+                 std::int64_t* spent) const;
 
-  ir::Plan plan_;
   ir::KernelCompiler& compiler_;
-  std::vector<std::shared_ptr<const ir::Executable>> executables_;
-  std::shared_ptr<const Sizes> fixed_;         // where the plan has no unknowns
   mutable std::atomic<Frame*> idle_{nullptr};  // the frame of the last call, when no call has it
-  mutable std::mutex mutex_;                   // guards the two below
-  mutable std::shared_ptr<const Sizes> last_;
+  mutable std::mutex frames_mutex_;            // guards what follows
   mutable std::vector<std::unique_ptr<Frame>> frames_;  // further idle ones
 };
 

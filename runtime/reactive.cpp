@@ -46,10 +46,9 @@ void check_category(const Change& change, DType declared) {
                      change.where);
 }
 
-/// Ours to keep: on the processor, dense, of the declared dtype, and no one's who may write to it
+/// Ours to keep: dense, of the declared dtype, and no one's who may write to it
 /// behind our back.
 Array own(Array value, std::optional<DType> dtype) {
-  if (!value.device().is_cpu()) value = value.to(Device::cpu());
   if (dtype && *dtype != value.dtype()) value = value.to(*dtype);
   value = value.contiguous();
   if (value.buffer() && !value.buffer().owned()) (void)value.mutable_bytes();
@@ -158,6 +157,10 @@ bool has_value(const NodeRef& node) {
   LiveEngine& engine = LiveEngine::get();
   const EngineLock locked = engine.lock();
   return engine.record(locked, *node).ready();
+}
+
+Device device_of(const NodeRef& node) {
+  return has_value(node) ? value(node).device() : Device{};
 }
 
 Array value(const NodeRef& node) { return std::move(values(std::span(&node, 1)).front()); }
@@ -288,6 +291,8 @@ void Lease::commit(std::vector<Array> values) {
   std::exception_ptr failed;
   {
     EngineLock locked = engine.lock();
+    for (std::size_t i = 0; i < leaves_.size(); ++i)
+      if (!(leaves_[i]->home() == values[i].device())) engine.changed_structure(*leaves_[i]);
     Wave* const wave = engine.plan_install(locked, leaves_);
     engine.install(locked, wave, leaves_, values);
     engine.end_turns(locked, leaves_);

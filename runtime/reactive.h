@@ -12,6 +12,9 @@
 // cached with its leaf for as long as nothing is built, dropped or first set in its connected part
 // of the graph; code is cached by structure. Costs: a node is one record and one link an operand; a
 // repeated update is linear in the tensors it changes.
+//
+// A tensor is computed where its operands live. Constants, and lone numbers that live on the
+// processor, are brought to the others; other operands that live apart are a DeviceError.
 #pragma once
 
 #include <functional>
@@ -37,10 +40,12 @@ class CellCompiler {
   /// runs often enough to be worth native code. Called under the engine's mutex: it must not keep
   /// the graph's nodes or call the engine.
   virtual std::shared_ptr<const Program> compile(const ir::Graph& graph,
-                                                 std::span<const ir::Type> inputs, bool hot) = 0;
+                                                 std::span<const ir::Type> inputs, Device device,
+                                                 bool hot) = 0;
   /// The same for a graph whose shapes depend on values; null where `compile` will do.
   virtual std::shared_ptr<const Staged> stage(const ir::Graph& /*graph*/,
-                                              std::span<const ir::Type> /*inputs*/, bool /*hot*/) {
+                                              std::span<const ir::Type> /*inputs*/,
+                                              Device /*device*/, bool /*hot*/) {
     return nullptr;
   }
 };
@@ -55,6 +60,8 @@ void set_cell_compiler(CellCompiler& compiler);
 void check_live_type(const ir::Node& node);
 /// What is known of a node's type now, from its values or those of its inputs.
 ir::Type live_type(const ir::Node& node);
+/// Where its value is, or where its operands' would be computed with.
+Device device_of(const ir::NodeRef& node);
 
 // ---- values -------------------------------------------------------------------------------------
 

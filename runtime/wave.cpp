@@ -5,6 +5,7 @@
 
 #include "ir/op.h"
 #include "ir/ops/ops.h"
+#include "ir/ops/placement.h"
 
 namespace weft::runtime {
 namespace {
@@ -48,6 +49,18 @@ bool may_call_user(const ir::Op& op) {
 
 bool reads_other_result(const ir::Node& node) { return &node.op() == &ir::ops::get; }
 
+/// A constant, or a lone number of the processor: is brought to where it is wanted.
+bool goes_anywhere(const LiveState& state, Device device) {
+  if (!device.is_cpu()) return false;
+  const ir::Type& type = state.live ? *state.live : state.node.type();
+  return &state.node.op() == &ir::ops::constant || (type.shape && type.shape->empty());
+}
+
+Device device_at(const ir::Node& node) {
+  const auto number = node.attrs().get<ir::DeviceAttrs>().number;
+  return number < 0 ? Device::cpu() : Device::cuda(static_cast<int>(number));
+}
+
 class Planner {
  public:
   Planner(Wave& wave, std::uint64_t stamp) : wave_(wave), stamp_(stamp) {}
@@ -89,6 +102,36 @@ class Planner {
       }
     }
     sort_by_creation(needed_);
+    for (LiveState* state : needed_) state->place = place_of(*state);
+  }
+
+  /// Where its operands are.
+  [[nodiscard]] Device place_of(const LiveState& state) const {
+    if (const auto wanted = transferred_to(state)) return *wanted;
+    const LiveState* first = nullptr;
+    Device place;
+    for (std::size_t i = 0; i < state.node.inputs().size(); ++i) {
+      if (state.node.op().takes_type_only(i)) continue;
+      const LiveState& producer = *state_of(*state.node.input(i));
+      const Device there = is_needed(producer) ? producer.place : producer.home();
+      if (goes_anywhere(producer, there)) continue;
+      if (first && !(there == place))
+        throw DeviceError(std::string(state.node.op().name) + ": " + describe(first->node) +
+                              " is on " + place.str() + ", " + describe(producer.node) + " on " +
+                              there.str() + ": move one to the other with x.to(Device)",
+                          state.node.where());
+      first = &producer, place = there;
+    }
+    return place;
+  }
+
+  /// Of an operation that moves its operand: where to.
+  [[nodiscard]] std::optional<Device> transferred_to(const LiveState& state) const {
+    const ir::Node& node = state.node;
+    if (&node.op() == &ir::ops::to_device) return device_at(node);
+    if (&node.op() != &ir::ops::to_device_of) return std::nullopt;
+    const LiveState& like = *state_of(*node.input(1));
+    return is_needed(like) ? like.place : like.home();
   }
 
   /// Where an update meets what it does not change and what was dear to compute, that value is kept
@@ -132,15 +175,25 @@ class Planner {
     });
   }
 
+  [[nodiscard]] static bool moves(const LiveState& state) {
+    return &state.node.op() == &ir::ops::to_device || &state.node.op() == &ir::ops::to_device_of;
+  }
+
   [[nodiscard]] bool starts_cell(const LiveState& state) const {
     if (wave_.cells.empty()) return true;
     if (reads_other_result(state.node)) return false;
+    const WaveCell& last = wave_.cells.back();
+    if (last.transfer || moves(state) || !(last.device == state.place)) return true;
     return wave_.cells.back().outputs.size() >= cell_results || may_be_spared(state);
   }
 
   void place(LiveState& state) {
     std::vector<WaveCell>& cells = wave_.cells;
-    if (starts_cell(state)) cells.emplace_back();
+    if (starts_cell(state)) {
+      cells.emplace_back();
+      cells.back().device = state.place;
+      cells.back().transfer = moves(state);
+    }
     state.cell = static_cast<std::uint32_t>(cells.size() - 1);
     if (reads_other_result(state.node) && is_needed(*state_of(*state.node.input(0))))
       state.cell = state_of(*state.node.input(0))->cell;
@@ -237,12 +290,17 @@ void WaveRun::execute(WaveCell& cell) {
   if (stopped) return;
   std::vector<const Array*> inputs;
   inputs.reserve(cell.inputs.size());
-  for (const LiveState* state : cell.inputs) inputs.push_back(&state->current());
-  if (!cell.code || !cell.code->fits(inputs))
-    cell.code = find_cell(cell.input_nodes, cell.output_nodes, inputs);
-  else if (cell.code->wants_native())
-    make_native(*cell.code, cell.input_nodes, cell.output_nodes, inputs);
-  cell.code->run(inputs, std::span(results_).subspan(cell.first_result, cell.outputs.size()));
+  for (LiveState* state : cell.inputs) inputs.push_back(&state->current_on(cell.device));
+  if (cell.transfer) {
+    const LiveState& from = *state_of(*cell.output_nodes.front()->input(0));
+    results_[cell.first_result] = from.current().to(cell.device);
+  } else {
+    if (!cell.code || !cell.code->fits(inputs))
+      cell.code = find_cell(cell.input_nodes, cell.output_nodes, inputs, cell.device);
+    else if (cell.code->wants_native())
+      make_native(*cell.code, cell.input_nodes, cell.output_nodes, inputs);
+    cell.code->run(inputs, std::span(results_).subspan(cell.first_result, cell.outputs.size()));
+  }
   for (std::size_t i = 0; i < cell.outputs.size(); ++i) {
     LiveState& state = *cell.outputs[i];
     const std::size_t k = cell.first_result + i;
@@ -252,7 +310,21 @@ void WaveRun::execute(WaveCell& cell) {
   }
 }
 
+const Array& LiveState::current_on(Device device) {
+  const Array& here = current();
+  if (here.device() == device || device.is_cpu() || !goes_anywhere(*this, here.device()))
+    return here;
+  Extras& kept = extra();
+  if (!(kept.moved_from == here.buffer()) || !(kept.moved.device() == device) ||
+      kept.moved.dtype() != here.dtype()) {
+    kept.moved = here.to(device);
+    kept.moved_from = here.buffer();
+  }
+  return kept.moved;
+}
+
 bool same_small_value(const Array& a, const Array& b) {
+  if (!a.device().is_cpu() || !b.device().is_cpu()) return false;  // looking would be waiting
   return a.dtype() == b.dtype() && a.nbytes() <= compared_bytes && a.shape() == b.shape() &&
          (a.size() == 0 || std::memcmp(a.bytes(), b.bytes(), a.nbytes()) == 0);
 }

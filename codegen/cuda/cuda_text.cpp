@@ -16,8 +16,6 @@ std::string number(std::int64_t value) {
   return std::to_string(value) + (fits ? "" : "ll");
 }
 
-std::string dim_text(const Dim& dim);
-
 std::string atom_text(const DimExpr::Atom& atom) {
   using Kind = DimExpr::AtomKind;
   const auto call = [&](std::string_view f) {
@@ -33,6 +31,8 @@ std::string atom_text(const DimExpr::Atom& atom) {
   return {};
 }
 
+}  // namespace
+
 std::string dim_text(const Dim& dim) {
   if (dim.is_constant()) return number(dim.value());
   std::string sum;
@@ -46,6 +46,20 @@ std::string dim_text(const Dim& dim) {
   }
   return sum;
 }
+
+std::string parameter_text(const Kernel& k) {
+  std::string parameters;
+  const auto add = [&](const std::string& p) {
+    parameters.append(parameters.empty() ? "" : ", ").append(p);
+  };
+  for (std::size_t b = 0; b < k.buffers.size(); ++b)
+    add(cat({k.buffers[b].written ? "" : "const ", cuda_type(k.buffers[b].dtype), "* b",
+             std::to_string(b)}));
+  for (int i = 0; i < k.symbols; ++i) add("weft_i64 s" + std::to_string(i));
+  return parameters;
+}
+
+namespace {
 
 /// The largest number that indexing reaches, for extents that are known.
 std::int64_t largest_index(const Layout& layout, const Geometry& g) {
@@ -332,21 +346,24 @@ Dim scratch_bytes(const Kernel& k, const CudaSchedule& s, std::int64_t blocks) {
   return ceildiv(max(k.axes.back(), Dim(1)), Dim(64)) * Dim(64 * bytes * units * blocks);
 }
 
+std::int64_t items_per_block(const CudaSchedule& s) {
+  switch (s.mapping) {
+    case Mapping::element: return std::int64_t{s.threads} * s.vector;
+    case Mapping::thread: return s.threads;
+    case Mapping::warp: return s.threads / 32;
+    case Mapping::block: return 1;
+  }
+  __builtin_unreachable();
+}
+
 std::string cuda_text(const Kernel& k, const CudaSchedule& s, std::string_view name) {
   assert(k.has_row == (s.mapping != Mapping::element));
   TextWriter out;
   for (std::size_t i = 0; i < k.stages.size(); ++i)
     write_tables(out, k.stages[i].body, cat({name, "_table", std::to_string(i), "_"}));
   if (k.has_row) write_combines(k, name, out);
-  std::string parameters;
-  const auto add = [&](const std::string& p) {
-    parameters.append(parameters.empty() ? "" : ", ").append(p);
-  };
-  for (std::size_t b = 0; b < k.buffers.size(); ++b)
-    add(cat({k.buffers[b].written ? "" : "const ", cuda_type(k.buffers[b].dtype), "* b",
-             std::to_string(b)}));
-  for (int i = 0; i < k.symbols; ++i) add("weft_i64 s" + std::to_string(i));
-  if (k.has_row && row_storage(k, s) == RowStorage::scratch) add("char* scratch");
+  std::string parameters = parameter_text(k);
+  if (k.has_row && row_storage(k, s) == RowStorage::scratch) parameters.append(", char* scratch");
   out.open(cat({"extern \"C\" __global__ void __launch_bounds__(", std::to_string(s.threads), ") ",
                 name, "(", parameters, ")"}));
   const KernelFrame frame(k);

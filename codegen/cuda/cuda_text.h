@@ -7,7 +7,7 @@
 //
 // All items are run by any one-dimensional grid of blocks of `threads` threads (a grid-stride
 // loop). `scratch` is there when `scratch_bytes` is not 0. Contractions are not part of the text: a
-// kernel with one is its epilogue.
+// kernel with one is its epilogue (the product itself: codegen/cuda/product_text.h).
 #pragma once
 
 #include <string>
@@ -37,6 +37,8 @@ struct CudaSchedule {
 CudaSchedule choose_schedule(const ir::Kernel&);
 
 std::string cuda_text(const ir::Kernel&, const CudaSchedule&, std::string_view name);
+/// Items that a block takes before the grid strides on.
+std::int64_t items_per_block(const CudaSchedule&);
 /// What the texts of any number of kernels in one program share; comes first.
 std::string_view cuda_prelude();
 /// Memory for row temps that do not fit on the chip, for a grid of `blocks` blocks.

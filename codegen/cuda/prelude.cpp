@@ -127,6 +127,25 @@ template <class T> WEFT_FUNCTION T weft_wide(T x) { return x; }
 template <class T> WEFT_FUNCTION T weft_down(T x, int by) { return T(__shfl_down_sync(~0u, weft_wide(x), by)); }
 template <class T> WEFT_FUNCTION T weft_from(T x, int lane) { return T(__shfl_sync(~0u, weft_wide(x), lane)); }
 
+// Factors and sums of products.
+WEFT_FUNCTION float weft_multiply_add(float a, float b, float c) { return fmaf(a, b, c); }
+WEFT_FUNCTION double weft_multiply_add(double a, double b, double c) { return fma(a, b, c); }
+template <class T> WEFT_FUNCTION T weft_multiply_add(T a, T b, T c) { return a * b + c; }
+template <class T> struct weft_complex {
+  T re, im;
+  weft_complex() = default;
+  __device__ weft_complex(int) : re(0), im(0) {}
+  __device__ weft_complex(T a, T b) : re(a), im(b) {}
+};
+template <class T>
+WEFT_FUNCTION weft_complex<T> operator+(weft_complex<T> a, weft_complex<T> b) {
+  return weft_complex<T>(a.re + b.re, a.im + b.im);
+}
+template <class T>
+WEFT_FUNCTION weft_complex<T> operator*(weft_complex<T> a, weft_complex<T> b) {
+  return weft_complex<T>(a.re * b.re - a.im * b.im, a.re * b.im + a.im * b.re);
+}
+
 template <class T, int n> struct __align__(sizeof(T) * n) weft_vector { T at[n]; };
 )";
 }

@@ -44,6 +44,10 @@ struct KernelFrame {
   std::string named(const Dim&);
 };
 
+/// An extent or stride as an expression over the symbols.
+std::string dim_text(const Dim&);
+/// The parameters of a kernel's functions: its buffers `b0, b1, …`, then its symbols `s0, s1, …`.
+std::string parameter_text(const ir::Kernel&);
 /// The buffer of an access, by name.
 std::string pointer_text(const ir::Kernel&, int access);
 

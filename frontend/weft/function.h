@@ -38,6 +38,7 @@ struct FunctionStats {
   std::int64_t bytes_planned = 0;  // arena of one call
   std::int64_t bytes_moved = 0;    // per call, where extents are known
   double flops = 0;                // per call, where extents are known
+  std::int64_t host_steps = 0;     // of a device's function: those that run on the processor
 };
 
 /// Wall time of the steps of one call (`Function::profile`).

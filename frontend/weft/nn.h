@@ -37,6 +37,8 @@ class Module {
   [[nodiscard]] bool is_training() const { return training_; }
   void zero_grad() const;
   Module& requires_grad(bool on);
+  /// Moves every parameter.
+  Module& to(Device device);
 
   [[nodiscard]] NamedArrays state_dict() const;
   /// Every parameter must be there, of its shape; Error names the first that is not. Changes

@@ -63,14 +63,15 @@ double tolerance(const Case&, DType result, double want, double magnitude, std::
 // ---- programs -----------------------------------------------------------------------------------
 
 struct Options {
-  frontend::Tier tier = frontend::Tier::interpreted;
+  frontend::Tier tier = frontend::Tier::interpreted;  // on the processor
   bool fuse = true;
   bool symbolic = false;  // every extent from 2 on is unknown; equal ones share a symbol
+  Device device = {};
 };
 
 /// Types of these arrays as `options` wants them.
 std::vector<ir::Type> types_of(std::span<const Array> arrays, const Options& options);
-/// One call.
+/// One call, wherever the program runs; values come from the processor and go there.
 std::vector<Array> run(const runtime::Program& program, std::span<const Array> arrays);
 /// Compiles and runs a graph.
 std::vector<Array> run(std::vector<ir::NodeRef> inputs, std::vector<ir::NodeRef> outputs,

@@ -274,7 +274,7 @@ std::vector<ir::Type> types_of(std::span<const Array> arrays, const Options& opt
 std::vector<Array> run(const runtime::Program& program, std::span<const Array> arrays) {
   std::vector<const Shape*> shapes;
   std::vector<Array> dense;
-  for (const Array& a : arrays) dense.push_back(a.contiguous());
+  for (const Array& a : arrays) dense.push_back(a.to(program.device()).contiguous());
   std::vector<void*> in, out;
   for (const Array& a : dense) {
     shapes.push_back(&a.shape());
@@ -288,16 +288,18 @@ std::vector<Array> run(const runtime::Program& program, std::span<const Array> a
     const auto slot = static_cast<std::size_t>(program.plan().outputs[i]);
     results.push_back(Array::uninitialized(program.plan().slots[slot].dtype, output_shapes[i]));
     // A kernel that leaves an element out shows, and one that writes beyond its result.
-    guarded.push_back(Array::uninitialized(
-        DType::uint8, {static_cast<std::int64_t>(results.back().nbytes()) + guard}));
-    std::memset(guarded.back().mutable_bytes(), 0x5a, guarded.back().nbytes());
-    out.push_back(guarded.back().mutable_bytes());
+    Array bytes = Array::uninitialized(
+        DType::uint8, {static_cast<std::int64_t>(results.back().nbytes()) + guard});
+    std::memset(bytes.mutable_bytes(), 0x5a, bytes.nbytes());
+    guarded.push_back(bytes.to(program.device()));
+    out.push_back(const_cast<std::byte*>(guarded.back().bytes()));
   }
   program.run(*sizes, in.data(), out.data());
   for (std::size_t i = 0; i < results.size(); ++i) {
     const std::size_t size = results[i].nbytes();
-    std::memcpy(results[i].mutable_bytes(), out[i], size);
-    const auto* beyond = static_cast<const unsigned char*>(out[i]) + size;
+    const Array bytes = guarded[i].to(Device::cpu());
+    std::memcpy(results[i].mutable_bytes(), bytes.bytes(), size);
+    const auto* beyond = reinterpret_cast<const unsigned char*>(bytes.bytes()) + size;
     if (!std::all_of(beyond, beyond + guard, [](unsigned char b) { return b == 0x5a; }))
       throw Error("the program wrote beyond output " + std::to_string(i));
   }
@@ -309,6 +311,7 @@ std::vector<Array> run(std::vector<NodeRef> inputs, std::vector<NodeRef> outputs
   frontend::CompileOptions compiling;
   compiling.tier = options.tier;
   compiling.fuse = options.fuse;
+  compiling.device = options.device;
   const ir::Graph graph(std::move(inputs), std::move(outputs));
   return run(*frontend::compile(graph, types_of(arrays, options), compiling), arrays);
 }

@@ -25,7 +25,7 @@ std::vector<Array> run_raw(const ir::Graph& graph, std::span<const Array> arrays
   lowering.fusion.fuse = false;
   lowering.plan_memory = false;
   const ir::Graph typed = passes::expand(passes::specialize(graph, types_of(arrays, {})));
-  const runtime::Program program(passes::lower(typed, lowering),
+  const runtime::HostProgram program(passes::lower(typed, lowering),
                                  frontend::kernel_compiler(frontend::Tier::interpreted));
   return run(program, arrays);
 }
@@ -163,10 +163,10 @@ TEST_CASE("Pipeline: steps run tile by tile have the bits of steps run one by on
   std::vector<ir::Type> types = types_of(arrays, {});
   passes::PipelineOptions options;
   options.groups.reset();
-  const runtime::Program apart(passes::plan(graph, types, options),
+  const runtime::HostProgram apart(passes::plan(graph, types, options),
                                frontend::kernel_compiler(frontend::default_tier()));
   options.groups = passes::Caches{64 << 10, 200 << 10};
-  const runtime::Program tiled(passes::plan(graph, types, options),
+  const runtime::HostProgram tiled(passes::plan(graph, types, options),
                                frontend::kernel_compiler(frontend::default_tier()));
   CHECK(apart.plan().groups.empty());
   REQUIRE(!tiled.plan().groups.empty());

@@ -48,7 +48,8 @@ struct NaiveCompiler final : runtime::CellCompiler, ir::KernelCompiler {
   int compiled = 0;
 
   std::shared_ptr<const runtime::Program> compile(const ir::Graph& graph,
-                                                  std::span<const ir::Type> inputs, bool) override {
+                                                  std::span<const ir::Type> inputs, Device,
+                                                  bool) override {
     ++compiled;
     std::map<const ir::Node*, NodeRef> copies;  // the graph's own nodes are not kept
     std::vector<NodeRef> in, out;
@@ -88,7 +89,7 @@ struct NaiveCompiler final : runtime::CellCompiler, ir::KernelCompiler {
     plan.kernels.push_back(kernel);
     plan.steps.push_back({step, {}, "naive"});
     code = std::make_shared<NaiveCode>(ir::Graph(in, out));
-    return std::make_shared<const runtime::Program>(std::move(plan), *this);
+    return std::make_shared<const runtime::HostProgram>(std::move(plan), *this);
   }
   std::vector<std::shared_ptr<const ir::Executable>> compile(
       std::span<const ir::Kernel* const>) override {

@@ -1,0 +1,153 @@
+#include "codegen/cuda/compiler.h"
+
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <mutex>
+#include <unordered_map>
+
+#include "codegen/cuda/cuda_text.h"
+#include "codegen/cuda/nvrtc.h"
+#include "codegen/cuda/product_text.h"
+#include "codegen/disk_cache.h"
+#include "ir/error.h"
+
+namespace weft::codegen {
+namespace {
+
+using ir::Executable, ir::Kernel;
+
+std::string to_text(const CudaSchedule& s) {
+  using Mapping = CudaSchedule::Mapping;
+  const auto mapping = [&]() -> std::string {
+    switch (s.mapping) {
+      case Mapping::element: return "a thread " + std::to_string(s.vector) + " element(s)";
+      case Mapping::thread: return "a thread an item";
+      case Mapping::warp: return "a warp an item";
+      case Mapping::block: return "a block an item";
+    }
+    __builtin_unreachable();
+  };
+  return mapping() + ", blocks of " + std::to_string(s.threads) + " threads";
+}
+
+class CudaExecutable final : public Executable {
+ public:
+  CudaExecutable(const Kernel& kernel, const std::string& name) {
+    if (kernel.contraction) {
+      const CudaProduct product = choose_product(kernel);
+      device_.launches.push_back({.entry = name + "_product",
+                                  .threads = product.threads(),
+                                  .blocks = product_blocks(kernel, product),
+                                  .product = true});
+      text_ = product_text(kernel, product, device_.launches.back().entry);
+      schedule_ = "a block a tile of " + std::to_string(product.tile) + "x" +
+                  std::to_string(product.tile);
+    }
+    if (kernel.stages.empty()) return;
+    const CudaSchedule schedule = choose_schedule(kernel);
+    Dim items = 1;
+    for (std::size_t i = 0; i < kernel.parallel_axes(); ++i) items = items * kernel.axes[i];
+    device_.launches.push_back({.entry = name,
+                                .threads = schedule.threads,
+                                .blocks = ceildiv(items, Dim(items_per_block(schedule))),
+                                .scratch = codegen::scratch_bytes(kernel, schedule, 1)});
+    text_ += cuda_text(kernel, schedule, name);
+    schedule_ += (schedule_.empty() ? "" : "; then ") + to_text(schedule);
+  }
+
+  [[nodiscard]] const ir::DeviceKernel* device_kernel() const override { return &device_; }
+  [[nodiscard]] std::string schedule_text() const override { return schedule_; }
+  [[nodiscard]] std::string native_text() const override {
+    return "// " + schedule_ + "\n" + text_;
+  }
+  void set_image(std::shared_ptr<const ir::DeviceImage> image) { device_.image = std::move(image); }
+
+ private:
+  ir::DeviceKernel device_;
+  std::string text_, schedule_;
+};
+
+class CudaCompiler final : public ir::KernelCompiler {
+ public:
+  CudaCompiler(const Nvrtc& nvrtc, std::string arch) : nvrtc_(nvrtc), arch_(std::move(arch)) {
+    const char* log = std::getenv("WEFT_LOG");
+    log_ = log && std::strstr(log, "compile");
+  }
+
+  [[nodiscard]] std::string_view name() const override { return "cuda"; }
+
+  std::vector<std::shared_ptr<const Executable>> compile(
+      std::span<const Kernel* const> kernels) override {
+    const std::scoped_lock lock(mutex_);
+    std::vector<std::string> keys;
+    std::vector<std::shared_ptr<CudaExecutable>> made;
+    std::unordered_map<std::string, std::shared_ptr<const Executable>> fresh;
+    for (const Kernel* kernel : kernels) {
+      keys.push_back(ir::to_string(*kernel));
+      if (known_.contains(keys.back()) || fresh.contains(keys.back())) continue;
+      made.push_back(std::make_shared<CudaExecutable>(*kernel, "k" + std::to_string(made.size())));
+      fresh.emplace(keys.back(), made.back());
+    }
+    if (!made.empty()) give_code(made);
+    known_.merge(fresh);
+    std::vector<std::shared_ptr<const Executable>> results;
+    for (const std::string& key : keys) results.push_back(known_.at(key));
+    trim();  // only now: what was known before may be among the results
+    return results;
+  }
+
+ private:
+  void give_code(std::span<const std::shared_ptr<CudaExecutable>> kernels) {
+    const auto start = std::chrono::steady_clock::now();
+    std::string text(cuda_prelude());
+    for (const auto& kernel : kernels) text += kernel->native_text();
+    std::string key = "cuda " + arch_ + " nvrtc " + nvrtc_.version();
+    for (const char* option : nvrtc_options()) key.append(" ").append(option);
+    key.append("\n").append(text);
+    auto image = std::make_shared<ir::DeviceImage>();
+    auto found = disk_.find(key);
+    if (found) {
+      image->code = std::move(found->bytes);
+    } else {
+      image->code = nvrtc_.compile_to_cubin(text, arch_);
+      disk_.put(key, {image->code, 0, {}});
+    }
+    for (const auto& kernel : kernels) kernel->set_image(image);
+    if (!log_) return;
+    const double ms =
+        std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+    std::fprintf(stderr, "weft compile: %7.2f ms %6zu bytes %s  %zu kernels for %s\n", ms,
+                 image->code.size(), found ? "disk" : "nvrtc", kernels.size(), arch_.c_str());
+  }
+
+  /// Forgets what nobody uses once there is much of it.
+  void trim() {
+    if (known_.size() < 4096) return;
+    std::erase_if(known_, [](const auto& entry) { return entry.second.use_count() == 1; });
+  }
+
+  const Nvrtc& nvrtc_;
+  const std::string arch_;
+  DiskCache disk_;
+  bool log_ = false;
+  std::mutex mutex_;
+  std::unordered_map<std::string, std::shared_ptr<const Executable>> known_;  // by the kernel's text
+};
+
+}  // namespace
+
+std::shared_ptr<ir::KernelCompiler> make_cuda_compiler(std::string arch) {
+  std::string why;
+  const Nvrtc* const nvrtc = Nvrtc::find(&why);
+  if (!nvrtc)
+    throw DeviceError("code for a CUDA device (" + arch + ") cannot be compiled: there is no NVRTC: " +
+                      why);
+  if (!nvrtc->supports(arch))
+    throw DeviceError("NVRTC " + nvrtc->version() + " does not compile for " + arch +
+                      ": the device needs a newer (or is too old for this) CUDA toolkit");
+  return std::make_shared<CudaCompiler>(*nvrtc, std::move(arch));
+}
+
+}  // namespace weft::codegen

@@ -1,0 +1,95 @@
+#include "runtime/cuda_driver.h"
+
+#include <dlfcn.h>
+
+#include <cstdlib>
+#include <type_traits>
+
+namespace weft::runtime {
+
+CudaDriver::CudaDriver(const std::string& file) {
+  void* const library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (!library) throw DeviceError(std::string("the CUDA driver could not be opened: ") + dlerror());
+  resolve(library, file);
+  init(0);
+  device_count(&devices_);
+  if (devices_ == 0)
+    throw DeviceError("the CUDA driver " + file + " works, but has no device");
+}
+
+void CudaDriver::resolve(void* library, const std::string& file) {
+  std::string missing;
+  const auto find = [&](const char* name) {
+    void* const found = dlsym(library, name);
+    if (!found) missing += (missing.empty() ? "" : ", ") + std::string(name);
+    return found;
+  };
+  const auto plain = [&](auto& function, const char* name) {
+    function = reinterpret_cast<std::remove_reference_t<decltype(function)>>(find(name));
+  };
+  const auto get = [&](auto& call, const char* name) {
+    plain(call.function, name);
+    call.name = name;
+    call.driver = this;
+  };
+  plain(error_name_, "cuGetErrorName");
+  plain(error_text_, "cuGetErrorString");
+  get(init, "cuInit");
+  get(device_count, "cuDeviceGetCount");
+  get(device, "cuDeviceGet");
+  get(device_name, "cuDeviceGetName");
+  get(device_attribute, "cuDeviceGetAttribute");
+  get(retain_context, "cuDevicePrimaryCtxRetain");
+  get(set_context, "cuCtxSetCurrent");
+  get(memory_info, "cuMemGetInfo_v2");
+  get(allocate, "cuMemAlloc_v2");
+  get(free, "cuMemFree_v2");
+  get(allocate_host, "cuMemHostAlloc");
+  get(upload, "cuMemcpyHtoDAsync_v2");
+  get(download, "cuMemcpyDtoHAsync_v2");
+  get(copy, "cuMemcpyDtoDAsync_v2");
+  get(fill, "cuMemsetD8Async");
+  get(create_stream, "cuStreamCreate");
+  get(synchronize, "cuStreamSynchronize");
+  get(create_event, "cuEventCreate");
+  get(record_event, "cuEventRecord");
+  get(wait_event, "cuEventSynchronize");
+  get(load_module, "cuModuleLoadData");
+  get(unload_module, "cuModuleUnload");
+  get(get_function, "cuModuleGetFunction");
+  get(launch, "cuLaunchKernel");
+  get(begin_capture, "cuStreamBeginCapture_v2");
+  get(end_capture, "cuStreamEndCapture");
+  get(destroy_graph, "cuGraphDestroy");
+  get(instantiate_graph, "cuGraphInstantiateWithFlags");
+  get(launch_graph, "cuGraphLaunch");
+  get(destroy_graph_exec, "cuGraphExecDestroy");
+  if (!missing.empty())
+    throw DeviceError("the CUDA driver " + file + " is too old: it lacks " + missing +
+                      ", which drivers have from CUDA 11.4 on");
+}
+
+const CudaDriver& CudaDriver::get() {
+  struct Found {
+    std::unique_ptr<const CudaDriver> driver;
+    std::string problem;
+  };
+  static const Found found = [] {
+    const char* named = std::getenv("WEFT_CUDA_DRIVER");
+    try {
+      return Found{std::make_unique<const CudaDriver>(named && *named ? named : "libcuda.so.1"),
+                   {}};
+    } catch (const DeviceError& e) { return Found{nullptr, e.what()}; }
+  }();
+  if (!found.driver) throw DeviceError(found.problem);
+  return *found.driver;
+}
+
+std::string CudaDriver::problem(const char* call, CuStatus e) const {
+  const char *name = nullptr, *text = nullptr;
+  if (error_name_(e, &name) != 0 || !name) name = "an unknown error";
+  if (error_text_(e, &text) != 0 || !text) text = "no description";
+  return std::string(call) + " failed: " + name + " (" + text + ")";
+}
+
+}  // namespace weft::runtime

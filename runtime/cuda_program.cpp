@@ -1,0 +1,397 @@
+#include "runtime/cuda_program.h"
+
+#include <algorithm>
+#include <cassert>
+#include <chrono>
+#include <cstdlib>
+#include <string_view>
+#include <unordered_map>
+
+#include "runtime/contraction.h"
+#include "runtime/cuda_device.h"
+#include "runtime/extern.h"
+
+namespace weft::runtime {
+
+namespace {
+
+/// One launch at concrete extents.
+struct SizedLaunch {
+  CuFunction function = nullptr;
+  unsigned blocks = 0, threads = 0;
+  bool product = false, scratch = false;
+};
+
+struct SizedKernel {
+  std::vector<SizedLaunch> launches;
+  std::vector<std::int64_t> symbols;
+  std::int64_t cut[2] = {1, 1};  // of a product's sums: blocks, pieces
+};
+
+/// Neighbouring steps that are all kernels, or one that is none.
+struct Segment {
+  std::size_t first = 0, end = 0;
+  bool kernels = false;
+  std::size_t launches = 0;
+};
+
+}  // namespace
+
+struct CudaSizes final : Sizes {
+  std::vector<SizedKernel> steps;  // empty for those that are no kernels
+  std::vector<Segment> segments;
+  std::size_t scratch = 0;
+};
+
+/// A call's working memory, and what was recorded to run on it.
+struct CudaFrame {
+  struct Recording {
+    std::vector<void*> addresses;     // of all slots
+    std::vector<CuGraphExec> graphs;  // one a segment; null where there is none
+  };
+  explicit CudaFrame(const CudaDevice& device) : driver(device.driver()) {}
+  ~CudaFrame() { forget(); }
+  CudaFrame(const CudaFrame&) = delete;
+  CudaFrame& operator=(const CudaFrame&) = delete;
+  void forget(std::size_t keep = 0) noexcept {
+    for (; recordings.size() > keep; recordings.erase(recordings.begin()))
+      for (CuGraphExec graph : recordings.front().graphs)
+        if (graph) (void)driver.destroy_graph_exec.status(graph);
+  }
+
+  const CudaDriver& driver;
+  std::uint64_t sizes = 0;  // number of what it is laid out for
+  std::vector<void*> slots, last_slots;
+  Buffer arena, scratch;
+  std::vector<Recording> recordings;  // the last used last
+};
+
+namespace {
+
+constexpr std::size_t kept_frames = 4, kept_recordings = 4;
+
+bool waits_for_kernels() {
+  static const bool wanted = [] {
+    const char* value = std::getenv("WEFT_CUDA_SYNC");
+    return value && std::string_view(value) == "1";
+  }();
+  return wanted;
+}
+
+std::int64_t extent(const Dim& dim, const DimBindings& bindings) {
+  return dim.is_constant() ? dim.value() : dim.evaluate(bindings);
+}
+
+/// How a product's sums are cut: as on the processor, so that results are the same bits.
+void cut_sums(const ir::Kernel& kernel, const DimBindings& bindings, std::int64_t (&cut)[2]) {
+  const std::size_t rank = kernel.axes.size();
+  const ir::Contraction& c = *kernel.contraction;
+  const DType dtype = kernel.buffers[static_cast<std::size_t>(c.out)].dtype;
+  const Depth depth = depth_of(dtype, extent(kernel.axes[rank - 2], bindings),
+                               extent(kernel.axes[rank - 1], bindings), extent(c.k, bindings));
+  cut[0] = depth.step, cut[1] = depth.piece_size;
+}
+
+std::int64_t now_ns() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+}  // namespace
+
+CudaProgram::CudaProgram(Device device, ir::Plan plan, ir::KernelCompiler& compiler)
+    : Program(std::move(plan)), device_(CudaDevice::get(device)) {
+  frames_.reserve(kept_frames);  // so that giving one back never fails
+  std::vector<const ir::Kernel*> kernels;
+  for (const ir::Kernel& kernel : plan_.kernels) kernels.push_back(&kernel);
+  executables_ = compiler.compile(kernels);
+  for (const auto& code : executables_) modules_.push_back(device_.load(code->device_kernel()->image));
+  for (const ir::Literal& literal : plan_.constants) {
+    constants_.push_back(device_.allocate(literal.nbytes()));
+    device_.upload(constants_.back().data(), literal.data(), literal.nbytes());
+  }
+  fixed_ = fixed_sizes();
+}
+
+CudaProgram::~CudaProgram() = default;
+
+Device CudaProgram::device() const { return device_.device(); }
+
+// ---- sizes --------------------------------------------------------------------------------------
+
+std::shared_ptr<Sizes> CudaProgram::make_sizes() const { return std::make_shared<CudaSizes>(); }
+
+void CudaProgram::size_steps(Sizes& all, const DimBindings& bindings) const {
+  auto& sizes = static_cast<CudaSizes&>(all);
+  device_.enter();
+  for (std::size_t i = 0; i < plan_.steps.size(); ++i) {
+    SizedKernel& sized = sizes.steps.emplace_back();
+    const auto* step = std::get_if<ir::KernelStep>(&plan_.steps[i].what);
+    if (sizes.segments.empty() || !step || !sizes.segments.back().kernels)
+      sizes.segments.push_back({i, i, step != nullptr, 0});
+    Segment& segment = sizes.segments.back();
+    segment.end = i + 1;
+    if (!step) continue;
+    const auto number = static_cast<std::size_t>(step->kernel);
+    DimBindings local;
+    for (std::size_t s = 0; s < step->symbols.size(); ++s) {
+      sized.symbols.push_back(extent(step->symbols[s], bindings));
+      local.bind("s" + std::to_string(s), sized.symbols.back());
+    }
+    if (plan_.kernels[number].contraction) cut_sums(plan_.kernels[number], local, sized.cut);
+    for (const ir::DeviceLaunch& launch : executables_[number]->device_kernel()->launches) {
+      const std::int64_t blocks = std::min(extent(launch.blocks, local), device_.most_blocks());
+      if (blocks == 0) continue;
+      const auto scratch = static_cast<std::size_t>(extent(launch.scratch, local) * blocks);
+      sized.launches.push_back({modules_[number]->function(launch.entry),
+                                static_cast<unsigned>(blocks),
+                                static_cast<unsigned>(launch.threads), launch.product,
+                                !(launch.scratch == Dim(0))});
+      sizes.scratch = std::max(sizes.scratch, scratch);
+      ++segment.launches;
+    }
+  }
+}
+
+// ---- frames -------------------------------------------------------------------------------------
+
+class CudaProgram::Turn {
+ public:
+  Turn(const CudaProgram& program, const CudaSizes& sizes) : program_(program) {
+    {
+      const std::scoped_lock lock(program.frames_mutex_);
+      if (!program.frames_.empty()) {
+        frame_ = std::move(program.frames_.back());
+        program.frames_.pop_back();
+      }
+    }
+    if (!frame_) frame_ = std::make_unique<CudaFrame>(program.device_);
+    if (frame_->sizes != sizes.number) program.lay_out(sizes, *frame_);
+  }
+  ~Turn() {
+    const std::scoped_lock lock(program_.frames_mutex_);
+    if (program_.frames_.size() < kept_frames) program_.frames_.push_back(std::move(frame_));
+  }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+  CudaFrame& operator*() const { return *frame_; }
+
+ private:
+  const CudaProgram& program_;
+  std::unique_ptr<CudaFrame> frame_;
+};
+
+/// What is the same in every call of these sizes: the places of constants and temporaries.
+void CudaProgram::lay_out(const CudaSizes& sizes, CudaFrame& frame) const {
+  frame.sizes = 0;
+  frame.forget();
+  frame.last_slots.clear();
+  frame.slots.assign(plan_.slots.size(), nullptr);
+  if (frame.arena.size() < sizes.arena) frame.arena = device_.allocate(sizes.arena);
+  if (frame.scratch.size() < sizes.scratch) frame.scratch = device_.allocate(sizes.scratch);
+  for (std::size_t i = 0; i < plan_.slots.size(); ++i) {
+    const ir::Slot& slot = plan_.slots[i];
+    assert(slot.kind != ir::Slot::Kind::local);  // plans for devices have no groups
+    if (slot.kind == ir::Slot::Kind::constant)
+      frame.slots[i] = constants_[static_cast<std::size_t>(slot.number)].data();
+    else if (slot.kind == ir::Slot::Kind::temp)
+      frame.slots[i] = frame.arena.data() + sizes.slot_offsets[i];
+  }
+  frame.sizes = sizes.number;
+}
+
+void CudaProgram::fill_slots(CudaFrame& frame, void* const* inputs, void* const* outputs) const {
+  for (std::size_t i = 0; i < plan_.slots.size(); ++i) {
+    const ir::Slot& slot = plan_.slots[i];
+    const auto number = static_cast<std::size_t>(slot.number);
+    if (slot.kind == ir::Slot::Kind::input)
+      frame.slots[i] = inputs[number];
+    else if (slot.kind == ir::Slot::Kind::output)
+      frame.slots[i] = outputs[number];
+  }
+}
+
+// ---- running ------------------------------------------------------------------------------------
+
+void CudaProgram::launch(const CudaSizes& sizes, const CudaFrame& frame, std::size_t first,
+                         std::size_t end, void* stream) const {
+  const CudaDriver& driver = device_.driver();
+  std::vector<void*> arguments;
+  void* const scratch = frame.scratch.data();
+  for (std::size_t i = first; i < end; ++i) {
+    const SizedKernel& sized = sizes.steps[i];
+    const auto& step = std::get<ir::KernelStep>(plan_.steps[i].what);
+    for (const SizedLaunch& launch : sized.launches) {
+      const auto add = [&](const void* argument) {
+        arguments.push_back(const_cast<void*>(argument));
+      };
+      arguments.clear();
+      for (const int slot : step.slots) add(&frame.slots[static_cast<std::size_t>(slot)]);
+      for (const std::int64_t& symbol : sized.symbols) add(&symbol);
+      if (launch.product) add(&sized.cut[0]), add(&sized.cut[1]);
+      if (launch.scratch) add(&scratch);
+      const CuStatus e = driver.launch.status(launch.function, launch.blocks, 1, 1, launch.threads,
+                                              1, 1, 0, static_cast<CuStream>(stream),
+                                              arguments.data(), nullptr);
+      if (e != 0)
+        throw DeviceError("kernel " + plan_.steps[i].label + " on " + device().str() + ": " +
+                              driver.problem(driver.launch.name, e),
+                          plan_.steps[i].where);
+    }
+  }
+}
+
+/// Operands come down, results go up. Slots of one address are one value.
+void CudaProgram::run_on_host(const CudaSizes& sizes, const CudaFrame& frame,
+                              std::size_t index) const {
+  const auto& step = std::get<ir::ExternStep>(plan_.steps[index].what);
+  std::unordered_map<void*, Buffer> copies;
+  const auto bytes_of = [&](std::size_t slot) {
+    return static_cast<std::size_t>(element_count(sizes.slot_shapes[slot])) *
+           size_of(plan_.slots[slot].dtype);
+  };
+  const auto views = [&](const std::vector<int>& slots, bool wanted) {
+    std::vector<TensorView> result;
+    for (const int slot : slots) {
+      if (slot < 0) {  // an operand that was taken for its type only
+        result.emplace_back();
+        continue;
+      }
+      const auto i = static_cast<std::size_t>(slot);
+      Buffer& copy = copies[frame.slots[i]];
+      if (!copy || copy.size() < bytes_of(i)) {
+        copy = Buffer::allocate(bytes_of(i));
+        if (wanted) device_.download(copy.data(), frame.slots[i], bytes_of(i));
+      }
+      result.push_back({plan_.slots[i].dtype, sizes.slot_shapes[i], copy.data()});
+    }
+    return result;
+  };
+  const std::vector<TensorView> inputs = views(step.inputs, true);
+  const std::vector<TensorView> outputs = views(step.outputs, false);
+  run_extern(step.kind, step.attrs, inputs, outputs, plan_.steps[index].where);
+  for (std::size_t o = 0; o < step.outputs.size(); ++o) {
+    if (step.outputs[o] < 0) continue;
+    const auto i = static_cast<std::size_t>(step.outputs[o]);
+    device_.upload(frame.slots[i], outputs[o].data, bytes_of(i));
+  }
+}
+
+/// Waits for a step. What went wrong in it is its error; WEFT_CHECK_NANS looks at its results.
+void CudaProgram::check(const CudaSizes& sizes, const CudaFrame& frame, std::size_t index) const {
+  const ir::Step& step = plan_.steps[index];
+  const CudaDriver& driver = device_.driver();
+  if (const CuStatus e = driver.synchronize.status(device_.stream()); e != 0)
+    throw DeviceError("kernel " + step.label + " on " + device().str() + ": " +
+                          driver.problem(driver.synchronize.name, e),
+                      step.where);
+  if (!nan_checks_wanted()) return;
+  std::vector<int> written;
+  if (const auto* kernel = std::get_if<ir::KernelStep>(&step.what)) {
+    const auto& buffers = plan_.kernels[static_cast<std::size_t>(kernel->kernel)].buffers;
+    for (std::size_t i = 0; i < buffers.size(); ++i)
+      if (buffers[i].written) written.push_back(kernel->slots[i]);
+  } else {
+    written = std::get<ir::ExternStep>(step.what).outputs;
+  }
+  for (const int slot : written) {
+    const auto i = static_cast<std::size_t>(slot);
+    const std::int64_t n = element_count(sizes.slot_shapes[i]);
+    const Buffer copy = Buffer::allocate(static_cast<std::size_t>(n) * size_of(plan_.slots[i].dtype));
+    device_.download(copy.data(), frame.slots[i], copy.size());
+    if (any_nan(plan_.slots[i].dtype, copy.data(), n))
+      throw Error("NaN in the result of " + step.label, step.where);
+  }
+}
+
+/// An output that is an input or a constant as it is, or another output once more, has no step that
+/// writes it.
+void CudaProgram::copy_aliases(const CudaSizes& sizes, const CudaFrame& frame,
+                               void* const* outputs) const {
+  for (std::size_t i = 0; i < plan_.outputs.size(); ++i) {
+    const auto slot = static_cast<std::size_t>(plan_.outputs[i]);
+    if (frame.slots[slot] == outputs[i] || !outputs[i]) continue;
+    device_.copy(outputs[i], frame.slots[slot],
+                 static_cast<std::size_t>(element_count(sizes.slot_shapes[slot])) *
+                     size_of(plan_.slots[slot].dtype));
+  }
+}
+
+/// Whether there is (now) a recording for these addresses; it is then the frame's last. They are
+/// recorded when they are met for the second time in a row.
+bool CudaProgram::replay(const CudaSizes& sizes, CudaFrame& frame) const {
+  auto& kept = frame.recordings;
+  const auto found = std::ranges::find(kept, frame.slots, &CudaFrame::Recording::addresses);
+  if (found != kept.end()) {
+    std::rotate(found, found + 1, kept.end());
+    return true;
+  }
+  if (frame.last_slots != frame.slots) {
+    frame.last_slots = frame.slots;
+    return false;
+  }
+  frame.forget(kept_recordings - 1);
+  kept.push_back({frame.slots, std::vector<CuGraphExec>(sizes.segments.size(), nullptr)});
+  for (std::size_t i = 0; i < sizes.segments.size(); ++i) {
+    const Segment& segment = sizes.segments[i];
+    if (segment.launches < 2) continue;
+    kept.back().graphs[i] = device_.capture([&](CuStream stream) {
+      launch(sizes, frame, segment.first, segment.end, stream);
+    });
+  }
+  return true;
+}
+
+void CudaProgram::run_steps(const CudaSizes& sizes, CudaFrame& frame) const {
+  const CudaDriver& driver = device_.driver();
+  const bool checked = nan_checks_wanted() || waits_for_kernels();
+  const bool replayed =
+      !checked && std::ranges::any_of(sizes.segments, [](const Segment& s) { return s.launches > 1; }) &&
+      replay(sizes, frame);
+  for (std::size_t s = 0; s < sizes.segments.size(); ++s) {
+    const Segment& segment = sizes.segments[s];
+    CuGraphExec const graph = replayed ? frame.recordings.back().graphs[s] : nullptr;
+    device_.enter();  // a user's callback may have entered another
+    if (graph) {
+      driver.launch_graph(graph, device_.stream());
+    } else if (!segment.kernels) {
+      run_on_host(sizes, frame, segment.first);
+    } else if (!checked) {
+      launch(sizes, frame, segment.first, segment.end, device_.stream());
+    }
+    for (std::size_t i = segment.first; i < segment.end && checked; ++i) {
+      if (segment.kernels) launch(sizes, frame, i, i + 1, device_.stream());
+      check(sizes, frame, i);
+    }
+  }
+}
+
+void CudaProgram::run(const Sizes& all, void* const* inputs, void* const* outputs) const {
+  const auto& sizes = static_cast<const CudaSizes&>(all);
+  device_.enter();
+  const Turn frame(*this, sizes);
+  fill_slots(*frame, inputs, outputs);
+  run_steps(sizes, *frame);
+  copy_aliases(sizes, *frame, outputs);
+}
+
+void CudaProgram::run_observed(const Sizes& all, void* const* inputs, void* const* outputs,
+                               StepObserver& observer) const {
+  const auto& sizes = static_cast<const CudaSizes&>(all);
+  device_.synchronize();
+  const Turn frame(*this, sizes);
+  fill_slots(*frame, inputs, outputs);
+  for (std::size_t i = 0; i < plan_.steps.size(); ++i) {
+    const std::int64_t start = now_ns();
+    if (std::holds_alternative<ir::KernelStep>(plan_.steps[i].what))
+      launch(sizes, *frame, i, i + 1, device_.stream());
+    else
+      run_on_host(sizes, *frame, i);
+    check(sizes, *frame, i);
+    observer.step(i, start, now_ns());
+  }
+  copy_aliases(sizes, *frame, outputs);
+}
+
+}  // namespace weft::runtime

@@ -1,0 +1,57 @@
+// A plan on a CUDA device. Its constants are uploaded once; its temporaries lie in an arena on the
+// device; its kernels run in the order of the device's stream, and a call returns when they are
+// enqueued. Runs of kernels are recorded as graphs the second time that they are to work on the same
+// addresses, and replayed from then on. A step that is no kernel (ir::ExternStep) runs on the
+// processor: its operands come down, its results go up, and the call waits.
+//
+// Errors of a kernel that has been enqueued show later, at whatever next waits for the device.
+// Where the environment variable WEFT_CUDA_SYNC is 1, every kernel is waited for, and an error
+// names the kernel and the user's line.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "runtime/program.h"
+
+namespace weft::runtime {
+
+class CudaDevice;
+class CudaModule;
+struct CudaSizes;
+struct CudaFrame;
+
+class CudaProgram final : public Program {
+ public:
+  CudaProgram(Device device, ir::Plan plan, ir::KernelCompiler& compiler);
+  ~CudaProgram() override;
+
+  [[nodiscard]] Device device() const override;
+  void run(const Sizes& sizes, void* const* inputs, void* const* outputs) const override;
+  void run_observed(const Sizes& sizes, void* const* inputs, void* const* outputs,
+                    StepObserver& observer) const override;
+
+ private:
+  class Turn;
+  [[nodiscard]] std::shared_ptr<Sizes> make_sizes() const override;
+  void size_steps(Sizes& sizes, const DimBindings& bindings) const override;
+  void lay_out(const CudaSizes& sizes, CudaFrame& frame) const;
+  void fill_slots(CudaFrame& frame, void* const* inputs, void* const* outputs) const;
+  void run_steps(const CudaSizes& sizes, CudaFrame& frame) const;
+  bool replay(const CudaSizes& sizes, CudaFrame& frame) const;
+  /// Steps [first, end), all kernels, into a stream (null: the device's own).
+  void launch(const CudaSizes& sizes, const CudaFrame& frame, std::size_t first, std::size_t end,
+              void* stream) const;
+  void run_on_host(const CudaSizes& sizes, const CudaFrame& frame, std::size_t step) const;
+  void check(const CudaSizes& sizes, const CudaFrame& frame, std::size_t step) const;
+  void copy_aliases(const CudaSizes& sizes, const CudaFrame& frame, void* const* outputs) const;
+
+  CudaDevice& device_;
+  std::vector<Buffer> constants_;
+  std::vector<std::shared_ptr<const CudaModule>> modules_;  // kept loaded
+  mutable std::mutex frames_mutex_;                          // guards what follows
+  mutable std::vector<std::unique_ptr<CudaFrame>> frames_;   // idle ones, the last used last
+};
+
+}  // namespace weft::runtime

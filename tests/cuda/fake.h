@@ -1,0 +1,34 @@
+// The stand-in driver that this process opened.
+#pragma once
+
+#include <dlfcn.h>
+
+#include "../fake_cuda/control.h"
+
+namespace weft {
+
+struct FakeCuda {
+  decltype(&fake_cuda_counts) counts;
+  decltype(&fake_cuda_fail) fail;
+  decltype(&fake_cuda_lose) lose;
+  decltype(&fake_cuda_memory) memory;
+};
+
+inline const FakeCuda& fake_cuda() {
+  static const FakeCuda found = [] {
+    void* const library = dlopen(FAKE_CUDA_DRIVER, RTLD_NOW | RTLD_LOCAL);
+    const auto get = [&](auto& function, const char* name) {
+      function =
+          reinterpret_cast<std::remove_reference_t<decltype(function)>>(dlsym(library, name));
+    };
+    FakeCuda fake{};
+    get(fake.counts, "fake_cuda_counts");
+    get(fake.fail, "fake_cuda_fail");
+    get(fake.lose, "fake_cuda_lose");
+    get(fake.memory, "fake_cuda_memory");
+    return fake;
+  }();
+  return found;
+}
+
+}  // namespace weft

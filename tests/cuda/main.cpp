@@ -1,0 +1,19 @@
+// The tests of CUDA devices run on the stand-ins of tests/fake_cuda, whatever this machine has, with
+// a code cache of their own.
+#define DOCTEST_CONFIG_IMPLEMENT
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+
+int main(int argc, char** argv) {
+  setenv("WEFT_CUDA_DRIVER", FAKE_CUDA_DRIVER, 1);
+  setenv("WEFT_CUDA_PATH", FAKE_CUDA_PATH, 1);
+  std::string cache = (std::filesystem::temp_directory_path() / "weft_cuda_XXXXXX").string();
+  if (mkdtemp(cache.data())) setenv("WEFT_CACHE_DIR", cache.c_str(), 1);
+  doctest::Context context(argc, argv);
+  const int result = context.run();
+  std::filesystem::remove_all(cache);
+  return result;
+}

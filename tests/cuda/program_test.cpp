@@ -1,0 +1,196 @@
+// What a compiled program does on a device: products, rows, steps that run on the processor,
+// shapes that depend on values, updates, recordings.
+#include <doctest/doctest.h>
+
+#include <thread>
+
+#include "../frontend/thrown.h"
+#include "fake.h"
+#include "same_bits.h"
+#include "weft/nn.h"
+#include "weft/optim.h"
+#include "weft/weft.h"
+
+using namespace weft;
+
+namespace {
+
+Device gpu() { return Device::cuda(0); }
+
+/// On both; the same bits are expected.
+void compare(const std::vector<Tensor>& inputs, const std::vector<Tensor>& outputs,
+             const std::vector<Array>& values) {
+  const Function on_host(inputs, outputs), on_device(inputs, outputs, {.device = gpu()});
+  const std::vector<Array> expected = on_host(values), got = on_device(values);
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    CAPTURE(i);
+    CHECK(got[i].device() == gpu());
+    CHECK(same_bits(got[i], expected[i]));
+  }
+}
+
+}  // namespace
+
+TEST_CASE("CUDA: products have the processor's bits") {
+  manual_seed(3);
+  Tensor a({37, 21}, DType::float32), b({21, 50}, DType::float32), c, d, e, long_a, long_b, ia, ib;
+  compare({a, b, c, d, e, long_a, long_b, ia, ib},
+          {matmul(a, b), relu(matmul(a, b) + c), matmul(d, e), matmul(transpose(b, 0, 1), transpose(a, 0, 1)),
+           matmul(long_a, long_b), matmul(ia, ib), einsum("bij,bkj->bik", d, d)},
+          {randn({37, 21}), randn({21, 50}), randn({50}), randn({3, 9, 17}), randn({17, 5}),
+           randn({3, 4000}), randn({4000, 2}), randint(-100, 100, {7, 9}, DType::int32),
+           randint(-100, 100, {9, 4}, DType::int32)});
+  Tensor p, q;
+  compare({p, q}, {matmul(p, q)},
+          {randn({5, 900}, DType::float64), randn({900, 6}, DType::float64)});
+}
+
+TEST_CASE("CUDA: windows of images, rows and reductions have the processor's bits") {
+  manual_seed(4);
+  Tensor x, w, r;
+  compare({x, w, r},
+          {conv2d(x, w), softmax(r, -1), layer_norm(r, {96}), sum(r), sum(r, Axes{0}), mean(r, Axes{1}),
+           argmax(r, 1), cumsum(r, 1), logsumexp(r, Axes{1})},
+          {randn({2, 3, 12, 11}), randn({4, 3, 3, 3}), randn({70, 96})});
+}
+
+TEST_CASE("CUDA: steps that are no kernels run on the processor, and are counted") {
+  Tensor x;
+  const Function f({x}, {sort(x * 2.0).values, exp(x)}, {.device = gpu()});
+  const Array values = randn({9, 31});
+  const std::vector<Array> got = f(values);
+  const Function on_host({x}, {sort(x * 2.0).values, exp(x)});
+  CHECK(same_bits(got[0], on_host(values)[0]));
+  CHECK(got[0].device() == gpu());
+  CHECK(f.stats().host_steps == 1);
+}
+
+TEST_CASE("CUDA: random draws are the processor's") {
+  const Function on_host({}, {uniform(Shape{40}) * 2.0}), on_device({}, {uniform(Shape{40}) * 2.0},
+                                                                    {.device = gpu()});
+  manual_seed(11);
+  const Array expected = on_host(std::vector<Array>{})[0];
+  manual_seed(11);
+  CHECK(same_bits(on_device(std::vector<Array>{})[0], expected));
+}
+
+TEST_CASE("CUDA: shapes that depend on values") {
+  Tensor x;
+  const Function on_host({x}, {masked_select(x, x > 0.0) * 3.0}),
+      on_device({x}, {masked_select(x, x > 0.0) * 3.0}, {.device = gpu()});
+  for (int seed = 0; seed < 3; ++seed) {
+    const Array values = randn({20});
+    const Array got = on_device(values)[0];
+    CHECK(got.device() == gpu());
+    CHECK(same_bits(got, on_host(values)[0]));
+  }
+}
+
+TEST_CASE("CUDA: unknown extents") {
+  Tensor x, y;
+  const Function on_host({x, y}, {softmax(matmul(x, y), -1)}),
+      on_device({x, y}, {softmax(matmul(x, y), -1)}, {.device = gpu()});
+  for (const std::int64_t n : {3, 4, 5, 7, 9, 64}) {
+    const Array a = randn({n, 8}), b = randn({8, n + 1});
+    CHECK(same_bits(on_device(a, b)[0], on_host(a, b)[0]));
+  }
+  CHECK(on_device.stats().compilations == 3);
+}
+
+namespace {
+
+struct Network {
+  nn::Sequential net{nn::Linear(12, 32), nn::ReLU(), nn::Linear(32, 5)};
+  Tensor x{{16, 12}, DType::float32, "x"}, t{{16}, DType::int64, "t"};
+  optim::Adam adam{net.parameters(), {.lr = 1e-2}};
+  Function step;
+  explicit Network(Device device)
+      : step({x, t}, nn::cross_entropy(net(x), t), options(device)) {}
+  FunctionOptions options(Device device) {
+    return {.updates = adam.updates(nn::cross_entropy(net(x), t)), .device = device};
+  }
+};
+
+}  // namespace
+
+TEST_CASE("CUDA: a network trains with the processor's losses, from recordings") {
+  manual_seed(5);
+  Network here{Device::cpu()};
+  manual_seed(5);
+  Network there{gpu()};
+  const Array x = randn({16, 12}), t = randint(0, 5, {16});
+  const auto before = fake_cuda().counts();
+  for (int i = 0; i < 8; ++i) {
+    CAPTURE(i);
+    CHECK(same_bits(there.step(x, t)[0], here.step(x, t)[0]));
+  }
+  const auto after = fake_cuda().counts();
+  const std::vector<Tensor> mine = there.net.parameters(), theirs = here.net.parameters();
+  for (std::size_t i = 0; i < mine.size(); ++i) {
+    CHECK(mine[i].device() == gpu());   // where the function that updates them runs
+    CHECK(same_bits(mine[i].value(), theirs[i].value()));
+  }
+  CHECK(after.graph_launches > before.graph_launches);
+  CHECK(after.captures - before.captures <= 4);
+  CHECK(there.step.stats().host_steps == 0);
+}
+
+TEST_CASE("CUDA: a recording is for its addresses") {
+  Tensor x({6, 4}, DType::float32);
+  const Tensor y = softmax(exp(x), 0);
+  const Function f({x}, {sum(y * y), matmul(y, transpose(y, 0, 1))}, {.device = gpu()});
+  const Function on_host({x}, {sum(y * y), matmul(y, transpose(y, 0, 1))});
+  std::vector<Array> kept;   // results that are kept lie elsewhere each time
+  for (int i = 0; i < 6; ++i) {
+    const Array value = randn({6, 4});
+    kept.push_back(f(value)[1]);
+    CHECK(same_bits(kept.back(), on_host(value)[1]));
+    CHECK(same_bits(f(value)[0], on_host(value)[0]));
+  }
+  std::vector<Array> outputs{f(randn({6, 4}))};
+  const auto before = fake_cuda().counts();
+  const Array value = randn({6, 4}).to(gpu());
+  for (int i = 0; i < 5; ++i) f.call_into(outputs, std::span(&value, 1));
+  const auto after = fake_cuda().counts();
+  CHECK(after.allocations == before.allocations);   // nothing is asked of the driver
+  CHECK(after.graph_launches - before.graph_launches >= 4);
+  CHECK(same_bits(outputs[1], on_host(value.to(Device::cpu()))[1]));
+}
+
+TEST_CASE("CUDA: calls from several threads") {
+  Tensor x;
+  const Function f({x}, {matmul(x, x) + x}, {.device = gpu()}), on_host({x}, {matmul(x, x) + x});
+  std::vector<Array> inputs, expected, got(4);
+  for (int i = 0; i < 4; ++i) {
+    inputs.push_back(randn({20, 20}));
+    expected.push_back(on_host(inputs.back())[0]);
+  }
+  {
+    std::vector<std::jthread> threads;
+    for (std::size_t i = 0; i < 4; ++i)
+      threads.emplace_back([&, i] {
+        for (int n = 0; n < 5; ++n) got[i] = f(inputs[i])[0];
+      });
+  }
+  for (std::size_t i = 0; i < 4; ++i) CHECK(same_bits(got[i], expected[i]));
+}
+
+TEST_CASE("CUDA: outputs that are inputs or constants") {
+  Tensor x;
+  const Tensor c = Tensor(Array{1.f, 2.f, 3.f});
+  const Function f({x}, {x, c, x + c, x}, {.device = gpu()});
+  const Array value{4.f, 5.f, 6.f};
+  const std::vector<Array> got = f(value);
+  CHECK(got[0].tolist<float>() == value.tolist<float>());
+  CHECK(got[1].tolist<float>() == std::vector<float>{1, 2, 3});
+  CHECK(got[2].tolist<float>() == std::vector<float>{5, 7, 9});
+  CHECK(got[3].tolist<float>() == value.tolist<float>());
+}
+
+TEST_CASE("CUDA: a profile has a time for each step") {
+  Tensor x;
+  const Function f({x}, {sum(matmul(x, x))}, {.device = gpu()});
+  const Array value = randn({8, 8});
+  const auto times = f.profile(std::span(&value, 1));
+  CHECK(std::ssize(times) == f.stats().kernels);
+}

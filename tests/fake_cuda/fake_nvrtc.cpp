@@ -1,0 +1,108 @@
+// A stand-in for NVRTC: compiles the text with the host's C++ compiler. Its "cubin" is a shared
+// library with one function a kernel that binds the kernel to its arguments, after its length.
+#include <unistd.h>
+
+#include <array>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <regex>
+#include <string>
+#include <vector>
+
+namespace {
+
+struct Program {
+  std::string text, log;
+  std::vector<char> code;
+};
+
+std::string read(const std::filesystem::path& file) {
+  std::ifstream stream(file, std::ios::binary);
+  return {std::istreambuf_iterator<char>(stream), {}};
+}
+
+std::string with_binders(const std::string& text) {
+  static const std::regex kernel(R"(__global__ void __launch_bounds__\(\d+\) (\w+)\()");
+  std::string all = std::string("#include \"") + FAKE_CUDA_DIR "/fake_kernel.h\"\n" + text;
+  for (auto it = std::sregex_iterator(text.begin(), text.end(), kernel);
+       it != std::sregex_iterator(); ++it) {
+    const std::string name = (*it)[1].str();
+    all += "extern \"C\" void* fake_bind_" + name +
+           "(void** arguments, fake_cuda::ToHost to_host) {\n  return fake_cuda::bind_kernel(" + name +
+           ", arguments, to_host);\n}\n";
+  }
+  return all;
+}
+
+}  // namespace
+
+extern "C" {
+
+int nvrtcCreateProgram(Program** program, const char* text, const char*, int, const char* const*,
+                       const char* const*) {
+  *program = new Program{text, {}, {}};
+  return 0;
+}
+
+int nvrtcCompileProgram(Program* program, int, const char* const*) {
+  std::string folder = (std::filesystem::temp_directory_path() / "fake_nvrtc_XXXXXX").string();
+  if (!mkdtemp(folder.data())) return 11;
+  const std::filesystem::path in(folder);
+  std::ofstream(in / "kernels.cpp") << with_binders(program->text);
+  const std::string command = "c++ -std=c++17 -O1 -w -ffp-contract=off -shared -fPIC '" + folder +
+                              "/kernels.cpp' -o '" + folder + "/kernels.so' 2> '" + folder + "/log'";
+  const bool compiled = std::system(command.c_str()) == 0;
+  program->log = read(in / "log");
+  const std::string code = read(in / "kernels.so");
+  std::filesystem::remove_all(in);
+  if (!compiled) return 6;  // NVRTC_ERROR_COMPILATION
+  const std::uint64_t size = code.size();
+  program->code.resize(sizeof size + code.size());
+  std::memcpy(program->code.data(), &size, sizeof size);
+  std::memcpy(program->code.data() + sizeof size, code.data(), code.size());
+  return 0;
+}
+
+int nvrtcDestroyProgram(Program** program) {
+  delete *program;
+  *program = nullptr;
+  return 0;
+}
+
+int nvrtcGetCUBINSize(Program* program, std::size_t* size) {
+  *size = program->code.size();
+  return 0;
+}
+int nvrtcGetCUBIN(Program* program, char* code) {
+  std::memcpy(code, program->code.data(), program->code.size());
+  return 0;
+}
+int nvrtcGetProgramLogSize(Program* program, std::size_t* size) {
+  *size = program->log.size() + 1;
+  return 0;
+}
+int nvrtcGetProgramLog(Program* program, char* log) {
+  std::memcpy(log, program->log.c_str(), program->log.size() + 1);
+  return 0;
+}
+const char* nvrtcGetErrorString(int error) {
+  return error == 6 ? "NVRTC_ERROR_COMPILATION" : "NVRTC_ERROR_INTERNAL_ERROR";
+}
+int nvrtcVersion(int* major, int* minor) {
+  *major = 0, *minor = 1;
+  return 0;
+}
+int nvrtcGetNumSupportedArchs(int* count) {
+  *count = 1;
+  return 0;
+}
+int nvrtcGetSupportedArchs(int* archs) {
+  archs[0] = 90;
+  return 0;
+}
+}
