@@ -61,7 +61,8 @@ struct CudaFrame {
 
   const CudaDriver& driver;
   std::uint64_t sizes = 0;  // number of what it is laid out for
-  std::vector<void*> slots, last_slots;
+  std::vector<void*> slots;
+  std::vector<std::vector<void*>> seen;  // addresses of the last calls that were not recorded
   Buffer arena, scratch;
   std::vector<Recording> recordings;  // the last used last
 };
@@ -186,7 +187,7 @@ class CudaProgram::Turn {
 void CudaProgram::lay_out(const CudaSizes& sizes, CudaFrame& frame) const {
   frame.sizes = 0;
   frame.forget();
-  frame.last_slots.clear();
+  frame.seen.clear();
   frame.slots.assign(plan_.slots.size(), nullptr);
   if (frame.arena.size() < sizes.arena) frame.arena = device_.allocate(sizes.arena);
   if (frame.scratch.size() < sizes.scratch) frame.scratch = device_.allocate(sizes.scratch);
@@ -319,7 +320,7 @@ void CudaProgram::copy_aliases(const CudaSizes& sizes, const CudaFrame& frame,
 }
 
 /// Whether there is (now) a recording for these addresses; it is then the frame's last. They are
-/// recorded when they are met for the second time in a row.
+/// recorded when they are met for the second time in a few calls.
 bool CudaProgram::replay(const CudaSizes& sizes, CudaFrame& frame) const {
   auto& kept = frame.recordings;
   const auto found = std::ranges::find(kept, frame.slots, &CudaFrame::Recording::addresses);
@@ -327,10 +328,13 @@ bool CudaProgram::replay(const CudaSizes& sizes, CudaFrame& frame) const {
     std::rotate(found, found + 1, kept.end());
     return true;
   }
-  if (frame.last_slots != frame.slots) {
-    frame.last_slots = frame.slots;
+  const auto before = std::ranges::find(frame.seen, frame.slots);
+  if (before == frame.seen.end()) {
+    if (frame.seen.size() == kept_recordings) frame.seen.erase(frame.seen.begin());
+    frame.seen.push_back(frame.slots);
     return false;
   }
+  frame.seen.erase(before);
   frame.forget(kept_recordings - 1);
   kept.push_back({frame.slots, std::vector<CuGraphExec>(sizes.segments.size(), nullptr)});
   for (std::size_t i = 0; i < sizes.segments.size(); ++i) {

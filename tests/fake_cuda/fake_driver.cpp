@@ -1,7 +1,6 @@
 // A stand-in for the CUDA driver over the host's memory: see control.h. FAKE_CUDA_DEVICES says how
 // many devices there are (else two).
 #include <dlfcn.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -297,10 +296,13 @@ Status cuModuleLoadData(Module** module, const void* image) {
     const char* const code = static_cast<const char*>(image) + sizeof size;
     if (size > (std::uint64_t{1} << 30) || std::memcmp(code, "\177ELF", 4) != 0)
       return invalid_image;
-    const int file = memfd_create("fake_cubin", 0);
-    if (file < 0 || write(file, code, size) != static_cast<ssize_t>(size)) return invalid_image;
-    void* const library =
-        dlopen(("/proc/self/fd/" + std::to_string(file)).c_str(), RTLD_NOW | RTLD_LOCAL);
+    // A file with a name of its own: the loader takes files of one name for one library.
+    char name[] = "/tmp/fake_cubin_XXXXXX";
+    const int file = mkstemp(name);
+    if (file < 0) return invalid_image;
+    const bool written = write(file, code, size) == static_cast<ssize_t>(size);
+    void* const library = written ? dlopen(name, RTLD_NOW | RTLD_LOCAL) : nullptr;
+    unlink(name);
     close(file);
     if (!library) return invalid_image;
     *module = new Module{library};
