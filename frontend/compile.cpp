@@ -47,12 +47,12 @@ ir::KernelCompiler& kernel_compiler(Tier tier) {
 namespace {
 
 /// One an architecture.
-ir::KernelCompiler& device_compiler(Device device) {
+ir::DeviceCompiler& device_compiler(Device device) {
   static std::mutex mutex;
-  static std::map<std::string, std::shared_ptr<ir::KernelCompiler>> compilers;
+  static std::map<std::string, std::shared_ptr<ir::DeviceCompiler>> compilers;
   const std::string& arch = runtime::CudaDevice::get(device).arch();
   const std::scoped_lock lock(mutex);
-  std::shared_ptr<ir::KernelCompiler>& compiler = compilers[arch];
+  std::shared_ptr<ir::DeviceCompiler>& compiler = compilers[arch];
   if (!compiler) compiler = codegen::make_cuda_compiler(arch);
   return *compiler;
 }
@@ -88,19 +88,19 @@ std::shared_ptr<const runtime::Program> compile(const ir::Graph& graph,
       last = std::chrono::steady_clock::now();
     };
   // Made now: it may begin to open what compiling needs while the passes run.
-  ir::KernelCompiler& compiler =
-      options.device.is_cpu() ? kernel_compiler(options.tier) : device_compiler(options.device);
+  const bool on_host = options.device.is_cpu();
+  ir::KernelCompiler* const host = on_host ? &kernel_compiler(options.tier) : nullptr;
+  ir::DeviceCompiler* const there = on_host ? nullptr : &device_compiler(options.device);
   ir::Plan plan = passes::plan(graph, inputs, pipeline);
   if (log_enabled())
     std::fprintf(stderr, "weft: %s: lower %.2f ms, %zu steps, %zu distinct kernels\n", name.c_str(),
                  milliseconds(last), plan.steps.size(), plan.kernels.size());
   last = std::chrono::steady_clock::now();
   std::shared_ptr<const runtime::Program> program;
-  if (options.device.is_cpu())
-    program = std::make_shared<const runtime::HostProgram>(std::move(plan), compiler);
+  if (on_host)
+    program = std::make_shared<const runtime::HostProgram>(std::move(plan), *host);
   else
-    program =
-        std::make_shared<const runtime::CudaProgram>(options.device, std::move(plan), compiler);
+    program = std::make_shared<const runtime::CudaProgram>(options.device, std::move(plan), *there);
   if (log_enabled())
     std::fprintf(stderr, "weft: %s: code %.2f ms, %.2f ms in all\n", name.c_str(),
                  milliseconds(last), milliseconds(start));

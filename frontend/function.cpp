@@ -364,10 +364,7 @@ FunctionStats Function::stats() const {
   stats.bytes_planned = plan.arena_bytes.constant().value_or(0);
   stats.bytes_moved = plan.bytes_moved;
   stats.flops = plan.flops;
-  if (!impl_->options.device.is_cpu())
-    stats.host_steps = std::ranges::count_if(plan.steps, [](const ir::Step& step) {
-      return std::holds_alternative<ir::ExternStep>(step.what);
-    });
+  stats.host_steps = impl_->entries.back()->program->host_steps();
   return stats;
 }
 

@@ -30,28 +30,7 @@ struct KernelArgs {
 using KernelFunction = void (*)(const void* self, const KernelArgs* args, std::int64_t begin,
                                 std::int64_t end);
 
-/// Code for a device as its driver loads it: of all the kernels that were compiled together.
-struct DeviceImage {
-  std::vector<std::byte> code;
-};
-
-/// One launch of device code. Its arguments are a pointer a Kernel::buffers entry, the symbols as
-/// 64-bit integers, for a product how its sums are cut (64-bit: into blocks of so many elements, and
-/// pieces of so many), and, where `scratch` is not 0, a pointer to that many bytes a block. A grid
-/// of any number of blocks does all the work; `blocks` have some of their own.
-struct DeviceLaunch {
-  std::string entry;     // in the image
-  int threads = 0;       // a block
-  Dim blocks = 0;        // over the kernel's symbols
-  Dim scratch = 0;       // bytes
-  bool product = false;  // the kernel's contraction; else what follows it
-};
-
-/// A kernel on a device: launches one after another.
-struct DeviceKernel {
-  std::shared_ptr<const DeviceImage> image;
-  std::vector<DeviceLaunch> launches;
-};
+struct DeviceKernel;  // ir/device_code.h
 
 /// Immutable; safe to call from many threads at once.
 class Executable {
@@ -95,7 +74,7 @@ class KernelCompiler {
   virtual std::shared_ptr<const TileKernel> tile(DType /*dtype*/, TileShape /*shape*/) {
     return nullptr;
   }
-  [[nodiscard]] virtual std::string_view name() const = 0;  // "interpret", "llvm", "cuda"
+  [[nodiscard]] virtual std::string_view name() const = 0;  // "interpret", "llvm"
 };
 
 }  // namespace weft::ir

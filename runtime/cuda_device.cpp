@@ -35,9 +35,11 @@ CuPointer address(const void* p) { return reinterpret_cast<CuPointer>(p); }
 
 }  // namespace
 
-CuFunction CudaModule::function(const std::string& name) const {
+CuFunction CudaModule::function(const std::string& name, int shared) const {
+  constexpr int without_asking = 48 * 1024, dynamic_shared_limit = 8;
   CuFunction found = nullptr;
   driver_.get_function(&found, module_, name.c_str());
+  if (shared > without_asking) driver_.set_function_attribute(found, dynamic_shared_limit, shared);
   return found;
 }
 

@@ -16,7 +16,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "ir/executable.h"
+#include "ir/device_code.h"
 #include "runtime/buffer.h"
 #include "runtime/cuda_driver.h"
 
@@ -29,7 +29,8 @@ class CudaModule {
   ~CudaModule() { (void)driver_.unload_module.status(module_); }
   CudaModule(const CudaModule&) = delete;
   CudaModule& operator=(const CudaModule&) = delete;
-  [[nodiscard]] CuFunction function(const std::string& name) const;
+  /// To be launched with so much dynamic shared memory.
+  [[nodiscard]] CuFunction function(const std::string& name, int shared = 0) const;
 
  private:
   const CudaDriver& driver_;

@@ -57,6 +57,7 @@ void CudaDriver::resolve(void* library, const std::string& file) {
   get(load_module, "cuModuleLoadData");
   get(unload_module, "cuModuleUnload");
   get(get_function, "cuModuleGetFunction");
+  get(set_function_attribute, "cuFuncSetAttribute");
   get(launch, "cuLaunchKernel");
   get(begin_capture, "cuStreamBeginCapture_v2");
   get(end_capture, "cuStreamEndCapture");

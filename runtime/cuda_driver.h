@@ -73,6 +73,7 @@ class CudaDriver {
   CudaCall<CuModule*, const void*> load_module;
   CudaCall<CuModule> unload_module;
   CudaCall<CuFunction*, CuModule, const char*> get_function;
+  CudaCall<CuFunction, int, int> set_function_attribute;
   CudaCall<CuFunction, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned,
            CuStream, void**, void**>
       launch;

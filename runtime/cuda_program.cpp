@@ -18,29 +18,30 @@ namespace {
 /// One launch at concrete extents.
 struct SizedLaunch {
   CuFunction function = nullptr;
-  unsigned blocks = 0, threads = 0;
-  bool product = false, scratch = false;
+  unsigned blocks = 0, threads = 0, shared = 0;
+  std::vector<std::int64_t> numbers;
+  bool product = false, scratch = false, workspace = false;
 };
 
-struct SizedKernel {
+struct SizedStep {
   std::vector<SizedLaunch> launches;
   std::vector<std::int64_t> symbols;
   std::int64_t cut[2] = {1, 1};  // of a product's sums: blocks, pieces
 };
 
-/// Neighbouring steps that are all kernels, or one that is none.
+/// Neighbouring steps that all have code, or one that has none.
 struct Segment {
   std::size_t first = 0, end = 0;
-  bool kernels = false;
+  bool on_device = false;
   std::size_t launches = 0;
 };
 
 }  // namespace
 
 struct CudaSizes final : Sizes {
-  std::vector<SizedKernel> steps;  // empty for those that are no kernels
+  std::vector<SizedStep> steps;  // empty for those that run on the processor
   std::vector<Segment> segments;
-  std::size_t scratch = 0;
+  std::size_t scratch = 0, workspace = 0;
 };
 
 /// A call's working memory, and what was recorded to run on it.
@@ -63,7 +64,7 @@ struct CudaFrame {
   std::uint64_t sizes = 0;  // number of what it is laid out for
   std::vector<void*> slots;
   std::vector<std::vector<void*>> seen;  // addresses of the last calls that were not recorded
-  Buffer arena, scratch;
+  Buffer arena, scratch, workspace;
   std::vector<Recording> recordings;  // the last used last
 };
 
@@ -101,13 +102,10 @@ std::int64_t now_ns() {
 
 }  // namespace
 
-CudaProgram::CudaProgram(Device device, ir::Plan plan, ir::KernelCompiler& compiler)
+CudaProgram::CudaProgram(Device device, ir::Plan plan, ir::DeviceCompiler& compiler)
     : Program(std::move(plan)), device_(CudaDevice::get(device)) {
   frames_.reserve(kept_frames);  // so that giving one back never fails
-  std::vector<const ir::Kernel*> kernels;
-  for (const ir::Kernel& kernel : plan_.kernels) kernels.push_back(&kernel);
-  executables_ = compiler.compile(kernels);
-  for (const auto& code : executables_) modules_.push_back(device_.load(code->device_kernel()->image));
+  find_code(compiler);
   for (const ir::Literal& literal : plan_.constants) {
     constants_.push_back(device_.allocate(literal.nbytes()));
     device_.upload(constants_.back().data(), literal.data(), literal.nbytes());
@@ -119,6 +117,50 @@ CudaProgram::~CudaProgram() = default;
 
 Device CudaProgram::device() const { return device_.device(); }
 
+std::int64_t CudaProgram::host_steps() const {
+  return std::ranges::count(code_, nullptr, &StepCode::kernel);
+}
+
+void CudaProgram::find_code(ir::DeviceCompiler& compiler) {
+  std::vector<const ir::Kernel*> kernels;
+  for (const ir::Kernel& kernel : plan_.kernels) kernels.push_back(&kernel);
+  std::vector<ir::DeviceOperation> operations;
+  const auto operand = [&](int slot) {
+    if (slot < 0) return ir::DeviceOperation::Operand{};
+    const ir::Slot& s = plan_.slots[static_cast<std::size_t>(slot)];
+    return ir::DeviceOperation::Operand{s.dtype, s.shape.size(), true};
+  };
+  for (const ir::Step& step : plan_.steps) {
+    const auto* external = std::get_if<ir::ExternStep>(&step.what);
+    if (!external) continue;
+    ir::DeviceOperation& operation = operations.emplace_back();
+    operation.kind = external->kind, operation.attrs = external->attrs;
+    for (const int slot : external->inputs) operation.inputs.push_back(operand(slot));
+    for (const int slot : external->outputs) operation.outputs.push_back(operand(slot));
+  }
+  ir::DeviceCode all = compiler.compile(kernels, operations);
+  auto next = all.operations.begin();
+  for (const ir::Step& step : plan_.steps) {
+    StepCode& code = code_.emplace_back();
+    const ir::Executable* executable = nullptr;
+    if (const auto* kernel = std::get_if<ir::KernelStep>(&step.what)) {
+      executable = all.kernels[static_cast<std::size_t>(kernel->kernel)].get();
+      code.slots = kernel->slots;
+    } else {
+      const auto& external = std::get<ir::ExternStep>(step.what);
+      executable = (next++)->get();
+      code.slots = external.inputs;
+      code.slots.insert(code.slots.end(), external.outputs.begin(), external.outputs.end());
+    }
+    if (!executable) continue;
+    code.kernel = executable->device_kernel();
+    code.module = device_.load(code.kernel->image);
+  }
+  executables_ = std::move(all.kernels);
+  for (auto& operation : all.operations)
+    if (operation) executables_.push_back(std::move(operation));
+}
+
 // ---- sizes --------------------------------------------------------------------------------------
 
 std::shared_ptr<Sizes> CudaProgram::make_sizes() const { return std::make_shared<CudaSizes>(); }
@@ -126,32 +168,51 @@ std::shared_ptr<Sizes> CudaProgram::make_sizes() const { return std::make_shared
 void CudaProgram::size_steps(Sizes& all, const DimBindings& bindings) const {
   auto& sizes = static_cast<CudaSizes&>(all);
   device_.enter();
-  for (std::size_t i = 0; i < plan_.steps.size(); ++i) {
-    SizedKernel& sized = sizes.steps.emplace_back();
-    const auto* step = std::get_if<ir::KernelStep>(&plan_.steps[i].what);
-    if (sizes.segments.empty() || !step || !sizes.segments.back().kernels)
-      sizes.segments.push_back({i, i, step != nullptr, 0});
-    Segment& segment = sizes.segments.back();
-    segment.end = i + 1;
-    if (!step) continue;
-    const auto number = static_cast<std::size_t>(step->kernel);
-    DimBindings local;
-    for (std::size_t s = 0; s < step->symbols.size(); ++s) {
-      sized.symbols.push_back(extent(step->symbols[s], bindings));
-      local.bind("s" + std::to_string(s), sized.symbols.back());
+  for (std::size_t i = 0; i < plan_.steps.size(); ++i) size_step(sizes, i, bindings);
+}
+
+void CudaProgram::size_step(CudaSizes& sizes, std::size_t i, const DimBindings& bindings) const {
+  const StepCode& code = code_[i];
+  SizedStep& sized = sizes.steps.emplace_back();
+  const bool on_device = code.kernel != nullptr;
+  if (sizes.segments.empty() || !on_device || !sizes.segments.back().on_device)
+    sizes.segments.push_back({i, i, on_device, 0});
+  Segment& segment = sizes.segments.back();
+  segment.end = i + 1;
+  if (!on_device) return;
+  if (const auto* step = std::get_if<ir::KernelStep>(&plan_.steps[i].what)) {
+    for (const Dim& symbol : step->symbols) sized.symbols.push_back(extent(symbol, bindings));
+  } else {
+    for (const int slot : code.slots) {
+      if (slot < 0) continue;
+      const Shape& shape = sizes.slot_shapes[static_cast<std::size_t>(slot)];
+      sized.symbols.insert(sized.symbols.end(), shape.begin(), shape.end());
     }
-    if (plan_.kernels[number].contraction) cut_sums(plan_.kernels[number], local, sized.cut);
-    for (const ir::DeviceLaunch& launch : executables_[number]->device_kernel()->launches) {
-      const std::int64_t blocks = std::min(extent(launch.blocks, local), device_.most_blocks());
-      if (blocks == 0) continue;
-      const auto scratch = static_cast<std::size_t>(extent(launch.scratch, local) * blocks);
-      sized.launches.push_back({modules_[number]->function(launch.entry),
-                                static_cast<unsigned>(blocks),
-                                static_cast<unsigned>(launch.threads), launch.product,
-                                !(launch.scratch == Dim(0))});
-      sizes.scratch = std::max(sizes.scratch, scratch);
-      ++segment.launches;
-    }
+  }
+  DimBindings local;
+  for (std::size_t s = 0; s < sized.symbols.size(); ++s)
+    local.bind("s" + std::to_string(s), sized.symbols[s]);
+  if (const auto* step = std::get_if<ir::KernelStep>(&plan_.steps[i].what)) {
+    const ir::Kernel& kernel = plan_.kernels[static_cast<std::size_t>(step->kernel)];
+    if (kernel.contraction) cut_sums(kernel, local, sized.cut);
+  }
+  sizes.workspace =
+      std::max(sizes.workspace, static_cast<std::size_t>(extent(code.kernel->workspace, local)));
+  for (const ir::DeviceLaunch& launch : code.kernel->launches) {
+    const std::int64_t blocks = std::min(extent(launch.blocks, local), device_.most_blocks());
+    if (blocks == 0) continue;
+    const auto scratch = static_cast<std::size_t>(extent(launch.scratch, local) * blocks);
+    SizedLaunch& made = sized.launches.emplace_back();
+    made.function = code.module->function(launch.entry, launch.shared);
+    made.blocks = static_cast<unsigned>(blocks);
+    made.threads = static_cast<unsigned>(launch.threads);
+    made.shared = static_cast<unsigned>(launch.shared);
+    for (const Dim& number : launch.numbers) made.numbers.push_back(extent(number, local));
+    made.product = launch.product;
+    made.scratch = !(launch.scratch == Dim(0));
+    made.workspace = launch.workspace;
+    sizes.scratch = std::max(sizes.scratch, scratch);
+    ++segment.launches;
   }
 }
 
@@ -191,6 +252,7 @@ void CudaProgram::lay_out(const CudaSizes& sizes, CudaFrame& frame) const {
   frame.slots.assign(plan_.slots.size(), nullptr);
   if (frame.arena.size() < sizes.arena) frame.arena = device_.allocate(sizes.arena);
   if (frame.scratch.size() < sizes.scratch) frame.scratch = device_.allocate(sizes.scratch);
+  if (frame.workspace.size() < sizes.workspace) frame.workspace = device_.allocate(sizes.workspace);
   for (std::size_t i = 0; i < plan_.slots.size(); ++i) {
     const ir::Slot& slot = plan_.slots[i];
     assert(slot.kind != ir::Slot::Kind::local);  // plans for devices have no groups
@@ -220,20 +282,24 @@ void CudaProgram::launch(const CudaSizes& sizes, const CudaFrame& frame, std::si
   const CudaDriver& driver = device_.driver();
   std::vector<void*> arguments;
   void* const scratch = frame.scratch.data();
+  void* const workspace = frame.workspace.data();
+  void* const nothing = nullptr;
   for (std::size_t i = first; i < end; ++i) {
-    const SizedKernel& sized = sizes.steps[i];
-    const auto& step = std::get<ir::KernelStep>(plan_.steps[i].what);
+    const SizedStep& sized = sizes.steps[i];
     for (const SizedLaunch& launch : sized.launches) {
       const auto add = [&](const void* argument) {
         arguments.push_back(const_cast<void*>(argument));
       };
       arguments.clear();
-      for (const int slot : step.slots) add(&frame.slots[static_cast<std::size_t>(slot)]);
+      for (const int slot : code_[i].slots)
+        add(slot < 0 ? &nothing : &frame.slots[static_cast<std::size_t>(slot)]);
       for (const std::int64_t& symbol : sized.symbols) add(&symbol);
+      for (const std::int64_t& number : launch.numbers) add(&number);
       if (launch.product) add(&sized.cut[0]), add(&sized.cut[1]);
       if (launch.scratch) add(&scratch);
+      if (launch.workspace) add(&workspace);
       const CuStatus e = driver.launch.status(launch.function, launch.blocks, 1, 1, launch.threads,
-                                              1, 1, 0, static_cast<CuStream>(stream),
+                                              1, 1, launch.shared, static_cast<CuStream>(stream),
                                               arguments.data(), nullptr);
       if (e != 0)
         throw DeviceError("kernel " + plan_.steps[i].label + " on " + device().str() + ": " +
@@ -299,7 +365,8 @@ void CudaProgram::check(const CudaSizes& sizes, const CudaFrame& frame, std::siz
   for (const int slot : written) {
     const auto i = static_cast<std::size_t>(slot);
     const std::int64_t n = element_count(sizes.slot_shapes[i]);
-    const Buffer copy = Buffer::allocate(static_cast<std::size_t>(n) * size_of(plan_.slots[i].dtype));
+    const Buffer copy =
+        Buffer::allocate(static_cast<std::size_t>(n) * size_of(plan_.slots[i].dtype));
     device_.download(copy.data(), frame.slots[i], copy.size());
     if (any_nan(plan_.slots[i].dtype, copy.data(), n))
       throw Error("NaN in the result of " + step.label, step.where);
@@ -340,9 +407,8 @@ bool CudaProgram::replay(const CudaSizes& sizes, CudaFrame& frame) const {
   for (std::size_t i = 0; i < sizes.segments.size(); ++i) {
     const Segment& segment = sizes.segments[i];
     if (segment.launches < 2) continue;
-    kept.back().graphs[i] = device_.capture([&](CuStream stream) {
-      launch(sizes, frame, segment.first, segment.end, stream);
-    });
+    kept.back().graphs[i] = device_.capture(
+        [&](CuStream stream) { launch(sizes, frame, segment.first, segment.end, stream); });
   }
   return true;
 }
@@ -350,22 +416,22 @@ bool CudaProgram::replay(const CudaSizes& sizes, CudaFrame& frame) const {
 void CudaProgram::run_steps(const CudaSizes& sizes, CudaFrame& frame) const {
   const CudaDriver& driver = device_.driver();
   const bool checked = nan_checks_wanted() || waits_for_kernels();
-  const bool replayed =
-      !checked && std::ranges::any_of(sizes.segments, [](const Segment& s) { return s.launches > 1; }) &&
-      replay(sizes, frame);
+  const bool replayed = !checked && std::ranges::any_of(sizes.segments, [](const Segment& s) {
+    return s.launches > 1;
+  }) && replay(sizes, frame);
   for (std::size_t s = 0; s < sizes.segments.size(); ++s) {
     const Segment& segment = sizes.segments[s];
     CuGraphExec const graph = replayed ? frame.recordings.back().graphs[s] : nullptr;
     device_.enter();  // a user's callback may have entered another
     if (graph) {
       driver.launch_graph(graph, device_.stream());
-    } else if (!segment.kernels) {
+    } else if (!segment.on_device) {
       run_on_host(sizes, frame, segment.first);
     } else if (!checked) {
       launch(sizes, frame, segment.first, segment.end, device_.stream());
     }
     for (std::size_t i = segment.first; i < segment.end && checked; ++i) {
-      if (segment.kernels) launch(sizes, frame, i, i + 1, device_.stream());
+      if (segment.on_device) launch(sizes, frame, i, i + 1, device_.stream());
       check(sizes, frame, i);
     }
   }
@@ -388,7 +454,7 @@ void CudaProgram::run_observed(const Sizes& all, void* const* inputs, void* cons
   fill_slots(*frame, inputs, outputs);
   for (std::size_t i = 0; i < plan_.steps.size(); ++i) {
     const std::int64_t start = now_ns();
-    if (std::holds_alternative<ir::KernelStep>(plan_.steps[i].what))
+    if (code_[i].kernel)
       launch(sizes, *frame, i, i + 1, device_.stream());
     else
       run_on_host(sizes, *frame, i);

@@ -1,7 +1,7 @@
 // A plan on a CUDA device. Its constants are uploaded once; its temporaries lie in an arena on the
 // device; its kernels run in the order of the device's stream, and a call returns when they are
 // enqueued. Runs of kernels are recorded as graphs the second time that they are to work on the same
-// addresses, and replayed from then on. A step that is no kernel (ir::ExternStep) runs on the
+// addresses, and replayed from then on. An extern step that has no code for a device runs on the
 // processor: its operands come down, its results go up, and the call waits.
 //
 // Errors of a kernel that has been enqueued show later, at whatever next waits for the device.
@@ -13,6 +13,7 @@
 #include <mutex>
 #include <vector>
 
+#include "ir/device_code.h"
 #include "runtime/program.h"
 
 namespace weft::runtime {
@@ -24,10 +25,11 @@ struct CudaFrame;
 
 class CudaProgram final : public Program {
  public:
-  CudaProgram(Device device, ir::Plan plan, ir::KernelCompiler& compiler);
+  CudaProgram(Device device, ir::Plan plan, ir::DeviceCompiler& compiler);
   ~CudaProgram() override;
 
   [[nodiscard]] Device device() const override;
+  [[nodiscard]] std::int64_t host_steps() const override;
   void run(const Sizes& sizes, void* const* inputs, void* const* outputs) const override;
   void run_observed(const Sizes& sizes, void* const* inputs, void* const* outputs,
                     StepObserver& observer) const override;
@@ -40,7 +42,8 @@ class CudaProgram final : public Program {
   void fill_slots(CudaFrame& frame, void* const* inputs, void* const* outputs) const;
   void run_steps(const CudaSizes& sizes, CudaFrame& frame) const;
   bool replay(const CudaSizes& sizes, CudaFrame& frame) const;
-  /// Steps [first, end), all kernels, into a stream (null: the device's own).
+  void size_step(CudaSizes& sizes, std::size_t step, const DimBindings& bindings) const;
+  /// Steps [first, end), all with code, into a stream (null: the device's own).
   void launch(const CudaSizes& sizes, const CudaFrame& frame, std::size_t first, std::size_t end,
               void* stream) const;
   void run_on_host(const CudaSizes& sizes, const CudaFrame& frame, std::size_t step) const;
@@ -49,9 +52,16 @@ class CudaProgram final : public Program {
 
   CudaDevice& device_;
   std::vector<Buffer> constants_;
-  std::vector<std::shared_ptr<const CudaModule>> modules_;  // kept loaded
-  mutable std::mutex frames_mutex_;                          // guards what follows
-  mutable std::vector<std::unique_ptr<CudaFrame>> frames_;   // idle ones, the last used last
+  /// A step's code: none where it runs on the processor.
+  struct StepCode {
+    const ir::DeviceKernel* kernel = nullptr;
+    std::shared_ptr<const CudaModule> module;  // kept loaded
+    std::vector<int> slots;                    // one a buffer; -1: null
+  };
+  void find_code(ir::DeviceCompiler& compiler);
+  std::vector<StepCode> code_;                              // one a step
+  mutable std::mutex frames_mutex_;                         // guards what follows
+  mutable std::vector<std::unique_ptr<CudaFrame>> frames_;  // idle ones, the last used last
 };
 
 }  // namespace weft::runtime

@@ -44,6 +44,9 @@ class Program {
   /// Where it runs, and where its inputs and outputs lie.
   [[nodiscard]] virtual Device device() const { return {}; }
 
+  /// Of a device's program: steps that run on the processor all the same.
+  [[nodiscard]] virtual std::int64_t host_steps() const { return 0; }
+
   [[nodiscard]] const ir::Plan& plan() const { return plan_; }
   [[nodiscard]] std::span<const std::shared_ptr<const ir::Executable>> executables() const {
     return executables_;
@@ -88,7 +91,8 @@ class Program {
   virtual void add_code(Sizes& /*sizes*/) const {}
 
   ir::Plan plan_;
-  std::vector<std::shared_ptr<const ir::Executable>> executables_;  // one a kernel, or null
+  std::vector<std::shared_ptr<const ir::Executable>> executables_;  // one a kernel, or null; further code
+ 
   std::shared_ptr<const Sizes> fixed_;  // where the plan has no unknowns
 
  private:

@@ -1,5 +1,6 @@
 #include "codegen/cuda/compiler.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -9,6 +10,7 @@
 
 #include "codegen/cuda/cuda_text.h"
 #include "codegen/cuda/nvrtc.h"
+#include "codegen/cuda/operation_text.h"
 #include "codegen/cuda/product_text.h"
 #include "codegen/disk_cache.h"
 #include "ir/error.h"
@@ -42,8 +44,8 @@ class CudaExecutable final : public Executable {
                                   .blocks = product_blocks(kernel, product),
                                   .product = true});
       text_ = product_text(kernel, product, device_.launches.back().entry);
-      schedule_ = "a block a tile of " + std::to_string(product.tile) + "x" +
-                  std::to_string(product.tile);
+      schedule_ =
+          "a block a tile of " + std::to_string(product.tile) + "x" + std::to_string(product.tile);
     }
     if (kernel.stages.empty()) return;
     const CudaSchedule schedule = choose_schedule(kernel);
@@ -56,53 +58,103 @@ class CudaExecutable final : public Executable {
     text_ += cuda_text(kernel, schedule, name);
     schedule_ += (schedule_.empty() ? "" : "; then ") + to_text(schedule);
   }
+  explicit CudaExecutable(OperationText operation)
+      : device_(std::move(operation.code)),
+        text_(std::move(operation.text)),
+        schedule_(std::move(operation.schedule)),
+        preludes_(std::move(operation.preludes)) {}
 
   [[nodiscard]] const ir::DeviceKernel* device_kernel() const override { return &device_; }
   [[nodiscard]] std::string schedule_text() const override { return schedule_; }
   [[nodiscard]] std::string native_text() const override {
     return "// " + schedule_ + "\n" + text_;
   }
+  [[nodiscard]] std::span<const std::string_view> preludes() const { return preludes_; }
   void set_image(std::shared_ptr<const ir::DeviceImage> image) { device_.image = std::move(image); }
 
  private:
   ir::DeviceKernel device_;
   std::string text_, schedule_;
+  std::vector<std::string_view> preludes_;
 };
 
-class CudaCompiler final : public ir::KernelCompiler {
+/// Equal operations have equal keys.
+std::string key_of(const OperationText& operation) {
+  std::string key = operation.text;
+  const auto add = [&](const std::string& part) { key.append("\n").append(part); };
+  for (const ir::DeviceLaunch& launch : operation.code.launches) {
+    add(launch.entry + " " + std::to_string(launch.threads) + " " + std::to_string(launch.shared));
+    add(launch.blocks.str());
+    add(launch.scratch.str());
+    for (const Dim& number : launch.numbers) add(number.str());
+  }
+  add(operation.code.workspace.str());
+  return key;
+}
+
+class CudaCompiler final : public ir::DeviceCompiler {
  public:
   CudaCompiler(const Nvrtc& nvrtc, std::string arch) : nvrtc_(nvrtc), arch_(std::move(arch)) {
     const char* log = std::getenv("WEFT_LOG");
     log_ = log && std::strstr(log, "compile");
   }
 
-  [[nodiscard]] std::string_view name() const override { return "cuda"; }
-
-  std::vector<std::shared_ptr<const Executable>> compile(
-      std::span<const Kernel* const> kernels) override {
+  ir::DeviceCode compile(std::span<const Kernel* const> kernels,
+                         std::span<const ir::DeviceOperation> operations) override {
     const std::scoped_lock lock(mutex_);
-    std::vector<std::string> keys;
-    std::vector<std::shared_ptr<CudaExecutable>> made;
-    std::unordered_map<std::string, std::shared_ptr<const Executable>> fresh;
+    Made made;
+    std::vector<std::string> kernel_keys, operation_keys;
     for (const Kernel* kernel : kernels) {
-      keys.push_back(ir::to_string(*kernel));
-      if (known_.contains(keys.back()) || fresh.contains(keys.back())) continue;
-      made.push_back(std::make_shared<CudaExecutable>(*kernel, "k" + std::to_string(made.size())));
-      fresh.emplace(keys.back(), made.back());
+      kernel_keys.push_back(ir::to_string(*kernel));
+      if (is_known(kernel_keys.back(), made)) continue;
+      made.add(kernel_keys.back(), std::make_shared<CudaExecutable>(*kernel, made.next_name()));
     }
-    if (!made.empty()) give_code(made);
-    known_.merge(fresh);
-    std::vector<std::shared_ptr<const Executable>> results;
-    for (const std::string& key : keys) results.push_back(known_.at(key));
+    for (const ir::DeviceOperation& operation : operations) {
+      // Its text, under a name that all have, tells whether it is known.
+      const std::optional<OperationText> found = operation_text(operation, "o");
+      operation_keys.push_back(found ? key_of(*found) : "");
+      if (!found || is_known(operation_keys.back(), made)) continue;
+      made.add(operation_keys.back(),
+               std::make_shared<CudaExecutable>(*operation_text(operation, made.next_name())));
+    }
+    if (!made.order.empty()) give_code(made.order);
+    known_.merge(made.by_key);
+    ir::DeviceCode code;
+    for (const std::string& key : kernel_keys) code.kernels.push_back(known_.at(key));
+    for (const std::string& key : operation_keys)
+      code.operations.push_back(key.empty() ? nullptr : known_.at(key));
     trim();  // only now: what was known before may be among the results
-    return results;
+    return code;
   }
 
  private:
-  void give_code(std::span<const std::shared_ptr<CudaExecutable>> kernels) {
+  using Known = std::unordered_map<std::string, std::shared_ptr<const Executable>>;
+  /// What one call compiles.
+  struct Made {
+    std::vector<std::shared_ptr<CudaExecutable>> order;
+    Known by_key;
+    void add(const std::string& key, std::shared_ptr<CudaExecutable> code) {
+      by_key.emplace(key, code);
+      order.push_back(std::move(code));
+    }
+    [[nodiscard]] std::string next_name() const { return "k" + std::to_string(order.size()); }
+  };
+  [[nodiscard]] bool is_known(const std::string& key, const Made& made) const {
+    return known_.contains(key) || made.by_key.contains(key);
+  }
+
+  void give_code(std::span<const std::shared_ptr<CudaExecutable>> all) {
     const auto start = std::chrono::steady_clock::now();
     std::string text(cuda_prelude());
-    for (const auto& kernel : kernels) text += kernel->native_text();
+    std::vector<std::string_view> written;
+    for (const auto& code : all) {
+      for (const std::string_view prelude : code->preludes()) {
+        if (std::ranges::find(written, prelude) != written.end()) continue;
+        written.push_back(prelude);
+        text += prelude;
+      }
+    }
+    for (const auto& code : all) text += code->native_text();
     std::string key = "cuda " + arch_ + " nvrtc " + nvrtc_.version();
     for (const char* option : nvrtc_options()) key.append(" ").append(option);
     key.append("\n").append(text);
@@ -114,12 +166,12 @@ class CudaCompiler final : public ir::KernelCompiler {
       image->code = nvrtc_.compile_to_cubin(text, arch_);
       disk_.put(key, {image->code, 0, {}});
     }
-    for (const auto& kernel : kernels) kernel->set_image(image);
+    for (const auto& code : all) code->set_image(image);
     if (!log_) return;
     const double ms =
         std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
-    std::fprintf(stderr, "weft compile: %7.2f ms %6zu bytes %s  %zu kernels for %s\n", ms,
-                 image->code.size(), found ? "disk" : "nvrtc", kernels.size(), arch_.c_str());
+    std::fprintf(stderr, "weft compile: %7.2f ms %6zu bytes %s  %zu steps for %s\n", ms,
+                 image->code.size(), found ? "disk" : "nvrtc", all.size(), arch_.c_str());
   }
 
   /// Forgets what nobody uses once there is much of it.
@@ -133,17 +185,17 @@ class CudaCompiler final : public ir::KernelCompiler {
   DiskCache disk_;
   bool log_ = false;
   std::mutex mutex_;
-  std::unordered_map<std::string, std::shared_ptr<const Executable>> known_;  // by the kernel's text
+  Known known_;  // by the kernel's text, or the operation's
 };
 
 }  // namespace
 
-std::shared_ptr<ir::KernelCompiler> make_cuda_compiler(std::string arch) {
+std::shared_ptr<ir::DeviceCompiler> make_cuda_compiler(std::string arch) {
   std::string why;
   const Nvrtc* const nvrtc = Nvrtc::find(&why);
   if (!nvrtc)
-    throw DeviceError("code for a CUDA device (" + arch + ") cannot be compiled: there is no NVRTC: " +
-                      why);
+    throw DeviceError("code for a CUDA device (" + arch +
+                      ") cannot be compiled: there is no NVRTC: " + why);
   if (!nvrtc->supports(arch))
     throw DeviceError("NVRTC " + nvrtc->version() + " does not compile for " + arch +
                       ": the device needs a newer (or is too old for this) CUDA toolkit");

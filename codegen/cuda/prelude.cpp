@@ -8,6 +8,9 @@ std::string_view cuda_prelude() {
   return R"(#define WEFT_FUNCTION static __device__ __forceinline__
 typedef long long weft_i64;
 typedef unsigned long long weft_u64;
+#ifndef WEFT_CUDA_HOST
+extern __shared__ __align__(128) char weft_shared[];   // as much as the launch asks for
+#endif
 
 template <class T> struct weft_int;   // the unsigned type of the same width, and the limits
 template <> struct weft_int<signed char> { typedef unsigned char word; static const int width = 8; };

@@ -14,6 +14,7 @@
 #include <memory>
 #include <vector>
 
+#define WEFT_CUDA_HOST
 #define __global__
 #define __device__
 #define __forceinline__ inline
@@ -23,6 +24,7 @@
 
 struct CudaHostIndex { unsigned x = 0, y = 0, z = 0; };
 static CudaHostIndex threadIdx, blockIdx, blockDim, gridDim;
+__align__(128) static char weft_shared[227 * 1024];   // dynamic: the most that a block can have
 
 namespace cuda_host {
 

@@ -4,7 +4,7 @@
 
 #include <sstream>
 
-#include "../frontend/thrown.h"
+#include "tests/frontend/thrown.h"
 #include "fake.h"
 #include "same_bits.h"
 #include "weft/weft.h"

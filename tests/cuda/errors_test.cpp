@@ -2,7 +2,7 @@
 // live apart. Each has its message, and the program goes on.
 #include <doctest/doctest.h>
 
-#include "../frontend/thrown.h"
+#include "tests/frontend/thrown.h"
 #include "fake.h"
 #include "runtime/cuda_device.h"
 #include "runtime/cuda_driver.h"

@@ -3,7 +3,7 @@
 
 #include <dlfcn.h>
 
-#include "../fake_cuda/control.h"
+#include "tests/fake_cuda/control.h"
 
 namespace weft {
 

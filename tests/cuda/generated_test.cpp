@@ -5,7 +5,7 @@
 
 #include <map>
 
-#include "../frontend/generated.h"
+#include "tests/frontend/generated.h"
 
 using namespace weft;
 using namespace weft::generated;

@@ -1,7 +1,7 @@
 // Tensors on a device, evaluated one by one.
 #include <doctest/doctest.h>
 
-#include "../frontend/thrown.h"
+#include "tests/frontend/thrown.h"
 #include "fake.h"
 #include "same_bits.h"
 #include "weft/nn.h"

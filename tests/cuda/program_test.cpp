@@ -4,7 +4,7 @@
 
 #include <thread>
 
-#include "../frontend/thrown.h"
+#include "tests/frontend/thrown.h"
 #include "fake.h"
 #include "same_bits.h"
 #include "weft/nn.h"

@@ -24,6 +24,7 @@ constexpr Status success = 0, invalid_value = 1, out_of_memory = 2, not_initiali
                  invalid_device = 101, invalid_image = 200, not_found = 500,
                  capture_unsupported = 900, illegal_address = 700;
 constexpr Pointer mark = Pointer{1} << 62;
+constexpr int dynamic_shared_limit = 8, default_shared = 48 * 1024, most_shared = 227 * 1024;
 
 using Work = std::function<void()>;
 struct Graph {
@@ -44,6 +45,7 @@ struct Fake {
   std::map<Pointer, std::size_t> blocks;   // by the host's address
   std::map<std::string, std::pair<int, Status>> failures;
   FakeCudaCounts counts{};
+  std::map<void*, int> shared_limits;      // by kernel, where one was set
   std::size_t memory = std::size_t{1} << 30;
   Status lost = success, broken = success;   // broken: by a kernel, for good
   bool ready = false;
@@ -323,12 +325,24 @@ Status cuModuleGetFunction(void** function, Module* module, const char* name) {
     return *function ? success : not_found;
   });
 }
+Status cuFuncSetAttribute(void* function, int attribute, int value) {
+  return call("cuFuncSetAttribute", [&] {
+    if (attribute != dynamic_shared_limit || value > most_shared) return invalid_value;
+    int& limit = fake().shared_limits[function];
+    limit = std::max(limit, value);
+    return success;
+  });
+}
 Status cuLaunchKernel(void* function, unsigned grid, unsigned grid_y, unsigned grid_z,
-                      unsigned threads, unsigned threads_y, unsigned threads_z, unsigned,
+                      unsigned threads, unsigned threads_y, unsigned threads_z, unsigned shared,
                       Stream* stream, void** arguments, void** extra) {
   return call("cuLaunchKernel", [&] {
     if (!stream || grid == 0 || threads == 0 || threads > 1024 || grid_y * grid_z != 1 ||
         threads_y * threads_z != 1 || extra)
+      return invalid_value;
+    const auto limit = fake().shared_limits.find(function);
+    if (shared > static_cast<unsigned>(limit == fake().shared_limits.end() ? default_shared
+                                                                           : limit->second))
       return invalid_value;
     const std::shared_ptr<Bound> kernel(static_cast<Bound*>(
         reinterpret_cast<Bind>(function)(arguments, argument_to_host)));

@@ -6,7 +6,7 @@
 #include <type_traits>
 #include <utility>
 
-#include "../codegen/cuda_host.h"
+#include "tests/codegen/cuda_host.h"
 
 namespace fake_cuda {
 

@@ -28,7 +28,7 @@ std::string read(const std::filesystem::path& file) {
 
 std::string with_binders(const std::string& text) {
   static const std::regex kernel(R"(__global__ void __launch_bounds__\(\d+\) (\w+)\()");
-  std::string all = std::string("#include \"") + FAKE_CUDA_DIR "/fake_kernel.h\"\n" + text;
+  std::string all = "#include \"tests/fake_cuda/fake_kernel.h\"\n" + text;
   for (auto it = std::sregex_iterator(text.begin(), text.end(), kernel);
        it != std::sregex_iterator(); ++it) {
     const std::string name = (*it)[1].str();
@@ -54,8 +54,9 @@ int nvrtcCompileProgram(Program* program, int, const char* const*) {
   if (!mkdtemp(folder.data())) return 11;
   const std::filesystem::path in(folder);
   std::ofstream(in / "kernels.cpp") << with_binders(program->text);
-  const std::string command = "c++ -std=c++17 -O1 -w -ffp-contract=off -shared -fPIC '" + folder +
-                              "/kernels.cpp' -o '" + folder + "/kernels.so' 2> '" + folder + "/log'";
+  const std::string command =
+      "c++ -std=c++17 -O1 -w -ffp-contract=off -shared -fPIC -I '" FAKE_CUDA_ROOT "' '" + folder +
+      "/kernels.cpp' -o '" + folder + "/kernels.so' 2> '" + folder + "/log'";
   const bool compiled = std::system(command.c_str()) == 0;
   program->log = read(in / "log");
   const std::string code = read(in / "kernels.so");

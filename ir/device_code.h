@@ -1,0 +1,73 @@
+// Code for a device, as a compiler hands it to the runtime: what to launch for one step of a plan,
+// and the interface of such a compiler.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ir/executable.h"
+#include "ir/op.h"
+
+namespace weft::ir {
+
+/// Code for a device as its driver loads it: of all the steps that were compiled together.
+struct DeviceImage {
+  std::vector<std::byte> code;
+};
+
+/// One launch of device code. Its arguments are a pointer a buffer of the step, its symbols and
+/// `numbers` as 64-bit integers, for a product how its sums are cut (64-bit: into blocks of so many
+/// elements, and pieces of so many), where `scratch` is not 0 a pointer to that many bytes a block,
+/// and the step's workspace where it is wanted. A grid of any number of blocks does all the work;
+/// `blocks` have some of their own.
+struct DeviceLaunch {
+  std::string entry;  // in the image
+  int threads = 0;    // a block
+  int shared = 0;     // bytes of dynamic shared memory a block
+  Dim blocks = 0;     // this and the rest: over the step's symbols
+  Dim scratch = 0;    // bytes
+  Dims numbers = {};
+  bool product = false;  // the kernel's contraction; else what follows it
+  bool workspace = false;
+};
+
+/// A step on a device: launches one after another.
+struct DeviceKernel {
+  std::shared_ptr<const DeviceImage> image;
+  std::vector<DeviceLaunch> launches;
+  Dim workspace = 0;  // bytes that the launches share
+};
+
+/// An extern step as a compiler sees it. Its code's buffers are those of the inputs, then of the
+/// outputs (null for one that is not there: an operand taken for its type only, a result that
+/// nobody wants); its symbols `s0, s1, …` are all extents of those that are there, in that order.
+struct DeviceOperation {
+  struct Operand {
+    DType dtype = DType::float32;
+    std::size_t rank = 0;
+    bool present = false;
+  };
+  ExternKind kind{};
+  Attrs attrs;
+  std::vector<Operand> inputs, outputs;
+};
+
+struct DeviceCode {
+  std::vector<std::shared_ptr<const Executable>> kernels;     // one a kernel
+  std::vector<std::shared_ptr<const Executable>> operations;  // one each; null: none for a device
+};
+
+/// Kernels and extern steps -> code for one kind of device, with caches of its own. Thread safe.
+class DeviceCompiler {
+ public:
+  virtual ~DeviceCompiler() = default;
+  /// In order. Equal ones share one.
+  virtual DeviceCode compile(std::span<const Kernel* const> kernels,
+                             std::span<const DeviceOperation> operations) = 0;
+};
+
+}  // namespace weft::ir
