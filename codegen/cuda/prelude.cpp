@@ -150,6 +150,73 @@ WEFT_FUNCTION weft_complex<T> operator*(weft_complex<T> a, weft_complex<T> b) {
 }
 
 template <class T, int n> struct __align__(sizeof(T) * n) weft_vector { T at[n]; };
+
+// Tensor cores, and copies that go on while threads compute (from sm_80 on). All 32 threads of a warp
+// take part; fragments lie as PTX says of ldmatrix and mma.m16n8k16. A `place` is an address in
+// shared memory.
+#if !defined(WEFT_CUDA_HOST) && __CUDA_ARCH__ >= 800
+WEFT_FUNCTION unsigned weft_place(const void* shared) {
+  return (unsigned)__cvta_generic_to_shared(shared);
+}
+// Four matrices of 8x8 elements of 16 bits; thread i has the place of row i % 8 of matrix i / 8.
+WEFT_FUNCTION void weft_load_matrices(unsigned (&to)[4], unsigned place) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3]) : "r"(place) : "memory");
+}
+WEFT_FUNCTION void weft_load_transposed(unsigned (&to)[4], unsigned place) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3]) : "r"(place) : "memory");
+}
+// sums (16, 8) += a (16, 16) times b (16, 8)
+WEFT_FUNCTION void weft_mma_f16(float (&sums)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
+      "{%8, %9}, {%0, %1, %2, %3};"
+      : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+WEFT_FUNCTION void weft_mma_bf16(float (&sums)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
+      "{%8, %9}, {%0, %1, %2, %3};"
+      : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+// Two numbers rounded to 16 bits, the first in the low half.
+WEFT_FUNCTION unsigned weft_pack_f16(float first, float second) {
+  unsigned both;
+  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(second), "f"(first));
+  return both;
+}
+WEFT_FUNCTION unsigned weft_pack_bf16(float first, float second) {
+  unsigned both;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(second), "f"(first));
+  return both;
+}
+// Copies 16 bytes (or 4), or zeros where they are not wanted; all aligned. They are there once
+// waited for: `weft_wait_copies<n>` waits for all but the last n groups that this thread committed.
+WEFT_FUNCTION void weft_copy_async(unsigned to, const void* from, bool wanted) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
+               : : "r"(to), "l"(from), "r"(wanted ? 16 : 0) : "memory");
+}
+WEFT_FUNCTION void weft_copy_async_word(unsigned to, const void* from, bool wanted) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;"
+               : : "r"(to), "l"(from), "r"(wanted ? 4 : 0) : "memory");
+}
+WEFT_FUNCTION void weft_commit_copies() { asm volatile("cp.async.commit_group;" : : : "memory"); }
+template <int but> WEFT_FUNCTION void weft_wait_copies() {
+  asm volatile("cp.async.wait_group %0;" : : "n"(but) : "memory");
+}
+// Powers of two and their logarithm, a few ulps; results too small to be normal are 0.
+WEFT_FUNCTION float weft_exp2_fast(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+WEFT_FUNCTION float weft_log2_fast(float x) {
+  float y;
+  asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+#endif
 )";
 }
 

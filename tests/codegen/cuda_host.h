@@ -132,6 +132,9 @@ inline void __syncwarp() { cuda_host::wait(cuda_host::warp(), 32); }
 template <class T> T __shfl_sync(unsigned, T value, int lane) {
   return cuda_host::shuffle(value, lane);
 }
+template <class T> T __shfl_xor_sync(unsigned, T value, int mask) {
+  return cuda_host::shuffle(value, static_cast<int>(threadIdx.x % 32) ^ mask);
+}
 template <class T> T __shfl_down_sync(unsigned, T value, int by) {
   const int lane = static_cast<int>(threadIdx.x % 32);
   return cuda_host::shuffle(value, lane + by < 32 ? lane + by : lane);
@@ -156,3 +159,5 @@ inline long long __mul64hi(long long a, long long b) {
 inline unsigned long long __umul64hi(unsigned long long a, unsigned long long b) {
   return static_cast<unsigned long long>((static_cast<unsigned __int128>(a) * b) >> 64);
 }
+
+#include "cuda_host_tiles.h"
