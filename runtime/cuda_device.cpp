@@ -3,43 +3,45 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <utility>
+
+#include "runtime/array.h"
 
 namespace weft::runtime {
 namespace {
 
 // Values of the driver's enumerations.
-constexpr int multiprocessors = 16, major_capability = 75, minor_capability = 76;
+constexpr int multiprocessors = 16, major_capability = 75, minor_capability = 76,
+              memory_pools = 115;
 constexpr unsigned non_blocking_stream = 1, no_timing = 2;
 constexpr int thread_local_capture = 1;
 
 constexpr std::size_t unit = 256;  // bytes: what the driver aligns to
 
-/// Multiples of 256 up to 1024, then four classes a doubling: at most a quarter is wasted.
-int class_of(std::size_t bytes) {
-  const std::size_t units = bytes == 0 ? 1 : (bytes + unit - 1) / unit;
-  if (units <= 4) return static_cast<int>(units) - 1;
-  const int log = std::bit_width(units - 1) - 1;
-  const std::size_t step = std::size_t{1} << (log - 2);
-  return 4 * (log - 1) + static_cast<int>((units - (std::size_t{1} << log) + step - 1) / step) - 1;
-}
-
-std::size_t class_bytes(int c) {
-  if (c < 4) return static_cast<std::size_t>(c + 1) * unit;
-  const int log = c / 4 + 1;
-  return ((std::size_t{1} << log) +
-          (static_cast<std::size_t>(c % 4) + 1) * (std::size_t{1} << (log - 2))) *
-         unit;
+/// Four sizes a doubling up to eight megabytes, from there on the device's pages.
+std::size_t rounded(std::size_t bytes) {
+  constexpr std::size_t page = std::size_t{2} << 20;
+  const std::size_t step =
+      bytes > 4 * page ? page : std::max(unit, std::bit_floor(std::max<std::size_t>(bytes, 1)) / 4);
+  return std::max(unit, (bytes + step - 1) / step * step);
 }
 
 CuPointer address(const void* p) { return reinterpret_cast<CuPointer>(p); }
 
 }  // namespace
 
+CudaModule::~CudaModule() {
+  const CudaDriver& driver = device_.driver();
+  (void)driver.synchronize.status(device_.stream());
+  if (device_.try_enter()) (void)driver.unload_module.status(module_);
+}
+
 CuFunction CudaModule::function(const std::string& name, int shared) const {
   constexpr int without_asking = 48 * 1024, dynamic_shared_limit = 8;
+  const CudaDriver& driver = device_.driver();
   CuFunction found = nullptr;
-  driver_.get_function(&found, module_, name.c_str());
-  if (shared > without_asking) driver_.set_function_attribute(found, dynamic_shared_limit, shared);
+  driver.get_function(&found, module_, name.c_str());
+  if (shared > without_asking) driver.set_function_attribute(found, dynamic_shared_limit, shared);
   return found;
 }
 
@@ -54,79 +56,95 @@ CudaDevice& CudaDevice::get(Device device) {
 }
 
 CudaDevice::CudaDevice(Device device) : device_(device), driver_(CudaDriver::get()) {
-  int handle = 0, major = 0, minor = 0, processors = 0;
+  int handle = 0, major = 0, minor = 0, processors = 0, pools = 0;
   driver_.device(&handle, device.index());
   driver_.device_attribute(&major, major_capability, handle);
   driver_.device_attribute(&minor, minor_capability, handle);
   driver_.device_attribute(&processors, multiprocessors, handle);
+  driver_.device_attribute(&pools, memory_pools, handle);
+  ordered_memory_ = pools != 0;
   arch_ = "sm_" + std::to_string(major) + std::to_string(minor);
   constexpr std::int64_t blocks_each = 16;
   most_blocks_ = blocks_each * processors;
   driver_.retain_context(&context_, handle);
   enter();
-  driver_.create_stream(&stream_, non_blocking_stream);
-  driver_.create_stream(&capture_stream_, non_blocking_stream);
+  for (CuStream* stream : {&stream_, &capture_stream_, &upload_stream_, &download_stream_})
+    driver_.create_stream(stream, non_blocking_stream);
+  driver_.create_event(&reached_, no_timing);
 }
 
 // ---- memory -------------------------------------------------------------------------------------
 
 /// What a Buffer owns: memory that goes back to the pool.
 struct CudaDevice::Block {
-  CudaDevice* device;
-  CuPointer at;
-  int size_class;
-  Block(CudaDevice* d, CuPointer p, int c) : device(d), at(p), size_class(c) {}
-  ~Block() { device->give(at, size_class); }
+  explicit Block(CudaDevice& d) : device(d) {}
+  ~Block() {
+    if (held) device.give(std::move(held));
+  }
   Block(const Block&) = delete;
   Block& operator=(const Block&) = delete;
+  CudaDevice& device;
+  Blocks::node_type held;
 };
 
 CuStatus CudaDevice::from_driver(std::size_t bytes, CuPointer& at) {
-  const CuStatus e = driver_.allocate.status(&at, bytes);
-  if (e != cuda_out_of_memory || pooled_bytes() == 0) return e;
-  trim();
-  return driver_.allocate.status(&at, bytes);
+  return ordered_memory_ ? driver_.allocate_ordered.status(&at, bytes, stream_)
+                         : driver_.allocate.status(&at, bytes);
+}
+
+CuStatus CudaDevice::to_driver(CuPointer at) {
+  return ordered_memory_ ? driver_.free_ordered.status(at, stream_) : driver_.free.status(at);
+}
+
+/// New memory of the driver's; what the pool keeps is given back before anyone is refused.
+CuPointer CudaDevice::demand(std::size_t bytes) {
+  enter();
+  CuPointer at = 0;
+  CuStatus e = from_driver(bytes, at);
+  if (e == cuda_out_of_memory) {
+    trim();
+    e = from_driver(bytes, at);
+  }
+  if (e == 0) return at;
+  if (e != cuda_out_of_memory) throw DeviceError(driver_.problem("allocating memory", e));
+  std::size_t left = 0, all = 0;
+  (void)driver_.memory_info.status(&left, &all);
+  throw OutOfMemory("out of memory on " + device_.str() + ": " + std::to_string(bytes) +
+                    " bytes were asked for, " + std::to_string(left) + " of " +
+                    std::to_string(all) + " are free");
+}
+
+CudaDevice::Blocks::node_type CudaDevice::take(std::size_t bytes) {
+  const std::size_t size = rounded(bytes);
+  {
+    const std::scoped_lock lock(pool_mutex_);
+    const auto fitting = free_.lower_bound({size, 0});
+    if (fitting != free_.end() && fitting->first <= size + size / 4) {
+      pooled_ -= fitting->first;
+      return free_.extract(fitting);
+    }
+  }
+  Blocks one;  // its node is there before the memory is
+  one.emplace(size, 0);
+  Blocks::node_type made = one.extract(one.begin());
+  made.value().second = demand(size);
+  return made;
+}
+
+void CudaDevice::give(Blocks::node_type block) noexcept {
+  const std::scoped_lock lock(pool_mutex_);
+  pooled_ += block.value().first;
+  free_.insert(std::move(block));
 }
 
 Buffer CudaDevice::allocate(std::size_t bytes) {
   if (bytes > std::size_t{1} << 52)
     throw OutOfMemory("out of memory on " + device_.str() + ": " + std::to_string(bytes) +
                       " bytes were asked for");
-  const int c = class_of(bytes);
-  CuPointer at = 0;
-  {
-    const std::scoped_lock lock(pool_mutex_);
-    auto& kept = free_[static_cast<std::size_t>(c)];
-    if (!kept.empty()) {
-      at = kept.back();
-      kept.pop_back();
-      pooled_ -= class_bytes(c);
-    }
-  }
-  if (!at) {
-    enter();
-    if (const CuStatus e = from_driver(class_bytes(c), at); e == cuda_out_of_memory) {
-      std::size_t left = 0, all = 0;
-      (void)driver_.memory_info.status(&left, &all);
-      throw OutOfMemory("out of memory on " + device_.str() + ": " + std::to_string(bytes) +
-                        " bytes were asked for, " + std::to_string(left) + " of " +
-                        std::to_string(all) + " are free");
-    } else if (e != 0) {
-      throw DeviceError(driver_.problem(driver_.allocate.name, e));
-    }
-  }
-  auto block = std::make_shared<Block>(this, at, c);
-  return Buffer::adopt(reinterpret_cast<void*>(at), bytes, std::move(block), device_);
-}
-
-void CudaDevice::give(CuPointer at, int size_class) noexcept {
-  try {
-    const std::scoped_lock lock(pool_mutex_);
-    free_[static_cast<std::size_t>(size_class)].push_back(at);
-    pooled_ += class_bytes(size_class);
-  } catch (const std::bad_alloc&) {  // no room for the note: the driver takes it
-    if (driver_.set_context.status(context_) == 0) (void)driver_.free.status(at);
-  }
+  auto block = std::make_shared<Block>(*this);
+  block->held = take(bytes);
+  void* const at = reinterpret_cast<void*>(block->held.value().second);
+  return Buffer::adopt(at, bytes, std::move(block), device_);
 }
 
 std::size_t CudaDevice::pooled_bytes() const {
@@ -135,41 +153,116 @@ std::size_t CudaDevice::pooled_bytes() const {
 }
 
 void CudaDevice::trim() {
-  enter();
-  driver_.synchronize(stream_);  // what is still used by work under way
-  const std::scoped_lock lock(pool_mutex_);
-  for (auto& kept : free_) {
-    for (const CuPointer at : kept) (void)driver_.free.status(at);
-    kept.clear();
+  synchronize();  // what is still used by work under way
+  {
+    const std::scoped_lock lock(upload_mutex_);
+    for (Staging& staging : large_.all)
+      if (const CuPointer at = std::exchange(staging.there, 0))
+        (void)(ordered_memory_ ? driver_.free_ordered.status(at, upload_stream_)
+                               : driver_.free.status(at));
   }
-  pooled_ = 0;
+  {
+    const std::scoped_lock lock(pool_mutex_);
+    for (const auto& [size, at] : free_) (void)to_driver(at);
+    free_.clear();
+    pooled_ = 0;
+  }
+  if (ordered_memory_) synchronize();  // when the driver gives up what nobody has
 }
 
 // ---- copies -------------------------------------------------------------------------------------
 
+void CudaDevice::precede(CuStream later) {
+  const std::scoped_lock lock(reached_mutex_);
+  driver_.record_event(reached_, stream_);
+  driver_.follow_event(later, reached_, 0);
+}
+
+void CudaDevice::make(Staging& staging, std::size_t bytes) {
+  if (!staging.copied) driver_.create_event(&staging.copied, no_timing);
+  if (!staging.taken) driver_.create_event(&staging.taken, no_timing);
+  if (!staging.pinned) driver_.allocate_host(&staging.pinned, bytes, 0);
+}
+
+/// One that is free: the oldest, or a further one as long as there are few.
+CudaDevice::Staging& CudaDevice::next_staging(Ring& ring) {
+  constexpr std::size_t most = 16;
+  if (ring.next == ring.all.size()) ring.next = 0;
+  const auto is_busy = [&](const Staging& s) {
+    return s.copied && driver_.event_done.status(s.copied) != 0;
+  };
+  if (ring.all.empty() || (ring.all.size() < most && is_busy(ring.all[ring.next])))
+    ring.all.emplace(ring.all.begin() + static_cast<std::ptrdiff_t>(ring.next));
+  Staging& staging = ring.all[ring.next];
+  make(staging, ring.bytes);
+  driver_.wait_event(staging.copied);
+  ++ring.next;
+  return staging;
+}
+
+/// Where a piece waits on the device. False where there is no memory for that.
+bool CudaDevice::waits_there(Staging& staging) {
+  if (!staging.there)
+    (void)(ordered_memory_ ? driver_.allocate_ordered.status(&staging.there, piece, upload_stream_)
+                           : driver_.allocate.status(&staging.there, piece));
+  return staging.there != 0;
+}
+
 void CudaDevice::upload(void* to, const void* from, std::size_t bytes) {
-  const std::scoped_lock lock(staging_mutex_);
+  const std::scoped_lock lock(upload_mutex_);
   enter();
-  for (std::size_t done = 0; done < bytes; done += staging_bytes) {
-    Staging& staging = staging_[next_staging_++ % staging_.size()];
-    if (!staging.memory) {
-      driver_.create_event(&staging.copied, no_timing);
-      driver_.allocate_host(&staging.memory, staging_bytes, 0);
-    } else {
-      driver_.wait_event(staging.copied);
+  const bool small = bytes <= small_copy;
+  for (std::size_t done = 0, count; done < bytes; done += count) {
+    count = std::min(bytes - done, piece);
+    Staging& staging = next_staging(small ? small_ : large_);
+    convert_elements(DType::uint8, static_cast<const std::byte*>(from) + done, DType::uint8,
+                     staging.pinned, static_cast<std::int64_t>(count));
+    if (small || !waits_there(staging)) {
+      driver_.upload(address(to) + done, staging.pinned, count, stream_);
+      driver_.record_event(staging.copied, stream_);
+      continue;
     }
-    const std::size_t count = std::min(staging_bytes, bytes - done);
-    std::memcpy(staging.memory, static_cast<const std::byte*>(from) + done, count);
-    driver_.upload(address(to) + done, staging.memory, count, stream_);
-    driver_.record_event(staging.copied, stream_);
+    driver_.follow_event(upload_stream_, staging.taken, 0);
+    driver_.upload(staging.there, staging.pinned, count, upload_stream_);
+    driver_.record_event(staging.copied, upload_stream_);
+    driver_.follow_event(stream_, staging.copied, 0);
+    driver_.copy(address(to) + done, staging.there, count, stream_);
+    driver_.record_event(staging.taken, stream_);
   }
 }
 
-void CudaDevice::download(void* to, const void* from, std::size_t bytes) const {
+void CudaDevice::download(void* to, const void* from, std::size_t bytes) {
+  if (bytes == 0) return;
+  const std::scoped_lock lock(download_mutex_);
+  enter();
+  const bool small = bytes <= small_copy;
+  CuStream const stream = small ? stream_ : download_stream_;
+  if (!small) precede(stream);
+  const auto count = [&](std::size_t i) { return std::min(piece, bytes - i * piece); };
+  const auto begin = [&](std::size_t i) {
+    Staging& staging = landing_[i % 2];
+    make(staging, piece);
+    driver_.download(staging.pinned, address(from) + i * piece, count(i), stream);
+    driver_.record_event(staging.copied, stream);
+  };
+  const std::size_t pieces = (bytes + piece - 1) / piece;
+  begin(0);
+  for (std::size_t i = 0; i < pieces; ++i) {
+    if (i + 1 < pieces) begin(i + 1);
+    driver_.wait_event(landing_[i % 2].copied);
+    convert_elements(DType::uint8, landing_[i % 2].pinned, DType::uint8,
+                     static_cast<std::byte*>(to) + i * piece, static_cast<std::int64_t>(count(i)));
+  }
+}
+
+void CudaDevice::copy_from(CudaDevice& source, void* to, const void* from, std::size_t bytes) {
   if (bytes == 0) return;
   enter();
-  driver_.download(to, address(from), bytes, stream_);
-  driver_.synchronize(stream_);
+  precede(source.stream_);  // who had the memory before
+  source.enter();
+  driver_.copy_between(address(to), context_, address(from), source.context_, bytes,
+                       source.stream_);
+  source.precede(stream_);
 }
 
 void CudaDevice::copy(void* to, const void* from, std::size_t bytes) const {
@@ -200,9 +293,7 @@ void transfer(Device to_device, void* to, Device from_device, const void* from,
   } else if (to_device == from_device) {
     CudaDevice::get(to_device).copy(to, from, bytes);
   } else {
-    const Buffer between = Buffer::allocate(bytes);
-    CudaDevice::get(from_device).download(between.data(), from, bytes);
-    CudaDevice::get(to_device).upload(to, between.data(), bytes);
+    CudaDevice::get(to_device).copy_from(CudaDevice::get(from_device), to, from, bytes);
   }
 }
 
@@ -219,7 +310,7 @@ std::shared_ptr<const CudaModule> CudaDevice::load(
   driver_.load_module(&module, image->code.data());
   // The image lives as long as the module, so that its address stays its own.
   std::shared_ptr<const CudaModule> loaded(
-      new CudaModule(driver_, module),
+      new CudaModule(*this, module),
       [image](const CudaModule* gone) { delete gone; });
   known = loaded;
   return loaded;

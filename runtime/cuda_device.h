@@ -3,15 +3,24 @@
 // stream, so memory that was given back may be handed out again at once: whoever gets it comes
 // later. All members are thread safe; each makes the device's context the calling thread's.
 //
-// Memory comes from a pool of size classes, kept until the device runs out: in steady state no
-// call allocates, and values lie where they lay in the call before, which graphs are replayed for.
-// Copies to the device go through pinned memory, so that neither the caller nor the stream waits.
+// Memory comes from a pool of our own, kept until the device runs out. It takes the smallest block
+// that serves, and of these the one at the lowest address: calls that allocate alike find their
+// values where the last call had them, and that is what recorded graphs are replayed for (a pool of
+// the driver's promises nothing about addresses, and asking it costs a microsecond a value). Where
+// the driver has stream-ordered memory it is what the pool is filled from, so that growing does not
+// stop the device and what is given back under want serves the next allocation at once; its release
+// threshold stays 0, since what is to be kept is kept here.
+//
+// Copies beyond a few pages have streams of their own and go through pinned memory. One that comes
+// up runs beside the stream's work into memory where it waits for its turn, so that neither the
+// caller nor the stream waits for it; one that goes down waits for what the stream has to do by
+// then, not for what comes after.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -22,18 +31,20 @@
 
 namespace weft::runtime {
 
+class CudaDevice;
+
 /// Code loaded on a device, unloaded with this.
 class CudaModule {
  public:
-  CudaModule(const CudaDriver& driver, CuModule module) : driver_(driver), module_(module) {}
-  ~CudaModule() { (void)driver_.unload_module.status(module_); }
+  CudaModule(const CudaDevice& device, CuModule module) : device_(device), module_(module) {}
+  ~CudaModule();  // waits for what may still run it
   CudaModule(const CudaModule&) = delete;
   CudaModule& operator=(const CudaModule&) = delete;
   /// To be launched with so much dynamic shared memory.
   [[nodiscard]] CuFunction function(const std::string& name, int shared = 0) const;
 
  private:
-  const CudaDriver& driver_;
+  const CudaDevice& device_;
   CuModule module_;
 };
 
@@ -50,6 +61,9 @@ class CudaDevice {
   [[nodiscard]] const CudaDriver& driver() const { return driver_; }
   [[nodiscard]] CuStream stream() const { return stream_; }
   void enter() const { driver_.set_context(context_); }
+  [[nodiscard]] bool try_enter() const noexcept {
+    return driver_.set_context.status(context_) == 0;
+  }
 
   /// Contents are not initialised. OutOfMemory, which leaves the device usable.
   Buffer allocate(std::size_t bytes);
@@ -60,8 +74,10 @@ class CudaDevice {
 
   /// The source may change as soon as this returns.
   void upload(void* to, const void* from, std::size_t bytes);
-  /// Waits for what the stream does before, and for the copy.
-  void download(void* to, const void* from, std::size_t bytes) const;
+  /// Waits for what the stream has to do by now, and for the copy.
+  void download(void* to, const void* from, std::size_t bytes);
+  /// From another device's memory, after what either has to do by now.
+  void copy_from(CudaDevice& source, void* to, const void* from, std::size_t bytes);
   void copy(void* to, const void* from, std::size_t bytes) const;
   void zero(void* at, std::size_t bytes) const;
   void synchronize() const;
@@ -85,35 +101,56 @@ class CudaDevice {
 
  private:
   explicit CudaDevice(Device device);
+  /// Size and address; taken out and put back as the nodes that they are, without allocation.
+  using Blocks = std::set<std::pair<std::size_t, CuPointer>>;
   struct Block;
-  void give(CuPointer at, int size_class) noexcept;
+  Blocks::node_type take(std::size_t bytes);
+  void give(Blocks::node_type block) noexcept;
   CuStatus from_driver(std::size_t bytes, CuPointer& at);
+  CuStatus to_driver(CuPointer at);
+  CuPointer demand(std::size_t bytes);
+
+  /// Pinned memory on its way to the device or from it.
+  struct Staging {
+    void* pinned = nullptr;
+    CuPointer there = 0;       // on the device, where it waits for the stream
+    CuEvent copied = nullptr;  // by the stream of the copy
+    CuEvent taken = nullptr;   // by the device's stream, from `there`
+  };
+  struct Ring {
+    std::size_t bytes;  // of one
+    std::vector<Staging> all = {};
+    std::size_t next = 0;
+  };
+  Staging& next_staging(Ring& ring);
+  void make(Staging& staging, std::size_t bytes);
+  bool waits_there(Staging& staging);
+  /// Lets a stream, of any device, wait for what this one's has to do by now.
+  void precede(CuStream later);
   void begin_capture();
   CuGraph end_capture();
   CuGraphExec instantiate(CuGraph graph);
-
-  static constexpr int class_count = 4 * 56;
-  static constexpr std::size_t staging_bytes = std::size_t{4} << 20;
-  /// Pinned memory on its way to the device.
-  struct Staging {
-    void* memory = nullptr;
-    CuEvent copied = nullptr;
-  };
 
   const Device device_;
   const CudaDriver& driver_;
   std::string arch_;
   std::int64_t most_blocks_ = 0;
   CuContext context_ = nullptr;
-  CuStream stream_ = nullptr, capture_stream_ = nullptr;
+  CuStream stream_ = nullptr, capture_stream_ = nullptr, upload_stream_ = nullptr,
+           download_stream_ = nullptr;
+  bool ordered_memory_ = false;
 
-  mutable std::mutex pool_mutex_;
-  std::array<std::vector<CuPointer>, class_count> free_;
+  mutable std::mutex pool_mutex_;  // guards what follows
+  Blocks free_;
   std::size_t pooled_ = 0;
 
-  std::mutex staging_mutex_;
-  std::array<Staging, 4> staging_;
-  std::size_t next_staging_ = 0;
+  static constexpr std::size_t small_copy = std::size_t{64} << 10, piece = std::size_t{4} << 20;
+  std::mutex upload_mutex_;  // guards what follows
+  Ring small_{small_copy}, large_{piece};
+  std::mutex download_mutex_;
+  Staging landing_[2];  // guarded by it
+  std::mutex reached_mutex_;
+  CuEvent reached_ = nullptr;  // guarded by it
 
   std::mutex module_mutex_;
   std::unordered_map<const ir::DeviceImage*, std::weak_ptr<const CudaModule>> modules_;

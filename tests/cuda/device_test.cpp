@@ -6,6 +6,7 @@
 
 #include "tests/frontend/thrown.h"
 #include "fake.h"
+#include "runtime/cuda_device.h"
 #include "same_bits.h"
 #include "weft/weft.h"
 
@@ -51,9 +52,66 @@ TEST_CASE("CUDA: a large value goes through pinned memory in pieces") {
   std::vector<float> values(3'000'000);
   for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i);
   const Array x = Array::from(values);
-  const long before = fake_cuda().counts().uploads;
-  CHECK(same_bits(x.to(Device::cuda(0)), x));
-  CHECK(fake_cuda().counts().uploads - before == 3);
+  const auto before = fake_cuda().counts();
+  const Array there = x.to(Device::cuda(0));
+  CHECK(fake_cuda().counts().uploads - before.uploads == 3);
+  const Array back = there.to(Device::cpu());
+  CHECK(fake_cuda().counts().downloads - before.downloads == 3);
+  CHECK(same_bits(back, x));
+}
+
+TEST_CASE("CUDA: values come up beside the stream's work, and nobody waits") {
+  Tensor x;
+  const Function f({x}, tanh(x) * 2.0, {.device = Device::cuda(0)}), g({x}, tanh(x) * 2.0);
+  std::vector<Array> there, expected;
+  std::vector<float> values(300'000);
+  (void)f(Array::from(values));   // compiled
+  const auto before = fake_cuda().counts();
+  for (int i = 0; i < 3; ++i) {   // the source changes at once, places are used again
+    for (std::size_t j = 0; j < values.size(); ++j)
+      values[j] = static_cast<float>(i) + 1e-5f * static_cast<float>(j);
+    const Array borrowed = Array::borrow(values.data(), {300'000});
+    there.push_back(f(borrowed)[0]);
+    expected.push_back(g(borrowed)[0]);
+  }
+  CHECK(fake_cuda().counts().synchronizations == before.synchronizations);
+  for (std::size_t i = 0; i < 3; ++i) CHECK(same_bits(there[i], expected[i]));
+}
+
+TEST_CASE("CUDA: values go from device to device in the order of both") {
+  const Device first = Device::cuda(0), second = Device::cuda(1);
+  Tensor x;
+  const Function twice({x}, x * 2.0, {.device = first}), more({x}, x + 1.0, {.device = second});
+  Array value = arange(0, 100'000, 1, DType::float32);
+  Array expected = value;
+  for (int i = 0; i < 3; ++i) {   // memory that each gives back is used for the next
+    value = more(twice(value.to(first))[0].to(second))[0];
+    expected = Function({x}, x * 2.0 + 1.0)(expected)[0];
+  }
+  CHECK(value.device() == second);
+  CHECK(same_bits(value, expected));
+}
+
+TEST_CASE("CUDA: memory is found again where it was") {
+  runtime::CudaDevice& device = runtime::CudaDevice::get(Device::cuda(0));
+  const auto addresses = [&](std::vector<std::size_t> sizes, bool backwards) {
+    std::vector<runtime::Buffer> held;
+    std::vector<void*> found;
+    for (const std::size_t bytes : sizes) {
+      held.push_back(device.allocate(bytes));
+      found.push_back(held.back().data());
+    }
+    while (backwards && !held.empty()) held.pop_back();   // else in order
+    for (runtime::Buffer& buffer : held) buffer = {};
+    return found;
+  };
+  const std::vector<std::size_t> sizes{1000, 1 << 20, 900, 5 << 20, 1000, 1000, 3 << 20};
+  const auto first = addresses(sizes, false);
+  CHECK(addresses(sizes, true) == first);
+  CHECK(addresses(sizes, false) == first);
+  CHECK(device.pooled_bytes() > 0);
+  device.trim();
+  CHECK(device.pooled_bytes() == 0);
 }
 
 TEST_CASE("CUDA: a pointwise function gives the processor's bits") {

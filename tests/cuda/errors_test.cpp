@@ -84,10 +84,10 @@ TEST_CASE("CUDA: an update that fails leaves the variable as it was") {
   (void)step(std::vector<Array>{});
   CHECK(w.value().tolist<float>() == std::vector<float>{3, 5});
   CHECK(w.device() == gpu);
-  fake_cuda().fail("cuMemAlloc_v2", 1, 2);
+  fake_cuda().fail("cuMemAllocAsync", 1, 2);
   fake_cuda().fail("cuLaunchKernel", 1, 719);
   CHECK(message<DeviceError>([&] { (void)step(std::vector<Array>{}); }) != "nothing thrown");
-  fake_cuda().fail("cuMemAlloc_v2", 1, 0);
+  fake_cuda().fail("cuMemAllocAsync", 1, 0);
   CHECK(w.value().tolist<float>() == std::vector<float>{3, 5});
   (void)step(std::vector<Array>{});
   CHECK(w.value().tolist<float>() == std::vector<float>{7, 11});

@@ -10,6 +10,7 @@ namespace weft {
 struct FakeCuda {
   decltype(&fake_cuda_counts) counts;
   decltype(&fake_cuda_fail) fail;
+  decltype(&fake_cuda_fail_kernel) fail_kernel;
   decltype(&fake_cuda_lose) lose;
   decltype(&fake_cuda_memory) memory;
 };
@@ -24,6 +25,7 @@ inline const FakeCuda& fake_cuda() {
     FakeCuda fake{};
     get(fake.counts, "fake_cuda_counts");
     get(fake.fail, "fake_cuda_fail");
+    get(fake.fail_kernel, "fake_cuda_fail_kernel");
     get(fake.lose, "fake_cuda_lose");
     get(fake.memory, "fake_cuda_memory");
     return fake;

@@ -1,7 +1,12 @@
 // What tests can ask of the stand-in for the CUDA driver (fake_driver.cpp). The stand-in's memory is
 // the host's; addresses that it hands out have a bit set that no address of the host has, so that
-// following one outside a kernel is a fault. Copies and kernels run at once, kernels block by block
-// (tests/codegen/cuda_host.h).
+// following one outside a kernel is a fault.
+//
+// Streams are lazy: what is put into one runs when somebody waits for it, and no more of it than is
+// waited for. So an order that the driver was not told, by a stream or an event, is seldom kept, and
+// shows as a wrong value. Kernels run block by block (tests/codegen/cuda_host.h). Streams, events,
+// memory and code belong to the device that was current when they were made, and serve no other.
+// Device 1 has no stream-ordered memory.
 #pragma once
 
 #include <cstddef>
@@ -11,13 +16,18 @@ extern "C" {
 struct FakeCudaCounts {
   long allocations, uploads, downloads, copies, launches, graph_launches, captures, loads;
   std::size_t used;  // bytes allocated now
+  long synchronizations;  // times that the host had to wait for a stream or an event
+  long calls;             // of any function
 };
 /// Since the process began.
 FakeCudaCounts fake_cuda_counts();
 /// The n-th call of a function from now on fails with this error, once; 1 is the next.
 void fake_cuda_fail(const char* function, int n, int error);
-/// Every call fails with this error from now on; 0 ends that.
+/// The next kernel that runs fails with this error, which whatever waits for it is told, and every
+/// call from then on.
+void fake_cuda_fail_kernel(int error);
+/// Every call fails with this error from now on; 0 ends that, and what a kernel left.
 void fake_cuda_lose(int error);
-/// How much memory each device has.
+/// How much memory there is.
 void fake_cuda_memory(std::size_t bytes);
 }

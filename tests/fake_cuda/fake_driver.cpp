@@ -7,11 +7,14 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "control.h"
@@ -21,20 +24,46 @@ namespace {
 using Status = int;
 using Pointer = unsigned long long;
 constexpr Status success = 0, invalid_value = 1, out_of_memory = 2, not_initialized = 3,
-                 invalid_device = 101, invalid_image = 200, not_found = 500,
-                 capture_unsupported = 900, illegal_address = 700;
+                 invalid_device = 101, invalid_image = 200, invalid_context = 201,
+                 invalid_handle = 400, not_found = 500, not_ready = 600,
+                 capture_unsupported = 900, not_supported = 801, illegal_address = 700;
 constexpr Pointer mark = Pointer{1} << 62;
 constexpr int dynamic_shared_limit = 8, default_shared = 48 * 1024, most_shared = 227 * 1024;
 
 using Work = std::function<void()>;
 struct Graph {
   std::vector<Work> work;
+  int device = 0;
+};
+struct Stream;
+struct Event {
+  int device = 0;
+  Stream* stream = nullptr;   // that it was recorded in last
+  std::uint64_t recorded = 0, reached = 0;   // how often
+};
+struct Item {
+  enum class Kind { work, reach, follow } kind = Kind::work;
+  Work work = {};
+  Event* event = nullptr;
+  std::uint64_t number = 0;
 };
 struct Stream {
-  Graph* capturing = nullptr;
+  int device = 0;
+  std::shared_ptr<Graph> capturing = {};
+  std::deque<Item> items = {};
 };
 struct Module {
   void* library = nullptr;
+  int device = 0;
+};
+struct Kernel {
+  void* bind = nullptr;
+  int device = 0;
+  int shared_limit = default_shared;
+};
+struct Memory {
+  std::size_t bytes = 0;
+  int device = 0;
 };
 using Bound = std::function<void(unsigned, unsigned)>;
 using ToHost = void* (*)(Pointer);
@@ -42,10 +71,12 @@ using Bind = void* (*)(void** arguments, ToHost to_host);
 
 struct Fake {
   std::recursive_mutex mutex;
-  std::map<Pointer, std::size_t> blocks;   // by the host's address
+  std::map<Pointer, Memory> blocks;   // by the host's address
+  std::map<std::pair<void*, std::string>, Kernel> kernels;
+  std::set<Stream*> streams;
+  Status kernel_error = success;   // of the next kernel that runs
   std::map<std::string, std::pair<int, Status>> failures;
   FakeCudaCounts counts{};
-  std::map<void*, int> shared_limits;      // by kernel, where one was set
   std::size_t memory = std::size_t{1} << 30;
   Status lost = success, broken = success;   // broken: by a kernel, for good
   bool ready = false;
@@ -56,19 +87,25 @@ Fake& fake() {
   return the;
 }
 
-/// Null unless all of these bytes were allocated.
-void* to_host(Pointer at, std::size_t bytes) {
+/// The device whose context is this thread's, else -1.
+thread_local int current = -1;
+
+/// Null unless all of these bytes were allocated on the device.
+void* to_host(Pointer at, std::size_t bytes, int device) {
   const Pointer host = at & ~mark;
   if (!(at & mark)) return nullptr;
   auto it = fake().blocks.upper_bound(host);
   if (it == fake().blocks.begin()) return nullptr;
   --it;
-  return host + bytes <= it->first + it->second ? reinterpret_cast<void*>(host) : nullptr;
+  const Memory& found = it->second;
+  return found.device == device && host + bytes <= it->first + found.bytes
+             ? reinterpret_cast<void*>(host)
+             : nullptr;
 }
 
 void* argument_to_host(Pointer at) {
   if (at == 0) return nullptr;
-  void* const found = to_host(at, 0);
+  void* const found = to_host(at, 0, current);
   if (!found) fake().broken = illegal_address;
   return found;
 }
@@ -81,6 +118,7 @@ int devices() {
 /// What happens before every call: injected errors.
 Status enter(const char* function) {
   Fake& f = fake();
+  ++f.counts.calls;
   if (f.lost) return f.lost;
   if (f.broken) return f.broken;
   if (!f.ready && std::strcmp(function, "cuInit") != 0) return not_initialized;
@@ -91,12 +129,66 @@ Status enter(const char* function) {
   return error;
 }
 
-/// Now, or when the graph that is being recorded runs.
-void enqueue(Stream* stream, Work work) {
-  if (stream && stream->capturing)
+/// Runs the first thing in a stream, and before it what it waits for.
+void step(Stream& stream) {
+  const Item item = std::move(stream.items.front());
+  stream.items.pop_front();
+  switch (item.kind) {
+    case Item::Kind::work:
+      if (!fake().broken) item.work();
+      break;
+    case Item::Kind::reach: item.event->reached = item.number; break;
+    case Item::Kind::follow:
+      while (item.event->reached < item.number) step(*item.event->stream);
+      break;
+  }
+}
+
+void finish(Stream& stream) {
+  while (!stream.items.empty()) step(stream);
+}
+
+void finish_all() {
+  for (Stream* stream : fake().streams) finish(*stream);
+}
+
+/// Into the stream, or the graph that is being recorded.
+Status enqueue(Stream* stream, Work work) {
+  if (!stream) return invalid_handle;
+  if (stream->capturing)
     stream->capturing->work.push_back(std::move(work));
   else
-    work();
+    stream->items.push_back({.work = std::move(work)});
+  return success;
+}
+
+Status allocate(Pointer* at, std::size_t bytes) {
+  Fake& f = fake();
+  if (current < 0) return invalid_context;
+  if (bytes == 0) return invalid_value;
+  if (f.counts.used + bytes > f.memory) return out_of_memory;
+  void* const host = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
+  if (!host) return out_of_memory;
+  std::memset(host, 0xA5, bytes);  // so that what nobody wrote shows
+  f.blocks[reinterpret_cast<Pointer>(host)] = {bytes, current};
+  ++f.counts.allocations, f.counts.used += bytes;
+  *at = reinterpret_cast<Pointer>(host) | mark;
+  return success;
+}
+
+/// No one may ask for the block any more; what remains is to free it. Empty where there is none.
+Work forget(Pointer at) {
+  Fake& f = fake();
+  const auto it = f.blocks.find(at & ~mark);
+  if (it == f.blocks.end() || !(at & mark)) return {};
+  void* const host = reinterpret_cast<void*>(it->first);
+  const std::size_t bytes = it->second.bytes;
+  f.counts.used -= bytes;
+  f.blocks.erase(it);
+  return [=] {
+    std::memset(host, 0xDD, bytes);
+    std::free(host);
+  };
 }
 
 template <class Body> Status call(const char* function, const Body& body) {
@@ -120,6 +212,11 @@ void fake_cuda_fail(const char* function, int n, int error) {
 void fake_cuda_lose(int error) {
   const std::scoped_lock lock(fake().mutex);
   fake().lost = error;
+  if (!error) fake().broken = success;
+}
+void fake_cuda_fail_kernel(int error) {
+  const std::scoped_lock lock(fake().mutex);
+  fake().kernel_error = error;
 }
 void fake_cuda_memory(std::size_t bytes) {
   const std::scoped_lock lock(fake().mutex);
@@ -136,6 +233,8 @@ Status cuGetErrorName(Status e, const char** name) {
       {100, "CUDA_ERROR_NO_DEVICE"},
       {101, "CUDA_ERROR_INVALID_DEVICE"},
       {200, "CUDA_ERROR_INVALID_IMAGE"},
+      {201, "CUDA_ERROR_INVALID_CONTEXT"},
+      {400, "CUDA_ERROR_INVALID_HANDLE"},
       {500, "CUDA_ERROR_NOT_FOUND"},
       {700, "CUDA_ERROR_ILLEGAL_ADDRESS"},
       {719, "CUDA_ERROR_LAUNCH_FAILED"},
@@ -173,9 +272,10 @@ Status cuDeviceGetName(char* name, int length, int) {
   std::strncpy(name, "stand-in", static_cast<std::size_t>(length));
   return success;
 }
-Status cuDeviceGetAttribute(int* value, int attribute, int) {
+Status cuDeviceGetAttribute(int* value, int attribute, int device) {
   return call("cuDeviceGetAttribute", [&] {
-    *value = attribute == 75 ? 9 : attribute == 76 ? 0 : 1;  // capability 9.0, one multiprocessor
+    // Capability 9.0, one multiprocessor.
+    *value = attribute == 75 ? 9 : attribute == 76 ? 0 : attribute == 115 ? device == 0 : 1;
     return success;
   });
 }
@@ -185,9 +285,14 @@ Status cuDevicePrimaryCtxRetain(void** context, int device) {
     return success;
   });
 }
-Status cuCtxSetCurrent(void*) {
-  return call("cuCtxSetCurrent", [] { return success; });
+Status cuCtxSetCurrent(void* context) {
+  return call("cuCtxSetCurrent", [&] {
+    current = static_cast<int>(reinterpret_cast<std::uintptr_t>(context)) - 1;
+    return success;
+  });
 }
+
+// ---- memory -------------------------------------------------------------------------------------
 
 Status cuMemGetInfo_v2(std::size_t* left, std::size_t* all) {
   return call("cuMemGetInfo_v2", [&] {
@@ -197,29 +302,28 @@ Status cuMemGetInfo_v2(std::size_t* left, std::size_t* all) {
   });
 }
 Status cuMemAlloc_v2(Pointer* at, std::size_t bytes) {
-  return call("cuMemAlloc_v2", [&] {
-    Fake& f = fake();
-    if (bytes == 0) return invalid_value;
-    if (f.counts.used + bytes > f.memory) return out_of_memory;
-    void* const host = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
-    if (!host) return out_of_memory;
-    std::memset(host, 0xA5, bytes);  // so that what nobody wrote shows
-    f.blocks.emplace(reinterpret_cast<Pointer>(host), bytes);
-    ++f.counts.allocations, f.counts.used += bytes;
-    *at = reinterpret_cast<Pointer>(host) | mark;
-    return success;
+  return call("cuMemAlloc_v2", [&] { return allocate(at, bytes); });
+}
+Status cuMemAllocAsync(Pointer* at, std::size_t bytes, Stream* stream) {
+  return call("cuMemAllocAsync", [&] {
+    if (!stream || stream->device != current) return invalid_handle;
+    if (stream->device == 1) return not_supported;
+    return stream->capturing ? capture_unsupported : allocate(at, bytes);
   });
 }
 Status cuMemFree_v2(Pointer at) {
   return call("cuMemFree_v2", [&] {
-    Fake& f = fake();
-    const auto it = f.blocks.find(at & ~mark);
-    if (it == f.blocks.end() || !(at & mark)) return invalid_value;
-    std::memset(reinterpret_cast<void*>(it->first), 0xDD, it->second);
-    std::free(reinterpret_cast<void*>(it->first));
-    f.counts.used -= it->second;
-    f.blocks.erase(it);
-    return success;
+    finish_all();
+    const auto gone = forget(at);
+    if (gone) gone();
+    return gone ? success : invalid_value;
+  });
+}
+Status cuMemFreeAsync(Pointer at, Stream* stream) {
+  return call("cuMemFreeAsync", [&] {
+    if (!stream || stream->capturing) return invalid_handle;
+    auto gone = forget(at);
+    return gone ? enqueue(stream, std::move(gone)) : invalid_value;
   });
 }
 Status cuMemHostAlloc(void** at, std::size_t bytes, unsigned) {
@@ -231,68 +335,123 @@ Status cuMemHostAlloc(void** at, std::size_t bytes, unsigned) {
 
 Status cuMemcpyHtoDAsync_v2(Pointer to, const void* from, std::size_t bytes, Stream* stream) {
   return call("cuMemcpyHtoDAsync_v2", [&] {
-    void* const at = to_host(to, bytes);
-    if (!at || !stream) return invalid_value;
-    if (stream->capturing) return capture_unsupported;
-    std::memcpy(at, from, bytes);
+    if (!stream || stream->capturing) return capture_unsupported;
+    void* const at = to_host(to, bytes, stream->device);
+    if (!at) return invalid_value;
     ++fake().counts.uploads;
-    return success;
+    return enqueue(stream, [=] { std::memcpy(at, from, bytes); });
   });
 }
 Status cuMemcpyDtoHAsync_v2(void* to, Pointer from, std::size_t bytes, Stream* stream) {
   return call("cuMemcpyDtoHAsync_v2", [&] {
-    const void* const at = to_host(from, bytes);
-    if (!at || !stream) return invalid_value;
-    if (stream->capturing) return capture_unsupported;
-    std::memcpy(to, at, bytes);
+    if (!stream || stream->capturing) return capture_unsupported;
+    const void* const at = to_host(from, bytes, stream->device);
+    if (!at) return invalid_value;
     ++fake().counts.downloads;
-    return success;
+    return enqueue(stream, [=] { std::memcpy(to, at, bytes); });
   });
 }
 Status cuMemcpyDtoDAsync_v2(Pointer to, Pointer from, std::size_t bytes, Stream* stream) {
   return call("cuMemcpyDtoDAsync_v2", [&] {
-    void* const out = to_host(to, bytes);
-    const void* const in = to_host(from, bytes);
-    if (!out || !in || !stream) return invalid_value;
-    enqueue(stream, [=] { std::memmove(out, in, bytes); });
+    if (!stream) return invalid_handle;
+    void* const out = to_host(to, bytes, stream->device);
+    const void* const in = to_host(from, bytes, stream->device);
+    if (!out || !in) return invalid_value;
     ++fake().counts.copies;
-    return success;
+    return enqueue(stream, [=] { std::memmove(out, in, bytes); });
+  });
+}
+Status cuMemcpyPeerAsync(Pointer to, void* to_context, Pointer from, void* from_context,
+                         std::size_t bytes, Stream* stream) {
+  return call("cuMemcpyPeerAsync", [&] {
+    const auto device = [](void* context) {
+      return static_cast<int>(reinterpret_cast<std::uintptr_t>(context)) - 1;
+    };
+    if (!stream || stream->capturing) return invalid_handle;
+    void* const out = to_host(to, bytes, device(to_context));
+    const void* const in = to_host(from, bytes, device(from_context));
+    if (!out || !in) return invalid_value;
+    ++fake().counts.copies;
+    return enqueue(stream, [=] { std::memcpy(out, in, bytes); });
   });
 }
 Status cuMemsetD8Async(Pointer at, unsigned char value, std::size_t bytes, Stream* stream) {
   return call("cuMemsetD8Async", [&] {
-    void* const host = to_host(at, bytes);
-    if (!host || !stream) return invalid_value;
-    enqueue(stream, [=] { std::memset(host, value, bytes); });
-    return success;
+    if (!stream) return invalid_handle;
+    void* const host = to_host(at, bytes, stream->device);
+    if (!host) return invalid_value;
+    return enqueue(stream, [=] { std::memset(host, value, bytes); });
   });
 }
 
+// ---- order --------------------------------------------------------------------------------------
+
 Status cuStreamCreate(Stream** stream, unsigned) {
   return call("cuStreamCreate", [&] {
-    *stream = new Stream;
+    if (current < 0) return invalid_context;
+    *stream = new Stream{current};
+    fake().streams.insert(*stream);
     return success;
   });
 }
 Status cuStreamSynchronize(Stream* stream) {
-  return call("cuStreamSynchronize",
-              [&] { return stream->capturing ? capture_unsupported : success; });
+  return call("cuStreamSynchronize", [&] {
+    if (stream->capturing) return capture_unsupported;
+    fake().counts.synchronizations += !stream->items.empty();
+    finish(*stream);
+    return fake().broken;
+  });
 }
-Status cuEventCreate(void** event, unsigned) {
+Status cuEventCreate(Event** event, unsigned) {
   return call("cuEventCreate", [&] {
-    *event = new char;
+    if (current < 0) return invalid_context;
+    *event = new Event{current};
     return success;
   });
 }
-Status cuEventRecord(void*, Stream*) {
-  return call("cuEventRecord", [] { return success; });
+Status cuEventRecord(Event* event, Stream* stream) {
+  return call("cuEventRecord", [&] {
+    if (!event || !stream || event->device != stream->device) return invalid_handle;
+    if (stream->capturing) return capture_unsupported;
+    // Recorded elsewhere before: what waits for that must find it done.
+    if (event->stream && event->stream != stream)
+      while (event->reached < event->recorded) step(*event->stream);
+    event->stream = stream;
+    stream->items.push_back(
+        {.kind = Item::Kind::reach, .event = event, .number = ++event->recorded});
+    return success;
+  });
 }
-Status cuEventSynchronize(void*) {
-  return call("cuEventSynchronize", [] { return success; });
+Status cuEventSynchronize(Event* event) {
+  return call("cuEventSynchronize", [&] {
+    if (!event) return invalid_handle;
+    fake().counts.synchronizations += event->reached < event->recorded;
+    while (event->reached < event->recorded) step(*event->stream);
+    return fake().broken;
+  });
 }
+Status cuEventQuery(Event* event) {
+  return call("cuEventQuery", [&] {
+    if (!event) return invalid_handle;
+    return event->reached < event->recorded ? not_ready : success;
+  });
+}
+Status cuStreamWaitEvent(Stream* stream, Event* event, unsigned) {
+  return call("cuStreamWaitEvent", [&] {
+    if (!event || !stream) return invalid_handle;
+    if (stream->capturing) return capture_unsupported;
+    if (event->stream)
+      stream->items.push_back(
+          {.kind = Item::Kind::follow, .event = event, .number = event->recorded});
+    return success;
+  });
+}
+
+// ---- code ---------------------------------------------------------------------------------------
 
 Status cuModuleLoadData(Module** module, const void* image) {
   return call("cuModuleLoadData", [&] {
+    if (current < 0) return invalid_context;
     std::uint64_t size = 0;
     std::memcpy(&size, image, sizeof size);
     const char* const code = static_cast<const char*>(image) + sizeof size;
@@ -307,85 +466,101 @@ Status cuModuleLoadData(Module** module, const void* image) {
     unlink(name);
     close(file);
     if (!library) return invalid_image;
-    *module = new Module{library};
+    *module = new Module{library, current};
     ++fake().counts.loads;
     return success;
   });
 }
 Status cuModuleUnload(Module* module) {
   return call("cuModuleUnload", [&] {
-    dlclose(module->library);
+    if (module->device != current) return invalid_context;
+    dlclose(module->library);   // a kernel of its that has not run yet would be a fault
     delete module;
     return success;
   });
 }
-Status cuModuleGetFunction(void** function, Module* module, const char* name) {
+Status cuModuleGetFunction(Kernel** function, Module* module, const char* name) {
   return call("cuModuleGetFunction", [&] {
-    *function = dlsym(module->library, ("fake_bind_" + std::string(name)).c_str());
-    return *function ? success : not_found;
-  });
-}
-Status cuFuncSetAttribute(void* function, int attribute, int value) {
-  return call("cuFuncSetAttribute", [&] {
-    if (attribute != dynamic_shared_limit || value > most_shared) return invalid_value;
-    int& limit = fake().shared_limits[function];
-    limit = std::max(limit, value);
+    void* const bind = dlsym(module->library, ("fake_bind_" + std::string(name)).c_str());
+    if (!bind) return not_found;
+    Kernel& kernel = fake().kernels[{module, name}];   // a handle need not be freed
+    kernel.bind = bind, kernel.device = module->device;
+    *function = &kernel;
     return success;
   });
 }
-Status cuLaunchKernel(void* function, unsigned grid, unsigned grid_y, unsigned grid_z,
+Status cuFuncSetAttribute(Kernel* function, int attribute, int value) {
+  return call("cuFuncSetAttribute", [&] {
+    if (attribute != dynamic_shared_limit || value > most_shared) return invalid_value;
+    function->shared_limit = std::max(function->shared_limit, value);
+    return success;
+  });
+}
+Status cuLaunchKernel(const Kernel* function, unsigned grid, unsigned grid_y, unsigned grid_z,
                       unsigned threads, unsigned threads_y, unsigned threads_z, unsigned shared,
                       Stream* stream, void** arguments, void** extra) {
   return call("cuLaunchKernel", [&] {
     if (!stream || grid == 0 || threads == 0 || threads > 1024 || grid_y * grid_z != 1 ||
         threads_y * threads_z != 1 || extra)
       return invalid_value;
-    const auto limit = fake().shared_limits.find(function);
-    if (shared > static_cast<unsigned>(limit == fake().shared_limits.end() ? default_shared
-                                                                           : limit->second))
-      return invalid_value;
+    if (shared > static_cast<unsigned>(function->shared_limit)) return invalid_value;
+    if (stream->device != current || function->device != current) return invalid_handle;
     const std::shared_ptr<Bound> kernel(static_cast<Bound*>(
-        reinterpret_cast<Bind>(function)(arguments, argument_to_host)));
+        reinterpret_cast<Bind>(function->bind)(arguments, argument_to_host)));
     if (fake().broken) return success;  // the launch is fine; what waits for it is told
-    enqueue(stream, [=] { (*kernel)(grid, threads); });
     ++fake().counts.launches;
-    return success;
+    return enqueue(stream, [=] {
+      if (fake().kernel_error)
+        fake().broken = std::exchange(fake().kernel_error, success);
+      else
+        (*kernel)(grid, threads);
+    });
   });
 }
+
+// ---- recordings ---------------------------------------------------------------------------------
+
+using GraphRef = std::shared_ptr<Graph>;
 
 Status cuStreamBeginCapture_v2(Stream* stream, int) {
   return call("cuStreamBeginCapture_v2", [&] {
     if (stream->capturing) return capture_unsupported;
-    stream->capturing = new Graph;
+    stream->capturing = std::make_shared<Graph>();
+    stream->capturing->device = stream->device;
     return success;
   });
 }
-Status cuStreamEndCapture(Stream* stream, Graph** graph) {
-  return call("cuStreamEndCapture", [&] {
-    *graph = stream->capturing;
-    stream->capturing = nullptr;
-    return *graph ? success : invalid_value;
-  });
+Status cuStreamEndCapture(Stream* stream, GraphRef** graph) {
+  // Ends even where it fails.
+  const std::scoped_lock lock(fake().mutex);
+  const GraphRef recorded = std::exchange(stream->capturing, nullptr);
+  *graph = nullptr;
+  if (const Status e = enter("cuStreamEndCapture")) return e;
+  if (!recorded) return invalid_value;
+  *graph = new GraphRef(recorded);
+  return success;
 }
-Status cuGraphDestroy(Graph* graph) {
+Status cuGraphDestroy(GraphRef* graph) {
   return call("cuGraphDestroy", [&] {
     delete graph;
     return success;
   });
 }
-Status cuGraphInstantiateWithFlags(Graph** made, Graph* graph, unsigned long long) {
+Status cuGraphInstantiateWithFlags(GraphRef** made, GraphRef* graph, unsigned long long) {
   return call("cuGraphInstantiateWithFlags", [&] {
-    *made = new Graph(*graph);
+    *made = new GraphRef(*graph);
     ++fake().counts.captures;
     return success;
   });
 }
-Status cuGraphLaunch(Graph* graph, Stream*) {
+Status cuGraphLaunch(GraphRef* graph, Stream* stream) {
   return call("cuGraphLaunch", [&] {
-    for (const Work& work : graph->work) work();
+    if (!stream || stream->capturing || stream->device != (*graph)->device) return invalid_handle;
     ++fake().counts.graph_launches;
-    return success;
+    return enqueue(stream, [recorded = *graph] {
+      for (const Work& work : recorded->work) work();
+    });
   });
 }
-Status cuGraphExecDestroy(Graph* graph) { return cuGraphDestroy(graph); }
+Status cuGraphExecDestroy(GraphRef* graph) { return cuGraphDestroy(graph); }
 }
