@@ -474,6 +474,7 @@ Status cuModuleLoadData(Module** module, const void* image) {
 Status cuModuleUnload(Module* module) {
   return call("cuModuleUnload", [&] {
     if (module->device != current) return invalid_context;
+    std::erase_if(fake().kernels, [&](const auto& k) { return k.first.first == module; });
     dlclose(module->library);   // a kernel of its that has not run yet would be a fault
     delete module;
     return success;
