@@ -92,6 +92,26 @@ TEST_CASE("CUDA: values go from device to device in the order of both") {
   CHECK(same_bits(value, expected));
 }
 
+TEST_CASE("CUDA: memory on its way is not overwritten") {
+  const Device first = Device::cuda(0), second = Device::cuda(1);
+  std::vector<Array> there;   // more than there are places to wait in
+  for (int i = 0; i < 50; ++i) there.push_back(full({20'000}, i).to(first));
+  for (int i = 0; i < 50; ++i) CHECK(there[static_cast<std::size_t>(i)].tolist<int>()[0] == i);
+
+  Tensor x;
+  const Function more({x}, x + 1.0, {.device = second});
+  Array before = full({20'000}, 1.f).to(second);
+  const auto* place = before.bytes();
+  const Array later = more(before)[0];
+  before = {};
+  const Array from = full({20'000}, 7.f).to(first);
+  const Array moved = from.to(second);   // into what is still to be read
+  CHECK(moved.bytes() == place);
+  runtime::CudaDevice::get(first).synchronize();
+  CHECK(later.tolist<float>()[5] == 2.f);
+  CHECK(moved.tolist<float>()[5] == 7.f);
+}
+
 TEST_CASE("CUDA: memory is found again where it was") {
   runtime::CudaDevice& device = runtime::CudaDevice::get(Device::cuda(0));
   const auto addresses = [&](std::vector<std::size_t> sizes, bool backwards) {
