@@ -1,152 +1,218 @@
-// Lets the text of generated CUDA kernels compile and run as host C++, so that its numerics are
-// checked where there is no GPU: included before the text in a program of its own. The threads of a
-// block are fibres that switch at barriers and shuffles; blocks run one after another. A barrier
-// that some thread of a warp or block never reaches is reported.
+// Lets the text of generated CUDA kernels compile and run as host C++, so that its numerics and its
+// order of loads and stores are checked where there is no GPU: included before the text in a program
+// of its own, which is compiled with the options of `cuda_host_command` (cuda_host_compile.h) and run
+// by the library of tests/fake_cuda/host_blocks.h. Read that for what is checked.
 #pragma once
 
-#include <ucontext.h>
-
-#include <cmath>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
-#include <functional>
-#include <memory>
-#include <vector>
+#include "tests/fake_cuda/host_blocks.h"
 
 #define WEFT_CUDA_HOST
 #define __global__
 #define __device__
+#define __constant__
+#define __restrict__ __restrict
 #define __forceinline__ inline
 #define __shared__ static
-#define __launch_bounds__(threads)
+#define __launch_bounds__(...)
 #define __align__(bytes) __attribute__((aligned(bytes)))
+#define CUDA_HOST_FUNCTION __attribute__((no_sanitize_thread, unused)) static inline
 
-struct CudaHostIndex { unsigned x = 0, y = 0, z = 0; };
-static CudaHostIndex threadIdx, blockIdx, blockDim, gridDim;
-__align__(128) static char weft_shared[227 * 1024];   // dynamic: the most that a block can have
+struct CudaHostIndex { unsigned x, y, z; };
+extern "C" {
+extern const CudaHostIndex threadIdx, blockIdx, blockDim, gridDim;
+extern __attribute__((visibility("hidden"))) const char __ehdr_start[], __bss_start[], _end[];
+}
+
+// Every kernel's dynamic shared memory: the most that a block can have.
+alignas(128) static char weft_shared[227 << 10];
+
+// The standard headers would be most of what is compiled.
+extern "C" {
+void* memcpy(void*, const void*, unsigned long) noexcept;
+void* memset(void*, int, unsigned long) noexcept;
+float fmaf(float, float, float) noexcept;
+float sqrtf(float) noexcept;
+float floorf(float) noexcept;
+float ceilf(float) noexcept;
+float truncf(float) noexcept;
+float rintf(float) noexcept;
+float fabsf(float) noexcept;
+float fminf(float, float) noexcept;
+float fmaxf(float, float) noexcept;
+float fmodf(float, float) noexcept;
+float expf(float) noexcept;
+float exp2f(float) noexcept;
+float logf(float) noexcept;
+float log2f(float) noexcept;
+float tanhf(float) noexcept;
+float ldexpf(float, int) noexcept;
+double fma(double, double, double) noexcept;
+double sqrt(double) noexcept;
+double floor(double) noexcept;
+double ceil(double) noexcept;
+double trunc(double) noexcept;
+double rint(double) noexcept;
+double fabs(double) noexcept;
+double fmin(double, double) noexcept;
+double fmax(double, double) noexcept;
+double fmod(double, double) noexcept;
+double exp(double) noexcept;
+double exp2(double) noexcept;
+double log(double) noexcept;
+double log2(double) noexcept;
+double ldexp(double, int) noexcept;
+}
+
+// Vectors of the toolkit that are loaded and stored whole.
+struct alignas(8) uint2 { unsigned x, y; };
+struct alignas(16) uint4 { unsigned x, y, z, w; };
+struct alignas(8) int2 { int x, y; };
+struct alignas(16) int4 { int x, y, z, w; };
+struct alignas(8) float2 { float x, y; };
+struct alignas(16) float4 { float x, y, z, w; };
+struct alignas(16) double2 { double x, y; };
+CUDA_HOST_FUNCTION uint2 make_uint2(unsigned x, unsigned y) { return {x, y}; }
+CUDA_HOST_FUNCTION uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) {
+  return {x, y, z, w};
+}
+CUDA_HOST_FUNCTION int4 make_int4(int x, int y, int z, int w) { return {x, y, z, w}; }
+CUDA_HOST_FUNCTION float2 make_float2(float x, float y) { return {x, y}; }
+CUDA_HOST_FUNCTION float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
 
 namespace cuda_host {
 
-struct Barrier {
-  int arrived = 0;
-  unsigned generation = 0;
-};
+CUDA_HOST_FUNCTION int lane() { return static_cast<int>(threadIdx.x % 32); }
 
-struct Fibre {
-  ucontext_t context;
-  std::unique_ptr<char[]> stack;
-  bool done = false;
-};
-
-struct Block {
-  std::vector<Fibre> fibres;
-  std::size_t current = 0, alive = 0;
-  ucontext_t outside;
-  const std::function<void()>* kernel = nullptr;
-  Barrier all;
-  std::vector<Barrier> warps;
-  std::vector<unsigned long long> lanes;   // what each thread offers in a shuffle
-  long idle = 0;                           // switches since a barrier opened
-};
-static Block block;
-
-inline void to_next() {
-  Fibre& from = block.fibres[block.current];
-  if (block.alive == 0) {
-    swapcontext(&from.context, &block.outside);
-    return;
-  }
-  do block.current = (block.current + 1) % block.fibres.size();
-  while (block.fibres[block.current].done);
-  Fibre& to = block.fibres[block.current];
-  threadIdx.x = static_cast<unsigned>(block.current);
-  if (&to != &from) swapcontext(&from.context, &to.context);
+/// What every lane of the mask holds; of the others, rubbish. Emulated warp instructions start here.
+template <class T> struct Lanes { T at[32]; };
+template <class T> CUDA_HOST_FUNCTION Lanes<T> gather(unsigned mask, T value) {
+  static_assert(sizeof(T) <= 64);
+  Lanes<T> all;
+  memcpy(&all, cuda_host_exchange(mask, &value, sizeof value), sizeof all);
+  return all;
 }
 
-inline void run_fibre() {
-  (*block.kernel)();
-  block.fibres[block.current].done = true;
-  --block.alive;
-  to_next();
-}
-
-inline void wait(Barrier& barrier, int size) {
-  const unsigned generation = barrier.generation;
-  if (++barrier.arrived == size) {
-    barrier.arrived = 0;
-    ++barrier.generation;
-    block.idle = 0;
-    return;
-  }
-  while (barrier.generation == generation) {
-    if (++block.idle > 10000000) {
-      std::fprintf(stderr, "cuda_host: a barrier that not all threads reach\n");
-      std::abort();
-    }
-    to_next();
-  }
-}
-
-inline Barrier& warp() { return block.warps[threadIdx.x / 32]; }
-
-template <class T> T shuffle(T value, int lane) {
-  std::memcpy(&block.lanes[threadIdx.x], &value, sizeof value);
-  wait(warp(), 32);
+template <class T> CUDA_HOST_FUNCTION T from_lane(unsigned mask, T value, int lane) {
   T result;
-  std::memcpy(&result, &block.lanes[threadIdx.x / 32 * 32 + static_cast<unsigned>(lane)],
-              sizeof result);
-  wait(warp(), 32);
+  memcpy(&result,
+         cuda_host_exchange(mask, &value, sizeof value) +
+             static_cast<unsigned>(lane) % 32 * sizeof(T),
+         sizeof result);
   return result;
 }
 
-inline void launch(unsigned grid, unsigned threads, const std::function<void()>& kernel) {
-  gridDim.x = grid, blockDim.x = threads;
-  block.kernel = &kernel;
-  block.fibres.resize(threads);
-  block.lanes.resize(threads);
-  for (unsigned b = 0; b < grid; ++b) {
-    blockIdx.x = b;
-    block.alive = threads;
-    block.all = {};
-    block.warps.assign((threads + 31) / 32, {});
-    for (Fibre& fibre : block.fibres) {
-      constexpr std::size_t stack_size = 256 * 1024;
-      if (!fibre.stack) fibre.stack.reset(new char[stack_size]);
-      fibre.done = false;
-      getcontext(&fibre.context);
-      fibre.context.uc_stack.ss_sp = fibre.stack.get();
-      fibre.context.uc_stack.ss_size = stack_size;
-      makecontext(&fibre.context, run_fibre, 0);
-    }
-    block.current = 0;
-    threadIdx.x = 0;
-    swapcontext(&block.outside, &block.fibres[0].context);
-  }
+template <class T, class Change> CUDA_HOST_FUNCTION T change(T* at, Change what) {
+  cuda_host_atomic(at, sizeof(T));
+  const T old = *at;
+  *at = what(old);
+  return old;
+}
+
+template <class Kernel> void call(void* kernel) { (*static_cast<Kernel*>(kernel))(); }
+
+static const CudaHostModule* module() {
+  static const CudaHostModule all{__bss_start, _end, weft_shared, __ehdr_start, _end};
+  return &all;
+}
+
+/// Null, or what went wrong.
+template <class Kernel>
+const char* launch(const char* name, unsigned blocks, unsigned threads, Kernel kernel,
+                   unsigned long long dynamic_bytes = 0) {
+  const CudaHostLaunch all{name, module(), blocks, threads, dynamic_bytes, &call<Kernel>, &kernel};
+  return cuda_host_launch(&all);
 }
 
 }  // namespace cuda_host
 
-inline void __syncthreads() { cuda_host::wait(cuda_host::block.all, static_cast<int>(blockDim.x)); }
-inline void __syncwarp() { cuda_host::wait(cuda_host::warp(), 32); }
-template <class T> T __shfl_sync(unsigned, T value, int lane) {
-  return cuda_host::shuffle(value, lane);
+inline void __syncthreads() { cuda_host_block_barrier(); }
+inline void __syncwarp(unsigned mask = ~0u) { cuda_host_warp_barrier(mask); }
+inline void __threadfence() { cuda_host_fence(); }
+inline void __threadfence_block() { cuda_host_fence(); }
+inline void __nanosleep(unsigned) { cuda_host_pause(); }
+/// Lanes are asked one by one, so that none is known to be beside another.
+inline unsigned __activemask() { return 1u << cuda_host::lane(); }
+
+template <class T> T __shfl_sync(unsigned mask, T value, int lane, int width = 32) {
+  const int first = cuda_host::lane() / width * width;
+  return cuda_host::from_lane(mask, value, first + (lane & (width - 1)));
 }
-template <class T> T __shfl_xor_sync(unsigned, T value, int mask) {
-  return cuda_host::shuffle(value, static_cast<int>(threadIdx.x % 32) ^ mask);
+template <class T> T __shfl_down_sync(unsigned mask, T value, int by, int width = 32) {
+  const int lane = cuda_host::lane(), end = lane / width * width + width;
+  return cuda_host::from_lane(mask, value, lane + by < end ? lane + by : lane);
 }
-template <class T> T __shfl_down_sync(unsigned, T value, int by) {
-  const int lane = static_cast<int>(threadIdx.x % 32);
-  return cuda_host::shuffle(value, lane + by < 32 ? lane + by : lane);
+template <class T> T __shfl_up_sync(unsigned mask, T value, int by, int width = 32) {
+  const int lane = cuda_host::lane(), first = lane / width * width;
+  return cuda_host::from_lane(mask, value, lane - by >= first ? lane - by : lane);
+}
+template <class T> T __shfl_xor_sync(unsigned mask, T value, int by, int width = 32) {
+  const int lane = cuda_host::lane(), other = lane ^ by;
+  return cuda_host::from_lane(mask, value, other < lane / width * width + width ? other : lane);
+}
+CUDA_HOST_FUNCTION unsigned __ballot_sync(unsigned mask, int vote) {
+  const auto all = cuda_host::gather(mask, vote);
+  unsigned bits = 0;
+  for (int l = 0; l < 32; ++l)
+    if (mask >> l & 1 && all.at[l]) bits |= 1u << l;
+  return bits;
+}
+inline int __any_sync(unsigned mask, int vote) { return __ballot_sync(mask, vote) != 0; }
+inline int __all_sync(unsigned mask, int vote) { return __ballot_sync(mask, !vote) == 0; }
+template <class T> unsigned __match_any_sync(unsigned mask, T value) {
+  const auto all = cuda_host::gather(mask, value);
+  unsigned bits = 0;
+  for (int l = 0; l < 32; ++l)
+    if (mask >> l & 1 && all.at[l] == value) bits |= 1u << l;
+  return bits;
 }
 
-template <class To, class From> To cuda_host_bits(From from) {
+template <class T, class U> T atomicAdd(T* at, U by) {
+  return cuda_host::change(at, [=](T old) { return static_cast<T>(old + static_cast<T>(by)); });
+}
+template <class T, class U> T atomicSub(T* at, U by) {
+  return cuda_host::change(at, [=](T old) { return static_cast<T>(old - static_cast<T>(by)); });
+}
+template <class T, class U> T atomicMin(T* at, U x) {
+  return cuda_host::change(at, [=](T old) { return static_cast<T>(x) < old ? static_cast<T>(x) : old; });
+}
+template <class T, class U> T atomicMax(T* at, U x) {
+  return cuda_host::change(at, [=](T old) { return old < static_cast<T>(x) ? static_cast<T>(x) : old; });
+}
+template <class T, class U> T atomicAnd(T* at, U x) {
+  return cuda_host::change(at, [=](T old) { return static_cast<T>(old & static_cast<T>(x)); });
+}
+template <class T, class U> T atomicOr(T* at, U x) {
+  return cuda_host::change(at, [=](T old) { return static_cast<T>(old | static_cast<T>(x)); });
+}
+template <class T, class U> T atomicExch(T* at, U x) {
+  return cuda_host::change(at, [=](T) { return static_cast<T>(x); });
+}
+template <class T, class U, class V> T atomicCAS(T* at, U expected, V wanted) {
+  return cuda_host::change(at, [=](T old) {
+    return old == static_cast<T>(expected) ? static_cast<T>(wanted) : old;
+  });
+}
+/// Counts up and wraps at a limit.
+inline unsigned atomicInc(unsigned* at, unsigned limit) {
+  return cuda_host::change(at, [=](unsigned old) { return old >= limit ? 0u : old + 1; });
+}
+
+template <class T> T __ldg(const T* at) { return *at; }
+template <class T> T __ldcs(const T* at) { return *at; }
+template <class T> T __ldcg(const T* at) { return *at; }
+template <class T> T __ldlu(const T* at) { return *at; }
+template <class T> void __stcs(T* at, T value) { *at = value; }
+template <class T> void __stcg(T* at, T value) { *at = value; }
+
+template <class To, class From> CUDA_HOST_FUNCTION To cuda_host_bits(From from) {
   To to;
-  std::memcpy(&to, &from, sizeof to);
+  memcpy(&to, &from, sizeof to);
   return to;
 }
 inline float __uint_as_float(unsigned x) { return cuda_host_bits<float>(x); }
 inline unsigned __float_as_uint(float x) { return cuda_host_bits<unsigned>(x); }
+inline float __int_as_float(int x) { return cuda_host_bits<float>(x); }
+inline int __float_as_int(float x) { return cuda_host_bits<int>(x); }
 inline double __longlong_as_double(long long x) { return cuda_host_bits<double>(x); }
 inline long long __double_as_longlong(double x) { return cuda_host_bits<long long>(x); }
 inline int __mulhi(int a, int b) { return static_cast<int>((static_cast<long long>(a) * b) >> 32); }
@@ -159,5 +225,12 @@ inline long long __mul64hi(long long a, long long b) {
 inline unsigned long long __umul64hi(unsigned long long a, unsigned long long b) {
   return static_cast<unsigned long long>((static_cast<unsigned __int128>(a) * b) >> 64);
 }
+inline int __popc(unsigned x) { return __builtin_popcount(x); }
+inline int __popcll(unsigned long long x) { return __builtin_popcountll(x); }
+inline int __clz(int x) { return x == 0 ? 32 : __builtin_clz(static_cast<unsigned>(x)); }
+inline int __clzll(long long x) {
+  return x == 0 ? 64 : __builtin_clzll(static_cast<unsigned long long>(x));
+}
+inline int __ffs(int x) { return __builtin_ffs(x); }
 
 #include "cuda_host_tiles.h"

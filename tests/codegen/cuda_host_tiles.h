@@ -8,70 +8,45 @@
 
 namespace cuda_host {
 
-struct PendingCopy {
-  unsigned to, bytes;
-  const void* from;
-};
-struct Tiles {
-  /// What each thread offers in a collective; in turns, so that one barrier a collective will do.
-  struct Offer { unsigned words[6]; };
-  std::vector<Offer> offers[2];
-  std::vector<unsigned> turn;
-  std::vector<std::vector<std::vector<PendingCopy>>> groups;   // of each thread; the last is open
-};
-static Tiles tiles;
-
-inline void fail_tiles(const char* what) {
-  std::fprintf(stderr, "cuda_host: %s\n", what);
-  std::abort();
-}
-
-/// What all threads of the warp offer, by lane.
-inline const Tiles::Offer* gather(const Tiles::Offer& mine) {
-  const unsigned me = threadIdx.x;
-  if (tiles.turn.size() < blockDim.x) {
-    tiles.turn.resize(blockDim.x);
-    for (auto& offers : tiles.offers) offers.resize(blockDim.x);
-  }
-  std::vector<Tiles::Offer>& offers = tiles.offers[tiles.turn[me]++ % 2];
-  offers[me] = mine;
-  wait(warp(), 32);
-  return &offers[me / 32 * 32];
-}
+/// What a thread offers in a collective.
+struct Offer { unsigned words[6]; };
 
 inline unsigned short half_of(unsigned word, unsigned second) {
   return static_cast<unsigned short>(word >> (16 * second));
 }
 
-inline const char* row_at(unsigned place) {
-  if (place % 16 != 0 || place + 16 > sizeof weft_shared) fail_tiles("ldmatrix of a bad place");
-  return weft_shared + place;
+CUDA_HOST_FUNCTION const char* row_at(unsigned place) {
+  if (place % 16 == 0 && place + 16 <= sizeof weft_shared) return weft_shared + place;
+  cuda_host_complain("ldmatrix of a bad place");
+  return weft_shared;
 }
 
-inline void load_matrices(unsigned (&to)[4], unsigned place, bool transposed) {
-  const Tiles::Offer* rows = gather({{place}});
+CUDA_HOST_FUNCTION void load_matrices(unsigned (&to)[4], unsigned place, bool transposed) {
+  const Lanes<unsigned> rows = gather(~0u, place);
   const unsigned lane = threadIdx.x % 32;
   for (unsigned i = 0; i < 4; ++i)
     for (unsigned e = 0; e < 2; ++e) {
       const unsigned across = lane % 4 * 2 + e, down = lane / 4;
       const unsigned row = transposed ? across : down, column = transposed ? down : across;
       unsigned short element;
-      std::memcpy(&element, row_at(rows[8 * i + row].words[0]) + 2 * column, 2);
+      const char* const from = row_at(rows.at[8 * i + row]) + 2 * column;
+      cuda_host_load(from, 2);
+      memcpy(&element, from, 2);
       to[i] = e == 0 ? element : to[i] | static_cast<unsigned>(element) << 16;
     }
 }
 
 /// Sums of products in double, rounded once.
 template <class ToFloat>
-void multiply(float (&sums)[4], const unsigned (&a)[4], unsigned b0, unsigned b1, ToFloat value) {
-  const Tiles::Offer* warp_has = gather({{a[0], a[1], a[2], a[3], b0, b1}});
+CUDA_HOST_FUNCTION void multiply(float (&sums)[4], const unsigned (&a)[4], unsigned b0, unsigned b1, ToFloat value) {
+  const Lanes<Offer> warp_has = gather(~0u, Offer{{a[0], a[1], a[2], a[3], b0, b1}});
   const unsigned lane = threadIdx.x % 32;
   for (unsigned i = 0; i < 4; ++i) {
     const unsigned row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
     double sum = sums[i];
     for (unsigned k = 0; k < 16; ++k) {
-      const unsigned x = warp_has[row % 8 * 4 + k % 8 / 2].words[row / 8 + k / 8 * 2];
-      const unsigned y = warp_has[column * 4 + k % 8 / 2].words[4 + k / 8];
+      const unsigned x = warp_has.at[row % 8 * 4 + k % 8 / 2].words[row / 8 + k / 8 * 2];
+      const unsigned y = warp_has.at[column * 4 + k % 8 / 2].words[4 + k / 8];
       sum += double(value(half_of(x, k % 2))) * double(value(half_of(y, k % 2)));
     }
     sums[i] = static_cast<float>(sum);
@@ -81,7 +56,7 @@ void multiply(float (&sums)[4], const unsigned (&a)[4], unsigned b0, unsigned b1
 inline float bf16_value(unsigned short x) { return __uint_as_float(unsigned(x) << 16); }
 inline float f16_value(unsigned short x) {
   _Float16 h;
-  std::memcpy(&h, &x, sizeof h);
+  memcpy(&h, &x, sizeof h);
   return static_cast<float>(h);
 }
 inline unsigned bf16_bits(float x) {
@@ -92,36 +67,15 @@ inline unsigned bf16_bits(float x) {
 inline unsigned f16_bits(float x) {
   const _Float16 h = static_cast<_Float16>(x);
   unsigned short bits;
-  std::memcpy(&bits, &h, sizeof bits);
+  memcpy(&bits, &h, sizeof bits);
   return bits;
 }
 
-inline std::vector<std::vector<PendingCopy>>& copy_groups() {
-  if (tiles.groups.size() <= threadIdx.x) tiles.groups.resize(blockDim.x);
-  auto& mine = tiles.groups[threadIdx.x];
-  if (mine.empty()) mine.emplace_back();
-  return mine;
-}
-
-inline void copy_async(unsigned to, const void* from, bool wanted, unsigned bytes) {
+CUDA_HOST_FUNCTION void copy_async(unsigned to, const void* from, bool wanted, unsigned bytes) {
   if (to % bytes != 0 || to + bytes > sizeof weft_shared ||
-      (wanted && reinterpret_cast<std::size_t>(from) % bytes != 0))
-    fail_tiles("cp.async of a bad place");
-  std::memset(weft_shared + to, 0xff, bytes);
-  copy_groups().back().push_back({to, bytes, wanted ? from : nullptr});
-}
-
-inline void wait_copies(std::size_t but) {
-  auto& groups = copy_groups();
-  while (groups.size() > but + 1) {
-    for (const PendingCopy& c : groups.front()) {
-      if (c.from)
-        std::memcpy(weft_shared + c.to, c.from, c.bytes);
-      else
-        std::memset(weft_shared + c.to, 0, c.bytes);
-    }
-    groups.erase(groups.begin());
-  }
+      (wanted && reinterpret_cast<unsigned long long>(from) % bytes != 0))
+    return cuda_host_complain("cp.async of a bad place");
+  cuda_host_copy_async(weft_shared + to, wanted ? from : nullptr, bytes);
 }
 
 }  // namespace cuda_host
@@ -153,10 +107,10 @@ inline void weft_copy_async(unsigned to, const void* from, bool wanted) {
 inline void weft_copy_async_word(unsigned to, const void* from, bool wanted) {
   cuda_host::copy_async(to, from, wanted, 4);
 }
-inline void weft_commit_copies() { cuda_host::copy_groups().emplace_back(); }
-template <int but> void weft_wait_copies() { cuda_host::wait_copies(but); }
+inline void weft_commit_copies() { cuda_host_commit_async(); }
+template <int but> void weft_wait_copies() { cuda_host_wait_async(but); }
 inline float weft_exp2_fast(float x) {
-  const float y = std::exp2(x);
+  const float y = exp2f(x);
   return y < 1.17549435e-38f ? 0 : y;
 }
-inline float weft_log2_fast(float x) { return std::log2(x); }
+inline float weft_log2_fast(float x) { return log2f(x); }

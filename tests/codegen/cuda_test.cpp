@@ -12,6 +12,7 @@
 #include "codegen/cuda/cuda_text.h"
 #include "codegen/cuda/nvrtc.h"
 #include "codegen/interpret/interpreter.h"
+#include "cuda_host_compile.h"
 #include "ir/error.h"
 #include "kernel_samples.h"
 
@@ -148,15 +149,15 @@ std::string launchers() {
     for (int s = 0; s < c.sample.kernel.symbols; ++s) add("symbols[" + std::to_string(s) + "]");
     if (uses_scratch(c)) add("scratch");
     text.append(
-        "extern \"C\" void launch_" + c.name +
+        "extern \"C\" const char* launch_" + c.name +
         "(void* const* buffers, const weft_i64* symbols, char* scratch, unsigned grid) {\n" +
-        "  cuda_host::launch(grid, " + std::to_string(c.schedule.threads) + ", [=] { " + c.name +
+        "  return cuda_host::launch(\"" + c.name + "\", grid, " + std::to_string(c.schedule.threads) + ", [=] { " + c.name +
         "(" + arguments + "); });\n}\n");
   }
   return text;
 }
 
-using Launcher = void (*)(void* const*, const long long*, char*, unsigned);
+using Launcher = const char* (*)(void* const*, const long long*, char*, unsigned);
 
 /// Runs on the host; `shift` moves every buffer by one element, so that no vector is aligned.
 Memory run_on_host(const Case& c, Launcher launch, bool shift) {
@@ -174,7 +175,9 @@ Memory run_on_host(const Case& c, Launcher launch, bool shift) {
                                  .evaluate(bindings_of(c.sample.symbols));
   std::vector<std::uint64_t> scratch(static_cast<std::size_t>(bytes) / 8 + 1);
   const std::vector<long long> symbols(c.sample.symbols.begin(), c.sample.symbols.end());
-  launch(buffers.data(), symbols.data(), reinterpret_cast<char*>(scratch.data()), grid);
+  const char* const trouble =
+      launch(buffers.data(), symbols.data(), reinterpret_cast<char*>(scratch.data()), grid);
+  CHECK_MESSAGE(!trouble, trouble);
   Memory result;
   for (std::size_t b = 0; b < buffers.size(); ++b) {
     const auto* at = static_cast<const std::byte*>(buffers[b]);
@@ -216,13 +219,10 @@ TEST_CASE("CUDA: generated kernels, run on the host, give the interpreter's bits
       std::filesystem::temp_directory_path() / ("weft_cuda_test_" + std::to_string(::getpid()));
   std::filesystem::create_directory(folder);
   const auto source = folder / "kernels.cpp", library = folder / "kernels.so";
-  const auto header =
-      std::filesystem::path(WEFT_SOURCE_DIR) / "tests/codegen/cuda_host.h";
-  std::ofstream(source) << "#include \"" << header.string() << "\"\n" << program() << launchers();
-  const std::string command = "c++ -std=c++17 -O1 -w -ffp-contract=off -shared -fPIC '" +
-                              source.string() + "' -o '" + library.string() + "'";
-  if (std::system("c++ --version > /dev/null 2>&1") != 0) {
-    MESSAGE("skipped: there is no compiler `c++`");
+  std::ofstream(source) << "#include \"tests/codegen/cuda_host.h\"\n" << program() << launchers();
+  const std::string command = cuda_host_command(source, library, WEFT_SOURCE_DIR, CUDA_HOST_RUNNER);
+  if (std::system("g++ --version > /dev/null 2>&1") != 0) {
+    MESSAGE("skipped: there is no compiler `g++`");
     return;
   }
   REQUIRE(std::system(command.c_str()) == 0);

@@ -11,8 +11,10 @@
 
 #include "codegen/cuda/cuda_text.h"
 #include "codegen/cuda/nvrtc.h"
+#include "cuda_host_compile.h"
 
 using namespace weft;
+using namespace weft::test;
 
 namespace {
 
@@ -60,11 +62,11 @@ extern "C" __global__ void __launch_bounds__(32) multiply(const unsigned short* 
 )";
 
 constexpr const char* launcher = R"(
-extern "C" void run(void* const* b) {
-  cuda_host::launch(1, 32, [=] {
+extern "C" const char* run(void* const* b) {
+  return cuda_host::launch("multiply", 1, 32, [=] {
     multiply((const unsigned short*)b[0], (const unsigned short*)b[1],
              (const unsigned short*)b[2], (float*)b[3], (const unsigned*)b[4], (unsigned*)b[5]);
-  });
+  }, 4096);
 }
 )";
 
@@ -98,29 +100,30 @@ TEST_CASE("CUDA: tensor cores compile with NVRTC") {
 }
 
 TEST_CASE("CUDA: tensor cores on the host multiply as fragments lie") {
-  if (std::system("c++ --version > /dev/null 2>&1") != 0) {
-    MESSAGE("skipped: there is no compiler `c++`");
+  if (std::system("g++ --version > /dev/null 2>&1") != 0) {
+    MESSAGE("skipped: there is no compiler `g++`");
     return;
   }
   const auto folder =
       std::filesystem::temp_directory_path() / ("weft_tiles_test_" + std::to_string(::getpid()));
   std::filesystem::create_directory(folder);
-  const auto header = std::filesystem::path(WEFT_SOURCE_DIR) / "tests/codegen/cuda_host.h";
-  std::ofstream(folder / "k.cpp") << "#include \"" << header.string() << "\"\n"
+  std::ofstream(folder / "k.cpp") << "#include \"tests/codegen/cuda_host.h\"\n"
                                   << codegen::cuda_prelude() << kernel << launcher;
   const std::string file = (folder / "k").string();
-  REQUIRE(std::system(("c++ -std=c++17 -O1 -w -ffp-contract=off -shared -fPIC '" + file + ".cpp' -o '" +
-                       file + ".so'").c_str()) == 0);
+  REQUIRE(std::system(cuda_host_command(file + ".cpp", file + ".so", WEFT_SOURCE_DIR,
+                                        CUDA_HOST_RUNNER)
+                          .c_str()) == 0);
   void* const handle = dlopen((file + ".so").c_str(), RTLD_NOW | RTLD_LOCAL);
   REQUIRE(handle != nullptr);
-  const auto run = reinterpret_cast<void (*)(void* const*)>(dlsym(handle, "run"));
+  const auto run = reinterpret_cast<const char* (*)(void* const*)>(dlsym(handle, "run"));
   REQUIRE((run != nullptr));
 
   Matrix a(1), b(2), bt(3);
   std::vector<float> sums(16 * 32);
   std::vector<std::uint32_t> words(32, 7), copied(64);
   void* const buffers[] = {a.bits, b.bits, bt.bits, sums.data(), words.data(), copied.data()};
-  run(buffers);
+  const char* const trouble = run(buffers);
+  CHECK_MESSAGE(!trouble, trouble);
   for (std::size_t row = 0; row < 16; ++row)
     for (std::size_t column = 0; column < 32; ++column) {
       float sum = 0;

@@ -4,7 +4,8 @@
 //
 // Streams are lazy: what is put into one runs when somebody waits for it, and no more of it than is
 // waited for. So an order that the driver was not told, by a stream or an event, is seldom kept, and
-// shows as a wrong value. Kernels run block by block (tests/codegen/cuda_host.h). Streams, events,
+// shows as a wrong value. Kernels run block by block (host_blocks.h); one that goes wrong there, in a
+// race for example, is reported and fails, as does whatever comes after it. Streams, events,
 // memory and code belong to the device that was current when they were made, and serve no other.
 // Device 1 has no stream-ordered memory.
 #pragma once

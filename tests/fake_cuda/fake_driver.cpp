@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <deque>
@@ -18,6 +19,7 @@
 #include <vector>
 
 #include "control.h"
+#include "host_blocks.h"
 
 namespace {
 
@@ -26,7 +28,8 @@ using Pointer = unsigned long long;
 constexpr Status success = 0, invalid_value = 1, out_of_memory = 2, not_initialized = 3,
                  invalid_device = 101, invalid_image = 200, invalid_context = 201,
                  invalid_handle = 400, not_found = 500, not_ready = 600,
-                 capture_unsupported = 900, not_supported = 801, illegal_address = 700;
+                 capture_unsupported = 900, not_supported = 801, illegal_address = 700,
+                 launch_failed = 719;
 constexpr Pointer mark = Pointer{1} << 62;
 constexpr int dynamic_shared_limit = 8, default_shared = 48 * 1024, most_shared = 227 * 1024;
 
@@ -56,8 +59,17 @@ struct Module {
   void* library = nullptr;
   int device = 0;
 };
+/// As fake_kernel.h gives them.
+struct Parameters {
+  unsigned count;
+  const unsigned* sizes;
+  const bool* pointers;
+};
 struct Kernel {
-  void* bind = nullptr;
+  std::string name;
+  Parameters parameters = {};
+  void (*call)(void** arguments) = nullptr;
+  const CudaHostModule* module = nullptr;
   int device = 0;
   int shared_limit = default_shared;
 };
@@ -65,13 +77,10 @@ struct Memory {
   std::size_t bytes = 0;
   int device = 0;
 };
-using Bound = std::function<void(unsigned, unsigned)>;
-using ToHost = void* (*)(Pointer);
-using Bind = void* (*)(void** arguments, ToHost to_host);
-
 struct Fake {
   std::recursive_mutex mutex;
   std::map<Pointer, Memory> blocks;   // by the host's address
+  std::map<Pointer, std::size_t> live;   // those that a stream will free too
   std::map<std::pair<void*, std::string>, Kernel> kernels;
   std::set<Stream*> streams;
   Status kernel_error = success;   // of the next kernel that runs
@@ -79,6 +88,7 @@ struct Fake {
   FakeCudaCounts counts{};
   std::size_t memory = std::size_t{1} << 30;
   Status lost = success, broken = success;   // broken: by a kernel, for good
+  std::string report;   // of the kernel that went wrong
   bool ready = false;
 };
 
@@ -103,12 +113,58 @@ void* to_host(Pointer at, std::size_t bytes, int device) {
              : nullptr;
 }
 
-void* argument_to_host(Pointer at) {
-  if (at == 0) return nullptr;
-  void* const found = to_host(at, 0, current);
-  if (!found) fake().broken = illegal_address;
-  return found;
+/// For the library that runs kernels.
+bool find_block(const void* at, const char** begin, const char** end) {
+  auto it = fake().live.upper_bound(reinterpret_cast<Pointer>(at));
+  if (it == fake().live.begin()) return false;
+  --it;
+  *begin = reinterpret_cast<const char*>(it->first);
+  *end = *begin + it->second;
+  return at < *end;
 }
+
+/// A launch of a kernel with copies of its arguments, addresses as the host's.
+struct Launch {
+  std::string name;   // the kernel may be forgotten first
+  void (*call)(void** arguments);
+  std::vector<std::vector<char>> values;
+  std::vector<void*> pointers;
+  CudaHostLaunch what{};
+
+  Launch(const Kernel& kernel, unsigned blocks, unsigned threads, unsigned shared, void** arguments)
+      : name(kernel.name), call(kernel.call) {
+    for (unsigned i = 0; i < kernel.parameters.count; ++i) {
+      const char* const from = static_cast<const char*>(arguments[i]);
+      values.emplace_back(from, from + kernel.parameters.sizes[i]);
+      if (!kernel.parameters.pointers[i]) continue;
+      Pointer at = 0;
+      std::memcpy(&at, from, sizeof at);
+      if (at == 0) continue;
+      void* const host = to_host(at, 0, current);
+      if (!host) fake().broken = illegal_address;
+      std::memcpy(values.back().data(), &host, sizeof host);
+    }
+    for (auto& value : values) pointers.push_back(value.data());
+    const auto thread = [](void* launch) {
+      auto& self = *static_cast<Launch*>(launch);
+      self.call(self.pointers.data());
+    };
+    what = {name.c_str(), kernel.module, blocks, threads, shared, thread, this};
+  }
+  Launch(const Launch&) = delete;
+  Launch& operator=(const Launch&) = delete;
+
+  void run() const {
+    Fake& f = fake();
+    if (f.kernel_error) f.broken = std::exchange(f.kernel_error, success);
+    if (f.broken) return;
+    const char* const report = cuda_host_launch(&what);
+    if (!report) return;
+    f.report = report;
+    f.broken = launch_failed;
+    std::fprintf(stderr, "%s\n", report);
+  }
+};
 
 int devices() {
   const char* asked = std::getenv("FAKE_CUDA_DEVICES");
@@ -171,6 +227,7 @@ Status allocate(Pointer* at, std::size_t bytes) {
   if (!host) return out_of_memory;
   std::memset(host, 0xA5, bytes);  // so that what nobody wrote shows
   f.blocks[reinterpret_cast<Pointer>(host)] = {bytes, current};
+  f.live[reinterpret_cast<Pointer>(host)] = bytes;
   ++f.counts.allocations, f.counts.used += bytes;
   *at = reinterpret_cast<Pointer>(host) | mark;
   return success;
@@ -186,6 +243,7 @@ Work forget(Pointer at) {
   f.counts.used -= bytes;
   f.blocks.erase(it);
   return [=] {
+    fake().live.erase(reinterpret_cast<Pointer>(host));
     std::memset(host, 0xDD, bytes);
     std::free(host);
   };
@@ -246,6 +304,7 @@ Status cuGetErrorName(Status e, const char** name) {
 Status cuGetErrorString(Status e, const char** text) {
   static thread_local std::string last;
   last = "error " + std::to_string(e) + " of the stand-in";
+  if (e == launch_failed && !fake().report.empty()) last += ": " + fake().report;
   *text = last.c_str();
   return success;
 }
@@ -253,6 +312,7 @@ Status cuGetErrorString(Status e, const char** text) {
 Status cuInit(unsigned) {
   return call("cuInit", [] {
     fake().ready = true;
+    cuda_host_memory(find_block);
     return success;
   });
 }
@@ -482,10 +542,16 @@ Status cuModuleUnload(Module* module) {
 }
 Status cuModuleGetFunction(Kernel** function, Module* module, const char* name) {
   return call("cuModuleGetFunction", [&] {
-    void* const bind = dlsym(module->library, ("fake_bind_" + std::string(name)).c_str());
-    if (!bind) return not_found;
+    const auto find = [&](const std::string& what) {
+      return dlsym(module->library, ("fake_" + what).c_str());
+    };
+    const auto parameters = reinterpret_cast<Parameters (*)()>(find("parameters_" + std::string(name)));
+    const auto memory = reinterpret_cast<const CudaHostModule* (*)()>(find("module"));
+    if (!parameters || !memory) return not_found;
     Kernel& kernel = fake().kernels[{module, name}];   // a handle need not be freed
-    kernel.bind = bind, kernel.device = module->device;
+    kernel = {name, parameters(),
+              reinterpret_cast<void (*)(void**)>(find("call_" + std::string(name))), memory(),
+              module->device, kernel.shared_limit};
     *function = &kernel;
     return success;
   });
@@ -506,16 +572,10 @@ Status cuLaunchKernel(const Kernel* function, unsigned grid, unsigned grid_y, un
       return invalid_value;
     if (shared > static_cast<unsigned>(function->shared_limit)) return invalid_value;
     if (stream->device != current || function->device != current) return invalid_handle;
-    const std::shared_ptr<Bound> kernel(static_cast<Bound*>(
-        reinterpret_cast<Bind>(function->bind)(arguments, argument_to_host)));
+    const auto launch = std::make_shared<const Launch>(*function, grid, threads, shared, arguments);
     if (fake().broken) return success;  // the launch is fine; what waits for it is told
     ++fake().counts.launches;
-    return enqueue(stream, [=] {
-      if (fake().kernel_error)
-        fake().broken = std::exchange(fake().kernel_error, success);
-      else
-        (*kernel)(grid, threads);
-    });
+    return enqueue(stream, [=] { launch->run(); });
   });
 }
 

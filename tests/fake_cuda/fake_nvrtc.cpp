@@ -14,6 +14,8 @@
 #include <string>
 #include <vector>
 
+#include "tests/codegen/cuda_host_compile.h"
+
 namespace {
 
 struct Program {
@@ -26,15 +28,18 @@ std::string read(const std::filesystem::path& file) {
   return {std::istreambuf_iterator<char>(stream), {}};
 }
 
+/// Beside each kernel, what the stand-in for the driver asks for.
 std::string with_binders(const std::string& text) {
-  static const std::regex kernel(R"(__global__ void __launch_bounds__\(\d+\) (\w+)\()");
+  static const std::regex kernel(R"(__global__ void (?:__launch_bounds__\([^)]*\) )?(\w+)\()");
   std::string all = "#include \"tests/fake_cuda/fake_kernel.h\"\n" + text;
+  all += "extern \"C\" const CudaHostModule* fake_module() { return cuda_host::module(); }\n";
   for (auto it = std::sregex_iterator(text.begin(), text.end(), kernel);
        it != std::sregex_iterator(); ++it) {
     const std::string name = (*it)[1].str();
-    all += "extern \"C\" void* fake_bind_" + name +
-           "(void** arguments, fake_cuda::ToHost to_host) {\n  return fake_cuda::bind_kernel(" + name +
-           ", arguments, to_host);\n}\n";
+    all += "extern \"C\" fake_cuda::Parameters fake_parameters_" + name +
+           "() { return fake_cuda::parameters(" + name + "); }\n" +
+           "extern \"C\" void fake_call_" + name +
+           "(void** arguments) { fake_cuda::call(" + name + ", arguments); }\n";
   }
   return all;
 }
@@ -55,8 +60,9 @@ int nvrtcCompileProgram(Program* program, int, const char* const*) {
   const std::filesystem::path in(folder);
   std::ofstream(in / "kernels.cpp") << with_binders(program->text);
   const std::string command =
-      "c++ -std=c++17 -O1 -w -ffp-contract=off -shared -fPIC -I '" FAKE_CUDA_ROOT "' '" + folder +
-      "/kernels.cpp' -o '" + folder + "/kernels.so' 2> '" + folder + "/log'";
+      weft::test::cuda_host_command(folder + "/kernels.cpp", folder + "/kernels.so",
+                                    FAKE_CUDA_ROOT, FAKE_CUDA_RUNNER) +
+      " 2> '" + folder + "/log'";
   const bool compiled = std::system(command.c_str()) == 0;
   program->log = read(in / "log");
   const std::string code = read(in / "kernels.so");
