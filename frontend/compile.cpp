@@ -15,6 +15,7 @@
 #include "runtime/array.h"
 #include "runtime/cuda_device.h"
 #include "runtime/cuda_program.h"
+#include "runtime/cuda_strided.h"
 #include "runtime/program.h"
 
 namespace weft::frontend {
@@ -56,6 +57,10 @@ ir::DeviceCompiler& device_compiler(Device device) {
   if (!compiler) compiler = codegen::make_cuda_compiler(arch);
   return *compiler;
 }
+
+/// Arrays are computed with before anything else is asked for: this is all that they need.
+[[maybe_unused]] const bool installed =
+    (runtime::set_device_compiler(device_compiler), true);
 
 }  // namespace
 

@@ -85,8 +85,10 @@ void Function::Impl::convert(std::span<const Array* const> given, std::span<cons
     const Array& value = *given[i];
     check_fit(value, input, i, where);
     const DType dtype = input.type().dtype.value_or(value.dtype());
-    if (dtype != value.dtype())
-      arrays[i] = &made.emplace_back(placed(value.to(dtype), input));
+    if (dtype != value.dtype())  // the smaller of the two travels
+      arrays[i] = &made.emplace_back(size_of(dtype) > size_of(value.dtype())
+                                         ? placed(value, input).to(dtype)
+                                         : placed(value.to(dtype), input));
     else if (value.device() != options.device)
       arrays[i] = &made.emplace_back(placed(value, input));
     else if (!value.is_contiguous() || is_among(&value, outputs))

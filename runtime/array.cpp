@@ -5,6 +5,7 @@
 #include "ir/convert.h"
 #include "ir/error.h"
 #include "runtime/cuda_device.h"
+#include "runtime/cuda_strided.h"
 
 namespace weft {
 namespace {
@@ -24,7 +25,7 @@ void require_cpu(const Array& a, const char* what) {
                       a.device().str() + ": move it with x.to(Device::cpu())");
 }
 
-/// A value from another device, laid out as it is there.
+/// A value from another device, laid out as it is there, or without gaps where these are large.
 Array on_processor(const Array& a) {
   if (a.size() == 0) return Array::uninitialized(a.dtype(), a.shape());
   std::int64_t first = 0, last = 0;  // elements, from the one that `bytes` is at
@@ -34,6 +35,12 @@ Array on_processor(const Array& a) {
   }
   const auto element = static_cast<std::int64_t>(size_of(a.dtype()));
   const auto bytes = static_cast<std::size_t>((last - first + 1) * element);
+  constexpr std::size_t little = std::size_t{64} << 10;
+  if (bytes > 2 * a.nbytes() + little) {
+    const Array dense = Array::uninitialized(a.dtype(), a.shape(), a.device());
+    if (runtime::write_on_device(a, a.dtype(), dense.buffer().data(), dense.strides()))
+      return on_processor(dense);
+  }
   auto buffer = runtime::Buffer::allocate(bytes);
   runtime::transfer({}, buffer.data(), a.device(), a.bytes() + first * element, bytes);
   return Array::from_buffer(std::move(buffer), a.dtype(), a.shape(), a.strides(), -first * element);
@@ -119,8 +126,11 @@ Array Array::from_buffer(runtime::Buffer buffer, DType dtype, Shape shape, Shape
 
 Array Array::contiguous() const {
   if (is_contiguous()) return *this;
-  if (!device().is_cpu()) return to(Device::cpu()).contiguous().to(device());
-  Array out = uninitialized(dtype_, shape());
+  Array out = uninitialized(dtype_, shape(), device());
+  if (!device().is_cpu()) {
+    if (runtime::write_on_device(*this, dtype_, out.buffer_.data(), out.strides())) return out;
+    return to(Device::cpu()).contiguous().to(device());
+  }
   runtime::copy_strided(out.buffer_.data(), out.strides(), bytes(), strides(), shape(),
                         size_of(dtype_));
   return out;
@@ -132,7 +142,7 @@ std::byte* Array::mutable_bytes() {
     runtime::transfer(device(), own.buffer_.data(), device(), bytes(), nbytes());
     *this = std::move(own);
   } else if (!device().is_cpu() && !is_contiguous()) {
-    *this = contiguous();
+    *this = contiguous();  // the copy is no one else's
   } else if (!buffer_.writable() || !is_contiguous()) {
     Array own = uninitialized(dtype_, shape());
     runtime::copy_strided(own.buffer_.data(), own.strides(), bytes(), strides(), shape(),
@@ -167,8 +177,11 @@ Array Array::reshape(Shape shape) const {
 
 Array Array::to(DType dtype) const {
   if (dtype == dtype_) return *this;
-  if (!device().is_cpu()) return to(Device::cpu()).to(dtype).to(device());
-  Array out = laid_out(dtype, is_contiguous() ? layout_ : runtime::dense_layout(shape()));
+  Array out = laid_out(dtype, is_contiguous() ? layout_ : runtime::dense_layout(shape()), device());
+  if (!device().is_cpu()) {
+    if (runtime::write_on_device(*this, dtype, out.buffer_.data(), out.strides())) return out;
+    return to(Device::cpu()).to(dtype).to(device());
+  }
   convert_into(dtype, out.buffer_.data());
   return out;
 }

@@ -4,6 +4,7 @@
 
 #include "ir/graph.h"
 #include "ir/ops/ops.h"
+#include "runtime/cuda_strided.h"
 #include "runtime/live_engine.h"
 
 namespace weft::runtime {
@@ -66,14 +67,17 @@ class PendingLeaves {
 
 Array with_part(const Array& base, const BasicIndices& part, const Array& value,
                 SourceLocation where) {
-  if (!base.device().is_cpu())
-    return with_part(base.to(Device::cpu()), part, value, where).to(base.device());
   Array whole = base;
   std::byte* bytes = whole.mutable_bytes();  // no one else's from here on
   const Array view = part_view(whole, part, where);
-  const Array source = broadcast_view(value.to(Device::cpu()).to(base.dtype()), view.shape());
-  copy_strided(bytes + (view.offset() - whole.offset()), view.strides(), source.bytes(),
-               source.strides(), view.shape(), size_of(base.dtype()));
+  bytes += view.offset() - whole.offset();
+  const Array source =
+      broadcast_view(value.to(base.device()).to(base.dtype()), view.shape());
+  if (base.device().is_cpu())
+    copy_strided(bytes, view.strides(), source.bytes(), source.strides(), view.shape(),
+                 size_of(base.dtype()));
+  else if (!write_on_device(source, base.dtype(), bytes, view.strides()))
+    return with_part(base.to(Device::cpu()), part, value, where).to(base.device());
   return whole;
 }
 

@@ -5,6 +5,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "runtime/strided.h"
+
 #include "runtime/array.h"
 #include "runtime/thread_pool.h"
 
@@ -14,26 +16,7 @@ namespace {
 constexpr std::int64_t tile = 32;
 constexpr std::int64_t grain_elements = 32768;
 
-struct Axis {
-  std::int64_t extent, out, in;  // strides in elements
-};
-
-/// Extents of one dropped, neighbours merged that run on into each other on both sides.
-std::vector<Axis> merge_axes(std::span<const std::int64_t> shape, std::span<const std::int64_t> out,
-                             std::span<const std::int64_t> in) {
-  std::vector<Axis> axes;
-  for (std::size_t i = 0; i < shape.size(); ++i) {
-    if (shape[i] == 1) continue;
-    const Axis next{shape[i], out[i], in[i]};
-    if (!axes.empty() && axes.back().out == next.out * next.extent &&
-        axes.back().in == next.in * next.extent)
-      axes.back() = {axes.back().extent * next.extent, next.out, next.in};
-    else
-      axes.push_back(next);
-  }
-  while (axes.size() < 2) axes.insert(axes.begin(), {1, 0, 0});
-  return axes;
-}
+using Axis = CopyAxis;
 
 /// Brings the axis along which the source is densest next to the last one.
 void pair_axes(std::vector<Axis>& axes) {
@@ -78,6 +61,23 @@ CopyPlane plane_of(std::size_t element) {
 }
 
 }  // namespace
+
+std::vector<CopyAxis> merge_axes(std::span<const std::int64_t> shape,
+                                 std::span<const std::int64_t> out,
+                                 std::span<const std::int64_t> in) {
+  std::vector<CopyAxis> axes;
+  for (std::size_t i = 0; i < shape.size(); ++i) {
+    if (shape[i] == 1) continue;
+    const CopyAxis next{shape[i], out[i], in[i]};
+    if (!axes.empty() && axes.back().out == next.out * next.extent &&
+        axes.back().in == next.in * next.extent)
+      axes.back() = {axes.back().extent * next.extent, next.out, next.in};
+    else
+      axes.push_back(next);
+  }
+  while (axes.size() < 2) axes.insert(axes.begin(), {1, 0, 0});
+  return axes;
+}
 
 void copy_strided(std::byte* out, std::span<const std::int64_t> out_strides, const std::byte* in,
                   std::span<const std::int64_t> in_strides, std::span<const std::int64_t> shape,

@@ -3,6 +3,8 @@
 
 #include <dlfcn.h>
 
+#include <type_traits>
+
 #include "tests/fake_cuda/control.h"
 
 namespace weft {

@@ -19,6 +19,7 @@ struct FakeCudaCounts {
   std::size_t used;  // bytes allocated now
   long synchronizations;  // times that the host had to wait for a stream or an event
   long calls;             // of any function
+  long downloaded;        // bytes
 };
 /// Since the process began.
 FakeCudaCounts fake_cuda_counts();

@@ -408,6 +408,7 @@ Status cuMemcpyDtoHAsync_v2(void* to, Pointer from, std::size_t bytes, Stream* s
     const void* const at = to_host(from, bytes, stream->device);
     if (!at) return invalid_value;
     ++fake().counts.downloads;
+    fake().counts.downloaded += static_cast<long>(bytes);
     return enqueue(stream, [=] { std::memcpy(to, at, bytes); });
   });
 }
