@@ -4,6 +4,7 @@
 #include <cassert>
 #include <chrono>
 #include <cstdlib>
+#include <optional>
 #include <string_view>
 #include <unordered_map>
 
@@ -29,6 +30,8 @@ struct SizedStep {
   std::int64_t cut[2] = {1, 1};  // of a product's sums: blocks, pieces
 };
 
+std::size_t aligned(std::size_t bytes) { return (bytes + 255) / 256 * 256; }
+
 /// Neighbouring steps that all have code, or one that has none.
 struct Segment {
   std::size_t first = 0, end = 0;
@@ -42,9 +45,16 @@ struct CudaSizes final : Sizes {
   std::vector<SizedStep> steps;  // empty for those that run on the processor
   std::vector<Segment> segments;
   std::size_t scratch = 0, workspace = 0;
+  std::size_t launches = 0;
+  bool recorded = false;  // is there a run of kernels that is worth it?
+
+  // In a call's memory: temporaries, these two, and the frame's own places.
+  [[nodiscard]] std::size_t scratch_at() const { return aligned(arena); }
+  [[nodiscard]] std::size_t workspace_at() const { return scratch_at() + aligned(scratch); }
+  [[nodiscard]] std::size_t own_at() const { return workspace_at() + aligned(workspace); }
 };
 
-/// A call's working memory, and what was recorded to run on it.
+/// The addresses that a call works on, and what was recorded to run on some.
 struct CudaFrame {
   struct Recording {
     std::vector<void*> addresses;     // of all slots
@@ -62,15 +72,26 @@ struct CudaFrame {
 
   const CudaDriver& driver;
   std::uint64_t sizes = 0;  // number of what it is laid out for
+  Buffer memory;            // of a call
   std::vector<void*> slots;
+  std::vector<void*> given, given_before;          // the caller's addresses, of inputs and outputs
+  std::vector<std::optional<std::size_t>> places;  // of the frame's own, in place of the given ones
+  std::size_t own_bytes = 0;                       // of these
+  std::vector<void*> arguments;                    // of a launch
+  std::vector<Recording> recordings;               // the last used last
   std::vector<std::vector<void*>> seen;  // addresses of the last calls that were not recorded
-  Buffer arena, scratch, workspace;
-  std::vector<Recording> recordings;  // the last used last
+  int misses = 0;                        // calls in a row that no recording was for
+  bool records = true;                   // until that fails
 };
 
 namespace {
 
 constexpr std::size_t kept_frames = 4, kept_recordings = 4;
+constexpr int patience = 6;  // misses before what moves gets a place
+/// What may be copied in and out a launch that is saved: as long as a launch takes.
+constexpr std::size_t copied_a_launch = std::size_t{1} << 20;
+/// What code moves at once starts at a multiple of this.
+constexpr std::uintptr_t alignment = 16;
 
 bool waits_for_kernels() {
   static const bool wanted = [] {
@@ -212,15 +233,20 @@ void CudaProgram::size_step(CudaSizes& sizes, std::size_t i, const DimBindings& 
     made.scratch = !(launch.scratch == Dim(0));
     made.workspace = launch.workspace;
     sizes.scratch = std::max(sizes.scratch, scratch);
-    ++segment.launches;
+    ++segment.launches, ++sizes.launches;
+    sizes.recorded |= segment.launches > 1;
   }
 }
 
 // ---- frames -------------------------------------------------------------------------------------
 
+/// Memory and addresses for one call. The memory is the device's again when the call has been
+/// enqueued, so that all programs share it, and in steady state lies where it lay.
 class CudaProgram::Turn {
  public:
-  Turn(const CudaProgram& program, const CudaSizes& sizes) : program_(program) {
+  Turn(const CudaProgram& program, const CudaSizes& sizes, void* const* inputs,
+       void* const* outputs)
+      : program_(program) {
     {
       const std::scoped_lock lock(program.frames_mutex_);
       if (!program.frames_.empty()) {
@@ -230,8 +256,10 @@ class CudaProgram::Turn {
     }
     if (!frame_) frame_ = std::make_unique<CudaFrame>(program.device_);
     if (frame_->sizes != sizes.number) program.lay_out(sizes, *frame_);
+    program.fill_slots(sizes, *frame_, inputs, outputs);
   }
   ~Turn() {
+    frame_->memory = {};
     const std::scoped_lock lock(program_.frames_mutex_);
     if (program_.frames_.size() < kept_frames) program_.frames_.push_back(std::move(frame_));
   }
@@ -244,45 +272,67 @@ class CudaProgram::Turn {
   std::unique_ptr<CudaFrame> frame_;
 };
 
-/// What is the same in every call of these sizes: the places of constants and temporaries.
+/// What is the same in every call of these sizes.
 void CudaProgram::lay_out(const CudaSizes& sizes, CudaFrame& frame) const {
   frame.sizes = 0;
   frame.forget();
   frame.seen.clear();
+  frame.misses = 0;
   frame.slots.assign(plan_.slots.size(), nullptr);
-  if (frame.arena.size() < sizes.arena) frame.arena = device_.allocate(sizes.arena);
-  if (frame.scratch.size() < sizes.scratch) frame.scratch = device_.allocate(sizes.scratch);
-  if (frame.workspace.size() < sizes.workspace) frame.workspace = device_.allocate(sizes.workspace);
+  frame.given = frame.given_before = frame.slots;
+  frame.places.assign(plan_.slots.size(), std::nullopt);
+  frame.own_bytes = 0;
   for (std::size_t i = 0; i < plan_.slots.size(); ++i) {
     const ir::Slot& slot = plan_.slots[i];
     assert(slot.kind != ir::Slot::Kind::local);  // plans for devices have no groups
     if (slot.kind == ir::Slot::Kind::constant)
       frame.slots[i] = constants_[static_cast<std::size_t>(slot.number)].data();
-    else if (slot.kind == ir::Slot::Kind::temp)
-      frame.slots[i] = frame.arena.data() + sizes.slot_offsets[i];
   }
   frame.sizes = sizes.number;
 }
 
-void CudaProgram::fill_slots(CudaFrame& frame, void* const* inputs, void* const* outputs) const {
+std::size_t CudaProgram::slot_bytes(const CudaSizes& sizes, std::size_t slot) const {
+  return static_cast<std::size_t>(element_count(sizes.slot_shapes[slot])) *
+         size_of(plan_.slots[slot].dtype);
+}
+
+void CudaProgram::give_place(const CudaSizes& sizes, CudaFrame& frame, std::size_t slot) const {
+  frame.places[slot] = frame.own_bytes;
+  frame.own_bytes += aligned(slot_bytes(sizes, slot));
+}
+
+void CudaProgram::fill_slots(const CudaSizes& sizes, CudaFrame& frame, void* const* inputs,
+                             void* const* outputs) const {
+  using Kind = ir::Slot::Kind;
+  std::swap(frame.given, frame.given_before);
   for (std::size_t i = 0; i < plan_.slots.size(); ++i) {
-    const ir::Slot& slot = plan_.slots[i];
-    const auto number = static_cast<std::size_t>(slot.number);
-    if (slot.kind == ir::Slot::Kind::input)
-      frame.slots[i] = inputs[number];
-    else if (slot.kind == ir::Slot::Kind::output)
-      frame.slots[i] = outputs[number];
+    const Kind kind = plan_.slots[i].kind;
+    if (kind != Kind::input && kind != Kind::output) continue;
+    const auto number = static_cast<std::size_t>(plan_.slots[i].number);
+    frame.slots[i] = frame.given[i] = kind == Kind::input ? inputs[number] : outputs[number];
+    const auto address = reinterpret_cast<std::uintptr_t>(frame.given[i]);
+    if (address % alignment != 0 && !frame.places[i]) give_place(sizes, frame, i);
+  }
+  if (const std::size_t bytes = sizes.own_at() + frame.own_bytes; bytes > 0)
+    frame.memory = device_.allocate(bytes);
+  std::byte* const memory = frame.memory.data();
+  for (std::size_t i = 0; i < plan_.slots.size(); ++i) {
+    if (plan_.slots[i].kind == Kind::temp) frame.slots[i] = memory + sizes.slot_offsets[i];
+    if (!frame.places[i] || !frame.given[i]) continue;
+    frame.slots[i] = memory + sizes.own_at() + *frame.places[i];
+    if (plan_.slots[i].kind == Kind::input)
+      device_.copy(frame.slots[i], frame.given[i], slot_bytes(sizes, i));
   }
 }
 
 // ---- running ------------------------------------------------------------------------------------
 
-void CudaProgram::launch(const CudaSizes& sizes, const CudaFrame& frame, std::size_t first,
+void CudaProgram::launch(const CudaSizes& sizes, CudaFrame& frame, std::size_t first,
                          std::size_t end, void* stream) const {
   const CudaDriver& driver = device_.driver();
-  std::vector<void*> arguments;
-  void* const scratch = frame.scratch.data();
-  void* const workspace = frame.workspace.data();
+  std::vector<void*>& arguments = frame.arguments;
+  void* const scratch = frame.memory.data() + sizes.scratch_at();
+  void* const workspace = frame.memory.data() + sizes.workspace_at();
   void* const nothing = nullptr;
   for (std::size_t i = first; i < end; ++i) {
     const SizedStep& sized = sizes.steps[i];
@@ -314,10 +364,7 @@ void CudaProgram::run_on_host(const CudaSizes& sizes, const CudaFrame& frame,
                               std::size_t index) const {
   const auto& step = std::get<ir::ExternStep>(plan_.steps[index].what);
   std::unordered_map<void*, Buffer> copies;
-  const auto bytes_of = [&](std::size_t slot) {
-    return static_cast<std::size_t>(element_count(sizes.slot_shapes[slot])) *
-           size_of(plan_.slots[slot].dtype);
-  };
+  const auto bytes_of = [&](std::size_t slot) { return slot_bytes(sizes, slot); };
   const auto views = [&](const std::vector<int>& slots, bool wanted) {
     std::vector<TensorView> result;
     for (const int slot : slots) {
@@ -374,15 +421,13 @@ void CudaProgram::check(const CudaSizes& sizes, const CudaFrame& frame, std::siz
 }
 
 /// An output that is an input or a constant as it is, or another output once more, has no step that
-/// writes it.
+/// writes it; one with a place of the frame's own has been written there.
 void CudaProgram::copy_aliases(const CudaSizes& sizes, const CudaFrame& frame,
                                void* const* outputs) const {
   for (std::size_t i = 0; i < plan_.outputs.size(); ++i) {
     const auto slot = static_cast<std::size_t>(plan_.outputs[i]);
     if (frame.slots[slot] == outputs[i] || !outputs[i]) continue;
-    device_.copy(outputs[i], frame.slots[slot],
-                 static_cast<std::size_t>(element_count(sizes.slot_shapes[slot])) *
-                     size_of(plan_.slots[slot].dtype));
+    device_.copy(outputs[i], frame.slots[slot], slot_bytes(sizes, slot));
   }
 }
 
@@ -393,40 +438,66 @@ bool CudaProgram::replay(const CudaSizes& sizes, CudaFrame& frame) const {
   const auto found = std::ranges::find(kept, frame.slots, &CudaFrame::Recording::addresses);
   if (found != kept.end()) {
     std::rotate(found, found + 1, kept.end());
+    frame.misses = 0;
     return true;
   }
   const auto before = std::ranges::find(frame.seen, frame.slots);
-  if (before == frame.seen.end()) {
-    if (frame.seen.size() == kept_recordings) frame.seen.erase(frame.seen.begin());
-    frame.seen.push_back(frame.slots);
-    return false;
+  if (before != frame.seen.end()) {
+    frame.seen.erase(before);
+    frame.misses = 0;
+    return record(sizes, frame);
   }
-  frame.seen.erase(before);
+  if (frame.seen.size() == kept_recordings) frame.seen.erase(frame.seen.begin());
+  frame.seen.push_back(frame.slots);
+  if (++frame.misses == patience) settle(sizes, frame);
+  return false;
+}
+
+/// What cannot be recorded is launched.
+bool CudaProgram::record(const CudaSizes& sizes, CudaFrame& frame) const {
   frame.forget(kept_recordings - 1);
-  kept.push_back({frame.slots, std::vector<CuGraphExec>(sizes.segments.size(), nullptr)});
-  for (std::size_t i = 0; i < sizes.segments.size(); ++i) {
-    const Segment& segment = sizes.segments[i];
-    if (segment.launches < 2) continue;
-    kept.back().graphs[i] = device_.capture(
-        [&](CuStream stream) { launch(sizes, frame, segment.first, segment.end, stream); });
+  frame.recordings.push_back(
+      {frame.slots, std::vector<CuGraphExec>(sizes.segments.size(), nullptr)});
+  try {
+    for (std::size_t i = 0; i < sizes.segments.size(); ++i) {
+      const Segment& segment = sizes.segments[i];
+      if (segment.launches < 2) continue;
+      frame.recordings.back().graphs[i] = device_.capture(
+          [&](CuStream stream) { launch(sizes, frame, segment.first, segment.end, stream); });
+    }
+  } catch (const DeviceError&) {
+    frame.forget();
+    frame.records = false;
   }
-  return true;
+  return frame.records;
+}
+
+/// Inputs and outputs that moved since the last call, as they did before, get places of the frame's
+/// own from the next call on, unless copying them costs more than is gained.
+void CudaProgram::settle(const CudaSizes& sizes, CudaFrame& frame) const {
+  const auto moves = [&](std::size_t i) {
+    return !frame.places[i] && frame.given[i] != frame.given_before[i];
+  };
+  std::size_t bytes = 0;
+  for (std::size_t i = 0; i < plan_.slots.size(); ++i)
+    if (moves(i)) bytes += slot_bytes(sizes, i);
+  if (bytes > sizes.launches * copied_a_launch) return;
+  for (std::size_t i = 0; i < plan_.slots.size(); ++i)
+    if (moves(i)) give_place(sizes, frame, i);
 }
 
 void CudaProgram::run_steps(const CudaSizes& sizes, CudaFrame& frame) const {
   const CudaDriver& driver = device_.driver();
   const bool checked = nan_checks_wanted() || waits_for_kernels();
-  const bool replayed = !checked && std::ranges::any_of(sizes.segments, [](const Segment& s) {
-    return s.launches > 1;
-  }) && replay(sizes, frame);
+  const bool replayed = !checked && sizes.recorded && frame.records && replay(sizes, frame);
   for (std::size_t s = 0; s < sizes.segments.size(); ++s) {
     const Segment& segment = sizes.segments[s];
     CuGraphExec const graph = replayed ? frame.recordings.back().graphs[s] : nullptr;
-    device_.enter();  // a user's callback may have entered another
     if (graph) {
       driver.launch_graph(graph, device_.stream());
     } else if (!segment.on_device) {
       run_on_host(sizes, frame, segment.first);
+      device_.enter();  // a user's callback may have entered another
     } else if (!checked) {
       launch(sizes, frame, segment.first, segment.end, device_.stream());
     }
@@ -440,8 +511,7 @@ void CudaProgram::run_steps(const CudaSizes& sizes, CudaFrame& frame) const {
 void CudaProgram::run(const Sizes& all, void* const* inputs, void* const* outputs) const {
   const auto& sizes = static_cast<const CudaSizes&>(all);
   device_.enter();
-  const Turn frame(*this, sizes);
-  fill_slots(*frame, inputs, outputs);
+  const Turn frame(*this, sizes, inputs, outputs);
   run_steps(sizes, *frame);
   copy_aliases(sizes, *frame, outputs);
 }
@@ -450,8 +520,7 @@ void CudaProgram::run_observed(const Sizes& all, void* const* inputs, void* cons
                                StepObserver& observer) const {
   const auto& sizes = static_cast<const CudaSizes&>(all);
   device_.synchronize();
-  const Turn frame(*this, sizes);
-  fill_slots(*frame, inputs, outputs);
+  const Turn frame(*this, sizes, inputs, outputs);
   for (std::size_t i = 0; i < plan_.steps.size(); ++i) {
     const std::int64_t start = now_ns();
     if (code_[i].kernel)

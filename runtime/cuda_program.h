@@ -1,8 +1,12 @@
-// A plan on a CUDA device. Its constants are uploaded once; its temporaries lie in an arena on the
-// device; its kernels run in the order of the device's stream, and a call returns when they are
-// enqueued. Runs of kernels are recorded as graphs the second time that they are to work on the same
-// addresses, and replayed from then on. An extern step that has no code for a device runs on the
-// processor: its operands come down, its results go up, and the call waits.
+// A plan on a CUDA device. Its constants are uploaded once; its temporaries lie in memory that a
+// call takes from the device's pool and gives back when all is enqueued; its kernels run in the
+// order of the device's stream, and a call does not wait for them. Runs of kernels are recorded as
+// graphs the second time that they are to work on the same addresses, and replayed from then on: a
+// call is then one launch, with nothing allocated from the driver and nothing waited for. Inputs and
+// outputs that lie elsewhere in every call are copied in and out, where that is little beside the
+// launches it saves; so are those that are not aligned as code expects. An extern step that has no
+// code for a device runs on the processor: its operands come down, its results go up, and the call
+// waits.
 //
 // Errors of a kernel that has been enqueued show later, at whatever next waits for the device.
 // Where the environment variable WEFT_CUDA_SYNC is 1, every kernel is waited for, and an error
@@ -39,12 +43,18 @@ class CudaProgram final : public Program {
   [[nodiscard]] std::shared_ptr<Sizes> make_sizes() const override;
   void size_steps(Sizes& sizes, const DimBindings& bindings) const override;
   void lay_out(const CudaSizes& sizes, CudaFrame& frame) const;
-  void fill_slots(CudaFrame& frame, void* const* inputs, void* const* outputs) const;
+  void fill_slots(const CudaSizes& sizes, CudaFrame& frame, void* const* inputs,
+                  void* const* outputs) const;
+  [[nodiscard]] std::size_t slot_bytes(const CudaSizes& sizes, std::size_t slot) const;
+  /// A slot's value is copied to or from a place of the frame's own, from now on.
+  void give_place(const CudaSizes& sizes, CudaFrame& frame, std::size_t slot) const;
   void run_steps(const CudaSizes& sizes, CudaFrame& frame) const;
   bool replay(const CudaSizes& sizes, CudaFrame& frame) const;
+  bool record(const CudaSizes& sizes, CudaFrame& frame) const;
+  void settle(const CudaSizes& sizes, CudaFrame& frame) const;
   void size_step(CudaSizes& sizes, std::size_t step, const DimBindings& bindings) const;
   /// Steps [first, end), all with code, into a stream (null: the device's own).
-  void launch(const CudaSizes& sizes, const CudaFrame& frame, std::size_t first, std::size_t end,
+  void launch(const CudaSizes& sizes, CudaFrame& frame, std::size_t first, std::size_t end,
               void* stream) const;
   void run_on_host(const CudaSizes& sizes, const CudaFrame& frame, std::size_t step) const;
   void check(const CudaSizes& sizes, const CudaFrame& frame, std::size_t step) const;

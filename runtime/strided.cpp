@@ -1,11 +1,11 @@
 // Copies between strided layouts: axes are merged where both sides allow, the pair of axes that is
 // contiguous in the source and in the target is walked in tiles, and the rest is an odometer.
+#include "runtime/strided.h"
+
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
-
-#include "runtime/strided.h"
 
 #include "runtime/array.h"
 #include "runtime/thread_pool.h"

@@ -17,6 +17,17 @@ struct FakeCuda {
   decltype(&fake_cuda_memory) memory;
 };
 
+/// What happened in between; `used` as it is now.
+inline FakeCudaCounts operator-(FakeCudaCounts now, const FakeCudaCounts& before) {
+  for (const auto count :
+       {&FakeCudaCounts::allocations, &FakeCudaCounts::uploads, &FakeCudaCounts::downloads,
+        &FakeCudaCounts::copies, &FakeCudaCounts::launches, &FakeCudaCounts::graph_launches,
+        &FakeCudaCounts::captures, &FakeCudaCounts::loads, &FakeCudaCounts::synchronizations,
+        &FakeCudaCounts::calls, &FakeCudaCounts::downloaded})
+    now.*count -= before.*count;
+  return now;
+}
+
 inline const FakeCuda& fake_cuda() {
   static const FakeCuda found = [] {
     void* const library = dlopen(FAKE_CUDA_DRIVER, RTLD_NOW | RTLD_LOCAL);

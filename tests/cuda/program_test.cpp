@@ -6,6 +6,7 @@
 
 #include "tests/frontend/thrown.h"
 #include "fake.h"
+#include "runtime/cuda_device.h"
 #include "same_bits.h"
 #include "weft/nn.h"
 #include "weft/optim.h"
@@ -193,4 +194,88 @@ TEST_CASE("CUDA: a profile has a time for each step") {
   const Array value = randn({8, 8});
   const auto times = f.profile(std::span(&value, 1));
   CHECK(std::ssize(times) == f.stats().kernels);
+}
+
+TEST_CASE("CUDA: inputs that lie elsewhere in every call are replayed for too") {
+  Tensor x({8, 6}, DType::float32), w = Variable(ones({6}), "w");
+  const Tensor y = softmax(x * w, 0);
+  const std::vector<Tensor> outputs{sum(y * y), matmul(y, transpose(y, 0, 1))};
+  const Function f({x}, outputs, {.device = gpu()}), on_host({x}, outputs);
+  const Array all = randn({40 * 8, 6}), there = all.to(gpu());
+  const auto batch = [](const Array& from, std::int64_t i) {
+    return runtime::slice_view(from, 0, i * 8, 8, 1);
+  };
+  std::vector<Array> kept;   // and so do results that are kept
+  for (std::int64_t i = 0; i < 10; ++i) kept.push_back(f(batch(there, i))[1]);
+  const auto before = fake_cuda().counts();
+  for (std::int64_t i = 10; i < 40; ++i) kept.push_back(f(batch(there, i))[1]);
+  const auto after = fake_cuda().counts();
+  CHECK(after.graph_launches - before.graph_launches == 30);
+  CHECK(after.captures == before.captures);
+  CHECK(after.synchronizations == before.synchronizations);
+  for (std::int64_t i = 0; i < 40; ++i)
+    CHECK(same_bits(kept[static_cast<std::size_t>(i)], on_host(batch(all, i))[1]));
+}
+
+TEST_CASE("CUDA: values that are not aligned as code expects") {
+  Tensor x;
+  const Function f({x}, {exp(x) * 2.0, sum(x)}, {.device = gpu()});
+  const Function on_host({x}, {exp(x) * 2.0, sum(x)});
+  const Array all = randn({65}), there = all.to(gpu());
+  for (const std::int64_t first : {0, 1, 3}) {
+    const Array part = runtime::slice_view(there, 0, first, 61, 1);
+    CHECK(part.is_contiguous());
+    const std::vector<Array> got = f(part);
+    const std::vector<Array> want = on_host(runtime::slice_view(all, 0, first, 61, 1));
+    CHECK(same_bits(got[0], want[0]));
+    CHECK(same_bits(got[1], want[1]));
+  }
+}
+
+TEST_CASE("CUDA: a step of training is one launch") {
+  FakeCudaCounts spent{};
+  constexpr int counted = 6;
+  const auto losses = [&](Device device) {
+    manual_seed(8);
+    Tensor x({16, 12}, DType::float32, "x"), t({16, 4}, DType::float32, "t");
+    nn::Sequential net{nn::Linear(12, 4), nn::Tanh()};
+    optim::SGD sgd(net.parameters(), {.lr = 1e-2, .momentum = 0.9});
+    const Tensor loss = nn::mse_loss(net(x), t);
+    const Function step({x, t}, loss, {.updates = sgd.updates(loss), .device = device});
+    CHECK(step.stats().host_steps == 0);
+    std::vector<Array> result;   // what is kept lies elsewhere in each call
+    Array last;
+    const auto run = [&](int steps) {
+      for (int i = 0; i < steps; ++i) last = step(randn({16, 12}), randn({16, 4}))[0];
+      return last;
+    };
+    for (int i = 0; i < 16; ++i) result.push_back(run(1));
+    result.push_back(run(8));
+    (void)run(4);
+    runtime::CudaDevice::get(gpu()).synchronize();
+    const auto before = fake_cuda().counts();
+    result.push_back(run(counted));
+    spent = fake_cuda().counts() - before;
+    return result;
+  };
+  const std::vector<Array> expected = losses(Device::cpu()), got = losses(gpu());
+  for (std::size_t i = 0; i < got.size(); ++i) CHECK(same_bits(got[i], expected[i]));
+  CHECK(spent.graph_launches == counted);
+  CHECK(spent.uploads == 2 * counted);   // fresh inputs
+  CHECK(spent.launches == 0);
+  CHECK(spent.captures == 0);
+  CHECK(spent.allocations == 0);
+  CHECK(spent.synchronizations == 0);
+  CHECK(spent.calls <= 12 * counted);
+}
+
+TEST_CASE("CUDA: programs share their working memory") {
+  Tensor x;
+  const Function f({x}, matmul(exp(x), exp(-x)), {.device = gpu()}),
+      g({x}, matmul(tanh(x), tanh(-x)), {.device = gpu()});
+  const Array value = zeros({512, 512}).to(gpu());
+  (void)f(value), (void)f(value);
+  const auto used = fake_cuda().counts().used;
+  (void)g(value), (void)g(value);
+  CHECK(fake_cuda().counts().used - used < std::size_t{1} << 20);
 }
