@@ -108,16 +108,13 @@ class Donations {
       ++(is_soft ? soft : waits)[to];
     };
     for (std::size_t s = 0; s < writers.size(); ++s) {
-      const auto link = [&](const std::vector<int>& to) {
-        if (writers[s].empty()) return;
-        for (const int r : to) {
-          for (const int w : writers[s]) {
-            if (w < r) edge(static_cast<std::size_t>(w), static_cast<std::size_t>(r), false);
-          }
-        }
-      };
-      link(readers[s]);
-      for (std::size_t i = 1; i < writers[s].size(); ++i) {  // pieces of one value keep their order
+      // Pieces of one value keep their order, so a reader waits for the last one before it.
+      for (const int r : readers[s]) {
+        const auto end = std::ranges::lower_bound(writers[s], r);
+        if (end != writers[s].begin())
+          edge(static_cast<std::size_t>(end[-1]), static_cast<std::size_t>(r), false);
+      }
+      for (std::size_t i = 1; i < writers[s].size(); ++i) {
         edge(static_cast<std::size_t>(writers[s][i - 1]), static_cast<std::size_t>(writers[s][i]),
              false);
       }
