@@ -84,6 +84,8 @@ std::shared_ptr<const runtime::Program> compile(const ir::Graph& graph,
                                    static_cast<std::int64_t>(target.cache_bytes)};
   // Tiles are for a processor's caches; where NaNs are looked for, every step's results are.
   if (runtime::nan_checks_wanted() || !options.device.is_cpu()) pipeline.groups.reset();
+  // Small steps run side by side on a device, unless memory that they share keeps them apart.
+  if (!options.device.is_cpu()) pipeline.apart = std::int64_t{1} << 20;
   auto last = start;
   const std::string name = graph.name().empty() ? "(unnamed)" : graph.name();
   if (log_enabled())

@@ -48,7 +48,8 @@ class Lowering {
     }
     plan_.checks = std::move(f_.checks);
     share_kernels(plan_);
-    plan_memory(plan_, {options_.donated, options_.plan_memory, options_.groups});
+    plan_memory(plan_,
+                {options_.donated, options_.plan_memory, options_.apart, options_.groups});
     return std::move(plan_);
   }
 

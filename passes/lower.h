@@ -25,6 +25,7 @@ struct LowerOptions {
   /// Output first may be written over input second, when nothing reads that input afterwards.
   std::vector<std::pair<int, int>> donated;
   bool plan_memory = true;       // false: every temporary has memory of its own
+  std::int64_t apart = 0;        // MemoryOptions::apart
   std::optional<Caches> groups;  // steps run tile by tile in these; none: each by itself
 };
 

@@ -29,7 +29,11 @@ Dim bytes_of(const Slot& slot) {
 class MemoryPlan {
  public:
   MemoryPlan(Plan& plan, const MemoryOptions& options)
-      : plan_(plan), wanted_(options.donated), groups_(options.groups), reuse_(options.reuse) {}
+      : plan_(plan),
+        wanted_(options.donated),
+        groups_(options.groups),
+        reuse_(options.reuse),
+        apart_(options.apart) {}
 
   void run() {
     plan_donations(plan_, wanted_);
@@ -154,7 +158,7 @@ class MemoryPlan {
       }
       for (const int b : dying[i]) {
         Block& block = blocks_[static_cast<std::size_t>(b)];
-        if (reuse_ && block.last_step == static_cast<int>(i)) release(b);
+        if (reuse_ && block.last_step == static_cast<int>(i) && !stays_apart(block)) release(b);
         if (block.last_step == static_cast<int>(i)) block.last_step = -1;  // once
       }
     }
@@ -169,6 +173,13 @@ class MemoryPlan {
       if (block_of_[s] >= 0)
         plan_.slots[s].offset = blocks_[static_cast<std::size_t>(block_of_[s])].offset;
     }
+  }
+
+  bool stays_apart(const Block& block) {
+    constexpr std::int64_t most = std::int64_t{64} << 20;
+    if (!block.bytes.is_constant() || block.bytes.value() > apart_) return false;
+    all_apart_ += block.bytes.value();
+    return all_apart_ <= most;
   }
 
   /// The block of a temporary that dies in this very step and that `to` may lie over.
@@ -340,6 +351,7 @@ class MemoryPlan {
   const std::vector<std::pair<int, int>>& wanted_;
   std::optional<Caches> groups_;
   bool reuse_;
+  std::int64_t apart_, all_apart_ = 0;  // bytes
   std::vector<Block> blocks_;
   std::vector<int> block_of_;  // of each slot
   std::int64_t constant_end_ = 0;

@@ -14,6 +14,9 @@ namespace weft::passes {
 struct MemoryOptions {
   std::vector<std::pair<int, int>> donated;  // output first may be written over input second
   bool reuse = true;                         // false: no two temporaries share memory
+  /// Temporaries of at most so many bytes share no memory, 64 MiB of them: so that steps which have
+  /// nothing else to do with one another may run side by side.
+  std::int64_t apart = 0;
   std::optional<Caches> groups;  // steps run tile by tile in these; none: each by itself
 };
 

@@ -25,6 +25,7 @@ struct PipelineOptions {
   bool fuse = true;
   bool fast_math = false;  // rewrites that may change bits
   std::optional<Caches> groups;  // steps run tile by tile in these; none: each by itself
+  std::int64_t apart = 0;        // MemoryOptions::apart
   Evaluator evaluate;      // none: constants are not folded
   /// Called with each pass's name and result.
   std::function<void(std::string_view pass, const ir::Graph& after)> observe;

@@ -28,6 +28,7 @@
 #include "ir/device_code.h"
 #include "runtime/buffer.h"
 #include "runtime/cuda_driver.h"
+#include "runtime/cuda_recorder.h"
 
 namespace weft::runtime {
 
@@ -85,13 +86,15 @@ class CudaDevice {
   /// Loaded once for all who hold it.
   std::shared_ptr<const CudaModule> load(const std::shared_ptr<const ir::DeviceImage>& image);
 
-  /// Records what `work` launches into its stream, without running it.
+  /// What `work` launches through the recorder that it is given, without running it.
   template <class Work> CuGraphExec capture(const Work& work) {
     const std::scoped_lock lock(capture_mutex_);
     enter();
     begin_capture();
     try {
-      work(capture_stream_);
+      CudaRecorder recorder(driver_, capture_stream_);
+      work(recorder);
+      recorder.join();
     } catch (...) {
       (void)end_capture();
       throw;

@@ -66,6 +66,8 @@ void CudaDriver::resolve(void* library, const std::string& file) {
   get(launch, "cuLaunchKernel");
   get(begin_capture, "cuStreamBeginCapture_v2");
   get(end_capture, "cuStreamEndCapture");
+  get(capture_info, "cuStreamGetCaptureInfo_v2");
+  get(set_capture_waits, "cuStreamUpdateCaptureDependencies");
   get(destroy_graph, "cuGraphDestroy");
   get(instantiate_graph, "cuGraphInstantiateWithFlags");
   get(launch_graph, "cuGraphLaunch");

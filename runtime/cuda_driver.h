@@ -21,6 +21,7 @@ using CuEvent = struct CuOpaqueEvent*;
 using CuModule = struct CuOpaqueModule*;
 using CuFunction = struct CuOpaqueFunction*;
 using CuGraph = struct CuOpaqueGraph*;
+using CuGraphNode = struct CuOpaqueGraphNode*;
 using CuGraphExec = struct CuOpaqueGraphExec*;
 inline constexpr CuStatus cuda_out_of_memory = 2;
 
@@ -84,6 +85,9 @@ class CudaDriver {
       launch;
   CudaCall<CuStream, int> begin_capture;
   CudaCall<CuStream, CuGraph*> end_capture;
+  CudaCall<CuStream, int*, unsigned long long*, CuGraph*, const CuGraphNode**, std::size_t*>
+      capture_info;
+  CudaCall<CuStream, CuGraphNode*, std::size_t, unsigned> set_capture_waits;
   CudaCall<CuGraph> destroy_graph;
   CudaCall<CuGraphExec*, CuGraph, unsigned long long> instantiate_graph;
   CudaCall<CuGraphExec, CuStream> launch_graph;

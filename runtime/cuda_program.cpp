@@ -431,6 +431,45 @@ void CudaProgram::copy_aliases(const CudaSizes& sizes, const CudaFrame& frame,
   }
 }
 
+std::vector<MemoryUse> CudaProgram::memory_of(const CudaSizes& sizes, const CudaFrame& frame,
+                                              std::size_t index) const {
+  std::vector<MemoryUse> uses;
+  const auto add = [&](const void* at, std::size_t bytes, bool written) {
+    const auto begin = reinterpret_cast<std::size_t>(at);
+    uses.push_back({begin, begin + bytes, written});
+  };
+  const auto add_slot = [&](int slot, bool written) {
+    if (slot < 0) return;
+    const auto i = static_cast<std::size_t>(slot);
+    add(frame.slots[i], slot_bytes(sizes, i), written);
+  };
+  if (const auto* step = std::get_if<ir::KernelStep>(&plan_.steps[index].what)) {
+    const auto& buffers = plan_.kernels[static_cast<std::size_t>(step->kernel)].buffers;
+    for (std::size_t b = 0; b < buffers.size(); ++b) add_slot(step->slots[b], buffers[b].written);
+  } else {
+    const auto& external = std::get<ir::ExternStep>(plan_.steps[index].what);
+    for (const int slot : external.inputs) add_slot(slot, false);
+    for (const int slot : external.outputs) add_slot(slot, true);
+  }
+  for (const SizedLaunch& launch : sizes.steps[index].launches) {
+    if (launch.scratch) add(frame.memory.data() + sizes.scratch_at(), sizes.scratch, true);
+    if (launch.workspace) add(frame.memory.data() + sizes.workspace_at(), sizes.workspace, true);
+  }
+  return uses;
+}
+
+void CudaProgram::record_steps(const CudaSizes& sizes, CudaFrame& frame, std::size_t first,
+                               std::size_t end, CudaRecorder& recorder) const {
+  std::vector<std::vector<MemoryUse>> uses;
+  for (std::size_t i = first; i < end; ++i) uses.push_back(memory_of(sizes, frame, i));
+  const auto waits = find_waits(uses);
+  for (std::size_t i = first; i < end; ++i) {
+    recorder.begin_step(waits[i - first]);
+    launch(sizes, frame, i, i + 1, recorder.stream());
+    recorder.end_step();
+  }
+}
+
 /// Whether there is (now) a recording for these addresses; it is then the frame's last. They are
 /// recorded when they are met for the second time in a few calls.
 bool CudaProgram::replay(const CudaSizes& sizes, CudaFrame& frame) const {
@@ -463,7 +502,7 @@ bool CudaProgram::record(const CudaSizes& sizes, CudaFrame& frame) const {
       const Segment& segment = sizes.segments[i];
       if (segment.launches < 2) continue;
       frame.recordings.back().graphs[i] = device_.capture(
-          [&](CuStream stream) { launch(sizes, frame, segment.first, segment.end, stream); });
+          [&](CudaRecorder& to) { record_steps(sizes, frame, segment.first, segment.end, to); });
     }
   } catch (const DeviceError&) {
     frame.forget();

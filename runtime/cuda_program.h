@@ -1,12 +1,12 @@
 // A plan on a CUDA device. Its constants are uploaded once; its temporaries lie in memory that a
 // call takes from the device's pool and gives back when all is enqueued; its kernels run in the
 // order of the device's stream, and a call does not wait for them. Runs of kernels are recorded as
-// graphs the second time that they are to work on the same addresses, and replayed from then on: a
-// call is then one launch, with nothing allocated from the driver and nothing waited for. Inputs and
-// outputs that lie elsewhere in every call are copied in and out, where that is little beside the
-// launches it saves; so are those that are not aligned as code expects. An extern step that has no
-// code for a device runs on the processor: its operands come down, its results go up, and the call
-// waits.
+// graphs the second time that they are to work on the same addresses, and replayed from then on,
+// steps that share no memory side by side: a call is then one launch, with nothing allocated from
+// the driver and nothing waited for. Inputs and outputs that lie elsewhere in every call are copied
+// in and out, where that is little beside the launches it saves; so are those that are not aligned
+// as code expects. An extern step that has no code for a device runs on the processor: its operands
+// come down, its results go up, and the call waits.
 //
 // Errors of a kernel that has been enqueued show later, at whatever next waits for the device.
 // Where the environment variable WEFT_CUDA_SYNC is 1, every kernel is waited for, and an error
@@ -18,12 +18,14 @@
 #include <vector>
 
 #include "ir/device_code.h"
+#include "runtime/hazards.h"
 #include "runtime/program.h"
 
 namespace weft::runtime {
 
 class CudaDevice;
 class CudaModule;
+class CudaRecorder;
 struct CudaSizes;
 struct CudaFrame;
 
@@ -52,6 +54,10 @@ class CudaProgram final : public Program {
   bool replay(const CudaSizes& sizes, CudaFrame& frame) const;
   bool record(const CudaSizes& sizes, CudaFrame& frame) const;
   void settle(const CudaSizes& sizes, CudaFrame& frame) const;
+  void record_steps(const CudaSizes& sizes, CudaFrame& frame, std::size_t first, std::size_t end,
+                    CudaRecorder& recorder) const;
+  [[nodiscard]] std::vector<MemoryUse> memory_of(const CudaSizes& sizes, const CudaFrame& frame,
+                                                 std::size_t step) const;
   void size_step(CudaSizes& sizes, std::size_t step, const DimBindings& bindings) const;
   /// Steps [first, end), all with code, into a stream (null: the device's own).
   void launch(const CudaSizes& sizes, CudaFrame& frame, std::size_t first, std::size_t end,

@@ -16,6 +16,7 @@ extern "C" {
 
 struct FakeCudaCounts {
   long allocations, uploads, downloads, copies, launches, graph_launches, captures, loads;
+  long nodes, waits;  // of all recordings: launches, and those that wait for one another
   std::size_t used;  // bytes allocated now
   long synchronizations;  // times that the host had to wait for a stream or an event
   long calls;             // of any function

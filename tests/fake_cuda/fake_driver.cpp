@@ -28,15 +28,21 @@ using Pointer = unsigned long long;
 constexpr Status success = 0, invalid_value = 1, out_of_memory = 2, not_initialized = 3,
                  invalid_device = 101, invalid_image = 200, invalid_context = 201,
                  invalid_handle = 400, not_found = 500, not_ready = 600,
-                 capture_unsupported = 900, not_supported = 801, illegal_address = 700,
-                 launch_failed = 719;
+                 capture_unsupported = 900, capture_unjoined = 904, not_supported = 801,
+                 illegal_address = 700, launch_failed = 719;
 constexpr Pointer mark = Pointer{1} << 62;
 constexpr int dynamic_shared_limit = 8, default_shared = 48 * 1024, most_shared = 227 * 1024;
 
 using Work = std::function<void()>;
+struct Node {
+  Work work;
+  std::vector<std::size_t> waits;   // for these nodes
+};
 struct Graph {
-  std::vector<Work> work;
+  std::vector<Node> nodes;
   int device = 0;
+  std::vector<std::size_t> newest;  // while recorded: what the next node waits for
+  long replays = 0;
 };
 struct Stream;
 struct Event {
@@ -211,11 +217,45 @@ void finish_all() {
 /// Into the stream, or the graph that is being recorded.
 Status enqueue(Stream* stream, Work work) {
   if (!stream) return invalid_handle;
-  if (stream->capturing)
-    stream->capturing->work.push_back(std::move(work));
-  else
+  if (stream->capturing) {
+    Graph& graph = *stream->capturing;
+    graph.nodes.push_back({std::move(work), graph.newest});
+    graph.newest = {graph.nodes.size() - 1};
+  } else {
     stream->items.push_back({.work = std::move(work)});
+  }
   return success;
+}
+
+/// In an order that the waits allow: of what may run the first, and the next time the last.
+void replay(Graph& graph) {
+  const bool last_first = ++graph.replays % 2 == 0;
+  std::vector<std::vector<std::size_t>> after(graph.nodes.size());
+  std::vector<std::size_t> left;
+  std::set<std::size_t> ready;
+  for (std::size_t n = 0; n < graph.nodes.size(); ++n) {
+    for (const std::size_t w : graph.nodes[n].waits) after[w].push_back(n);
+    left.push_back(graph.nodes[n].waits.size());
+    if (left[n] == 0) ready.insert(n);
+  }
+  while (!ready.empty()) {
+    const std::size_t n = last_first ? *ready.rbegin() : *ready.begin();
+    ready.erase(n);
+    graph.nodes[n].work();
+    for (const std::size_t next : after[n])
+      if (--left[next] == 0) ready.insert(next);
+  }
+}
+
+/// Whether each node leads to one of the newest.
+bool is_joined(const Graph& graph) {
+  std::vector<char> met(graph.nodes.size(), 0);
+  for (const std::size_t n : graph.newest) met[n] = 1;
+  for (std::size_t n = graph.nodes.size(); n-- > 0;) {
+    if (!met[n]) return false;
+    for (const std::size_t w : graph.nodes[n].waits) met[w] = 1;
+  }
+  return true;
 }
 
 Status allocate(Pointer* at, std::size_t bytes) {
@@ -599,8 +639,36 @@ Status cuStreamEndCapture(Stream* stream, GraphRef** graph) {
   *graph = nullptr;
   if (const Status e = enter("cuStreamEndCapture")) return e;
   if (!recorded) return invalid_value;
+  if (!is_joined(*recorded)) return capture_unjoined;
   *graph = new GraphRef(recorded);
   return success;
+}
+/// A node's handle: its number and one.
+Status cuStreamGetCaptureInfo_v2(Stream* stream, int* state, unsigned long long*, void** graph,
+                                 const void*** nodes, std::size_t* count) {
+  return call("cuStreamGetCaptureInfo_v2", [&] {
+    if (!stream->capturing) return invalid_value;
+    static thread_local std::vector<const void*> handles;
+    handles.clear();
+    for (const std::size_t n : stream->capturing->newest)
+      handles.push_back(reinterpret_cast<const void*>(n + 1));
+    *state = 1, *graph = stream->capturing.get();
+    *nodes = handles.data(), *count = handles.size();
+    return success;
+  });
+}
+Status cuStreamUpdateCaptureDependencies(Stream* stream, void** nodes, std::size_t count,
+                                         unsigned flags) {
+  return call("cuStreamUpdateCaptureDependencies", [&] {
+    if (!stream->capturing || flags != 1) return invalid_value;
+    std::vector<std::size_t> newest;
+    for (std::size_t i = 0; i < count; ++i) {
+      newest.push_back(reinterpret_cast<std::size_t>(nodes[i]) - 1);
+      if (newest.back() >= stream->capturing->nodes.size()) return invalid_value;
+    }
+    stream->capturing->newest = std::move(newest);
+    return success;
+  });
 }
 Status cuGraphDestroy(GraphRef* graph) {
   return call("cuGraphDestroy", [&] {
@@ -612,6 +680,9 @@ Status cuGraphInstantiateWithFlags(GraphRef** made, GraphRef* graph, unsigned lo
   return call("cuGraphInstantiateWithFlags", [&] {
     *made = new GraphRef(*graph);
     ++fake().counts.captures;
+    fake().counts.nodes += static_cast<long>((*graph)->nodes.size());
+    for (const Node& node : (*graph)->nodes)
+      fake().counts.waits += static_cast<long>(node.waits.size());
     return success;
   });
 }
@@ -620,7 +691,7 @@ Status cuGraphLaunch(GraphRef* graph, Stream* stream) {
     if (!stream || stream->capturing || stream->device != (*graph)->device) return invalid_handle;
     ++fake().counts.graph_launches;
     return enqueue(stream, [recorded = *graph] {
-      for (const Work& work : recorded->work) work();
+      replay(*recorded);
     });
   });
 }

@@ -40,6 +40,18 @@ TEST_CASE("a chain of products reuses memory") {
   CHECK(p.bytes_moved >= 10 * 3 * 256);
 }
 
+TEST_CASE("small temporaries have memory of their own where that is asked for") {
+  B b;
+  const Expr w = b.in({8, 8});
+  Expr e = b.in({8, 8});
+  for (int i = 0; i < 10; ++i) e = apply(ops::tanh, {apply(ops::matmul, {e, w})});
+  weft::passes::LowerOptions options;
+  options.apart = 255;
+  CHECK(check(b.graph({e}), options, {}, 1e-3).arena_bytes == Dim(2 * 256));
+  options.apart = 256;
+  CHECK(check(b.graph({e}), options, {}, 1e-3).arena_bytes == Dim(9 * 256));
+}
+
 TEST_CASE("unknown sizes reuse memory of the same size") {
   B b;
   const Dim n = dim("N");
