@@ -32,9 +32,9 @@ void add_toolkit(const std::filesystem::path& root, std::vector<std::string>& na
   for (const char* folder : {"lib64", "lib", ""}) add_libraries(root / folder, names);
 }
 
-std::vector<std::string> candidates() {
+std::vector<std::string> candidates(std::initializer_list<const char*> variables) {
   std::vector<std::string> names;
-  for (const char* variable : {"WEFT_CUDA_PATH", "CUDA_HOME"}) {
+  for (const char* variable : variables) {
     const char* root = std::getenv(variable);
     if (root != nullptr && *root != '\0') add_toolkit(root, names);
   }
@@ -82,16 +82,16 @@ struct Nvrtc::Functions {
 };
 
 /// Empty when it is open, else the reason.
-std::string Nvrtc::open() {
-  static Functions functions;
+std::string Nvrtc::open(const std::vector<std::string>& candidates) {
+  const auto functions = std::make_shared<Functions>();
   std::string reason =
       "no libnvrtc.so in WEFT_CUDA_PATH, CUDA_HOME, /usr/local/cuda* or the loader's path";
-  for (const std::string& name : candidates()) {
+  for (const std::string& name : candidates) {
     void* const library = dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (library == nullptr) {
       if (name.find('/') != std::string::npos) reason = dlerror();
-    } else if (functions.resolve(library)) {
-      functions_ = &functions;
+    } else if (functions->resolve(library)) {
+      functions_ = functions;
       return {};
     } else {
       reason = name + " lacks functions that NVRTC 11.2 and later have";
@@ -103,7 +103,14 @@ std::string Nvrtc::open() {
 
 const Nvrtc* Nvrtc::find(std::string* why) {
   static Nvrtc library;
-  static const std::string reason = library.open();
+  static const std::string reason = library.open(candidates({"WEFT_CUDA_PATH", "CUDA_HOME"}));
+  if (why != nullptr) *why = reason;
+  return reason.empty() ? &library : nullptr;
+}
+
+const Nvrtc* Nvrtc::find_installed(std::string* why) {
+  static Nvrtc library;
+  static const std::string reason = library.open(candidates({"CUDA_HOME"}));
   if (why != nullptr) *why = reason;
   return reason.empty() ? &library : nullptr;
 }

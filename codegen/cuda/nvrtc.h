@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -17,6 +18,8 @@ class Nvrtc {
   /// Null, with the reason in `why` where one is asked for, when the library is not there. Opened
   /// once a process.
   static const Nvrtc* find(std::string* why = nullptr);
+  /// Likewise, whatever WEFT_CUDA_PATH names: a stand-in, in tests.
+  static const Nvrtc* find_installed(std::string* why = nullptr);
 
   /// Compiles a program of any number of kernels for `arch`, such as `sm_90`. DeviceError with the
   /// compiler's log.
@@ -27,10 +30,10 @@ class Nvrtc {
 
  private:
   Nvrtc() = default;
-  std::string open();
+  std::string open(const std::vector<std::string>& candidates);
 
   struct Functions;
-  const Functions* functions_ = nullptr;
+  std::shared_ptr<const Functions> functions_;
 };
 
 /// What generated kernels are compiled with, apart from the architecture: the numerics of every

@@ -16,7 +16,7 @@ using namespace weft;
 TEST_CASE("CUDA: values go to a device and come back") {
   const Device gpu = Device::cuda(0);
   CHECK(gpu.str() == "cuda:0");
-  CHECK(Device::cuda_count() == 2);
+  CHECK(Device::cuda_count() >= 1);
   const Array x{{1.5f, -2.f, 3.f}, {4.f, 5.f, 6.f}};
   const Array y = x.to(gpu);
   CHECK(y.device() == gpu);
@@ -24,9 +24,12 @@ TEST_CASE("CUDA: values go to a device and come back") {
   CHECK(y.tolist<float>() == x.tolist<float>());
   CHECK(same_bits(x, y.to(Device::cpu())));
   CHECK(y.to(gpu).buffer() == y.buffer());
-  const Array elsewhere = y.to(Device::cuda(1));
-  CHECK(elsewhere.device() == Device::cuda(1));
-  CHECK(same_bits(elsewhere, x));
+  if (stand_in()) {
+    CHECK(Device::cuda_count() == 2);
+    const Array elsewhere = y.to(Device::cuda(1));
+    CHECK(elsewhere.device() == Device::cuda(1));
+    CHECK(same_bits(elsewhere, x));
+  }
   CHECK(Array(2.5f).to(gpu).item<double>() == 2.5);
   CHECK(zeros({0, 3}).to(gpu).to(Device::cpu()).shape() == Shape{0, 3});
 
@@ -54,9 +57,9 @@ TEST_CASE("CUDA: a large value goes through pinned memory in pieces") {
   const Array x = Array::from(values);
   const auto before = fake_cuda().counts();
   const Array there = x.to(Device::cuda(0));
-  CHECK(fake_cuda().counts().uploads - before.uploads == 3);
+  if (stand_in()) CHECK(fake_cuda().counts().uploads - before.uploads == 3);
   const Array back = there.to(Device::cpu());
-  CHECK(fake_cuda().counts().downloads - before.downloads == 3);
+  if (stand_in()) CHECK(fake_cuda().counts().downloads - before.downloads == 3);
   CHECK(same_bits(back, x));
 }
 
@@ -78,7 +81,8 @@ TEST_CASE("CUDA: values come up beside the stream's work, and nobody waits") {
   for (std::size_t i = 0; i < 3; ++i) CHECK(same_bits(there[i], expected[i]));
 }
 
-TEST_CASE("CUDA: values go from device to device in the order of both") {
+TEST_CASE("CUDA: values go from device to device in the order of both" *
+          doctest::test_suite("stand-in")) {
   const Device first = Device::cuda(0), second = Device::cuda(1);
   Tensor x;
   const Function twice({x}, x * 2.0, {.device = first}), more({x}, x + 1.0, {.device = second});
@@ -92,7 +96,7 @@ TEST_CASE("CUDA: values go from device to device in the order of both") {
   CHECK(same_bits(value, expected));
 }
 
-TEST_CASE("CUDA: memory on its way is not overwritten") {
+TEST_CASE("CUDA: memory on its way is not overwritten" * doctest::test_suite("stand-in")) {
   const Device first = Device::cuda(0), second = Device::cuda(1);
   std::vector<Array> there;   // more than there are places to wait in
   for (int i = 0; i < 50; ++i) there.push_back(full({20'000}, i).to(first));

@@ -19,7 +19,7 @@ std::string opening(const std::string& file) {
 
 }  // namespace
 
-TEST_CASE("CUDA: a driver that is not there, or does not serve") {
+TEST_CASE("CUDA: a driver that is not there, or does not serve" * doctest::test_suite("stand-in")) {
   CHECK(contains(opening("/nowhere/libcuda.so.1"), "the CUDA driver could not be opened"));
   CHECK(contains(opening("/nowhere/libcuda.so.1"), "/nowhere/libcuda.so.1"));
   const std::string old = opening(OLD_CUDA_DRIVER);
@@ -35,7 +35,8 @@ TEST_CASE("CUDA: a driver that is not there, or does not serve") {
         "device cuda:7 is not available: the driver has 2 device(s), numbered from 0");
 }
 
-TEST_CASE("CUDA: a device without memory for a value stays usable") {
+TEST_CASE("CUDA: a device without memory for a value stays usable" *
+          doctest::test_suite("stand-in")) {
   const Device gpu = Device::cuda(1);
   runtime::CudaDevice::get(gpu).trim();
   const auto used = fake_cuda().counts().used;
@@ -57,7 +58,8 @@ TEST_CASE("CUDA: a device without memory for a value stays usable") {
   CHECK(f(large)[0].shape() == Shape{4 << 20});
 }
 
-TEST_CASE("CUDA: a call that fails names the function, the error and the kernel") {
+TEST_CASE("CUDA: a call that fails names the function, the error and the kernel" *
+          doctest::test_suite("stand-in")) {
   const Device gpu = Device::cuda(0);
   Tensor x;
   const Function f({x}, tanh(x), {.device = gpu});
@@ -77,7 +79,8 @@ TEST_CASE("CUDA: a call that fails names the function, the error and the kernel"
   CHECK(same_bits(f(value)[0], expected));
 }
 
-TEST_CASE("CUDA: an update that fails leaves the variable as it was") {
+TEST_CASE("CUDA: an update that fails leaves the variable as it was" *
+          doctest::test_suite("stand-in")) {
   const Device gpu = Device::cuda(0);
   Tensor w = Variable(Array{1.f, 2.f}, "w");
   const Function step({}, {sum(w)}, {.updates = {{w, w * 2.0 + 1.0}}, .device = gpu});
@@ -93,7 +96,7 @@ TEST_CASE("CUDA: an update that fails leaves the variable as it was") {
   CHECK(w.value().tolist<float>() == std::vector<float>{7, 11});
 }
 
-TEST_CASE("CUDA: values that live apart") {
+TEST_CASE("CUDA: values that live apart" * doctest::test_suite("stand-in")) {
   Tensor a = Variable(Array{1.f, 2.f}.to(Device::cuda(0)), "a");
   Tensor b = Variable(Array{3.f, 4.f}.to(Device::cuda(1)), "b");
   const std::string apart = message<DeviceError>([&] { (void)(a + b).value(); });

@@ -1,10 +1,19 @@
 // Cases derived from the catalogue, on a device: the interpreter's bits, fused, with extents known
-// and unknown. Every kernel is compiled by the host's C++ compiler here, so that the ordinary run
-// has a fixed sample; WEFT_TEST_FULL has all of them.
+// and unknown; values and gradients. The ordinary run has a fixed sample: where the device is the
+// stand-in, every kernel is compiled by the host's C++ compiler. WEFT_TEST_FULL has all of them, and
+// compiles every text for the architectures that we promise.
 #include <doctest/doctest.h>
 
-#include <map>
+#include <stdlib.h>
 
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <optional>
+
+#include "codegen/cuda/nvrtc.h"
+#include "fake.h"
+#include "passes/autodiff.h"
 #include "tests/frontend/generated.h"
 
 using namespace weft;
@@ -12,7 +21,8 @@ using namespace weft::generated;
 
 namespace {
 
-/// One case of a row: those with sums in a layout of their own.
+/// All cases of every row, or three: in dtypes and layouts that go round from row to row, and in
+/// float32, which has gradients.
 std::vector<Case> chosen(std::size_t& all) {
   std::vector<Case> cases;
   std::mt19937 rng(7);
@@ -20,16 +30,50 @@ std::vector<Case> chosen(std::size_t& all) {
   for (const ir::Op* op : ir::all_ops()) {
     if (!has_samples(*op)) continue;
     const std::vector<DType> dtypes = dtypes_of(*op);
-    for (std::size_t s = 0; s < op->samples.make().size(); ++s)
+    const std::size_t samples = op->samples.make().size();
+    for (std::size_t s = 0; s < samples; ++s)
       for (const DType t : dtypes)
         for (const Layout layout : layouts) {
           ++all;
-          const bool first = s == 0 && t == dtypes[number % dtypes.size()] &&
-                             layout == layouts[number % std::size(layouts)];
-          if (!full_run() && !(first && number % 7 == 0)) continue;
+          const auto turn = [&](std::size_t by, std::size_t count) { return (number + by) % count; };
+          const bool some = (s == 0 && (t == dtypes[turn(0, dtypes.size())] || t == DType::float32) &&
+                             layout == layouts[turn(0, std::size(layouts))]) ||
+                            (s == turn(1, samples) && t == dtypes[turn(3, dtypes.size())] &&
+                             layout == layouts[turn(4, std::size(layouts))]);
+          if (!full_run() && !some) continue;
           for (Case& c : make_cases(*op, s, t, layout, rng)) cases.push_back(std::move(c));
         }
     ++number;
+  }
+  return cases;
+}
+
+/// The gradients of float32 cases along their floating operands, weighted at random.
+std::vector<Case> gradients(const std::vector<Case>& of, std::size_t& all) {
+  std::vector<Case> cases;
+  std::mt19937 rng(8);
+  std::uniform_real_distribution<double> uniform(-1, 1);
+  for (const Case& c : of) {
+    std::vector<ir::NodeRef> xs;
+    for (std::size_t i = 0; i < c.inputs.size(); ++i)
+      if (c.values[i].dtype == DType::float32 && !c.op->takes_type_only(i)) xs.push_back(c.inputs[i]);
+    const ir::Type& type = c.node->type();
+    if (xs.empty() || type.dtype != DType::float32 || ++all % (full_run() ? 1 : 2) != 0) continue;
+    const ir::NodeRef cotangent = ir::make_input({type.dtype, type.shape});
+    Case g = c;
+    g.inputs.push_back(cotangent);
+    const Shape shape = *to_shape(*type.shape);
+    std::vector<double> weights(static_cast<std::size_t>(element_count(shape)));
+    for (double& w : weights) w = uniform(rng);
+    g.arrays.push_back(Array::from(weights, shape).to(DType::float32));
+    const std::vector<ir::NodeRef> ys{c.node}, cotangents{cotangent};
+    try {
+      for (const ir::NodeRef& dx : passes::gradient(ys, xs, cotangents)) {
+        g.node = dx;
+        g.name = c.name + ", gradient";
+        cases.push_back(g);
+      }
+    } catch (const UnsupportedOp&) {}   // the generated tests of gradients say of which
   }
   return cases;
 }
@@ -50,12 +94,55 @@ void compare(const std::vector<Case>& cases, Options options) {
   CHECK(failed.empty());
 }
 
+/// Every text that the stand-in for NVRTC was given while this lives, for the real one.
+class Texts {
+ public:
+  Texts() {
+    if (mkdtemp(folder_.data())) setenv("FAKE_NVRTC_TEXTS", folder_.c_str(), 1);
+  }
+  ~Texts() {
+    unsetenv("FAKE_NVRTC_TEXTS");
+    std::filesystem::remove_all(folder_);
+  }
+  Texts(const Texts&) = delete;
+  Texts& operator=(const Texts&) = delete;
+
+  void compile() const {
+    std::string why;
+    const codegen::Nvrtc* const nvrtc = codegen::Nvrtc::find_installed(&why);
+    if (!nvrtc) {
+      MESSAGE("not compiled for devices: " << why);
+      return;
+    }
+    std::size_t count = 0;
+    for (const auto& entry : std::filesystem::directory_iterator(folder_)) {
+      std::ifstream file(entry.path(), std::ios::binary);
+      const std::string text{std::istreambuf_iterator<char>(file), {}};
+      for (const char* arch : {"sm_75", "sm_80", "sm_90", "sm_100"}) try {
+          if (nvrtc->supports(arch)) (void)nvrtc->compile_to_cubin(text, arch);
+        } catch (const DeviceError& e) { FAIL_CHECK(e.what()); }
+      ++count;
+    }
+    CHECK(count > 0);
+    MESSAGE(count << " programs compiled by NVRTC " << nvrtc->version());
+  }
+
+ private:
+  std::string folder_ = (std::filesystem::temp_directory_path() / "weft_texts_XXXXXX").string();
+};
+
 }  // namespace
 
 TEST_CASE("CUDA: generated cases have the interpreter's bits") {
-  std::size_t all = 0;
-  const std::vector<Case> cases = chosen(all);
-  MESSAGE(cases.size() << " cases; " << all - std::min(all, cases.size()) << " skipped");
+  std::optional<Texts> texts;
+  if (stand_in() && full_run()) texts.emplace();
+  std::size_t all = 0, all_gradients = 0;
+  std::vector<Case> cases = chosen(all);
+  const std::vector<Case> slopes = gradients(cases, all_gradients);
+  MESSAGE(cases.size() << " values and " << slopes.size() << " gradients; "
+                       << all - std::min(all, cases.size()) << " values skipped");
+  cases.insert(cases.end(), slopes.begin(), slopes.end());
   compare(cases, {});
   if (full_run()) compare(cases, {.symbolic = true});
+  if (texts) texts->compile();
 }

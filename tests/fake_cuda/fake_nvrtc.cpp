@@ -1,5 +1,5 @@
 // A stand-in for NVRTC: compiles the text with the host's C++ compiler. Its "cubin" is a shared
-// library with one function a kernel that binds the kernel to its arguments, after its length.
+// library, after its length. FAKE_NVRTC_TEXTS names a folder that keeps every text.
 #include <unistd.h>
 
 #include <array>
@@ -9,6 +9,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <iterator>
 #include <regex>
 #include <string>
@@ -55,6 +56,10 @@ int nvrtcCreateProgram(Program** program, const char* text, const char*, int, co
 }
 
 int nvrtcCompileProgram(Program* program, int, const char* const*) {
+  if (const char* kept = std::getenv("FAKE_NVRTC_TEXTS"))
+    std::ofstream(std::filesystem::path(kept) /
+                  (std::to_string(std::hash<std::string>()(program->text)) + ".cu"))
+        << program->text;
   std::string folder = (std::filesystem::temp_directory_path() / "fake_nvrtc_XXXXXX").string();
   if (!mkdtemp(folder.data())) return 11;
   const std::filesystem::path in(folder);

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 
 #include "bench.h"
+#include "device.h"
+#include "device_work.h"
 #include "engines.h"
 #include "machine_limits.h"
 #include "tools/program/program.h"
@@ -45,6 +47,8 @@ void print_rows() {
   fmt::print(fmt::runtime(line), "D1_T1", "T1's step likewise");
   fmt::print(fmt::runtime(line), "D1_T4_train", "T4's step likewise");
   fmt::print(fmt::runtime(line), "million", "a chain of a million nodes");
+  fmt::print("\nwith --device:\n");
+  for (const DeviceRow& row : device_rows()) fmt::print(fmt::runtime("{:<16} {}\n"), row.name, row.what);
 }
 
 }  // namespace
@@ -58,6 +62,9 @@ int main(int argc, char** argv) {
   app.option("--threads", o.threads, "Counts of threads, as 1,2").separated(',').range(1, 256);
   app.option("--json", o.json, "Also write the JSON lines to this file");
   app.option("--plot", o.plot, "Also draw peers' times over Weft's, or with --scaling costs, into this SVG file");
+  app.option("--device", o.device, "Measure a device, as cuda:0, with rows of its own; --peers: beside PyTorch and JAX");
+  app.flag("--tiny", o.tiny, "With --device: at extents for a stand-in of a device, where times mean nothing");
+  app.option("--peer-seconds", o.peer_seconds, "With --device: what each peer may take for all rows").positive();
   app.flag("--peers", o.peers, "Measure Eigen, OpenBLAS, NumPy, oneDNN and libtorch too, where they are installed");
   app.flag("--scaling", o.scaling, "Measure the cost of an element from 2^10 to 2^26 elements instead of the rows");
   app.flag("--products", o.products, "Measure matrix products of all kinds of shapes instead of the rows");
@@ -78,6 +85,7 @@ int main(int argc, char** argv) {
       print_rows();
       return weft::tools::done;
     }
+    if (!o.device.empty()) return run_device_bench(o) ? weft::tools::done : weft::tools::not_reached;
     if (!o.profile.empty()) {
       setenv("WEFT_NUM_THREADS", std::to_string(o.threads.front()).c_str(), 1);
       print_profile({o.profile, o.threads.front(), o.budget_ms});

@@ -14,11 +14,13 @@ if(Eigen3_FOUND AND NOT WEFT_PORTABLE)
     COMPILE_DEFINITIONS WEFT_BENCH_EIGEN=1 COMPILE_OPTIONS "${native};-Wno-maybe-uninitialized")
 endif()
 
-# The NumPy rows travel in the program, as text.
-set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS weft_bench/peer_numpy.py)
-file(READ weft_bench/peer_numpy.py script)
-file(CONFIGURE OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/weft_bench/numpy_script.h
-  CONTENT "inline constexpr char numpy_script[] = R\"python(@script@)python\";\n" @ONLY)
+# The rows in Python travel in the program, as text.
+foreach(peer numpy cuda)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS weft_bench/peer_${peer}.py)
+  file(READ weft_bench/peer_${peer}.py script)
+  file(CONFIGURE OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/weft_bench/${peer}_script.h
+    CONTENT "inline constexpr char @peer@_script[] = R\"python(@script@)python\";\n" @ONLY)
+endforeach()
 target_include_directories(weft-bench PRIVATE ${CMAKE_CURRENT_BINARY_DIR}/weft_bench)
 
 find_path(TORCH_API torch/torch.h PATH_SUFFIXES torch/csrc/api/include)

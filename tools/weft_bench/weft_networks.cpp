@@ -74,7 +74,7 @@ Function block_forward() {
   return Function({x}, block(x, variables_of("T4_fwd")), {.name = "T4_fwd"});
 }
 
-Function training_step(std::string_view row) {
+Function training_step(std::string_view row, Device device) {
   const Tensor x = input_of(row), target("target");
   const Tensors p = variables_of(row);
   const Tensor loss = row == "T1"   ? nn::cross_entropy(mlp(x, p), target)
@@ -82,7 +82,8 @@ Function training_step(std::string_view row) {
                       : row == "T3" ? nn::mse_loss(lstm(x, p), target)
                                     : nn::mse_loss(block(x, p), target);
   optim::SGD sgd(p, {.lr = Sgd::rate, .momentum = Sgd::momentum});
-  return Function({x, target}, loss, {.updates = sgd.updates(loss), .name = std::string(row)});
+  return Function({x, target}, loss,
+                  {.updates = sgd.updates(loss), .device = device, .name = std::string(row)});
 }
 
 }  // namespace weft::bench
