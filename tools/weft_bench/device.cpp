@@ -121,7 +121,7 @@ class DeviceBench {
         r["status"] = "WRONG", r["said"] = problem;
         return r;
       }
-      const Function f = device_function(row, device_);
+      const Function f = device_function(row, extents_of(row), device_);
       std::vector<Array> sets[input_sets];
       for (std::uint32_t set = 0; set < input_sets; ++set)
         for (const Array& a : device_arrays(row, extents_of(row), set)) sets[set].push_back(a.to(device_));
@@ -141,7 +141,7 @@ class DeviceBench {
 
   /// At tiny extents, between the device and the processor (of a training, its losses); or nothing.
   std::string difference(const DeviceRow& row) {
-    const Function here = device_function(row, {}), there = device_function(row, device_);
+    const Function here = device_function(row, row.tiny, {}), there = device_function(row, row.tiny, device_);
     const std::vector<Array> in = device_arrays(row, row.tiny, 0);
     for (int call = 0; call < (row.tiny.empty() ? 3 : 1); ++call) {
       const std::vector<Array> want = here(in), got = there(in);

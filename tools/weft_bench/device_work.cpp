@@ -43,7 +43,7 @@ Array values(std::uint32_t seed, std::vector<std::int64_t> shape, DType dtype = 
 
 std::span<const DeviceRow> device_rows() { return table(); }
 
-Function device_function(const DeviceRow& row, Device device) {
+Function device_function(const DeviceRow& row, std::span<const std::int64_t> extents, Device device) {
   if (losses_of(row.name)) return training_step(row.name, device);
   const std::string_view name = row.name;
   const FunctionOptions options{.device = device, .name = std::string(name)};
@@ -59,11 +59,18 @@ Function device_function(const DeviceRow& row, Device device) {
   }
   if (name == "row_sum") return Function({x}, sum(x, Axes{1}), options);
   if (name == "column_sum") return Function({x}, sum(x, Axes{0}), options);
-  if (name == "transpose") return Function({x}, transpose(x, 0, 1) + 1, options);
+  if (name == "transpose") {
+    const Tensor table(Dims{extents[0], extents[1]}, DType::float32, "x");
+    return Function({table}, transpose(table, 0, 1) + 1, options);
+  }
   if (name == "gemm_bf16" || name == "gemm_f32") return Function({x, y}, matmul(x, y), options);
   if (name == "gemm_bf16_gelu") return Function({x, y, z}, gelu_tanh(matmul(x, y) + z), options);
+#if __has_include("weft/ops/attention.h")
   const bool causal = name == "attention_causal";
   return Function({x, y, z}, scaled_dot_product_attention(x, y, z, {.is_causal = causal}), options);
+#else
+  return Function({x, y, z}, matmul(softmax(matmul(x, transpose(y, -2, -1)) * 0.125), z), options);
+#endif
 }
 
 std::vector<Array> device_arrays(const DeviceRow& row, std::span<const std::int64_t> extents,

@@ -21,7 +21,7 @@ struct DeviceRow {
 std::span<const DeviceRow> device_rows();
 
 /// A row at some extents: a function of the device (of the processor, where that is asked for).
-Function device_function(const DeviceRow& row, Device device);
+Function device_function(const DeviceRow& row, std::span<const std::int64_t> extents, Device device);
 /// Its inputs on the processor; sets differ.
 std::vector<Array> device_arrays(const DeviceRow& row, std::span<const std::int64_t> extents,
                                  std::uint32_t set);

@@ -358,8 +358,6 @@ def run_jax(rows, budget):
     import jax
     import jax.numpy as jnp
 
-    jax.config.update("jax_default_matmul_precision", "highest")
-
     def batch_ms(call, sets, count):
         begin = time.perf_counter()
         for i in range(count):
@@ -373,6 +371,7 @@ def run_jax(rows, budget):
             for chosen in range(2):
                 arrays, half = inputs(row, extents, chosen)
                 sets.append([jnp.asarray(a, jnp.bfloat16 if half else None) for a in arrays])
+            jax.config.update("jax_default_matmul_precision", None if half else "highest")
             plain = jax_function(row)
             f = jax.jit(plain) if plain else jax_training(row)
             measure("jax", row, lambda s: f(*s), sets, budget, batch_ms)
