@@ -20,20 +20,6 @@ namespace {
 
 using ir::Executable, ir::Kernel;
 
-std::string to_text(const CudaSchedule& s) {
-  using Mapping = CudaSchedule::Mapping;
-  const auto mapping = [&]() -> std::string {
-    switch (s.mapping) {
-      case Mapping::element: return "a thread " + std::to_string(s.vector) + " element(s)";
-      case Mapping::thread: return "a thread an item";
-      case Mapping::warp: return "a warp an item";
-      case Mapping::block: return "a block an item";
-    }
-    __builtin_unreachable();
-  };
-  return mapping() + ", blocks of " + std::to_string(s.threads) + " threads";
-}
-
 class CudaExecutable final : public Executable {
  public:
   CudaExecutable(const Kernel& kernel, const std::string& name) {
@@ -49,14 +35,12 @@ class CudaExecutable final : public Executable {
     }
     if (kernel.stages.empty()) return;
     const CudaSchedule schedule = choose_schedule(kernel);
-    Dim items = 1;
-    for (std::size_t i = 0; i < kernel.parallel_axes(); ++i) items = items * kernel.axes[i];
     device_.launches.push_back({.entry = name,
                                 .threads = schedule.threads,
-                                .blocks = ceildiv(items, Dim(items_per_block(schedule))),
+                                .blocks = grid_blocks(kernel, schedule),
                                 .scratch = codegen::scratch_bytes(kernel, schedule, 1)});
     text_ += cuda_text(kernel, schedule, name);
-    schedule_ += (schedule_.empty() ? "" : "; then ") + to_text(schedule);
+    schedule_ += (schedule_.empty() ? "" : "; then ") + to_string(schedule);
   }
   explicit CudaExecutable(OperationText operation)
       : device_(std::move(operation.code)),

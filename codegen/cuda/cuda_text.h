@@ -8,6 +8,9 @@
 // All items are run by any one-dimensional grid of blocks of `threads` threads (a grid-stride
 // loop). `scratch` is there when `scratch_bytes` is not 0. Contractions are not part of the text: a
 // kernel with one is its epilogue (the product itself: codegen/cuda/product_text.h).
+//
+// Buffers may share memory where a result is written over an operand: no load is said to be of
+// memory that nobody writes, and all of a thread's loads come before its stores instead.
 #pragma once
 
 #include <string>
@@ -17,28 +20,40 @@
 
 namespace weft::codegen {
 
+/// What a schedule fits itself to. No result depends on it.
+struct DeviceLimits {
+  int multiprocessors = 132;
+  std::int64_t cache = std::int64_t{50} << 20;  // bytes, of all multiprocessors together
+};
+
 /// How a kernel runs on a device, apart from what it is.
 struct CudaSchedule {
   enum class Mapping : std::uint8_t {
-    element,  // pointwise: a thread an element, or `vector` neighbours
+    element,  // pointwise: a thread `groups` groups of `vector` neighbours at a time
+    tile,     // pointwise: a block a tile of `tile` x `tile` elements of two axes
     thread,   // a thread an item, which walks its row: reductions in `blocks` order
-    warp,     // a warp an item: thread t holds lanes t and t + 32
-    // a block an item: its warps share out the blocks of 4096 elements; reductions in `lanes` order
-    // alone
-    block,
+    // `team` threads hold the 64 lanes of an item, thread t lanes t, t + team, …; a team of 64 is
+    // on its own in a block, or one of `parts` that share out the blocks of 4096 elements
+    lanes,
   };
   Mapping mapping = Mapping::element;
-  int threads = 256;   // a block; a multiple of 32
-  int vector =
-      1;  // elements of one 16-byte access; where pointers turn out unaligned they go one by one
+  int threads = 256;       // a block; a multiple of 32
+  int vector = 1;          // items; where they turn out not to be aligned they go one by one
+  int groups = 1;
+  bool streaming = false;  // results are not kept in the cache
+  int tile = 32;
+  int team = 32;           // 1, 8, 16, 32 or 64
+  int parts = 1;           // 1, 2, 4 or 8
 };
 
 /// A sound choice from the extents alone.
-CudaSchedule choose_schedule(const ir::Kernel&);
+CudaSchedule choose_schedule(const ir::Kernel&, const DeviceLimits& = {});
+/// In words.
+std::string to_string(const CudaSchedule&);
 
 std::string cuda_text(const ir::Kernel&, const CudaSchedule&, std::string_view name);
-/// Items that a block takes before the grid strides on.
-std::int64_t items_per_block(const CudaSchedule&);
+/// Blocks that have some work of their own: the largest grid that makes sense.
+Dim grid_blocks(const ir::Kernel&, const CudaSchedule&);
 /// What the texts of any number of kernels in one program share; comes first.
 std::string_view cuda_prelude();
 /// Memory for row temps that do not fit on the chip, for a grid of `blocks` blocks.

@@ -67,11 +67,21 @@ WEFT_FUNCTION float weft_scale(float a, float power) {
 
 // NaN if either is NaN; -0 is less than +0.
 WEFT_FUNCTION float weft_min(float a, float b) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+  float smaller;
+  asm("min.NaN.f32 %0, %1, %2;" : "=f"(smaller) : "f"(a), "f"(b));
+  return smaller;
+#endif
   if (a != a || b != b) return a + b;
   if (a == b) return __uint_as_float(__float_as_uint(a) | __float_as_uint(b));
   return a < b ? a : b;
 }
 WEFT_FUNCTION float weft_max(float a, float b) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+  float larger;
+  asm("max.NaN.f32 %0, %1, %2;" : "=f"(larger) : "f"(a), "f"(b));
+  return larger;
+#endif
   if (a != a || b != b) return a + b;
   if (a == b) return __uint_as_float(__float_as_uint(a) & __float_as_uint(b));
   return a > b ? a : b;
@@ -149,7 +159,27 @@ WEFT_FUNCTION weft_complex<T> operator*(weft_complex<T> a, weft_complex<T> b) {
   return weft_complex<T>(a.re * b.re - a.im * b.im, a.re * b.im + a.im * b.re);
 }
 
-template <class T, int n> struct __align__(sizeof(T) * n) weft_vector { T at[n]; };
+// Neighbours that move together, in pieces of at most 16 bytes.
+template <class T, int n>
+struct __align__(sizeof(T) * n < 16 ? sizeof(T) * n : 16) weft_vector { T at[n]; };
+template <class T, int n> WEFT_FUNCTION void weft_load(weft_vector<T, n>& to, const T* from) {
+  to = *(const weft_vector<T, n>*)from;
+}
+template <class T, int n> WEFT_FUNCTION void weft_store(T* to, const weft_vector<T, n>& from) {
+  *(weft_vector<T, n>*)to = from;
+}
+// Likewise, of what nobody reads before it has left the cache.
+template <class T, int n> WEFT_FUNCTION void weft_stream(T* to, const weft_vector<T, n>& from) {
+#ifdef __CUDA_ARCH__
+  if constexpr (sizeof from % 16 == 0) {
+    uint4 words[sizeof from / 16];
+    memcpy(words, &from, sizeof from);
+    for (int i = 0; i < int(sizeof from / 16); ++i) __stcs((uint4*)to + i, words[i]);
+    return;
+  }
+#endif
+  weft_store(to, from);
+}
 
 // Tensor cores, and copies that go on while threads compute (from sm_80 on). All 32 threads of a warp
 // take part; fragments lie as PTX says of ldmatrix and mma.m16n8k16. A `place` is an address in

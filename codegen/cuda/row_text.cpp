@@ -1,16 +1,19 @@
-// Row kernels. A thread meets the same row elements in every stage, so that row temps need no
-// barrier.
 #include "codegen/cuda/row_text.h"
 
+#include <algorithm>
 #include <cassert>
 
+#include "codegen/cuda/row_writer.h"
+
 namespace weft::codegen {
-namespace {
 
 using ir::Kernel;
 using ir::KernelReduction;
 using ir::ReductionOrder;
 using Mapping = CudaSchedule::Mapping;
+using Place = RowStorage::Place;
+
+namespace {
 
 std::string str(std::size_t n) { return std::to_string(n); }
 std::string join(const std::vector<std::string>& pieces) {
@@ -18,6 +21,82 @@ std::string join(const std::vector<std::string>& pieces) {
   for (const std::string& p : pieces) all.append(all.empty() ? "" : ", ").append(p);
   return all;
 }
+
+// ---- Storage ------------------------------------------------------------------------------------
+
+/// An array with an element for each that a thread has of a row, from its first stage to its last.
+struct Span {
+  std::size_t first = SIZE_MAX, last = 0;
+  int words = 1;
+  void meet(std::size_t stage) { first = std::min(first, stage), last = std::max(last, stage); }
+};
+
+int words_of(DType t) { return size_of(t) > 4 ? 2 : 1; }
+
+/// Do they fit in so many registers, in every pause between two stages?
+bool fit(const std::vector<Span>& spans, std::size_t stages, int elements, int registers) {
+  for (std::size_t pause = 0; pause + 1 < stages; ++pause) {
+    int words = 0;
+    for (const Span& s : spans) words += s.first <= pause && pause < s.last ? s.words * elements : 0;
+    if (words > registers) return false;
+  }
+  return true;
+}
+
+std::vector<Span> row_temp_spans(const Kernel& k) {
+  std::vector<Span> spans;
+  for (const DType t : k.row_temps) spans.push_back({.words = words_of(t)});
+  for (std::size_t i = 0; i < k.stages.size(); ++i) {
+    for (const ir::Sink& s : k.stages[i].sinks)
+      if (s.kind == ir::Sink::Kind::row_temp) spans[static_cast<std::size_t>(s.id)].meet(i);
+    for (const ir::Source& s : k.stages[i].sources)
+      if (s.kind == ir::Source::Kind::row_temp) spans[static_cast<std::size_t>(s.id)].meet(i);
+  }
+  return spans;
+}
+
+/// Accesses that several stages read along the row: where they would be kept.
+std::vector<std::pair<int, Span>> rereads(const Kernel& k) {
+  std::vector<std::pair<int, Span>> found;
+  for (std::size_t a = 0; a < k.accesses.size(); ++a) {
+    const ir::Access& access = k.accesses[a];
+    if (k.buffers[static_cast<std::size_t>(access.buffer)].written || access.strides.back() == Dim(0))
+      continue;
+    Span span{.words = words_of(element_type(k, static_cast<int>(a)))};
+    for (std::size_t i = 0; i < k.stages.size(); ++i) {
+      const auto& sources = k.stages[i].sources;
+      for (std::size_t n = 0; n < sources.size(); ++n) {
+        if (k.stages[i].over_row && sources[n].kind == ir::Source::Kind::load &&
+            sources[n].id == static_cast<int>(a) && reads_input(k.stages[i].body, n))
+          span.meet(i);
+      }
+    }
+    if (span.first < span.last) found.emplace_back(static_cast<int>(a), span);
+  }
+  return found;
+}
+
+/// Of a row, that a thread has; 0 where that is not known, or too many to write out one by one.
+int elements_each(const Kernel& k, const CudaSchedule& s) {
+  const auto row = k.axes.back().constant();
+  if (!row || *row == 0) return 0;
+  std::int64_t elements = 0;
+  if (s.mapping == Mapping::thread) {
+    elements = *row <= 32 ? *row : 0;
+  } else if (has_one_level(k)) {
+    elements = (*row + ir::lane_count - 1) / ir::lane_count * (ir::lane_count / s.team);
+  } else if (s.team == 64 && *row <= s.parts * ir::lane_block) {
+    elements = ir::lane_block / ir::lane_count;
+  }
+  std::int64_t instructions = 0;
+  for (const ir::Stage& stage : k.stages)
+    instructions += stage.over_row ? static_cast<std::int64_t>(stage.body.code.size()) : 0;
+  constexpr std::int64_t most = 64, most_instructions = 6000;
+  const bool few = elements <= most && elements * instructions <= most_instructions;
+  return few ? static_cast<int>(elements) : 0;
+}
+
+}  // namespace
 
 bool has_one_level(const Kernel& k) {
   const auto row = k.axes.back().constant();
@@ -28,19 +107,55 @@ bool has_one_level(const Kernel& k) {
   return one;
 }
 
-}  // namespace
-
 RowStorage row_storage(const Kernel& k, const CudaSchedule& s) {
-  if (!k.has_row || k.row_temps.empty()) return RowStorage::none;
+  RowStorage storage;
+  if (!k.has_row) return storage;
+  const int elements = elements_each(k, s);
+  // A thread's registers, without those that the work itself takes.
+  const int registers = std::min(256, 65536 / s.threads) - (s.threads > 256 ? 48 : 120);
+  std::vector<Span> spans = row_temp_spans(k);
+  const bool temps_fit = elements > 0 && fit(spans, k.stages.size(), elements, registers);
+  if (!k.row_temps.empty()) storage.place = temps_fit ? Place::registers : Place::scratch;
   const auto row = k.axes.back().constant();
-  if (s.mapping != Mapping::warp || !row) return RowStorage::scratch;
-  std::int64_t bytes = 0;
-  for (const DType t : k.row_temps) bytes += static_cast<std::int64_t>(size_of(t)) * *row;
-  constexpr std::int64_t registers = 32 * 4 * 32,
-                         shared = 40 * 1024;  // 32 words a thread; what every device has
-  if (bytes <= registers) return RowStorage::registers;
-  return bytes * (s.threads / 32) <= shared ? RowStorage::shared : RowStorage::scratch;
+  if (storage.place == Place::scratch && row && s.mapping == Mapping::lanes && s.team > 1) {
+    std::int64_t bytes = 0;
+    for (const DType t : k.row_temps) bytes += static_cast<std::int64_t>(size_of(t)) * *row;
+    constexpr std::int64_t shared = 40 * 1024;  // what every device has
+    if (bytes * (s.team == 64 ? 1 : s.threads / s.team) <= shared) storage.place = Place::shared;
+  }
+  if (storage.place != Place::registers) spans.clear();
+  if (elements > 0) {
+    for (const auto& [access, span] : rereads(k)) {
+      spans.push_back(span);
+      if (fit(spans, k.stages.size(), elements, registers))
+        storage.held.push_back(access);
+      else
+        spans.pop_back();
+    }
+  }
+  if (storage.place == Place::registers || !storage.held.empty()) storage.elements = elements;
+  return storage;
 }
+
+int fastest_axis(const Kernel& k, const KernelFrame& frame) {
+  std::vector<int> votes(frame.extents.size(), 0);
+  for (const ir::Stage& stage : k.stages) {
+    const auto vote = [&](int access) {
+      const auto& a = frame.accesses[static_cast<std::size_t>(access)];
+      for (std::size_t j = 0; j < votes.size(); ++j)
+        if (a.row_stride != "0" && a.row_stride != "1" && a.strides[j] == "1") ++votes[j];
+    };
+    if (!stage.over_row) continue;
+    for (const ir::Source& s : stage.sources)
+      if (s.kind == ir::Source::Kind::load) vote(s.id);
+    for (const ir::Sink& s : stage.sinks)
+      if (s.kind == ir::Sink::Kind::store) vote(s.id);
+  }
+  const auto most = std::ranges::max_element(votes);
+  return most == votes.end() || *most == 0 ? -1 : static_cast<int>(most - votes.begin());
+}
+
+// ---- Combine steps ------------------------------------------------------------------------------
 
 void write_combines(const Kernel& k, std::string_view name, TextWriter& out) {
   for (std::size_t i = 0; i < k.stages.size(); ++i) {
@@ -68,176 +183,121 @@ void write_combines(const Kernel& k, std::string_view name, TextWriter& out) {
   }
 }
 
-namespace {
-
-class RowText {
- public:
-  RowText(const Kernel& k, const KernelFrame& frame, const CudaSchedule& s, std::string_view name,
-          TextWriter& out)
-      : k_(k),
-        frame_(frame),
-        s_(s),
-        name_(name),
-        index_(frame.index_type),
-        out_(out),
-        storage_(row_storage(k, s)),
-        one_level_(has_one_level(k)) {}
-
-  void write();
-
- private:
-  void write_units();
-  void write_row_temps();
-  void write_point_stage(std::size_t stage);
-  void write_thread_stage(std::size_t stage);
-  void write_lane_stage(std::size_t stage);
-  void write_owned_elements(std::size_t stage);
-  void write_element(std::size_t stage);
-  void write_accumulation(std::size_t stage);
-  void write_in_order(std::size_t stage, std::size_t r);
-  void end_lane_block(std::size_t stage, std::string_view start);
-  void write_tree(std::size_t stage, std::size_t r, char level);
-  void start_accumulators(std::size_t stage, char level, ReductionOrder order,
-                          std::string_view array);
-  void finish_in_order(std::size_t stage, std::size_t r);
-  void set_point_temps(const KernelReduction& r, const std::vector<std::string>& values);
-
-  const std::vector<KernelReduction>& reductions(std::size_t stage) const {
-    return k_.stages[stage].reductions;
-  }
-  DType accumulator(const KernelReduction& r, std::size_t a) const { return r.combine.inputs[a]; }
-  /// Names of a reduction's accumulators: `f0_1[h]` is accumulator 1 of reduction 0 on the first
-  /// level, `g` the second.
-  std::vector<std::string> names(const KernelReduction& r, std::size_t number, char level,
-                                 std::string_view element) const {
-    std::vector<std::string> all;
-    for (std::size_t a = 0; a < r.temps.size(); ++a)
-      all.push_back(cat({std::string_view(&level, 1), str(number), "_", str(a), element}));
-    return all;
-  }
-  void combine(std::size_t stage, std::size_t r, const std::vector<std::string>& left,
-               const std::vector<std::string>& right) {
-    out_.line(cat(
-        {name_, "_combine", str(stage), "_", str(r), "(", join(left), ", ", join(right), ");"}));
-  }
-  bool has_order(std::size_t stage, ReductionOrder order) const {
-    for (const KernelReduction& r : reductions(stage)) {
-      if (r.order == order) return true;
-    }
-    return false;
-  }
-  bool two_levels(const KernelReduction& r) const {  // by block of 256 rows
-    const auto row = k_.axes.back().constant();
-    return !r.partial && !r.second_level && !(row && *row <= ir::row_block);
-  }
-  std::string place(int access) const {
-    const std::string& stride = frame_.accesses[static_cast<std::size_t>(access)].row_stride;
-    std::string element = "at" + std::to_string(access);
-    if (stride != "0") element.append(stride == "1" ? " + r" : " + r * " + stride);
-    return cat({pointer_text(k_, access), "[", element, "]"});
-  }
-  std::string row_temp(int temp) const {
-    const std::string array = "r" + std::to_string(temp);
-    switch (storage_) {
-      case RowStorage::registers: return array + "[2 * turn + h]";
-      case RowStorage::scratch:
-        if (s_.mapping == Mapping::thread) return array + "[r * units]";
-        return array + "[r]";
-      case RowStorage::shared:
-      case RowStorage::none: break;
-    }
-    return array + "[r]";
-  }
-  std::vector<std::string> write_sources(std::size_t stage);
-  std::vector<std::string> coordinates() const {
-    std::vector<std::string> all = frame_.coordinates;
-    all.emplace_back("r");
-    return all;
-  }
-  std::string_view barrier() const {
-    return s_.mapping == Mapping::block ? "__syncthreads();" : "__syncwarp();";
-  }
-
-  const Kernel& k_;
-  const KernelFrame& frame_;
-  const CudaSchedule& s_;
-  std::string_view name_, index_;
-  TextWriter& out_;
-  RowStorage storage_;
-  bool one_level_;
-};
-
-/// `unit`: what takes an item: a thread, a warp or a block; `units`: how many there are.
-void RowText::write_units() {
-  out_.line(cat({"const ", index_, " items = ", frame_.items(), ";"}));
-  if (s_.mapping != Mapping::thread) out_.line("const int lane = threadIdx.x % 32;");
-  const std::string threads = std::to_string(s_.threads), warps = std::to_string(s_.threads / 32);
-  switch (s_.mapping) {
-    case Mapping::thread:
-      out_.line(cat({"const ", index_, " unit = blockIdx.x * (", index_, ")", threads,
-                     " + threadIdx.x, units = gridDim.x * (", index_, ")", threads, ";"}));
-      break;
-    case Mapping::warp:
-      out_.line(cat({"const ", index_, " unit = blockIdx.x * (", index_, ")", warps,
-                     " + threadIdx.x / 32, units = gridDim.x * (", index_, ")", warps, ";"}));
-      break;
-    case Mapping::block:
-      out_.line(cat({"const int warp = threadIdx.x / 32;"}));
-      out_.line(cat({"const ", index_, " unit = blockIdx.x, units = gridDim.x;"}));
-      break;
-    case Mapping::element: break;
-  }
+void RowWriter::combine(std::size_t stage, std::size_t r, const Names& left, const Names& right) {
+  out_.line(
+      cat({name_, "_combine", str(stage), "_", str(r), "(", join(left), ", ", join(right), ");"}));
 }
 
-void RowText::write_row_temps() {
+// ---- What all mappings share --------------------------------------------------------------------
+
+std::string RowWriter::place(int access) const {
+  const std::string& stride = frame_.accesses[static_cast<std::size_t>(access)].row_stride;
+  std::string element = "at" + std::to_string(access);
+  if (stride != "0") element.append(stride == "1" ? " + r" : " + r * " + stride);
+  return cat({pointer_text(k_, access), "[", element, "]"});
+}
+
+std::string RowWriter::row_temp(int temp) const {
+  const std::string array = "r" + std::to_string(temp);
+  switch (storage_.place) {
+    case Place::registers: return array + "[at]";
+    case Place::scratch: return array + (alone() ? "[r * units]" : "[r]");
+    case Place::shared:
+    case Place::none: break;
+  }
+  return array + "[r]";
+}
+
+/// `unit`: what takes an item; `units`: how many there are.
+void RowWriter::write_units() {
+  out_.line(cat({"const ", index_, " items = ", frame_.items(), ";"}));
+  const int each = alone() ? 1 : std::min(s_.team, s_.threads);  // threads
+  const std::string team = std::to_string(each);
+  const std::string per_block = std::to_string(by_block() ? 1 : s_.threads / each);
+  if (!alone()) out_.line(cat({"const int t = threadIdx.x % ", team, ", lane = threadIdx.x % 32;"}));
+  if (by_block()) out_.line("const int part = threadIdx.x / 64;");
+  const std::string_view own =
+      by_block() ? "" : alone() ? " + threadIdx.x" : some_idle() ? " + threadIdx.x / TEAM" : " + threadIdx.x / 32";
+  std::string within(own);
+  if (const auto at = within.find("TEAM"); at != std::string::npos) within.replace(at, 4, team);
+  out_.line(cat({"const ", index_, " unit = blockIdx.x * (", index_, ")", per_block, within,
+                 ", units = gridDim.x * (", index_, ")", per_block, ";"}));
+}
+
+void RowWriter::write_row_temps() {
+  const std::string elements = std::to_string((storage_.elements + 15) / 16 * 16);
+  for (const int access : storage_.held)
+    out_.line(cat({cuda_type(element_type(k_, access)), " q", std::to_string(access), "[", elements,
+                   "];"}));
   std::size_t before = 0;  // bytes an element of the temps that lie before
   for (std::size_t t = 0; t < k_.row_temps.size(); ++t) {
     const std::string type(cuda_type(k_.row_temps[t])), name = "r" + str(t);
-    const std::string warps = std::to_string(s_.threads / 32);
-    switch (storage_) {
-      case RowStorage::registers:
-        out_.line(cat({type, " ", name, "[2 * ((", frame_.row, " + 63) / 64) + 1];"}));
+    const int teams = alone() || by_block() ? 1 : s_.threads / s_.team;
+    switch (storage_.place) {
+      case Place::registers: out_.line(cat({type, " ", name, "[", elements, "];"})); break;
+      case Place::shared:
+        out_.line(cat({"__shared__ ", type, " shared_", name, "[", std::to_string(teams), " * ",
+                       frame_.row, "];"}));
+        out_.line(cat({type, "* const ", name, " = shared_", name,
+                       by_block() ? std::string()
+                                  : cat({" + threadIdx.x / ", std::to_string(s_.team), " * ",
+                                         frame_.row}),
+                       ";"}));
         break;
-      case RowStorage::shared:
-        out_.line(
-            cat({"__shared__ ", type, " shared_", name, "[", warps, " * ", frame_.row, "];"}));
-        out_.line(cat({type, "* const ", name, " = shared_", name, " + threadIdx.x / 32 * ",
-                       frame_.row, ";"}));
-        break;
-      case RowStorage::scratch: {
+      case Place::scratch: {
         if (t == 0)
           out_.line(cat({"const weft_i64 padded = (weft_i64)(", frame_.row, " + 63) / 64 * 64;"}));
-        const std::string_view from = s_.mapping == Mapping::thread ? "unit" : "unit * padded";
         out_.line(cat({type, "* const ", name, " = (", type, "*)(scratch + units * padded * ",
-                       str(before), ") + ", from, ";"}));
+                       str(before), ") + ", alone() ? "unit" : "unit * padded", ";"}));
         break;
       }
-      case RowStorage::none: break;
+      case Place::none: break;
     }
     before += size_of(k_.row_temps[t]);
   }
 }
 
-void RowText::write() {
+void RowWriter::write() {
   write_units();
-  write_row_temps();
-  for (std::size_t i = 0; s_.mapping == Mapping::block && i < k_.stages.size(); ++i) {
+  for (std::size_t i = 0; by_block() && i < k_.stages.size(); ++i) {
     for (std::size_t r = 0; r < reductions(i).size(); ++r) {
-      for (std::size_t a = 0; a < reductions(i)[r].temps.size(); ++a)
-        out_.line(cat({"__shared__ ", cuda_type(accumulator(reductions(i)[r], a)), " results",
-                       str(i), "_", str(r), "_", str(a), "[64];"}));
+      const KernelReduction& reduction = reductions(i)[r];
+      const Names upper = shared_names(reduction, "upper", i, r, ""),
+                  results = shared_names(reduction, "results", i, r, "");
+      for (std::size_t a = 0; a < reduction.temps.size(); ++a) {
+        const std::string_view type = cuda_type(accumulator(reduction, a));
+        const std::string parts = std::to_string(s_.parts);
+        out_.line(cat({"__shared__ ", type, " ", upper[a], "[", parts, "][32], ", results[a], "[",
+                       parts, "];"}));
+      }
     }
   }
-  out_.open(cat({"for (", index_, " item = unit; item < items; item += units)"}));
-  frame_.write_coordinates(out_);
+  if (some_idle()) {  // the warp stays together: a team without an item repeats the last one
+    const std::string others = std::to_string(32 / s_.team);
+    out_.open(cat({"for (", index_, " first = unit - lane / ", std::to_string(s_.team),
+                   "; first < items; first += units)"}));
+    out_.line(cat({"const ", index_, " wanted = first + lane / ", std::to_string(s_.team), ";"}));
+    out_.line("const bool active = wanted < items;");
+    out_.line(cat({"const ", index_, " item = active ? wanted : items - 1;"}));
+  } else {
+    out_.open(cat({"for (", index_, " item = unit; item < items; item += units)"}));
+  }
+  write_item();
+  out_.close();
+}
+
+void RowWriter::write_item() {
+  write_row_temps();
+  frame_.write_coordinates(out_, "item", alone() ? fastest_axis(k_, frame_) : -1);
   for (std::size_t a = 0; a < k_.accesses.size(); ++a)
     out_.line(
         cat({"const ", index_, " at", str(a), " = ", frame_.offset(static_cast<int>(a)), ";"}));
   if (frame_.clip.empty()) {
     out_.line(cat({"const ", index_, " n = ", frame_.row, ";"}));
   } else {
-    out_.line(cat({"const ", index_, " left = ", frame_.clip, " - item % ", frame_.blocks, " * ",
-                   frame_.row, ", n = left < ", frame_.row, " ? left : ", frame_.row, ";"}));
+    const std::string last = "c" + str(frame_.extents.size() - 1);
+    out_.line(cat({"const ", index_, " left = ", frame_.clip, " - ", last, " % ", frame_.blocks,
+                   " * ", frame_.row, ", n = left < ", frame_.row, " ? left : ", frame_.row, ";"}));
   }
   for (std::size_t t = 0; t < k_.point_temps.size(); ++t)
     out_.line(cat({cuda_type(k_.point_temps[t]), " p", str(t), ";"}));
@@ -251,69 +311,96 @@ void RowText::write() {
       write_lane_stage(i);
     out_.close();
   }
-  // The next item's results must not overtake the readers of this one's.
-  if (s_.mapping == Mapping::block) out_.line("__syncthreads();");
-  out_.close();
 }
 
-std::vector<std::string> RowText::write_sources(std::size_t stage) {
-  std::vector<std::string> inputs;
-  for (const ir::Source& source : k_.stages[stage].sources) {
-    if (!reads_input(k_.stages[stage].body, inputs.size())) {
-      inputs.emplace_back();
-      continue;
+/// Values that are the same all along the row.
+RowWriter::Names RowWriter::write_point_sources(std::size_t stage) {
+  Names inputs;
+  const ir::Stage& s = k_.stages[stage];
+  for (std::size_t n = 0; n < s.sources.size(); ++n) {
+    const ir::Source& source = s.sources[n];
+    inputs.emplace_back();
+    if (!reads_input(s.body, n)) continue;
+    if (source.kind == ir::Source::Kind::point_temp) {
+      inputs.back() = "p" + std::to_string(source.id);
+    } else if (source.kind == ir::Source::Kind::load && !(s.over_row && moves(source.id))) {
+      inputs.back() = "x" + str(n);
+      out_.line(cat({"const ", cuda_type(s.body.inputs[n]), " x", str(n), " = ",
+                     place(source.id), ";"}));
     }
-    std::string from;
-    switch (source.kind) {
-      case ir::Source::Kind::load: from = place(source.id); break;
-      case ir::Source::Kind::point_temp: from = "p" + std::to_string(source.id); break;
-      case ir::Source::Kind::row_temp: from = row_temp(source.id); break;
-    }
-    const DType t = k_.stages[stage].body.inputs[inputs.size()];
-    inputs.push_back("x" + str(inputs.size()));
-    out_.line(cat({"const ", cuda_type(t), " ", inputs.back(), " = ", from, ";"}));
   }
   return inputs;
 }
 
-/// Every thread of the unit computes, one stores: after all have read, and before any reads what
-/// was stored.
-void RowText::write_point_stage(std::size_t stage) {
+/// Every thread of the team computes, one stores: where points are read at all, after all have
+/// read, and before any reads what was stored.
+void RowWriter::write_point_stage(std::size_t stage) {
   out_.line(cat({"const ", index_, " r = 0;"}));
-  const std::vector<std::string> inputs = write_sources(stage);
+  Names inputs = write_point_sources(stage);
   const ir::Stage& s = k_.stages[stage];
+  for (std::size_t n = 0; n < s.sources.size(); ++n) {  // a point temp may be written below
+    if (s.sources[n].kind != ir::Source::Kind::point_temp || inputs[n].empty()) continue;
+    out_.line(cat({"const ", cuda_type(s.body.inputs[n]), " x", str(n), " = ", inputs[n], ";"}));
+    inputs[n] = "x" + str(n);
+  }
   const auto values = write_program(out_, s.body, inputs, coordinates(), "v",
                                     cat({name_, "_table", str(stage), "_"}));
-  std::vector<std::string> kept;  // a point temp may be an input of another output
-  for (const ir::Sink& sink : s.sinks) {
-    const auto output = static_cast<std::size_t>(sink.output);
-    kept.push_back("o" + str(kept.size()));
-    out_.line(cat({"const ", cuda_type(s.body.output_dtype(output)), " ", kept.back(), " = ",
-                   values[output], ";"}));
-  }
   bool stores = false;
-  for (std::size_t i = 0; i < s.sinks.size(); ++i) {
-    if (s.sinks[i].kind == ir::Sink::Kind::point_temp)
-      out_.line(cat({"p", std::to_string(s.sinks[i].id), " = ", kept[i], ";"}));
+  for (const ir::Sink& sink : s.sinks) {
+    const std::string& value = values[static_cast<std::size_t>(sink.output)];
+    if (sink.kind == ir::Sink::Kind::point_temp)
+      out_.line(cat({"p", std::to_string(sink.id), " = ", value, ";"}));
     else
       stores = true;
   }
   if (!stores) return;
-  const bool shared = s_.mapping != Mapping::thread;
-  if (shared) out_.line(barrier());
-  if (shared) out_.open(s_.mapping == Mapping::warp ? "if (lane == 0)" : "if (threadIdx.x == 0)");
-  for (std::size_t i = 0; i < s.sinks.size(); ++i) {
-    if (s.sinks[i].kind == ir::Sink::Kind::store)
-      out_.line(cat({place(s.sinks[i].id), " = ", kept[i], ";"}));
+  const bool points_are_read = std::ranges::any_of(k_.stages, [&](const ir::Stage& other) {
+    return std::ranges::any_of(other.sources, [&](const ir::Source& source) {
+      return source.kind == ir::Source::Kind::load && !(other.over_row && moves(source.id));
+    });
+  });
+  const std::string_view barrier = by_block() ? "__syncthreads();" : "__syncwarp();";
+  const bool guarded = points_are_read && !alone();
+  if (guarded) out_.line(barrier);
+  if (!alone())
+    out_.open(by_block() ? "if (threadIdx.x == 0)" : some_idle() ? "if (t == 0 && active)" : "if (t == 0)");
+  for (const ir::Sink& sink : s.sinks) {
+    if (sink.kind == ir::Sink::Kind::store)
+      out_.line(cat({place(sink.id), " = ", values[static_cast<std::size_t>(sink.output)], ";"}));
   }
-  if (shared) out_.close();
-  if (shared) out_.line(barrier());
+  if (!alone()) out_.close();
+  if (guarded) out_.line(barrier);
 }
 
-/// Element `r` of the row: stores, row temps, and what is lifted into `l<reduction>_<accumulator>`.
-void RowText::write_element(std::size_t stage) {
+bool RowWriter::kept_in_array(std::size_t stage, std::size_t n) const {
   const ir::Stage& s = k_.stages[stage];
-  const std::vector<std::string> inputs = write_sources(stage);
+  return s.sources[n].kind == ir::Source::Kind::load && reads_input(s.body, n) &&
+         moves(s.sources[n].id) && !is_held(s.sources[n].id);
+}
+
+/// Element `r` of the row, number `e` of a piece: stores, row temps, and what is lifted into
+/// `l<reduction>_<accumulator>`.
+void RowWriter::write_element(std::size_t stage) {
+  const ir::Stage& s = k_.stages[stage];
+  Names inputs;
+  for (std::size_t n = 0; n < s.sources.size(); ++n) {
+    const ir::Source& source = s.sources[n];
+    inputs.emplace_back();
+    if (!reads_input(s.body, n)) continue;
+    switch (source.kind) {
+      case ir::Source::Kind::load:
+        inputs.back() = is_held(source.id) ? cat({"q", std::to_string(source.id), "[at]"})
+                        : moves(source.id) ? cat({"x", str(n), "[e]"})
+                                           : "x" + str(n);
+        break;
+      case ir::Source::Kind::point_temp: inputs.back() = "p" + std::to_string(source.id); break;
+      case ir::Source::Kind::row_temp:
+        inputs.back() = "x" + str(n);
+        out_.line(cat({"const ", cuda_type(s.body.inputs[n]), " ", inputs.back(), " = ",
+                       row_temp(source.id), ";"}));
+        break;
+    }
+  }
   const auto values = write_program(out_, s.body, inputs, coordinates(), "v",
                                     cat({name_, "_table", str(stage), "_"}));
   for (std::size_t r = 0; r < s.reductions.size(); ++r) {
@@ -323,91 +410,109 @@ void RowText::write_element(std::size_t stage) {
   }
   for (const ir::Sink& sink : s.sinks) {
     const std::string& value = values[static_cast<std::size_t>(sink.output)];
-    out_.line(cat({sink.kind == ir::Sink::Kind::store ? place(sink.id) : row_temp(sink.id), " = ",
-                   value, ";"}));
+    const bool store = sink.kind == ir::Sink::Kind::store;
+    out_.line(cat({store && some_idle() ? "if (active) " : "",
+                   store ? place(sink.id) : row_temp(sink.id), " = ", value, ";"}));
   }
 }
 
-void RowText::start_accumulators(std::size_t stage, char level, ReductionOrder order,
-                                 std::string_view array) {
+/// `copies` of each: an array, or (0) one without.
+void RowWriter::start_accumulators(std::size_t stage, char level, ReductionOrder order, int copies) {
   for (std::size_t r = 0; r < reductions(stage).size(); ++r) {
     const KernelReduction& reduction = reductions(stage)[r];
     if (reduction.order != order) continue;
-    const std::vector<std::string> all = names(reduction, r, level, "");
+    const Names all = names(reduction, r, level, "");
     for (std::size_t a = 0; a < all.size(); ++a) {
+      const std::string_view type = cuda_type(accumulator(reduction, a));
       const std::string identity = literal(accumulator(reduction, a), reduction.identity[a]);
-      const std::string value =
-          array.empty() ? identity : cat({"{", identity, ", ", identity, "}"});
-      out_.line(cat({cuda_type(accumulator(reduction, a)), " ", all[a], array, " = ", value, ";"}));
+      if (copies == 0) {
+        out_.line(cat({type, " ", all[a], " = ", identity, ";"}));
+        continue;
+      }
+      const std::string count = std::to_string(copies);
+      out_.line(cat({type, " ", all[a], "[", count, "];"}));
+      out_.line("#pragma unroll");
+      out_.line(cat({"for (int w = 0; w < ", count, "; ++w) ", all[a], "[w] = ", identity, ";"}));
     }
   }
 }
 
-void RowText::set_point_temps(const KernelReduction& r, const std::vector<std::string>& values) {
+void RowWriter::set_point_temps(const KernelReduction& r, const Names& values) {
   for (std::size_t a = 0; a < r.temps.size(); ++a)
     out_.line(cat({"p", std::to_string(r.temps[a]), " = ", values[a], ";"}));
 }
 
-// ---- In order -----------------------------------------------------------------------------------
+// ---- Pieces of a row ----------------------------------------------------------------------------
 
-/// Before element `r` is taken in: a block of 256 may have ended.
-void RowText::write_in_order(std::size_t stage, std::size_t r) {
-  const KernelReduction& reduction = reductions(stage)[r];
-  if (!two_levels(reduction)) return;
-  out_.open("if (r > 0 && r % 256 == 0)");
-  combine(stage, r, names(reduction, r, 'g', ""), names(reduction, r, 'f', ""));
-  const auto all = names(reduction, r, 'f', "");
-  for (std::size_t a = 0; a < all.size(); ++a)
-    out_.line(cat({all[a], " = ", literal(accumulator(reduction, a), reduction.identity[a]), ";"}));
-  out_.close();
+/// Elements that are loaded before the first of them is used: fewer where much is loaded for each.
+int RowWriter::piece(std::size_t stage) const {
+  std::size_t loads = 0;
+  for (std::size_t n = 0; n < k_.stages[stage].sources.size(); ++n)
+    loads += kept_in_array(stage, n) ? 1 : 0;
+  const bool much = k_.stages[stage].body.code.size() > 100;
+  return loads > 2 || much ? 4 : loads == 2 ? 8 : 16;
 }
 
-void RowText::finish_in_order(std::size_t stage, std::size_t r) {
-  const KernelReduction& reduction = reductions(stage)[r];
-  const auto first = names(reduction, r, 'f', ""), second = names(reduction, r, 'g', "");
-  set_point_temps(reduction, first);
-  if (!two_levels(reduction)) return;
-  out_.open("if (n > 256)");
-  combine(stage, r, second, first);
-  set_point_temps(reduction, second);
-  out_.close();
+/// Elements that a turn of the loop over a row takes, where it is not written out.
+int RowWriter::turn(std::size_t stage) const {
+  return std::max(piece(stage), s_.mapping == Mapping::thread ? 1 : lanes_each());
 }
 
-void RowText::write_thread_stage(std::size_t stage) {
-  assert(!has_order(stage, ReductionOrder::lanes));
-  start_accumulators(stage, 'f', ReductionOrder::blocks, "");
-  start_accumulators(stage, 'g', ReductionOrder::blocks, "");
-  out_.open(cat({"for (", index_, " r = 0; r < n; ++r)"}));
-  for (std::size_t r = 0; r < reductions(stage).size(); ++r) {
-    const KernelReduction& reduction = reductions(stage)[r];
-    for (std::size_t a = 0; a < reduction.temps.size(); ++a)
-      out_.line(cat({cuda_type(accumulator(reduction, a)), " l", str(r), "_", str(a), ";"}));
+void RowWriter::write_position() {
+  out_.line("const int at = from + e;");
+  if (s_.mapping == Mapping::thread) {
+    out_.line(cat({"const ", index_, " r = base + at;"}));
+    return;
   }
-  write_element(stage);
-  for (std::size_t r = 0; r < reductions(stage).size(); ++r) {
-    write_in_order(stage, r);
-    combine(stage, r, names(reductions(stage)[r], r, 'f', ""),
-            names(reductions(stage)[r], r, 'l', ""));
-  }
-  out_.close();
-  for (std::size_t r = 0; r < reductions(stage).size(); ++r) finish_in_order(stage, r);
+  const std::string lanes = std::to_string(lanes_each()), team = std::to_string(s_.team);
+  out_.line(cat({"const ", index_, " r = base + at / ", lanes, " * 64 + at % ", lanes, " * ", team,
+                 s_.team == 1 ? ";" : " + t;"}));
 }
 
-// ---- In lanes -----------------------------------------------------------------------------------
+/// Whether element `r`, number `at`, is one of the row's: true, where it must be.
+std::string RowWriter::inside(std::size_t stage) const {
+  const auto row = frame_.clip.empty() ? k_.axes.back().constant() : std::nullopt;
+  const std::string_view bounded = s_.mapping == Mapping::thread ? "r < n" : "r < stop";
+  if (!row) return std::string(bounded);
+  const std::int64_t count = storage_.elements > 0 ? (storage_.elements + 15) / 16 * 16 : turn(stage);
+  const std::int64_t each = s_.mapping == Mapping::thread ? 1 : s_.team;
+  const std::int64_t length = one_level_ || s_.mapping == Mapping::thread ? *row : ir::lane_block;
+  const bool whole_blocks = length == *row || *row % length == 0;
+  if (storage_.elements == 0)
+    return whole_blocks && length % (count * each) == 0 ? "true" : std::string(bounded);
+  if (!whole_blocks) return std::string(bounded);
+  const std::int64_t full = s_.mapping == Mapping::thread ? length : length / 64 * lanes_each();
+  return cat({"at < ", std::to_string(full), full * each == length ? "" : cat({" || ", bounded})});
+}
 
-/// Elements [start, stop), of which this thread has those of its lanes, `lane` (h = 0) and `lane +
-/// 32` (h = 1).
-void RowText::write_owned_elements(std::size_t stage) {
-  if (storage_ == RowStorage::registers) {
-    out_.line("#pragma unroll");
-    out_.open(cat({"for (int turn = 0; turn < (", frame_.row, " + 63) / 64; ++turn)"}));
-    out_.line(cat({"const ", index_, " base = start + 64 * turn;"}));
-  } else {
-    out_.open(cat({"for (", index_, " base = start; base < stop; base += 64)"}));
-  }
+/// Elements [0, count) from `base` on.
+void RowWriter::write_pieces(std::size_t stage, int count) {
+  const std::string size = std::to_string(std::min(piece(stage), count));
   out_.line("#pragma unroll");
-  out_.open("for (int h = 0; h < 2; ++h)");
-  out_.line(cat({"const ", index_, " r = base + 32 * h + lane;"}));
+  out_.open(cat({"for (int from = 0; from < ", std::to_string(count), "; from += ", size, ")"}));
+  if (s_.mapping == Mapping::thread) write_end_of_block(stage);
+  const auto loop = [&] {
+    out_.line("#pragma unroll");
+    out_.open(cat({"for (int e = 0; e < ", size, "; ++e)"}));
+    write_position();
+  };
+  const ir::Stage& s = k_.stages[stage];
+  bool any = false;
+  for (std::size_t n = 0; n < s.sources.size(); ++n) {
+    if (!kept_in_array(stage, n)) continue;
+    any = true;
+    out_.line(cat({cuda_type(s.body.inputs[n]), " x", str(n), "[", size, "];"}));
+  }
+  if (any) {
+    loop();
+    out_.open(cat({"if (", inside(stage), ")"}));
+    for (std::size_t n = 0; n < s.sources.size(); ++n)
+      if (kept_in_array(stage, n))
+        out_.line(cat({"x", str(n), "[e] = ", place(s.sources[n].id), ";"}));
+    out_.close();
+    out_.close();
+  }
+  loop();
   for (std::size_t r = 0; r < reductions(stage).size(); ++r) {
     const KernelReduction& reduction = reductions(stage)[r];
     for (std::size_t a = 0; a < reduction.temps.size(); ++a) {
@@ -416,138 +521,111 @@ void RowText::write_owned_elements(std::size_t stage) {
                      literal(t, reduction.identity[a]), ";"}));
     }
   }
-  out_.open("if (r < stop)");
+  out_.open(cat({"if (", inside(stage), ")"}));
   write_element(stage);
+  const std::string own = cat({"[at % ", std::to_string(lanes_each()), "]"});
   for (std::size_t r = 0; r < reductions(stage).size(); ++r) {
     const KernelReduction& reduction = reductions(stage)[r];
-    if (reduction.order == ReductionOrder::lanes)
-      combine(stage, r, names(reduction, r, 'f', "[h]"), names(reduction, r, 'l', ""));
+    const bool in_order = s_.mapping == Mapping::thread;
+    if (in_order || reduction.order == ReductionOrder::lanes)
+      combine(stage, r, names(reduction, r, 'f', in_order ? "" : own), names(reduction, r, 'l', ""));
   }
   out_.close();
-  write_accumulation(stage);
+  if (s_.mapping == Mapping::lanes) write_accumulation(stage);
   out_.close();
   out_.close();
 }
 
-/// Reductions in `blocks` order on a warp: element after element, in every thread alike.
-void RowText::write_accumulation(std::size_t stage) {
-  if (!has_order(stage, ReductionOrder::blocks)) return;
-  assert(s_.mapping == Mapping::warp);
-  out_.open("for (int from = 0; from < 32 && base + 32 * h + from < stop; ++from)");
-  out_.line(cat({"const ", index_, " r = base + 32 * h + from;"}));
-  for (std::size_t r = 0; r < reductions(stage).size(); ++r) {
-    const KernelReduction& reduction = reductions(stage)[r];
-    if (reduction.order != ReductionOrder::blocks) continue;
-    write_in_order(stage, r);
-    std::vector<std::string> values;
-    for (const std::string& l : names(reduction, r, 'l', ""))
-      values.push_back(cat({"weft_from(", l, ", from)"}));
-    combine(stage, r, names(reduction, r, 'f', ""), values);
+/// What several stages read, where it is first met: all of it at once.
+void RowWriter::write_held(std::size_t stage) {
+  std::vector<int> fresh;
+  const auto reads = [&](std::size_t i, int access) {
+    const auto& sources = k_.stages[i].sources;
+    for (std::size_t n = 0; k_.stages[i].over_row && n < sources.size(); ++n) {
+      if (sources[n].kind == ir::Source::Kind::load && sources[n].id == access &&
+          reads_input(k_.stages[i].body, n))
+        return true;
+    }
+    return false;
+  };
+  for (const int access : storage_.held) {
+    std::size_t first = 0;
+    while (!reads(first, access)) ++first;
+    if (first == stage) fresh.push_back(access);
   }
-  out_.close();
-}
-
-/// The two halves of the lanes, then lane j with j + 16, …; the result is everywhere in element 0.
-void RowText::write_tree(std::size_t stage, std::size_t r, char level) {
-  const KernelReduction& reduction = reductions(stage)[r];
-  const auto low = names(reduction, r, level, "[0]"), high = names(reduction, r, level, "[1]");
-  combine(stage, r, low, high);
-  std::vector<std::string> others;
-  for (const std::string& l : low) others.push_back(cat({"weft_down(", l, ", by)"}));
+  if (fresh.empty()) return;
   out_.line("#pragma unroll");
-  out_.open("for (int by = 16; by > 0; by /= 2)");
-  combine(stage, r, low, others);
+  out_.open(cat({"for (int e = 0; e < ", std::to_string(storage_.elements), "; ++e)"}));
+  out_.line("const int from = 0;");
+  write_position();
+  out_.open(cat({"if (", inside(stage), ")"}));
+  for (const int access : fresh)
+    out_.line(cat({"q", std::to_string(access), "[at] = ", place(access), ";"}));
   out_.close();
-  for (const std::string& l : low) out_.line(cat({l, " = weft_from(", l, ", 0);"}));
+  out_.close();
 }
 
-/// On a warp: the block that began at `start` is a result, or goes to a lane of the second level.
-void RowText::end_lane_block(std::size_t stage, std::string_view start) {
+/// The elements that this thread has of those from `start` on: written out, or in a loop to `end`.
+void RowWriter::write_owned_elements(std::size_t stage, std::string_view start, std::string_view end) {
+  if (storage_.elements > 0) {
+    out_.line(cat({"const ", index_, " base = ", start, ";"}));
+    write_held(stage);
+    write_pieces(stage, storage_.elements);
+    return;
+  }
+  const int count = turn(stage);
+  const int length = s_.mapping == Mapping::thread ? count : count * s_.team;
+  out_.line("#pragma unroll 1");
+  out_.open(cat({"for (", index_, " base = ", start, "; base < ", end, "; base += ",
+                 std::to_string(length), ")"}));
+  write_pieces(stage, count);
+  out_.close();
+}
+
+// ---- A thread an item ---------------------------------------------------------------------------
+
+/// Before a piece: a block of 256 may have ended.
+void RowWriter::write_end_of_block(std::size_t stage) {
   for (std::size_t r = 0; r < reductions(stage).size(); ++r) {
-    const KernelReduction& reduction = reductions(stage)[r];
-    if (reduction.order != ReductionOrder::lanes) continue;
-    write_tree(stage, r, 'f');
-    if (s_.mapping == Mapping::block) {
-      out_.open("if (lane == 0)");
-      for (std::size_t a = 0; a < reduction.temps.size(); ++a)
-        out_.line(cat({"results", str(stage), "_", str(r), "_", str(a), "[slot] = f", str(r), "_",
-                       str(a), "[0];"}));
-      out_.close();
-      continue;
-    }
-    set_point_temps(reduction, names(reduction, r, 'f', "[0]"));
-    if (one_level_) continue;
-    out_.line(cat({"const int slot", str(r), " = (int)(", start, " / 4096 % 64);"}));
-    out_.open(cat({"if (n > 4096 && slot", str(r), " % 32 == lane)"}));
-    combine(stage, r, names(reduction, r, 'g', cat({"[slot", str(r), " / 32]"})),
-            names(reduction, r, 'f', "[0]"));
+    if (!two_levels(reductions(stage)[r])) continue;
+    out_.open("if (base + from > 0 && (base + from) % 256 == 0 && base + from < n)");
+    write_next_block(stage, r);
     out_.close();
   }
 }
 
-void RowText::write_lane_stage(std::size_t stage) {
-  const bool by_block = s_.mapping == Mapping::block;
-  assert(!by_block || !one_level_);
-  start_accumulators(stage, 'f', ReductionOrder::blocks, "");
-  start_accumulators(stage, 'g', ReductionOrder::blocks, "");
-  if (!one_level_) start_accumulators(stage, 'g', ReductionOrder::lanes, "[2]");
-  if (one_level_) {
-    out_.line(cat({"const ", index_, " start = 0, stop = n;"}));
-  } else if (by_block) {  // waves of 64 blocks; warp w has blocks w, w + warps, …
-    out_.open(cat({"for (", index_, " wave = 0; wave == 0 || wave < n; wave += 64 * 4096)"}));
-    out_.open(
-        cat({"for (int slot = warp; slot < 64; slot += ", std::to_string(s_.threads / 32), ")"}));
-    out_.line(cat({"const ", index_, " start = wave + slot * 4096;"}));
-    out_.line("if (start > 0 && start >= n) break;");
-  } else {
-    out_.open(cat({"for (", index_, " start = 0; start == 0 || start < n; start += 4096)"}));
-  }
-  if (!one_level_)
-    out_.line(cat({"const ", index_, " stop = n - start < 4096 ? n : start + 4096;"}));
-  start_accumulators(stage, 'f', ReductionOrder::lanes, "[2]");
-  write_owned_elements(stage);
-  end_lane_block(stage, "start");
-  if (!one_level_) out_.close();
-  const bool lanes = has_order(stage, ReductionOrder::lanes);
-  if (by_block) {
-    for (std::size_t r = 0; lanes && r < reductions(stage).size(); ++r) {
-      const KernelReduction& reduction = reductions(stage)[r];
-      if (r == 0) out_.line("__syncthreads();");
-      std::vector<std::string> results, single;
-      for (std::size_t a = 0; a < reduction.temps.size(); ++a) {
-        const std::string array = cat({"results", str(stage), "_", str(r), "_", str(a)});
-        results.push_back(array + "[32 * h + lane]"), single.push_back(array + "[0]");
-      }
-      out_.open("if (n <= 4096)");
-      set_point_temps(reduction, single);
-      out_.close();
-      out_.open("for (int h = 0; h < 2; ++h)");
-      out_.open("if (wave + (32 * h + lane) * 4096 < n)");
-      combine(stage, r, names(reduction, r, 'g', "[h]"), results);
-      out_.close();
-      out_.close();
-    }
-    if (lanes) out_.line("__syncthreads();");
-    out_.close();
-  }
-  for (std::size_t r = 0; r < reductions(stage).size(); ++r) {
-    const KernelReduction& reduction = reductions(stage)[r];
-    if (reduction.order == ReductionOrder::blocks) {
-      finish_in_order(stage, r);
-    } else if (!one_level_) {
-      out_.open("if (n > 4096)");
-      write_tree(stage, r, 'g');
-      set_point_temps(reduction, names(reduction, r, 'g', "[0]"));
-      out_.close();
-    }
-  }
+void RowWriter::write_next_block(std::size_t stage, std::size_t r) {
+  const KernelReduction& reduction = reductions(stage)[r];
+  const Names first = names(reduction, r, 'f', "");
+  combine(stage, r, names(reduction, r, 'g', ""), first);
+  for (std::size_t a = 0; a < first.size(); ++a)
+    out_.line(
+        cat({first[a], " = ", literal(accumulator(reduction, a), reduction.identity[a]), ";"}));
 }
 
-}  // namespace
+void RowWriter::finish_in_order(std::size_t stage, std::size_t r) {
+  const KernelReduction& reduction = reductions(stage)[r];
+  const Names first = names(reduction, r, 'f', ""), second = names(reduction, r, 'g', "");
+  set_point_temps(reduction, first);
+  if (!two_levels(reduction)) return;
+  out_.open("if (n > 256)");
+  combine(stage, r, second, first);
+  set_point_temps(reduction, second);
+  out_.close();
+}
+
+void RowWriter::write_thread_stage(std::size_t stage) {
+  assert(!has_order(stage, ReductionOrder::lanes));
+  start_accumulators(stage, 'f', ReductionOrder::blocks, 0);
+  start_accumulators(stage, 'g', ReductionOrder::blocks, 0);
+  write_point_sources(stage);
+  write_owned_elements(stage, "0", "n");
+  for (std::size_t r = 0; r < reductions(stage).size(); ++r) finish_in_order(stage, r);
+}
 
 void write_rows(const Kernel& k, const KernelFrame& frame, const CudaSchedule& s,
                 std::string_view name, TextWriter& out) {
-  RowText(k, frame, s, name, out).write();
+  RowWriter(k, frame, s, name, out).write();
 }
 
 }  // namespace weft::codegen

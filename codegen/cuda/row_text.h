@@ -1,4 +1,5 @@
-// Pieces of the text of one kernel: its extents and strides as expressions, and row kernels.
+// Row kernels. A thread meets the same row elements in every stage, so that row temps, and what is
+// read in several stages, can stay in its registers and need no barrier.
 #pragma once
 
 #include <string>
@@ -6,54 +7,23 @@
 #include <vector>
 
 #include "codegen/cuda/cuda_text.h"
-#include "codegen/cuda/scalar_text.h"
-#include "codegen/interpret/geometry.h"
+#include "codegen/cuda/frame_text.h"
 
 namespace weft::codegen {
 
-/// Extents, strides and offsets as text. Known ones are numbers, with neighbouring axes merged;
-/// unknown ones are names `d0, d1, …` that are declared at the kernel's start. An item's
-/// coordinates are `c0, c1, …`.
-struct KernelFrame {
-  explicit KernelFrame(const ir::Kernel&);
-
-  struct AccessText {
-    std::string offset;
-    std::vector<std::string> strides;
-    std::string row_stride;
-  };
-  /// Expression: how many items there are.
-  [[nodiscard]] std::string items() const;
-  /// Expression over the coordinates: the element at which the item's row begins in an access.
-  [[nodiscard]] std::string offset(int access) const;
-  void write_dims(TextWriter&) const;
-  /// From `item`.
-  void write_coordinates(TextWriter&) const;
-
-  Layout layout;
-  Geometry geometry;                       // where layout.constant
-  std::string_view index_type;             // "int" where that is enough
-  std::vector<std::string> extents;
-  std::vector<std::string> coordinates;    // what `index` gives, one a parallel axis
-  std::string row, clip, blocks;           // clip: empty where there is none
-  std::vector<AccessText> accesses;
-  std::vector<std::string> dims;
-
- private:
-  void take_geometry();
-  std::string named(const Dim&);
+/// Where row temps live, and which accesses are read once and kept beside them.
+struct RowStorage {
+  enum class Place : std::uint8_t { none, registers, shared, scratch } place = Place::none;
+  int elements = 0;         // registers: of a row that a thread has; 0: not known or too many
+  std::vector<int> held;    // accesses in registers; only where `elements` is not 0
 };
-
-/// An extent or stride as an expression over the symbols.
-std::string dim_text(const Dim&);
-/// The parameters of a kernel's functions: its buffers `b0, b1, …`, then its symbols `s0, s1, …`.
-std::string parameter_text(const ir::Kernel&);
-/// The buffer of an access, by name.
-std::string pointer_text(const ir::Kernel&, int access);
-
-/// Where row temps live.
-enum class RowStorage : std::uint8_t { none, registers, shared, scratch };
 RowStorage row_storage(const ir::Kernel&, const CudaSchedule&);
+
+/// Is the row one block of the canonical order, whatever its length?
+bool has_one_level(const ir::Kernel&);
+/// The axis along which neighbouring items lie side by side in what rows are read from; -1: the
+/// last.
+int fastest_axis(const ir::Kernel&, const KernelFrame&);
 
 /// The combine step of every reduction as a function at namespace scope.
 void write_combines(const ir::Kernel&, std::string_view name, TextWriter&);

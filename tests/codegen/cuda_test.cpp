@@ -5,12 +5,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
 #include "codegen/cuda/cuda_text.h"
 #include "codegen/cuda/nvrtc.h"
+#include "codegen/cuda/row_text.h"
 #include "codegen/interpret/interpreter.h"
 #include "cuda_host_compile.h"
 #include "ir/error.h"
@@ -67,6 +69,42 @@ const std::vector<std::string> every_path{
     "argmax lanes 3x9000",         "unknown stages lanes 3x9000", "stages blocks 9x1000",
     "unknown stages blocks 9x257", "sum blocks 130x257",          "both orders"};
 
+/// Schedules that larger extents would lead to; each kernel has some of them, in turn.
+std::vector<CudaSchedule> others(const Sample& s, const CudaSchedule& chosen, std::size_t turn) {
+  using Mapping = CudaSchedule::Mapping;
+  const ir::Kernel& k = s.kernel;
+  std::vector<CudaSchedule> all;
+  switch (chosen.mapping) {
+    case Mapping::element:
+      if (turn % 2 == 0)
+        all.push_back({.mapping = Mapping::element, .threads = 64, .vector = 4, .groups = 4,
+                       .streaming = turn % 4 == 0});
+      else if (turn % 8 == 1)
+        all.push_back({.mapping = Mapping::element, .threads = 32, .groups = 2});
+      break;
+    case Mapping::tile:
+      if (turn % 3 == 0)
+        all.push_back({.mapping = Mapping::tile, .threads = 256, .tile = chosen.tile == 64 ? 32 : 64});
+      break;
+    case Mapping::thread: break;
+    case Mapping::lanes: {
+      bool in_lanes_alone = true;
+      for (const ir::Stage& stage : k.stages) {
+        for (const ir::KernelReduction& r : stage.reductions)
+          in_lanes_alone = in_lanes_alone && r.order == ir::ReductionOrder::lanes;
+      }
+      if (!in_lanes_alone) break;
+      const bool one = codegen::has_one_level(k);
+      const int team = one ? std::array{1, 8, 16, 32, 64}[turn % 5] : turn % 2 == 0 ? 32 : 64;
+      all.push_back({.mapping = Mapping::lanes, .threads = 64, .team = team});
+      if (!one && team == 64)
+        all.push_back({.mapping = Mapping::lanes, .threads = 128, .team = 64, .parts = 2});
+      break;
+    }
+  }
+  return all;
+}
+
 /// A fixed sample; the rest of the collection is left to longer runs.
 std::vector<Case> all_cases() {
   std::vector<Sample> samples;
@@ -94,7 +132,7 @@ std::vector<Case> all_cases() {
   const auto add = [&](const Sample& s, const CudaSchedule& schedule) {
     const std::string text = codegen::cuda_text(s.kernel, schedule, "k");
     for (const Case& c : cases) {
-      if (c.schedule.threads == schedule.threads &&
+      if (c.schedule.threads == schedule.threads && c.schedule.mapping == schedule.mapping &&
           codegen::cuda_text(c.sample.kernel, c.schedule, "k") == text) {
         cases.push_back({s, schedule, c.name});
         return;
@@ -102,11 +140,11 @@ std::vector<Case> all_cases() {
     }
     cases.push_back({s, schedule, "kernel" + std::to_string(cases.size())});
   };
+  std::size_t turn = 0;
   for (const Sample& s : samples) {
     const CudaSchedule chosen = codegen::choose_schedule(s.kernel);
     add(s, chosen);
-    if (chosen.mapping == CudaSchedule::Mapping::block)
-      add(s, {CudaSchedule::Mapping::warp, 64, 1});
+    for (const CudaSchedule& other : others(s, chosen, turn++)) add(s, other);
   }
   return cases;
 }
@@ -252,11 +290,16 @@ TEST_CASE("CUDA: schedules follow the extents") {
   using Mapping = CudaSchedule::Mapping;
   const ir::ScalarProgram copy = copy_program(DType::float32);
   CHECK(codegen::choose_schedule(pointwise({Dim(1024)}, {DType::float32}, copy)).vector == 4);
-  CHECK(codegen::choose_schedule(pointwise({dim("s0")}, {DType::float32}, copy)).vector == 1);
-  CHECK(codegen::choose_schedule(row_sum(8, 1000, ir::ReductionOrder::lanes, 1000, 1)).mapping ==
-        Mapping::warp);
-  CHECK(codegen::choose_schedule(row_sum(8, 10000, ir::ReductionOrder::lanes, 10000, 1)).mapping ==
-        Mapping::block);
+  CHECK(codegen::choose_schedule(pointwise({dim("s0")}, {DType::float32}, copy)).vector == 4);
+  const auto row = [](std::int64_t items, std::int64_t n) {
+    return codegen::choose_schedule(row_sum(items, n, ir::ReductionOrder::lanes, n, 1));
+  };
+  CHECK(row(1 << 20, 30).team == 8);
+  CHECK(row(1 << 20, 200).team == 16);
+  CHECK(row(8192, 1024).team == 32);
+  CHECK(row(8, 1024).team == 64);  // few: whole blocks
+  CHECK(row(8192, 4096).team == 64);
+  CHECK(row(8192, 32768).parts == 8);
   CHECK(codegen::choose_schedule(row_sum(8, 1000, ir::ReductionOrder::blocks, 1, 8)).mapping ==
         Mapping::thread);
   const std::string text =
