@@ -86,6 +86,8 @@ std::shared_ptr<const runtime::Program> compile(const ir::Graph& graph,
   if (runtime::nan_checks_wanted() || !options.device.is_cpu()) pipeline.groups.reset();
   // Small steps run side by side on a device, unless memory that they share keeps them apart.
   if (!options.device.is_cpu()) pipeline.apart = std::int64_t{1} << 20;
+  // A device has a thread walk a column: it wants many.
+  if (!options.device.is_cpu()) pipeline.split.blocks = {.row = 512, .points = 32768};
   auto last = start;
   const std::string name = graph.name().empty() ? "(unnamed)" : graph.name();
   if (log_enabled())

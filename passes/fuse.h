@@ -34,13 +34,20 @@
 
 namespace weft::passes {
 
+/// Rows at least so long, with at most so many parallel points, are reduced in two kernels. No result
+/// depends on it.
+struct Splits {
+  struct Limits {
+    std::int64_t row = 16384, points = 64;
+  };
+  Limits lanes, blocks;  // by the order of the reduction (ir/kernel.h)
+};
+
 struct FuseOptions {
   bool fuse = true;            // false: one kernel a node
   int max_instructions = 300;  // of one kernel's bodies
   int max_buffers = 48;        // of one kernel, as far as they are known while it grows
-  std::int64_t split_row =
-      16384;  // rows at least this long, with few parallel points, are reduced in two kernels
-  std::int64_t split_points = 64;
+  Splits split;
 };
 
 enum class ValueKind : std::uint8_t {

@@ -230,8 +230,10 @@ bool Fuser::splits(const Group& g) const {
   Dim points = 1, row = 1;
   for (std::size_t k = 0; k < g.axes.size(); ++k)
     (in_row(g, k) ? row : points) = (in_row(g, k) ? row : points) * g.axes[k];
-  return row.is_constant() && points.is_constant() && row.value() >= options_.split_row &&
-         points.value() <= options_.split_points;
+  const bool last = static_cast<std::size_t>(g.row_end) == g.axes.size();
+  const Splits::Limits& limits = last ? options_.split.lanes : options_.split.blocks;
+  return row.is_constant() && points.is_constant() && row.value() >= limits.row &&
+         points.value() <= limits.points;
 }
 
 }  // namespace weft::passes

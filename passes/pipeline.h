@@ -13,6 +13,7 @@
 
 #include "ir/graph.h"
 #include "ir/plan.h"
+#include "passes/fuse.h"
 #include "passes/step_groups.h"
 
 namespace weft::passes {
@@ -26,6 +27,7 @@ struct PipelineOptions {
   bool fast_math = false;  // rewrites that may change bits
   std::optional<Caches> groups;  // steps run tile by tile in these; none: each by itself
   std::int64_t apart = 0;        // MemoryOptions::apart
+  Splits split;                  // long reductions
   Evaluator evaluate;      // none: constants are not folded
   /// Called with each pass's name and result.
   std::function<void(std::string_view pass, const ir::Graph& after)> observe;

@@ -157,8 +157,8 @@ void ElementText::write() {
 void ElementText::write_groups() {
   const std::string_view i = frame_.index_type;
   const std::string step = cat({"(", i, ")", str(std::int64_t{s_.threads} * s_.groups)});
-  out_.open(cat({"for (", i, " base = blockIdx.x * ", step, "; base < groups; base += gridDim.x * ",
-                 step, ")"}));
+  out_.open(cat({"for (", i, " own = blockIdx.x * ", step, " + threadIdx.x; own < groups; own += ",
+                 "gridDim.x * ", step, ")"}));
   for (std::size_t n = 0; n < stage_.sources.size(); ++n) {
     const int access = stage_.sources[n].id;
     if (!used(n)) continue;
@@ -169,9 +169,9 @@ void ElementText::write_groups() {
   for (const bool loads : {true, false}) {
     out_.line("#pragma unroll");
     out_.open(cat({"for (int u = 0; u < ", str(s_.groups), "; ++u)"}));
-    out_.line(cat({"const ", i, " wanted = base + u * ", str(s_.threads), " + threadIdx.x;"}));
-    // Beyond the last group that one is read again, so that loads wait for no decision.
-    const std::string group = "(wanted < groups ? wanted : groups - 1)";
+    out_.line(cat({"const ", i, " wanted = own + u * ", str(s_.threads), ";"}));
+    // Beyond the last group the first is read again, so that loads wait for no decision.
+    const std::string group = "(wanted < groups ? wanted : own)";
     out_.line(cat({"const ", i, " item = ", group,
                    s_.vector == 1 ? std::string() : " * " + str(s_.vector), ";"}));
     if (reach_.along_row()) coordinates_of("item");

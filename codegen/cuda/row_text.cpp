@@ -216,10 +216,9 @@ void RowWriter::write_units() {
   const std::string per_block = std::to_string(by_block() ? 1 : s_.threads / each);
   if (!alone()) out_.line(cat({"const int t = threadIdx.x % ", team, ", lane = threadIdx.x % 32;"}));
   if (by_block()) out_.line("const int part = threadIdx.x / 64;");
-  const std::string_view own =
-      by_block() ? "" : alone() ? " + threadIdx.x" : some_idle() ? " + threadIdx.x / TEAM" : " + threadIdx.x / 32";
-  std::string within(own);
-  if (const auto at = within.find("TEAM"); at != std::string::npos) within.replace(at, 4, team);
+  const std::string within = by_block() ? std::string()
+                             : alone()  ? " + threadIdx.x"
+                                        : " + threadIdx.x / " + team;
   out_.line(cat({"const ", index_, " unit = blockIdx.x * (", index_, ")", per_block, within,
                  ", units = gridDim.x * (", index_, ")", per_block, ";"}));
 }
@@ -272,8 +271,7 @@ void RowWriter::write() {
       }
     }
   }
-  if (some_idle()) {  // the warp stays together: a team without an item repeats the last one
-    const std::string others = std::to_string(32 / s_.team);
+  if (some_idle_) {  // the warp stays together
     out_.open(cat({"for (", index_, " first = unit - lane / ", std::to_string(s_.team),
                    "; first < items; first += units)"}));
     out_.line(cat({"const ", index_, " wanted = first + lane / ", std::to_string(s_.team), ";"}));
@@ -325,8 +323,9 @@ RowWriter::Names RowWriter::write_point_sources(std::size_t stage) {
       inputs.back() = "p" + std::to_string(source.id);
     } else if (source.kind == ir::Source::Kind::load && !(s.over_row && moves(source.id))) {
       inputs.back() = "x" + str(n);
-      out_.line(cat({"const ", cuda_type(s.body.inputs[n]), " x", str(n), " = ",
-                     place(source.id), ";"}));
+      const std::string_view type = cuda_type(s.body.inputs[n]);
+      out_.line(cat({"const ", type, " x", str(n), " = ", some_idle_ ? "!active ? (" : "",
+                     some_idle_ ? type : "", some_idle_ ? ")0 : " : "", place(source.id), ";"}));
     }
   }
   return inputs;
@@ -363,7 +362,7 @@ void RowWriter::write_point_stage(std::size_t stage) {
   const bool guarded = points_are_read && !alone();
   if (guarded) out_.line(barrier);
   if (!alone())
-    out_.open(by_block() ? "if (threadIdx.x == 0)" : some_idle() ? "if (t == 0 && active)" : "if (t == 0)");
+    out_.open(by_block() ? "if (threadIdx.x == 0)" : some_idle_ ? "if (t == 0 && active)" : "if (t == 0)");
   for (const ir::Sink& sink : s.sinks) {
     if (sink.kind == ir::Sink::Kind::store)
       out_.line(cat({place(sink.id), " = ", values[static_cast<std::size_t>(sink.output)], ";"}));
@@ -411,8 +410,7 @@ void RowWriter::write_element(std::size_t stage) {
   for (const ir::Sink& sink : s.sinks) {
     const std::string& value = values[static_cast<std::size_t>(sink.output)];
     const bool store = sink.kind == ir::Sink::Kind::store;
-    out_.line(cat({store && some_idle() ? "if (active) " : "",
-                   store ? place(sink.id) : row_temp(sink.id), " = ", value, ";"}));
+    out_.line(cat({store ? place(sink.id) : row_temp(sink.id), " = ", value, ";"}));
   }
 }
 
@@ -450,7 +448,11 @@ int RowWriter::piece(std::size_t stage) const {
   for (std::size_t n = 0; n < k_.stages[stage].sources.size(); ++n)
     loads += kept_in_array(stage, n) ? 1 : 0;
   const bool much = k_.stages[stage].body.code.size() > 100;
-  return loads > 2 || much ? 4 : loads == 2 ? 8 : 16;
+  const int count = loads > 2 || much ? 4 : loads == 2 ? 8 : 16;
+  // Few threads, which walk far: more at a time.
+  constexpr std::int64_t few = 132 * 512;
+  const bool alone = s_.mapping == Mapping::thread && storage_.elements == 0 && frame_.layout.constant;
+  return alone && frame_.geometry.items < few ? 2 * count : count;
 }
 
 /// Elements that a turn of the loop over a row takes, where it is not written out.
@@ -471,6 +473,12 @@ void RowWriter::write_position() {
 
 /// Whether element `r`, number `at`, is one of the row's: true, where it must be.
 std::string RowWriter::inside(std::size_t stage) const {
+  const std::string within = within_row(stage);
+  if (!some_idle_) return within;
+  return within == "true" ? "active" : cat({"active && (", within, ")"});
+}
+
+std::string RowWriter::within_row(std::size_t stage) const {
   const auto row = frame_.clip.empty() ? k_.axes.back().constant() : std::nullopt;
   const std::string_view bounded = s_.mapping == Mapping::thread ? "r < n" : "r < stop";
   if (!row) return std::string(bounded);

@@ -19,7 +19,8 @@ class RowWriter {
         index_(frame.index_type),
         out_(out),
         storage_(row_storage(k, s)),
-        one_level_(has_one_level(k)) {}
+        one_level_(has_one_level(k)),
+        some_idle_(leaves_idle(frame, s)) {}
 
   void write();
 
@@ -45,6 +46,7 @@ class RowWriter {
   [[nodiscard]] int piece(std::size_t stage) const;
   [[nodiscard]] int turn(std::size_t stage) const;
   [[nodiscard]] std::string inside(std::size_t stage) const;
+  [[nodiscard]] std::string within_row(std::size_t stage) const;
   [[nodiscard]] bool kept_in_array(std::size_t stage, std::size_t source) const;
 
   // In order.
@@ -121,8 +123,10 @@ class RowWriter {
   [[nodiscard]] bool alone() const {  // a thread an item
     return s_.mapping == CudaSchedule::Mapping::thread || s_.team == 1;
   }
-  [[nodiscard]] bool some_idle() const {  // teams that share a warp with others
-    return !alone() && s_.team < 32;
+  /// Teams that share a warp with others may find no item while those have one.
+  static bool leaves_idle(const KernelFrame& frame, const CudaSchedule& s) {
+    if (s.mapping != CudaSchedule::Mapping::lanes || s.team == 1 || s.team >= 32) return false;
+    return !frame.layout.constant || frame.geometry.items % (32 / s.team) != 0;
   }
   [[nodiscard]] bool is_held(int access) const {
     return std::ranges::find(storage_.held, access) != storage_.held.end();
@@ -134,7 +138,7 @@ class RowWriter {
   std::string_view name_, index_;
   TextWriter& out_;
   RowStorage storage_;
-  bool one_level_;
+  bool one_level_, some_idle_;
 };
 
 }  // namespace weft::codegen
