@@ -19,6 +19,17 @@ int threads_each(const CudaSchedule& s) {
   return s.team == 64 ? s.threads : s.team;
 }
 
+/// Threads of a block, and how many blocks a multiprocessor should have room for: where rows are kept
+/// in registers, 512 threads, so that one row is read while another is computed.
+std::string launch_bounds(const Kernel& k, const CudaSchedule& s) {
+  const std::string threads = std::to_string(s.threads);
+  constexpr int resident = 512, room = 72;
+  if (s.mapping != Mapping::lanes || s.threads >= resident) return threads;
+  const RowStorage storage = row_storage(k, s);
+  if (storage.elements == 0 || storage.registers > room) return threads;
+  return cat({threads, ", ", std::to_string(resident / s.threads)});
+}
+
 }  // namespace
 
 Dim scratch_bytes(const Kernel& k, const CudaSchedule& s, std::int64_t blocks) {
@@ -51,8 +62,8 @@ std::string cuda_text(const Kernel& k, const CudaSchedule& s, std::string_view n
   std::string parameters = parameter_text(k);
   if (k.has_row && row_storage(k, s).place == RowStorage::Place::scratch)
     parameters.append(", char* scratch");
-  out.open(cat({"extern \"C\" __global__ void __launch_bounds__(", std::to_string(s.threads), ") ",
-                name, "(", parameters, ")"}));
+  out.open(cat({"extern \"C\" __global__ void __launch_bounds__(", launch_bounds(k, s), ") ", name,
+                "(", parameters, ")"}));
   const KernelFrame frame(k);
   frame.write_dims(out);
   switch (s.mapping) {

@@ -44,11 +44,12 @@ struct CudaSchedule {
   int tile = 32;
   int team = 32;           // 1, 8, 16, 32 or 64
   int parts = 1;           // 1, 2, 4 or 8
+  std::string_view reason = {};  // a literal
 };
 
 /// A sound choice from the extents alone.
 CudaSchedule choose_schedule(const ir::Kernel&, const DeviceLimits& = {});
-/// In words.
+/// In words, with the reason.
 std::string to_string(const CudaSchedule&);
 
 std::string cuda_text(const ir::Kernel&, const CudaSchedule&, std::string_view name);

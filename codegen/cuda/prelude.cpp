@@ -109,19 +109,40 @@ template <class To, class From> WEFT_FUNCTION To weft_saturate(From x) {
   return To(x);
 }
 
+// 16-bit numbers: a device has instructions for them, and may give another NaN.
 WEFT_FUNCTION float weft_half_to_float(unsigned short h) {
+#if defined(__CUDA_ARCH__) && !defined(WEFT_CUDA_HOST)
+  float x;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(x) : "h"(h));
+  return x;
+#endif
   const unsigned sign = unsigned(h & 0x8000) << 16, rest = h & 0x7fff;
   if (rest >= 0x7c00) return __uint_as_float(sign | ((rest << 13) + (224u << 23)));
   if (rest >= 0x400) return __uint_as_float(sign | ((rest << 13) + (112u << 23)));
   return __uint_as_float(sign | __float_as_uint(float(rest) * __uint_as_float(0x33800000u)));
 }
 WEFT_FUNCTION unsigned short weft_float_to_half(float x) {
+#if defined(__CUDA_ARCH__) && !defined(WEFT_CUDA_HOST)
+  unsigned short h;
+  asm("cvt.rn.f16.f32 %0, %1;" : "=h"(h) : "f"(x));
+  return h;
+#endif
   const unsigned bits = __float_as_uint(x), sign = (bits >> 16) & 0x8000, rest = bits & 0x7fffffff;
   if (rest > 0x7f800000) return (unsigned short)(sign | 0x7e00 | ((rest >> 13) & 0x1ff));
   if (rest >= 0x477ff000) return (unsigned short)(sign | 0x7c00);
   if (rest < 0x38800000)
     return (unsigned short)(sign | (__float_as_uint(__uint_as_float(rest) + 0.5f) - 0x3f000000u));
   return (unsigned short)(sign | ((rest - (112u << 23) + 0xfff + ((rest >> 13) & 1)) >> 13));
+}
+
+WEFT_FUNCTION unsigned short weft_float_to_brain(float x) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800 && !defined(WEFT_CUDA_HOST)
+  unsigned short h;
+  asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(h) : "f"(x));
+  return h;
+#endif
+  const unsigned bits = __float_as_uint(x);
+  return (unsigned short)((x != x ? bits | 0x400000 : bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
 WEFT_FUNCTION weft_i64 weft_floordiv(weft_i64 a, weft_i64 b) {

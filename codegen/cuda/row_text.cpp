@@ -33,14 +33,15 @@ struct Span {
 
 int words_of(DType t) { return size_of(t) > 4 ? 2 : 1; }
 
-/// Do they fit in so many registers, in every pause between two stages?
-bool fit(const std::vector<Span>& spans, std::size_t stages, int elements, int registers) {
+/// Registers that they take in the pause between two stages that needs most.
+int registers_for(const std::vector<Span>& spans, std::size_t stages, int elements) {
+  int most = 0;
   for (std::size_t pause = 0; pause + 1 < stages; ++pause) {
     int words = 0;
     for (const Span& s : spans) words += s.first <= pause && pause < s.last ? s.words * elements : 0;
-    if (words > registers) return false;
+    most = std::max(most, words);
   }
-  return true;
+  return most;
 }
 
 std::vector<Span> row_temp_spans(const Kernel& k) {
@@ -114,7 +115,8 @@ RowStorage row_storage(const Kernel& k, const CudaSchedule& s) {
   // A thread's registers, without those that the work itself takes.
   const int registers = std::min(256, 65536 / s.threads) - (s.threads > 256 ? 48 : 120);
   std::vector<Span> spans = row_temp_spans(k);
-  const bool temps_fit = elements > 0 && fit(spans, k.stages.size(), elements, registers);
+  const auto fit = [&] { return registers_for(spans, k.stages.size(), elements) <= registers; };
+  const bool temps_fit = elements > 0 && fit();
   if (!k.row_temps.empty()) storage.place = temps_fit ? Place::registers : Place::scratch;
   const auto row = k.axes.back().constant();
   if (storage.place == Place::scratch && row && s.mapping == Mapping::lanes && s.team > 1) {
@@ -127,13 +129,14 @@ RowStorage row_storage(const Kernel& k, const CudaSchedule& s) {
   if (elements > 0) {
     for (const auto& [access, span] : rereads(k)) {
       spans.push_back(span);
-      if (fit(spans, k.stages.size(), elements, registers))
+      if (fit())
         storage.held.push_back(access);
       else
         spans.pop_back();
     }
   }
   if (storage.place == Place::registers || !storage.held.empty()) storage.elements = elements;
+  storage.registers = registers_for(spans, k.stages.size(), storage.elements);
   return storage;
 }
 

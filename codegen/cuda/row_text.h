@@ -16,6 +16,7 @@ struct RowStorage {
   enum class Place : std::uint8_t { none, registers, shared, scratch } place = Place::none;
   int elements = 0;         // registers: of a row that a thread has; 0: not known or too many
   std::vector<int> held;    // accesses in registers; only where `elements` is not 0
+  int registers = 0;        // that they take together, of each thread
 };
 RowStorage row_storage(const ir::Kernel&, const CudaSchedule&);
 

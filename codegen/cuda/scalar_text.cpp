@@ -130,6 +130,66 @@ std::string expression(const ScalarInst& i, DType t, const std::string& a, const
   return {};
 }
 
+/// Sequences of opcodes that a device has one instruction for.
+class Idioms {
+ public:
+  explicit Idioms(const ir::ScalarProgram& p) : p_(p) {}
+
+  /// The float32 that instruction `n` rounds to the bits of a bfloat16, as ScalarBuilder::convert
+  /// spells it; -1 where it does something else.
+  [[nodiscard]] std::int32_t rounded_to_brain(std::int32_t n) const {
+    if (!is(n, ScalarOp::convert) || at(n).dtype != DType::uint16) return -1;
+    const std::int32_t chosen = beside(at(n).a, ScalarOp::shr, 16);
+    if (!is(chosen, ScalarOp::select) || !is(at(chosen).a, ScalarOp::ne)) return -1;
+    const ScalarInst& nan = at(at(chosen).a);
+    const std::int32_t bits = beside(at(chosen).b, ScalarOp::bit_or, 0x400000);
+    const bool of_float = nan.a == nan.b && at(nan.a).dtype == DType::float32 &&
+                          is(bits, ScalarOp::bitcast) && at(bits).a == nan.a;
+    if (!of_float || !is(at(chosen).c, ScalarOp::add)) return -1;
+    const auto rounds = [&](std::int32_t half, std::int32_t odd) {
+      return beside(half, ScalarOp::add, 0x7fff) == bits &&
+             beside(beside(odd, ScalarOp::bit_and, 1), ScalarOp::shr, 16) == bits;
+    };
+    const ScalarInst& sum = at(at(chosen).c);
+    return rounds(sum.a, sum.b) || rounds(sum.b, sum.a) ? nan.a : -1;
+  }
+
+  /// The function that a choice of the lesser or greater of a number and a constant is, which is
+  /// neither 0 nor NaN; empty where instruction `n` is none.
+  [[nodiscard]] std::string_view clamp(std::int32_t n) const {
+    if (!is(n, ScalarOp::select) || !is(at(n).a, ScalarOp::lt)) return {};
+    const ScalarInst& choice = at(n);
+    const ScalarInst& less = at(choice.a);
+    const bool as_is = choice.b == less.a && choice.c == less.b,
+               swapped = choice.b == less.b && choice.c == less.a;
+    if (at(less.a).dtype != DType::float32 || !(as_is || swapped)) return {};
+    // NaN compares as not less, so it is the last operand that stands then.
+    if (is_limit(choice.c)) return as_is ? "fminf" : "fmaxf";
+    if (is_limit(choice.b)) return as_is ? "weft_min" : "weft_max";
+    return {};
+  }
+
+ private:
+  [[nodiscard]] const ScalarInst& at(std::int32_t n) const {
+    return p_.code[static_cast<std::size_t>(n)];
+  }
+  [[nodiscard]] bool is(std::int32_t n, ScalarOp op) const { return n >= 0 && at(n).op == op; }
+  /// The operand that `n` has beside this constant.
+  [[nodiscard]] std::int32_t beside(std::int32_t n, ScalarOp op, std::uint64_t value) const {
+    if (!is(n, op)) return -1;
+    const auto constant = [&](std::int32_t o) {
+      return is(o, ScalarOp::constant) && at(o).imm == value;
+    };
+    return constant(at(n).b) ? at(n).a : constant(at(n).a) ? at(n).b : -1;
+  }
+  [[nodiscard]] bool is_limit(std::int32_t n) const {
+    const std::uint64_t size = is(n, ScalarOp::constant) ? at(n).imm & 0x7fffffff : 0;
+    return size > 0 && size <= 0x7f800000;
+  }
+
+  const ir::ScalarProgram& p_;
+};
+
 }  // namespace
 
 std::vector<std::string> write_program(TextWriter& out, const ir::ScalarProgram& p,
@@ -137,6 +197,7 @@ std::vector<std::string> write_program(TextWriter& out, const ir::ScalarProgram&
                                        const std::vector<std::string>& coordinates,
                                        std::string_view prefix, std::string_view tables) {
   std::vector<std::string> names;
+  const Idioms idioms(p);
   const auto at = [&](std::int32_t o) {
     return o >= 0 ? names[static_cast<std::size_t>(o)] : std::string();
   };
@@ -152,7 +213,13 @@ std::vector<std::string> write_program(TextWriter& out, const ir::ScalarProgram&
       const DType operand =
           p.code[static_cast<std::size_t>(i.op == ScalarOp::select ? i.b : i.a)].dtype;
       names.push_back(cat({prefix, std::to_string(n)}));
-      const std::string value = expression(i, operand, at(i.a), at(i.b), at(i.c), tables);
+      const auto number = static_cast<std::int32_t>(n);
+      const std::int32_t rounded = idioms.rounded_to_brain(number);
+      const std::string_view clamp = idioms.clamp(number);
+      const std::string value = rounded >= 0     ? call("weft_float_to_brain", {at(rounded)})
+                                : !clamp.empty() ? call(clamp, {at(i.b), at(i.c)})
+                                                 : expression(i, operand, at(i.a), at(i.b),
+                                                              at(i.c), tables);
       out.line(cat({"const ", cuda_type(i.dtype), " ", names.back(), " = ", value, ";"}));
     }
   }

@@ -55,7 +55,10 @@ std::optional<CudaSchedule> tiles(const Kernel& k, const KernelFrame& frame,
   const std::int64_t large = tile_count(k, frame, 64).constant().value_or(INT64_MAX);
   const bool many = large >= 4 * limits.multiprocessors && k.stages[0].body.code.size() <= 50 &&
                     tile_bytes(k, frame, *axis, 64) <= good_bytes;
-  return CudaSchedule{.mapping = Mapping::tile, .threads = 256, .tile = many ? 64 : 32};
+  return CudaSchedule{.mapping = Mapping::tile,
+                      .threads = 256,
+                      .tile = many ? 64 : 32,
+                      .reason = "operands lie along different axes"};
 }
 
 CudaSchedule elements(const Kernel& k, const DeviceLimits& limits) {
@@ -76,6 +79,8 @@ CudaSchedule elements(const Kernel& k, const DeviceLimits& limits) {
            items / (s.threads * s.vector * groups) >= 8 * limits.multiprocessors;
   };
   while (s.groups < 4 && worth(2 * s.groups)) s.groups *= 2;
+  s.reason = s.vector > 1   ? "operands lie side by side"
+                            : "operands lie apart, or rows have odd lengths";
   return s;
 }
 
@@ -104,19 +109,25 @@ bool lies_across(const Kernel& k, const KernelFrame& frame) {
 }
 
 CudaSchedule lanes(const Kernel& k, bool in_order_too, const DeviceLimits& limits) {
-  CudaSchedule s{.mapping = Mapping::lanes, .threads = 128};
+  CudaSchedule s{.mapping = Mapping::lanes, .threads = 128, .reason = "sums of both orders"};
   if (in_order_too) return s;
   const bool one = has_one_level(k);
   const auto row = k.axes.back().constant();
   const std::int64_t items = items_of(k).value_or(INT64_MAX / 64);
   if (one && items >= 32 * limits.multiprocessors && lies_across(k, KernelFrame(k))) {
     s.team = 1;
+    s.reason = "neighbouring items lie side by side, rows do not";
     s.threads = spread_threads(128, 128, items, limits);
     return s;
   }
   s.team = !row ? 64 : *row <= 32 ? 8 : *row <= 256 ? 16 : *row <= 1024 ? 32 : 64;
+  const int by_length = s.team;
   while (row && s.team < 64 && items * s.team < 1024 * limits.multiprocessors && *row > 4 * s.team)
     s.team *= 2;
+  s.reason = !row                 ? "rows of unknown length"
+             : s.team > by_length ? "few items"
+             : s.team < 64        ? "short rows"
+                                  : "long rows";
   if (s.team < 64) {
     s.threads = spread_threads(128, 128 / s.team, items, limits);
     return s;
@@ -134,7 +145,9 @@ CudaSchedule rows(const Kernel& k, const DeviceLimits& limits) {
       (r.order == ir::ReductionOrder::lanes ? in_lanes : in_order) = true;
   }
   if (in_lanes) return lanes(k, in_order, limits);
-  CudaSchedule s{.mapping = Mapping::thread, .threads = 256};
+  CudaSchedule s{.mapping = Mapping::thread,
+                 .threads = 256,
+                 .reason = in_order ? "columns" : "rows without sums"};
   s.threads = spread_threads(256, 256, items_of(k).value_or(INT64_MAX), limits);
   return s;
 }
@@ -160,7 +173,8 @@ std::string to_string(const CudaSchedule& s) {
     }
     __builtin_unreachable();
   };
-  return mapping() + ", blocks of " + number(s.threads) + " threads";
+  const std::string reason = s.reason.empty() ? "" : ": " + std::string(s.reason);
+  return mapping() + ", blocks of " + number(s.threads) + " threads" + reason;
 }
 
 }  // namespace weft::codegen

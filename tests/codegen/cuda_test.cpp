@@ -63,8 +63,49 @@ Sample opcode_sample(DType operand, std::int64_t n, std::mt19937_64& rng) {
   return s;
 }
 
+/// Sums of an operand as it lies and one whose last two axes are exchanged, or so the result.
+Sample turned_sample(DType t, std::int64_t m, std::int64_t n, bool result, std::mt19937_64& rng) {
+  ir::Kernel k = pointwise({Dim(2), Dim(m), Dim(n)}, {t, t, t},
+                           ir::parse_scalar_program([&] {
+                             const std::string d(name(t));
+                             return "inputs " + d + " " + d + " " + d + "\n%0 = input." + d +
+                                    " 0\n%1 = input." + d + " 1\n%2 = input." + d +
+                                    " 2\n%3 = add." + d + " %0 %1\n%4 = add." + d +
+                                    " %3 %2\noutputs %4 %3\n";
+                           }()));
+  const std::vector<Dim> turned{Dim(m * n), Dim(1), Dim(m)};
+  k.accesses[1].strides = turned;
+  k.accesses[2].strides = {Dim(0), Dim(0), Dim(1)};
+  if (result) k.accesses[3].strides = turned;
+  Sample s{"turned " + std::string(name(t)) + " " + std::to_string(m) + "x" + std::to_string(n), k,
+           {}, {}};
+  s.memory = memory_for(k, {2 * m * n, 2 * m * n, n, 2 * m * n, 2 * m * n}, rng);
+  return s;
+}
+
+/// Rounds products and sums to bfloat16, and clamps in all four ways.
+Sample brain_sample(std::int64_t n, std::mt19937_64& rng) {
+  ir::ScalarBuilder b;
+  const auto x = b.convert(b.input(0, DType::uint16), DType::bfloat16, DType::float32),
+             y = b.input(1, DType::float32);
+  const auto rounded = b.convert(x * y, DType::float32, DType::bfloat16);
+  const auto limit = b.constant(DType::float32, 1.5);
+  std::vector<ir::ScalarValue> outputs{
+      rounded, b.convert(b.convert(rounded, DType::bfloat16, DType::float32) + y, DType::float32,
+                         DType::bfloat16)};
+  const auto below = lt(y, limit), above = lt(limit, y);
+  for (const auto& chosen : {select(below, y, limit), select(below, limit, y),
+                             select(above, y, limit), select(above, limit, y)})
+    outputs.push_back(chosen);
+  const std::vector<DType> inputs{DType::uint16, DType::float32};
+  Sample s{"bfloat16", pointwise({Dim(n)}, inputs, b.finish(outputs)), {}, {}};
+  s.memory = memory_for(s.kernel, std::vector<std::int64_t>(s.kernel.buffers.size(), n), rng);
+  return s;
+}
+
 /// One of each mapping and place of row temps.
 const std::vector<std::string> every_path{
+    "stages lanes 130x47",         "stages lanes 9x257",
     "stages lanes 3x1000",         "stages lanes 3x2000",         "stages lanes 3x9000",
     "argmax lanes 3x9000",         "unknown stages lanes 3x9000", "stages blocks 9x1000",
     "unknown stages blocks 9x257", "sum blocks 130x257",          "both orders"};
@@ -114,9 +155,14 @@ std::vector<Case> all_cases() {
                         DType::float32, DType::float64})
     samples.push_back(opcode_sample(t, 1001, rng));
   samples.push_back(scale_sample(1001, rng));
+  for (const DType t : {DType::uint8, DType::uint16, DType::float32, DType::float64}) {
+    samples.push_back(turned_sample(t, 70, 45, t == DType::float32, rng));
+    samples.push_back(turned_sample(t, 33, 64, t != DType::float32, rng));
+  }
+  samples.push_back(brain_sample(1003, rng));
   std::size_t number = 0;
   for (Sample& s : layout_samples()) {
-    if (s.name.find("unknown") != std::string::npos || s.name.find("four") != std::string::npos ||
+    if (s.name.find("40x33") != std::string::npos || s.name.find("unknown") != std::string::npos || s.name.find("four") != std::string::npos ||
         number++ % 7 == 0)
       samples.push_back(std::move(s));
   }
