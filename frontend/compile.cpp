@@ -100,6 +100,7 @@ std::shared_ptr<const runtime::Program> compile(const ir::Graph& graph,
   const bool on_host = options.device.is_cpu();
   ir::KernelCompiler* const host = on_host ? &kernel_compiler(options.tier) : nullptr;
   ir::DeviceCompiler* const there = on_host ? nullptr : &device_compiler(options.device);
+  pipeline.on_device = there && there->fuses();
   ir::Plan plan = passes::plan(graph, inputs, pipeline);
   if (log_enabled())
     std::fprintf(stderr, "weft: %s: lower %.2f ms, %zu steps, %zu distinct kernels\n", name.c_str(),

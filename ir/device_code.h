@@ -65,6 +65,8 @@ struct DeviceCode {
 class DeviceCompiler {
  public:
   virtual ~DeviceCompiler() = default;
+  /// Whether it has forms of the steps in Expansion::on_device.
+  [[nodiscard]] virtual bool fuses() const = 0;
   /// In order. Equal ones share one.
   virtual DeviceCode compile(std::span<const Kernel* const> kernels,
                              std::span<const DeviceOperation> operations) = 0;

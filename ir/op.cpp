@@ -39,6 +39,7 @@ std::span<const Family> catalogue() {
       {"Products", family::contraction()},
       {"Products by subscripts", family::products()},
       {"Rows and losses", family::softmax()},
+      {"Attention", family::attention()},
       {"Normalisation", family::normalization()},
       {"Indexed access", family::indexing()},
       {"Scattering and advanced indexing", family::advanced_indexing()},

@@ -133,6 +133,10 @@ struct Expansion {
   /// For rows with several results, in place of `expand`.
   std::vector<NodeRef> (*expand_all)(GraphBuilder&, const Node&,
                                      std::span<const NodeRef> inputs) = nullptr;
+  /// The results in plans for a device, where it has a step of its own for this; else empty: it is
+  /// expanded there too.
+  std::vector<NodeRef> (*on_device)(GraphBuilder&, const Node&,
+                                    std::span<const NodeRef> inputs) = nullptr;
 
   [[nodiscard]] constexpr bool needs_value(std::size_t operand) const {
     return (values >> (operand < 31 ? operand : 31) & 1u) != 0;
@@ -180,6 +184,9 @@ enum class ExternKind : std::uint8_t {
   solve_triangular,
   // runtime/extern_fourier.cpp
   fft,  // of complex rows, along the last axis
+  // codegen/cuda/attention_text.h: on devices alone
+  attention,           // (query, key, value[, mask]) -> result, logsumexp
+  attention_backward,  // operands of attention_grad -> cotangents of query, key, value
   // runtime/extern.cpp
   callback,  // a user's function over arrays: HostObject in its attributes
   result,    // result i (GetAttrs) of a node with several: no work
@@ -187,6 +194,10 @@ enum class ExternKind : std::uint8_t {
 struct Extern {
   ExternKind kind;
 };
+/// What the processor has no form of: Expansion::on_device.
+constexpr bool only_on_devices(ExternKind kind) {
+  return kind == ExternKind::attention || kind == ExternKind::attention_backward;
+}
 
 using Meaning =
     std::variant<Leaf, Pointwise, View, Reduction, ContractionMeaning, Expansion, Extern, Regions>;

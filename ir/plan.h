@@ -34,7 +34,7 @@ struct KernelStep {
 struct ExternStep {
   ExternKind kind{};
   Attrs attrs;
-  std::vector<int> inputs, outputs;  // slots
+  std::vector<int> inputs, outputs;  // slots; -1: taken for its type only, of a device: not wanted
   bool may_fail = false;             // can throw for values (index out of range, a user's callback)
 };
 struct Step {

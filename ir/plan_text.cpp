@@ -57,6 +57,8 @@ std::string_view extern_name(ExternKind kind) {
     case ExternKind::eig: return "eig";
     case ExternKind::solve_triangular: return "solve_triangular";
     case ExternKind::fft: return "fft";
+    case ExternKind::attention: return "attention";
+    case ExternKind::attention_backward: return "attention_backward";
     case ExternKind::callback: return "callback";
     case ExternKind::result: return "result";
   }

@@ -16,6 +16,8 @@ constexpr std::int64_t small = 4096;  // elements; a larger result must not outg
 
 bool worth_folding(const Node& node) {
   if (!node.type().concrete() || node.op().has_identity || node.inputs().empty()) return false;
+  const auto* loops = std::get_if<ir::Extern>(&node.op().meaning);
+  if (loops && ir::only_on_devices(loops->kind)) return false;  // constants meet on the processor
   const auto* expansion = std::get_if<ir::Expansion>(&node.op().meaning);
   if (expansion && expansion->values != 0) return false;  // resolve expands it first
   std::int64_t operands = small;

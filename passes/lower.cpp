@@ -553,8 +553,10 @@ class Lowering {
     for (std::size_t i = 0; i < x.node->extra_types().size(); ++i) {
       const ir::Type& type = x.node->extra_types()[i];
       const int part = part_of(v, static_cast<int>(i) + 1);
-      step.outputs.push_back(
-          part >= 0 ? slot_of(part) : add_slot(ir::Slot::Kind::temp, 0, *type.dtype, *type.shape));
+      step.outputs.push_back(part >= 0 ? slot_of(part)
+                             : ir::only_on_devices(step.kind)
+                                 ? -1
+                                 : add_slot(ir::Slot::Kind::temp, 0, *type.dtype, *type.shape));
     }
     step.may_fail = may_fail(step.kind);
     ir::Step done;
@@ -607,6 +609,8 @@ class Lowering {
       case ir::ExternKind::nonzero:
       case ir::ExternKind::fold:
       case ir::ExternKind::fft:
+      case ir::ExternKind::attention:
+      case ir::ExternKind::attention_backward:
       case ir::ExternKind::result: return false;
     }
     return true;

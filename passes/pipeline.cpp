@@ -25,7 +25,7 @@ constexpr std::array stages{
     Stage{"stabilise", [](const ir::Graph& g, const PipelineOptions&) { return stabilise(g); }},
     Stage{"fast_math",
           [](const ir::Graph& g, const PipelineOptions& o) { return o.fast_math ? relax(g) : g; }},
-    Stage{"expand", [](const ir::Graph& g, const PipelineOptions&) { return expand(g); }},
+    Stage{"expand", [](const ir::Graph& g, const PipelineOptions& o) { return expand(g, o.on_device); }},
     Stage{"fold", [](const ir::Graph& g, const PipelineOptions& o) { return fold(g, o.evaluate); }},
     Stage{"sums", [](const ir::Graph& g, const PipelineOptions&) { return join_sums(g); }},
     Stage{"arrange", [](const ir::Graph& g, const PipelineOptions&) { return arrange(g); }},

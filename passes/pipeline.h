@@ -25,6 +25,7 @@ struct PipelineOptions {
   std::vector<std::pair<int, int>> donated;  // input i may be overwritten by output j
   bool fuse = true;
   bool fast_math = false;  // rewrites that may change bits
+  bool on_device = false;  // Expansions that a device has a step for become that (ir/op.h)
   std::optional<Caches> groups;  // steps run tile by tile in these; none: each by itself
   std::int64_t apart = 0;        // MemoryOptions::apart
   Splits split;                  // long reductions

@@ -20,7 +20,9 @@ template <class F> void for_each_slot(const ir::Plan& plan, const ir::Step& step
   for (const int s : e.inputs) {
     if (s >= 0) visit(s, false);
   }
-  for (const int s : e.outputs) visit(s, true);
+  for (const int s : e.outputs) {  // none for a result that nobody wants
+    if (s >= 0) visit(s, true);
+  }
 }
 
 /// Whether buffer `to` may lie over buffer `from`: every element of `from` is read only where and

@@ -94,7 +94,7 @@ bool any_expansion(const ir::Graph& graph) {
 
 }  // namespace
 
-ir::Graph expand_where(const ir::Graph& graph, const ExpandChoice& choose) {
+ir::Graph expand_where(const ir::Graph& graph, const ExpandChoice& choose, bool on_device) {
   if (!any_expansion(graph)) return graph;
   ir::GraphBuilder builder;
   bool changed = false;
@@ -106,8 +106,10 @@ ir::Graph expand_where(const ir::Graph& graph, const ExpandChoice& choose) {
     if (!is_expansion(node) || !choose(node, inputs)) return keep(builder, node, std::move(inputs));
     changed = true;
     builder.set_location(node.where());
-    std::vector<NodeRef> results =
-        std::get<ir::Expansion>(node.op().meaning).results(builder, node, inputs);
+    const auto& meaning = std::get<ir::Expansion>(node.op().meaning);
+    std::vector<NodeRef> results;
+    if (on_device && meaning.on_device) results = meaning.on_device(builder, node, inputs);
+    if (results.empty()) results = meaning.results(builder, node, inputs);
     const NodeRef first = results.front();
     if (results.size() > 1) several.emplace(&node, std::move(results));
     return first;
@@ -115,7 +117,7 @@ ir::Graph expand_where(const ir::Graph& graph, const ExpandChoice& choose) {
   return changed ? result : graph;
 }
 
-ir::Graph expand(const ir::Graph& graph) {
+ir::Graph expand(const ir::Graph& graph, bool on_device) {
   ir::Graph result = graph;
   while (true) {
     ir::Graph next = expand_where(result, [](const Node& node, std::span<const NodeRef>) {
@@ -124,7 +126,7 @@ ir::Graph expand(const ir::Graph& graph) {
                                 ": the value that its shape depends on is known at a call only",
                             node.where());
       return true;
-    });
+    }, on_device);
     if (std::ranges::equal(next.outputs(), result.outputs())) return result;
     result = std::move(next);
   }

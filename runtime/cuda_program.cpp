@@ -410,6 +410,7 @@ void CudaProgram::check(const CudaSizes& sizes, const CudaFrame& frame, std::siz
     written = std::get<ir::ExternStep>(step.what).outputs;
   }
   for (const int slot : written) {
+    if (slot < 0) continue;
     const auto i = static_cast<std::size_t>(slot);
     const std::int64_t n = element_count(sizes.slot_shapes[i]);
     const Buffer copy =

@@ -82,6 +82,8 @@ void run_extern(ir::ExternKind kind, const ir::Attrs& attrs, std::span<const Ten
     case ir::ExternKind::eig:
     case ir::ExternKind::solve_triangular: return run_linalg(kind, attrs, in, out, where);
     case ir::ExternKind::fft: return run_fourier(kind, attrs, in, out, where);
+    case ir::ExternKind::attention:
+    case ir::ExternKind::attention_backward:  // expanded where it is not a device's
     case ir::ExternKind::result: break;  // a view of another node's result: never a step
   }
   assert(false);

@@ -83,6 +83,12 @@ class CudaCompiler final : public ir::DeviceCompiler {
     log_ = log && std::strstr(log, "compile");
   }
 
+  /// From the first with asynchronous copies and bfloat16 on.
+  [[nodiscard]] bool fuses() const override {
+    constexpr int first = 80;
+    return std::atoi(arch_.c_str() + std::strlen("sm_")) >= first;
+  }
+
   ir::DeviceCode compile(std::span<const Kernel* const> kernels,
                          std::span<const ir::DeviceOperation> operations) override {
     const std::scoped_lock lock(mutex_);

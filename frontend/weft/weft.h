@@ -12,6 +12,7 @@
 #include "weft/io.h"
 #include "weft/nn.h"
 #include "weft/ops.h"
+#include "weft/ops/attention.h"
 #include "weft/ops/complex.h"
 #include "weft/ops/fourier.h"
 #include "weft/ops/indexing.h"

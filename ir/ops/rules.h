@@ -32,6 +32,7 @@ Rows view();
 Rows structure();
 Rows contraction();
 Rows softmax();
+Rows attention();
 Rows indexing();
 Rows random();
 Rows control();
