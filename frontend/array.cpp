@@ -115,28 +115,28 @@ Array eye(std::int64_t n, std::int64_t m, DType dtype) {
 
 void manual_seed(std::uint64_t seed) { runtime::manual_seed(seed); }
 
-Array rand(Shape shape, DType dtype) {
+Array rand(Shape shape, DType dtype, Device device) {
   require_random_dtype(dtype, "rand");
   Array out = empty(std::move(shape), dtype);
   runtime::fill_uniform(dtype, out.mutable_bytes(), out.size(), runtime::next_stream(out.size()));
-  return out;
+  return out.to(device);
 }
 
-Array randn(Shape shape, DType dtype) {
+Array randn(Shape shape, DType dtype, Device device) {
   require_random_dtype(dtype, "randn");
   Array out = empty(std::move(shape), dtype);
   runtime::fill_normal(dtype, out.mutable_bytes(), out.size(), runtime::next_stream(out.size()));
-  return out;
+  return out.to(device);
 }
 
-Array randint(std::int64_t lo, std::int64_t hi, Shape shape, DType dtype) {
+Array randint(std::int64_t lo, std::int64_t hi, Shape shape, DType dtype, Device device) {
   if (lo >= hi)
     throw ShapeError("randint draws from [" + std::to_string(lo) + ", " + std::to_string(hi) +
                      "), which is empty");
   Array out = empty(std::move(shape), dtype);
   runtime::fill_randint(dtype, out.mutable_bytes(), out.size(), lo, hi,
                         runtime::next_stream(out.size()));
-  return out;
+  return out.to(device);
 }
 
 namespace {

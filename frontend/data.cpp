@@ -52,6 +52,10 @@ namespace {
 
 /// Rows `order[begin, end)` of `from`, in that order.
 Array take_rows(const Array& from, std::span<const std::int64_t> order) {
+  if (!from.device().is_cpu()) {  // gathered where they are
+    const Array rows = Array::from(order).to(from.device());
+    return Variable(from)[Tensor(Variable(rows))].value();
+  }
   Shape shape = from.shape();
   shape[0] = std::ssize(order);
   Array result = Array::uninitialized(from.dtype(), shape);
@@ -117,7 +121,7 @@ class ProgressBar {
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
-Function evaluation(nn::Module& model, const Array& like) {
+Function evaluation(nn::Module& model, const Array& like, Device device) {
   Dims shape = to_dims(like.shape());
   if (!shape.empty()) shape[0] = dim("N");
   const Tensor x(shape, like.dtype(), "x");
@@ -125,7 +129,7 @@ Function evaluation(nn::Module& model, const Array& like) {
   model.eval();
   Tensor outputs = model(x);
   model.train(training);
-  return Function({x}, outputs, {.name = "predict"});
+  return Function({x}, outputs, {.device = device, .name = "predict"});
 }
 
 }  // namespace
@@ -140,8 +144,10 @@ void Trainer::build(const Dataset& train) {
   model_.train();
   const Tensor loss = loss_(model_(x), t);
   step_.emplace(std::vector<Tensor>{x, t}, loss,
-                FunctionOptions{.updates = optimizer_.updates(loss), .name = "train_step"});
-  predict_.emplace(evaluation(model_, train.inputs));
+                FunctionOptions{.updates = optimizer_.updates(loss),
+                                .device = options_.device,
+                                .name = "train_step"});
+  predict_.emplace(evaluation(model_, train.inputs, options_.device));
 }
 
 const Function& Trainer::step() const {
@@ -194,18 +200,29 @@ std::vector<EpochResult> Trainer::fit(const Dataset& train, const Dataset& test,
     result.epoch = epoch;
     double total = 0;
     std::int64_t done = 0;
-    Array loss;
+    // Reading a device's loss is waiting for it: steps are waited for a few at a time.
+    const std::size_t most_unread = options_.device.is_cpu() ? 1 : 32;
+    std::vector<Array> losses(most_unread);
+    std::size_t unread = 0;
+    const auto read = [&] {
+      for (std::size_t i = 0; i < unread; ++i) {
+        result.batch_losses.push_back(losses[i].item<float>());
+        total += result.batch_losses.back();
+      }
+      unread = 0;
+    };
     for (const Dataset& batch : loader) {
       if (options_.schedule)
         rate.scale(
             options_.schedule(static_cast<double>((epoch - 1) * loader.size() + done) / steps));
       const Array inputs[] = {batch.inputs, batch.targets};
-      step_->call_into(std::span(&loss, 1), inputs);
-      result.batch_losses.push_back(loss.item<float>());
-      total += result.batch_losses.back();
+      step_->call_into(std::span(&losses[unread++], 1), inputs);
       ++done;
+      if (unread < most_unread) continue;
+      read();
       bar.draw(done, total / static_cast<double>(done));
     }
+    read();
     result.loss = total / static_cast<double>(std::max<std::int64_t>(done, 1));
     result.seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

@@ -147,6 +147,7 @@ Function::Function(std::vector<Tensor> inputs, const Tensor& output, FunctionOpt
     : impl_(build(std::move(inputs), {output}, std::move(options), where)) {}
 
 std::size_t Function::input_count() const { return impl_->inputs.size(); }
+Device Function::device() const { return impl_->options.device; }
 std::size_t Function::output_count() const { return impl_->output_count; }
 const std::string& Function::name() const { return impl_->options.name; }
 

@@ -91,7 +91,7 @@ void Function::save(const std::string& path) const {
   if (!file || error) throw IoError("cannot write " + path);
 }
 
-Function Function::load(const std::string& path) {
+Function Function::load(const std::string& path, Device device) {
   const std::string text = read_text(path);
   if (!text.starts_with(first_line)) throw ParseError(path + ":1: expected 'weft 1'");
   const std::size_t end = text.find('\n', first_line.size());
@@ -138,7 +138,7 @@ Function Function::load(const std::string& path) {
   }
   for (const ir::NodeRef& output : graph.outputs().first(static_cast<std::size_t>(outputs)))
     results.emplace_back(output);
-  FunctionOptions function{.name = graph.name()};
+  FunctionOptions function{.device = device, .name = graph.name()};
   for (std::size_t i = 0; i < updates.size(); ++i) {
     if (updates[i] < 0 || updates[i] >= std::ssize(variables))
       throw ParseError(path + ":2: there is no variable " + std::to_string(updates[i]) +

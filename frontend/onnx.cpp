@@ -195,12 +195,14 @@ struct Model::Source {
   std::vector<ValueInfoDef> inputs;  // but for initializers
   std::string needs_values = {};
   std::source_location where = {};
+  Device device = {};
   mutable std::mutex mutex = {};                                           // guards `built`
   mutable std::map<std::string, std::shared_ptr<const Built>> built = {};  // null: not as one graph
 
   Built build(const Items& inputs, const std::vector<Tensor>& placeholders, bool by_value) const {
     Items outputs = Importer(def, path).run_model(inputs);
-    Function function(placeholders, leaves(outputs), {.name = def.graph.name}, where);
+    Function function(placeholders, leaves(outputs), {.device = device, .name = def.graph.name},
+                      where);
     return {std::move(outputs), std::move(function), by_value};
   }
 
@@ -279,9 +281,12 @@ Value Model::load_output(std::size_t i, const std::string& path) const {
   return source->load(source->def.graph.outputs.at(i), path);
 }
 
-Model load(const std::string& path, std::source_location where) {
+Model load(const std::string& path, std::source_location where) { return load(path, {}, where); }
+
+Model load(const std::string& path, Device device, std::source_location where) {
   const auto source = std::make_shared<Model::Source>();
   source->path = path;
+  source->device = device;
   source->where = where;
   const std::string bytes = read_file(path, where);
   try {

@@ -31,13 +31,15 @@ Updates Optimizer::updates(const std::vector<Tensor>& gradients) {
 }
 
 void Optimizer::step() {
-  if (!step_) {
+  const Device device = parameters_.front().device();
+  if (!step_ || step_->device() != device) {  // the module may have moved
+    step_gradients_.clear();
     for (const Tensor& parameter : parameters_)
       step_gradients_.emplace_back(to_dims(parameter.shape()), parameter.dtype(),
                                    parameter.name() + ".grad");
     step_.emplace(step_gradients_, std::vector<Tensor>{},
                   FunctionOptions{.updates = updates(step_gradients_),
-                                  .device = parameters_.front().device(),
+                                  .device = device,
                                   .name = "optimiser_step"});
   }
   std::vector<Array> gradients;

@@ -324,6 +324,12 @@ CuGraph CudaDevice::end_capture() {
   return graph;
 }
 
+void CudaDevice::give_up_capture() noexcept {
+  CuGraph graph = nullptr;
+  (void)driver_.end_capture.status(capture_stream_, &graph);
+  if (graph) (void)driver_.destroy_graph.status(graph);
+}
+
 CuGraphExec CudaDevice::instantiate(CuGraph graph) {
   CuGraphExec made = nullptr;
   const CuStatus e = driver_.instantiate_graph.status(&made, graph, 0);

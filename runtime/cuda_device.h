@@ -96,7 +96,7 @@ class CudaDevice {
       work(recorder);
       recorder.join();
     } catch (...) {
-      (void)end_capture();
+      give_up_capture();
       throw;
     }
     return instantiate(end_capture());
@@ -132,6 +132,7 @@ class CudaDevice {
   void precede(CuStream later);
   void begin_capture();
   CuGraph end_capture();
+  void give_up_capture() noexcept;
   CuGraphExec instantiate(CuGraph graph);
 
   const Device device_;

@@ -9,7 +9,9 @@ namespace weft::runtime {
 
 CudaDriver::CudaDriver(const std::string& file) {
   void* const library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (!library) throw DeviceError(std::string("the CUDA driver could not be opened: ") + dlerror());
+  if (!library)
+    throw DeviceError(std::string("the CUDA driver could not be opened: ") + dlerror() +
+                      " (it comes with NVIDIA's driver; WEFT_CUDA_DRIVER names another file)");
   resolve(library, file);
   init(0);
   device_count(&devices_);

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 namespace weft {
 
@@ -15,8 +16,14 @@ class Device {
   static Device cpu() { return {}; }
   /// Throws DeviceError, saying what was looked for, when the driver or the device is not there.
   static Device cuda(int index = 0);
+  /// As `str` writes it; "cuda" is the first one. DeviceError where it is no such name or not there.
+  static Device parse(std::string_view name);
   /// How many CUDA devices there are; 0 without a driver. Never throws.
   static int cuda_count() noexcept;
+
+  /// Waits until all that was begun on it is done. What went wrong there is told here, as it is
+  /// when a value is read.
+  void synchronize() const;
 
   [[nodiscard]] Kind kind() const { return kind_; }
   [[nodiscard]] int index() const { return index_; }

@@ -32,12 +32,16 @@ void add_toolkit(const std::filesystem::path& root, std::vector<std::string>& na
   for (const char* folder : {"lib64", "lib", ""}) add_libraries(root / folder, names);
 }
 
-std::vector<std::string> candidates(std::initializer_list<const char*> variables) {
+std::vector<std::string> candidates(bool installed) {
   std::vector<std::string> names;
-  for (const char* variable : variables) {
+  const auto named = [&](const char* variable) {
     const char* root = std::getenv(variable);
-    if (root != nullptr && *root != '\0') add_toolkit(root, names);
-  }
+    const bool given = root != nullptr && *root != '\0';
+    if (given) add_toolkit(root, names);
+    return given;
+  };
+  if (!installed && named("WEFT_CUDA_PATH")) return names;
+  named("CUDA_HOME");
   std::error_code ignored;
   std::vector<std::filesystem::path> toolkits;
   for (const auto& entry : std::filesystem::directory_iterator("/usr/local", ignored)) {
@@ -85,7 +89,8 @@ struct Nvrtc::Functions {
 std::string Nvrtc::open(const std::vector<std::string>& candidates) {
   const auto functions = std::make_shared<Functions>();
   std::string reason =
-      "no libnvrtc.so in WEFT_CUDA_PATH, CUDA_HOME, /usr/local/cuda* or the loader's path";
+      "no libnvrtc.so in WEFT_CUDA_PATH, or else in CUDA_HOME, /usr/local/cuda* or the loader's "
+      "path; set WEFT_CUDA_PATH to the folder of a CUDA toolkit";
   for (const std::string& name : candidates) {
     void* const library = dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (library == nullptr) {
@@ -103,14 +108,14 @@ std::string Nvrtc::open(const std::vector<std::string>& candidates) {
 
 const Nvrtc* Nvrtc::find(std::string* why) {
   static Nvrtc library;
-  static const std::string reason = library.open(candidates({"WEFT_CUDA_PATH", "CUDA_HOME"}));
+  static const std::string reason = library.open(candidates(false));
   if (why != nullptr) *why = reason;
   return reason.empty() ? &library : nullptr;
 }
 
 const Nvrtc* Nvrtc::find_installed(std::string* why) {
   static Nvrtc library;
-  static const std::string reason = library.open(candidates({"CUDA_HOME"}));
+  static const std::string reason = library.open(candidates(true));
   if (why != nullptr) *why = reason;
   return reason.empty() ? &library : nullptr;
 }

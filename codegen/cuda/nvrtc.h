@@ -1,6 +1,6 @@
-// NVRTC, opened at run time: looked for in the folders that WEFT_CUDA_PATH and CUDA_HOME name, in
-// /usr/local/cuda*, and on the loader's path. Where there is none, `find` says so and nothing else
-// happens.
+// NVRTC, opened at run time: looked for in the folder that WEFT_CUDA_PATH names and nowhere else
+// where it is set, else in the one that CUDA_HOME names, in /usr/local/cuda*, and on the loader's
+// path. Where there is none, `find` says so and nothing else happens.
 #pragma once
 
 #include <cstddef>

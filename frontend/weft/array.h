@@ -67,10 +67,13 @@ Array eye(std::int64_t n, std::int64_t m, DType dtype = default_dtype());
 
 /// Starts the process's random numbers anew.
 void manual_seed(std::uint64_t seed);
-Array rand(Shape shape, DType dtype = default_dtype());   // uniform in [0, 1)
-Array randn(Shape shape, DType dtype = default_dtype());  // standard normal
-/// Uniform integers in [lo, hi).
-Array randint(std::int64_t lo, std::int64_t hi, Shape shape, DType dtype = DType::int64);
+/// Uniform in [0, 1). Drawn on the processor and moved: the same numbers on every device.
+Array rand(Shape shape, DType dtype = default_dtype(), Device device = {});
+/// Standard normal, likewise.
+Array randn(Shape shape, DType dtype = default_dtype(), Device device = {});
+/// Uniform integers in [lo, hi), likewise.
+Array randint(std::int64_t lo, std::int64_t hi, Shape shape, DType dtype = DType::int64,
+              Device device = {});
 
 /// |x - y| <= atol + rtol * |y| everywhere; dtypes are promoted, unequal shapes are false.
 bool allclose(const Array& x, const Array& y, double rtol = 1e-5, double atol = 1e-8,

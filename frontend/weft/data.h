@@ -85,6 +85,8 @@ struct TrainerOptions {
   bool shuffle = true;
   bool drop_last = false;
   bool progress = true;  // a bar on standard error
+  /// Where the step runs. The batches are taken there, the parameters stay there.
+  Device device = {};
   /// Factor on the optimiser's learning rate, from the share of the steps that are done; none:
   /// constant.
   std::function<double(double done)> schedule = {};

@@ -78,6 +78,8 @@ class Function {
   void call_into(std::span<Array> outputs, std::span<const Array> inputs) const;
 
   [[nodiscard]] std::size_t input_count() const;
+  /// Where it runs, and where its results are.
+  [[nodiscard]] Device device() const;
   [[nodiscard]] std::size_t output_count() const;
   [[nodiscard]] const std::string& name() const;
 
@@ -91,7 +93,7 @@ class Function {
   /// Text in `path`; large constants, and the values of captured variables, in a safetensors file
   /// beside it.
   void save(const std::string& path) const;
-  static Function load(const std::string& path);
+  static Function load(const std::string& path, Device device = {});
 
   struct Impl;
   [[nodiscard]] const Impl& impl() const { return *impl_; }  // the library's own use

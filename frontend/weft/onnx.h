@@ -47,6 +47,10 @@ struct Model {
 /// Throws IoError, ParseError where the file is not a valid model, UnsupportedOp naming operator
 /// and version, ShapeError and DTypeError naming the node.
 Model load(const std::string& path, std::source_location where = std::source_location::current());
+/// Its function runs on `device`; a model that is built for each run still runs on the processor
+/// where its graph cannot be known beforehand.
+Model load(const std::string& path, Device device,
+           std::source_location where = std::source_location::current());
 
 /// Writes a model that ONNX's checker accepts and other tools read. Inputs have declared types;
 /// variables that the function reads become initializers. What ONNX has no operator for is written

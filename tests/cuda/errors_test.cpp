@@ -2,10 +2,15 @@
 // live apart. Each has its message, and the program goes on.
 #include <doctest/doctest.h>
 
+#include <optional>
+
 #include "tests/frontend/thrown.h"
+#include "alone.h"
+#include "codegen/cuda/compiler.h"
 #include "fake.h"
 #include "runtime/cuda_device.h"
 #include "runtime/cuda_driver.h"
+#include "runtime/reactive.h"
 #include "same_bits.h"
 #include "weft/weft.h"
 
@@ -108,4 +113,163 @@ TEST_CASE("CUDA: values that live apart" * doctest::test_suite("stand-in")) {
                  "function 'twice' runs on cuda:0, but x is on cuda:1"));
   CHECK(contains(message<DeviceError>([&] { (void)Function({x}, x * 2.0)(b.value()); }),
                  "function runs on cpu, but x is on cuda:1"));
+}
+
+TEST_CASE("CUDA: without NVRTC values move and only what compiles fails" *
+          doctest::test_suite("stand-in")) {
+  const char* name = "CUDA: without NVRTC values move and only what compiles fails";
+  if (!runs_alone(name)) {
+    CHECK(run_alone(name, "WEFT_CUDA_PATH=/nowhere WEFT_CACHE_DIR=") == 0);
+    return;
+  }
+  const Device gpu = Device::cuda(0);
+  const Array x = arange(0, 6).reshape({2, 3}), there = x.to(gpu);
+  CHECK(same_bits(there, x));
+  const std::vector<std::int64_t> turn{1, 0};
+  CHECK(same_bits(runtime::transpose_view(there, turn).contiguous(),
+                  runtime::transpose_view(x, turn)));
+  CHECK(there.to(DType::float32).device() == gpu);
+  CHECK(same_bits(there.to(DType::float32), x.to(DType::float32)));
+  Tensor a;
+  const Function f({a}, a * 2.0, {.device = gpu});
+  const std::string what = message<DeviceError>([&] { (void)f(there); });
+  CHECK(contains(what, "code for a CUDA device (sm_90) cannot be compiled: there is no NVRTC"));
+  CHECK(contains(what, "set WEFT_CUDA_PATH to the folder of a CUDA toolkit"));
+  CHECK(Function({a}, a * 2.0)(x)[0].size() == 6);
+}
+
+TEST_CASE("CUDA: a device that NVRTC does not compile for" *
+          doctest::test_suite("stand-in")) {
+  const std::string what = message<DeviceError>([] { (void)codegen::make_cuda_compiler("sm_30"); });
+  CHECK(contains(what, "does not compile for sm_30: the device needs a newer (or is too old for "));
+}
+
+TEST_CASE("CUDA: a kernel that fails is told by what waits for it" *
+          doctest::test_suite("stand-in")) {
+  const Device gpu = Device::cuda(0);
+  Tensor x;
+  const Function f({x}, tanh(x), {.device = gpu});
+  const Array value{0.5f, 1.5f};
+  const Array expected = f(value)[0].to(Device::cpu());
+  fake_cuda().fail_kernel(719);
+  const Array result = f(value)[0];
+  CHECK(contains(message<DeviceError>([&] { (void)result.tolist<float>(); }),
+                 "CUDA_ERROR_LAUNCH_FAILED"));
+  CHECK(message<DeviceError>([&] { gpu.synchronize(); }) != "nothing thrown");   // from then on
+  CHECK(expected.tolist<float>().size() == 2);   // what the processor has stays
+  fake_cuda().lose(0);
+  CHECK(same_bits(f(value)[0], expected));
+}
+
+TEST_CASE("CUDA: with WEFT_CUDA_SYNC a kernel that fails is named" *
+          doctest::test_suite("stand-in")) {
+  const char* name = "CUDA: with WEFT_CUDA_SYNC a kernel that fails is named";
+  if (!runs_alone(name)) {
+    CHECK(run_alone(name, "WEFT_CUDA_SYNC=1") == 0);
+    return;
+  }
+  Tensor x;
+  const Function f({x}, tanh(x), {.device = Device::cuda(0)});
+  fake_cuda().fail_kernel(719);
+  const std::string what = message<DeviceError>([&] { (void)f(Array{0.5f, 1.5f}); });
+  CHECK(contains(what, "kernel tanh on cuda:0: "));
+  CHECK(contains(what, "CUDA_ERROR_LAUNCH_FAILED"));
+  CHECK(contains(what, "errors_test.cpp:"));
+}
+
+TEST_CASE("CUDA: nothing of a lost device throws or stays when it goes" *
+          doctest::test_suite("stand-in")) {
+  runtime::trim_cells();
+  const std::int64_t before = live_objects();
+  {
+    const Device gpu = Device::cuda(0);
+    Tensor x;
+    const Tensor y = softmax(exp(x), 0);
+    const Function f({x}, {sum(y * y), y}, {.device = gpu});
+    const Array value = randn({40, 3});
+    for (int i = 0; i < 4; ++i) (void)f(value);   // recorded
+    Tensor v = Variable(value.to(gpu));
+    const Tensor w = v * 3.0;
+    (void)w.value();
+    fake_cuda().lose(46);
+    CHECK(message<DeviceError>([&] { (void)f(value); }) != "nothing thrown");
+    CHECK(message<DeviceError>([&] { v.set_value(zeros({2}).to(gpu)); }) != "nothing thrown");
+    CHECK(value.tolist<float>().size() == 120);
+  }
+  fake_cuda().lose(0);
+  runtime::trim_cells();
+  CHECK(live_objects() == before);
+}
+
+TEST_CASE("CUDA: where recording fails, calls are launched" *
+          doctest::test_suite("stand-in")) {
+  const Device gpu = Device::cuda(0);
+  for (const char* call : {"cuStreamBeginCapture_v2", "cuStreamEndCapture",
+                           "cuGraphInstantiateWithFlags", "cuLaunchKernel"}) {
+    CAPTURE(call);
+    Tensor x;
+    const Tensor y = softmax(exp(x), 0);
+    const Function f({x}, {sum(y * y), y}, {.device = gpu}), on_host({x}, {sum(y * y), y});
+    const Array value = randn({40, 3}), there = value.to(gpu);
+    const std::vector<Array> expected = on_host(value);
+    std::vector<Array> outputs = f(there);
+    const auto before = fake_cuda().counts();
+    for (int i = 0; i < 6; ++i) {
+      // These addresses are met again: now it would record.
+      if (i == 0) fake_cuda().fail(call, 1, 900);
+      f.call_into(outputs, std::span(&there, 1));
+      for (std::size_t o = 0; o < 2; ++o) CHECK(same_bits(outputs[o], expected[o]));
+    }
+    const auto spent = fake_cuda().counts() - before;
+    CHECK(spent.graph_launches == 0);
+    CHECK(spent.launches >= 12);
+  }
+}
+
+TEST_CASE("CUDA: without memory for a call with updates, the variables stay" *
+          doctest::test_suite("stand-in")) {
+  const Device gpu = Device::cuda(0);
+  Tensor w = Variable(full({300'000}, 2.f), "w");
+  const Function step({}, {sum(exp(w))}, {.updates = {{w, w * 2.0}}, .device = gpu});
+  (void)step(std::vector<Array>{});
+  const Array held = w.value();   // so that the next value needs memory of its own
+  runtime::CudaDevice::get(gpu).trim();
+  fake_cuda().memory(fake_cuda().counts().used + 1000);
+  CHECK(contains(message<OutOfMemory>([&] { (void)step(std::vector<Array>{}); }),
+                 "out of memory on cuda:0: "));
+  fake_cuda().memory(std::size_t{1} << 30);
+  CHECK(same_bits(w.value(), held));
+  (void)step(std::vector<Array>{});
+  CHECK(w.value().tolist<float>()[7] == 8.f);
+}
+
+namespace {
+/// Goes after main, as a user's does.
+struct Kept {
+  std::optional<Array> value;
+  std::optional<Function> function;
+  std::optional<Tensor> tensor;
+};
+Kept& kept() {
+  static Kept the;
+  return the;
+}
+}  // namespace
+
+TEST_CASE("CUDA: a process ends when the driver is gone before its values" *
+          doctest::test_suite("stand-in")) {
+  const char* name = "CUDA: a process ends when the driver is gone before its values";
+  if (!runs_alone(name)) {
+    CHECK(run_alone(name, "") == 0);
+    return;
+  }
+  const Device gpu = Device::cuda(0);
+  Tensor x;
+  kept().value = randn({40, 3}).to(gpu);
+  kept().function.emplace(std::vector<Tensor>{x}, softmax(exp(x), 0),
+                          FunctionOptions{.device = gpu});
+  for (int i = 0; i < 3; ++i) (void)(*kept().function)(*kept().value);
+  kept().tensor = Variable(*kept().value) * 2.0;
+  (void)kept().tensor->value();
+  fake_cuda().lose(4);   // CUDA_ERROR_DEINITIALIZED
 }

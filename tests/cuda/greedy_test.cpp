@@ -1,9 +1,11 @@
 // Tensors on a device, evaluated one by one.
 #include <doctest/doctest.h>
 
-#include "tests/frontend/thrown.h"
+#include <thread>
+
 #include "fake.h"
 #include "same_bits.h"
+#include "tests/frontend/thrown.h"
 #include "weft/nn.h"
 #include "weft/optim.h"
 #include "weft/weft.h"
@@ -95,4 +97,34 @@ TEST_CASE("CUDA: a module on a device learns with backward and step") {
     return result;
   };
   CHECK(losses(gpu()) == losses(Device::cpu()));
+}
+
+TEST_CASE("CUDA: several threads upload, compute and read on two devices at once" *
+          doctest::test_suite("stand-in")) {
+  Tensor a;
+  const Tensor b = tanh(a) * 2.0;
+  const Function on_host({a}, b), first({a}, b, {.device = gpu()}),
+      second({a}, b, {.device = Device::cuda(1)});
+  std::vector<Array> values, expected;
+  for (int i = 0; i < 4; ++i) {
+    values.push_back(randn({30'000}));   // more than goes with the stream's own work
+    expected.push_back(on_host(values.back())[0]);
+  }
+  std::vector<int> right(4, 0);
+  {
+    std::vector<std::jthread> threads;
+    for (std::size_t i = 0; i < 4; ++i)
+      threads.emplace_back([&, i] {
+        for (int n = 0; n < 5; ++n) {
+          const Array there = first(values[i])[0];
+          const Array beside = second(values[i].to(Device::cuda(1)))[0];
+          Tensor x = Variable(values[i].to(gpu()));   // one by one
+          const Tensor y = tanh(x) * 2.0;
+          right[i] += same_bits(there, expected[i]) && same_bits(beside, expected[i]) &&
+                      same_bits(y.value(), expected[i]) &&
+                      same_bits(there.to(Device::cuda(1)), expected[i]);
+        }
+      });
+  }
+  CHECK(right == std::vector<int>(4, 5));
 }

@@ -205,12 +205,15 @@ void write_trace(const std::string& path, const Function& function,
              path);
 }
 
-void time_calls(const Function& function, const std::vector<Array>& inputs, int repeat) {
+void time_calls(const Function& function, std::vector<Array> inputs, int repeat) {
+  const Device device = function.device();
+  for (Array& input : inputs) input = input.to(device);
   std::vector<Array> outputs = function(inputs);
   std::vector<double> times;
   for (int i = 0; i < repeat; ++i) {
     const auto start = Clock::now();
     function.call_into(outputs, inputs);
+    device.synchronize();
     times.push_back(std::chrono::duration<double, std::micro>(Clock::now() - start).count());
   }
   std::ranges::sort(times);
@@ -225,6 +228,9 @@ void print_stats(const Function& function) {
       "{} bytes moved and {:.4g} flops a call\n",
       s.compilations, s.compile_ms, s.kernels, s.distinct_kernels, s.bytes_planned, s.bytes_moved,
       s.flops);
+  if (s.host_steps > 0)
+    fmt::print("{} steps run on the processor, beside {}\n", s.host_steps,
+               function.device().str());
 }
 
 // ---- ONNX models whose graph depends on values ----------------------------------------------------------------------
@@ -274,7 +280,8 @@ int run_by_values(const Settings& s, const onnx::Model& model) {
 
 int run_function(const Settings& s, const Function& function) {
   const std::vector<Array> inputs = load_inputs(s, function);
-  const std::vector<Array> outputs = function(inputs);
+  std::vector<Array> outputs = function(inputs);
+  for (Array& output : outputs) output = output.to(Device::cpu());
   if (s.save.size() > outputs.size())
     throw Error("the function has " + std::to_string(outputs.size()) + " outputs, and " +
                 std::to_string(s.save.size()) + " files to save them in were given");
@@ -291,14 +298,13 @@ int run_function(const Settings& s, const Function& function) {
 }
 
 int run(const Settings& s) {
-  if (s.device != "cpu")
-    throw DeviceError("this build runs on the device 'cpu', not on '" + s.device + "'");
+  const Device device = Device::parse(s.device);
   if (fs::path(s.file).extension() == ".onnx") {
-    const onnx::Model model = onnx::load(s.file);
+    const onnx::Model model = onnx::load(s.file, device);
     return model.needs_values().empty() ? run_function(s, model.function)
                                         : run_by_values(s, model);
   }
-  return run_function(s, Function::load(s.file));
+  return run_function(s, Function::load(s.file, device));
 }
 }  // namespace
 
@@ -313,7 +319,7 @@ int main(int argc, char** argv) {
              "input_0.pb or input_0.npy, … unless given");
   app.option("--rtol", s.rtol, "relative tolerance of --check").not_negative().shows_default();
   app.option("--atol", s.atol, "absolute tolerance of --check").not_negative().shows_default();
-  app.option("--device", s.device, "where to run").shows_default();
+  app.option("--device", s.device, "where to run: cpu, cuda, cuda:1, …").shows_default();
   app.option("--profile", s.profile,
              "write the times of the steps of one call (Chrome and Perfetto open it)");
   app.option("--repeat", s.repeat, "time this many calls").range(1, 100000000);

@@ -22,7 +22,7 @@ struct Settings {
   std::uint64_t seed = 0;
   int threads = 0;
   bool quiet = false;
-  std::string data, save, curve, graph, samples;
+  std::string data, save, curve, graph, samples, device = "cpu";
   std::int64_t sample_count = 16;
 };
 
@@ -153,6 +153,7 @@ int train(Settings& settings, Task (*make)(Settings&)) {
   if (settings.threads > 0) runtime::set_num_threads(settings.threads);
   manual_seed(settings.seed);
   settings.training.progress = !settings.quiet;
+  settings.training.device = Device::parse(settings.device);
   Task task = make(settings);
   if (!settings.quiet) {
     fmt::print("{}: {} samples to train with, {} to test with, {} parameters, {} thread(s)\n",
@@ -203,6 +204,7 @@ void add_options(tools::Arguments& task, Settings& s) {
       .shows_default();
   task.option("--lr", s.rate, "learning rate at the beginning").not_negative().shows_default();
   task.option("--seed", s.seed, "of weights and order").shows_default();
+  task.option("--device", s.device, "where to train: cpu, cuda, cuda:1, …").shows_default();
   task.option("--threads", s.threads, "threads to compute with (default: all)").range(1, 4096);
   task.option("--require", s.required, "exit with 1 when the test accuracy is below this share")
       .shows_default();

@@ -1,0 +1,128 @@
+// Data, training and files with a device.
+#include <doctest/doctest.h>
+
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "fake.h"
+#include "same_bits.h"
+#include "tests/frontend/thrown.h"
+#include "weft/data.h"
+#include "weft/nn.h"
+#include "weft/optim.h"
+#include "weft/weft.h"
+
+using namespace weft;
+
+namespace {
+Device gpu() { return Device::cuda(0); }
+}
+
+TEST_CASE("CUDA: devices by name" *
+          doctest::test_suite("stand-in")) {
+  CHECK(Device::parse("cpu") == Device::cpu());
+  CHECK(Device::parse("cuda") == gpu());
+  CHECK(Device::parse("cuda:1") == Device::cuda(1));
+  for (const char* name : {"", "gpu", "cuda:", "cuda:x", "cuda:1 ", "cpu:0"})
+    CHECK(message<DeviceError>([&] { (void)Device::parse(name); }) ==
+          "there is no device '" + std::string(name) + "': cpu, cuda, cuda:1, …");
+  CHECK(contains(message<DeviceError>([&] { (void)Device::parse("cuda:-1"); }),
+                 "device cuda:-1 is not available: the driver has 2 device(s)"));
+}
+
+TEST_CASE("CUDA: drawn numbers are the processor's") {
+  const auto draw = [](Device device) {
+    manual_seed(31);
+    std::vector<Array> drawn{rand({7}, DType::float32, device), randn({3, 5}, DType::float64, device),
+                             randint(-4, 9, {11}, DType::int32, device)};
+    for (const Array& array : drawn) CHECK(array.device() == device);
+    return drawn;
+  };
+  const std::vector<Array> here = draw(Device::cpu()), there = draw(gpu());
+  for (std::size_t i = 0; i < here.size(); ++i) CHECK(same_bits(here[i], there[i]));
+}
+
+TEST_CASE("CUDA: a trainer on a device has the processor's losses") {
+  const auto trained = [](Device device, Device data) {
+    manual_seed(32);
+    const data::Dataset set{randn({44, 6}).to(data), randint(0, 3, {44}).to(data)};
+    nn::Sequential net{nn::Linear(6, 3)};
+    optim::SGD sgd(net.parameters(), {.lr = 0.1});
+    data::Trainer trainer(
+        net, sgd, [](const Tensor& y, const Tensor& t) { return nn::cross_entropy(y, t); },
+        {.epochs = 2, .batch_size = 8, .drop_last = true, .progress = false, .device = device});
+    auto results = trainer.fit(set, set);
+    for (const Tensor& p : net.parameters()) CHECK(p.device() == device);
+    return results;
+  };
+  const auto here = trained(Device::cpu(), Device::cpu()), there = trained(gpu(), Device::cpu()),
+             beside = trained(gpu(), gpu());
+  for (const auto* others : {&there, &beside})
+    for (std::size_t e = 0; e < here.size(); ++e) {
+      CHECK((*others)[e].batch_losses == here[e].batch_losses);
+      CHECK((*others)[e].accuracy == here[e].accuracy);
+    }
+}
+
+TEST_CASE("CUDA: an optimiser follows a module that moves") {
+  const auto weights = [](Device device) {
+    manual_seed(33);
+    nn::Linear net(4, 2);
+    optim::SGD sgd(net.parameters(), {.lr = 0.05, .momentum = 0.9});   // before it moves
+    const Array x = randn({3, 4});
+    const auto step = [&](Device at) {
+      const Tensor loss = nn::mse_loss(net(Tensor(x.to(at))), Tensor(ones({3, 2}).to(at)));
+      sgd.zero_grad();
+      loss.backward();
+      sgd.step();
+    };
+    step(Device::cpu());
+    net.to(device);
+    for (int i = 0; i < 2; ++i) step(device);
+    std::vector<Array> result;
+    for (const Tensor& p : net.parameters()) {
+      CHECK(p.device() == device);
+      result.push_back(p.value());
+    }
+    return result;
+  };
+  const std::vector<Array> here = weights(Device::cpu()), there = weights(gpu());
+  for (std::size_t i = 0; i < here.size(); ++i) CHECK(same_bits(here[i], there[i]));
+}
+
+TEST_CASE("CUDA: a function from a file runs where it is told to") {
+  const std::filesystem::path folder =
+      std::filesystem::temp_directory_path() / ("weft_cuda_" + std::to_string(getpid()));
+  std::filesystem::create_directories(folder);
+  const std::string file = (folder / "f.weft").string();
+  Tensor x({3, 4}, DType::float32, "x");
+  const Tensor w = Variable(randn({4, 2}).to(gpu()), "w");   // a device's value is saved too
+  Function({x}, x.mm(w), {.device = gpu()}).save(file);
+  const Array value = randn({3, 4});
+  const Function here = Function::load(file), there = Function::load(file, gpu());
+  CHECK(here.device() == Device::cpu());
+  CHECK(there.device() == gpu());
+  const Array got = there(value)[0];
+  CHECK(got.device() == gpu());
+  CHECK(same_bits(got, here(value)[0]));
+  std::filesystem::remove_all(folder);
+}
+
+TEST_CASE("CUDA: moved tensors differentiate twice, and keep their dtypes" *
+          doctest::test_suite("stand-in")) {
+  Tensor x = Variable(Array{1.f, 2.f, 3.f}, "x");
+  const Tensor y = x.to(gpu());
+  const Tensor cubed = sum((y * y * y).to(Device::cpu()));
+  const Tensor g = grad(cubed, {x})[0];
+  CHECK(g.device() == Device::cpu());
+  CHECK(g.value().tolist<float>() == std::vector<float>{3, 12, 27});
+  const Tensor h = grad(sum(g), {x})[0];
+  CHECK(h.device() == Device::cpu());
+  CHECK(h.value().tolist<float>() == std::vector<float>{6, 12, 18});
+  const Tensor whole = Variable(Array{1, 2, 3}).to(Device::cuda(1));
+  CHECK(whole.value().dtype() == DType::int64);
+  CHECK(whole.value().device() == Device::cuda(1));
+  const Function f({x}, {grad(sum(cubed), {x})[0]}, {.device = Device::cuda(1)});
+  CHECK(f(Array{2.f, 1.f, 0.f})[0].tolist<float>() == std::vector<float>{12, 3, 0});
+}
