@@ -60,6 +60,7 @@ ManagedTensor* to_dlpack(const Array& array) {
   out->shape = array.shape();
   out->strides = array.strides();
   const Device device = array.device();
+  device.synchronize();  // whoever takes it has streams of its own
   out->tensor.tensor = {
       .data = const_cast<std::byte*>(array.bytes()),
       .device = {device.is_cpu() ? dlpack::DeviceType::cpu : dlpack::DeviceType::cuda,
