@@ -22,7 +22,9 @@ struct DeviceImage {
 /// One launch of device code. Its arguments are a pointer a buffer of the step, its symbols and
 /// `numbers` as 64-bit integers, for a product how its sums are cut (64-bit: into blocks of so many
 /// elements, and pieces of so many), where `scratch` is not 0 a pointer to that many bytes a block,
-/// and the step's workspace where it is wanted. A grid of any number of blocks does all the work;
+/// the step's workspace where it is wanted, the step's place in the stream of random numbers (a
+/// pointer to two 64-bit words, seed and offset), and a pointer to the device's record of what went
+/// wrong with the step's own 64-bit number for it. A grid of any number of blocks does all the work;
 /// `blocks` have some of their own.
 struct DeviceLaunch {
   std::string entry;  // in the image
@@ -33,6 +35,8 @@ struct DeviceLaunch {
   Dims numbers = {};
   bool product = false;  // the kernel's contraction; else what follows it
   bool workspace = false;
+  bool random = false;
+  bool fault = false;
 };
 
 /// A step on a device: launches one after another.
@@ -40,6 +44,9 @@ struct DeviceKernel {
   std::shared_ptr<const DeviceImage> image;
   std::vector<DeviceLaunch> launches;
   Dim workspace = 0;  // bytes that the launches share
+  std::optional<Dim> draws = {};  // elements by which it moves the stream of random numbers
+  /// What an IndexError of it says; the record's numbers stand for %1, %2 and %3.
+  std::string fault = {};
 };
 
 /// An extern step as a compiler sees it. Its code's buffers are those of the inputs, then of the

@@ -153,7 +153,7 @@ std::size_t CudaDevice::pooled_bytes() const {
 }
 
 void CudaDevice::trim() {
-  synchronize();  // what is still used by work under way
+  wait();  // what is still used by work under way
   {
     const std::scoped_lock lock(upload_mutex_);
     for (Staging& staging : large_.all)
@@ -167,7 +167,7 @@ void CudaDevice::trim() {
     free_.clear();
     pooled_ = 0;
   }
-  if (ordered_memory_) synchronize();  // when the driver gives up what nobody has
+  if (ordered_memory_) wait();  // when the driver gives up what nobody has
 }
 
 // ---- copies -------------------------------------------------------------------------------------
@@ -253,6 +253,7 @@ void CudaDevice::download(void* to, const void* from, std::size_t bytes) {
     convert_elements(DType::uint8, landing_[i % 2].pinned, DType::uint8,
                      static_cast<std::byte*>(to) + i * piece, static_cast<std::int64_t>(count(i)));
   }
+  faults_.raise(stream_);
 }
 
 void CudaDevice::copy_from(CudaDevice& source, void* to, const void* from, std::size_t bytes) {
@@ -277,9 +278,14 @@ void CudaDevice::zero(void* at, std::size_t bytes) const {
   driver_.fill(address(at), 0, bytes, stream_);
 }
 
-void CudaDevice::synchronize() const {
+void CudaDevice::wait() const {
   enter();
   driver_.synchronize(stream_);
+}
+
+void CudaDevice::synchronize() const {
+  wait();
+  faults_.raise(stream_);
 }
 
 void transfer(Device to_device, void* to, Device from_device, const void* from,

@@ -28,6 +28,7 @@
 #include "ir/device_code.h"
 #include "runtime/buffer.h"
 #include "runtime/cuda_driver.h"
+#include "runtime/cuda_faults.h"
 #include "runtime/cuda_recorder.h"
 
 namespace weft::runtime {
@@ -65,6 +66,9 @@ class CudaDevice {
   [[nodiscard]] bool try_enter() const noexcept {
     return driver_.set_context.status(context_) == 0;
   }
+
+  /// What went wrong with the values that steps met: thrown by `download` and `synchronize`.
+  [[nodiscard]] CudaFaults& faults() const { return faults_; }
 
   /// Contents are not initialised. OutOfMemory, which leaves the device usable.
   Buffer allocate(std::size_t bytes);
@@ -125,6 +129,7 @@ class CudaDevice {
     std::vector<Staging> all = {};
     std::size_t next = 0;
   };
+  void wait() const;
   Staging& next_staging(Ring& ring);
   void make(Staging& staging, std::size_t bytes);
   bool waits_there(Staging& staging);
@@ -137,6 +142,7 @@ class CudaDevice {
 
   const Device device_;
   const CudaDriver& driver_;
+  mutable CudaFaults faults_{driver_};
   std::string arch_;
   std::int64_t most_blocks_ = 0;
   CuContext context_ = nullptr;

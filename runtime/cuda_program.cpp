@@ -11,6 +11,7 @@
 #include "runtime/contraction.h"
 #include "runtime/cuda_device.h"
 #include "runtime/extern.h"
+#include "runtime/philox.h"
 
 namespace weft::runtime {
 
@@ -21,13 +22,15 @@ struct SizedLaunch {
   CuFunction function = nullptr;
   unsigned blocks = 0, threads = 0, shared = 0;
   std::vector<std::int64_t> numbers;
-  bool product = false, scratch = false, workspace = false;
+  bool product = false, scratch = false, workspace = false, random = false, fault = false;
 };
 
 struct SizedStep {
   std::vector<SizedLaunch> launches;
   std::vector<std::int64_t> symbols;
   std::int64_t cut[2] = {1, 1};  // of a product's sums: blocks, pieces
+  std::int64_t draws = -1;       // elements that it draws; -1: it is not random
+  std::size_t stream = 0;        // where its place in the random stream stands, among the others
 };
 
 std::size_t aligned(std::size_t bytes) { return (bytes + 255) / 256 * 256; }
@@ -45,13 +48,17 @@ struct CudaSizes final : Sizes {
   std::vector<SizedStep> steps;  // empty for those that run on the processor
   std::vector<Segment> segments;
   std::size_t scratch = 0, workspace = 0;
+  std::size_t random_steps = 0;
   std::size_t launches = 0;
   bool recorded = false;  // is there a run of kernels that is worth it?
 
-  // In a call's memory: temporaries, these two, and the frame's own places.
+  // In a call's memory: temporaries, these three, and the frame's own places.
   [[nodiscard]] std::size_t scratch_at() const { return aligned(arena); }
   [[nodiscard]] std::size_t workspace_at() const { return scratch_at() + aligned(scratch); }
-  [[nodiscard]] std::size_t own_at() const { return workspace_at() + aligned(workspace); }
+  [[nodiscard]] std::size_t streams_at() const { return workspace_at() + aligned(workspace); }
+  [[nodiscard]] std::size_t own_at() const {
+    return streams_at() + aligned(random_steps * sizeof(PhiloxStream));
+  }
 };
 
 /// The addresses that a call works on, and what was recorded to run on some.
@@ -73,7 +80,7 @@ struct CudaFrame {
   const CudaDriver& driver;
   std::uint64_t sizes = 0;  // number of what it is laid out for
   Buffer memory;            // of a call
-  std::vector<void*> slots;
+  std::vector<void*> slots;  // and the call's memory
   std::vector<void*> given, given_before;          // the caller's addresses, of inputs and outputs
   std::vector<std::optional<std::size_t>> places;  // of the frame's own, in place of the given ones
   std::size_t own_bytes = 0;                       // of these
@@ -161,6 +168,7 @@ void CudaProgram::find_code(ir::DeviceCompiler& compiler) {
   }
   ir::DeviceCode all = compiler.compile(kernels, operations);
   auto next = all.operations.begin();
+  device_.enter();
   for (const ir::Step& step : plan_.steps) {
     StepCode& code = code_.emplace_back();
     const ir::Executable* executable = nullptr;
@@ -176,6 +184,8 @@ void CudaProgram::find_code(ir::DeviceCompiler& compiler) {
     if (!executable) continue;
     code.kernel = executable->device_kernel();
     code.module = device_.load(code.kernel->image);
+    if (!code.kernel->fault.empty())
+      code.fault = device_.faults().number(code.kernel->fault, step.where, device_.stream());
   }
   executables_ = std::move(all.kernels);
   for (auto& operation : all.operations)
@@ -219,6 +229,10 @@ void CudaProgram::size_step(CudaSizes& sizes, std::size_t i, const DimBindings& 
   }
   sizes.workspace =
       std::max(sizes.workspace, static_cast<std::size_t>(extent(code.kernel->workspace, local)));
+  if (code.kernel->draws) {
+    sized.draws = extent(*code.kernel->draws, local);
+    sized.stream = sizes.random_steps++;
+  }
   for (const ir::DeviceLaunch& launch : code.kernel->launches) {
     const std::int64_t blocks = std::min(extent(launch.blocks, local), device_.most_blocks());
     if (blocks == 0) continue;
@@ -232,6 +246,8 @@ void CudaProgram::size_step(CudaSizes& sizes, std::size_t i, const DimBindings& 
     made.product = launch.product;
     made.scratch = !(launch.scratch == Dim(0));
     made.workspace = launch.workspace;
+    made.random = launch.random;
+    made.fault = launch.fault;
     sizes.scratch = std::max(sizes.scratch, scratch);
     ++segment.launches, ++sizes.launches;
     sizes.recorded |= segment.launches > 1;
@@ -278,7 +294,7 @@ void CudaProgram::lay_out(const CudaSizes& sizes, CudaFrame& frame) const {
   frame.forget();
   frame.seen.clear();
   frame.misses = 0;
-  frame.slots.assign(plan_.slots.size(), nullptr);
+  frame.slots.assign(plan_.slots.size() + 1, nullptr);
   frame.given = frame.given_before = frame.slots;
   frame.places.assign(plan_.slots.size(), std::nullopt);
   frame.own_bytes = 0;
@@ -316,6 +332,7 @@ void CudaProgram::fill_slots(const CudaSizes& sizes, CudaFrame& frame, void* con
   if (const std::size_t bytes = sizes.own_at() + frame.own_bytes; bytes > 0)
     frame.memory = device_.allocate(bytes);
   std::byte* const memory = frame.memory.data();
+  frame.slots.back() = memory;  // recordings know scratch memory and workspaces by their addresses
   for (std::size_t i = 0; i < plan_.slots.size(); ++i) {
     if (plan_.slots[i].kind == Kind::temp) frame.slots[i] = memory + sizes.slot_offsets[i];
     if (!frame.places[i] || !frame.given[i]) continue;
@@ -334,8 +351,11 @@ void CudaProgram::launch(const CudaSizes& sizes, CudaFrame& frame, std::size_t f
   void* const scratch = frame.memory.data() + sizes.scratch_at();
   void* const workspace = frame.memory.data() + sizes.workspace_at();
   void* const nothing = nullptr;
+  const CuPointer record = device_.faults().record();
   for (std::size_t i = first; i < end; ++i) {
     const SizedStep& sized = sizes.steps[i];
+    const void* const stream_place =
+        frame.memory.data() + sizes.streams_at() + sized.stream * sizeof(PhiloxStream);
     for (const SizedLaunch& launch : sized.launches) {
       const auto add = [&](const void* argument) {
         arguments.push_back(const_cast<void*>(argument));
@@ -348,6 +368,8 @@ void CudaProgram::launch(const CudaSizes& sizes, CudaFrame& frame, std::size_t f
       if (launch.product) add(&sized.cut[0]), add(&sized.cut[1]);
       if (launch.scratch) add(&scratch);
       if (launch.workspace) add(&workspace);
+      if (launch.random) add(&stream_place);
+      if (launch.fault) add(&record), add(&code_[i].fault);
       const CuStatus e = driver.launch.status(launch.function, launch.blocks, 1, 1, launch.threads,
                                               1, 1, launch.shared, static_cast<CuStream>(stream),
                                               arguments.data(), nullptr);
@@ -357,6 +379,23 @@ void CudaProgram::launch(const CudaSizes& sizes, CudaFrame& frame, std::size_t f
                           plan_.steps[i].where);
     }
   }
+}
+
+/// Steps [first, end) take their places in the process's stream of random numbers, as they would on
+/// the processor.
+void CudaProgram::take_places(const CudaSizes& sizes, const CudaFrame& frame, std::size_t first,
+                              std::size_t end) const {
+  std::vector<PhiloxStream> places;
+  std::size_t to = 0;
+  for (std::size_t i = first; i < end; ++i) {
+    const SizedStep& step = sizes.steps[i];
+    if (step.draws < 0) continue;
+    if (places.empty()) to = step.stream;
+    places.push_back(next_stream(step.draws));
+  }
+  if (!places.empty())
+    device_.upload(frame.memory.data() + sizes.streams_at() + to * sizeof(PhiloxStream), places.data(),
+                   places.size() * sizeof(PhiloxStream));
 }
 
 /// Operands come down, results go up. Slots of one address are one value.
@@ -400,6 +439,7 @@ void CudaProgram::check(const CudaSizes& sizes, const CudaFrame& frame, std::siz
     throw DeviceError("kernel " + step.label + " on " + device().str() + ": " +
                           driver.problem(driver.synchronize.name, e),
                       step.where);
+  device_.faults().raise(device_.stream());
   if (!nan_checks_wanted()) return;
   std::vector<int> written;
   if (const auto* kernel = std::get_if<ir::KernelStep>(&step.what)) {
@@ -533,6 +573,7 @@ void CudaProgram::run_steps(const CudaSizes& sizes, CudaFrame& frame) const {
   for (std::size_t s = 0; s < sizes.segments.size(); ++s) {
     const Segment& segment = sizes.segments[s];
     CuGraphExec const graph = replayed ? frame.recordings.back().graphs[s] : nullptr;
+    if (segment.on_device) take_places(sizes, frame, segment.first, segment.end);
     if (graph) {
       driver.launch_graph(graph, device_.stream());
     } else if (!segment.on_device) {
@@ -563,10 +604,12 @@ void CudaProgram::run_observed(const Sizes& all, void* const* inputs, void* cons
   const Turn frame(*this, sizes, inputs, outputs);
   for (std::size_t i = 0; i < plan_.steps.size(); ++i) {
     const std::int64_t start = now_ns();
-    if (code_[i].kernel)
+    if (code_[i].kernel) {
+      take_places(sizes, *frame, i, i + 1);
       launch(sizes, *frame, i, i + 1, device_.stream());
-    else
+    } else {
       run_on_host(sizes, *frame, i);
+    }
     check(sizes, *frame, i);
     observer.step(i, start, now_ns());
   }

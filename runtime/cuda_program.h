@@ -10,7 +10,12 @@
 //
 // Errors of a kernel that has been enqueued show later, at whatever next waits for the device.
 // Where the environment variable WEFT_CUDA_SYNC is 1, every kernel is waited for, and an error
-// names the kernel and the user's line.
+// names the kernel and the user's line. So does an IndexError (runtime/cuda_faults.h): an index that
+// is out of range touches no memory, and is told when the device is next waited for.
+//
+// Steps that run on the processor whatever the device: draws by rejection and search, the most
+// frequent element, the order of whole rows, logarithms of running sums, factorisations and systems
+// of equations, Fourier transforms, users' callbacks.
 #pragma once
 
 #include <memory>
@@ -62,6 +67,8 @@ class CudaProgram final : public Program {
   /// Steps [first, end), all with code, into a stream (null: the device's own).
   void launch(const CudaSizes& sizes, CudaFrame& frame, std::size_t first, std::size_t end,
               void* stream) const;
+  void take_places(const CudaSizes& sizes, const CudaFrame& frame, std::size_t first,
+                   std::size_t end) const;
   void run_on_host(const CudaSizes& sizes, const CudaFrame& frame, std::size_t step) const;
   void check(const CudaSizes& sizes, const CudaFrame& frame, std::size_t step) const;
   void copy_aliases(const CudaSizes& sizes, const CudaFrame& frame, void* const* outputs) const;
@@ -73,6 +80,7 @@ class CudaProgram final : public Program {
     const ir::DeviceKernel* kernel = nullptr;
     std::shared_ptr<const CudaModule> module;  // kept loaded
     std::vector<int> slots;                    // one a buffer; -1: null
+    std::int64_t fault = 0;                    // its number in the device's record
   };
   void find_code(ir::DeviceCompiler& compiler);
   std::vector<StepCode> code_;                              // one a step

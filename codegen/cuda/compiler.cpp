@@ -73,6 +73,7 @@ std::string key_of(const OperationText& operation) {
     for (const Dim& number : launch.numbers) add(number.str());
   }
   add(operation.code.workspace.str());
+  add(operation.code.fault);
   return key;
 }
 

@@ -38,7 +38,10 @@ struct FunctionStats {
   std::int64_t bytes_planned = 0;  // arena of one call
   std::int64_t bytes_moved = 0;    // per call, where extents are known
   double flops = 0;                // per call, where extents are known
-  std::int64_t host_steps = 0;     // of a device's function: those that run on the processor
+  /// Of a device's function: steps that run on the processor. They are users' functions, matrix
+  /// factorisations and triangular systems, Fourier transforms, draws that reject or choose (gamma,
+  /// poisson, binomial, multinomial, permutation), `mode`, `unique` along an axis, logcumsumexp.
+  std::int64_t host_steps = 0;
 };
 
 /// Wall time of the steps of one call (`Function::profile`).

@@ -429,6 +429,7 @@ Status cuMemFreeAsync(Pointer at, Stream* stream) {
 Status cuMemHostAlloc(void** at, std::size_t bytes, unsigned) {
   return call("cuMemHostAlloc", [&] {
     *at = std::malloc(bytes);
+    if (*at) fake().live.emplace(reinterpret_cast<Pointer>(*at), bytes);   // kernels may reach it
     return *at ? success : out_of_memory;
   });
 }

@@ -105,7 +105,9 @@ void add_reader(Access& r) {
   const Knowledge& me = state.threads[state.current];
   const auto thread = static_cast<std::uint16_t>(state.current);
   if (r.block >= state.first_block && r.block != state.block) r.more = many_blocks;
-  const bool fresh = r.block != state.block || r.step < me.base;
+  // Readers that come before this one need not be remembered beside it.
+  const bool fresh = r.block != state.block || r.step < me.base ||
+                     (r.more != many_blocks && readers_before_now(r));
   const std::uint16_t kept = r.block >= state.first_block && r.more == many_blocks ? many_blocks
                              : fresh || r.more == nobody                            ? nobody
                                                                                    : r.more;

@@ -1,0 +1,127 @@
+// What the texts of extern steps start with: elements of every dtype and their conversion, division
+// of what usually fits 32 bits, copies, and the record of what went wrong.
+#include "codegen/cuda/operation_writer.h"
+
+namespace weft::codegen {
+
+std::string_view operation_prelude() {
+  return R"(#define WEFT_METHOD __device__ __forceinline__
+struct weft_half { unsigned short bits; };
+struct weft_bfloat { unsigned short bits; };
+template <int bytes> struct __align__(bytes) weft_words { weft_u64 at[bytes / 8]; };
+template <int rank> struct weft_extents {
+  weft_i64 at[rank];
+  WEFT_METHOD weft_i64 count() const {
+    weft_i64 n = 1;
+    for (int i = 0; i < rank; ++i) n *= at[i];
+    return n;
+  }
+};
+template <> struct weft_extents<0> { WEFT_METHOD weft_i64 count() const { return 1; } };
+
+// The dtype that arithmetic is done in, and back.
+WEFT_FUNCTION float weft_widened(weft_half x) { return weft_half_to_float(x.bits); }
+WEFT_FUNCTION float weft_widened(weft_bfloat x) { return __uint_as_float((unsigned)x.bits << 16); }
+template <class T> WEFT_FUNCTION T weft_widened(T x) { return x; }
+
+template <class To> struct weft_convert {   // an integer
+  static WEFT_METHOD To of(float x) { return weft_saturate<To>(x); }
+  static WEFT_METHOD To of(double x) { return weft_saturate<To>(x); }
+  template <class From> static WEFT_METHOD To of(From x) { return To(x); }
+};
+template <> struct weft_convert<bool> {
+  template <class From> static WEFT_METHOD bool of(From x) { return x != From(0); }
+};
+template <> struct weft_convert<float> {
+  template <class From> static WEFT_METHOD float of(From x) { return float(x); }
+};
+template <> struct weft_convert<double> {
+  template <class From> static WEFT_METHOD double of(From x) { return double(x); }
+};
+template <> struct weft_convert<weft_half> {
+  template <class From> static WEFT_METHOD weft_half of(From x) {
+    const weft_half y = {weft_float_to_half(float(x))};
+    return y;
+  }
+};
+template <> struct weft_convert<weft_bfloat> {
+  template <class From> static WEFT_METHOD weft_bfloat of(From x) {
+    const unsigned bits = __float_as_uint(float(x));
+    const bool nan = (bits & 0x7fffffffu) > 0x7f800000u;
+    const weft_bfloat y = {
+        (unsigned short)((nan ? bits | 0x400000u : bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16)};
+    return y;
+  }
+};
+
+// Of numbers that are not negative. Long division is a function of its own: it is rare, and long.
+static __device__ __attribute__((noinline)) weft_i64 weft_long_quotient(weft_i64 a, weft_i64 b) {
+  return a / b;
+}
+WEFT_FUNCTION weft_i64 weft_quotient(weft_i64 a, weft_i64 b) {
+  if (((weft_u64)(a | b) >> 32) == 0) return (weft_i64)((unsigned)a / (unsigned)b);
+  return weft_long_quotient(a, b);
+}
+
+WEFT_FUNCTION bool weft_aligned(const void* p, int bytes) { return (weft_u64)p % bytes == 0; }
+
+// All threads of the grid, 16 bytes each at a time.
+template <class T> WEFT_FUNCTION void weft_copy(T* to, const T* from, weft_i64 n) {
+  typedef weft_words<16> wide;
+  const weft_i64 thread = blockIdx.x * (weft_i64)blockDim.x + threadIdx.x,
+                 threads = gridDim.x * (weft_i64)blockDim.x;
+  const int each = 16 / sizeof(T);
+  weft_i64 done = 0;
+  if (weft_aligned(to, 16) && weft_aligned(from, 16)) {
+    done = n / each * each;
+    for (weft_i64 i = thread; i < n / each; i += threads) ((wide*)to)[i] = ((const wide*)from)[i];
+  }
+  for (weft_i64 i = done + thread; i < n; i += threads) to[i] = from[i];
+}
+template <class T> WEFT_FUNCTION void weft_fill(T* to, T value, weft_i64 n) {
+  const weft_i64 thread = blockIdx.x * (weft_i64)blockDim.x + threadIdx.x,
+                 threads = gridDim.x * (weft_i64)blockDim.x;
+  for (weft_i64 i = thread; i < n; i += threads) to[i] = value;
+}
+
+// An array as lines along an axis: element e of line (o, i) is at (o * extent + e) * inner + i.
+struct weft_lines {
+  weft_i64 outer, extent, inner;
+  WEFT_METHOD weft_i64 count() const { return outer * inner; }
+  WEFT_METHOD weft_i64 first(weft_i64 line) const {
+    if (inner == 1) return line * extent;
+    const weft_i64 o = weft_quotient(line, inner);
+    return o * extent * inner + (line - o * inner);
+  }
+};
+
+// What went wrong first, for the processor to tell (runtime/cuda_faults.h): of the first step where
+// something did (either, of two that run side by side), what has the lowest position, whatever order
+// threads run in.
+struct weft_fault {
+  weft_i64 lowest, position, numbers[3];   // positions: the greatest number where there is none
+  int step, lock;                          // step 0: nothing
+  int* seen;                               // of the processor: 1 once there is something
+};
+WEFT_FUNCTION void weft_report(weft_fault* fault, weft_i64 step, weft_i64 position, weft_i64 a,
+                               weft_i64 b, weft_i64 c) {
+  const int owner = atomicCAS(&fault->step, 0, (int)step);
+  if (owner != 0 && owner != (int)step) return;
+  if (atomicMin(&fault->lowest, position) <= position) return;
+  for (bool done = false; !done;) {
+    if (atomicCAS(&fault->lock, 0, 1) != 0) continue;
+    __threadfence();
+    if (position < fault->position) {
+      fault->position = position;
+      fault->numbers[0] = a, fault->numbers[1] = b, fault->numbers[2] = c;
+    }
+    __threadfence();
+    atomicExch(&fault->lock, 0);
+    atomicExch(fault->seen, 1);
+    done = true;
+  }
+}
+)";
+}
+
+}  // namespace weft::codegen

@@ -1,0 +1,250 @@
+// Extern steps that have a form for devices: the processor's bits, over dtypes, axes, extents on both
+// sides of a block's and a tile's, duplicates, what is empty; and what is told of indices that are
+// out of range. Many steps are one function, since a program is what is compiled.
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include "tests/frontend/thrown.h"
+#include "same_bits.h"
+#include "weft/ops/indexing.h"
+#include "weft/ops/ordering.h"
+#include "weft/ops/random.h"
+#include "weft/ops/spatial.h"
+#include "weft/weft.h"
+
+using namespace weft;
+
+namespace {
+
+Device gpu() { return Device::cuda(0); }
+
+constexpr float nan = std::numeric_limits<float>::quiet_NaN();
+constexpr float inf = std::numeric_limits<float>::infinity();
+
+/// The same, but for the bits of NaN that come out of arithmetic: each processor has its own.
+Array without_nan(const Array& x) {
+  const bool floats = x.dtype() == DType::float16 || x.dtype() == DType::bfloat16 ||
+                      x.dtype() == DType::float32 || x.dtype() == DType::float64;
+  if (!floats) return x;
+  Array wide = x.to(Device::cpu()).to(DType::float64).contiguous();
+  double* at = wide.mutable_data<double>();
+  for (std::int64_t i = 0; i < wide.size(); ++i)
+    if (std::isnan(at[i])) at[i] = 12345;
+  return wide;
+}
+
+/// One function of many steps, on both; the values may change from call to call.
+class Both {
+ public:
+  Both(std::vector<Tensor> inputs, std::vector<Tensor> outputs)
+      : here_(inputs, outputs), there_(inputs, outputs, {.device = gpu()}) {}
+
+  void operator()(const std::vector<Array>& values, bool any_nan = false) const {
+    manual_seed(41);
+    const std::vector<Array> expected = here_(values);
+    manual_seed(41);
+    const std::vector<Array> got = there_(values);
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+      CAPTURE(i);
+      CAPTURE(expected[i].dtype());
+      CAPTURE(expected[i].shape());
+      CHECK(got[i].dtype() == expected[i].dtype());
+      CHECK((same_bits(got[i], expected[i]) ||
+             (any_nan && same_bits(without_nan(got[i]), without_nan(expected[i])))));
+    }
+    CHECK(there_.stats().host_steps == 0);
+  }
+
+ private:
+  Function here_, there_;
+};
+
+/// Few distinct numbers, NaN of two kinds, both zeros and infinities among them.
+Array odd_floats(Shape shape, DType t = DType::float32) {
+  Array x = randint(-9, 10, shape, DType::float32);
+  float* at = x.mutable_data<float>();
+  for (std::int64_t i = 0; i < x.size(); ++i) {
+    if (i % 37 == 5) at[i] = nan;
+    if (i % 37 == 15) at[i] = -nan;
+    if (i % 37 == 9) at[i] = -0.0f;
+    if (i % 41 == 7) at[i] = inf;
+    if (i % 41 == 8) at[i] = -inf;
+  }
+  return x.to(t);
+}
+
+/// Of many magnitudes, so that sums are rounded.
+Array rough(Shape shape) {
+  Array x = randn(shape);
+  float* at = x.mutable_data<float>();
+  for (std::int64_t i = 0; i < x.size(); ++i) at[i] = std::ldexp(at[i], static_cast<int>(i % 97) - 48);
+  return x;
+}
+
+}  // namespace
+
+TEST_CASE("CUDA operations: draws") {
+  std::vector<Tensor> outputs;
+  for (const DType t : {DType::float32, DType::float64, DType::float16, DType::bfloat16}) {
+    outputs.push_back(uniform(Shape{1001}, 0, 1, t));
+    outputs.push_back(uniform(Shape{7, 3}, -2.5, 3, t));
+    outputs.push_back(normal(0, 1, Shape{1030}, t));
+    outputs.push_back(normal(1.5, 0.25, Shape{5}, t));
+    outputs.push_back(bernoulli_like(outputs.front(), 0.3));
+    outputs.push_back(uniform(Shape{0}, 0, 1, t));
+  }
+  for (const DType t : {DType::int64, DType::int32, DType::uint8, DType::uint64})
+    outputs.push_back(random_integers(Shape{259}, 3, 117, t));
+  const Both both({}, outputs);
+  both({});
+  both({});
+}
+
+TEST_CASE("CUDA operations: gathering and scattering") {
+  manual_seed(1);
+  Tensor table, rows, cube, along, first, wide, wide_rows, tuples, bytes, updates;
+  std::vector<Tensor> outputs{
+      gather_rows(table, rows),
+      gather_rows(wide, wide_rows),
+      gather_rows(cast(table, DType::float16), cast(rows, DType::int8)),
+      gather(cube, 1, along),
+      gather(cube, -1, first),
+      gather(cast(cube, DType::float64), 0, cast(first, DType::uint8)),
+      gather_nd(cube, tuples),
+      take(bytes, rows),
+      scatter(cube, 1, along, updates),
+      scatter(bytes, 0, rows, cast(rows, DType::uint8)),
+      scatter_nd(cube, tuples, ones({9, 5})),
+      scatter_nd(cube, tuples, cast(gather_nd(cube, tuples), DType::float32), "mul"),
+  };
+  for (const char* reduce : {"sum", "prod", "amax", "amin"}) {
+    outputs.push_back(scatter_reduce(cube, 1, along, updates, reduce));
+    outputs.push_back(scatter_reduce(cast(cube, DType::bfloat16), 1, along,
+                                     cast(updates, DType::bfloat16), reduce));
+    outputs.push_back(scatter_reduce(cast(round(cube), DType::int8), 1, along,
+                                     cast(round(updates), DType::int8), reduce));
+    outputs.push_back(scatter_reduce(cast(round(cube), DType::int64), 1, along,
+                                     cast(round(updates), DType::int64), reduce));
+    outputs.push_back(scatter_reduce(cube > 0.0, 1, along, updates > 0.5, reduce));
+  }
+  const Tensor loss = sum(gather_rows(table, rows) * gather_rows(table, rows)) +
+                      sum(gather_rows(wide, wide_rows)) + sum(gather(cube, 1, along) * updates);
+  for (const Tensor& g : grad(loss, {table, wide, cube})) outputs.push_back(g);
+  const Both both({table, rows, cube, along, first, wide, wide_rows, tuples, bytes, updates},
+                  outputs);
+  both({randn({7, 3}), randint(-7, 7, {3000}), odd_floats({4, 6, 5}), randint(-6, 6, {4, 60, 5}),
+        randint(0, 4, {3, 6, 2}), randn({11, 64}), randint(0, 11, {6, 4}), randint(0, 4, {9, 2}),
+        randint(0, 255, {3100}, DType::uint8), odd_floats({4, 60, 5})},
+       true);
+  // Nothing to do, and all to one place.
+  both({randn({2, 3}), zeros({3000}, DType::int64), odd_floats({4, 6, 5}),
+        randint(0, 1, {4, 60, 5}), randint(0, 4, {3, 6, 0}), randn({11, 64}),
+        randint(0, 11, {0, 4}), randint(0, 4, {9, 2}), randint(0, 255, {3100}, DType::uint8),
+        odd_floats({4, 60, 5})},
+       true);
+}
+
+TEST_CASE("CUDA operations: order") {
+  manual_seed(2);
+  Tensor x, y, z, sorted, values;
+  std::vector<Tensor> outputs;
+  const auto add = [&](const Ordered& o) {
+    outputs.push_back(o.values);
+    outputs.push_back(o.indices);
+  };
+  for (const DType t : {DType::float32, DType::float64, DType::bfloat16}) {
+    add(sort(cast(x, t)));
+    add(sort(cast(x, t), 0, true));
+  }
+  for (const DType t : {DType::int8, DType::uint8, DType::int64, DType::boolean})
+    add(sort(cast(round(y), t), -1, t == DType::int8));
+  outputs.push_back(argsort(cast(x, DType::float16), 1));
+  add(topk(x, 3));
+  add(topk(x, 4, 0, false));
+  add(topk(y, 50));
+  add(kthvalue(x, 5, 1, true));
+  add(median(x, 1));
+  add(nanmedian(x, 0));
+  add(median(y, 1));
+  outputs.push_back(searchsorted(sorted, values));
+  outputs.push_back(searchsorted(sorted, values, true));
+  outputs.push_back(searchsorted(sort(y).values, y));
+  outputs.push_back(searchsorted(cast(round(sorted), DType::int32), values));
+  add(sort(z, 1));
+  const Both both({x, y, z, sorted, values}, outputs);
+  const auto ordered = [](Array a) {
+    float* at = a.mutable_data<float>();
+    std::sort(at, at + a.size());
+    return a;
+  };
+  both({odd_floats({19, 45}), randn({3, 131}), odd_floats({3, 70, 4}), ordered(randn({900})),
+        odd_floats({5, 9})});
+  both({odd_floats({5, 2700}), randn({2, 2200}), odd_floats({1, 5000, 2}), ordered(randn({1})),
+        odd_floats({0, 9})});
+}
+
+TEST_CASE("CUDA operations: running results") {
+  manual_seed(3);
+  Tensor x, y;
+  std::vector<Tensor> outputs;
+  for (const DType t : {DType::float32, DType::float64, DType::float16})
+    for (const std::int64_t axis : {0, 1}) {
+      outputs.push_back(cumsum(cast(x, t), axis));
+      outputs.push_back(cumsum(cast(x, t), axis, true, true));
+      outputs.push_back(cumprod(cast(x, t), axis, false, true));
+      outputs.push_back(cummax(cast(y, t), axis).indices);
+      outputs.push_back(cummin(cast(y, t), axis).values);
+    }
+  outputs.push_back(cummin(cast(y, DType::float16), 1).indices);
+  outputs.push_back(cumsum(cast(round(x * 100.0), DType::int8), 1));
+  outputs.push_back(cumsum(x > 0.0, 1, true));
+  outputs.push_back(cumprod(cast(round(x * 3.0), DType::int32), 1));
+  outputs.push_back(cummax(cast(round(x * 3.0), DType::int16), 1).indices);
+  outputs.push_back(linear_scan(x, x * 0.5, 0));
+  outputs.push_back(linear_scan(x, x * 0.5, 1, true));
+  const Both both({x, y}, outputs);
+  both({randn({3, 700}), odd_floats({3, 700})}, true);
+  both({rough({300, 9}), odd_floats({300, 9})}, true);
+  both({randn({2, 40000}), odd_floats({2, 40000})}, true);
+  both({rough({1, 20000}), odd_floats({1, 0})}, true);
+}
+
+TEST_CASE("CUDA operations: counting, positions, folding") {
+  manual_seed(4);
+  Tensor x, w, mask, columns({2, 18, 28}, DType::float32);
+  std::vector<Tensor> outputs{
+      fold(columns, {9, 8}, {3, 2}, 1, 0, {2, 1}),
+      fold(cast(columns, DType::float16), {9, 8}, {3, 2}, 1, 0, {2, 1}),
+  };
+  const Both folded({columns}, outputs);
+  folded(std::vector<Array>{randn({2, 3 * 6, 4 * 7})});
+  const Both counted({x, w, mask},
+                     {bincount(x), bincount(x, w), bincount(cast(x, DType::int16), cast(w, DType::float16), 5000),
+                      nonzero(mask), masked_select(mask, mask > 1.0)});
+  counted({randint(0, 50, {5000}), randn({5000}), odd_floats({90, 100})});
+  counted({randint(0, 6000, {3000}), odd_floats({3000}), zeros({3, 4})}, true);
+}
+
+TEST_CASE("CUDA operations: an index that is out of range") {
+  Tensor table({7, 3}, DType::float32, "table"), rows({4}, DType::int64, "rows");
+  const std::vector<Tensor> outputs{gather_rows(table, rows)};
+  const Function here({table, rows}, outputs), there({table, rows}, outputs, {.device = gpu()});
+  const Array values = randn({7, 3}), good{0, 6, -7, 3}, bad{0, 9, -8, 3};
+  const auto told = [&](const Function& f, const Array& indices) {
+    return message<IndexError>([&] { (void)f(values, indices)[0].to(Device::cpu()); });
+  };
+  CHECK(told(here, bad) != "nothing thrown");
+  CHECK(told(there, bad) == told(here, bad));
+  CHECK(told(there, good) == "nothing thrown");   // once
+  {
+    const Array wrong = there(values, bad)[0];   // the call itself returns
+    CHECK(told(there, good) == told(here, bad));
+    CHECK(same_bits(there(values, good)[0], here(values, good)[0]));
+  }
+  const Tensor added = index_add(table, 0, rows, ones({4, 3}));
+  const Function add({table, rows}, added), on_device({table, rows}, added, {.device = gpu()});
+  CHECK(told(on_device, bad) == told(add, bad));
+}
