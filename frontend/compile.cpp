@@ -12,6 +12,7 @@
 #include "codegen/cuda/compiler.h"
 #include "codegen/interpret/interpreter.h"
 #include "codegen/schedule.h"
+#include "passes/device_products.h"
 #include "runtime/array.h"
 #include "runtime/cuda_device.h"
 #include "runtime/cuda_program.h"
@@ -80,6 +81,7 @@ std::shared_ptr<const runtime::Program> compile(const ir::Graph& graph,
   pipeline.fast_math = options.fast_math;
   pipeline.evaluate = evaluate_constants;
   const codegen::Target& target = codegen::host_target();
+  pipeline.winograd = options.device.is_cpu();
   pipeline.groups = passes::Caches{static_cast<std::int64_t>(target.l2_bytes),
                                    static_cast<std::int64_t>(target.cache_bytes)};
   // Tiles are for a processor's caches; where NaNs are looked for, every step's results are.
@@ -102,6 +104,7 @@ std::shared_ptr<const runtime::Program> compile(const ir::Graph& graph,
   ir::DeviceCompiler* const there = on_host ? nullptr : &device_compiler(options.device);
   pipeline.on_device = there && there->fuses();
   ir::Plan plan = passes::plan(graph, inputs, pipeline);
+  if (!on_host) passes::relax_products(plan, options.precision);
   if (log_enabled())
     std::fprintf(stderr, "weft: %s: lower %.2f ms, %zu steps, %zu distinct kernels\n", name.c_str(),
                  milliseconds(last), plan.steps.size(), plan.kernels.size());

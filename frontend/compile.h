@@ -6,6 +6,7 @@
 #include <span>
 
 #include "ir/graph.h"
+#include "ir/precision.h"
 #include "passes/pipeline.h"
 #include "runtime/program.h"
 
@@ -22,6 +23,7 @@ struct CompileOptions {
   Device device = {};
   bool fuse = true;
   bool fast_math = false;
+  MatmulPrecision precision = matmul_precision();  // on a device
 };
 
 /// A program for `graph` at these input types (dtypes and ranks known; unknown extents are

@@ -243,6 +243,7 @@ frontend::CompileOptions Function::Impl::compile_options() const {
   result.device = options.device;
   result.fuse = options.fuse;
   result.fast_math = options.fast_math;
+  result.precision = options.precision;
   return result;
 }
 

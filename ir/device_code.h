@@ -39,10 +39,25 @@ struct DeviceLaunch {
   bool fault = false;
 };
 
+/// What follows a product where it is one of the few things that libraries do at once with it:
+/// kind(product + bias along n + residual), where the latter two are there (-1: they are not).
+/// Buffers of the kernel; `out` and the residual are dense over the axes.
+struct ProductEnd {
+  enum class Kind : std::uint8_t { none, relu, gelu };  // gelu through tanh
+  Kind kind = Kind::none;
+  int out = 0, bias = -1, residual = -1;
+  Dim out_offset = 0, bias_offset = 0, residual_offset = 0;
+};
+
 /// A step on a device: launches one after another.
 struct DeviceKernel {
   std::shared_ptr<const DeviceImage> image;
   std::vector<DeviceLaunch> launches;
+  /// Of a product that a library may do in place of the launches: `after` is what is left to do
+  /// then, nothing where the library knows `end`.
+  bool library = false;
+  std::vector<DeviceLaunch> after;
+  std::optional<ProductEnd> end;
   Dim workspace = 0;  // bytes that the launches share
   std::optional<Dim> draws = {};  // elements by which it moves the stream of random numbers
   /// What an IndexError of it says; the record's numbers stand for %1, %2 and %3.

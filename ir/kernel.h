@@ -36,6 +36,7 @@
 #include <vector>
 
 #include "ir/dim.h"
+#include "ir/precision.h"
 #include "ir/scalar.h"
 
 namespace weft::ir {
@@ -124,6 +125,9 @@ struct Contraction {
     friend bool operator==(const Winograd&, const Winograd&) = default;
   };
   std::optional<Winograd> winograd;
+  /// What devices may do; `out` then need not be written where nothing but the stages reads it.
+  MatmulPrecision precision = MatmulPrecision::exact;
+  bool kept = true;
   friend bool operator==(const Contraction&, const Contraction&) = default;
 };
 

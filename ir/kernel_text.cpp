@@ -62,7 +62,11 @@ std::string contraction_text(const Contraction& c) {
          " batch " + dims_text(c.b_batch) + " k " + c.b_k.str() + " n " + c.b_n.str() + "\n" +
          operand("out", c.out, c.out_offset) + "\n    k " + c.k.str() + "\n" +
          (c.gather ? gather_text(*c.gather) : "") +
-         (c.winograd ? winograd_text(*c.winograd) : "") + "  }\n";
+         (c.winograd ? winograd_text(*c.winograd) : "") +
+         (c.precision == MatmulPrecision::exact
+              ? ""
+              : "    precision " + std::string(name(c.precision)) + "\n") +
+         (c.kept ? "" : "    passing\n") + "  }\n";
 }
 
 std::string reduction_text(const KernelReduction& r) {
@@ -170,6 +174,9 @@ Contraction parse_contraction(Scanner& scan) {
     if (dims.size() != 4) scan.fail_expected("top, left, height and width");
     c.winograd = {dims[0], dims[1], dims[2], dims[3]};
   }
+  if (scan.accept("precision"))
+    c.precision = parse_kind<MatmulPrecision>(scan, matmul_precision_names);
+  c.kept = !scan.accept("passing");
   scan.expect("}");
   return c;
 }

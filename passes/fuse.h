@@ -48,6 +48,7 @@ struct FuseOptions {
   int max_instructions = 300;  // of one kernel's bodies
   int max_buffers = 48;        // of one kernel, as far as they are known while it grows
   Splits split;
+  bool winograd = true;  // products with windows of images may be done in his way
 };
 
 enum class ValueKind : std::uint8_t {

@@ -46,7 +46,7 @@ double Fuser::elements(const ir::Type& type) {
 
 void Fuser::collect() {
   const std::vector<const Node*> nodes = topological_order(graph_);
-  margins_ = find_correlations(nodes);
+  if (options_.winograd) margins_ = find_correlations(nodes);
   for (const ir::NodeRef& out : graph_.outputs()) margins_.erase(out.get());
   ir::NodeMap<std::uint32_t> position;
   std::vector<double> most(nodes.size());  // elements of the largest value that a node takes

@@ -65,6 +65,7 @@ ir::Plan plan(const ir::Graph& graph, std::span<const ir::Type> inputs,
   for (const auto& [input, output] : options.donated) lowering.donated.emplace_back(output, input);
   lowering.fusion.fuse = options.fuse;
   lowering.fusion.split = options.split;
+  lowering.fusion.winograd = options.winograd;
   if (options.fuse) lowering.groups = options.groups;
   lowering.apart = options.apart;
   const ir::Graph optimized = optimize(graph, inputs, options);

@@ -26,6 +26,7 @@ struct PipelineOptions {
   bool fuse = true;
   bool fast_math = false;  // rewrites that may change bits
   bool on_device = false;  // Expansions that a device has a step for become that (ir/op.h)
+  bool winograd = true;    // where it pays: only the processor has kernels for it
   std::optional<Caches> groups;  // steps run tile by tile in these; none: each by itself
   std::int64_t apart = 0;        // MemoryOptions::apart
   Splits split;                  // long reductions

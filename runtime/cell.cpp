@@ -49,6 +49,7 @@ CellKey key_of(std::span<const Node* const> inputs, std::span<const Node* const>
                std::span<const Array* const> values, Device device) {
   CellKey key;
   key.device = device;
+  if (!device.is_cpu()) key.words.push_back(static_cast<std::size_t>(matmul_precision()));
   std::unordered_map<const Node*, std::size_t> numbers;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     numbers.emplace(inputs[i], i);

@@ -2,7 +2,7 @@
 // and which the columns, what is packed and what is read where it lies, how it is cut into blocks.
 //
 // The order of an element's sum is a function of dtype and extents alone. The sum is cut into
-// pieces, a piece into blocks (depth_of below); within a block the order is a tile kernel's
+// pieces, a piece into blocks (ir/depth.h); within a block the order is a tile kernel's
 // (ir/tile_kernel.h), blocks are added up in order, then pieces. So results are the same bits for
 // every number of threads, tile, layout and compiler that has tile kernels. Dtypes without them
 // (integers, complex numbers, any on a processor without fma) go through `multiply`.
@@ -14,6 +14,7 @@
 #include <optional>
 #include <vector>
 
+#include "ir/depth.h"
 #include "ir/executable.h"
 #include "ir/kernel.h"
 #include "runtime/buffer.h"
@@ -22,13 +23,7 @@
 
 namespace weft::runtime {
 
-/// How the sum of an element is cut.
-struct Depth {
-  std::int64_t step = 1;        // of a block; the last may be shorter
-  std::int64_t piece_size = 1;  // a multiple of step
-  std::int64_t pieces = 1;      // added up separately
-};
-Depth depth_of(DType dtype, std::int64_t m, std::int64_t n, std::int64_t k);
+using ir::Depth, ir::depth_of;
 
 class SizedContraction {
  public:

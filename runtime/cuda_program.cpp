@@ -10,6 +10,7 @@
 
 #include "runtime/contraction.h"
 #include "runtime/cuda_device.h"
+#include "runtime/cuda_product.h"
 #include "runtime/extern.h"
 #include "runtime/philox.h"
 
@@ -26,6 +27,7 @@ struct SizedLaunch {
 };
 
 struct SizedStep {
+  std::unique_ptr<const CudaProduct> library;  // does the product, before
   std::vector<SizedLaunch> launches;
   std::vector<std::int64_t> symbols;
   std::int64_t cut[2] = {1, 1};  // of a product's sums: blocks, pieces
@@ -225,15 +227,29 @@ void CudaProgram::size_step(CudaSizes& sizes, std::size_t i, const DimBindings& 
     local.bind("s" + std::to_string(s), sized.symbols[s]);
   if (const auto* step = std::get_if<ir::KernelStep>(&plan_.steps[i].what)) {
     const ir::Kernel& kernel = plan_.kernels[static_cast<std::size_t>(step->kernel)];
-    if (kernel.contraction) cut_sums(kernel, local, sized.cut);
+    if (kernel.contraction) {
+      cut_sums(kernel, local, sized.cut);
+      sized.library = CudaProduct::plan(kernel, *code.kernel, local, device_);
+    }
   }
-  sizes.workspace =
-      std::max(sizes.workspace, static_cast<std::size_t>(extent(code.kernel->workspace, local)));
+  const auto count = [&](std::size_t launches) {
+    segment.launches += launches, sizes.launches += launches;
+    sizes.recorded |= segment.launches > 1;
+  };
+  if (sized.library) {
+    sizes.workspace = std::max(sizes.workspace, sized.library->workspace());
+    count(1);
+    if (sized.library->whole()) return;
+  } else {
+    sizes.workspace =
+        std::max(sizes.workspace, static_cast<std::size_t>(extent(code.kernel->workspace, local)));
+  }
   if (code.kernel->draws) {
     sized.draws = extent(*code.kernel->draws, local);
     sized.stream = sizes.random_steps++;
   }
-  for (const ir::DeviceLaunch& launch : code.kernel->launches) {
+  for (const ir::DeviceLaunch& launch :
+       sized.library ? code.kernel->after : code.kernel->launches) {
     const std::int64_t blocks = std::min(extent(launch.blocks, local), device_.most_blocks());
     if (blocks == 0) continue;
     const auto scratch = static_cast<std::size_t>(extent(launch.scratch, local) * blocks);
@@ -249,8 +265,7 @@ void CudaProgram::size_step(CudaSizes& sizes, std::size_t i, const DimBindings& 
     made.random = launch.random;
     made.fault = launch.fault;
     sizes.scratch = std::max(sizes.scratch, scratch);
-    ++segment.launches, ++sizes.launches;
-    sizes.recorded |= segment.launches > 1;
+    count(1);
   }
 }
 
@@ -356,6 +371,7 @@ void CudaProgram::launch(const CudaSizes& sizes, CudaFrame& frame, std::size_t f
     const SizedStep& sized = sizes.steps[i];
     const void* const stream_place =
         frame.memory.data() + sizes.streams_at() + sized.stream * sizeof(PhiloxStream);
+    if (sized.library) run_library(*sized.library, frame, i, workspace, stream);
     for (const SizedLaunch& launch : sized.launches) {
       const auto add = [&](const void* argument) {
         arguments.push_back(const_cast<void*>(argument));
@@ -396,6 +412,20 @@ void CudaProgram::take_places(const CudaSizes& sizes, const CudaFrame& frame, st
   if (!places.empty())
     device_.upload(frame.memory.data() + sizes.streams_at() + to * sizeof(PhiloxStream), places.data(),
                    places.size() * sizeof(PhiloxStream));
+}
+
+void CudaProgram::run_library(const CudaProduct& product, const CudaFrame& frame, std::size_t step,
+                              void* workspace, void* stream) const {
+  std::vector<CuPointer> buffers;
+  for (const int slot : code_[step].slots)
+    buffers.push_back(reinterpret_cast<CuPointer>(frame.slots[static_cast<std::size_t>(slot)]));
+  try {
+    product.run(buffers, reinterpret_cast<CuPointer>(workspace), static_cast<CuStream>(stream));
+  } catch (const DeviceError& e) {
+    throw DeviceError(
+        "kernel " + plan_.steps[step].label + " on " + device().str() + ": " + e.what(),
+        plan_.steps[step].where);
+  }
 }
 
 /// Operands come down, results go up. Slots of one address are one value.
@@ -492,6 +522,10 @@ std::vector<MemoryUse> CudaProgram::memory_of(const CudaSizes& sizes, const Cuda
     for (const int slot : external.inputs) add_slot(slot, false);
     for (const int slot : external.outputs) add_slot(slot, true);
   }
+  if (sizes.steps[index].library)
+    add(frame.memory.data() + sizes.workspace_at(), sizes.workspace, true);
+  if (sizes.steps[index].library)
+    add(frame.memory.data() + sizes.workspace_at(), sizes.workspace, true);
   for (const SizedLaunch& launch : sizes.steps[index].launches) {
     if (launch.scratch) add(frame.memory.data() + sizes.scratch_at(), sizes.scratch, true);
     if (launch.workspace) add(frame.memory.data() + sizes.workspace_at(), sizes.workspace, true);

@@ -30,6 +30,7 @@ namespace weft::runtime {
 
 class CudaDevice;
 class CudaModule;
+class CudaProduct;
 class CudaRecorder;
 struct CudaSizes;
 struct CudaFrame;
@@ -69,6 +70,8 @@ class CudaProgram final : public Program {
               void* stream) const;
   void take_places(const CudaSizes& sizes, const CudaFrame& frame, std::size_t first,
                    std::size_t end) const;
+  void run_library(const CudaProduct& product, const CudaFrame& frame, std::size_t step,
+                   void* workspace, void* stream) const;
   void run_on_host(const CudaSizes& sizes, const CudaFrame& frame, std::size_t step) const;
   void check(const CudaSizes& sizes, const CudaFrame& frame, std::size_t step) const;
   void copy_aliases(const CudaSizes& sizes, const CudaFrame& frame, void* const* outputs) const;

@@ -11,6 +11,7 @@
 #include "codegen/cuda/cuda_text.h"
 #include "codegen/cuda/nvrtc.h"
 #include "codegen/cuda/operation_text.h"
+#include "codegen/cuda/product_end.h"
 #include "codegen/cuda/product_text.h"
 #include "codegen/disk_cache.h"
 #include "ir/error.h"
@@ -22,25 +23,22 @@ using ir::Executable, ir::Kernel;
 
 class CudaExecutable final : public Executable {
  public:
-  CudaExecutable(const Kernel& kernel, const std::string& name) {
-    if (kernel.contraction) {
-      const CudaProduct product = choose_product(kernel);
-      device_.launches.push_back({.entry = name + "_product",
-                                  .threads = product.threads(),
-                                  .blocks = product_blocks(kernel, product),
-                                  .product = true});
-      text_ = product_text(kernel, product, device_.launches.back().entry);
-      schedule_ =
-          "a block a tile of " + std::to_string(product.tile) + "x" + std::to_string(product.tile);
+  CudaExecutable(const Kernel& kernel, const std::string& name, int arch) {
+    if (!kernel.contraction) {
+      pointwise_or_rows(kernel, name, device_.launches);
+      return;
     }
-    if (kernel.stages.empty()) return;
-    const CudaSchedule schedule = choose_schedule(kernel);
-    device_.launches.push_back({.entry = name,
-                                .threads = schedule.threads,
-                                .blocks = grid_blocks(kernel, schedule),
-                                .scratch = codegen::scratch_bytes(kernel, schedule, 1)});
-    text_ += cuda_text(kernel, schedule, name);
-    schedule_ += (schedule_.empty() ? "" : "; then ") + to_string(schedule);
+    ProductText product = product_text(kernel, choose_product(kernel, arch), name);
+    device_.launches = std::move(product.launches);
+    device_.workspace = std::move(product.workspace);
+    text_ = std::move(product.text);
+    schedule_ = std::move(product.schedule);
+    preludes_ = {product_prelude()};
+    device_.library = suits_library(kernel);
+    if (!device_.library || kernel.stages.empty()) return;
+    device_.end = find_product_end(kernel);
+    schedule_ += "; or a library, then ";
+    pointwise_or_rows(kernel, name, device_.after);
   }
   explicit CudaExecutable(OperationText operation)
       : device_(std::move(operation.code)),
@@ -57,6 +55,17 @@ class CudaExecutable final : public Executable {
   void set_image(std::shared_ptr<const ir::DeviceImage> image) { device_.image = std::move(image); }
 
  private:
+  void pointwise_or_rows(const Kernel& kernel, const std::string& name,
+                         std::vector<ir::DeviceLaunch>& launches) {
+    const CudaSchedule schedule = choose_schedule(kernel);
+    launches.push_back({.entry = name,
+                        .threads = schedule.threads,
+                        .blocks = grid_blocks(kernel, schedule),
+                        .scratch = codegen::scratch_bytes(kernel, schedule, 1)});
+    text_ += cuda_text(kernel, schedule, name);
+    schedule_ += to_string(schedule);
+  }
+
   ir::DeviceKernel device_;
   std::string text_, schedule_;
   std::vector<std::string_view> preludes_;
@@ -98,7 +107,8 @@ class CudaCompiler final : public ir::DeviceCompiler {
     for (const Kernel* kernel : kernels) {
       kernel_keys.push_back(ir::to_string(*kernel));
       if (is_known(kernel_keys.back(), made)) continue;
-      made.add(kernel_keys.back(), std::make_shared<CudaExecutable>(*kernel, made.next_name()));
+      made.add(kernel_keys.back(),
+               std::make_shared<CudaExecutable>(*kernel, made.next_name(), arch_number()));
     }
     for (const ir::DeviceOperation& operation : operations) {
       // Its text, under a name that all have, tells whether it is known.
@@ -170,6 +180,9 @@ class CudaCompiler final : public ir::DeviceCompiler {
     if (known_.size() < 4096) return;
     std::erase_if(known_, [](const auto& entry) { return entry.second.use_count() == 1; });
   }
+
+  /// 90 for sm_90.
+  [[nodiscard]] int arch_number() const { return std::atoi(arch_.c_str() + 3); }
 
   const Nvrtc& nvrtc_;
   const std::string arch_;

@@ -1,28 +1,45 @@
-// The contraction of a kernel as CUDA C: a block computes a square tile of the result from tiles of
-// both operands in shared memory, found through the contraction's strides (windows of an image
-// too). A sum has the processor's order (runtime/contraction.h), and so its bits: a chain of fma a
-// block, blocks added up in order, then pieces.
+// The contraction of a kernel as CUDA C, with its epilogue: blocks compute tiles of the result from
+// tiles of both operands in shared memory, found through the contraction's strides (windows of an
+// image too). A finished tile goes through shared memory once more, and the stages are applied to
+// it there: the raw product is written only where something else reads it.
 //
-//   extern "C" __global__ void <name>(<the kernel's parameters>, long long block, long long piece)
+// By the ordinary cores a sum has the processor's order (ir/depth.h), and so its bits. Tensor cores
+// (factors of 16 bits, where the contraction need not be exact, from sm_80 on) add in theirs, in
+// float32. Where there are few tiles and their sums are long, several blocks do parts of a sum,
+// which another launch adds up in order.
 #pragma once
 
 #include <string>
 #include <string_view>
+#include <vector>
 
-#include "ir/kernel.h"
+#include "ir/device_code.h"
 
 namespace weft::codegen {
 
 /// How a product runs on a device.
 struct CudaProduct {
-  int tile = 64;   // rows and columns a block; each thread has four by four
-  int depth = 16;  // elements of the sum that are in shared memory at a time
-  [[nodiscard]] int threads() const { return tile / 4 * (tile / 4); }
+  bool tensor = false;          // by tensor cores
+  int down = 16, across = 16;   // threads of a block (tensor: warps)
+  int rows = 4, columns = 4;    // of the tile, a thread (a warp)
+  std::int64_t parts = 1;       // of a sum, each by a block of its own
+  std::int64_t part = 0;        // elements of one, where there are several
+  std::int64_t parts_a_piece = 1;
+  [[nodiscard]] int tile_m() const { return down * rows; }
+  [[nodiscard]] int tile_n() const { return across * columns; }
+  [[nodiscard]] int threads() const { return down * across * (tensor ? 32 : 1); }
 };
-CudaProduct choose_product(const ir::Kernel&);
-/// Tiles of the result.
-Dim product_blocks(const ir::Kernel&, const CudaProduct&);
+/// `arch`: 90 for sm_90.
+CudaProduct choose_product(const ir::Kernel& kernel, int arch);
 
-std::string product_text(const ir::Kernel&, const CudaProduct&, std::string_view name);
+struct ProductText {
+  std::string text;
+  std::vector<ir::DeviceLaunch> launches;
+  Dim workspace = 0;
+  std::string schedule;  // in a line
+};
+/// Functions whose names begin with `name`, to come after `product_prelude`.
+ProductText product_text(const ir::Kernel& kernel, const CudaProduct& how, std::string_view name);
+std::string_view product_prelude();
 
 }  // namespace weft::codegen

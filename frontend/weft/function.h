@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "ir/precision.h"
 #include "weft/tensor.h"
 
 namespace weft {
@@ -26,6 +27,8 @@ struct FunctionOptions {
   bool fast_math = false;
   /// Only for looking at what fusion does: false gives one kernel an operation.
   bool fuse = true;
+  /// Of products on a device: what set_float32_matmul_precision set last.
+  MatmulPrecision precision = matmul_precision();
 };
 
 struct FunctionStats {

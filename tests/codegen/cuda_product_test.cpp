@@ -1,12 +1,26 @@
-// The text of products on CUDA devices compiles for every architecture we promise. (Their numerics:
-// tests/cuda, which runs them on the host.)
+// Products on CUDA devices: their text compiles for every architecture we promise, and on the host
+// it gives what plain loops give: the same bits where the order of sums is the processor's, within
+// rounding where tensor cores have their own.
+#include <dlfcn.h>
 #include <doctest/doctest.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <random>
 
 #include "codegen/cuda/cuda_text.h"
 #include "codegen/cuda/nvrtc.h"
 #include "codegen/cuda/product_text.h"
+#include "cuda_host_compile.h"
 
 using namespace weft;
+using namespace weft::test;
+using codegen::CudaProduct, codegen::ProductText;
 
 namespace {
 
@@ -27,13 +41,84 @@ ir::Kernel product(DType dtype, DType sum, const Dim& batch, const Dim& m, const
 }
 
 /// 3x3 windows of an image of 8x8.
-ir::Kernel windows() {
-  ir::Kernel kernel = product(DType::float32, DType::float32, 2, 4, 36, 9, 0);
+ir::Kernel windows(DType dtype, DType sum) {
+  ir::Kernel kernel = product(dtype, sum, 2, 4, 36, 9, 0);
   ir::Contraction& c = *kernel.contraction;
   c.a_k = c.b_k = c.b_n = 0;
+  c.a_batch = {Dim(0)}, c.b_batch = {Dim(64)};
   c.gather = ir::Contraction::Gather{{Dim(3), Dim(3)}, {Dim(3), Dim(1)}, {Dim(8), Dim(1)},
                                      {Dim(6), Dim(6)}, {Dim(8), Dim(1)}};
   return kernel;
+}
+
+/// Two images' cotangents (4, 6x6) times their windows, summed over images and places.
+ir::Kernel products_with_places(DType dtype) {
+  ir::Kernel kernel = product(dtype, DType::float32, 1, 4, 9, 2 * 36, 0);
+  ir::Contraction& c = *kernel.contraction;
+  c.a_m = 36, c.a_k = c.b_k = c.b_n = 0;
+  c.a_batch = {Dim(0)};
+  c.gather = ir::Contraction::Gather{{Dim(2), Dim(6), Dim(6)}, {Dim(4 * 36), Dim(6), Dim(1)},
+                                     {Dim(64), Dim(8), Dim(1)}, {Dim(3), Dim(3)}, {Dim(8), Dim(1)}};
+  return kernel;
+}
+
+ir::Kernel fast(ir::Kernel kernel) {
+  kernel.contraction->precision = MatmulPrecision::highest;
+  return kernel;
+}
+
+/// relu(product + a vector along n), rounded to the dtype of the factors, bfloat16 by hand.
+ir::Kernel with_end(ir::Kernel kernel) {
+  const DType t = kernel.buffers[0].dtype;
+  const std::size_t rank = kernel.axes.size();
+  kernel.contraction->kept = false;
+  kernel.buffers.push_back({DType::float32, false});
+  kernel.buffers.push_back({t, true});
+  std::vector<Dim> dense(rank, Dim(1)), along(rank, Dim(0));
+  for (std::size_t i = rank - 1; i-- > 0;) dense[i] = dense[i + 1] * kernel.axes[i + 1];
+  along.back() = 1;
+  kernel.accesses = {{2, 0, dense}, {3, 0, along}, {4, 0, dense}};
+  ir::ScalarBuilder b;
+  ir::ScalarValue value = b.input(0, DType::float32) + b.input(1, DType::float32);
+  value = ir::maximum(value, b.constant(DType::float32, 0));
+  value = b.convert(value, DType::float32, t);
+  ir::Stage stage;
+  stage.body = b.finish(std::vector{value});
+  stage.sources = {{ir::Source::Kind::load, 0}, {ir::Source::Kind::load, 1}};
+  stage.sinks = {{ir::Sink::Kind::store, 0, 2}};
+  kernel.stages = {stage};
+  return kernel;
+}
+
+Dim symbol(const char* name) { return Dim::symbol(name); }
+
+/// All the ways that text is written.
+std::vector<std::pair<ir::Kernel, int>> samples() {
+  std::vector<std::pair<ir::Kernel, int>> all;
+  const auto add = [&](const ir::Kernel& k, int arch = 90) { all.emplace_back(k, arch); };
+  const DType f32 = DType::float32;
+  for (const DType t : {DType::boolean, DType::int64, f32, DType::complex128})
+    add(product(t, t, 3, 65, 40, 33, 0));
+  add(product(DType::bfloat16, f32, 1, 65, 40, 33, 0));
+  add(product(f32, f32, symbol("s0"), symbol("s1"), symbol("s2"), symbol("s3"), 4));
+  add(product(DType::float64, DType::float64, 1, symbol("s0"), 40, symbol("s1"), 2));
+  add(windows(f32, f32));
+  add(with_end(product(f32, f32, 1, 2048, 2048, 1024, 0)));  // large tiles
+  add(with_end(product(f32, f32, 1, 2048, 2048, 1024, 0)), 75);
+  add(product(DType::float64, DType::float64, 1, 2048, 2048, 1024, 0));
+  add(with_end(product(f32, f32, 1, 4, 40, 4000, 0)));  // sums in parts
+  return all;
+}
+std::vector<ir::Kernel> tensor_samples() {
+  std::vector<ir::Kernel> all;
+  for (const DType t : {DType::float16, DType::bfloat16}) {
+    all.push_back(fast(with_end(product(t, DType::float32, 1, 2048, 2048, 1024, 0))));
+    all.push_back(fast(with_end(product(t, DType::float32, 1, 3, 136, 1000, 0))));  // in parts
+  }
+  all.push_back(fast(windows(DType::float16, DType::float32)));
+  all.push_back(fast(product(DType::bfloat16, DType::float32, symbol("s0"), symbol("s1"),
+                             symbol("s2"), symbol("s3"), 4)));
+  return all;
 }
 
 }  // namespace
@@ -45,33 +130,332 @@ TEST_CASE("CUDA: products compile with NVRTC") {
     MESSAGE("skipped: " << why);
     return;
   }
-  std::string text(codegen::cuda_prelude());
+  const std::string before =
+      std::string(codegen::cuda_prelude()) + std::string(codegen::product_prelude());
+  std::string text = before, tensor, few;
   int number = 0;
-  const auto add = [&](const ir::Kernel& kernel) {
-    text += codegen::product_text(kernel, codegen::choose_product(kernel),
-                                  "product" + std::to_string(number++));
+  const auto one = [&](const ir::Kernel& k, int arch) {
+    return codegen::product_text(k, codegen::choose_product(k, arch), "k" + std::to_string(number++))
+        .text;
   };
-  for (const DType t : {DType::boolean, DType::uint8, DType::int32, DType::int64, DType::float32,
-                        DType::float64, DType::complex64, DType::complex128})
-    add(product(t, t, 3, 65, 40, 33, 0));
-  add(product(DType::float16, DType::float32, 1, 65, 40, 33, 0));
-  add(product(DType::bfloat16, DType::float32, 1, 65, 40, 33, 0));
-  const auto s = [](const char* name) { return Dim::symbol(name); };
-  add(product(DType::float32, DType::float32, s("s0"), s("s1"), s("s2"), s("s3"), 4));
-  add(windows());
+  for (const auto& [kernel, arch] : samples()) text += one(kernel, arch);
+  for (const ir::Kernel& kernel : tensor_samples()) tensor += one(kernel, 90);
+  const ir::Kernel end =
+      with_end(product(DType::float32, DType::float32, symbol("s0"), 65, symbol("s1"), 33, 2));
+  few = before + one(end, 75);
+  if (const char* keep = std::getenv("WEFT_KEEP_TEXT")) std::ofstream(keep) << text << tensor;
   for (const char* arch : {"sm_75", "sm_80", "sm_90", "sm_100"}) {
     if (!nvrtc->supports(arch)) continue;
+    // All of it for one architecture; it takes seconds.
+    const std::string_view name(arch);
     std::size_t size = 0;
-    CHECK_NOTHROW(size = nvrtc->compile_to_cubin(text, arch).size());
+    CHECK_NOTHROW(size = nvrtc
+                             ->compile_to_cubin(name == "sm_90"   ? text + tensor
+                                                : name == "sm_75" ? few
+                                                                  : few + tensor,
+                                                arch)
+                             .size());
     CHECK(size > 0);
   }
 }
 
-TEST_CASE("CUDA: small products have small tiles") {
-  const auto tile = [](const Dim& n) {
-    return codegen::choose_product(product(DType::float32, DType::float32, 1, n, n, n, 1)).tile;
+TEST_CASE("CUDA: how products run") {
+  const auto how = [](DType t, const Dim& m, const Dim& n, const Dim& k, bool exact = true) {
+    const DType sum = compute_dtype(t);
+    const ir::Kernel kernel = product(t, sum, 1, m, n, k, 1);
+    return codegen::choose_product(exact ? kernel : fast(kernel), 90);
   };
-  CHECK(tile(64) == 32);
-  CHECK(tile(8192) == 64);
-  CHECK(tile(Dim::symbol("s0")) == 64);
+  const DType f32 = DType::float32, bf16 = DType::bfloat16;
+  CHECK(how(f32, 64, 64, 64).tile_m() == 32);
+  CHECK(how(f32, 8192, 8192, 8192).tile_m() == 128);
+  CHECK(how(f32, symbol("s0"), 64, 64).tile_m() == 64);
+  CHECK(how(f32, 1, 4096, 4096).parts == 12);
+  CHECK(!how(bf16, 8192, 8192, 8192).tensor);
+  CHECK(how(bf16, 8192, 8192, 8192, false).tensor);
+  CHECK(how(bf16, 8192, 8192, 8192, false).tile_n() == 256);
+  CHECK(how(bf16, 1536, 1536, 8192, false).tile_n() == 128);
+  CHECK(how(bf16, 1, 4096, 4096, false).parts > 1);
+  // Nothing but the sums' own blocks and pieces is ever cut.
+  const CudaProduct long_sum = how(f32, 3, 5, 20000);
+  CHECK(long_sum.part * long_sum.parts >= 20000);
+}
+
+// ---- numerics -----------------------------------------------------------------------------------
+
+namespace {
+
+/// A product as plain loops see it.
+struct Case {
+  ir::Kernel kernel;
+  std::int64_t batches, m, n, k;
+  std::int64_t block = 1 << 30, piece = 1 << 30;  // as the runtime is to say
+  std::vector<std::int64_t> symbols;
+  int arch = 90;
+};
+
+float rounded(DType t, float x) {
+  if (t == DType::bfloat16) {
+    std::uint32_t bits;
+    std::memcpy(&bits, &x, sizeof bits);
+    bits = (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000u;
+    std::memcpy(&x, &bits, sizeof x);
+  }
+  return t == DType::float16 ? static_cast<float>(static_cast<_Float16>(x)) : x;
+}
+
+std::vector<char> as_stored(DType t, const std::vector<double>& values) {
+  std::vector<char> bytes(values.size() * size_of(t) + 32);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const auto put = [&](auto x) { std::memcpy(bytes.data() + i * sizeof x, &x, sizeof x); };
+    const auto narrow = static_cast<float>(values[i]);
+    if (t == DType::float64) put(values[i]);
+    else if (t == DType::float32) put(narrow);
+    else if (t == DType::float16) put(static_cast<_Float16>(narrow));
+    else if (t == DType::bfloat16) {
+      std::uint32_t bits;
+      std::memcpy(&bits, &narrow, sizeof bits);
+      put(static_cast<std::uint16_t>(bits >> 16));
+    } else if (t == DType::int32) put(static_cast<std::int32_t>(values[i]));
+    else FAIL("no such dtype here");
+  }
+  return bytes;
+}
+
+double loaded(DType t, const std::vector<char>& bytes, std::size_t i) {
+  const auto get = [&](auto x) {
+    std::memcpy(&x, bytes.data() + i * sizeof x, sizeof x);
+    return static_cast<double>(x);
+  };
+  if (t == DType::float64) return get(double{});
+  if (t == DType::float32) return get(float{});
+  if (t == DType::float16) return get(_Float16{});
+  if (t == DType::int32) return get(std::int32_t{});
+  std::uint16_t half;
+  std::memcpy(&half, bytes.data() + i * 2, 2);
+  const std::uint32_t bits = std::uint32_t{half} << 16;
+  float x;
+  std::memcpy(&x, &bits, sizeof x);
+  return x;
+}
+
+/// Walks axes as one, row-major.
+std::int64_t walked(std::int64_t i, const Dims& extents, const Dims& strides) {
+  std::int64_t at = 0;
+  for (std::size_t axis = extents.size(); axis-- > 0;) {
+    at += i % extents[axis].value() * strides[axis].value();
+    i /= extents[axis].value();
+  }
+  return at;
+}
+
+class Reference {
+ public:
+  Reference(const Case& c, const std::vector<char>& a, const std::vector<char>& b)
+      : c_(c), t_(c.kernel.buffers[0].dtype), a_(a), b_(b) {}
+
+  double a(std::int64_t batch, std::int64_t i, std::int64_t p) const {
+    const ir::Contraction& x = *c_.kernel.contraction;
+    if (!x.gather) return loaded(t_, a_, static_cast<std::size_t>((batch * c_.m + i) * c_.k + p));
+    return loaded(t_, a_,
+                  static_cast<std::size_t>(i * x.a_m.value() + walked(p, x.gather->k, x.gather->a_k)));
+  }
+  double b(std::int64_t batch, std::int64_t p, std::int64_t j) const {
+    const ir::Contraction& x = *c_.kernel.contraction;
+    if (!x.gather) return loaded(t_, b_, static_cast<std::size_t>(p * c_.n + j));
+    return loaded(t_, b_,
+                  static_cast<std::size_t>(batch * 64 + walked(p, x.gather->k, x.gather->b_k) +
+                                           walked(j, x.gather->n, x.gather->b_n)));
+  }
+  /// In blocks and pieces.
+  template <class T> double in_order(std::int64_t batch, std::int64_t i, std::int64_t j) const {
+    T all = 0, piece = 0;
+    for (std::int64_t begin = 0; begin < c_.k; begin += c_.block) {
+      T chain = 0;
+      const std::int64_t end = std::min(begin + c_.block, c_.k);
+      for (std::int64_t p = begin; p < end; ++p)
+        chain = std::fma(static_cast<T>(a(batch, i, p)), static_cast<T>(b(batch, p, j)), chain);
+      piece = begin % c_.piece == 0 ? chain : piece + chain;
+      if (end == c_.k || end % c_.piece == 0) all = begin < c_.piece ? piece : all + piece;
+    }
+    return all;
+  }
+  double exact(std::int64_t batch, std::int64_t i, std::int64_t j, double& terms) const {
+    double sum = 0;
+    terms = 0;
+    for (std::int64_t p = 0; p < c_.k; ++p) {
+      const double term = a(batch, i, p) * b(batch, p, j);
+      sum += term, terms += std::abs(term);
+    }
+    return sum;
+  }
+
+ private:
+  const Case& c_;
+  const DType t_;
+  const std::vector<char>&a_, &b_;
+};
+
+std::string launcher(const Case& c, const ProductText& text, std::size_t number) {
+  std::string code = "extern \"C\" const char* run" + std::to_string(number) +
+                     "(void* const* b, const long long* s, void* workspace) {\n";
+  for (const ir::DeviceLaunch& launch : text.launches) {
+    std::string arguments;
+    for (std::size_t i = 0; i < c.kernel.buffers.size(); ++i)
+      arguments += (i ? ", (" : "(") + std::string(codegen::cuda_type(c.kernel.buffers[i].dtype)) +
+                   "*)b[" + std::to_string(i) + "]";
+    for (std::size_t i = 0; i < c.symbols.size(); ++i) arguments += ", s[" + std::to_string(i) + "]";
+    if (launch.product)
+      arguments += ", " + std::to_string(c.block) + "LL, " + std::to_string(c.piece) + "LL";
+    if (launch.workspace) arguments += ", (char*)workspace";
+    code += "  if (const char* e = cuda_host::launch(\"" + launch.entry + "\", 3, " +
+            std::to_string(launch.threads) + ", [=] { " + launch.entry + "(" + arguments + "); }, " +
+            std::to_string(launch.shared) + ")) return e;\n";
+  }
+  return code + "  return nullptr;\n}\n";
+}
+
+}  // namespace
+
+TEST_CASE("CUDA: products on the host have the processor's bits, or are near") {
+  if (std::system("g++ --version > /dev/null 2>&1") != 0) {
+    MESSAGE("skipped: there is no compiler `g++`");
+    return;
+  }
+  const DType f32 = DType::float32, f64 = DType::float64, bf16 = DType::bfloat16,
+              f16 = DType::float16;
+  std::vector<Case> cases;
+  const auto dense = [&](DType t, std::int64_t batches, std::int64_t m, std::int64_t n,
+                         std::int64_t k) -> Case& {
+    Case& c = cases.emplace_back();
+    c.batches = batches, c.m = m, c.n = n, c.k = k;
+    c.kernel = product(t, compute_dtype(t), batches, m, n, k, 0);
+    return c;
+  };
+  dense(f32, 2, 33, 37, 21);
+  dense(f32, 1, 64, 64, 64);
+  dense(DType::int32, 2, 9, 11, 30);
+  dense(bf16, 1, 40, 33, 70);
+  dense(f64, 1, 7, 70, 300).block = 152;
+  cases.back().piece = 304;
+  dense(f32, 1, 3, 36, 900).block = 304;  // in parts, a block each
+  cases.back().piece = 912;
+  cases.back().kernel = with_end(cases.back().kernel);
+  {
+    Case& c = dense(f32, 2, 19, 70, 50);
+    c.kernel = product(f32, f32, symbol("s0"), symbol("s1"), symbol("s2"), symbol("s3"), 4);
+    c.symbols = {2, 19, 70, 50};
+    c.block = 16, c.piece = 32;  // whatever the runtime says
+  }
+  {
+    Case& c = dense(f32, 2, 4, 36, 9);
+    c.kernel = with_end(windows(f32, f32));
+  }
+  // As the gradient of a convolution's weights: the sum runs along places.
+  dense(f32, 1, 4, 9, 2 * 36).kernel = products_with_places(f32);
+  const std::size_t exact = cases.size();
+  dense(bf16, 2, 70, 72, 80);
+  dense(f16, 1, 33, 41, 70);  // lines that cannot move at once
+  for (const DType t : {bf16, f16}) {
+    Case& c = dense(t, 2, 4, 36, 9);
+    c.kernel = windows(t, f32);
+  }
+  dense(bf16, 1, 4, 9, 2 * 36).kernel = products_with_places(bf16);
+  dense(bf16, 1, 3, 136, 1000);
+  cases.back().kernel = with_end(cases.back().kernel);
+  for (std::size_t i = exact; i < cases.size(); ++i) cases[i].kernel = fast(cases[i].kernel);
+  // The shapes that only large products have, at small extents.
+  std::vector<CudaProduct> how;
+  for (const Case& c : cases) how.push_back(codegen::choose_product(c.kernel, c.arch));
+  const auto again = [&](std::size_t of, const CudaProduct& p) {
+    cases.push_back(cases[of]);
+    how.push_back(p);
+  };
+  again(0, {false, 16, 16, 8, 8});
+  again(4, {false, 16, 16, 8, 4});
+  how.back().parts = 1;
+  again(exact, {true, 2, 4, 64, 32});
+  again(exact, {true, 2, 4, 64, 64});
+
+  std::string code = "#include \"tests/codegen/cuda_host.h\"\n";
+  code += std::string(codegen::cuda_prelude()) + std::string(codegen::product_prelude());
+  std::vector<ProductText> texts;
+  for (std::size_t i = 0; i < cases.size(); ++i) {
+    texts.push_back(codegen::product_text(cases[i].kernel, how[i], "k" + std::to_string(i)));
+    code += texts.back().text + launcher(cases[i], texts.back(), i);
+  }
+  const auto folder =
+      std::filesystem::temp_directory_path() / ("weft_product_test_" + std::to_string(::getpid()));
+  std::filesystem::create_directory(folder);
+  std::ofstream(folder / "k.cpp") << code;
+  const std::string file = (folder / "k").string();
+  REQUIRE(std::system(cuda_host_command(file + ".cpp", file + ".so", WEFT_SOURCE_DIR,
+                                        CUDA_HOST_RUNNER)
+                          .c_str()) == 0);
+  void* const library = dlopen((file + ".so").c_str(), RTLD_NOW | RTLD_LOCAL);
+  REQUIRE(library != nullptr);
+
+  std::mt19937 random(7);
+  std::uniform_real_distribution<double> uniform(-1, 1);
+  for (std::size_t number = 0; number < cases.size(); ++number) {
+    const Case& c = cases[number];
+    CAPTURE(number);
+    CAPTURE(texts[number].schedule);
+    const DType t = c.kernel.buffers[0].dtype, sum = c.kernel.buffers[2].dtype;
+    const auto noise = [&](std::int64_t count) {
+      std::vector<double> values(static_cast<std::size_t>(count));
+      for (double& x : values)
+        x = t == DType::int32 ? std::floor(uniform(random) * 1e5)
+                              : rounded(t, static_cast<float>(uniform(random)));
+      return as_stored(t, values);
+    };
+    const bool gathers = c.kernel.contraction->gather.has_value();
+    std::vector<char> a = noise(gathers ? c.m * c.k : c.batches * c.m * c.k),
+                      b = noise(gathers ? 2 * 64 : c.k * c.n);
+    const auto items = static_cast<std::size_t>(c.batches * c.m * c.n);
+    std::vector<char> out(items * size_of(sum), 1), end(items * 8, 1);
+    std::vector<double> vector(static_cast<std::size_t>(c.n));
+    for (double& x : vector) x = static_cast<float>(uniform(random));
+    std::vector<char> bias = as_stored(f32, vector);
+    void* const buffers[] = {a.data(), b.data(), out.data(), bias.data(), end.data()};
+    std::vector<char> workspace(
+        static_cast<std::size_t>(texts[number].workspace.constant().value_or(0)) + 1);
+    const auto run = reinterpret_cast<const char* (*)(void* const*, const std::int64_t*, void*)>(
+        dlsym(library, ("run" + std::to_string(number)).c_str()));
+    REQUIRE((run != nullptr));
+    const char* const trouble = run(buffers, c.symbols.data(), workspace.data());
+    CHECK_MESSAGE(!trouble, trouble);
+
+    const Reference reference(c, a, b);
+    const bool ends = !c.kernel.stages.empty();
+    std::size_t wrong = 0;
+    for (std::size_t e = 0; e < items; ++e) {
+      const auto flat = static_cast<std::int64_t>(e);
+      const std::int64_t j = flat % c.n, i = flat / c.n % c.m, batch = flat / c.n / c.m;
+      const double got = ends ? loaded(t, end, e) : loaded(sum, out, e);
+      double terms = 0;
+      const double near = reference.exact(batch, i, j, terms);
+      const auto finished = [&](double x) -> double {
+        if (!ends) return x;
+        const float v = static_cast<float>(x) + static_cast<float>(vector[static_cast<std::size_t>(j)]);
+        return rounded(t, v > 0 ? v : 0);
+      };
+      if (t == DType::int32) {
+        wrong += static_cast<std::uint32_t>(static_cast<std::int64_t>(near)) !=
+                 static_cast<std::uint32_t>(static_cast<std::int32_t>(got));
+      } else if (how[number].tensor) {
+        // Sums of products in float32: one rounding a step of the sum at most, and the end's own.
+        const double eps = 0x1p-23 * static_cast<double>(c.k);
+        const double end_eps = ends ? (t == bf16 ? 0x1p-8 : 0x1p-11) : 0;
+        wrong += !(std::abs(got - finished(near)) <=
+                   terms * eps + (std::abs(finished(near)) + terms * eps) * end_eps);
+      } else {
+        const double expected = sum == f64 ? reference.in_order<double>(batch, i, j)
+                                           : reference.in_order<float>(batch, i, j);
+        wrong += got != finished(expected);
+      }
+    }
+    CHECK(wrong == 0);
+  }
+  dlclose(library);
+  std::filesystem::remove_all(folder);
 }

@@ -11,6 +11,7 @@
 
 #include "alone.h"
 #include "fake.h"
+#include "ir/precision.h"
 
 int main(int argc, char** argv) {
   doctest::Context context(argc, argv);
@@ -21,9 +22,12 @@ int main(int argc, char** argv) {
   if (weft::stand_in()) {
     setenv("WEFT_CUDA_DRIVER", FAKE_CUDA_DRIVER, 1);
     setenv("WEFT_CUDA_PATH", FAKE_CUDA_PATH, 1);
+    setenv("WEFT_CUBLASLT", FAKE_CUBLASLT, 1);
   }
   std::string cache = (std::filesystem::temp_directory_path() / "weft_cuda_XXXXXX").string();
   if (mkdtemp(cache.data())) setenv("WEFT_CACHE_DIR", cache.c_str(), 1);
+  // Results are compared with the processor's, bit by bit; tests of other products say so.
+  weft::set_float32_matmul_precision("exact");
   if (!weft::stand_in()) {
     std::puts("on a real device; skipped: the test suite \"stand-in\" (injected errors, counted calls)");
     context.addFilter("test-suite-exclude", "stand-in");

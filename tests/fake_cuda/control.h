@@ -11,6 +11,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 
 extern "C" {
 
@@ -31,6 +32,20 @@ void fake_cuda_fail(const char* function, int n, int error);
 void fake_cuda_fail_kernel(int error);
 /// Every call fails with this error from now on; 0 ends that, and what a kernel left.
 void fake_cuda_lose(int error);
+/// Where bytes of the device whose context is the thread's lie on the host, else null.
+void* fake_cuda_place(unsigned long long at, std::size_t bytes);
+/// Does something in the order of a stream, or of what is being recorded in it. An error, or 0.
+int fake_cuda_enqueue(void* stream, const std::function<void()>& work);
 /// How much memory there is.
 void fake_cuda_memory(std::size_t bytes);
+}
+
+extern "C" {
+
+/// Of the stand-in for cuBLASLt: products, those with something after them, those with results of
+/// 16 bits; objects that are alive; handles.
+struct FakeCublasCounts {
+  long products, finished, narrow, alive, handles;
+};
+FakeCublasCounts fake_cublas_counts();
 }

@@ -316,6 +316,14 @@ void fake_cuda_fail_kernel(int error) {
   const std::scoped_lock lock(fake().mutex);
   fake().kernel_error = error;
 }
+void* fake_cuda_place(unsigned long long at, std::size_t bytes) {
+  const std::scoped_lock lock(fake().mutex);
+  return to_host(at, bytes, current);
+}
+int fake_cuda_enqueue(void* stream, const std::function<void()>& work) {
+  const std::scoped_lock lock(fake().mutex);
+  return enqueue(static_cast<Stream*>(stream), work);
+}
 void fake_cuda_memory(std::size_t bytes) {
   const std::scoped_lock lock(fake().mutex);
   fake().memory = bytes;

@@ -1,0 +1,255 @@
+#include "runtime/cublas_lt.h"
+
+#include <dlfcn.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <optional>
+#include <type_traits>
+
+namespace weft::runtime {
+namespace {
+
+// The library's interface, as its documentation gives it.
+using Status = int;  // 0: success
+enum class Data : int { f32 = 0, f64 = 1, f16 = 2, c64 = 4, c128 = 5, bf16 = 14 };
+enum class Compute : int { f32 = 68, f64 = 70, f32_by_bf16 = 75, f32_by_tf32 = 77 };
+enum class Operation : std::int32_t { none = 0, transpose = 1 };
+enum class Describe : int { transpose_a = 3, transpose_b = 4, epilogue = 7, bias = 8 };
+enum class Layout : int { batch_count = 5, batch_stride = 6 };
+enum class Prefer : int { workspace = 1, reduction = 3, align_a = 5, align_b, align_c, align_d };
+constexpr std::uint32_t end_default = 1, end_relu = 2, end_bias = 4, end_gelu = 32;
+constexpr std::uint32_t reduce_in_type_of_sums = 2;
+
+struct Heuristic {
+  std::uint64_t algorithm[8];
+  std::size_t workspace;
+  Status state;
+  float waves;
+  int reserved[4];
+};
+
+struct Types {
+  Data factors, result, scale;
+  Compute compute;
+};
+
+std::optional<Types> types_of(const LibraryProduct& p) {
+  const auto pick = [](DType t) -> std::optional<Data> {
+    switch (t) {
+      case DType::float32: return Data::f32;
+      case DType::float64: return Data::f64;
+      case DType::float16: return Data::f16;
+      case DType::bfloat16: return Data::bf16;
+      case DType::complex64: return Data::c64;
+      case DType::complex128: return Data::c128;
+      case DType::boolean:
+      case DType::uint8:
+      case DType::int8:
+      case DType::uint16:
+      case DType::int16:
+      case DType::uint32:
+      case DType::int32:
+      case DType::uint64:
+      case DType::int64: return std::nullopt;
+    }
+    __builtin_unreachable();
+  };
+  const auto factors = pick(p.factors), result = pick(p.result);
+  if (!factors || !result) return std::nullopt;
+  const bool wide = p.factors == DType::float64 || p.factors == DType::complex128;
+  if (wide) return Types{*factors, *result, *factors, Compute::f64};
+  const Data scale = p.factors == DType::complex64 ? Data::c64 : Data::f32;
+  const bool rounds = p.factors == DType::float32 || p.factors == DType::complex64;
+  const Compute compute = rounds && p.precision == MatmulPrecision::high     ? Compute::f32_by_tf32
+                          : rounds && p.precision == MatmulPrecision::medium ? Compute::f32_by_bf16
+                                                                             : Compute::f32;
+  return Types{*factors, *result, scale, compute};
+}
+
+std::vector<std::string> candidates() {
+  if (const char* named = std::getenv("WEFT_CUBLASLT"); named && *named) return {named};
+  std::vector<std::string> files;
+  const std::string name = "libcublasLt.so";
+  for (const char* version : {".13", ".12", ".11", ""}) files.push_back(name + version);
+  std::vector<std::string> toolkits;
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator("/usr/local", ignored)) {
+    if (entry.path().filename().string().starts_with("cuda")) toolkits.push_back(entry.path());
+  }
+  std::ranges::sort(toolkits);  // plain `cuda`, the chosen one, first
+  for (const std::string& toolkit : toolkits)
+    for (const char* folder : {"/lib64/", "/lib/"})
+      for (const char* version : {".13", ".12", ".11"})
+        files.push_back(toolkit + folder + name + version);
+  return files;
+}
+
+/// Powers of two up to what the library asks about.
+std::uint32_t alignment(std::int64_t bytes) {
+  return static_cast<std::uint32_t>(std::clamp<std::int64_t>(bytes & -bytes, 1, 256));
+}
+
+}  // namespace
+
+struct CublasLt::Functions {
+  Status (*create)(void**);
+  const char* (*status_text)(Status);
+  Status (*make_description)(void**, Compute, Data);
+  Status (*drop_description)(void*);
+  Status (*describe)(void*, Describe, const void*, std::size_t);
+  Status (*make_layout)(void**, Data, std::uint64_t, std::uint64_t, std::int64_t);
+  Status (*drop_layout)(void*);
+  Status (*lay_out)(void*, Layout, const void*, std::size_t);
+  Status (*make_preference)(void**);
+  Status (*drop_preference)(void*);
+  Status (*prefer)(void*, Prefer, const void*, std::size_t);
+  Status (*choose)(void*, void*, void*, void*, void*, void*, void*, int, Heuristic*, int*);
+  Status (*multiply)(void*, void*, const void*, const void*, void*, const void*, void*, const void*,
+                     const void*, void*, void*, void*, const void*, void*, std::size_t, CuStream);
+
+  /// False when one is missing.
+  bool resolve(void* library) {
+    const auto get = [&](auto& function, const char* name) {
+      function =
+          reinterpret_cast<std::remove_reference_t<decltype(function)>>(dlsym(library, name));
+      return function != nullptr;
+    };
+    return get(create, "cublasLtCreate") && get(status_text, "cublasLtGetStatusString") &&
+           get(make_description, "cublasLtMatmulDescCreate") &&
+           get(drop_description, "cublasLtMatmulDescDestroy") &&
+           get(describe, "cublasLtMatmulDescSetAttribute") &&
+           get(make_layout, "cublasLtMatrixLayoutCreate") &&
+           get(drop_layout, "cublasLtMatrixLayoutDestroy") &&
+           get(lay_out, "cublasLtMatrixLayoutSetAttribute") &&
+           get(make_preference, "cublasLtMatmulPreferenceCreate") &&
+           get(drop_preference, "cublasLtMatmulPreferenceDestroy") &&
+           get(prefer, "cublasLtMatmulPreferenceSetAttribute") &&
+           get(choose, "cublasLtMatmulAlgoGetHeuristic") && get(multiply, "cublasLtMatmul");
+  }
+};
+
+CublasLt::CublasLt(std::unique_ptr<const Functions> functions) : functions_(std::move(functions)) {}
+CublasLt::~CublasLt() = default;
+
+const CublasLt* CublasLt::get() {
+  static const std::unique_ptr<const CublasLt> found = []() -> std::unique_ptr<const CublasLt> {
+    for (const std::string& file : candidates()) {
+      void* const library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
+      if (!library) continue;
+      auto functions = std::make_unique<Functions>();
+      if (functions->resolve(library))
+        return std::unique_ptr<const CublasLt>(new CublasLt(std::move(functions)));
+      dlclose(library);
+    }
+    return nullptr;
+  }();
+  return found.get();
+}
+
+void CublasLt::check(int status, const char* what) const {
+  if (status == 0) return;
+  const char* const text = functions_->status_text(status);
+  throw DeviceError(std::string("cuBLASLt: ") + what + " failed: " + (text ? text : "?"));
+}
+
+void* CublasLt::handle(int device) const {
+  const std::scoped_lock lock(mutex_);
+  const auto index = static_cast<std::size_t>(device);
+  if (handles_.size() <= index) handles_.resize(index + 1, nullptr);
+  if (!handles_[index]) check(functions_->create(&handles_[index]), "opening it on a device");
+  return handles_[index];
+}
+
+CublasLt::Planned::~Planned() {
+  for (void* layout : {a_, b_, out_})
+    if (layout) (void)library_.functions_->drop_layout(layout);
+  if (description_) (void)library_.functions_->drop_description(description_);
+}
+
+/// The library's matrices go by columns: ours by rows are theirs transposed, so the product is
+/// out^T = b^T a^T, and a bias along n one along their rows.
+std::unique_ptr<const CublasLt::Planned> CublasLt::plan(const LibraryProduct& p,
+                                                        int device) const {
+  const std::optional<Types> types = types_of(p);
+  if (!types) return nullptr;
+  const Functions& f = *functions_;
+  std::unique_ptr<Planned> made(new Planned(*this));
+  made->product_ = p;
+  made->handle_ = handle(device);
+  check(f.make_description(&made->description_, types->compute, types->scale), "a description");
+  const auto describe = [&](Describe what, const auto& value) {
+    check(f.describe(made->description_, what, &value, sizeof value), "a description");
+  };
+  describe(Describe::transpose_a, p.b.by_rows ? Operation::none : Operation::transpose);
+  describe(Describe::transpose_b, p.a.by_rows ? Operation::none : Operation::transpose);
+  std::uint32_t end = p.end == LibraryProduct::End::relu   ? end_relu
+                      : p.end == LibraryProduct::End::gelu ? end_gelu
+                                                           : 0;
+  if (p.bias) end |= end_bias;
+  describe(Describe::epilogue, end ? end : end_default);
+  const auto layout = [&](void** to, Data type, std::int64_t rows, std::int64_t columns,
+                          std::int64_t leading, std::int64_t stride) {
+    check(f.make_layout(to, type, static_cast<std::uint64_t>(rows),
+                        static_cast<std::uint64_t>(columns), leading),
+          "a layout");
+    const auto count = static_cast<std::int32_t>(p.batches);
+    if (count == 1) return;
+    check(f.lay_out(*to, Layout::batch_count, &count, sizeof count), "a layout");
+    check(f.lay_out(*to, Layout::batch_stride, &stride, sizeof stride), "a layout");
+  };
+  layout(&made->a_, types->factors, p.b.by_rows ? p.n : p.k, p.b.by_rows ? p.k : p.n, p.b.leading,
+         p.b.batch);
+  layout(&made->b_, types->factors, p.a.by_rows ? p.k : p.m, p.a.by_rows ? p.m : p.k, p.a.leading,
+         p.a.batch);
+  layout(&made->out_, types->result, p.n, p.m, p.n, p.m * p.n);
+
+  void* preference = nullptr;
+  check(f.make_preference(&preference), "a preference");
+  struct Drop {
+    const Functions& f;
+    void* preference;
+    ~Drop() { (void)f.drop_preference(preference); }
+  } const drop{f, preference};
+  const auto prefer = [&](Prefer what, const auto& value) {
+    check(f.prefer(preference, what, &value, sizeof value), "a preference");
+  };
+  prefer(Prefer::workspace, std::uint64_t{most_workspace});
+  prefer(Prefer::reduction, reduce_in_type_of_sums);
+  prefer(Prefer::align_a, alignment(p.b.alignment));
+  prefer(Prefer::align_b, alignment(p.a.alignment));
+  prefer(Prefer::align_c, alignment(p.out_alignment));
+  prefer(Prefer::align_d, alignment(p.out_alignment));
+  Heuristic found{};
+  int count = 0;
+  // A status other than success says that nothing does it.
+  if (f.choose(made->handle_, made->description_, made->a_, made->b_, made->out_, made->out_,
+               preference, 1, &found, &count) != 0 ||
+      count == 0 || found.state != 0)
+    return nullptr;
+  std::ranges::copy(found.algorithm, made->algorithm_);
+  made->workspace_ = found.workspace;
+  return made;
+}
+
+void CublasLt::Planned::run(CuPointer a, CuPointer b, CuPointer bias, CuPointer residual,
+                            CuPointer out, CuPointer workspace, CuStream stream) const {
+  const Functions& f = *library_.functions_;
+  const bool wide = product_.factors == DType::float64 || product_.factors == DType::complex128;
+  // Real or complex: the first number, or both.
+  const float one[2] = {1, 0}, added[2] = {product_.residual ? 1.0F : 0.0F, 0};
+  const double wide_one[2] = {1, 0}, wide_added[2] = {product_.residual ? 1.0 : 0.0, 0};
+  const auto* const alpha = wide ? static_cast<const void*>(wide_one) : one;
+  const auto* const beta = wide ? static_cast<const void*>(wide_added) : added;
+  const auto at = [](CuPointer p) { return reinterpret_cast<void*>(p); };
+  const std::scoped_lock lock(mutex_);
+  if (product_.bias)
+    library_.check(f.describe(description_, Describe::bias, &bias, sizeof bias), "a description");
+  library_.check(f.multiply(handle_, description_, alpha, at(b), a_, at(a), b_, beta,
+                            at(product_.residual ? residual : out), out_, at(out), out_, algorithm_,
+                            at(workspace), workspace_, stream),
+                 "a product");
+}
+
+}  // namespace weft::runtime

@@ -1,0 +1,128 @@
+#include "runtime/cuda_product.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "runtime/cuda_device.h"
+
+namespace weft::runtime {
+namespace {
+
+constexpr std::int64_t base_alignment = 16;  // of buffers
+
+/// One stride for all batch axes; none where it takes several.
+std::optional<std::int64_t> one_stride(const std::vector<std::int64_t>& extents,
+                                       const std::vector<std::int64_t>& strides) {
+  std::optional<std::int64_t> stride;
+  std::int64_t inner = 1;  // products that the axes walked so far make
+  for (std::size_t i = extents.size(); i-- > 0;) {
+    if (extents[i] == 1) continue;
+    if (!stride) stride = strides[i];
+    if (strides[i] != *stride * inner) return std::nullopt;
+    inner *= extents[i];
+  }
+  return stride.value_or(0);
+}
+
+/// A matrix of `rows` x `columns`, as it lies; none where neither axis is dense.
+std::optional<LibraryProduct::Matrix> matrix(std::int64_t rows, std::int64_t columns,
+                                             std::int64_t row_stride, std::int64_t column_stride) {
+  LibraryProduct::Matrix m;
+  if (column_stride == 1 || columns == 1) {
+    m.leading = rows == 1 ? columns : row_stride;
+    if (m.leading >= columns) return m;
+  }
+  if (row_stride == 1 || rows == 1) {
+    m.by_rows = false;
+    m.leading = columns == 1 ? rows : column_stride;
+    if (m.leading >= rows) return m;
+  }
+  return std::nullopt;
+}
+
+/// Our own kernels waste less on small products and on long rows.
+bool pays(const LibraryProduct& p) {
+  constexpr std::int64_t enough = std::int64_t{1} << 22, few = 16;
+  return std::min(p.m, p.n) >= few && p.batches * p.m * p.n * p.k >= enough;
+}
+
+}  // namespace
+
+std::unique_ptr<const CudaProduct> CudaProduct::plan(const ir::Kernel& kernel,
+                                                     const ir::DeviceKernel& code,
+                                                     const DimBindings& bindings,
+                                                     const CudaDevice& device) {
+  if (!code.library) return nullptr;
+  const ir::Contraction& c = *kernel.contraction;
+  const auto at = [&](const Dim& dim) {
+    return dim.is_constant() ? dim.value() : dim.evaluate(bindings);
+  };
+  const auto dtype = [&](int buffer) {
+    return kernel.buffers[static_cast<std::size_t>(buffer)].dtype;
+  };
+  const std::size_t batch_axes = kernel.axes.size() - 2;
+  LibraryProduct p;
+  p.factors = dtype(c.a), p.precision = c.precision;
+  p.m = at(kernel.axes[batch_axes]), p.n = at(kernel.axes[batch_axes + 1]), p.k = at(c.k);
+  std::vector<std::int64_t> extents, a_strides, b_strides;
+  for (std::size_t i = 0; i < batch_axes; ++i) {
+    extents.push_back(at(kernel.axes[i]));
+    a_strides.push_back(at(c.a_batch[i]));
+    b_strides.push_back(at(c.b_batch[i]));
+    p.batches *= extents.back();
+  }
+  if (!pays(p) || p.batches > INT32_MAX) return nullptr;
+  const auto a = matrix(p.m, p.k, at(c.a_m), at(c.a_k)), b = matrix(p.k, p.n, at(c.b_k), at(c.b_n));
+  const auto a_batch = one_stride(extents, a_strides), b_batch = one_stride(extents, b_strides);
+  if (!a || !b || !a_batch || !b_batch || *a_batch < 0 || *b_batch < 0) return nullptr;
+  p.a = *a, p.b = *b;
+  p.a.batch = *a_batch, p.b.batch = *b_batch;
+  const CublasLt* const library = CublasLt::get();
+  if (!library) return nullptr;
+
+  std::unique_ptr<CudaProduct> made(new CudaProduct);
+  const auto part = [&](int buffer, const Dim& offset) {
+    return Part{buffer, at(offset) * static_cast<std::int64_t>(size_of(dtype(buffer)))};
+  };
+  const auto alignment = [](const Part& x) {
+    return x.offset == 0 ? base_alignment : std::min(x.offset & -x.offset, base_alignment);
+  };
+  made->a_ = part(c.a, c.a_offset), made->b_ = part(c.b, c.b_offset);
+  p.a.alignment = alignment(made->a_), p.b.alignment = alignment(made->b_);
+  const auto plan = [&] {
+    p.result = dtype(made->out_.buffer);
+    p.out_alignment = alignment(made->out_);
+    made->planned_ = library->plan(p, device.device().index());
+    return made->planned_ != nullptr;
+  };
+  if (code.end) {
+    const ir::ProductEnd& end = *code.end;
+    made->out_ = part(end.out, end.out_offset);
+    p.end = static_cast<LibraryProduct::End>(end.kind);
+    p.bias = end.bias >= 0, p.residual = end.residual >= 0;
+    if (p.bias) made->bias_ = part(end.bias, end.bias_offset);
+    if (p.residual) made->residual_ = part(end.residual, end.residual_offset);
+    made->whole_ = true;
+    if (plan()) return made;
+    p.end = LibraryProduct::End::none;
+    p.bias = p.residual = false;
+    made->bias_ = made->residual_ = {};
+  }
+  made->out_ = part(c.out, c.out_offset);
+  made->whole_ = kernel.stages.empty();
+  if (!plan()) return nullptr;
+  return made;
+}
+
+CuPointer CudaProduct::place(const Part& part, std::span<const CuPointer> buffers) {
+  if (part.buffer < 0) return 0;
+  return buffers[static_cast<std::size_t>(part.buffer)] + static_cast<CuPointer>(part.offset);
+}
+
+void CudaProduct::run(std::span<const CuPointer> buffers, CuPointer workspace,
+                      CuStream stream) const {
+  planned_->run(place(a_, buffers), place(b_, buffers), place(bias_, buffers),
+                place(residual_, buffers), place(out_, buffers), workspace, stream);
+}
+
+}  // namespace weft::runtime

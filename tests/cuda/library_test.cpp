@@ -1,0 +1,147 @@
+// Products that a library does (the stand-in for cuBLASLt): which, with what after them, and that
+// they are right.
+#include <dlfcn.h>
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <functional>
+
+#include "tests/cuda/fake.h"
+#include "weft/weft.h"
+
+using namespace weft;
+
+namespace {
+
+FakeCublasCounts library_counts() {
+  if (!stand_in()) return {};
+  static const auto counts = [] {
+    void* const library = dlopen(FAKE_CUBLASLT, RTLD_NOW | RTLD_LOCAL);
+    return reinterpret_cast<decltype(&fake_cublas_counts)>(dlsym(library, "fake_cublas_counts"));
+  }();
+  return counts();
+}
+
+struct Expect {
+  long products = 1, finished = 0, launches = 0;
+  double tolerance = 1e-5;  // of the largest element
+};
+
+/// The largest difference, as a part of the largest element.
+double distance(const Array& got, const Array& expected) {
+  double largest = 0, off = 0;
+  for (std::int64_t i = 0; i < expected.size(); ++i) {
+    largest = std::max(largest, std::abs(expected.data<double>()[i]));
+    off = std::max(off, std::abs(expected.data<double>()[i] - got.data<double>()[i]));
+  }
+  return off / largest;
+}
+
+/// One call on the device against the processor, with everything in float64.
+void compare(const Expect& expect, const std::vector<Array>& values,
+             const std::vector<std::function<Tensor(const std::vector<Tensor>&)>>& all, DType dtype,
+             const char* precision = "highest") {
+  std::vector<Tensor> inputs, wide;
+  std::vector<Array> given, wide_values;
+  for (const Array& v : values) {
+    given.push_back(v.to(dtype));
+    wide_values.push_back(given.back().to(DType::float64));
+    inputs.emplace_back(to_dims(v.shape()), dtype);
+    wide.emplace_back(to_dims(v.shape()), DType::float64);
+  }
+  set_float32_matmul_precision(precision);
+  std::vector<Tensor> outputs, wide_outputs;
+  for (const auto& of : all) outputs.push_back(of(inputs)), wide_outputs.push_back(of(wide));
+  const Function there(inputs, outputs, {.device = Device::cuda(0)});
+  set_float32_matmul_precision("exact");
+  const Function here(wide, wide_outputs);
+  std::vector<Array> up;
+  for (const Array& v : given) up.push_back(v.to(Device::cuda(0)));
+  const std::vector<Array> expected = here(wide_values);
+  for (int call = 0; call < 3; ++call) {  // launched, recorded, replayed
+    const FakeCublasCounts before = library_counts();
+    const long launches = stand_in() ? fake_cuda().counts().launches : 0;
+    const std::vector<Array> got = there(up);
+    if (call == 0 && stand_in()) {
+      CHECK(library_counts().products - before.products == expect.products);
+      CHECK(library_counts().finished - before.finished == expect.finished);
+      CHECK(fake_cuda().counts().launches - launches == expect.launches);
+    }
+    for (std::size_t n = 0; n < got.size(); ++n) {
+      CAPTURE(n);
+      CHECK(got[n].dtype() == dtype);
+      REQUIRE(got[n].shape() == expected[n].shape());
+      CHECK(distance(got[n].to(Device::cpu()).to(DType::float64), expected[n]) <= expect.tolerance);
+    }
+  }
+}
+
+Array noise(Shape shape) { return randn(shape, DType::float32); }
+
+using Inputs = const std::vector<Tensor>&;
+
+}  // namespace
+
+TEST_CASE("CUDA: a library's products, by what follows them") {
+  manual_seed(1);
+  const std::vector<Array> values{noise({130, 200}), noise({200, 170}), noise({170}),
+                                  noise({130, 170})};
+  const std::vector<std::function<Tensor(Inputs)>> ends{
+      [](Inputs x) { return matmul(x[0], x[1]); },
+      [](Inputs x) { return matmul(x[0], x[1]) + x[2]; },
+      [](Inputs x) { return relu(matmul(x[0], x[1])); },
+      [](Inputs x) { return relu(matmul(x[0], x[1]) + x[2]); },
+      [](Inputs x) { return gelu_tanh(x[2] + matmul(x[0], x[1])); },
+      [](Inputs x) { return x[3] + (matmul(x[0], x[1]) + x[2]); },
+      // What no library knows is a launch after its product.
+      [](Inputs x) { return sigmoid(matmul(x[0], x[1]) + x[2]); }};
+  const auto check = [&](std::size_t end, DType t, double tolerance) {
+    CAPTURE(end);
+    CAPTURE(name(t));
+    compare({1, end > 0 && end < 6, end == 6, tolerance}, values, {ends[end]}, t);
+  };
+  for (std::size_t end = 0; end < ends.size(); ++end) check(end, DType::float32, 1e-6);
+  const long narrow = library_counts().narrow;
+  for (const std::size_t end : {0, 4, 5}) check(end, DType::bfloat16, 1.6e-2);
+  check(3, DType::float16, 2e-3);
+  // No float32 matrix goes through memory for results of 16 bits: three calls each.
+  if (stand_in()) CHECK(library_counts().narrow - narrow == 12);
+  check(6, DType::bfloat16, 1.6e-2);
+  if (stand_in()) CHECK(library_counts().handles == 1);
+}
+
+TEST_CASE("CUDA: a library's products, by how their operands lie") {
+  manual_seed(2);
+  compare({.products = 6},
+          {noise({200, 130}), noise({200, 170}), noise({130, 200}), noise({170, 200}),
+           noise({2, 3, 70, 130}), noise({2, 3, 130, 120}), noise({2, 3, 90, 130}),
+           noise({130, 96})},
+          {[](Inputs x) { return matmul(transpose(x[0], 0, 1), x[1]); },
+           [](Inputs x) { return matmul(x[2], transpose(x[3], 0, 1)); },
+           [](Inputs x) { return matmul(transpose(x[0], 0, 1), transpose(x[3], 0, 1)); },
+           [](Inputs x) { return matmul(x[4], x[5]); },
+           [](Inputs x) { return matmul(x[4], transpose(x[6], 2, 3)); },
+           [](Inputs x) { return matmul(x[4], x[7]); }},
+          DType::float32);
+  compare({.tolerance = 1e-14}, {noise({160, 190}), noise({190, 140})},
+          {[](Inputs x) { return matmul(x[0], x[1]); }}, DType::float64);
+}
+
+TEST_CASE("CUDA: products that no library does") {
+  manual_seed(3);
+  const std::vector<std::function<Tensor(Inputs)>> plain{
+      [](Inputs x) { return matmul(x[0], x[1]); }};
+  // Asked for the processor's bits; few rows, whose sums are done in parts; small.
+  compare({0, 0, 1, 1e-5}, {noise({130, 200}), noise({200, 170})}, plain, DType::float32, "exact");
+  compare({0, 0, 2, 1e-5}, {noise({2, 2000}), noise({2000, 1100})}, plain, DType::float32);
+  compare({0, 0, 1, 1e-5}, {noise({30, 20}), noise({20, 17})}, plain, DType::float32);
+}
+
+TEST_CASE("CUDA: TF32 and bfloat16 factors are a matter of choice") {
+  CHECK(get_float32_matmul_precision() == "exact");
+  CHECK_THROWS_AS(set_float32_matmul_precision("fast"), Error);
+  for (const char* precision : {"high", "medium"})
+    compare({.tolerance = precision[0] == 'h' ? 2e-3 : 2e-2}, {noise({130, 200}), noise({200, 170})},
+            {[](Inputs x) { return matmul(x[0], x[1]); }}, DType::float32, precision);
+  CHECK(get_float32_matmul_precision() == "exact");
+}

@@ -1,0 +1,366 @@
+// A stand-in for cuBLASLt over the stand-in for the driver: products in double, one after another.
+// It is strict: every description, layout and address has to be what the library's documentation
+// asks for, down to alignments that were promised when the algorithm was chosen. What is wrong is
+// said on the error stream and is an error.
+#include <dlfcn.h>
+
+#include <cmath>
+#include <complex>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <vector>
+
+#include "control.h"
+
+namespace {
+
+using Status = int;
+using Pointer = unsigned long long;
+constexpr Status success = 0, invalid_value = 7, not_supported = 15;
+enum Data { f32 = 0, f64 = 1, f16 = 2, c64 = 4, c128 = 5, bf16 = 14 };
+
+struct Description {
+  int compute, scale;
+  std::int32_t transpose_a = 0, transpose_b = 0;
+  std::uint32_t epilogue = 1;
+  Pointer bias = 0;
+};
+struct Layout {
+  int type;
+  std::uint64_t rows, columns;
+  std::int64_t leading, stride = 0;
+  std::int32_t batches = 1;
+};
+struct Preference {
+  std::uint64_t workspace = 0;
+  std::uint32_t reduction = 7, alignment[4] = {256, 256, 256, 256};
+};
+struct Algorithm {  // 64 bytes
+  std::uint64_t magic, problem, workspace;
+  std::uint32_t alignment[4];
+  std::uint64_t unused[3];
+};
+static_assert(sizeof(Algorithm) == 64);
+struct Heuristic {
+  Algorithm algorithm;
+  std::size_t workspace;
+  Status state;
+  float waves;
+  int reserved[4];
+};
+constexpr std::uint64_t magic = 0x77656674;
+constexpr std::size_t working = 4096;  // bytes that its products say they need
+
+FakeCublasCounts counts{};
+
+Status wrong(const char* what) {
+  std::fprintf(stderr, "fake cuBLASLt: %s\n", what);
+  return invalid_value;
+}
+
+std::size_t size_of(int type) {
+  switch (type) {
+    case f16:
+    case bf16: return 2;
+    case f32: return 4;
+    case f64:
+    case c64: return 8;
+    case c128: return 16;
+    default: return 0;
+  }
+}
+
+struct Driver {
+  decltype(&fake_cuda_place) place;
+  decltype(&fake_cuda_enqueue) enqueue;
+};
+const Driver& driver() {
+  static const Driver found = [] {
+    void* const library = dlopen(std::getenv("WEFT_CUDA_DRIVER"), RTLD_NOW | RTLD_NOLOAD);
+    return Driver{reinterpret_cast<decltype(&fake_cuda_place)>(dlsym(library, "fake_cuda_place")),
+                  reinterpret_cast<decltype(&fake_cuda_enqueue)>(
+                      dlsym(library, "fake_cuda_enqueue"))};
+  }();
+  return found;
+}
+
+using Number = std::complex<double>;
+
+Number load(const char* at, int type) {
+  switch (type) {
+    case f32: {
+      float x;
+      std::memcpy(&x, at, sizeof x);
+      return x;
+    }
+    case f64: {
+      double x;
+      std::memcpy(&x, at, sizeof x);
+      return x;
+    }
+    case f16: {
+      _Float16 x;
+      std::memcpy(&x, at, sizeof x);
+      return static_cast<double>(x);
+    }
+    case bf16: {
+      std::uint32_t bits = 0;
+      std::memcpy(reinterpret_cast<char*>(&bits) + 2, at, 2);
+      float x;
+      std::memcpy(&x, &bits, sizeof x);
+      return x;
+    }
+    case c64: {
+      float x[2];
+      std::memcpy(x, at, sizeof x);
+      return {x[0], x[1]};
+    }
+    default: {
+      double x[2];
+      std::memcpy(x, at, sizeof x);
+      return {x[0], x[1]};
+    }
+  }
+}
+
+void store(char* at, int type, Number value) {
+  const auto put = [&](auto x) { std::memcpy(at, &x, sizeof x); };
+  switch (type) {
+    case f32: return put(static_cast<float>(value.real()));
+    case f64: return put(value.real());
+    case f16: return put(static_cast<_Float16>(value.real()));
+    case bf16: {
+      const auto x = static_cast<float>(value.real());
+      std::uint32_t bits;
+      std::memcpy(&bits, &x, sizeof bits);
+      bits = x != x ? bits | 0x400000 : bits + 0x7fff + (bits >> 16 & 1);
+      return put(static_cast<std::uint16_t>(bits >> 16));
+    }
+    case c64: return put(std::complex<float>(value));
+    default: return put(value);
+  }
+}
+
+bool shapes_fit(const Description& d, const Layout& a, const Layout& b, const Layout& out) {
+  const auto m = d.transpose_a ? a.columns : a.rows, k = d.transpose_a ? a.rows : a.columns;
+  const auto n = d.transpose_b ? b.rows : b.columns, depth = d.transpose_b ? b.columns : b.rows;
+  const auto fits = [](const Layout& x) {
+    return x.leading >= static_cast<std::int64_t>(x.rows) && x.rows > 0 && x.columns > 0;
+  };
+  return m == out.rows && n == out.columns && k == depth && fits(a) && fits(b) && fits(out) &&
+         a.batches == out.batches && b.batches == out.batches;
+}
+
+bool types_fit(const Description& d, const Layout& a, const Layout& b, const Layout& out) {
+  if (a.type != b.type) return false;
+  const bool plain_end = d.epilogue == 1;
+  switch (a.type) {
+    case f16:
+    case bf16: return d.compute == 68 && d.scale == f32 && (out.type == a.type || out.type == f32);
+    case f32:
+      return (d.compute == 68 || d.compute == 75 || d.compute == 77) && d.scale == f32 &&
+             out.type == f32;
+    case f64: return d.compute == 70 && d.scale == f64 && out.type == f64 && plain_end;
+    case c64: return d.compute != 70 && d.scale == c64 && out.type == c64 && plain_end;
+    case c128: return d.compute == 70 && d.scale == c128 && out.type == c128 && plain_end;
+    default: return false;
+  }
+}
+
+/// Of what an algorithm was chosen for.
+std::uint64_t problem(const Description& d, const Layout& a, const Layout& b, const Layout& out) {
+  std::uint64_t hash = 14695981039346656037u;
+  const auto add = [&](std::uint64_t x) { hash = (hash ^ x) * 1099511628211u; };
+  for (const std::uint64_t x : {static_cast<std::uint64_t>(d.compute),
+                                static_cast<std::uint64_t>(d.transpose_a * 2 + d.transpose_b),
+                                static_cast<std::uint64_t>(d.epilogue)})
+    add(x);
+  for (const Layout* l : {&a, &b, &out}) {
+    add(l->rows), add(l->columns), add(static_cast<std::uint64_t>(l->leading));
+    add(static_cast<std::uint64_t>(l->stride)), add(static_cast<std::uint64_t>(l->batches));
+  }
+  return hash;
+}
+
+std::size_t extent_bytes(const Layout& x) {
+  const std::int64_t last = static_cast<std::int64_t>(x.columns - 1) * x.leading +
+                            static_cast<std::int64_t>(x.rows) + (x.batches - 1) * x.stride;
+  return static_cast<std::size_t>(last) * size_of(x.type);
+}
+
+struct Product {
+  Description d;
+  Layout a, b, c, out;
+  const char *at_a, *at_b, *at_c, *at_bias;
+  char* at_out;
+  Number alpha, beta;
+
+  Number at(const Layout& x, const char* from, std::int64_t batch, std::uint64_t row,
+            std::uint64_t column) const {
+    const std::int64_t i = batch * x.stride + static_cast<std::int64_t>(column) * x.leading +
+                           static_cast<std::int64_t>(row);
+    return load(from + i * static_cast<std::int64_t>(size_of(x.type)), x.type);
+  }
+
+  Number finished(Number value, std::uint64_t row) const {
+    if (d.epilogue & 4) value += load(at_bias + row * size_of(out.type), out.type);
+    double x = value.real();
+    if (d.epilogue & 2) return x > 0 ? x : 0;
+    if (d.epilogue & 32)
+      return 0.5 * x * (1 + std::tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)));
+    return value;
+  }
+
+  void run() const {
+    const std::uint64_t depth = d.transpose_a ? a.rows : a.columns;
+    for (std::int64_t batch = 0; batch < out.batches; ++batch)
+      for (std::uint64_t j = 0; j < out.columns; ++j)
+        for (std::uint64_t i = 0; i < out.rows; ++i) {
+          Number sum = 0;
+          for (std::uint64_t p = 0; p < depth; ++p)
+            sum += at(a, at_a, batch, d.transpose_a ? p : i, d.transpose_a ? i : p) *
+                   at(b, at_b, batch, d.transpose_b ? j : p, d.transpose_b ? p : j);
+          sum *= alpha;
+          if (beta != 0.0) sum += beta * at(c, at_c, batch, i, j);
+          const std::int64_t to = batch * out.stride + static_cast<std::int64_t>(j) * out.leading +
+                                  static_cast<std::int64_t>(i);
+          store(at_out + to * static_cast<std::int64_t>(size_of(out.type)), out.type,
+                finished(sum, i));
+        }
+  }
+};
+
+template <class T> Status set(T& to, const void* from, std::size_t bytes) {
+  if (!from || bytes != sizeof to) return wrong("an attribute of the wrong size");
+  std::memcpy(&to, from, sizeof to);
+  return success;
+}
+
+}  // namespace
+
+extern "C" {
+
+FakeCublasCounts fake_cublas_counts() { return counts; }
+
+const char* cublasLtGetStatusString(Status e) {
+  return e == invalid_value ? "CUBLAS_STATUS_INVALID_VALUE" : "CUBLAS_STATUS_NOT_SUPPORTED";
+}
+Status cublasLtCreate(void** handle) {
+  ++counts.handles;
+  *handle = new int(42);
+  return success;
+}
+Status cublasLtMatmulDescCreate(Description** made, int compute, int scale) {
+  *made = new Description{compute, scale};
+  ++counts.alive;
+  return success;
+}
+Status cublasLtMatmulDescDestroy(Description* d) {
+  delete d;
+  --counts.alive;
+  return success;
+}
+Status cublasLtMatmulDescSetAttribute(Description* d, int what, const void* from,
+                                      std::size_t bytes) {
+  switch (what) {
+    case 3: return set(d->transpose_a, from, bytes);
+    case 4: return set(d->transpose_b, from, bytes);
+    case 7: return set(d->epilogue, from, bytes);
+    case 8: return set(d->bias, from, bytes);
+    default: return wrong("an unknown attribute of a description");
+  }
+}
+Status cublasLtMatrixLayoutCreate(Layout** made, int type, std::uint64_t rows,
+                                  std::uint64_t columns, std::int64_t leading) {
+  if (size_of(type) == 0) return wrong("a layout of an unknown type");
+  *made = new Layout{type, rows, columns, leading};
+  ++counts.alive;
+  return success;
+}
+Status cublasLtMatrixLayoutDestroy(Layout* layout) {
+  delete layout;
+  --counts.alive;
+  return success;
+}
+Status cublasLtMatrixLayoutSetAttribute(Layout* layout, int what, const void* from,
+                                        std::size_t bytes) {
+  switch (what) {
+    case 5: return set(layout->batches, from, bytes);
+    case 6: return set(layout->stride, from, bytes);
+    default: return wrong("an unknown attribute of a layout");
+  }
+}
+Status cublasLtMatmulPreferenceCreate(Preference** made) {
+  *made = new Preference;
+  ++counts.alive;
+  return success;
+}
+Status cublasLtMatmulPreferenceDestroy(Preference* preference) {
+  delete preference;
+  --counts.alive;
+  return success;
+}
+Status cublasLtMatmulPreferenceSetAttribute(Preference* p, int what, const void* from,
+                                            std::size_t bytes) {
+  if (what == 1) return set(p->workspace, from, bytes);
+  if (what == 3) return set(p->reduction, from, bytes);
+  if (what >= 5 && what <= 8) {
+    std::uint32_t& to = p->alignment[what - 5];
+    if (const Status e = set(to, from, bytes)) return e;
+    return to != 0 && (to & (to - 1)) == 0 && to <= 256 ? success : wrong("a bad alignment");
+  }
+  return wrong("an unknown preference");
+}
+Status cublasLtMatmulAlgoGetHeuristic(void* handle, Description* d, Layout* a, Layout* b, Layout* c,
+                                      Layout* out, Preference* p, int wanted, Heuristic* found,
+                                      int* count) {
+  if (!handle || *static_cast<int*>(handle) != 42) return wrong("no handle");
+  if (!shapes_fit(*d, *a, *b, *out)) return wrong("shapes that do not fit");
+  if (wanted < 1 || c->type != out->type) return wrong("a bad question");
+  *count = 0;
+  if (!types_fit(*d, *a, *b, *out) || p->workspace < working) return not_supported;
+  Algorithm algorithm{magic, problem(*d, *a, *b, *out), working, {}, {}};
+  std::memcpy(algorithm.alignment, p->alignment, sizeof p->alignment);
+  *found = {algorithm, working, success, 1, {}};
+  *count = 1;
+  return success;
+}
+Status cublasLtMatmul(void* handle, Description* d, const void* alpha, Pointer a, Layout* of_a,
+                      Pointer b, Layout* of_b, const void* beta, Pointer c, Layout* of_c,
+                      Pointer out, Layout* of_out, const Algorithm* algorithm, Pointer workspace,
+                      std::size_t workspace_bytes, void* stream) {
+  if (!handle || *static_cast<int*>(handle) != 42) return wrong("no handle");
+  if (!shapes_fit(*d, *of_a, *of_b, *of_out) || !types_fit(*d, *of_a, *of_b, *of_out))
+    return wrong("shapes or types that do not fit");
+  if (algorithm->magic != magic || algorithm->problem != problem(*d, *of_a, *of_b, *of_out))
+    return wrong("an algorithm for another product");
+  if (workspace_bytes < algorithm->workspace || workspace % 256 != 0 ||
+      !driver().place(workspace, workspace_bytes))
+    return wrong("no workspace");
+  const Pointer places[] = {a, b, c, out};
+  for (int i = 0; i < 4; ++i)
+    if (places[i] % algorithm->alignment[i] != 0) return wrong("an address less aligned than said");
+  Product p{*d, *of_a, *of_b, *of_c, *of_out, nullptr, nullptr, nullptr, nullptr, nullptr, 0, 0};
+  p.alpha = load(static_cast<const char*>(alpha), d->scale);
+  p.beta = load(static_cast<const char*>(beta), d->scale);
+  const auto find = [&](Pointer at, const Layout& x) {
+    return static_cast<char*>(driver().place(at, extent_bytes(x)));
+  };
+  p.at_a = find(a, *of_a), p.at_b = find(b, *of_b);
+  p.at_c = find(c, *of_c), p.at_out = find(out, *of_out);
+  const bool biased = d->epilogue & 4;
+  const std::size_t size = size_of(of_out->type);
+  if (biased)
+    p.at_bias = static_cast<const char*>(driver().place(d->bias, of_out->rows * size));
+  if (!p.at_a || !p.at_b || !p.at_c || !p.at_out || (biased && !p.at_bias))
+    return wrong("an address that is not the device's");
+  if (biased && d->bias % size != 0) return wrong("a bias that is not aligned");
+  ++counts.products;
+  if (d->epilogue != 1 || p.beta != 0.0) ++counts.finished;
+  counts.narrow += of_out->type == bf16 || of_out->type == f16;
+  return driver().enqueue(stream, [p] { p.run(); });
+}
+}
