@@ -46,6 +46,16 @@ bool pays(const LibraryProduct& p) {
   return std::min(p.m, p.n) >= few && p.batches * p.m * p.n * p.k >= enough;
 }
 
+/// What a library does not know how to end, it writes as sums of full width, which another kernel
+/// reads again; our own do not. Long sums are worth that. (Rounded float32 factors are the
+/// library's alone, and so are tensor cores before sm_80.)
+bool pays_apart(const LibraryProduct& p, const CudaDevice& device) {
+  const bool rounded = p.factors == DType::float32 && p.precision != MatmulPrecision::highest;
+  if (rounded || device.arch() == "sm_75") return true;
+  constexpr std::int64_t narrow_depth = 2048, wide_depth = 512;
+  return p.k >= (size_of(p.factors) == 2 ? narrow_depth : wide_depth);
+}
+
 }  // namespace
 
 std::unique_ptr<const CudaProduct> CudaProduct::plan(const ir::Kernel& kernel,
@@ -110,6 +120,7 @@ std::unique_ptr<const CudaProduct> CudaProduct::plan(const ir::Kernel& kernel,
   }
   made->out_ = part(c.out, c.out_offset);
   made->whole_ = kernel.stages.empty();
+  if (!made->whole_ && !pays_apart(p, device)) return nullptr;
   if (!plan()) return nullptr;
   return made;
 }

@@ -72,7 +72,7 @@ template <class Operand, int tile, int depth, int length, int threads> struct we
     for (int u = 0; u < each; ++u)
       #pragma unroll
       for (int l = 0; l < places; ++l)
-        place[u][l] = (Index)x.own(weft_min<weft_i64>(first + own(u) + l, limit - 1));
+        place[u][l] = x.own((Index)weft_min<weft_i64>(first + own(u) + l, limit - 1));
   }
   // How many of a line's elements there are; `p`: its place along the sum.
   __device__ weft_i64 valid(int u, weft_i64 p, weft_i64 end) const {
@@ -80,13 +80,13 @@ template <class Operand, int tile, int depth, int length, int threads> struct we
     return p < end ? limit - first - own(u) : 0;
   }
   __device__ Stored element(int u, int l, weft_i64 p) const {
-    if (Operand::along) return x.at[place[u][0] + (Index)x.depth(p + l)];
-    return x.at[place[u][l % places] + (Index)x.depth(p)];
+    if (Operand::along) return x.at[place[u][0] + x.depth((Index)(p + l))];
+    return x.at[place[u][l % places] + x.depth((Index)p)];
   }
   __device__ Line some(int u, weft_i64 p, weft_i64 there) const {
     Line line;
     if (Operand::regular || (Operand::along && (Index)p % (Index)x.run + length <= (Index)x.run)) {
-      const Stored* const from = x.at + place[u][0] + (Index)x.depth(p);
+      const Stored* const from = x.at + place[u][0] + x.depth((Index)p);
       #pragma unroll
       for (int l = 0; l < length; ++l) line.at[l] = l < there ? from[l * x.step] : Stored(0);
     } else {
@@ -101,7 +101,7 @@ template <class Operand, int tile, int depth, int length, int threads> struct we
       if (!has(u)) continue;
       const weft_i64 p = begin + deep(u), there = valid(u, p, end);
       if (Operand::regular && x.wide && there >= length)
-        to[u] = *(const Line*)(x.at + place[u][0] + (Index)x.depth(p));
+        to[u] = *(const Line*)(x.at + place[u][0] + x.depth((Index)p));
       else
         to[u] = some(u, p, there);
     }
@@ -140,7 +140,7 @@ template <class Operand, int tile, int depth, int length, int threads> struct we
                                                   : byte_across(deep(u), own(u) / 8));
       if (Operand::regular && x.wide && (there >= 8 || there <= 0))
         weft_copy_async(weft_place(place_to),
-                        there > 0 ? x.at + place[u][0] + (Index)x.depth(p) : x.at, there > 0);
+                        there > 0 ? x.at + place[u][0] + x.depth((Index)p) : x.at, there > 0);
       else
         *(Line*)place_to = some(u, p, there);
     }

@@ -258,16 +258,21 @@ class ProductWriter {
     return condition;
   }
 
+  /// What places in an operand are counted in: divisions of 64 bits are slow.
+  static std::string_view index_type(const Operand& x) {
+    const auto own = x.own.reach(), depth = x.depth.reach();
+    return own && depth && *own + *depth < INT32_MAX ? "int" : "weft_i64";
+  }
+
   void write_axes(const Operand& x) {
-    out_.line(cat({"const auto own_", x.name, " = [&](weft_i64 i) -> weft_i64 { return ",
+    const std::string_view type = index_type(x);
+    out_.line(cat({"const auto own_", x.name, " = [&](", type, " i) -> ", type, " { return ",
                    x.own.walked("i"), "; };"}));
-    out_.line(cat({"const auto depth_", x.name, " = [&](weft_i64 p) -> weft_i64 { return ",
+    out_.line(cat({"const auto depth_", x.name, " = [&](", type, " p) -> ", type, " { return ",
                    x.depth.walked("p"), "; };"}));
   }
 
   void write_operand(const Operand& x) {
-    const auto own = x.own.reach(), depth = x.depth.reach();
-    const bool small = own && depth && *own + *depth < INT32_MAX;
     Offset from(x.offset);
     for (std::size_t i = 0; i < batch_axes_; ++i) from.add(x.batch[i], "c" + std::to_string(i));
     out_.line(cat({"const weft_i64 from_", x.name, " = ", from.text(), ";"}));
@@ -275,7 +280,7 @@ class ProductWriter {
     const auto flag = [](bool b) { return b ? "true" : "false"; };
     out_.line(cat({"const auto ", x.name, " = weft_make_operand<",
                    factor_type(dtype_of(k_, x.buffer)), ", ", flag(x.along()), ", ",
-                   flag(x.regular()), ", ", small ? "int" : "weft_i64", ">(", "(const ",
+                   flag(x.regular()), ", ", index_type(x), ">((const ",
                    cuda_type(dtype_of(k_, x.buffer)), "*)b", std::to_string(x.buffer), " + from_",
                    x.name, ", own_", x.name, ", depth_", x.name, ", ", dim_text(line.strides.back()),
                    ", ", dim_text(line.extents.back()), ", ", wide(x), ");"}));
