@@ -6,10 +6,12 @@
 
 #include <stdlib.h>
 
+#include <atomic>
 #include <filesystem>
 #include <fstream>
 #include <map>
 #include <optional>
+#include <thread>
 
 #include "codegen/cuda/nvrtc.h"
 #include "fake.h"
@@ -121,15 +123,24 @@ class Texts {
       MESSAGE("not compiled for devices: " << why);
       return;
     }
-    std::size_t count = 0;
+    std::vector<std::string> texts;
     for (const auto& entry : std::filesystem::directory_iterator(folder_)) {
       std::ifstream file(entry.path(), std::ios::binary);
-      const std::string text{std::istreambuf_iterator<char>(file), {}};
-      for (const char* arch : {"sm_75", "sm_80", "sm_90", "sm_100"}) try {
-          if (nvrtc->supports(arch)) (void)nvrtc->compile_to_cubin(text, arch);
-        } catch (const DeviceError& e) { FAIL_CHECK(e.what()); }
-      ++count;
+      texts.emplace_back(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
     }
+    std::atomic<std::size_t> next = 0;
+    std::vector<std::string> problems(texts.size());
+    std::vector<std::jthread> threads;
+    for (unsigned t = 0; t < std::max(1u, std::thread::hardware_concurrency()); ++t)
+      threads.emplace_back([&] {
+        for (std::size_t i; (i = next++) < texts.size();)
+          for (const char* arch : {"sm_75", "sm_80", "sm_90", "sm_100"}) try {
+              if (nvrtc->supports(arch)) (void)nvrtc->compile_to_cubin(texts[i], arch);
+            } catch (const DeviceError& e) { problems[i] += e.what(); }
+      });
+    threads.clear();
+    for (const std::string& problem : problems) CHECK(problem.empty());
+    const std::size_t count = texts.size();
     CHECK(count > 0);
     MESSAGE(count << " programs compiled by NVRTC " << nvrtc->version());
   }

@@ -11,7 +11,7 @@
 
 #include "alone.h"
 #include "fake.h"
-#include "ir/precision.h"
+#include "weft/weft.h"
 
 int main(int argc, char** argv) {
   doctest::Context context(argc, argv);
@@ -29,6 +29,12 @@ int main(int argc, char** argv) {
   // Results are compared with the processor's, bit by bit; tests of other products say so.
   weft::set_float32_matmul_precision("exact");
   if (!weft::stand_in()) {
+    try {
+      (void)weft::Device::cuda(0);
+    } catch (const weft::Error& e) {
+      std::fprintf(stderr, "WEFT_TEST_DEVICE=real: %s\n", e.what());
+      return 2;
+    }
     std::puts("on a real device; skipped: the test suite \"stand-in\" (injected errors, counted calls)");
     context.addFilter("test-suite-exclude", "stand-in");
   }

@@ -21,8 +21,18 @@ struct Access {
 struct Cell {
   Access write, read;
 };
-constexpr std::uintptr_t page_size = 4096;
-using Page = std::array<Cell, page_size>;
+/// Cells of words until the first access to less than a word, then of bytes.
+struct Page {
+  std::vector<Cell> cells = std::vector<Cell>(size / 4);
+  std::uintptr_t grain = 4;
+  static constexpr std::uintptr_t size = 4096;
+  void split() {
+    std::vector<Cell> bytes(size);
+    for (std::size_t i = 0; i < size; ++i) bytes[i] = cells[i / 4];
+    cells = std::move(bytes);
+    grain = 1;
+  }
+};
 
 /// A thread's past, as an atomic operation after a fence shows it to other blocks.
 struct Release {
@@ -48,11 +58,11 @@ struct State {
 };
 State state;
 
-/// Shadows cost 24 bytes a byte: of a launch that touches more, the first 8 MB are watched.
+/// Of a launch that touches more, the first 8 MB are watched.
 constexpr std::size_t most_pages = 2048;
 
-Cell* cell_of(std::uintptr_t at) {
-  const std::uintptr_t number = at / page_size;
+Page* page_of(std::uintptr_t at) {
+  const std::uintptr_t number = at / Page::size;
   if (number != state.last_number || !state.last_page) {
     auto it = state.pages.find(number);
     if (it == state.pages.end()) {
@@ -62,7 +72,7 @@ Cell* cell_of(std::uintptr_t at) {
     state.last_number = number;
     state.last_page = it->second.get();
   }
-  return &(*state.last_page)[at % page_size];
+  return state.last_page;
 }
 
 std::string who(std::uint32_t block, unsigned thread) {
@@ -161,9 +171,14 @@ void access(const void* address, std::size_t bytes, bool writes, bool is_atomic 
                       " global memory that is not allocated");
     (writes ? state.traffic.stored : state.traffic.loaded) += bytes;
   }
-  for (std::size_t i = 0; i < bytes && state.complaint.empty(); ++i)
-    if (Cell* const cell = cell_of(reinterpret_cast<std::uintptr_t>(at) + i))
-      touch(*cell, writes, is_atomic, shared);
+  const auto begin = reinterpret_cast<std::uintptr_t>(at), end = begin + bytes;
+  for (std::uintptr_t next = begin; next < end && state.complaint.empty();) {
+    Page* const page = page_of(next);
+    if (!page) return;
+    if (page->grain != 1 && (begin % 4 != 0 || bytes % 4 != 0)) page->split();
+    touch(page->cells[next % Page::size / page->grain], writes, is_atomic, shared);
+    next += page->grain;
+  }
 }
 
 }  // namespace
