@@ -162,7 +162,9 @@ class DeviceBench {
     std::vector<std::string> command = {"python3", "-c", cuda_script, peer, std::to_string(options_.budget_ms)};
     for (const DeviceRow& row : device_rows())
       if (wanted(row)) command.push_back(fmt::format("{}={}", row.name, fmt::join(extents_of(row), "x")));
-    const ChildResult child = run_child(command, {}, options_.peer_seconds);
+    cuda_.trim();
+    const ChildResult child =
+        run_child(command, {{"XLA_PYTHON_CLIENT_PREALLOCATE", "false"}}, options_.peer_seconds);
     std::size_t at = 0;
     for (std::size_t end; (end = child.output.find('\n', at)) != std::string::npos; at = end + 1)
       if (child.output.compare(at, 7, "{\"row\":") == 0) keep(Record::parse(child.output.substr(at, end - at)));

@@ -192,20 +192,17 @@ def torch_loss(row, p, x, target):
 def torch_training(row):
     import torch
 
-    p = [torch.tensor(a, device="cuda", requires_grad=True) for a in parameters(row)]
-    m = [torch.zeros_like(a) for a in p]
-
-    @torch.compile(mode="max-autotune")
-    def gradients(x, target):
-        loss = torch_loss(row, p, x, target)
-        return loss, torch.autograd.grad(loss, p)
+    p = [torch.nn.Parameter(torch.tensor(a, device="cuda")) for a in parameters(row)]
+    for a in p:
+        torch._dynamo.mark_static_address(a)
+    loss_of = torch.compile(lambda x, target: torch_loss(row, p, x, target), mode="max-autotune")
+    sgd = torch.optim.SGD(p, lr=RATE, momentum=MOMENTUM, fused=True)
 
     def step(x, target):
-        loss, slopes = gradients(x, target)
-        with torch.no_grad():
-            torch._foreach_mul_(m, MOMENTUM)
-            torch._foreach_add_(m, slopes)
-            torch._foreach_add_(p, m, alpha=-RATE)
+        sgd.zero_grad(set_to_none=True)
+        loss = loss_of(x, target)
+        loss.backward()
+        sgd.step()
         return loss
 
     return step
