@@ -173,10 +173,12 @@ template <class T, class U> T atomicSub(T* at, U by) {
   return cuda_host::change(at, [=](T old) { return static_cast<T>(old - static_cast<T>(by)); });
 }
 template <class T, class U> T atomicMin(T* at, U x) {
-  return cuda_host::change(at, [=](T old) { return static_cast<T>(x) < old ? static_cast<T>(x) : old; });
+  return cuda_host::change(
+      at, [=](T old) { return static_cast<T>(x) < old ? static_cast<T>(x) : old; });
 }
 template <class T, class U> T atomicMax(T* at, U x) {
-  return cuda_host::change(at, [=](T old) { return old < static_cast<T>(x) ? static_cast<T>(x) : old; });
+  return cuda_host::change(
+      at, [=](T old) { return old < static_cast<T>(x) ? static_cast<T>(x) : old; });
 }
 template <class T, class U> T atomicAnd(T* at, U x) {
   return cuda_host::change(at, [=](T old) { return static_cast<T>(old & static_cast<T>(x)); });

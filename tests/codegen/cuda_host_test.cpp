@@ -7,11 +7,14 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <memory>
 #include <numeric>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "cuda_host_compile.h"
+#include "tests/fake_cuda/host_blocks.h"
 
 using namespace weft::test;
 
@@ -178,6 +181,19 @@ KERNEL dynamic(int* x) {
   x[threadIdx.x] = all[63 - threadIdx.x];
 }
 KERNEL dynamic_beyond(int* x) { ((int*)weft_shared)[64 + threadIdx.x] = 1; }
+struct alignas(16) Four { int at[4]; };
+KERNEL vectors(int* x) {
+  if (threadIdx.x < 16) ((Four*)x)[threadIdx.x] = ((const Four*)(x + 64))[threadIdx.x];
+}
+KERNEL vectors_not_aligned(int* x) {
+  if (threadIdx.x < 16) ((Four*)x)[threadIdx.x] = ((const Four*)(x + 66))[threadIdx.x];
+}
+KERNEL beyond_an_array(int* x) {
+  __shared__ int all[8][8];
+  all[threadIdx.x / 8][threadIdx.x % 8] = 1;
+  __syncthreads();
+  x[threadIdx.x] = all[1][threadIdx.x / 4];
+}
 KERNEL copies_waited_for(int* x) {
   int* all = (int*)weft_shared;
   weft_copy_async_word(weft_place(all + threadIdx.x), x + threadIdx.x, true);
@@ -212,7 +228,8 @@ class Kernels {
       const std::string name = all.substr(begin, all.find('(', begin) - begin);
       text += "extern \"C\" const char* run_" + name +
               "(int* x, unsigned blocks, unsigned threads) {\n  return cuda_host::launch(\"" + name +
-              "\", blocks, threads, [=] { " + name + "(x); }, 256);\n}\n";
+              "\", blocks, threads,\n      [=]() __attribute__((no_sanitize_thread)) { " +
+              name + "(x); }, 256);\n}\n";
     }
     std::ofstream(file + ".cpp") << text;
     if (std::system(cuda_host_command(file + ".cpp", file + ".so", WEFT_SOURCE_DIR,
@@ -228,9 +245,16 @@ class Kernels {
   Kernels& operator=(const Kernels&) = delete;
 
   [[nodiscard]] bool there() const { return library_ != nullptr; }
+  /// Null: all memory counts as allocated.
+  void set_memory(CudaHostFind find) const {
+    reinterpret_cast<decltype(&cuda_host_memory)>(dlsym(library_, "cuda_host_memory"))(find);
+  }
   /// What went wrong, or nothing.
   std::string operator()(const std::string& name, unsigned blocks = 1, unsigned threads = 64) {
-    x.resize(192);
+    memory.resize(192 + 4);
+    void* at = memory.data();
+    std::size_t room = memory.size() * sizeof(int);
+    x = {static_cast<int*>(std::align(16, 192 * sizeof(int), at, room)), 192};
     std::iota(x.begin(), x.end(), 0);
     x[128] = x[129] = 0;
     using Run = const char* (*)(int*, unsigned, unsigned);
@@ -240,11 +264,20 @@ class Kernels {
     return trouble ? trouble : "";
   }
 
-  std::vector<int> x;
+  std::vector<int> memory;
+  std::span<int> x;   // 16-byte aligned
 
  private:
   void* library_ = nullptr;
 };
+
+const int* allocated = nullptr;   // and 63 more
+
+bool find_allocated(const void* at, const char** begin, const char** end) {
+  *begin = reinterpret_cast<const char*>(allocated);
+  *end = reinterpret_cast<const char*>(allocated + 64);
+  return at >= *begin && at < *end;
+}
 
 bool contains(const std::string& text, const char* part) {
   return text.find(part) != std::string::npos;
@@ -282,11 +315,15 @@ TEST_CASE("CUDA: what runs on the host is checked for races") {
     FINE("dynamic");
     CHECK(run.x[1] == 62);
     CHECK(contains(run("dynamic_beyond"), "beyond its 256 bytes"));
+    CHECK(contains(run("beyond_an_array"), "an index beyond its array, in line "));
     FINE("copies_waited_for");
     CHECK(run.x[1] == 62);
     RACE("shared", "copies_waited_for_late");
   }
   SUBCASE("global memory") {
+    FINE("vectors");
+    CHECK(run.x[3] == 67);
+    CHECK(contains(run("vectors_not_aligned"), "an address that is not aligned, in line "));
     FINE("blocks_apart", 3);
     CHECK(run.x[63] == 64);
     FINE("blocks_share", 1);
@@ -297,6 +334,11 @@ TEST_CASE("CUDA: what runs on the host is checked for races") {
     CHECK(run.x[128] == 192);
     CHECK(run.x[129] == 191);
     RACE("global", "counts_by_hand");
+    allocated = run.x.data();
+    run.set_memory(find_allocated);
+    FINE("blocks_apart", 1);
+    CHECK(contains(run("blocks_apart", 2), "block 1 reads global memory that is not allocated"));
+    run.set_memory(nullptr);
     FINE("last_block_sums", 3);
     CHECK(run.x[129] == 33);
     RACE("global", "last_block_without_fence", 3);
@@ -307,11 +349,7 @@ TEST_CASE("CUDA: what runs on the host is checked for races") {
     FINE("leaves_early");
     FINE("leaves_early", 1, 40);
     FINE("votes");
-    CHECK(run.x == [&] {
-      std::vector<int> expected = run.x;
-      std::fill_n(expected.begin(), 64, 1);
-      return expected;
-    }());
+    for (std::size_t i = 0; i < 64; ++i) CHECK(run.x[i] == 1);
     FINE("exchanges");
     CHECK(run.x[0] == 2 + 50 + 3);
     CHECK(run.x[1] == 4 + 5);

@@ -27,7 +27,7 @@ namespace {
 constexpr std::size_t stack_size = 256 * 1024;
 constexpr unsigned most_bytes = 64;   // that a lane shows to others at once
 
-enum class Doing { running, at_block_barrier, at_warp_operation, done };
+enum class Doing { running, at_block_barrier, at_warp_operation, given_up, done };
 
 struct AsyncCopy {
   void* to;
@@ -188,6 +188,7 @@ bool run_block(unsigned block) {
       if (f.doing == Doing::running) {
         any = true;
         resume(in_order(i, block, machine.count));
+        if (f.doing == Doing::given_up) return false;
         if (f.doing == Doing::done) open_block_barrier();
       }
       all_done = all_done && f.doing == Doing::done;
@@ -200,6 +201,13 @@ bool run_block(unsigned block) {
 }
 
 }  // namespace
+
+void give_up() {
+  self().doing = Doing::given_up;
+  yield();
+  __builtin_unreachable();   // its fibre begins again
+}
+
 }  // namespace cuda_host
 
 extern "C" {

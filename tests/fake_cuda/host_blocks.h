@@ -11,7 +11,8 @@
 //   block, __syncwarp of the lanes of a mask; shuffles and votes order nothing), not the one in
 //   which fibres happened to run;
 // - shared memory is read that no thread of this block wrote;
-// - memory is touched that nobody allocated (where the owner of memory says what is: below);
+// - memory is touched that nobody allocated (where the owner of memory says what is: below), an array
+//   beyond its bounds, or a vector at an address that is no multiple of its size;
 // - a barrier or a warp operation is not reached by all threads that it waits for.
 #pragma once
 

@@ -166,9 +166,11 @@ void access(const void* address, std::size_t bytes, bool writes, bool is_atomic 
     return complain(who(state.block, state.current) + " touches dynamic shared memory beyond its " +
                     std::to_string(state.launch.dynamic_bytes) + " bytes");
   if (!shared) {
-    if (!is_allocated(at, bytes))
-      return complain(who(state.block, state.current) + (writes ? " writes" : " reads") +
-                      " global memory that is not allocated");
+    if (!is_allocated(at, bytes)) {
+      complain(who(state.block, state.current) + (writes ? " writes" : " reads") +
+               " global memory that is not allocated");
+      give_up();
+    }
     (writes ? state.traffic.stored : state.traffic.loaded) += bytes;
   }
   const auto begin = reinterpret_cast<std::uintptr_t>(at), end = begin + bytes;
@@ -245,6 +247,20 @@ const std::string& complaint() { return state.complaint; }
 
 }  // namespace cuda_host
 
+/// Where in the text of a kernel.
+struct HostPlace {
+  const char* file;
+  unsigned line, column;
+};
+
+static void wrong(const char* what, const HostPlace& place) {
+  using namespace cuda_host;
+  if (!state.launch.module) return;
+  complain(who(state.block, state.current) + " uses " + what + ", in line " +
+           std::to_string(place.line) + " of its program");
+  give_up();
+}
+
 extern "C" {
 
 using cuda_host::access, cuda_host::state;
@@ -270,7 +286,9 @@ void cuda_host_atomic(const void* at, unsigned size) {
                         static_cast<std::uint16_t>(state.current)});
 }
 
-// What the compiler calls before loads and stores.
+// What the compiler calls before loads and stores. (Where this library is built with the sanitizer,
+// kernels are not: cuda_host_compile.h.)
+#ifndef __SANITIZE_THREAD__
 void __tsan_init() {}
 void __tsan_func_entry(void*) {}
 void __tsan_func_exit() {}
@@ -294,5 +312,15 @@ void __tsan_unaligned_write2(const void* at) { access(at, 2, true); }
 void __tsan_unaligned_write4(const void* at) { access(at, 4, true); }
 void __tsan_unaligned_write8(const void* at) { access(at, 8, true); }
 void __tsan_unaligned_write16(const void* at) { access(at, 16, true); }
+#endif
+
+
+// What the compiler calls where a type says that an access is wrong.
+void __ubsan_handle_type_mismatch_v1(const HostPlace* place, unsigned long) {
+  wrong("an address that is not aligned", *place);
+}
+void __ubsan_handle_out_of_bounds(const HostPlace* place, unsigned long) {
+  wrong("an index beyond its array", *place);
+}
 
 }

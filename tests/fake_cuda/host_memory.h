@@ -30,5 +30,7 @@ void set_thread(unsigned thread);
 /// The first trouble of a launch stays; with it checks end.
 void complain(const std::string& what);
 const std::string& complaint();
+/// The current thread cannot go on, and with it the launch (host_blocks.cpp).
+[[noreturn]] void give_up();
 
 }  // namespace cuda_host
