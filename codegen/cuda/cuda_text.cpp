@@ -23,10 +23,11 @@ int threads_each(const CudaSchedule& s) {
 /// in registers, 512 threads, so that one row is read while another is computed.
 std::string launch_bounds(const Kernel& k, const CudaSchedule& s) {
   const std::string threads = std::to_string(s.threads);
-  constexpr int resident = 512, room = 72;
+  constexpr int resident = 512, room = 72, room_with_conditions = 48;
   if (s.mapping != Mapping::lanes || s.threads >= resident) return threads;
   const RowStorage storage = row_storage(k, s);
-  if (storage.elements == 0 || storage.registers > room) return threads;
+  if (storage.elements == 0 || storage.registers > (storage.whole ? room : room_with_conditions))
+    return threads;
   return cat({threads, ", ", std::to_string(resident / s.threads)});
 }
 
@@ -50,7 +51,8 @@ Dim grid_blocks(const Kernel& k, const CudaSchedule& s) {
   const std::int64_t each = s.mapping == Mapping::element
                                 ? std::int64_t{s.threads} * s.vector * s.groups
                                 : s.threads / threads_each(s);
-  return ceildiv(items, Dim(each));
+  const Dim blocks = ceildiv(items, Dim(each));
+  return s.most_blocks > 0 ? min(blocks, Dim(s.most_blocks)) : blocks;
 }
 
 std::string cuda_text(const Kernel& k, const CudaSchedule& s, std::string_view name) {

@@ -43,7 +43,8 @@ struct CudaSchedule {
   bool streaming = false;  // results are not kept in the cache
   int tile = 32;
   int team = 32;           // 1, 8, 16, 32 or 64
-  int parts = 1;           // 1, 2, 4 or 8
+  int parts = 1;           // 1, 2, 4, 8 or 16
+  int most_blocks = 0;     // of a grid; 0: any number
   std::string_view reason = {};  // a literal
 };
 

@@ -123,9 +123,7 @@ void RowWriter::write_level_by_rounds(std::size_t stage) {
     out_.line(cat({"const ", index_, " stop = n - start < 4096 ? n : start + 4096;"}));
   }
   start_accumulators(stage, 'f', ReductionOrder::lanes, 1);
-  if (!one_level_) out_.open("if (start < stop)");
-  write_owned_elements(stage, "start", "stop");
-  if (!one_level_) out_.close();
+  write_owned_elements(stage, "start", "stop");  // none, where the row has fewer blocks
   if (has_order(stage, ReductionOrder::lanes)) write_block_results(stage);
   if (!one_level_ && storage_.elements == 0) out_.close();
 }

@@ -136,6 +136,10 @@ RowStorage row_storage(const Kernel& k, const CudaSchedule& s) {
     }
   }
   if (storage.place == Place::registers || !storage.held.empty()) storage.elements = elements;
+  if (row && *row > 0) {
+    const bool one = s.mapping == Mapping::thread || has_one_level(k);
+    storage.whole = *row % (one ? ir::lane_count : s.parts * ir::lane_block) == 0;
+  }
   storage.registers = registers_for(spans, k.stages.size(), storage.elements);
   return storage;
 }
@@ -491,7 +495,8 @@ std::string RowWriter::within_row(std::size_t stage) const {
   const bool whole_blocks = length == *row || *row % length == 0;
   if (storage_.elements == 0)
     return whole_blocks && length % (count * each) == 0 ? "true" : std::string(bounded);
-  if (!whole_blocks) return std::string(bounded);
+  if (!whole_blocks || (length < *row && *row % (s_.parts * length) != 0))
+    return std::string(bounded);
   const std::int64_t full = s_.mapping == Mapping::thread ? length : length / 64 * lanes_each();
   return cat({"at < ", std::to_string(full), full * each == length ? "" : cat({" || ", bounded})});
 }

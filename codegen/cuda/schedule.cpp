@@ -133,8 +133,11 @@ CudaSchedule lanes(const Kernel& k, bool in_order_too, const DeviceLimits& limit
     return s;
   }
   const std::int64_t blocks = one || !row ? 1 : (*row + ir::lane_block - 1) / ir::lane_block;
-  while (s.parts < 8 && s.parts < blocks) s.parts *= 2;
+  const bool kept = blocks <= 8;  // in registers
+  while (s.parts < (kept ? 8 : 16) && s.parts < blocks) s.parts *= 2;
   s.threads = 64 * s.parts;
+  // Rows that are read again from the cache should all find room there.
+  if (!kept) s.most_blocks = limits.multiprocessors, s.reason = "very long rows";
   return s;
 }
 

@@ -140,6 +140,8 @@ std::vector<CudaSchedule> others(const Sample& s, const CudaSchedule& chosen, st
       all.push_back({.mapping = Mapping::lanes, .threads = 64, .team = team});
       if (!one && team == 64)
         all.push_back({.mapping = Mapping::lanes, .threads = 128, .team = 64, .parts = 2});
+      if (!one && team == 64)
+        all.push_back({.mapping = Mapping::lanes, .threads = 1024, .team = 64, .parts = 16});
       break;
     }
   }
@@ -348,6 +350,17 @@ TEST_CASE("CUDA: schedules follow the extents") {
   CHECK(row(8, 1024).team == 64);  // few: whole blocks
   CHECK(row(8192, 4096).team == 64);
   CHECK(row(8192, 32768).parts == 8);
+  CHECK(row(8192, 50257).most_blocks > 0);
+  const ir::Kernel turned = [] {
+    ir::Kernel k = pointwise({Dim(512), Dim(256)}, {DType::float32}, copy_program(DType::float32));
+    k.accesses[0].strides = {Dim(1), Dim(512)};
+    return k;
+  }();
+  CHECK(codegen::choose_schedule(turned).mapping == Mapping::tile);
+  CHECK(codegen::grid_blocks(turned, {.mapping = Mapping::tile, .threads = 256, .tile = 32}) ==
+        Dim(128));
+  CHECK(codegen::choose_schedule(pointwise({Dim(1 << 24)}, {DType::float32}, copy)).groups == 4);
+  CHECK(codegen::choose_schedule(pointwise({Dim(1 << 28)}, {DType::float32}, copy)).streaming);
   CHECK(codegen::choose_schedule(row_sum(8, 1000, ir::ReductionOrder::blocks, 1, 8)).mapping ==
         Mapping::thread);
   const std::string text =
