@@ -115,7 +115,8 @@ void KernelFrame::take_geometry() {
     coordinates.push_back(walked < 0 ? "0" : "c" + std::to_string(walked));
   }
   row = number(g.row);
-  if (g.clip >= 0) clip = number(g.clip), blocks = number(g.blocks);
+  if (g.clip >= 0 && g.clip < g.blocks * g.row)  // else every block is a whole one
+    clip = number(g.clip), blocks = number(g.blocks);
   for (std::size_t a = 0; a < layout.accesses.size(); ++a) {
     AccessText text{
         .offset = number(g.offsets[a]), .strides = {}, .row_stride = number(g.row_strides[a])};

@@ -39,8 +39,8 @@ class TileText {
   void write_place();
   void open_loops(std::string_view slow, std::string_view fast);
   void close_loops() { out_.close(), out_.close(), out_.close(); }
-  void write_turned_loads();
-  void write_straight_loads();
+  void write_loads(bool turned_ones);
+  void write_to_tiles();
   void write_results();
   void write_turned_stores();
 
@@ -105,32 +105,39 @@ void TileText::open_loops(std::string_view slow, std::string_view fast) {
   out_.line(cat({"const int i = ty + u * ", str(rows()), ", j = tx + w * 32;"}));
   out_.line(cat({"const ", type, " ", name(slow), " = at_", slow, " + i, ", name(fast), " = at_",
                  fast, " + j;"}));
-  out_.open(cat({"if (", name(slow), " < ", extent(slow), " && ", name(fast), " < ", extent(fast), ")"}));
+  std::string within;
+  for (const std::string_view which : {slow, fast}) {
+    if (const auto known = number_of(extent(which)); known && *known % s_.tile == 0) continue;
+    within.append(within.empty() ? "" : " && ").append(cat({name(which), " < ", extent(which)}));
+  }
+  out_.open(within.empty() ? "" : cat({"if (", within, ")"}));
 }
 
-void TileText::write_turned_loads() {
-  open_loops("l", "a");
+/// Into registers, all of them before any is used: threads along the axis that the operands lie on.
+void TileText::write_loads(bool turned_ones) {
+  const auto wanted = [&](std::size_t n) {
+    return used(n) && turned(stage_.sources[n].id) == turned_ones;
+  };
+  bool any = false;
   for (std::size_t n = 0; n < stage_.sources.size(); ++n) {
-    const int access = stage_.sources[n].id;
-    if (used(n) && turned(access)) out_.line(cat({"tile_", x(n), "[j][i] = ", place(access), ";"}));
+    if (!wanted(n)) continue;
+    any = true;
+    out_.line(cat({type(stage_.sources[n].id), " ", x(n), "[", str(s_.tile / rows()), "][",
+                   str(s_.tile / 32), "];"}));
   }
+  if (!any) return;
+  turned_ones ? open_loops("l", "a") : open_loops("a", "l");
+  for (std::size_t n = 0; n < stage_.sources.size(); ++n)
+    if (wanted(n)) out_.line(cat({x(n), "[u][w] = ", place(stage_.sources[n].id), ";"}));
   close_loops();
 }
 
-/// Into registers, all of them before any is used.
-void TileText::write_straight_loads() {
-  bool any = false;
+void TileText::write_to_tiles() {
+  if (std::ranges::none_of(stage_.sources, [&](const ir::Source& s) { return turned(s.id); })) return;
+  open_loops("l", "a");
   for (std::size_t n = 0; n < stage_.sources.size(); ++n) {
-    const int access = stage_.sources[n].id;
-    if (!used(n) || turned(access)) continue;
-    any = true;
-    out_.line(cat({type(access), " ", x(n), "[", str(s_.tile / rows()), "][", str(s_.tile / 32), "];"}));
-  }
-  if (!any) return;
-  open_loops("a", "l");
-  for (std::size_t n = 0; n < stage_.sources.size(); ++n) {
-    const int access = stage_.sources[n].id;
-    if (used(n) && !turned(access)) out_.line(cat({x(n), "[u][w] = ", place(access), ";"}));
+    if (used(n) && turned(stage_.sources[n].id))
+      out_.line(cat({"tile_", x(n), "[j][i] = ", x(n), "[u][w];"}));
   }
   close_loops();
 }
@@ -186,8 +193,9 @@ void TileText::write() {
   out_.line(cat({"const ", i, " tiles = tiles_a * tiles_l", others, ";"}));
   out_.open(cat({"for (", i, " tile = blockIdx.x; tile < tiles; tile += gridDim.x)"}));
   write_place();
-  write_turned_loads();
-  write_straight_loads();
+  write_loads(true);
+  write_loads(false);
+  write_to_tiles();
   out_.line("__syncthreads();");
   write_results();
   if (stores) write_turned_stores();
