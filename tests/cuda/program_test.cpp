@@ -53,6 +53,8 @@ TEST_CASE("CUDA: windows of images, rows and reductions have the processor's bit
           {conv2d(x, w), softmax(r, -1), layer_norm(r, {96}), sum(r), sum(r, Axes{0}), mean(r, Axes{1}),
            argmax(r, 1), cumsum(r, 1), logsumexp(r, Axes{1})},
           {randn({2, 3, 12, 11}), randn({4, 3, 3, 3}), randn({70, 96})});
+  Tensor tall;  // columns are cut into blocks of rows
+  compare({tall}, {sum(tall, Axes{0}), softmax(tall, 0), argmax(tall, 0)}, {randn({1300, 5})});
 }
 
 TEST_CASE("CUDA: steps that are no kernels run on the processor, and are counted") {
