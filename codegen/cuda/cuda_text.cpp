@@ -19,8 +19,8 @@ int threads_each(const CudaSchedule& s) {
   return s.team == 64 ? s.threads : s.team;
 }
 
-/// Threads of a block, and how many blocks a multiprocessor should have room for: where rows are kept
-/// in registers, 512 threads, so that one row is read while another is computed.
+/// Threads of a block, and how many blocks a multiprocessor should have room for: where rows are
+/// kept in registers, 512 threads, so that one row is read while another is computed.
 std::string launch_bounds(const Kernel& k, const CudaSchedule& s) {
   const std::string threads = std::to_string(s.threads);
   constexpr int resident = 512, room = 72, room_with_conditions = 48;

@@ -37,14 +37,14 @@ struct CudaSchedule {
     lanes,
   };
   Mapping mapping = Mapping::element;
-  int threads = 256;       // a block; a multiple of 32
-  int vector = 1;          // items; where they turn out not to be aligned they go one by one
+  int threads = 256;  // a block; a multiple of 32
+  int vector = 1;     // items; where they turn out not to be aligned they go one by one
   int groups = 1;
   bool streaming = false;  // results are not kept in the cache
   int tile = 32;
-  int team = 32;           // 1, 8, 16, 32 or 64
-  int parts = 1;           // 1, 2, 4, 8 or 16
-  int most_blocks = 0;     // of a grid; 0: any number
+  int team = 32;                 // 1, 8, 16, 32 or 64
+  int parts = 1;                 // 1, 2, 4, 8 or 16
+  int most_blocks = 0;           // of a grid; 0: any number
   std::string_view reason = {};  // a literal
 };
 

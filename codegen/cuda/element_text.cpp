@@ -95,7 +95,8 @@ class ElementText {
   [[nodiscard]] std::string place(int access) const {
     const auto& a = frame_.accesses[static_cast<std::size_t>(access)];
     if (frame_.is_dense(access))
-      return cat({pointer_text(k_, access), " + ", a.offset == "0" ? "" : a.offset + " + ", "item"});
+      return cat(
+          {pointer_text(k_, access), " + ", a.offset == "0" ? "" : a.offset + " + ", "item"});
     return cat({pointer_text(k_, access), " + ", frame_.offset(access)});
   }
   [[nodiscard]] std::string vector_type(int access) const {
@@ -118,8 +119,8 @@ std::string ElementText::aligned() const {
   for (std::size_t a = 0; a < k_.accesses.size(); ++a) {
     const int access = static_cast<int>(a);
     if (reach_[access] != Reach::vector) continue;
-    const std::size_t bytes =
-        std::min<std::size_t>(16, size_of(element_type(k_, access)) * static_cast<std::size_t>(s_.vector));
+    const std::size_t bytes = std::min<std::size_t>(
+        16, size_of(element_type(k_, access)) * static_cast<std::size_t>(s_.vector));
     const std::string& offset = frame_.accesses[a].offset;
     const std::string pointer = pointer_text(k_, access);
     const std::string condition =
@@ -128,7 +129,8 @@ std::string ElementText::aligned() const {
     if (std::ranges::find(all, condition) == all.end()) all.push_back(condition);
   }
   std::string text;
-  for (const std::string& condition : all) text.append(text.empty() ? "" : " && ").append(condition);
+  for (const std::string& condition : all)
+    text.append(text.empty() ? "" : " && ").append(condition);
   return text.empty() ? "true" : text;
 }
 
@@ -157,8 +159,8 @@ void ElementText::write() {
 void ElementText::write_groups() {
   const std::string_view i = frame_.index_type;
   const std::string step = cat({"(", i, ")", str(std::int64_t{s_.threads} * s_.groups)});
-  out_.open(cat({"for (", i, " own = blockIdx.x * ", step, " + threadIdx.x; own < groups; own += ",
-                 "gridDim.x * ", step, ")"}));
+  out_.open(cat({"for (", i, " own = blockIdx.x * ", step,
+                 " + threadIdx.x; own < groups; own += ", "gridDim.x * ", step, ")"}));
   for (std::size_t n = 0; n < stage_.sources.size(); ++n) {
     const int access = stage_.sources[n].id;
     if (!used(n)) continue;
@@ -207,7 +209,8 @@ void ElementText::write_results() {
   for (std::size_t n = 0; n < stage_.sources.size(); ++n) {
     const int access = stage_.sources[n].id;
     const bool one = s_.vector == 1 || reach_[access] == Reach::uniform;
-    inputs.push_back(!used(n) ? "" : cat({"x", str(static_cast<std::int64_t>(n)), one ? "[u]" : "[u].at[j]"}));
+    inputs.push_back(
+        !used(n) ? "" : cat({"x", str(static_cast<std::int64_t>(n)), one ? "[u]" : "[u].at[j]"}));
   }
   std::vector<std::string> coordinates = frame_.coordinates;
   if (s_.vector == 1) {
@@ -217,8 +220,7 @@ void ElementText::write_results() {
                      ") = ", values[static_cast<std::size_t>(s.output)], ";"}));
     return;
   }
-  for (const ir::Sink& s : stage_.sinks)
-    out_.line(cat({vector_type(s.id), " y", str(s.id), ";"}));
+  for (const ir::Sink& s : stage_.sinks) out_.line(cat({vector_type(s.id), " y", str(s.id), ";"}));
   out_.line("#pragma unroll");
   out_.open(cat({"for (int j = 0; j < ", str(s_.vector), "; ++j)"}));
   if (!reach_.along_row()) coordinates_of("(item + j)");
@@ -232,9 +234,9 @@ void ElementText::write_results() {
     if (reach_[s.id] == Reach::vector)
       out_.line(cat({"y", str(s.id), ".at[j] = ", value, ";"}));
     else
-      out_.line(cat({"if (wanted < groups) *(", place(s.id),
-                     reach_.along_row() ? cat({" + j * ", strides.back()}) : "", ") = ", value,
-                     ";"}));
+      out_.line(
+          cat({"if (wanted < groups) *(", place(s.id),
+               reach_.along_row() ? cat({" + j * ", strides.back()}) : "", ") = ", value, ";"}));
   }
   out_.close();
   for (const ir::Sink& s : stage_.sinks) {
@@ -272,7 +274,8 @@ bool moves_vectors(const Kernel& k, const KernelFrame& frame, int vector) {
     // What is broadcast stays in the cache; of what is not, neighbours should ask together.
     const auto& strides = frame.accesses[a].strides;
     const bool broadcast = std::ranges::find(strides, "0") != strides.end();
-    if (!broadcast || k.buffers[static_cast<std::size_t>(k.accesses[a].buffer)].written) return false;
+    if (!broadcast || k.buffers[static_cast<std::size_t>(k.accesses[a].buffer)].written)
+      return false;
     if (!frame.layout.constant) continue;
     std::int64_t reached = 1;
     for (std::size_t j = 0; j < strides.size(); ++j)

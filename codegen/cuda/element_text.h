@@ -9,8 +9,7 @@
 
 namespace weft::codegen {
 
-/// How well the accesses move vectors, from extents and strides: no, where most of what is read lies
-/// apart.
+/// Do the accesses move vectors? Not, where what is read lies apart and is no broadcast operand.
 bool moves_vectors(const ir::Kernel&, const KernelFrame&, int vector);
 
 /// The body of a pointwise kernel.

@@ -36,11 +36,11 @@ struct KernelFrame {
   [[nodiscard]] bool is_dense(int access) const;
 
   Layout layout;
-  Geometry geometry;                       // where layout.constant
-  std::string_view index_type;             // "int" where that is enough
+  Geometry geometry;            // where layout.constant
+  std::string_view index_type;  // "int" where that is enough
   std::vector<std::string> extents;
-  std::vector<std::string> coordinates;    // what `index` gives, one a parallel axis
-  std::string row, clip, blocks;           // clip: empty where there is none
+  std::vector<std::string> coordinates;  // what `index` gives, one a parallel axis
+  std::string row, clip, blocks;         // clip: empty where there is none
   std::vector<AccessText> accesses;
   std::vector<std::string> dims;
 

@@ -117,7 +117,8 @@ void RowWriter::write_level_by_rounds(std::size_t stage) {
       out_.line(cat({"const ", index_, " first = 0;"}));
     } else {
       out_.line("#pragma unroll 1");
-      out_.open(cat({"for (", index_, " first = 0; first == 0 || first * 4096 < n; first += ", parts, ")"}));
+      out_.open(cat(
+          {"for (", index_, " first = 0; first == 0 || first * 4096 < n; first += ", parts, ")"}));
     }
     out_.line(cat({"const ", index_, " start = (first + part) * 4096;"}));
     out_.line(cat({"const ", index_, " stop = n - start < 4096 ? n : start + 4096;"}));

@@ -22,127 +22,7 @@ std::string join(const std::vector<std::string>& pieces) {
   return all;
 }
 
-// ---- Storage ------------------------------------------------------------------------------------
-
-/// An array with an element for each that a thread has of a row, from its first stage to its last.
-struct Span {
-  std::size_t first = SIZE_MAX, last = 0;
-  int words = 1;
-  void meet(std::size_t stage) { first = std::min(first, stage), last = std::max(last, stage); }
-};
-
-int words_of(DType t) { return size_of(t) > 4 ? 2 : 1; }
-
-/// Registers that they take in the pause between two stages that needs most.
-int registers_for(const std::vector<Span>& spans, std::size_t stages, int elements) {
-  int most = 0;
-  for (std::size_t pause = 0; pause + 1 < stages; ++pause) {
-    int words = 0;
-    for (const Span& s : spans) words += s.first <= pause && pause < s.last ? s.words * elements : 0;
-    most = std::max(most, words);
-  }
-  return most;
-}
-
-std::vector<Span> row_temp_spans(const Kernel& k) {
-  std::vector<Span> spans;
-  for (const DType t : k.row_temps) spans.push_back({.words = words_of(t)});
-  for (std::size_t i = 0; i < k.stages.size(); ++i) {
-    for (const ir::Sink& s : k.stages[i].sinks)
-      if (s.kind == ir::Sink::Kind::row_temp) spans[static_cast<std::size_t>(s.id)].meet(i);
-    for (const ir::Source& s : k.stages[i].sources)
-      if (s.kind == ir::Source::Kind::row_temp) spans[static_cast<std::size_t>(s.id)].meet(i);
-  }
-  return spans;
-}
-
-/// Accesses that several stages read along the row: where they would be kept.
-std::vector<std::pair<int, Span>> rereads(const Kernel& k) {
-  std::vector<std::pair<int, Span>> found;
-  for (std::size_t a = 0; a < k.accesses.size(); ++a) {
-    const ir::Access& access = k.accesses[a];
-    if (k.buffers[static_cast<std::size_t>(access.buffer)].written || access.strides.back() == Dim(0))
-      continue;
-    Span span{.words = words_of(element_type(k, static_cast<int>(a)))};
-    for (std::size_t i = 0; i < k.stages.size(); ++i) {
-      const auto& sources = k.stages[i].sources;
-      for (std::size_t n = 0; n < sources.size(); ++n) {
-        if (k.stages[i].over_row && sources[n].kind == ir::Source::Kind::load &&
-            sources[n].id == static_cast<int>(a) && reads_input(k.stages[i].body, n))
-          span.meet(i);
-      }
-    }
-    if (span.first < span.last) found.emplace_back(static_cast<int>(a), span);
-  }
-  return found;
-}
-
-/// Of a row, that a thread has; 0 where that is not known, or too many to write out one by one.
-int elements_each(const Kernel& k, const CudaSchedule& s) {
-  const auto row = k.axes.back().constant();
-  if (!row || *row == 0) return 0;
-  std::int64_t elements = 0;
-  if (s.mapping == Mapping::thread) {
-    elements = *row <= 32 ? *row : 0;
-  } else if (has_one_level(k)) {
-    elements = (*row + ir::lane_count - 1) / ir::lane_count * (ir::lane_count / s.team);
-  } else if (s.team == 64 && *row <= s.parts * ir::lane_block) {
-    elements = ir::lane_block / ir::lane_count;
-  }
-  std::int64_t instructions = 0;
-  for (const ir::Stage& stage : k.stages)
-    instructions += stage.over_row ? static_cast<std::int64_t>(stage.body.code.size()) : 0;
-  constexpr std::int64_t most = 64, most_instructions = 6000;
-  const bool few = elements <= most && elements * instructions <= most_instructions;
-  return few ? static_cast<int>(elements) : 0;
-}
-
 }  // namespace
-
-bool has_one_level(const Kernel& k) {
-  const auto row = k.axes.back().constant();
-  bool one = row && *row <= ir::lane_block;
-  for (const ir::Stage& s : k.stages) {
-    for (const KernelReduction& r : s.reductions) one = one || r.partial || r.second_level;
-  }
-  return one;
-}
-
-RowStorage row_storage(const Kernel& k, const CudaSchedule& s) {
-  RowStorage storage;
-  if (!k.has_row) return storage;
-  const int elements = elements_each(k, s);
-  // A thread's registers, without those that the work itself takes.
-  const int registers = std::min(256, 65536 / s.threads) - (s.threads > 256 ? 48 : 120);
-  std::vector<Span> spans = row_temp_spans(k);
-  const auto fit = [&] { return registers_for(spans, k.stages.size(), elements) <= registers; };
-  const bool temps_fit = elements > 0 && fit();
-  if (!k.row_temps.empty()) storage.place = temps_fit ? Place::registers : Place::scratch;
-  const auto row = k.axes.back().constant();
-  if (storage.place == Place::scratch && row && s.mapping == Mapping::lanes && s.team > 1) {
-    std::int64_t bytes = 0;
-    for (const DType t : k.row_temps) bytes += static_cast<std::int64_t>(size_of(t)) * *row;
-    constexpr std::int64_t shared = 40 * 1024;  // what every device has
-    if (bytes * (s.team == 64 ? 1 : s.threads / s.team) <= shared) storage.place = Place::shared;
-  }
-  if (storage.place != Place::registers) spans.clear();
-  if (elements > 0) {
-    for (const auto& [access, span] : rereads(k)) {
-      spans.push_back(span);
-      if (fit())
-        storage.held.push_back(access);
-      else
-        spans.pop_back();
-    }
-  }
-  if (storage.place == Place::registers || !storage.held.empty()) storage.elements = elements;
-  if (row && *row > 0) {
-    const bool one = s.mapping == Mapping::thread || has_one_level(k);
-    storage.whole = *row % (one ? ir::lane_count : s.parts * ir::lane_block) == 0;
-  }
-  storage.registers = registers_for(spans, k.stages.size(), storage.elements);
-  return storage;
-}
 
 int fastest_axis(const Kernel& k, const KernelFrame& frame) {
   std::vector<int> votes(frame.extents.size(), 0);
@@ -221,7 +101,8 @@ void RowWriter::write_units() {
   const int each = alone() ? 1 : std::min(s_.team, s_.threads);  // threads
   const std::string team = std::to_string(each);
   const std::string per_block = std::to_string(by_block() ? 1 : s_.threads / each);
-  if (!alone()) out_.line(cat({"const int t = threadIdx.x % ", team, ", lane = threadIdx.x % 32;"}));
+  if (!alone())
+    out_.line(cat({"const int t = threadIdx.x % ", team, ", lane = threadIdx.x % 32;"}));
   if (by_block()) out_.line("const int part = threadIdx.x / 64;");
   const std::string within = by_block() ? std::string()
                              : alone()  ? " + threadIdx.x"
@@ -233,8 +114,8 @@ void RowWriter::write_units() {
 void RowWriter::write_row_temps() {
   const std::string elements = std::to_string((storage_.elements + 15) / 16 * 16);
   for (const int access : storage_.held)
-    out_.line(cat({cuda_type(element_type(k_, access)), " q", std::to_string(access), "[", elements,
-                   "];"}));
+    out_.line(cat(
+        {cuda_type(element_type(k_, access)), " q", std::to_string(access), "[", elements, "];"}));
   std::size_t before = 0;  // bytes an element of the temps that lie before
   for (std::size_t t = 0; t < k_.row_temps.size(); ++t) {
     const std::string type(cuda_type(k_.row_temps[t])), name = "r" + str(t);
@@ -245,9 +126,9 @@ void RowWriter::write_row_temps() {
         out_.line(cat({"__shared__ ", type, " shared_", name, "[", std::to_string(teams), " * ",
                        frame_.row, "];"}));
         out_.line(cat({type, "* const ", name, " = shared_", name,
-                       by_block() ? std::string()
-                                  : cat({" + threadIdx.x / ", std::to_string(s_.team), " * ",
-                                         frame_.row}),
+                       by_block()
+                           ? std::string()
+                           : cat({" + threadIdx.x / ", std::to_string(s_.team), " * ", frame_.row}),
                        ";"}));
         break;
       case Place::scratch: {
@@ -369,7 +250,9 @@ void RowWriter::write_point_stage(std::size_t stage) {
   const bool guarded = points_are_read && !alone();
   if (guarded) out_.line(barrier);
   if (!alone())
-    out_.open(by_block() ? "if (threadIdx.x == 0)" : some_idle_ ? "if (t == 0 && active)" : "if (t == 0)");
+    out_.open(by_block()   ? "if (threadIdx.x == 0)"
+              : some_idle_ ? "if (t == 0 && active)"
+                           : "if (t == 0)");
   for (const ir::Sink& sink : s.sinks) {
     if (sink.kind == ir::Sink::Kind::store)
       out_.line(cat({place(sink.id), " = ", values[static_cast<std::size_t>(sink.output)], ";"}));
@@ -422,7 +305,8 @@ void RowWriter::write_element(std::size_t stage) {
 }
 
 /// `copies` of each: an array, or (0) one without.
-void RowWriter::start_accumulators(std::size_t stage, char level, ReductionOrder order, int copies) {
+void RowWriter::start_accumulators(std::size_t stage, char level, ReductionOrder order,
+                                   int copies) {
   for (std::size_t r = 0; r < reductions(stage).size(); ++r) {
     const KernelReduction& reduction = reductions(stage)[r];
     if (reduction.order != order) continue;
@@ -445,157 +329,6 @@ void RowWriter::start_accumulators(std::size_t stage, char level, ReductionOrder
 void RowWriter::set_point_temps(const KernelReduction& r, const Names& values) {
   for (std::size_t a = 0; a < r.temps.size(); ++a)
     out_.line(cat({"p", std::to_string(r.temps[a]), " = ", values[a], ";"}));
-}
-
-// ---- Pieces of a row ----------------------------------------------------------------------------
-
-/// Elements that are loaded before the first of them is used: fewer where much is loaded for each.
-int RowWriter::piece(std::size_t stage) const {
-  std::size_t loads = 0;
-  for (std::size_t n = 0; n < k_.stages[stage].sources.size(); ++n)
-    loads += kept_in_array(stage, n) ? 1 : 0;
-  const bool much = k_.stages[stage].body.code.size() > 100;
-  const int count = loads > 2 || much ? 4 : loads == 2 ? 8 : 16;
-  // Few threads, which walk far: more at a time.
-  constexpr std::int64_t few = 132 * 512;
-  const bool alone = s_.mapping == Mapping::thread && storage_.elements == 0 && frame_.layout.constant;
-  return alone && frame_.geometry.items < few ? 2 * count : count;
-}
-
-/// Elements that a turn of the loop over a row takes, where it is not written out.
-int RowWriter::turn(std::size_t stage) const {
-  return std::max(piece(stage), s_.mapping == Mapping::thread ? 1 : lanes_each());
-}
-
-void RowWriter::write_position() {
-  out_.line("const int at = from + e;");
-  if (s_.mapping == Mapping::thread) {
-    out_.line(cat({"const ", index_, " r = base + at;"}));
-    return;
-  }
-  const std::string lanes = std::to_string(lanes_each()), team = std::to_string(s_.team);
-  out_.line(cat({"const ", index_, " r = base + at / ", lanes, " * 64 + at % ", lanes, " * ", team,
-                 s_.team == 1 ? ";" : " + t;"}));
-}
-
-/// Whether element `r`, number `at`, is one of the row's: true, where it must be.
-std::string RowWriter::inside(std::size_t stage) const {
-  const std::string within = within_row(stage);
-  if (!some_idle_) return within;
-  return within == "true" ? "active" : cat({"active && (", within, ")"});
-}
-
-std::string RowWriter::within_row(std::size_t stage) const {
-  const auto row = frame_.clip.empty() ? k_.axes.back().constant() : std::nullopt;
-  const std::string_view bounded = s_.mapping == Mapping::thread ? "r < n" : "r < stop";
-  if (!row) return std::string(bounded);
-  const std::int64_t count = storage_.elements > 0 ? (storage_.elements + 15) / 16 * 16 : turn(stage);
-  const std::int64_t each = s_.mapping == Mapping::thread ? 1 : s_.team;
-  const std::int64_t length = one_level_ || s_.mapping == Mapping::thread ? *row : ir::lane_block;
-  const bool whole_blocks = length == *row || *row % length == 0;
-  if (storage_.elements == 0)
-    return whole_blocks && length % (count * each) == 0 ? "true" : std::string(bounded);
-  if (!whole_blocks || (length < *row && *row % (s_.parts * length) != 0))
-    return std::string(bounded);
-  const std::int64_t full = s_.mapping == Mapping::thread ? length : length / 64 * lanes_each();
-  return cat({"at < ", std::to_string(full), full * each == length ? "" : cat({" || ", bounded})});
-}
-
-/// Elements [0, count) from `base` on.
-void RowWriter::write_pieces(std::size_t stage, int count) {
-  const std::string size = std::to_string(std::min(piece(stage), count));
-  out_.line("#pragma unroll");
-  out_.open(cat({"for (int from = 0; from < ", std::to_string(count), "; from += ", size, ")"}));
-  if (s_.mapping == Mapping::thread) write_end_of_block(stage);
-  const auto loop = [&] {
-    out_.line("#pragma unroll");
-    out_.open(cat({"for (int e = 0; e < ", size, "; ++e)"}));
-    write_position();
-  };
-  const ir::Stage& s = k_.stages[stage];
-  bool any = false;
-  for (std::size_t n = 0; n < s.sources.size(); ++n) {
-    if (!kept_in_array(stage, n)) continue;
-    any = true;
-    out_.line(cat({cuda_type(s.body.inputs[n]), " x", str(n), "[", size, "];"}));
-  }
-  if (any) {
-    loop();
-    out_.open(cat({"if (", inside(stage), ")"}));
-    for (std::size_t n = 0; n < s.sources.size(); ++n)
-      if (kept_in_array(stage, n))
-        out_.line(cat({"x", str(n), "[e] = ", place(s.sources[n].id), ";"}));
-    out_.close();
-    out_.close();
-  }
-  loop();
-  for (std::size_t r = 0; r < reductions(stage).size(); ++r) {
-    const KernelReduction& reduction = reductions(stage)[r];
-    for (std::size_t a = 0; a < reduction.temps.size(); ++a) {
-      const DType t = accumulator(reduction, a);
-      out_.line(cat({cuda_type(t), " l", str(r), "_", str(a), " = ",
-                     literal(t, reduction.identity[a]), ";"}));
-    }
-  }
-  out_.open(cat({"if (", inside(stage), ")"}));
-  write_element(stage);
-  const std::string own = cat({"[at % ", std::to_string(lanes_each()), "]"});
-  for (std::size_t r = 0; r < reductions(stage).size(); ++r) {
-    const KernelReduction& reduction = reductions(stage)[r];
-    const bool in_order = s_.mapping == Mapping::thread;
-    if (in_order || reduction.order == ReductionOrder::lanes)
-      combine(stage, r, names(reduction, r, 'f', in_order ? "" : own), names(reduction, r, 'l', ""));
-  }
-  out_.close();
-  if (s_.mapping == Mapping::lanes) write_accumulation(stage);
-  out_.close();
-  out_.close();
-}
-
-/// What several stages read, where it is first met: all of it at once.
-void RowWriter::write_held(std::size_t stage) {
-  std::vector<int> fresh;
-  const auto reads = [&](std::size_t i, int access) {
-    const auto& sources = k_.stages[i].sources;
-    for (std::size_t n = 0; k_.stages[i].over_row && n < sources.size(); ++n) {
-      if (sources[n].kind == ir::Source::Kind::load && sources[n].id == access &&
-          reads_input(k_.stages[i].body, n))
-        return true;
-    }
-    return false;
-  };
-  for (const int access : storage_.held) {
-    std::size_t first = 0;
-    while (!reads(first, access)) ++first;
-    if (first == stage) fresh.push_back(access);
-  }
-  if (fresh.empty()) return;
-  out_.line("#pragma unroll");
-  out_.open(cat({"for (int e = 0; e < ", std::to_string(storage_.elements), "; ++e)"}));
-  out_.line("const int from = 0;");
-  write_position();
-  out_.open(cat({"if (", inside(stage), ")"}));
-  for (const int access : fresh)
-    out_.line(cat({"q", std::to_string(access), "[at] = ", place(access), ";"}));
-  out_.close();
-  out_.close();
-}
-
-/// The elements that this thread has of those from `start` on: written out, or in a loop to `end`.
-void RowWriter::write_owned_elements(std::size_t stage, std::string_view start, std::string_view end) {
-  if (storage_.elements > 0) {
-    out_.line(cat({"const ", index_, " base = ", start, ";"}));
-    write_held(stage);
-    write_pieces(stage, storage_.elements);
-    return;
-  }
-  const int count = turn(stage);
-  const int length = s_.mapping == Mapping::thread ? count : count * s_.team;
-  out_.line("#pragma unroll 1");
-  out_.open(cat({"for (", index_, " base = ", start, "; base < ", end, "; base += ",
-                 std::to_string(length), ")"}));
-  write_pieces(stage, count);
-  out_.close();
 }
 
 // ---- A thread an item ---------------------------------------------------------------------------

@@ -14,10 +14,10 @@ namespace weft::codegen {
 /// Where row temps live, and which accesses are read once and kept beside them.
 struct RowStorage {
   enum class Place : std::uint8_t { none, registers, shared, scratch } place = Place::none;
-  int elements = 0;         // registers: of a row that a thread has; 0: not known or too many
-  std::vector<int> held;    // accesses in registers; only where `elements` is not 0
-  int registers = 0;        // that they take together, of each thread
-  bool whole = false;       // has every thread as many elements?
+  int elements = 0;       // registers: of a row that a thread has; 0: not known or too many
+  std::vector<int> held;  // accesses in registers; only where `elements` is not 0
+  int registers = 0;      // that they take together, of each thread
+  bool whole = false;     // has every thread as many elements?
 };
 RowStorage row_storage(const ir::Kernel&, const CudaSchedule&);
 

@@ -79,8 +79,8 @@ class RowWriter {
                                    std::string_view element) {
     Names all;
     for (std::size_t a = 0; a < r.temps.size(); ++a)
-      all.push_back(cat({std::string_view(&level, 1), std::to_string(number), "_",
-                         std::to_string(a), element}));
+      all.push_back(cat(
+          {std::string_view(&level, 1), std::to_string(number), "_", std::to_string(a), element}));
     return all;
   }
   /// Likewise of a stage's arrays in shared memory.

@@ -216,10 +216,10 @@ std::vector<std::string> write_program(TextWriter& out, const ir::ScalarProgram&
       const auto number = static_cast<std::int32_t>(n);
       const std::int32_t rounded = idioms.rounded_to_brain(number);
       const std::string_view clamp = idioms.clamp(number);
-      const std::string value = rounded >= 0     ? call("weft_float_to_brain", {at(rounded)})
-                                : !clamp.empty() ? call(clamp, {at(i.b), at(i.c)})
-                                                 : expression(i, operand, at(i.a), at(i.b),
-                                                              at(i.c), tables);
+      const std::string value = rounded >= 0 ? call("weft_float_to_brain", {at(rounded)})
+                                : !clamp.empty()
+                                    ? call(clamp, {at(i.b), at(i.c)})
+                                    : expression(i, operand, at(i.a), at(i.b), at(i.c), tables);
       out.line(cat({"const ", cuda_type(i.dtype), " ", names.back(), " = ", value, ";"}));
     }
   }

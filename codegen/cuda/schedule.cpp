@@ -72,15 +72,16 @@ CudaSchedule elements(const Kernel& k, const DeviceLimits& limits) {
   s.streaming = leaves_the_cache(k, limits);
   constexpr std::int64_t wanted_bytes = 64, most_instructions = 512;
   const std::int64_t bytes = bytes_read(k) * s.vector,
-                     instructions = static_cast<std::int64_t>(k.stages[0].body.code.size()) * s.vector;
+                     instructions =
+                         static_cast<std::int64_t>(k.stages[0].body.code.size()) * s.vector;
   const std::int64_t items = items_of(k).value_or(INT64_MAX);
   const auto worth = [&](std::int64_t groups) {
     return groups * bytes <= wanted_bytes && groups * instructions <= most_instructions &&
            items / (s.threads * s.vector * groups) >= 8 * limits.multiprocessors;
   };
   while (s.groups < 4 && worth(2 * s.groups)) s.groups *= 2;
-  s.reason = s.vector > 1   ? "operands lie side by side"
-                            : "operands lie apart, or rows have odd lengths";
+  s.reason =
+      s.vector > 1 ? "operands lie side by side" : "operands lie apart, or rows have odd lengths";
   return s;
 }
 
@@ -122,7 +123,7 @@ CudaSchedule lanes(const Kernel& k, bool in_order_too, const DeviceLimits& limit
   }
   s.team = !row ? 64 : *row <= 32 ? 8 : *row <= 256 ? 16 : *row <= 1024 ? 32 : 64;
   const int by_length = s.team;
-  while (row && s.team < 64 && items * s.team < 1024 * limits.multiprocessors && *row > 4 * s.team)
+  while (row && s.team < 64 && items * s.team<1024 * limits.multiprocessors&& * row> 4 * s.team)
     s.team *= 2;
   s.reason = !row                 ? "rows of unknown length"
              : s.team > by_length ? "few items"
@@ -172,7 +173,8 @@ std::string to_string(const CudaSchedule& s) {
       case Mapping::thread: return "a thread an item";
       case Mapping::lanes:
         if (s.team < 64) return number(s.team) + " thread(s) an item";
-        return "a block an item" + (s.parts > 1 ? ", " + number(s.parts) + " parts" : std::string());
+        return "a block an item" +
+               (s.parts > 1 ? ", " + number(s.parts) + " parts" : std::string());
     }
     __builtin_unreachable();
   };

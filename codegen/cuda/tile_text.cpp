@@ -133,7 +133,8 @@ void TileText::write_loads(bool turned_ones) {
 }
 
 void TileText::write_to_tiles() {
-  if (std::ranges::none_of(stage_.sources, [&](const ir::Source& s) { return turned(s.id); })) return;
+  if (std::ranges::none_of(stage_.sources, [&](const ir::Source& s) { return turned(s.id); }))
+    return;
   open_loops("l", "a");
   for (std::size_t n = 0; n < stage_.sources.size(); ++n) {
     if (used(n) && turned(stage_.sources[n].id))
@@ -147,7 +148,9 @@ void TileText::write_results() {
   std::vector<std::string> inputs;
   for (std::size_t n = 0; n < stage_.sources.size(); ++n) {
     const bool from_tile = turned(stage_.sources[n].id);
-    inputs.push_back(!used(n) ? "" : from_tile ? cat({"tile_", x(n), "[i][j]"}) : cat({x(n), "[u][w]"}));
+    inputs.push_back(!used(n)    ? ""
+                     : from_tile ? cat({"tile_", x(n), "[i][j]"})
+                                 : cat({x(n), "[u][w]"}));
   }
   const auto values = write_program(out_, stage_.body, inputs, frame_.coordinates, "v", tables_);
   for (const ir::Sink& s : stage_.sinks) {

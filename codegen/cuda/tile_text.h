@@ -11,8 +11,8 @@
 
 namespace weft::codegen {
 
-/// The (walked) axis along which accesses lie that do not lie along the last; none where tiles would
-/// not help.
+/// The (walked) axis along which accesses lie that do not lie along the last; none where tiles
+/// would not help.
 std::optional<int> turned_axis(const ir::Kernel&, const KernelFrame&);
 /// Bytes of shared memory that tiles of this side take.
 std::int64_t tile_bytes(const ir::Kernel&, const KernelFrame&, int axis, int side);

@@ -27,7 +27,7 @@ namespace {
 struct Case {
   Sample sample;
   CudaSchedule schedule;
-  std::string name;   // of the kernel in the program
+  std::string name;  // of the kernel in the program
 };
 
 /// All opcodes of one operand dtype in one kernel.
@@ -65,8 +65,7 @@ Sample opcode_sample(DType operand, std::int64_t n, std::mt19937_64& rng) {
 
 /// Sums of an operand as it lies and one whose last two axes are exchanged, or so the result.
 Sample turned_sample(DType t, std::int64_t m, std::int64_t n, bool result, std::mt19937_64& rng) {
-  ir::Kernel k = pointwise({Dim(2), Dim(m), Dim(n)}, {t, t, t},
-                           ir::parse_scalar_program([&] {
+  ir::Kernel k = pointwise({Dim(2), Dim(m), Dim(n)}, {t, t, t}, ir::parse_scalar_program([&] {
                              const std::string d(name(t));
                              return "inputs " + d + " " + d + " " + d + "\n%0 = input." + d +
                                     " 0\n%1 = input." + d + " 1\n%2 = input." + d +
@@ -77,8 +76,10 @@ Sample turned_sample(DType t, std::int64_t m, std::int64_t n, bool result, std::
   k.accesses[1].strides = turned;
   k.accesses[2].strides = {Dim(0), Dim(0), Dim(1)};
   if (result) k.accesses[3].strides = turned;
-  Sample s{"turned " + std::string(name(t)) + " " + std::to_string(m) + "x" + std::to_string(n), k,
-           {}, {}};
+  Sample s{"turned " + std::string(name(t)) + " " + std::to_string(m) + "x" + std::to_string(n),
+           k,
+           {},
+           {}};
   s.memory = memory_for(k, {2 * m * n, 2 * m * n, n, 2 * m * n, 2 * m * n}, rng);
   return s;
 }
@@ -105,10 +106,10 @@ Sample brain_sample(std::int64_t n, std::mt19937_64& rng) {
 
 /// One of each mapping and place of row temps.
 const std::vector<std::string> every_path{
-    "stages lanes 130x47",         "stages lanes 9x257",
-    "stages lanes 3x1000",         "stages lanes 3x2000",         "stages lanes 3x9000",
-    "argmax lanes 3x9000",         "unknown stages lanes 3x9000", "stages blocks 9x1000",
-    "unknown stages blocks 9x257", "sum blocks 130x257",          "both orders"};
+    "stages lanes 130x47",         "stages lanes 9x257",   "stages lanes 3x1000",
+    "stages lanes 3x2000",         "stages lanes 3x9000",  "argmax lanes 3x9000",
+    "unknown stages lanes 3x9000", "stages blocks 9x1000", "unknown stages blocks 9x257",
+    "sum blocks 130x257",          "both orders"};
 
 /// Schedules that larger extents would lead to; each kernel has some of them, in turn.
 std::vector<CudaSchedule> others(const Sample& s, const CudaSchedule& chosen, std::size_t turn) {
@@ -118,14 +119,18 @@ std::vector<CudaSchedule> others(const Sample& s, const CudaSchedule& chosen, st
   switch (chosen.mapping) {
     case Mapping::element:
       if (turn % 2 == 0)
-        all.push_back({.mapping = Mapping::element, .threads = 64, .vector = 4, .groups = 4,
+        all.push_back({.mapping = Mapping::element,
+                       .threads = 64,
+                       .vector = 4,
+                       .groups = 4,
                        .streaming = turn % 4 == 0});
       else if (turn % 8 == 1)
         all.push_back({.mapping = Mapping::element, .threads = 32, .groups = 2});
       break;
     case Mapping::tile:
       if (turn % 3 == 0)
-        all.push_back({.mapping = Mapping::tile, .threads = 256, .tile = chosen.tile == 64 ? 32 : 64});
+        all.push_back(
+            {.mapping = Mapping::tile, .threads = 256, .tile = chosen.tile == 64 ? 32 : 64});
       break;
     case Mapping::thread: break;
     case Mapping::lanes: {
@@ -164,8 +169,8 @@ std::vector<Case> all_cases() {
   samples.push_back(brain_sample(1003, rng));
   std::size_t number = 0;
   for (Sample& s : layout_samples()) {
-    if (s.name.find("40x33") != std::string::npos || s.name.find("unknown") != std::string::npos || s.name.find("four") != std::string::npos ||
-        number++ % 7 == 0)
+    if (s.name.find("40x33") != std::string::npos || s.name.find("unknown") != std::string::npos ||
+        s.name.find("four") != std::string::npos || number++ % 7 == 0)
       samples.push_back(std::move(s));
   }
   number = 0;
@@ -238,8 +243,8 @@ std::string launchers() {
     text.append(
         "extern \"C\" const char* launch_" + c.name +
         "(void* const* buffers, const weft_i64* symbols, char* scratch, unsigned grid) {\n" +
-        "  return cuda_host::launch(\"" + c.name + "\", grid, " + std::to_string(c.schedule.threads) + ", [=] { " + c.name +
-        "(" + arguments + "); });\n}\n");
+        "  return cuda_host::launch(\"" + c.name + "\", grid, " +
+        std::to_string(c.schedule.threads) + ", [=] { " + c.name + "(" + arguments + "); });\n}\n");
   }
   return text;
 }
@@ -296,9 +301,7 @@ TEST_CASE("CUDA: generated kernels compile with NVRTC") {
   std::string message;
   try {
     static_cast<void>(nvrtc->compile_to_cubin("__global__ void f() { undeclared; }", "sm_90"));
-  } catch (const DeviceError& e) {
-    message = e.what();
-  }
+  } catch (const DeviceError& e) { message = e.what(); }
   CHECK(message.find("undeclared") != std::string::npos);
 }
 
@@ -365,7 +368,7 @@ TEST_CASE("CUDA: schedules follow the extents") {
         Mapping::thread);
   const std::string text =
       codegen::cuda_text(pointwise({Dim(1024)}, {DType::float32}, copy), {}, "k");
-  CHECK(text.find("const int items = 1024;") != std::string::npos);   // 32-bit indices
+  CHECK(text.find("const int items = 1024;") != std::string::npos);  // 32-bit indices
   const std::string large =
       codegen::cuda_text(pointwise({Dim(std::int64_t{1} << 32)}, {DType::float32}, copy), {}, "k");
   CHECK(large.find("const weft_i64 items = 4294967296ll;") != std::string::npos);
