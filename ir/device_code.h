@@ -37,6 +37,7 @@ struct DeviceLaunch {
   bool workspace = false;
   bool random = false;
   bool fault = false;
+  bool all_blocks = false;  // they differ in work: each is launched, for the device to balance
 };
 
 /// What follows a product where it is one of the few things that libraries do at once with it:

@@ -4,6 +4,7 @@
 #include <cassert>
 #include <chrono>
 #include <cstdlib>
+#include <limits>
 #include <optional>
 #include <string_view>
 #include <unordered_map>
@@ -250,7 +251,9 @@ void CudaProgram::size_step(CudaSizes& sizes, std::size_t i, const DimBindings& 
   }
   for (const ir::DeviceLaunch& launch :
        sized.library ? code.kernel->after : code.kernel->launches) {
-    const std::int64_t blocks = std::min(extent(launch.blocks, local), device_.most_blocks());
+    constexpr std::int64_t largest_grid = std::numeric_limits<std::int32_t>::max();
+    const std::int64_t blocks = std::min(extent(launch.blocks, local),
+                                         launch.all_blocks ? largest_grid : device_.most_blocks());
     if (blocks == 0) continue;
     const auto scratch = static_cast<std::size_t>(extent(launch.scratch, local) * blocks);
     SizedLaunch& made = sized.launches.emplace_back();
@@ -522,8 +525,6 @@ std::vector<MemoryUse> CudaProgram::memory_of(const CudaSizes& sizes, const Cuda
     for (const int slot : external.inputs) add_slot(slot, false);
     for (const int slot : external.outputs) add_slot(slot, true);
   }
-  if (sizes.steps[index].library)
-    add(frame.memory.data() + sizes.workspace_at(), sizes.workspace, true);
   if (sizes.steps[index].library)
     add(frame.memory.data() + sizes.workspace_at(), sizes.workspace, true);
   for (const SizedLaunch& launch : sizes.steps[index].launches) {
