@@ -47,10 +47,13 @@ class Module {
            std::to_string(status.st_mtim.tv_nsec);
   }
 
-  /// Begins to open it on a thread of its own, for a caller who will soon need it.
+  /// Begins to open it on a thread of its own, for a caller who will soon need it. The calling
+  /// thread waits for that one when it ends: a process whose main function has returned so lets the
+  /// module be, whole, before it destroys what the module made.
   void open_soon() const {
     if (std::thread::hardware_concurrency() < 2) return;
-    opener_ = std::jthread([this] {
+    thread_local std::jthread opener;
+    opener = std::jthread([this] {
       try {
         backend().prepare();
       } catch (const std::exception&) {
@@ -80,7 +83,6 @@ class Module {
   std::string path_;
   mutable std::once_flag once_;
   mutable const LlvmBackend* backend_ = nullptr;
-  mutable std::jthread opener_;
 };
 
 class NativeExecutable final : public Executable {
