@@ -65,12 +65,8 @@ Function device_function(const DeviceRow& row, std::span<const std::int64_t> ext
   }
   if (name == "gemm_bf16" || name == "gemm_f32") return Function({x, y}, matmul(x, y), options);
   if (name == "gemm_bf16_gelu") return Function({x, y, z}, gelu_tanh(matmul(x, y) + z), options);
-#if __has_include("weft/ops/attention.h")
   const bool causal = name == "attention_causal";
   return Function({x, y, z}, scaled_dot_product_attention(x, y, z, {.is_causal = causal}), options);
-#else
-  return Function({x, y, z}, matmul(softmax(matmul(x, transpose(y, -2, -1)) * 0.125), z), options);
-#endif
 }
 
 std::vector<Array> device_arrays(const DeviceRow& row, std::span<const std::int64_t> extents,
