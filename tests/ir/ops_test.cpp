@@ -130,6 +130,7 @@ std::vector<Expr> differentiate(GraphBuilder& b, const NodeRef& y, const NodeRef
     const Node& n = **it;
     const auto found = cotangents.find(&n);
     if (found == cotangents.end() || n.inputs().empty() || !is_floating(*n.type().dtype)) continue;
+    if (n.op().infer_extra) throw check::NotEvaluated(std::string(n.op().name));  // several results
     GradArgs args{n, Expr(b, NodeRef(&n)), found->second, {}};
     for (const NodeRef& x : n.inputs()) args.x.emplace_back(b, x);
     std::vector<Expr> grads;
