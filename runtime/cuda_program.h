@@ -86,6 +86,7 @@ class CudaProgram final : public Program {
     std::int64_t fault = 0;                    // its number in the device's record
   };
   void find_code(ir::DeviceCompiler& compiler);
+  static constexpr std::size_t kept_frames = 4;
   std::vector<StepCode> code_;                              // one a step
   mutable std::mutex frames_mutex_;                         // guards what follows
   mutable std::vector<std::unique_ptr<CudaFrame>> frames_;  // idle ones, the last used last

@@ -45,7 +45,7 @@ WEFT_FUNCTION weft_operand<Factor, along, regular, Index, Own, Depth> weft_make_
 
 // The lines of a tile of an operand, `tile` long along its own axis and `depth` along the sum, that
 // one of `threads` threads moves.
-template <class Operand, int tile, int depth, int length, int threads> struct weft_lines {
+template <class Operand, int tile, int depth, int length, int threads> struct weft_tile_lines {
   typedef typename Operand::Stored Stored;
   typedef typename Operand::Index Index;
   typedef weft_vector<Stored, length> Line;
@@ -66,7 +66,7 @@ template <class Operand, int tile, int depth, int length, int threads> struct we
     const int e = threadIdx.x + u * threads;
     return Operand::along ? e % (depth / length) * length : e / (tile / length);
   }
-  __device__ weft_lines(const Operand& operand, weft_i64 first_own, weft_i64 extent)
+  __device__ weft_tile_lines(const Operand& operand, weft_i64 first_own, weft_i64 extent)
       : x(operand), first(first_own), limit(extent) {
     #pragma unroll
     for (int u = 0; u < each; ++u)
@@ -176,8 +176,8 @@ template <class Chip, int down_, int across_, int rows, int columns, bool pieces
     const int to_right = warp % warps_across * 8 + lane % 8, below = warp / warps_across * 4 + lane / 8;
     const int line_a = sizeof(typename A::Stored) > 4 ? 16 / (int)sizeof(typename A::Stored) : 4;
     const int line_b = sizeof(typename B::Stored) > 4 ? 16 / (int)sizeof(typename B::Stored) : 4;
-    typedef weft_lines<A, tile_m, depth, line_a, threads> LinesA;
-    typedef weft_lines<B, tile_n, depth, line_b, threads> LinesB;
+    typedef weft_tile_lines<A, tile_m, depth, line_a, threads> LinesA;
+    typedef weft_tile_lines<B, tile_n, depth, line_b, threads> LinesB;
     const LinesA lines_a(a, first_m, m);
     const LinesB lines_b(b, first_n, n);
     typename LinesA::Line next_a[LinesA::each];
@@ -296,8 +296,8 @@ template <bool bf16, int tile_m_, int tile_n_, int warps_m, int warps_n> struct 
   template <class A, class B>
   static __device__ void run(const A& a, const B& b, weft_i64 m, weft_i64 n, weft_i64 first_m,
                              weft_i64 first_n, weft_i64 begin, weft_i64 end, char* shared) {
-    typedef weft_lines<A, tile_m, depth, 8, threads> LinesA;
-    typedef weft_lines<B, tile_n, depth, 8, threads> LinesB;
+    typedef weft_tile_lines<A, tile_m, depth, 8, threads> LinesA;
+    typedef weft_tile_lines<B, tile_n, depth, 8, threads> LinesB;
     const LinesA lines_a(a, first_m, m);
     const LinesB lines_b(b, first_n, n);
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;

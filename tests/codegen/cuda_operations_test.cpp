@@ -6,9 +6,11 @@
 #include <string>
 #include <vector>
 
+#include "codegen/cuda/attention_text.h"
 #include "codegen/cuda/cuda_text.h"
 #include "codegen/cuda/nvrtc.h"
 #include "codegen/cuda/operation_text.h"
+#include "codegen/cuda/product_text.h"
 #include "ir/ops/advanced_indexing.h"
 #include "ir/ops/attrs.h"
 #include "ir/ops/ordering.h"
@@ -62,8 +64,12 @@ TEST_CASE("CUDA operations compile for every architecture") {
     MESSAGE("skipped: " << why);
     return;
   }
+  // All that may come before, in one program: no two define the same name.
+  std::vector<std::string_view> written{codegen::product_prelude(), codegen::attention_prelude(),
+                                        codegen::attention_tensor_prelude(),
+                                        codegen::attention_plain_prelude()};
   std::string text(codegen::cuda_prelude()), functions;
-  std::vector<std::string_view> written;
+  for (const std::string_view prelude : written) text += prelude;
   std::size_t number = 0;
   for (const DeviceOperation& operation : samples()) {
     const auto made = codegen::operation_text(operation, "o" + std::to_string(number++));

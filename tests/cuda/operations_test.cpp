@@ -248,3 +248,24 @@ TEST_CASE("CUDA operations: an index that is out of range") {
   const Function add({table, rows}, added), on_device({table, rows}, added, {.device = gpu()});
   CHECK(told(on_device, bad) == told(add, bad));
 }
+
+TEST_CASE("CUDA: steps of every kind in one program") {
+  const Tensor x({1, 3, 13, 8}, DType::float32), at({1, 3, 13, 8}, DType::int64);
+  const Tensor q = x.to(DType::bfloat16);
+  const std::vector<Tensor> exact{gather(x, 1, at), sort(x, 1).values, cumsum(x, 1),
+                                  matmul(x, transpose(x, 2, 3)), random_uniform({1, 3, 13}), softmax(x, 1)};
+  std::vector<Tensor> all = exact;
+  all.push_back(scaled_dot_product_attention(x, x, x));
+  all.push_back(scaled_dot_product_attention(q, q, q).to(DType::float32));
+  const std::vector<Array> values{randn({1, 3, 13, 8}),
+                                  randint(0, 3, {1, 3, 13, 8}).to(DType::int64)};
+  const Function there({x, at}, all, {.device = gpu()}), here({x, at}, all);
+  manual_seed(5);
+  const std::vector<Array> got = there(values);
+  manual_seed(5);
+  const std::vector<Array> expected = here(values);
+  for (std::size_t i = 0; i < exact.size(); ++i) CHECK(same_bits(got[i], expected[i]));
+  for (std::size_t i = exact.size(); i < all.size(); ++i)
+    CHECK(allclose(got[i].to(Device::cpu()), expected[i], 2e-2, 2e-2));
+  CHECK(there.stats().host_steps == 0);
+}
