@@ -7,8 +7,8 @@
 #include <limits>
 #include <numeric>
 
-#include "tests/frontend/thrown.h"
 #include "same_bits.h"
+#include "tests/frontend/thrown.h"
 #include "weft/ops/indexing.h"
 #include "weft/ops/ordering.h"
 #include "weft/ops/random.h"
@@ -80,7 +80,8 @@ Array odd_floats(Shape shape, DType t = DType::float32) {
 Array rough(Shape shape) {
   Array x = randn(shape);
   float* at = x.mutable_data<float>();
-  for (std::int64_t i = 0; i < x.size(); ++i) at[i] = std::ldexp(at[i], static_cast<int>(i % 97) - 48);
+  for (std::int64_t i = 0; i < x.size(); ++i)
+    at[i] = std::ldexp(at[i], static_cast<int>(i % 97) - 48);
   return x;
 }
 
@@ -140,11 +141,11 @@ TEST_CASE("CUDA operations: gathering and scattering") {
         randint(0, 255, {3100}, DType::uint8), odd_floats({4, 60, 5})},
        true);
   // Nothing to do, and all to one place.
-  both({randn({2, 3}), zeros({3000}, DType::int64), odd_floats({4, 6, 5}),
-        randint(0, 1, {4, 60, 5}), randint(0, 4, {3, 6, 0}), randn({11, 64}),
-        randint(0, 11, {0, 4}), randint(0, 4, {9, 2}), randint(0, 255, {3100}, DType::uint8),
-        odd_floats({4, 60, 5})},
-       true);
+  both(
+      {randn({2, 3}), zeros({3000}, DType::int64), odd_floats({4, 6, 5}), randint(0, 1, {4, 60, 5}),
+       randint(0, 4, {3, 6, 0}), randn({11, 64}), randint(0, 11, {0, 4}), randint(0, 4, {9, 2}),
+       randint(0, 255, {3100}, DType::uint8), odd_floats({4, 60, 5})},
+      true);
 }
 
 TEST_CASE("CUDA operations: order") {
@@ -221,9 +222,9 @@ TEST_CASE("CUDA operations: counting, positions, folding") {
   };
   const Both folded({columns}, outputs);
   folded(std::vector<Array>{randn({2, 3 * 6, 4 * 7})});
-  const Both counted({x, w, mask},
-                     {bincount(x), bincount(x, w), bincount(cast(x, DType::int16), cast(w, DType::float16), 5000),
-                      nonzero(mask), masked_select(mask, mask > 1.0)});
+  const Both counted({x, w, mask}, {bincount(x), bincount(x, w),
+                                    bincount(cast(x, DType::int16), cast(w, DType::float16), 5000),
+                                    nonzero(mask), masked_select(mask, mask > 1.0)});
   counted({randint(0, 50, {5000}), randn({5000}), odd_floats({90, 100})});
   counted({randint(0, 6000, {3000}), odd_floats({3000}), zeros({3, 4})}, true);
 }
@@ -238,9 +239,9 @@ TEST_CASE("CUDA operations: an index that is out of range") {
   };
   CHECK(told(here, bad) != "nothing thrown");
   CHECK(told(there, bad) == told(here, bad));
-  CHECK(told(there, good) == "nothing thrown");   // once
+  CHECK(told(there, good) == "nothing thrown");  // once
   {
-    const Array wrong = there(values, bad)[0];   // the call itself returns
+    const Array wrong = there(values, bad)[0];  // the call itself returns
     CHECK(told(there, good) == told(here, bad));
     CHECK(same_bits(there(values, good)[0], here(values, good)[0]));
   }
@@ -252,8 +253,9 @@ TEST_CASE("CUDA operations: an index that is out of range") {
 TEST_CASE("CUDA: steps of every kind in one program") {
   const Tensor x({1, 3, 13, 8}, DType::float32), at({1, 3, 13, 8}, DType::int64);
   const Tensor q = x.to(DType::bfloat16);
-  const std::vector<Tensor> exact{gather(x, 1, at), sort(x, 1).values, cumsum(x, 1),
-                                  matmul(x, transpose(x, 2, 3)), random_uniform({1, 3, 13}), softmax(x, 1)};
+  const std::vector<Tensor> exact{
+      gather(x, 1, at),         sort(x, 1).values, cumsum(x, 1), matmul(x, transpose(x, 2, 3)),
+      uniform(Shape{1, 3, 13}), softmax(x, 1)};
   std::vector<Tensor> all = exact;
   all.push_back(scaled_dot_product_attention(x, x, x));
   all.push_back(scaled_dot_product_attention(q, q, q).to(DType::float32));
