@@ -288,8 +288,7 @@ void CudaDevice::synchronize() const {
   faults_.raise(stream_);
 }
 
-void transfer(Device to_device, void* to, Device from_device, const void* from,
-              std::size_t bytes) {
+void transfer(Device to_device, void* to, Device from_device, const void* from, std::size_t bytes) {
   if (to_device.is_cpu() && from_device.is_cpu()) {
     if (bytes) std::memcpy(to, from, bytes);
   } else if (to_device.is_cpu()) {
@@ -315,9 +314,8 @@ std::shared_ptr<const CudaModule> CudaDevice::load(
   CuModule module = nullptr;
   driver_.load_module(&module, image->code.data());
   // The image lives as long as the module, so that its address stays its own.
-  std::shared_ptr<const CudaModule> loaded(
-      new CudaModule(*this, module),
-      [image](const CudaModule* gone) { delete gone; });
+  std::shared_ptr<const CudaModule> loaded(new CudaModule(*this, module),
+                                           [image](const CudaModule* gone) { delete gone; });
   known = loaded;
   return loaded;
 }

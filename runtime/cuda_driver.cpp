@@ -15,8 +15,7 @@ CudaDriver::CudaDriver(const std::string& file) {
   resolve(library, file);
   init(0);
   device_count(&devices_);
-  if (devices_ == 0)
-    throw DeviceError("the CUDA driver " + file + " works, but has no device");
+  if (devices_ == 0) throw DeviceError("the CUDA driver " + file + " works, but has no device");
 }
 
 void CudaDriver::resolve(void* library, const std::string& file) {

@@ -101,7 +101,8 @@ class CudaDriver {
 };
 
 template <class... A> void CudaCall<A...>::operator()(A... arguments) const {
-  if (const CuStatus e = function(arguments...); e != 0) throw DeviceError(driver->problem(name, e));
+  if (const CuStatus e = function(arguments...); e != 0)
+    throw DeviceError(driver->problem(name, e));
 }
 
 }  // namespace weft::runtime

@@ -82,6 +82,7 @@ struct CudaFrame {
   std::vector<std::optional<std::size_t>> places;  // of the frame's own, in place of the given ones
   std::size_t own_bytes = 0;                       // of these
   std::vector<void*> arguments;                    // of a launch
+  std::vector<CuPointer> buffers;                  // of a library's product
   std::vector<Recording> recordings;               // the last used last
   std::vector<std::vector<void*>> seen;  // addresses of the last calls that were not recorded
   int misses = 0;                        // calls in a row that no recording was for

@@ -102,6 +102,8 @@ std::unique_ptr<const CudaProduct> CudaProduct::plan(const ir::Kernel& kernel,
   const auto plan = [&] {
     p.result = dtype(made->out_.buffer);
     p.out_alignment = alignment(made->out_);
+    for (const Part& read : {made->bias_, made->residual_})
+      if (read.buffer >= 0) p.out_alignment = std::min(p.out_alignment, alignment(read));
     made->planned_ = library->plan(p, device.device().index());
     return made->planned_ != nullptr;
   };

@@ -29,6 +29,7 @@ CudaProgram::CudaProgram(Device device, ir::Plan plan, ir::DeviceCompiler& compi
     : Program(std::move(plan)), device_(CudaDevice::get(device)) {
   frames_.reserve(kept_frames);  // so that giving one back never fails
   find_code(compiler);
+  keep_what_host_steps_may_lose();
   for (const ir::Literal& literal : plan_.constants) {
     constants_.push_back(device_.allocate(literal.nbytes()));
     device_.upload(constants_.back().data(), literal.data(), literal.nbytes());
@@ -85,6 +86,20 @@ void CudaProgram::find_code(ir::DeviceCompiler& compiler) {
   executables_ = std::move(all.kernels);
   for (auto& operation : all.operations)
     if (operation) executables_.push_back(std::move(operation));
+}
+
+/// A step on the processor may fail for reasons of its own (no memory; an error that was enqueued
+/// long before shows when its operands come down): nothing is written in place before the last one.
+void CudaProgram::keep_what_host_steps_may_lose() {
+  const auto last = std::ranges::find(code_.rbegin(), code_.rend(), nullptr, &StepCode::kernel);
+  const auto before = static_cast<std::size_t>(code_.rend() - last);
+  for (std::size_t o = 0; o < plan_.donated.size(); ++o) {
+    if (plan_.donated[o] < 0) continue;
+    for (std::size_t i = 0; i < before; ++i) {
+      if (std::ranges::find(code_[i].slots, plan_.outputs[o]) != code_[i].slots.end())
+        plan_.donated[o] = -1;
+    }
+  }
 }
 
 // ---- sizes --------------------------------------------------------------------------------------

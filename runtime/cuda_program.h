@@ -70,8 +70,8 @@ class CudaProgram final : public Program {
               void* stream) const;
   void take_places(const CudaSizes& sizes, const CudaFrame& frame, std::size_t first,
                    std::size_t end) const;
-  void run_library(const CudaProduct& product, const CudaFrame& frame, std::size_t step,
-                   void* workspace, void* stream) const;
+  void run_library(const CudaProduct& product, CudaFrame& frame, std::size_t step, void* workspace,
+                   void* stream) const;
   void run_on_host(const CudaSizes& sizes, const CudaFrame& frame, std::size_t step) const;
   void check(const CudaSizes& sizes, const CudaFrame& frame, std::size_t step) const;
   void copy_aliases(const CudaSizes& sizes, const CudaFrame& frame, void* const* outputs) const;
@@ -86,6 +86,7 @@ class CudaProgram final : public Program {
     std::int64_t fault = 0;                    // its number in the device's record
   };
   void find_code(ir::DeviceCompiler& compiler);
+  void keep_what_host_steps_may_lose();
   static constexpr std::size_t kept_frames = 4;
   std::vector<StepCode> code_;                              // one a step
   mutable std::mutex frames_mutex_;                         // guards what follows

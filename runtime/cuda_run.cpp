@@ -47,9 +47,12 @@ class CudaProgram::Turn {
       : program_(program) {
     {
       const std::scoped_lock lock(program.frames_mutex_);
-      if (!program.frames_.empty()) {
-        frame_ = std::move(program.frames_.back());
-        program.frames_.pop_back();
+      auto& idle = program.frames_;
+      auto chosen = std::ranges::find(idle, sizes.number, &CudaFrame::sizes);
+      if (chosen == idle.end() && idle.size() == kept_frames) chosen = idle.begin();
+      if (chosen != idle.end()) {
+        frame_ = std::move(*chosen);
+        idle.erase(chosen);
       }
     }
     if (!frame_) frame_ = std::make_unique<CudaFrame>(program.device_);
@@ -181,9 +184,10 @@ void CudaProgram::take_places(const CudaSizes& sizes, const CudaFrame& frame, st
                    places.data(), places.size() * sizeof(PhiloxStream));
 }
 
-void CudaProgram::run_library(const CudaProduct& product, const CudaFrame& frame, std::size_t step,
+void CudaProgram::run_library(const CudaProduct& product, CudaFrame& frame, std::size_t step,
                               void* workspace, void* stream) const {
-  std::vector<CuPointer> buffers;
+  std::vector<CuPointer>& buffers = frame.buffers;
+  buffers.clear();
   for (const int slot : code_[step].slots)
     buffers.push_back(reinterpret_cast<CuPointer>(frame.slots[static_cast<std::size_t>(slot)]));
   try {
@@ -289,8 +293,8 @@ std::vector<MemoryUse> CudaProgram::memory_of(const CudaSizes& sizes, const Cuda
     for (const int slot : external.inputs) add_slot(slot, false);
     for (const int slot : external.outputs) add_slot(slot, true);
   }
-  if (sizes.steps[index].library)
-    add(frame.memory.data() + sizes.workspace_at(), sizes.workspace, true);
+  if (const auto& library = sizes.steps[index].library)
+    add(frame.memory.data() + sizes.workspace_at(), library->workspace(), true);
   for (const SizedLaunch& launch : sizes.steps[index].launches) {
     if (launch.scratch) add(frame.memory.data() + sizes.scratch_at(), sizes.scratch, true);
     if (launch.workspace) add(frame.memory.data() + sizes.workspace_at(), sizes.workspace, true);

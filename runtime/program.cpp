@@ -101,8 +101,7 @@ DimBindings bind_inputs(const ir::Plan& plan, std::span<const Shape* const> shap
 
 DimBindings local_of(std::span<const std::int64_t> symbols) {
   DimBindings local;
-  for (std::size_t i = 0; i < symbols.size(); ++i)
-    local.bind("s" + std::to_string(i), symbols[i]);
+  for (std::size_t i = 0; i < symbols.size(); ++i) local.bind("s" + std::to_string(i), symbols[i]);
   return local;
 }
 
@@ -247,12 +246,17 @@ std::shared_ptr<const Sizes> Program::size(std::span<const Shape* const> input_s
   if (fixed_ && same(*fixed_)) return fixed_;
   {
     const std::scoped_lock lock(mutex_);
-    if (last_ && same(*last_)) return last_;
+    const auto found = std::ranges::find_if(recent_, [&](const auto& s) { return same(*s); });
+    if (found != recent_.end()) {
+      std::rotate(recent_.begin(), found, found + 1);
+      return recent_.front();
+    }
   }
   auto sizes = without_code(input_shapes);
   add_code(*sizes);
   const std::scoped_lock lock(mutex_);
-  last_ = sizes;
+  if (recent_.size() == kept_sizes) recent_.pop_back();
+  recent_.insert(recent_.begin(), sizes);
   return sizes;
 }
 
@@ -437,8 +441,7 @@ void HostProgram::run_step(const HostSizes& sizes, Frame& frame, std::size_t ind
       buffers[i] = frame.slots[static_cast<std::size_t>(kernel->slots[i])];
     const auto number = static_cast<std::size_t>(kernel->kernel);
     const ir::Executable* code = executables_[number].get();
-    if (sized.contraction || sized.winograd)
-      return run_contraction(code, sized, buffers, nullptr);
+    if (sized.contraction || sized.winograd) return run_contraction(code, sized, buffers, nullptr);
     return run_kernel(*code, sized, buffers);
   }
   const auto& external = std::get<ir::ExternStep>(step.what);

@@ -91,14 +91,16 @@ class Program {
   virtual void add_code(Sizes& /*sizes*/) const {}
 
   ir::Plan plan_;
-  std::vector<std::shared_ptr<const ir::Executable>> executables_;  // one a kernel, or null; further code
- 
+  std::vector<std::shared_ptr<const ir::Executable>>
+      executables_;  // one a kernel, or null; further code
+
   std::shared_ptr<const Sizes> fixed_;  // where the plan has no unknowns
 
  private:
   [[nodiscard]] std::shared_ptr<Sizes> without_code(std::span<const Shape* const>) const;
   mutable std::mutex mutex_;  // guards what follows
-  mutable std::shared_ptr<const Sizes> last_;
+  static constexpr std::size_t kept_sizes = 4;
+  mutable std::vector<std::shared_ptr<const Sizes>> recent_;  // the last used first
 };
 
 class HostProgram final : public Program {

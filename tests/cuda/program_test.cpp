@@ -4,10 +4,10 @@
 
 #include <thread>
 
-#include "tests/frontend/thrown.h"
 #include "fake.h"
 #include "runtime/cuda_device.h"
 #include "same_bits.h"
+#include "tests/frontend/thrown.h"
 #include "weft/nn.h"
 #include "weft/optim.h"
 #include "weft/weft.h"
@@ -36,8 +36,9 @@ TEST_CASE("CUDA: products have the processor's bits") {
   manual_seed(3);
   Tensor a({37, 21}, DType::float32), b({21, 50}, DType::float32), c, d, e, long_a, long_b, ia, ib;
   compare({a, b, c, d, e, long_a, long_b, ia, ib},
-          {matmul(a, b), relu(matmul(a, b) + c), matmul(d, e), matmul(transpose(b, 0, 1), transpose(a, 0, 1)),
-           matmul(long_a, long_b), matmul(ia, ib), einsum("bij,bkj->bik", d, d)},
+          {matmul(a, b), relu(matmul(a, b) + c), matmul(d, e),
+           matmul(transpose(b, 0, 1), transpose(a, 0, 1)), matmul(long_a, long_b), matmul(ia, ib),
+           einsum("bij,bkj->bik", d, d)},
           {randn({37, 21}), randn({21, 50}), randn({50}), randn({3, 9, 17}), randn({17, 5}),
            randn({3, 4000}), randn({4000, 2}), randint(-100, 100, {7, 9}, DType::int32),
            randint(-100, 100, {9, 4}, DType::int32)});
@@ -50,8 +51,8 @@ TEST_CASE("CUDA: windows of images, rows and reductions have the processor's bit
   manual_seed(4);
   Tensor x, w, r;
   compare({x, w, r},
-          {conv2d(x, w), softmax(r, -1), layer_norm(r, {96}), sum(r), sum(r, Axes{0}), mean(r, Axes{1}),
-           argmax(r, 1), cumsum(r, 1), logsumexp(r, Axes{1})},
+          {conv2d(x, w), softmax(r, -1), layer_norm(r, {96}), sum(r), sum(r, Axes{0}),
+           mean(r, Axes{1}), argmax(r, 1), cumsum(r, 1), logsumexp(r, Axes{1})},
           {randn({2, 3, 12, 11}), randn({4, 3, 3, 3}), randn({70, 96})});
   Tensor tall;  // columns are cut into blocks of rows
   compare({tall}, {sum(tall, Axes{0}), softmax(tall, 0), argmax(tall, 0)}, {randn({1300, 5})});
@@ -69,8 +70,8 @@ TEST_CASE("CUDA: steps that are no kernels run on the processor, and are counted
 }
 
 TEST_CASE("CUDA: random draws are the processor's") {
-  const Function on_host({}, {uniform(Shape{40}) * 2.0}), on_device({}, {uniform(Shape{40}) * 2.0},
-                                                                    {.device = gpu()});
+  const Function on_host({}, {uniform(Shape{40}) * 2.0}),
+      on_device({}, {uniform(Shape{40}) * 2.0}, {.device = gpu()});
   manual_seed(11);
   const Array expected = on_host(std::vector<Array>{})[0];
   manual_seed(11);
@@ -107,8 +108,7 @@ struct Network {
   Tensor x{{16, 12}, DType::float32, "x"}, t{{16}, DType::int64, "t"};
   optim::Adam adam{net.parameters(), {.lr = 1e-2}};
   Function step;
-  explicit Network(Device device)
-      : step({x, t}, nn::cross_entropy(net(x), t), options(device)) {}
+  explicit Network(Device device) : step({x, t}, nn::cross_entropy(net(x), t), options(device)) {}
   FunctionOptions options(Device device) {
     return {.updates = adam.updates(nn::cross_entropy(net(x), t)), .device = device};
   }
@@ -130,7 +130,7 @@ TEST_CASE("CUDA: a network trains with the processor's losses, from recordings")
   const auto after = fake_cuda().counts();
   const std::vector<Tensor> mine = there.net.parameters(), theirs = here.net.parameters();
   for (std::size_t i = 0; i < mine.size(); ++i) {
-    CHECK(mine[i].device() == gpu());   // where the function that updates them runs
+    CHECK(mine[i].device() == gpu());  // where the function that updates them runs
     CHECK(same_bits(mine[i].value(), theirs[i].value()));
   }
   if (stand_in()) CHECK(after.graph_launches > before.graph_launches);
@@ -143,7 +143,7 @@ TEST_CASE("CUDA: a recording is for its addresses") {
   const Tensor y = softmax(exp(x), 0);
   const Function f({x}, {sum(y * y), matmul(y, transpose(y, 0, 1))}, {.device = gpu()});
   const Function on_host({x}, {sum(y * y), matmul(y, transpose(y, 0, 1))});
-  std::vector<Array> kept;   // results that are kept lie elsewhere each time
+  std::vector<Array> kept;  // results that are kept lie elsewhere each time
   for (int i = 0; i < 6; ++i) {
     const Array value = randn({6, 4});
     kept.push_back(f(value)[1]);
@@ -155,7 +155,7 @@ TEST_CASE("CUDA: a recording is for its addresses") {
   const Array value = randn({6, 4}).to(gpu());
   for (int i = 0; i < 5; ++i) f.call_into(outputs, std::span(&value, 1));
   const auto after = fake_cuda().counts();
-  CHECK(after.allocations == before.allocations);   // nothing is asked of the driver
+  CHECK(after.allocations == before.allocations);  // nothing is asked of the driver
   if (stand_in()) CHECK(after.graph_launches - before.graph_launches >= 4);
   CHECK(same_bits(outputs[1], on_host(value.to(Device::cpu()))[1]));
 }
@@ -178,6 +178,40 @@ TEST_CASE("CUDA: steps of a recording wait for what they need alone") {
   CHECK(after.captures - before.captures == 1);
   CHECK(after.graph_launches - before.graph_launches >= 3);
   CHECK(after.waits - before.waits == after.nodes - before.nodes - 3);  // three chains
+}
+
+TEST_CASE("CUDA: shapes that take turns are replayed each") {
+  Tensor x;
+  const Function f({x}, {softmax(matmul(x, x) + 1, 0)}, {.device = gpu()});
+  std::vector<Array> values, outputs(1);
+  for (const std::int64_t n : {5, 9, 6}) values.push_back(randn({n, n}).to(gpu()));
+  for (int round = 0; round < 6; ++round)
+    for (const Array& value : values) f.call_into(outputs, std::span(&value, 1));
+  const auto before = fake_cuda().counts();
+  for (const Array& value : values) f.call_into(outputs, std::span(&value, 1));
+  const auto after = fake_cuda().counts();
+  CHECK(after.graph_launches - before.graph_launches == 3);
+  CHECK(after.captures == before.captures);
+}
+
+TEST_CASE("CUDA: nothing is written in place before a step on the processor, which may fail") {
+  const Tensor table({3}, DType::float32), at({2}, DType::int64), x({2, 2}, DType::float32);
+  const Function gather({table, at}, table[at], {.device = gpu()});
+  const Variable w(eye(2).to(gpu()), "w"), v(eye(2).to(gpu()), "v");
+  const Tensor moved = w + x;
+  const Function step({x}, moved,
+                      {.updates = {{w, moved}, {v, v + eigvalsh(moved)}}, .device = gpu()});
+  const Array one = ones({2, 2}).to(gpu());
+  (void)step(one);
+  CHECK(step.stats().host_steps == 1);
+  const Array before_w = w.value().contiguous(), before_v = v.value().contiguous();
+  const std::vector<float> w_was = before_w.tolist<float>(), v_was = before_v.tolist<float>();
+  (void)gather(Array{1.f, 2.f, 3.f}.to(gpu()), Array{0, 9}.to(gpu()));  // is told at the next wait
+  CHECK_THROWS_AS((void)step(one), IndexError);
+  CHECK(w.value().tolist<float>() == w_was);
+  CHECK(v.value().tolist<float>() == v_was);
+  (void)step(one);
+  CHECK(w.value().tolist<float>() != w_was);
 }
 
 TEST_CASE("CUDA: calls from several threads") {
@@ -227,7 +261,7 @@ TEST_CASE("CUDA: inputs that lie elsewhere in every call are replayed for too") 
   const auto batch = [](const Array& from, std::int64_t i) {
     return runtime::slice_view(from, 0, i * 8, 8, 1);
   };
-  std::vector<Array> kept;   // and so do results that are kept
+  std::vector<Array> kept;  // and so do results that are kept
   for (std::int64_t i = 0; i < 10; ++i) kept.push_back(f(batch(there, i))[1]);
   const auto before = fake_cuda().counts();
   for (std::int64_t i = 10; i < 40; ++i) kept.push_back(f(batch(there, i))[1]);
@@ -265,7 +299,7 @@ TEST_CASE("CUDA: a step of training is one launch") {
     const Tensor loss = nn::mse_loss(net(x), t);
     const Function step({x, t}, loss, {.updates = sgd.updates(loss), .device = device});
     CHECK(step.stats().host_steps == 0);
-    std::vector<Array> result;   // what is kept lies elsewhere in each call
+    std::vector<Array> result;  // what is kept lies elsewhere in each call
     Array last;
     const auto run = [&](int steps) {
       for (int i = 0; i < steps; ++i) last = step(randn({16, 12}), randn({16, 4}))[0];
@@ -283,7 +317,7 @@ TEST_CASE("CUDA: a step of training is one launch") {
   const std::vector<Array> expected = losses(Device::cpu()), got = losses(gpu());
   for (std::size_t i = 0; i < got.size(); ++i) CHECK(same_bits(got[i], expected[i]));
   if (stand_in()) CHECK(spent.graph_launches == counted);
-  if (stand_in()) CHECK(spent.uploads == 2 * counted);   // fresh inputs
+  if (stand_in()) CHECK(spent.uploads == 2 * counted);  // fresh inputs
   CHECK(spent.launches == 0);
   CHECK(spent.captures == 0);
   CHECK(spent.allocations == 0);
