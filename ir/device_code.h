@@ -61,8 +61,11 @@ struct DeviceKernel {
   std::optional<ProductEnd> end;
   Dim workspace = 0;  // bytes that the launches share
   std::optional<Dim> draws = {};  // elements by which it moves the stream of random numbers
-  /// What an IndexError of it says; the record's numbers stand for %1, %2 and %3.
+  /// What an IndexError of it says (an Error where it is not `fault_of_index`): the record's numbers
+  /// stand for %1, %2 and %3, as the bits of float64 for %f1 and so on. Of several lines, the third
+  /// number picks one.
   std::string fault = {};
+  bool fault_of_index = true;
 };
 
 /// An extern step as a compiler sees it. Its code's buffers are those of the inputs, then of the

@@ -1,8 +1,8 @@
 // What goes wrong in the code of a device's steps with the values that they meet: an index out of
-// range. No memory is touched through it; the step, the lowest position and the numbers of the
+// range, a matrix that has no factors. No memory is touched through it; the step, the lowest position and the numbers of the
 // message are kept in a record on the device, and a flag in pinned memory tells the processor that
 // there is something. Whoever next waits for the device (a value that is read, a synchronisation)
-// throws it as the IndexError that the processor would have thrown at the call, with the user's
+// throws it as the error that the processor would have thrown at the call, with the user's
 // line. What the call computed is then not to be relied on; variables that it updated have their new
 // values.
 #pragma once
@@ -13,6 +13,7 @@
 #include <mutex>
 #include <string>
 
+#include "ir/device_code.h"
 #include "ir/error.h"
 #include "runtime/cuda_driver.h"
 
@@ -25,9 +26,9 @@ class CudaFaults {
   CudaFaults(const CudaFaults&) = delete;
   CudaFaults& operator=(const CudaFaults&) = delete;
 
-  /// A number for what this message, with the record's numbers in the places of %1, %2 and %3, says
-  /// of this line: one for equal ones, kept for good.
-  std::int64_t number(const std::string& message, SourceLocation where, CuStream stream);
+  /// A number for what the step's message, with the record's numbers put in, says of this line: one
+  /// for equal ones, kept for good.
+  std::int64_t number(const ir::DeviceKernel&, SourceLocation where, CuStream stream);
   /// What kernels are given. Null before the first number.
   [[nodiscard]] CuPointer record() const { return record_; }
   /// Throws what is recorded, and forgets it. The stream has been waited for.
@@ -43,12 +44,17 @@ class CudaFaults {
     std::int32_t step = 0, lock = 0;
     int* seen = nullptr;
   };
+  struct Meaning {
+    std::string message;
+    bool of_index;
+    SourceLocation where;
+  };
   void raise_first(CuStream stream);
 
   const CudaDriver& driver_;
   std::mutex mutex_;                             // guards what follows, but for the flag
   std::map<std::string, std::int64_t> numbers_;  // by message and line
-  std::map<std::int64_t, std::pair<std::string, SourceLocation>> meanings_;
+  std::map<std::int64_t, Meaning> meanings_;
   CuPointer record_ = 0;
   int* seen_ = nullptr;
   Record empty_;  // what the record is set to

@@ -81,7 +81,7 @@ void CudaProgram::find_code(ir::DeviceCompiler& compiler) {
     code.kernel = executable->device_kernel();
     code.module = device_.load(code.kernel->image);
     if (!code.kernel->fault.empty())
-      code.fault = device_.faults().number(code.kernel->fault, step.where, device_.stream());
+      code.fault = device_.faults().number(*code.kernel, step.where, device_.stream());
   }
   executables_ = std::move(all.kernels);
   for (auto& operation : all.operations)

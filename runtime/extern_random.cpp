@@ -14,6 +14,7 @@
 #include "runtime/array.h"
 #include "runtime/extern_families.h"
 #include "runtime/philox.h"
+#include "runtime/plain_math.h"
 #include "runtime/thread_pool.h"
 
 namespace weft::runtime {
@@ -35,9 +36,8 @@ class Draws {
     return (static_cast<double>(bits >> 11) + 0.5) * 0x1p-53;
   }
   double normal() {
-    constexpr double pi = 3.14159265358979323846;
-    const double radius = std::sqrt(-2 * std::log(uniform()));
-    return radius * std::cos(2 * pi * uniform());
+    const double radius = std::sqrt(-2 * plain::log(uniform()));
+    return radius * plain::sincos_turn(uniform()).cos;
   }
 
  private:
@@ -55,32 +55,6 @@ class Draws {
 
 constexpr double few = 10;  // below this mean, search from 0 takes about as many steps
 
-/// Hörmann, "The transformed rejection method for generating Poisson random variables" (PTRS).
-double large_poisson(double rate, Draws& draws) {
-  const double log_rate = std::log(rate), b = 0.931 + 2.53 * std::sqrt(rate);
-  const double a = -0.059 + 0.02483 * b, inv_alpha = 1.1239 + 1.1328 / (b - 3.4);
-  const double v_r = 0.9277 - 3.6224 / (b - 2);
-  while (true) {
-    const double u = draws.uniform() - 0.5, v = draws.uniform(), us = 0.5 - std::fabs(u);
-    const double k = std::floor((2 * a / us + b) * u + rate + 0.43);
-    if (us >= 0.07 && v <= v_r) return k;
-    if (k < 0 || (us < 0.013 && v > us)) continue;
-    if (std::log(v * inv_alpha / (a / (us * us) + b)) <= k * log_rate - rate - std::lgamma(k + 1))
-      return k;
-  }
-}
-
-double poisson(double rate, Draws& draws) {
-  if (std::isnan(rate)) return rate;
-  if (rate >= few) return large_poisson(rate, draws);
-  double u = draws.uniform(), p = std::exp(-rate), k = 0;
-  while (u > p && p > 0) {
-    u -= p;
-    p *= rate / ++k;
-  }
-  return k;
-}
-
 /// log(k!) - (log(sqrt(2π)) + (k + 1/2) log(k + 1) - (k + 1)).
 double stirling_tail(double k) {
   constexpr double table[] = {0.08106146679532726, 0.04134069595540929, 0.02767792568499834,
@@ -90,6 +64,37 @@ double stirling_tail(double k) {
   if (k < 10) return table[static_cast<std::size_t>(k)];
   const double n = k + 1, square = n * n;
   return (1.0 / 12 - (1.0 / 360 - 1.0 / 1260 / square) / square) / n;
+}
+
+double log_factorial(double k) {
+  constexpr double log_root = 0.91893853320467274178;  // log(sqrt(2π))
+  return log_root + (k + 0.5) * plain::log(k + 1) - (k + 1) + stirling_tail(k);
+}
+
+/// Hörmann, "The transformed rejection method for generating Poisson random variables" (PTRS).
+double large_poisson(double rate, Draws& draws) {
+  const double log_rate = plain::log(rate), b = 0.931 + 2.53 * std::sqrt(rate);
+  const double a = -0.059 + 0.02483 * b, inv_alpha = 1.1239 + 1.1328 / (b - 3.4);
+  const double v_r = 0.9277 - 3.6224 / (b - 2);
+  while (true) {
+    const double u = draws.uniform() - 0.5, v = draws.uniform(), us = 0.5 - std::fabs(u);
+    const double k = std::floor((2 * a / us + b) * u + rate + 0.43);
+    if (us >= 0.07 && v <= v_r) return k;
+    if (k < 0 || (us < 0.013 && v > us)) continue;
+    if (plain::log(v * inv_alpha / (a / (us * us) + b)) <= k * log_rate - rate - log_factorial(k))
+      return k;
+  }
+}
+
+double poisson(double rate, Draws& draws) {
+  if (std::isnan(rate)) return rate;
+  if (rate >= few) return large_poisson(rate, draws);
+  double u = draws.uniform(), p = plain::exp(-rate), k = 0;
+  while (u > p && p > 0) {
+    u -= p;
+    p *= rate / ++k;
+  }
+  return k;
 }
 
 /// Hörmann, "The generation of binomial random variates" (BTRS); p <= 1/2.
@@ -104,10 +109,10 @@ double large_binomial(double n, double p, Draws& draws) {
     const double us = 0.5 - std::fabs(u), k = std::floor((2 * a / us + b) * u + c);
     if (us >= 0.07 && v <= v_r) return k;
     if (k < 0 || k > n) continue;
-    v = std::log(v * alpha / (a / (us * us) + b));
-    const double bound = (m + 0.5) * std::log((m + 1) / (r * (n - m + 1))) +
-                         (n + 1) * std::log((n - m + 1) / (n - k + 1)) +
-                         (k + 0.5) * std::log(r * (n - k + 1) / (k + 1)) + stirling_tail(m) +
+    v = plain::log(v * alpha / (a / (us * us) + b));
+    const double bound = (m + 0.5) * plain::log((m + 1) / (r * (n - m + 1))) +
+                         (n + 1) * plain::log((n - m + 1) / (n - k + 1)) +
+                         (k + 0.5) * plain::log(r * (n - k + 1) / (k + 1)) + stirling_tail(m) +
                          stirling_tail(n - m) - stirling_tail(k) - stirling_tail(n - k);
     if (v <= bound) return k;
   }
@@ -119,10 +124,10 @@ double binomial(double n, double p, Draws& draws) {
   if (p == 0 || n == 0) return 0;
   if (n * p >= few) return large_binomial(n, p, draws);
   // Failures before each success are geometric.
-  const double log_failure = std::log1p(-p);
+  const double log_failure = plain::log1p(-p);
   double k = 0, trials = 0;
   while (true) {
-    trials += std::floor(std::log(draws.uniform()) / log_failure) + 1;
+    trials += std::floor(plain::log(draws.uniform()) / log_failure) + 1;
     if (trials > n) return k;
     ++k;
   }
@@ -131,13 +136,13 @@ double binomial(double n, double p, Draws& draws) {
 /// Marsaglia and Tsang, "A simple method for generating gamma variables".
 double gamma(double shape, Draws& draws) {
   if (std::isnan(shape)) return shape;
-  const double boost = shape < 1 ? std::pow(draws.uniform(), 1 / shape) : 1;
+  const double boost = shape < 1 ? plain::exp(plain::log(draws.uniform()) / shape) : 1;
   const double d = (shape < 1 ? shape + 1 : shape) - 1.0 / 3, c = 1 / std::sqrt(9 * d);
   while (true) {
     const double x = draws.normal(), root = 1 + c * x;
     if (root <= 0) continue;
     const double v = root * root * root;
-    if (std::log(draws.uniform()) < 0.5 * x * x + d - d * v + d * std::log(v)) return boost * d * v;
+    if (plain::log(draws.uniform()) < 0.5 * x * x + d - d * v + d * plain::log(v)) return boost * d * v;
   }
 }
 
@@ -200,7 +205,7 @@ void draw_gamma(const TensorView& in, const TensorView& out, SourceLocation wher
 void draw_without(std::span<const double> weights, std::span<double> out, Draws& draws) {
   std::vector<double> ends(weights.size());
   for (std::size_t i = 0; i < ends.size(); ++i)
-    ends[i] = weights[i] > 0 ? -std::log(draws.uniform()) / weights[i]
+    ends[i] = weights[i] > 0 ? -plain::log(draws.uniform()) / weights[i]
                              : std::numeric_limits<double>::infinity();
   std::vector<std::size_t> order(ends.size());
   std::iota(order.begin(), order.end(), std::size_t{0});

@@ -1,11 +1,11 @@
 #include "runtime/philox.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <mutex>
 
 #include "ir/convert.h"
+#include "runtime/plain_math.h"
 #include "runtime/thread_pool.h"
 
 namespace weft::runtime {
@@ -19,52 +19,9 @@ std::uint64_t wide(const Block& b, std::size_t i) {
   return std::uint64_t{b[2 * i]} << 32 | b[2 * i + 1];
 }
 
-/// Natural logarithm for 0 < x <= 1, within about an ulp: 2 atanh(s) with s = (m-1)/(m+1), m near
-/// 1.
-double log_unit(double x) {
-  std::uint64_t bits = std::bit_cast<std::uint64_t>(x);
-  // The exponent that leaves a mantissa in [sqrt(1/2), sqrt(2)).
-  const auto exponent = static_cast<std::int64_t>(bits - 0x3fe6a09e667f3bcdull) >> 52;
-  bits -= static_cast<std::uint64_t>(exponent) << 52;
-  const double m = std::bit_cast<double>(bits);
-  const double s = (m - 1) / (m + 1), z = s * s;
-  double p = 1.0 / 21;
-  for (const double c :
-       {1.0 / 19, 1.0 / 17, 1.0 / 15, 1.0 / 13, 1.0 / 11, 1.0 / 9, 1.0 / 7, 1.0 / 5, 1.0 / 3})
-    p = p * z + c;
-  constexpr double ln2_high = 0x1.62e42fefa38p-1, ln2_low = 0x1.ef35793c7673p-45;
-  const auto e = static_cast<double>(exponent);
-  return e * ln2_high + (2 * s + (2 * s * z * p + e * ln2_low));
-}
-
-struct SinCos {
-  double sin, cos;
-};
-
-/// Of the angle 2 pi v, 0 <= v < 1: the nearest quarter turn and the series on the rest.
-SinCos sincos_turn(double v) {
-  const auto quarter = static_cast<int>(v * 4 + 0.5);
-  const double t = (v - quarter * 0.25) * 6.283185307179586476925, z = t * t;
-  double s = -1.0 / 1307674368000, c = 1.0 / 20922789888000;
-  for (const double k :
-       {1.0 / 6227020800, -1.0 / 39916800, 1.0 / 362880, -1.0 / 5040, 1.0 / 120, -1.0 / 6})
-    s = s * z + k;
-  for (const double k : {-1.0 / 87178291200, 1.0 / 479001600, -1.0 / 3628800, 1.0 / 40320,
-                         -1.0 / 720, 1.0 / 24, -0.5})
-    c = c * z + k;
-  s = t + t * z * s;
-  c = 1 + z * c;
-  switch (quarter & 3) {
-    case 0: return {s, c};
-    case 1: return {c, -s};
-    case 2: return {-s, -c};
-  }
-  return {-c, s};
-}
-
-SinCos normal_pair(double u, double v) {  // 0 < u <= 1
-  const double radius = std::sqrt(-2 * log_unit(u));
-  const SinCos turn = sincos_turn(v);
+plain::SinCos normal_pair(double u, double v) {  // 0 < u <= 1
+  const double radius = std::sqrt(-2 * plain::log(u));
+  const plain::SinCos turn = plain::sincos_turn(v);
   return {radius * turn.sin, radius * turn.cos};
 }
 
@@ -95,7 +52,7 @@ std::array<double, 2> uniform_doubles(const Block& b) {
 std::array<float, 4> normal_floats(const Block& b) {
   std::array<float, 4> r;
   for (std::size_t i = 0; i < 4; i += 2) {
-    const SinCos pair = normal_pair((static_cast<double>(b[i]) + 1) * 0x1p-32,
+    const plain::SinCos pair = normal_pair((static_cast<double>(b[i]) + 1) * 0x1p-32,
                                     static_cast<double>(b[i + 1]) * 0x1p-32);
     r[i] = static_cast<float>(pair.cos);
     r[i + 1] = static_cast<float>(pair.sin);
@@ -104,7 +61,7 @@ std::array<float, 4> normal_floats(const Block& b) {
 }
 
 std::array<double, 2> normal_doubles(const Block& b) {
-  const SinCos pair = normal_pair(static_cast<double>((wide(b, 0) >> 11) + 1) * 0x1p-53,
+  const plain::SinCos pair = normal_pair(static_cast<double>((wide(b, 0) >> 11) + 1) * 0x1p-53,
                                   static_cast<double>(wide(b, 1) >> 11) * 0x1p-53);
   return {pair.cos, pair.sin};
 }

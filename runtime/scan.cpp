@@ -8,6 +8,7 @@
 
 #include "runtime/lines.h"
 #include "runtime/order_key.h"
+#include "runtime/plain_math.h"
 #include "runtime/scan_lanes.h"
 #include "runtime/thread_pool.h"
 
@@ -67,7 +68,7 @@ template <class T> struct LogSum {
       return;
     }
     const double high = std::max(c, v), low = std::min(c, v);
-    c = std::isinf(high) ? high : high + std::log1p(std::exp(low - high));
+    c = std::isinf(high) ? high : high + plain::log1p(plain::exp(low - high));
   }
   void write(const Carry& c, std::int64_t at) const { y[at] = narrowed<T>(c); }
 };

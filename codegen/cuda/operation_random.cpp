@@ -11,7 +11,7 @@
 namespace weft::codegen {
 namespace {
 
-constexpr std::string_view random_prelude = R"(
+constexpr std::string_view philox_text = R"(
 struct weft_random { weft_u64 seed, offset; };
 struct weft_block { unsigned at[4]; };
 
@@ -34,49 +34,15 @@ WEFT_FUNCTION weft_u64 weft_word_pair(const weft_block& b, int i) {
   return (weft_u64)b.at[2 * i] << 32 | b.at[2 * i + 1];
 }
 
-// Natural logarithm for 0 < x <= 1: 2 atanh(s) with s = (m-1)/(m+1), m near 1.
-WEFT_FUNCTION double weft_log_unit(double x) {
-  const double terms[9] = {1.0 / 19, 1.0 / 17, 1.0 / 15, 1.0 / 13, 1.0 / 11,
-                           1.0 / 9,  1.0 / 7,  1.0 / 5,  1.0 / 3};
-  weft_u64 bits = (weft_u64)__double_as_longlong(x);
-  const weft_i64 exponent = (weft_i64)(bits - 0x3fe6a09e667f3bcdull) >> 52;
-  bits -= (weft_u64)exponent << 52;
-  const double m = __longlong_as_double((weft_i64)bits);
-  const double s = (m - 1) / (m + 1), z = s * s;
-  double p = 1.0 / 21;
-  #pragma unroll
-  for (int i = 0; i < 9; ++i) p = p * z + terms[i];
-  const double ln2_high = __longlong_as_double(0x3fe62e42fefa3800ll);
-  const double ln2_low = __longlong_as_double(0x3d2ef35793c76730ll);
-  const double e = (double)exponent;
-  return e * ln2_high + (2 * s + (2 * s * z * p + e * ln2_low));
-}
-// Sine and cosine of 2 pi v, 0 <= v < 1.
-WEFT_FUNCTION void weft_turn(double v, double& sine, double& cosine) {
-  const double sines[6] = {1.0 / 6227020800, -1.0 / 39916800, 1.0 / 362880,
-                           -1.0 / 5040,      1.0 / 120,       -1.0 / 6};
-  const double cosines[7] = {-1.0 / 87178291200, 1.0 / 479001600, -1.0 / 3628800, 1.0 / 40320,
-                             -1.0 / 720,         1.0 / 24,        -0.5};
-  const int quarter = (int)(v * 4 + 0.5);
-  const double t = (v - quarter * 0.25) * 6.283185307179586476925, z = t * t;
-  double s = -1.0 / 1307674368000, c = 1.0 / 20922789888000;
-  #pragma unroll
-  for (int i = 0; i < 6; ++i) s = s * z + sines[i];
-  #pragma unroll
-  for (int i = 0; i < 7; ++i) c = c * z + cosines[i];
-  s = t + t * z * s;
-  c = 1 + z * c;
-  const bool odd = quarter & 1;
-  const double a = odd ? c : s, b = odd ? s : c;
-  sine = quarter & 2 ? -a : a;
-  cosine = (quarter + 1) & 2 ? -b : b;
-}
 WEFT_FUNCTION void weft_normal_pair(double u, double v, double& sine, double& cosine) {
-  const double radius = sqrt(-2 * weft_log_unit(u));
+  const double radius = sqrt(-2 * weft_log(u));
   weft_turn(v, sine, cosine);
   sine = radius * sine, cosine = radius * cosine;
 }
 
+)";
+
+constexpr std::string_view draw_prelude = R"(
 // What a block gives, `count` values: each a type with `draw(block, values)`.
 struct weft_uniform_floats {
   static const int count = 4;
@@ -189,6 +155,8 @@ Draw draw_of(ir::ExternKind kind, const ir::RandomAttrs& a, DType t) {
 
 }  // namespace
 
+std::string_view random_prelude() { return philox_text; }
+
 std::optional<OperationText> random_operation(const ir::DeviceOperation& operation,
                                               std::string_view name) {
   OperationWriter w(operation, name);
@@ -197,7 +165,9 @@ std::optional<OperationText> random_operation(const ir::DeviceOperation& operati
   if (!w.operand(out).present || is_complex(t)) return {};
   const Draw draw = draw_of(operation.kind, operation.attrs.get<ir::RandomAttrs>(), t);
   const bool stretched = is_floating(t) && !(draw.scale == 1 && draw.shift == 0);
-  w.use(random_prelude);
+  w.use(math_prelude());
+  w.use(random_prelude());
+  w.use(draw_prelude);
   w.schedule("a thread a block of the generator, blocks of 256 threads");
   w.draws(w.count(out));
   w.launch({.blocks = ceildiv(w.count(out), Dim(256 * draw.count)), .random = true},

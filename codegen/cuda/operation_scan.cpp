@@ -13,7 +13,7 @@
 namespace weft::codegen {
 namespace {
 
-constexpr std::string_view scan_prelude = R"(
+constexpr std::string_view scan_text = R"(
 // What is carried along a line: `load` is one element as such, `combine` adds what comes later,
 // `put` stores, `from` asks a lane. `side_by_side`: any grouping gives the same bits.
 template <class T, class U, bool product> struct weft_running_integer {
@@ -48,6 +48,22 @@ template <class T> struct weft_running_linear {   // the last result times a, pl
     return (double)weft_widened(a[at]) * c + (double)weft_widened(b[at]);
   }
   WEFT_METHOD void put(carry c, weft_i64 at) const { y[at] = weft_convert<T>::of(c); }
+};
+template <class T> struct weft_running_log_sum {   // logarithm of the sum of exponentials
+  typedef double carry;
+  static const bool side_by_side = false;
+  const T* x;
+  T* y;
+  static WEFT_METHOD carry start() { return -weft_infinity(); }
+  WEFT_METHOD carry load(weft_i64 at, weft_i64) const { return (double)weft_widened(x[at]); }
+  static WEFT_METHOD carry combine(carry c, carry v) {
+    if (v != v || c != c) return c + v;
+    const double high = c < v ? v : c, low = v < c ? v : c;
+    if (fabs(high) == weft_infinity()) return high;
+    return high + weft_log1p(weft_exp(low - high));
+  }
+  WEFT_METHOD void put(carry c, weft_i64 at) const { y[at] = weft_convert<T>::of(c); }
+  static WEFT_METHOD carry from(carry c, int lane) { return weft_from(c, lane); }
 };
 template <class T> WEFT_FUNCTION T weft_shuffled(T x, int lane) { return weft_from(x, lane); }
 WEFT_FUNCTION weft_half weft_shuffled(weft_half x, int lane) {
@@ -313,19 +329,23 @@ std::optional<Running> running(const OperationWriter& w, ir::Scan what) {
     case ir::Scan::min: return extreme("false");
     case ir::Scan::linear:
       return Running{cat({"weft_running_linear<", type, ">{", x, ", ", w.in(1), ", ", y, "}"})};
-    case ir::Scan::logsumexp: break;  // through libm's functions
+    case ir::Scan::logsumexp:
+      return Running{cat({"weft_running_log_sum<", type, ">{", x, ", ", y, "}"}), 8};
   }
   return {};
 }
 
 }  // namespace
 
+std::string_view scan_prelude() { return scan_text; }
+
 std::optional<OperationText> scan_operation(const ir::DeviceOperation& operation,
                                             std::string_view name) {
   using ir::Scan;
   OperationWriter w(operation, name);
   w.use(sort_prelude());
-  w.use(scan_prelude);
+  w.use(math_prelude());
+  w.use(scan_prelude());
   const auto scan = wanted<Scan::sum, Scan::prod, Scan::max, Scan::min, Scan::logsumexp,
                            Scan::linear>(operation.attrs);
   if (!scan || is_complex(w.operand(0).dtype)) return {};

@@ -13,6 +13,7 @@ std::optional<OperationText> operation_text(const ir::DeviceOperation& operation
     case ExternKind::random_normal:
     case ExternKind::random_bernoulli:
     case ExternKind::random_integer: return random_operation(operation, name);
+    case ExternKind::random_distribution: return distribution_operation(operation, name);
     case ExternKind::gather_rows:
     case ExternKind::scatter_add_rows:
     case ExternKind::gather:
@@ -26,16 +27,15 @@ std::optional<OperationText> operation_text(const ir::DeviceOperation& operation
     case ExternKind::count_bins:
     case ExternKind::nonzero: return counting_operation(operation, name);
     case ExternKind::fold: return fold_operation(operation, name);
-    case ExternKind::attention:
-    case ExternKind::attention_backward: return attention_text(operation, name);
-    case ExternKind::random_distribution:
     case ExternKind::cholesky:
     case ExternKind::lu:
+    case ExternKind::solve_triangular: return linalg_operation(operation, name);
+    case ExternKind::attention:
+    case ExternKind::attention_backward: return attention_text(operation, name);
     case ExternKind::qr:
     case ExternKind::svd:
     case ExternKind::eigh:
     case ExternKind::eig:
-    case ExternKind::solve_triangular:
     case ExternKind::fft:
     case ExternKind::callback:
     case ExternKind::result: return {};

@@ -14,6 +14,12 @@ namespace weft::codegen {
 std::string_view operation_prelude();
 /// Indices and what they name.
 std::string_view indexing_prelude();
+/// Elementary functions of doubles.
+std::string_view math_prelude();
+/// The generator of random numbers; comes after the former.
+std::string_view random_prelude();
+/// Running results along an axis, after that of sorting.
+std::string_view scan_prelude();
 
 /// An element as the preludes' functions know it: `weft_half` and `weft_bfloat` are types there.
 std::string_view element_type(DType);
@@ -56,6 +62,11 @@ class OperationWriter {
               std::initializer_list<std::string> arguments);
   /// What an index that is out of range is told with: see ir::DeviceKernel::fault.
   void fault(std::string message) { result_.code.fault = std::move(message); }
+  /// Likewise of values that are no indices.
+  void value_fault(std::string lines) {
+    fault(std::move(lines));
+    result_.code.fault_of_index = false;
+  }
   /// How far the step moves the random stream.
   void draws(Dim elements) { result_.code.draws = std::move(elements); }
 
@@ -78,10 +89,12 @@ Dim if_above(const Dim& n, std::int64_t limit);
 using OperationFamily = std::optional<OperationText>(const ir::DeviceOperation&,
                                                      std::string_view name);
 OperationFamily random_operation;
+OperationFamily distribution_operation;
 OperationFamily indexing_operation;
 OperationFamily sort_operation;
 OperationFamily scan_operation;
 OperationFamily counting_operation;
 OperationFamily fold_operation;
+OperationFamily linalg_operation;
 
 }  // namespace weft::codegen

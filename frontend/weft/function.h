@@ -42,8 +42,7 @@ struct FunctionStats {
   std::int64_t bytes_moved = 0;    // per call, where extents are known
   double flops = 0;                // per call, where extents are known
   /// Of a device's function: steps that run on the processor. They are users' functions, matrix
-  /// factorisations and triangular systems, Fourier transforms, draws that reject or choose (gamma,
-  /// poisson, binomial, multinomial, permutation), `mode`, `unique` along an axis, logcumsumexp.
+  /// factorisations and triangular systems, Fourier transforms, `mode`, `unique` along an axis.
   std::int64_t host_steps = 0;
 };
 

@@ -104,6 +104,50 @@ TEST_CASE("CUDA operations: draws") {
   both({});
 }
 
+TEST_CASE("CUDA operations: draws that reject and choose") {
+  manual_seed(6);
+  Tensor x, y, z, w;
+  const Tensor rates = exp(x * 3.0), trials = floor(exp(abs(y) * 4.0)), chances = sigmoid(z);
+  std::vector<Tensor> outputs;
+  for (const DType t : {DType::float32, DType::float64, DType::float16}) {
+    outputs.push_back(poisson(cast(rates, t)));
+    outputs.push_back(binomial(cast(minimum(trials, 60000.0), t), cast(chances, t)));
+    outputs.push_back(gamma(cast(rates + 0.05, t)));
+  }
+  const Tensor weights = maximum(w, 0.0);
+  outputs.push_back(multinomial(weights, 70, true));
+  outputs.push_back(multinomial(weights, 9));
+  outputs.push_back(multinomial(cast(weights * 3.0, DType::int32), 3, true));
+  outputs.push_back(randperm(1000));
+  outputs.push_back(randperm(1));
+  const Both both({x, y, z, w}, outputs);
+  Array some = randn({900});
+  some.mutable_data<float>()[3] = -inf;
+  some.mutable_data<float>()[7] = std::numeric_limits<float>::quiet_NaN();
+  both({some, randn({800}), randn({800}), randn({5, 300})}, true);
+  both({randn({2}), randn({0}), randn({0}), rough({2, 70})});
+}
+
+TEST_CASE("CUDA operations: parameters that nothing can be drawn with") {
+  Tensor x, y;
+  const auto told = [](const Function& f, const std::vector<Array>& values) {
+    return message<Error>([&] { (void)f(values)[0].to(Device::cpu()); });
+  };
+  const auto compare = [&](std::vector<Tensor> inputs, const Tensor& draw,
+                           const std::vector<Array>& values) {
+    const Function here(inputs, {draw}), there(inputs, {draw}, {.device = gpu()});
+    CHECK(told(here, values) != "nothing thrown");
+    CHECK(told(there, values) == told(here, values));
+  };
+  const Tensor rows = multinomial(reshape(x, {2, 2}), 2);
+  compare({x}, poisson(x), {Array{1., -2., -3.}});
+  compare({x}, gamma(x), {Array{1., 0., 3.}});
+  compare({x, y}, binomial(x, y), {Array{1., 5.}, Array{0.5, 1.5}});
+  compare({x, y}, binomial(x, y), {Array{1., 2.5}, Array{1.5, 0.5}});
+  compare({x}, rows, {Array{1., 2., 0., 1.}});
+  compare({x}, rows, {Array{1., 2., -3., 1.}});
+}
+
 TEST_CASE("CUDA operations: gathering and scattering") {
   manual_seed(1);
   Tensor table, rows, cube, along, first, wide, wide_rows, tuples, bytes, updates;
@@ -204,6 +248,11 @@ TEST_CASE("CUDA operations: running results") {
   outputs.push_back(cumsum(x > 0.0, 1, true));
   outputs.push_back(cumprod(cast(round(x * 3.0), DType::int32), 1));
   outputs.push_back(cummax(cast(round(x * 3.0), DType::int16), 1).indices);
+  for (const DType t : {DType::float32, DType::float64, DType::bfloat16})
+    for (const std::int64_t axis : {0, 1}) {
+      outputs.push_back(logcumsumexp(cast(y, t), axis));
+      outputs.push_back(logcumsumexp(cast(x * 20.0, t), axis, true, true));
+    }
   outputs.push_back(linear_scan(x, x * 0.5, 0));
   outputs.push_back(linear_scan(x, x * 0.5, 1, true));
   const Both both({x, y}, outputs);
