@@ -85,7 +85,7 @@ template <class T> WEFT_FUNCTION void weft_fill(T* to, T value, weft_i64 n) {
 }
 
 // An array as lines along an axis: element e of line (o, i) is at (o * extent + e) * inner + i.
-struct weft_lines {
+struct weft_axis {
   weft_i64 outer, extent, inner;
   WEFT_METHOD weft_i64 count() const { return outer * inner; }
   WEFT_METHOD weft_i64 first(weft_i64 line) const {
@@ -111,9 +111,11 @@ WEFT_FUNCTION void weft_report(weft_fault* fault, weft_i64 step, weft_i64 positi
   for (bool done = false; !done;) {
     if (atomicCAS(&fault->lock, 0, 1) != 0) continue;
     __threadfence();
-    if (position < fault->position) {
-      fault->position = position;
-      fault->numbers[0] = a, fault->numbers[1] = b, fault->numbers[2] = c;
+    if (position < (weft_i64)atomicAdd((weft_u64*)&fault->position, 0ull)) {
+      const weft_i64 told[4] = {position, a, b, c};
+      weft_i64* const to[4] = {&fault->position, fault->numbers, fault->numbers + 1,
+                               fault->numbers + 2};
+      for (int i = 0; i < 4; ++i) atomicExch((weft_u64*)to[i], (weft_u64)told[i]);
     }
     __threadfence();
     atomicExch(&fault->lock, 0);

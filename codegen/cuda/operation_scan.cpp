@@ -218,13 +218,13 @@ WEFT_FUNCTION typename F::carry weft_scan_run(const F& f, weft_i64 line, weft_i6
 
 // Contiguous lines, a warp each.
 template <bool exclusive, bool reverse, bool sums, class F>
-WEFT_FUNCTION void weft_scan_rows(F f, weft_lines l) {
+WEFT_FUNCTION void weft_scan_rows(F f, weft_axis l) {
   for (weft_i64 line = blockIdx.x * 8ll + threadIdx.x / 32; line < l.outer; line += gridDim.x * 8ll)
     weft_scan_run<exclusive, reverse, sums, true>(f, line, l.extent, 0, l.extent, F::start());
 }
 // Long ones, a warp a block of 16384: what each holds; what stands before each; the results.
 template <bool exclusive, bool reverse, bool sums, bool writes, class F>
-WEFT_FUNCTION void weft_scan_blocks(F f, weft_lines l, void* memory) {
+WEFT_FUNCTION void weft_scan_blocks(F f, weft_axis l, void* memory) {
   typename F::carry* const carried = (typename F::carry*)memory;
   const weft_i64 blocks = (l.extent + 16383) / 16384;
   for (weft_i64 job = blockIdx.x * 8ll + threadIdx.x / 32; job < l.outer * blocks;
@@ -236,7 +236,7 @@ WEFT_FUNCTION void weft_scan_blocks(F f, weft_lines l, void* memory) {
     if (!writes && threadIdx.x % 32 == 0) carried[job] = behind;
   }
 }
-template <class F> WEFT_FUNCTION void weft_scan_carried(F, weft_lines l, void* memory) {
+template <class F> WEFT_FUNCTION void weft_scan_carried(F, weft_axis l, void* memory) {
   typename F::carry* const carried = (typename F::carry*)memory;
   const weft_i64 blocks = (l.extent + 16383) / 16384;
   for (weft_i64 line = blockIdx.x * (weft_i64)blockDim.x + threadIdx.x; line < l.outer;
@@ -262,7 +262,7 @@ WEFT_FUNCTION double weft_absorb(const weft_running_linear<T>& f, double c, weft
 }
 // Lines whose neighbours lie beside them, and what goes in no blocks: a thread each.
 template <bool exclusive, bool reverse, class F>
-WEFT_FUNCTION void weft_scan_columns(F f, weft_lines l) {
+WEFT_FUNCTION void weft_scan_columns(F f, weft_axis l) {
   for (weft_i64 line = blockIdx.x * (weft_i64)blockDim.x + threadIdx.x; line < l.count();
        line += gridDim.x * (weft_i64)blockDim.x) {
     const weft_i64 first = l.first(line);
@@ -359,7 +359,7 @@ std::optional<OperationText> scan_operation(const ir::DeviceOperation& operation
     if (i == axis) extent = shape[i];
     if (i > axis) inner = inner * shape[i];
   }
-  const std::string lines = cat({"weft_lines{", dim_text(outer), ", ", dim_text(extent), ", ",
+  const std::string lines = cat({"weft_axis{", dim_text(outer), ", ", dim_text(extent), ", ",
                                  dim_text(inner), "}"});
   const std::string way = cat({scan->exclusive ? "true" : "false", ", ",
                                scan->reverse ? "true" : "false"});

@@ -271,10 +271,10 @@ template <bool ignores_nan> struct weft_median {
 };
 
 template <class T, class Item, class Wanted>
-WEFT_FUNCTION void weft_put_sorted(const T* x, weft_lines l, weft_i64 line, const Item* sorted,
+WEFT_FUNCTION void weft_put_sorted(const T* x, weft_axis l, weft_i64 line, const Item* sorted,
                                    Wanted wanted, weft_i64 e, weft_i64 to, T* values,
                                    weft_i64* positions) {
-  const weft_lines out = {l.outer, to, l.inner};
+  const weft_axis out = {l.outer, to, l.inner};
   const weft_i64 at = sorted[wanted.template rank<T>(sorted, l.extent, e)].at();
   const weft_i64 place = out.first(line) + e * l.inner;
   if (values) values[place] = x[l.first(line) + at * l.inner];
@@ -283,7 +283,7 @@ WEFT_FUNCTION void weft_put_sorted(const T* x, weft_lines l, weft_i64 line, cons
 
 // Lines of up to 2048 elements, as many in a block as fit.
 template <class Item, class T, class Wanted>
-WEFT_FUNCTION void weft_sort_short(const T* x, weft_lines l, bool descending, Wanted wanted,
+WEFT_FUNCTION void weft_sort_short(const T* x, weft_axis l, bool descending, Wanted wanted,
                                    weft_i64 to, T* values, weft_i64* positions) {
   __shared__ Item slots[2048];
   const int span = weft_span(l.extent), together = 2048 / span;
@@ -307,7 +307,7 @@ WEFT_FUNCTION void weft_sort_short(const T* x, weft_lines l, bool descending, Wa
 }
 
 template <class Item, class T>
-WEFT_FUNCTION void weft_line_items(const T* x, weft_lines l, bool descending, Item* items) {
+WEFT_FUNCTION void weft_line_items(const T* x, weft_axis l, bool descending, Item* items) {
   const weft_i64 all = l.count() * l.extent, threads = gridDim.x * (weft_i64)blockDim.x;
   for (weft_i64 i = blockIdx.x * (weft_i64)blockDim.x + threadIdx.x; i < all; i += threads) {
     const weft_i64 row = weft_quotient(i, l.inner), o = weft_quotient(row, l.extent);
@@ -316,7 +316,7 @@ WEFT_FUNCTION void weft_line_items(const T* x, weft_lines l, bool descending, It
   }
 }
 template <class Item, class T, class Wanted>
-WEFT_FUNCTION void weft_line_results(const T* x, weft_lines l, const Item* items, Wanted wanted,
+WEFT_FUNCTION void weft_line_results(const T* x, weft_axis l, const Item* items, Wanted wanted,
                                      weft_i64 to, T* values, weft_i64* positions) {
   if (to > l.extent) return;
   const weft_i64 all = l.count() * to, threads = gridDim.x * (weft_i64)blockDim.x;
@@ -387,7 +387,7 @@ struct LineDims {
   Dim outer = 1, extent = 1, inner = 1;
   [[nodiscard]] Dim count() const { return outer * inner; }
   [[nodiscard]] std::string text() const {
-    return cat({"weft_lines{", dim_text(outer), ", ", dim_text(extent), ", ", dim_text(inner), "}"});
+    return cat({"weft_axis{", dim_text(outer), ", ", dim_text(extent), ", ", dim_text(inner), "}"});
   }
 };
 LineDims lines_of(const Dims& shape, std::int64_t axis) {

@@ -10,6 +10,7 @@
 #include "same_bits.h"
 #include "tests/frontend/thrown.h"
 #include "weft/ops/indexing.h"
+#include "weft/ops/linalg.h"
 #include "weft/ops/ordering.h"
 #include "weft/ops/random.h"
 #include "weft/ops/spatial.h"
@@ -276,6 +277,99 @@ TEST_CASE("CUDA operations: counting, positions, folding") {
                                     nonzero(mask), masked_select(mask, mask > 1.0)});
   counted({randint(0, 50, {5000}), randn({5000}), odd_floats({90, 100})});
   counted({randint(0, 6000, {3000}), odd_floats({3000}), zeros({3, 4})}, true);
+}
+
+namespace {
+
+/// |a b - c| within `n` eps of |a| |b| (and of |c|), matrix by matrix: what backward stable factors
+/// and substitutions keep to. `a` (rows, n), `b` (n, columns).
+struct Product {
+  const Array &a, &b, &c;
+  bool operator()(double eps) const {
+    const std::int64_t rank = std::ssize(a.shape()), rows = a.shape()[rank - 2],
+                       n = a.shape()[rank - 1], columns = b.shape()[rank - 1];
+    const std::int64_t count = c.size() / std::max<std::int64_t>(1, rows * columns);
+    const Array x = wide(a), y = wide(b), z = wide(c);
+    bool close = true;
+    for (std::int64_t e = 0; e < count * rows * columns; ++e) {
+      const std::int64_t m = e / (rows * columns), i = e / columns % rows, j = e % columns;
+      double sum = -z.data<double>()[e], terms = std::fabs(sum);
+      for (std::int64_t k = 0; k < n; ++k) {
+        const double term =
+            x.data<double>()[(m * rows + i) * n + k] * y.data<double>()[(m * n + k) * columns + j];
+        sum += term, terms += std::fabs(term);
+      }
+      close = close && std::fabs(sum) <= static_cast<double>(n + 1) * eps * terms;
+    }
+    return close;
+  }
+  static Array wide(const Array& x) { return x.to(Device::cpu()).to(DType::float64).contiguous(); }
+};
+
+}  // namespace
+
+TEST_CASE("CUDA operations: factors and triangular systems") {
+  manual_seed(7);
+  Tensor x, y, z;
+  std::vector<Tensor> outputs;
+  std::vector<double> bounds;   // of left times right against what they are to give
+  const auto claim = [&](const Tensor& left, const Tensor& right, const Tensor& product, double eps) {
+    for (const Tensor& o : {left, right, product}) outputs.push_back(o);
+    bounds.push_back(eps);
+  };
+  const auto turned = [](const Tensor& m) { return transpose(m, -1, -2); };
+  for (const DType t : {DType::float32, DType::float64}) {
+    const double eps = t == DType::float32 ? 0x1p-23 : 0x1p-52;
+    const Tensor a = cast(x, t), b = cast(y, t), tall = cast(z, t), positive = matmul(a, turned(a));
+    const Tensor factor = cholesky(positive);
+    claim(factor, turned(factor), positive, eps);
+    for (const Tensor& m : {a, tall, turned(tall)}) {
+      const LuResult f = lu(m);
+      claim(matmul(f.P, f.L), f.U, m, eps);
+    }
+    for (const bool upper : {false, true}) {
+      const Tensor small = a * 0.25, half = upper ? triu(small) : tril(small);
+      claim(half, solve_triangular(small, b, upper), b, eps);
+      claim(turned(half), triangular_solve(b, small, upper, true).solution, b, eps);
+      claim(select(half, 0, 1), solve_triangular(select(small, 0, 1), select(b, 0, 2), upper),
+            select(b, 0, 2), eps);
+    }
+    const LuFactors f = lu_factor(positive);
+    claim(positive, lu_solve(f.LU, f.pivots, b), b, 8 * eps);
+    claim(turned(positive), lu_solve(f.LU, f.pivots, b, true, true), b, 8 * eps);
+    const LuResult unpacked = lu_unpack(f.LU, f.pivots);
+    claim(unpacked.L, solve_triangular(f.LU, b, false, true, true), b, eps);
+    claim(unpacked.U, solve_triangular(f.LU, select(b, 0, 1), true), b * 0.0 + select(b, 0, 1), eps);
+  }
+  const Function f({x, y, z}, outputs, {.device = gpu()});
+  const auto check = [&](const std::vector<Array>& values) {
+    const std::vector<Array> got = f(values);
+    for (std::size_t i = 0; i < bounds.size(); ++i) {
+      CAPTURE(i);
+      CHECK((Product{got[3 * i], got[3 * i + 1], got[3 * i + 2]}(bounds[i])));
+    }
+  };
+  check({randn({3, 70, 70}), randn({3, 70, 67}), randn({2, 65, 40})});
+  check({randn({3, 5, 5}), randn({3, 5, 1}), randn({2, 9, 64})});
+  CHECK(f.stats().host_steps == 0);
+}
+
+TEST_CASE("CUDA operations: matrices that have no factors") {
+  Tensor x, p;
+  const Tensor square = reshape(x, {2, 2}), batch = reshape(x, {1, 2, 2}) + zeros({3, 1, 1});
+  const auto compare = [&](const Tensor& result, const Array& value) {
+    const auto told = [&](const Function& f) {
+      return message<Error>([&] { (void)f(value)[0].to(Device::cpu()); });
+    };
+    const Function here({x}, result), there({x}, result, {.device = gpu()});
+    CHECK(told(here) != "nothing thrown");
+    CHECK(told(there) == told(here));
+  };
+  compare(cholesky(square), Array{1., 2., 2., 1.});
+  compare(cholesky(batch), Array{1., 2., 2., 1.});
+  compare(inverse(square), Array{1., 2., 2., 4.});
+  compare(inverse(batch), Array{1., 2., 2., 4.});
+  compare(lu_solve(square, cast(narrow(x, 0, 0, 2), DType::int32), square), Array{1., 4., 3., 4.});
 }
 
 TEST_CASE("CUDA operations: an index that is out of range") {
