@@ -1,10 +1,10 @@
 // What goes wrong in the code of a device's steps with the values that they meet: an index out of
-// range, a matrix that has no factors. No memory is touched through it; the step, the lowest position and the numbers of the
-// message are kept in a record on the device, and a flag in pinned memory tells the processor that
-// there is something. Whoever next waits for the device (a value that is read, a synchronisation)
-// throws it as the error that the processor would have thrown at the call, with the user's
-// line. What the call computed is then not to be relied on; variables that it updated have their new
-// values.
+// range, a matrix that has no factors. No memory is touched through it; the step, the lowest position
+// and the numbers of the message are kept in a record on the device, and a flag in pinned memory
+// tells the processor that there is something. Whoever next waits for the device (a value that is
+// read, a synchronisation) throws it as the error that the processor would have thrown at the call,
+// with the user's line. What the call computed is then not to be relied on; variables that it updated
+// have their new values.
 #pragma once
 
 #include <cstdint>

@@ -15,7 +15,8 @@ constexpr std::string_view elements_prelude = R"(
 WEFT_FUNCTION bool weft_is_infinite(double x) { return fabs(x) == weft_infinity(); }
 // Word pair `which` of a block as a number in (0, 1).
 WEFT_FUNCTION double weft_open_unit(const weft_block& b, int which) {
-  return ((double)(weft_word_pair(b, which) >> 11) + 0.5) * __longlong_as_double(0x3ca0000000000000ll);
+  const double unit = __longlong_as_double(0x3ca0000000000000ll);   // 2^-53
+  return ((double)(weft_word_pair(b, which) >> 11) + 0.5) * unit;
 }
 // Number `which` of those that an element draws.
 WEFT_FUNCTION double weft_unit_at(const weft_random* random, weft_i64 element, weft_i64 which) {
@@ -65,8 +66,8 @@ WEFT_FUNCTION double weft_large_poisson(double rate, weft_draws& draws) {
     const double k = floor((2 * a / us + b) * u + rate + 0.43);
     if (us >= 0.07 && v <= v_r) return k;
     if (k < 0 || (us < 0.013 && v > us)) continue;
-    if (weft_log(v * inv_alpha / (a / (us * us) + b)) <= k * log_rate - rate - weft_log_factorial(k))
-      return k;
+    const double bound = k * log_rate - rate - weft_log_factorial(k);
+    if (weft_log(v * inv_alpha / (a / (us * us) + b)) <= bound) return k;
   }
 }
 template <class In> struct weft_poisson {
@@ -106,7 +107,8 @@ WEFT_FUNCTION double weft_large_binomial(double n, double p, weft_draws& draws) 
     const double bound = (m + 0.5) * weft_log((m + 1) / (r * (n - m + 1))) +
                          (n + 1) * weft_log((n - m + 1) / (n - k + 1)) +
                          (k + 0.5) * weft_log(r * (n - k + 1) / (k + 1)) + weft_stirling_tail(m) +
-                         weft_stirling_tail(n - m) - weft_stirling_tail(k) - weft_stirling_tail(n - k);
+                         weft_stirling_tail(n - m) - weft_stirling_tail(k) -
+                         weft_stirling_tail(n - k);
     if (v <= bound) return k;
   }
 }
@@ -157,7 +159,8 @@ template <class In> struct weft_gamma {
       const double x = draws.normal(), root = 1 + c * x;
       if (root <= 0) continue;
       const double v = root * root * root;
-      if (weft_log(draws.uniform()) < 0.5 * x * x + d - d * v + d * weft_log(v)) return boost * d * v;
+      if (weft_log(draws.uniform()) < 0.5 * x * x + d - d * v + d * weft_log(v))
+        return boost * d * v;
     }
   }
 };

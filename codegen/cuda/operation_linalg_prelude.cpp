@@ -62,7 +62,8 @@ WEFT_FUNCTION void weft_subtract(T* c, weft_i64 stride, weft_i64 r0, weft_i64 r1
 }
 
 // The w by w block of a matrix at (p, p) in shared memory.
-template <class T> WEFT_FUNCTION void weft_diagonal(T (*block)[33], weft_matrix<T> a, weft_i64 p, int w) {
+template <class T>
+WEFT_FUNCTION void weft_diagonal(T (*block)[33], weft_matrix<T> a, weft_i64 p, int w) {
   for (int e = threadIdx.x; e < 1024; e += 256) {
     const int i = e / 32, j = e % 32;
     block[i][j] = i < w && j < w ? a(p + i, p + j) : T(0);
@@ -248,7 +249,8 @@ WEFT_FUNCTION void weft_lu(const T* in, T* out, int* pivots, weft_i64 count, wef
       __syncthreads();
       weft_subtract(a, columns, p + w, rows, p + w, columns, p, w, whole, whole, false);
     }
-    if (singular && fault && threadIdx.x == 0) weft_report(fault, step, m, m, 0, count == 1 ? 0 : 1);
+    if (singular && fault && threadIdx.x == 0)
+      weft_report(fault, step, m, m, 0, count == 1 ? 0 : 1);
   }
 }
 
@@ -278,8 +280,9 @@ WEFT_FUNCTION void weft_exchange_rows(T* x, const int* pivots, Batch pivots_of, 
   }
 }
 // Row i of the factors' product is row order[i] of the matrix: a thread a matrix.
-WEFT_FUNCTION void weft_order_rows(const int* pivots, weft_i64* order, weft_i64 count, weft_i64 rows,
-                                   weft_i64 given, weft_fault* fault, weft_i64 step) {
+WEFT_FUNCTION void weft_order_rows(const int* pivots, weft_i64* order, weft_i64 count,
+                                   weft_i64 rows, weft_i64 given, weft_fault* fault,
+                                   weft_i64 step) {
   for (weft_i64 m = blockIdx.x * (weft_i64)blockDim.x + threadIdx.x; m < count;
        m += gridDim.x * (weft_i64)blockDim.x) {
     weft_i64* const own = order + m * rows;

@@ -22,7 +22,8 @@ WEFT_FUNCTION double weft_log_normal(double x) {
   const double e = (double)exponent;
   return e * ln2_high + (2 * s + (2 * s * z * p + e * ln2_low));
 }
-WEFT_FUNCTION double weft_log(double x) {
+// No part of its callers: some have many.
+static __device__ __attribute__((noinline)) double weft_log(double x) {
   if (!(x > 0))
     return x == 0 ? -weft_infinity() : __longlong_as_double(0x7ff8000000000000ll);
   if (x == weft_infinity()) return x;
@@ -37,7 +38,7 @@ WEFT_FUNCTION double weft_log1p(double x) {
   return weft_log(u) * (x / (u - 1));
 }
 WEFT_FUNCTION double weft_two_to(weft_i64 e) { return __longlong_as_double((e + 1023) << 52); }
-WEFT_FUNCTION double weft_exp(double x) {
+static __device__ __attribute__((noinline)) double weft_exp(double x) {
   const double terms[11] = {1.0 / 479001600, 1.0 / 39916800, 1.0 / 3628800, 1.0 / 362880,
                             1.0 / 40320,     1.0 / 5040,     1.0 / 720,     1.0 / 120,
                             1.0 / 24,        1.0 / 6,        0.5};

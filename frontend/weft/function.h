@@ -41,8 +41,8 @@ struct FunctionStats {
   std::int64_t bytes_planned = 0;  // arena of one call
   std::int64_t bytes_moved = 0;    // per call, where extents are known
   double flops = 0;                // per call, where extents are known
-  /// Of a device's function: steps that run on the processor. They are users' functions, matrix
-  /// factorisations and triangular systems, Fourier transforms, `mode`, `unique` along an axis.
+  /// Of a device's function: steps that run on the processor. They are users' functions, QR,
+  /// singular and eigenvalue factorisations, Fourier transforms, `mode`, `unique` along an axis.
   std::int64_t host_steps = 0;
 };
 

@@ -13,6 +13,8 @@
 #include "codegen/cuda/product_text.h"
 #include "ir/ops/advanced_indexing.h"
 #include "ir/ops/attrs.h"
+#include "ir/ops/distributions.h"
+#include "ir/ops/linalg.h"
 #include "ir/ops/ordering.h"
 #include "ir/ops/spatial.h"
 
@@ -25,6 +27,13 @@ namespace {
 using Operand = DeviceOperation::Operand;
 
 Operand of(DType t, std::size_t rank) { return {t, rank, true}; }
+
+DeviceOperation draws(ir::Distribution what, std::vector<Operand> in, Operand out) {
+  ir::DistributionAttrs a;
+  a.distribution = static_cast<std::int64_t>(what);
+  a.dtype = out.dtype;
+  return {ExternKind::random_distribution, a, std::move(in), {out}};
+}
 
 /// A few of each family: what NVRTC takes for one is half a second.
 std::vector<DeviceOperation> samples() {
@@ -46,6 +55,16 @@ std::vector<DeviceOperation> samples() {
       {ExternKind::cumulate, ir::ScanAttrs<ir::Scan::max>{.axis = 1, .reverse = true}, {of(h, 2)},
        {of(h, 2), of(i, 2)}},
       {ExternKind::cumulate, ir::ScanAttrs<ir::Scan::linear>{}, {of(h, 2), of(h, 2)}, {of(h, 2)}},
+      {ExternKind::cumulate, ir::ScanAttrs<ir::Scan::logsumexp>{}, {of(h, 2)}, {of(h, 2)}},
+      draws(ir::Distribution::poisson, {of(f, 1)}, of(s, 1)),
+      draws(ir::Distribution::binomial, {of(d, 1), of(h, 1)}, of(f, 1)),
+      draws(ir::Distribution::gamma, {of(f, 1)}, of(h, 1)),
+      draws(ir::Distribution::multinomial, {of(f, 2)}, of(i, 2)),
+      draws(ir::Distribution::permutation, {{i, 1, false}}, of(i, 1)),
+      {ExternKind::cholesky, {}, {of(f, 3)}, {of(f, 3)}},
+      {ExternKind::lu, ir::LuAttrs{}, {of(d, 2)}, {of(d, 2), of(DType::int32, 1)}},
+      {ExternKind::solve_triangular, ir::SolveAttrs{},
+       {of(f, 2), of(DType::int32, 1), of(f, 3)}, {of(f, 3)}},
       {ExternKind::count_bins, {}, {of(i, 1)}, {of(i, 1)}},
       {ExternKind::nonzero, {}, {of(h, 2)}, {of(i, 1)}},
       {ExternKind::fold,
