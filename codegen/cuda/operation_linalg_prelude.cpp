@@ -6,6 +6,9 @@ namespace weft::codegen {
 
 std::string_view linalg_prelude() {
   return R"(
+// A function of its own: entries share it.
+#define WEFT_LONG static __device__ __attribute__((noinline))
+
 // Which matrix of an operand meets matrix i of the result, whose batch the operand's broadcasts to.
 template <int rank> struct weft_batch {
   weft_extents<rank> of, own;   // as many of both, ones in front
@@ -32,9 +35,9 @@ template <class T> struct weft_matrix {
 // c[r0…r1, c0…c1] -= left[…, p…p+w] right[p…p+w, …]; `lower`: what is not above the diagonal. All
 // 256 threads.
 template <class T>
-WEFT_FUNCTION void weft_subtract(T* c, weft_i64 stride, weft_i64 r0, weft_i64 r1, weft_i64 c0,
-                                 weft_i64 c1, weft_i64 p, int w, weft_matrix<T> left,
-                                 weft_matrix<T> right, bool lower) {
+WEFT_LONG void weft_subtract(T* c, weft_i64 stride, weft_i64 r0, weft_i64 r1, weft_i64 c0,
+                             weft_i64 c1, weft_i64 p, int w, weft_matrix<T> left,
+                             weft_matrix<T> right, bool lower) {
   __shared__ T a[32][33], b[32][33];
   const int x = threadIdx.x % 32, y = threadIdx.x / 32;
   for (weft_i64 r = r0; r < r1; r += 32)
@@ -90,8 +93,8 @@ WEFT_FUNCTION void weft_substitute(const T (*block)[33], T* x, weft_i64 step, in
 
 // a x = b in place, columns c0…c1 of x. All threads.
 template <class T>
-WEFT_FUNCTION void weft_solve(weft_matrix<T> a, T* x, weft_i64 n, weft_i64 stride, weft_i64 c0,
-                              weft_i64 c1, bool forwards, bool unit) {
+WEFT_LONG void weft_solve(weft_matrix<T> a, T* x, weft_i64 n, weft_i64 stride, weft_i64 c0,
+                          weft_i64 c1, bool forwards, bool unit) {
   __shared__ T block[32][33];
   const weft_matrix<T> known = {x, stride, false};
   const weft_i64 panels = (n + 31) / 32;
@@ -127,7 +130,7 @@ WEFT_FUNCTION void weft_copy_batch(const T* b, Batch b_of, T* x, weft_i64 count,
 }
 
 // The lower factor; the order of the first leading minor that has none, or 0. All threads.
-template <class T> WEFT_FUNCTION weft_i64 weft_cholesky(T* l, weft_i64 n) {
+template <class T> WEFT_LONG weft_i64 weft_cholesky(T* l, weft_i64 n) {
   __shared__ T block[32][33];
   __shared__ int failed;
   const weft_matrix<T> rows = {l, n, false}, columns = {l, n, true};
@@ -203,8 +206,8 @@ WEFT_FUNCTION weft_i64 weft_pivot_row(const T* a, weft_i64 rows, weft_i64 column
 }
 // Columns p…p+w of the factors, rows exchanged in all columns. Whether a pivot was 0.
 template <class T>
-WEFT_FUNCTION bool weft_lu_panel(T* a, int* pivots, weft_i64 rows, weft_i64 columns, weft_i64 p,
-                                 int w) {
+WEFT_LONG bool weft_lu_panel(T* a, int* pivots, weft_i64 rows, weft_i64 columns, weft_i64 p,
+                             int w) {
   bool singular = false;
   for (weft_i64 j = p; j < p + w; ++j) {
     const weft_i64 chosen = weft_pivot_row(a, rows, columns, j);
