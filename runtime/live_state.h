@@ -48,7 +48,7 @@ class LiveState final : public ir::NodeState {
     std::thread::id lessee;  // has a turn on this leaf
     Device lent_from;        // where the value is that the lessee has
     Array moved;             // its value, brought to a device…
-    Buffer moved_from;       // …from here
+    Array moved_from;        // …from here
   };
 
   explicit LiveState(const ir::Node& of);
@@ -71,8 +71,7 @@ class LiveState final : public ir::NodeState {
   }
   /// The value that the wave under way sees.
   [[nodiscard]] const Array& current() const { return pending ? *pending : value; }
-  /// The same on a device, for one that may be brought there: a constant, or a lone number of the
-  /// processor.
+  /// The same on a device, for one that may be brought there: see `floats`.
   [[nodiscard]] const Array& current_on(Device device);
   /// Where the value is, or was when it was last computed.
   [[nodiscard]] Device home() const {
@@ -92,6 +91,7 @@ class LiveState final : public ir::NodeState {
   bool stored = false;        // `value` holds one…
   bool valid = false;         // …which is current
   bool marked = false;        // see set_marks
+  bool floats = false;        // computed from nothing but constants and lone numbers
 
   // Notes of the plan being made; meaningful only where the stamp is the plan's.
   std::uint64_t affected = 0, needed = 0, wanted = 0, entered = 0;

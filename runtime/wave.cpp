@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <unordered_map>
 
 #include "ir/op.h"
 #include "ir/ops/ops.h"
@@ -49,9 +50,11 @@ bool may_call_user(const ir::Op& op) {
 
 bool reads_other_result(const ir::Node& node) { return &node.op() == &ir::ops::get; }
 
-/// A constant, or a lone number of the processor: is brought to where it is wanted.
+/// A constant, a lone number of the processor, or what is computed from these alone: is brought to
+/// where it is wanted.
 bool goes_anywhere(const LiveState& state, Device device) {
   if (!device.is_cpu()) return false;
+  if (state.floats) return true;
   const ir::Type& type = state.live ? *state.live : state.node.type();
   return &state.node.op() == &ir::ops::constant || (type.shape && type.shape->empty());
 }
@@ -69,6 +72,7 @@ class Planner {
     for (LiveState* target : targets) target->wanted = stamp_;
     find_needed(std::move(targets));
     keep_costly();
+    settle();
     look_below();
     for (LiveState* state : needed_) place(*state);
     for (WaveCell& cell : wave_.cells) {
@@ -105,15 +109,20 @@ class Planner {
     for (LiveState* state : needed_) state->place = place_of(*state);
   }
 
-  /// Where its operands are.
-  [[nodiscard]] Device place_of(const LiveState& state) const {
+  [[nodiscard]] Device where_is(const LiveState& state) const {
+    return is_needed(state) ? state.place : state.home();
+  }
+
+  /// Where its operands are; without any that have a place, where those are whose types it takes.
+  [[nodiscard]] Device place_of(LiveState& state) const {
+    state.floats = false;
     if (const auto wanted = transferred_to(state)) return *wanted;
     const LiveState* first = nullptr;
     Device place;
     for (std::size_t i = 0; i < state.node.inputs().size(); ++i) {
       if (state.node.op().takes_type_only(i)) continue;
       const LiveState& producer = *state_of(*state.node.input(i));
-      const Device there = is_needed(producer) ? producer.place : producer.home();
+      const Device there = where_is(producer);
       if (goes_anywhere(producer, there)) continue;
       if (first && !(there == place))
         throw DeviceError(std::string(state.node.op().name) + ": " + describe(first->node) +
@@ -122,7 +131,29 @@ class Planner {
                           state.node.where());
       first = &producer, place = there;
     }
+    if (first) return place;
+    for (std::size_t i = 0; i < state.node.inputs().size(); ++i)
+      if (const Device there = where_is(*state_of(*state.node.input(i))); !there.is_cpu())
+        return there;
+    state.floats = true;
     return place;
+  }
+
+  /// What floats and nobody holds is computed beside what reads it, where that is in one place.
+  void settle() {
+    std::unordered_map<const LiveState*, std::optional<Device>> wanted;  // null: here and there
+    for (auto it = needed_.rbegin(); it != needed_.rend(); ++it) {
+      LiveState& state = **it;
+      if (const auto found = wanted.find(&state);
+          found != wanted.end() && found->second && state.floats && !is_result(state))
+        state.place = *found->second;
+      for (const ir::NodeRef& input : state.node.inputs()) {
+        const LiveState& producer = *state_of(*input);
+        if (!is_needed(producer) || !producer.floats) continue;
+        const auto [at, is_new] = wanted.emplace(&producer, state.place);
+        if (!is_new && at->second && !(*at->second == state.place)) at->second.reset();
+      }
+    }
   }
 
   /// Of an operation that moves its operand: where to.
@@ -131,7 +162,7 @@ class Planner {
     if (&node.op() == &ir::ops::to_device) return device_at(node);
     if (&node.op() != &ir::ops::to_device_of) return std::nullopt;
     const LiveState& like = *state_of(*node.input(1));
-    return is_needed(like) ? like.place : like.home();
+    return where_is(like);
   }
 
   /// Where an update meets what it does not change and what was dear to compute, that value is kept
@@ -315,10 +346,11 @@ const Array& LiveState::current_on(Device device) {
   if (here.device() == device || device.is_cpu() || !goes_anywhere(*this, here.device()))
     return here;
   Extras& kept = extra();
-  if (!(kept.moved_from == here.buffer()) || !(kept.moved.device() == device) ||
-      kept.moved.dtype() != here.dtype()) {
+  if (!(kept.moved_from.buffer() == here.buffer()) ||
+      kept.moved_from.offset() != here.offset() || kept.moved_from.dtype() != here.dtype() ||
+      !(kept.moved.device() == device)) {
     kept.moved = here.to(device);
-    kept.moved_from = here.buffer();
+    kept.moved_from = here;
   }
   return kept.moved;
 }
