@@ -14,6 +14,7 @@
 #include "live.h"
 #include "passes/autodiff.h"
 #include "passes/specialize.h"
+#include "runtime/cuda_device.h"
 #include "weft/grad.h"
 
 namespace weft {
@@ -70,9 +71,13 @@ bool wants_gradient(const Node& node) {
 
 bool is_leaf(const Node& node) { return &node.op() == &ir::ops::input; }
 
+/// Where the value is.
 Array zeros_like(const Array& value) {
-  Array zeros = Array::uninitialized(value.dtype(), value.shape());
-  std::fill_n(zeros.mutable_bytes(), zeros.nbytes(), std::byte{0});
+  Array zeros = Array::uninitialized(value.dtype(), value.shape(), value.device());
+  if (zeros.device().is_cpu())
+    std::fill_n(zeros.mutable_bytes(), zeros.nbytes(), std::byte{0});
+  else
+    runtime::CudaDevice::get(zeros.device()).zero(zeros.mutable_bytes(), zeros.nbytes());
   return zeros;
 }
 

@@ -5,6 +5,7 @@
 #include "apply.h"
 #include "ir/ops/attrs.h"
 #include "ir/ops/normalization.h"
+#include "weft/eval.h"
 
 namespace weft::nn {
 
@@ -52,6 +53,7 @@ Module& Module::requires_grad(bool on) {
 }
 
 Module& Module::to(Device device) {
+  const Transaction together;  // what depends on several of them follows once, or none moves
   for (Tensor& parameter : parameters()) parameter.set_value(parameter.value().to(device));
   return *this;
 }
@@ -72,6 +74,7 @@ void Module::load_state_dict(const NamedArrays& state) {
                        to_string(found->second.shape()) + ", expected " +
                        to_string(tensor.shape()));
   }
+  const Transaction together;
   for (auto [name, tensor] : named) tensor.set_value(state.at(name));
 }
 

@@ -30,6 +30,10 @@ Tensor scaled_dot_product_attention(const Operand& query, const Operand& key, co
         options.enable_gqa ? ops::grouped_query_attention : ops::scaled_dot_product_attention;
     return frontend::apply(row, nodes({&query, &key, &value}, mask), attrs, query.where());
   }
+  if (!(options.dropout_p >= 0 && options.dropout_p <= 1))
+    throw Error("scaled_dot_product_attention: dropout_p " + std::to_string(options.dropout_p) +
+                    " is not in [0, 1]",
+                query.where());
   if (options.enable_gqa)
     throw UnsupportedOp("scaled_dot_product_attention: dropout and enable_gqa together; repeat the "
                         "heads of key and value instead",

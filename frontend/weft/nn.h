@@ -37,7 +37,7 @@ class Module {
   [[nodiscard]] bool is_training() const { return training_; }
   void zero_grad() const;
   Module& requires_grad(bool on);
-  /// Moves every parameter.
+  /// Moves every parameter, or none where it throws (what depends on them has to follow).
   Module& to(Device device);
 
   [[nodiscard]] NamedArrays state_dict() const;

@@ -115,7 +115,8 @@ class Tensor {
   /// A placeholder; unknown extents are `dim("N")`.
   Tensor(Dims shape, DType dtype, std::string name = {}, Where where = Where::current());
   Tensor(Dims shape, const char* name, Where where = Where::current());
-  /// A constant.
+  /// A constant: part of the program, wherever that runs and wherever `value` is. What is to stay on
+  /// a device is a Variable.
   Tensor(const Array& value, Where where = Where::current());
   template <class T>
     requires(std::is_arithmetic_v<T>)
@@ -139,6 +140,9 @@ class Tensor {
   [[nodiscard]] Shape shape() const;
   [[nodiscard]] std::int64_t ndim() const;
   [[nodiscard]] std::int64_t size() const;
+  /// Where the value is; the processor without one. A tensor is computed where its operands are, and
+  /// these must be in one place (DeviceError); constants, numbers of the processor (of no axes) and
+  /// what is computed from these alone come along.
   [[nodiscard]] Device device() const;
 
   // Values (weft/eval.h has the rules).
@@ -178,6 +182,7 @@ class Tensor {
 
   // The common operations as methods; weft/ops.h has them all as functions.
   [[nodiscard]] Tensor to(DType dtype, Where where = Where::current()) const;
+  /// The same value on `device`, differentiable: the gradient moves back.
   [[nodiscard]] Tensor to(Device device, Where where = Where::current()) const;
   [[nodiscard]] Tensor sum(Where where = Where::current()) const;
   [[nodiscard]] Tensor sum(Axes axes, bool keepdims = false, Where where = Where::current()) const;

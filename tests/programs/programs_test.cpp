@@ -79,6 +79,29 @@ Outcome run(const std::string& program, std::vector<std::string> arguments,
   return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), slurp(out), slurp(err)};
 }
 
+/// A device that is none, for the programs that are run while this lives.
+class StandIn {
+ public:
+  StandIn() {
+#ifdef FAKE_CUDA_PATH
+    const std::string folder = FAKE_CUDA_PATH;
+    here_ = std::system("g++ --version > /dev/null 2>&1") == 0;   // kernels are compiled by it
+    setenv("WEFT_CUDA_DRIVER", (folder + "/libfake_driver.so").c_str(), 1);
+    setenv("WEFT_CUDA_PATH", folder.c_str(), 1);
+    setenv("WEFT_CUBLASLT", "/nowhere/libcublasLt.so", 1);
+#endif
+  }
+  ~StandIn() {
+    for (const char* name : {"WEFT_CUDA_DRIVER", "WEFT_CUDA_PATH", "WEFT_CUBLASLT"}) unsetenv(name);
+  }
+  StandIn(const StandIn&) = delete;
+  StandIn& operator=(const StandIn&) = delete;
+  explicit operator bool() const { return here_; }
+
+ private:
+  bool here_ = false;
+};
+
 bool contains(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }
@@ -322,6 +345,45 @@ TEST_CASE("weft-train learns the digits") {
   CHECK(trained.code == 0);
 }
 
+TEST_CASE("weft-run and weft-train on a device") {
+  const StandIn device;
+  if (!device) {
+    MESSAGE("skipped: there is no stand-in for a device, or no compiler `g++`");
+    return;
+  }
+  const Folder folder;
+  const std::string model = folder / "model.weft", x = folder / "input_0.npy",
+                    y = folder / "output_0.npy", trace = folder / "trace.json";
+  save_model(model);
+  save_npy(x, model_input);
+  save_npy(y, model_output);
+  const Outcome same = run("weft-run", {model, "--check", folder.path.string(), "--device", "cuda:1",
+                                        "--stats", "--repeat", "2", "--profile", trace});
+  CAPTURE(same.err);
+  CHECK(same.code == 0);
+  CHECK(contains(same.out, "as expected"));
+  CHECK(contains(slurp(trace), "\"traceEvents\""));
+  check_refused(run("weft-run", {model, x, "--device", "cuda:2"}), "weft-run",
+                "device cuda:2 is not available: the driver has 2 device(s)");
+  check_refused(run("weft-run", {model, x, "--device", "gpu"}), "weft-run", "no device 'gpu'");
+
+  // Its first losses are the processor's: what it prints of them too.
+  save_images(folder.path, "train", 64);
+  save_images(folder.path, "t10k", 20);
+  const std::string samples = folder / "samples", saved = folder / "trained.weft";
+  const auto train = [&](const char* where) {
+    return run("weft-train", {"fashion-mnist", "--data", folder.path.string(), "--batch-size", "32",
+                              "--epochs", "1", "--device", where, "--save", saved, "--samples", samples});
+  };
+  const Outcome there = train("cuda");
+  CAPTURE(there.out);
+  CAPTURE(there.err);
+  CHECK(there.code == 0);
+  CHECK(contains(there.out, "test accuracy"));
+  CHECK(run("weft-run", {saved, "--check", samples}).code == 0);   // here, what was trained there
+  CHECK(run("weft-run", {saved, "--check", samples, "--device", "cuda:0"}).code == 0);
+}
+
 TEST_CASE("graph-viz draws every stage") {
   const Folder folder;
   const std::string step = folder / "step.weft";
@@ -347,6 +409,20 @@ TEST_CASE("graph-viz draws every stage") {
   CHECK(count(kernels.out, "subgraph cluster_") >= 1);
   CHECK(contains(kernels.out, "f32 64×3"));
   CHECK(run("graph-viz", {step, "--stage", "no-such-stage"}).code == 2);
+}
+
+TEST_CASE("graph-viz says where a value moves to") {
+  const Folder folder;
+  const std::string file = folder / "moved.weft";
+  spew(file,
+       "weft 1\ngraph \"g\" (%x) {\n  %x = input : float32(4,)\n"
+       "  %1 = to_device(%x) {number = 1}\n  %2 = exp(%1)\n  %3 = to_device(%2) {number = -1}\n"
+       "  return %3\n}\n");
+  const Outcome drawn = run("graph-viz", {file});   // no driver is looked for
+  CAPTURE(drawn.err);
+  CHECK(drawn.code == 0);
+  CHECK(contains(drawn.out, "<b>to_device cuda:1</b>"));
+  CHECK(contains(drawn.out, "<b>to_device cpu</b>"));
 }
 
 TEST_CASE("graph-viz colours changes and times") {

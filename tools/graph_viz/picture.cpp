@@ -8,6 +8,7 @@
 #include <tuple>
 
 #include "ir/op.h"
+#include "ir/ops/placement.h"
 #include "ir/text.h"
 #include "runtime/array.h"
 
@@ -64,6 +65,10 @@ std::optional<std::string> scalar_text(const ir::Node& node) {
 
 /// The attributes that say what an operation does and its type does not show.
 std::string attribute_text(const ir::Node& node) {
+  if (node.attrs().is<ir::DeviceAttrs>()) {
+    const std::int64_t number = node.attrs().get<ir::DeviceAttrs>().number;
+    return number < 0 ? " cpu" : " cuda:" + std::to_string(number);
+  }
   std::string text;
   for (const auto& [name, value] : node.attrs().fields()) {
     const auto* axes = std::get_if<std::vector<std::int64_t>>(&value);
