@@ -107,7 +107,7 @@ std::string signature(const std::vector<Value>& values, bool by_value) {
     if (const Array* array = std::get_if<Array>(&value)) {
       text += described(*array);
       if (by_value && is_small(*array)) {
-        const Array dense = array->contiguous();
+        const Array dense = array->to(Device::cpu()).contiguous();
         text.append("=").append(reinterpret_cast<const char*>(dense.bytes()), dense.nbytes());
       }
     } else if (!value.empty()) {

@@ -23,9 +23,10 @@ inline constexpr std::string_view matmul_precision_names[] = {"exact", "highest"
 /// processor are exact whatever is set. Throws Error for another name. Per process.
 void set_float32_matmul_precision(std::string_view precision,
                                   std::source_location where = std::source_location::current());
-/// What is set.
+/// The name of what is set: "highest" unless set_float32_matmul_precision was called.
 std::string_view get_float32_matmul_precision();
 
+/// The same as a value: for FunctionOptions::precision, which is one function's own.
 MatmulPrecision matmul_precision();
 std::string_view name(MatmulPrecision);
 

@@ -171,7 +171,7 @@ Array to_array(const TensorDef& packed) {
 }
 
 TensorDef to_tensor_def(const Array& array, std::string name) {
-  const Array dense = array.contiguous();
+  const Array dense = array.to(Device::cpu()).contiguous();
   return {std::move(name),
           onnx_of_dtype(array.dtype()),
           array.shape(),

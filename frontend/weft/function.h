@@ -22,6 +22,8 @@ enum class Stage : std::uint8_t { graph, optimized, kernels, native };
 
 struct FunctionOptions {
   std::vector<std::pair<Tensor, Tensor>> updates = {};  // variable, its new value
+  /// Where it runs, and where its results and the variables that it updates are from then on. Values
+  /// of the processor are brought there; those of another device are a DeviceError.
   Device device = {};
   std::string name = {};
   bool fast_math = false;
@@ -98,6 +100,7 @@ class Function {
   /// Text in `path`; large constants, and the values of captured variables, in a safetensors file
   /// beside it.
   void save(const std::string& path) const;
+  /// What `save` wrote, to run on `device`, whichever it ran on. IoError, ParseError with the line.
   static Function load(const std::string& path, Device device = {});
 
   struct Impl;

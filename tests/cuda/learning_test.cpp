@@ -10,6 +10,7 @@
 #include "tests/frontend/thrown.h"
 #include "weft/data.h"
 #include "weft/nn.h"
+#include "weft/onnx.h"
 #include "weft/optim.h"
 #include "weft/weft.h"
 
@@ -107,6 +108,31 @@ TEST_CASE("CUDA: a function from a file runs where it is told to") {
   CHECK(got.device() == gpu());
   CHECK(same_bits(got, here(value)[0]));
   std::filesystem::remove_all(folder);
+}
+
+TEST_CASE("CUDA: a model runs where it is told to") {
+  const std::string file =
+      (std::filesystem::temp_directory_path() / ("weft_cuda_" + std::to_string(getpid()) + ".onnx"))
+          .string();
+  Tensor x({dim("N"), 3}, DType::float32, "x");
+  const Tensor w = Variable(randn({3, 2}).to(gpu()), "w");   // a device's value is saved too
+  try {
+    onnx::save(file, Function({x}, relu(matmul(x, w)), {.device = gpu()}));
+  } catch (const UnsupportedOp& e) {
+    MESSAGE("skipped: ", e.what());
+    return;
+  }
+  const Array value = randn({4, 3}), expected = onnx::load(file).function(value)[0];
+  CHECK(same_bits(expected, Function({x}, relu(matmul(x, w)), {.device = gpu()})(value)[0]));
+  const onnx::Model there = onnx::load(file, gpu());
+  CHECK(there.function.device() == gpu());
+  for (const Array& given : {value, value.to(gpu())}) {
+    const Array got = there.function(given)[0], again = there.run({given})[0].array();
+    CHECK(got.device() == gpu());
+    CHECK(same_bits(got, expected));
+    CHECK(same_bits(again, expected));
+  }
+  std::filesystem::remove(file);
 }
 
 TEST_CASE("CUDA: moved tensors differentiate twice, and keep their dtypes" *

@@ -367,7 +367,6 @@ TEST_CASE("weft-run and weft-train on a device") {
                 "device cuda:2 is not available: the driver has 2 device(s)");
   check_refused(run("weft-run", {model, x, "--device", "gpu"}), "weft-run", "no device 'gpu'");
 
-  // Its first losses are the processor's: what it prints of them too.
   save_images(folder.path, "train", 64);
   save_images(folder.path, "t10k", 20);
   const std::string samples = folder / "samples", saved = folder / "trained.weft";
