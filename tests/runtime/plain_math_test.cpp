@@ -15,7 +15,9 @@ constexpr double inf = std::numeric_limits<double>::infinity();
 constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
 
 /// In units of the dtype's epsilon, of the exact result.
-double error(double got, double exact) { return std::fabs(got - exact) / std::fabs(exact) * 0x1p52; }
+double error(double got, double exact) {
+  return std::fabs(got - exact) / std::fabs(exact) * 0x1p52;
+}
 
 }  // namespace
 
