@@ -28,17 +28,20 @@ void CudaDriver::resolve(void* library, const std::string& file) {
   const auto plain = [&](auto& function, const char* name) {
     function = reinterpret_cast<std::remove_reference_t<decltype(function)>>(find(name));
   };
-  const auto get = [&](auto& call, const char* name) {
-    plain(call.function, name);
+  const auto may_get = [&](auto& call, const char* name) {
+    call.function = reinterpret_cast<decltype(call.function)>(dlsym(library, name));
     call.name = name;
     call.driver = this;
+  };
+  const auto get = [&](auto& call, const char* name) {
+    may_get(call, name);
+    plain(call.function, name);
   };
   plain(error_name_, "cuGetErrorName");
   plain(error_text_, "cuGetErrorString");
   get(init, "cuInit");
   get(device_count, "cuDeviceGetCount");
   get(device, "cuDeviceGet");
-  get(device_name, "cuDeviceGetName");
   get(device_attribute, "cuDeviceGetAttribute");
   get(retain_context, "cuDevicePrimaryCtxRetain");
   get(set_context, "cuCtxSetCurrent");
@@ -73,6 +76,7 @@ void CudaDriver::resolve(void* library, const std::string& file) {
   get(instantiate_graph, "cuGraphInstantiateWithFlags");
   get(launch_graph, "cuGraphLaunch");
   get(destroy_graph_exec, "cuGraphExecDestroy");
+  may_get(capture_info_with_data, "cuStreamGetCaptureInfo_v3");
   if (!missing.empty())
     throw DeviceError("the CUDA driver " + file + " is too old: it lacks " + missing +
                       ", which drivers have from CUDA 11.4 on");
@@ -83,13 +87,13 @@ const CudaDriver& CudaDriver::get() {
     std::unique_ptr<const CudaDriver> driver;
     std::string problem;
   };
-  static const Found found = [] {
+  // Never destroyed: values and functions of global variables go after it.
+  static const Found& found = *new const Found([]() -> Found {
     const char* named = std::getenv("WEFT_CUDA_DRIVER");
     try {
-      return Found{std::make_unique<const CudaDriver>(named && *named ? named : "libcuda.so.1"),
-                   {}};
-    } catch (const DeviceError& e) { return Found{nullptr, e.what()}; }
-  }();
+      return {std::make_unique<const CudaDriver>(named && *named ? named : "libcuda.so.1"), {}};
+    } catch (const DeviceError& e) { return {nullptr, e.what()}; }
+  }());
   if (!found.driver) throw DeviceError(found.problem);
   return *found.driver;
 }

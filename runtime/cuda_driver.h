@@ -54,7 +54,6 @@ class CudaDriver {
   CudaCall<unsigned> init;
   CudaCall<int*> device_count;
   CudaCall<int*, int> device;
-  CudaCall<char*, int, int> device_name;
   CudaCall<int*, int, int> device_attribute;
   CudaCall<CuContext*, int> retain_context;
   CudaCall<CuContext> set_context;
@@ -87,6 +86,9 @@ class CudaDriver {
   CudaCall<CuStream, CuGraph*> end_capture;
   CudaCall<CuStream, int*, unsigned long long*, CuGraph*, const CuGraphNode**, std::size_t*>
       capture_info;
+  CudaCall<CuStream, int*, unsigned long long*, CuGraph*, const CuGraphNode**, const void**,
+           std::size_t*>
+      capture_info_with_data;  // null before CUDA 12.3
   CudaCall<CuStream, CuGraphNode*, std::size_t, unsigned> set_capture_waits;
   CudaCall<CuGraph> destroy_graph;
   CudaCall<CuGraphExec*, CuGraph, unsigned long long> instantiate_graph;

@@ -1,19 +1,29 @@
 #include "runtime/cuda_recorder.h"
 
+#include <algorithm>
+
 namespace weft::runtime {
 
-/// The nodes that whatever is launched next would wait for.
+/// The nodes that whatever is launched next would wait for. A library's launches may leave edges
+/// that carry data, for which drivers have a call of its own; what follows waits for all of a node,
+/// whatever they say.
 std::vector<CuGraphNode> CudaRecorder::newest() const {
   int state = 0;
   unsigned long long id = 0;
   CuGraph graph = nullptr;
   const CuGraphNode* nodes = nullptr;
   std::size_t count = 0;
-  driver_.capture_info(stream_, &state, &id, &graph, &nodes, &count);
+  if (const void* data = nullptr; driver_.capture_info_with_data.function)
+    driver_.capture_info_with_data(stream_, &state, &id, &graph, &nodes, &data, &count);
+  else
+    driver_.capture_info(stream_, &state, &id, &graph, &nodes, &count);
   return {nodes, nodes + count};
 }
 
+/// A step that launches nothing ends where those before it do: a node may be given twice.
 void CudaRecorder::continue_from(std::vector<CuGraphNode> nodes) {
+  std::ranges::sort(nodes);
+  nodes.erase(std::ranges::unique(nodes).begin(), nodes.end());
   constexpr unsigned instead_of_the_newest = 1;
   driver_.set_capture_waits(stream_, nodes.data(), nodes.size(), instead_of_the_newest);
 }
