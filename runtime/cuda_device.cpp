@@ -96,22 +96,14 @@ CuStatus CudaDevice::to_driver(CuPointer at) {
   return ordered_memory_ ? driver_.free_ordered.status(at, stream_) : driver_.free.status(at);
 }
 
-/// New memory of the driver's; what the pool keeps is given back before anyone is refused.
-CuPointer CudaDevice::demand(std::size_t bytes) {
-  enter();
-  CuPointer at = 0;
-  CuStatus e = from_driver(bytes, at);
-  if (e == cuda_out_of_memory) {
-    trim();
-    e = from_driver(bytes, at);
-  }
-  if (e == 0) return at;
-  if (e != cuda_out_of_memory) throw DeviceError(driver_.problem("allocating memory", e));
+void CudaDevice::refuse(const char* call, CuStatus e, std::size_t bytes) const {
+  const std::string problem = driver_.problem(call, e);
+  if (e != cuda_out_of_memory) throw DeviceError(problem);
   std::size_t left = 0, all = 0;
   (void)driver_.memory_info.status(&left, &all);
-  throw OutOfMemory("out of memory on " + device_.str() + ": " + std::to_string(bytes) +
-                    " bytes were asked for, " + std::to_string(left) + " of " +
-                    std::to_string(all) + " are free");
+  throw OutOfMemory("out of memory on " + device_.str() + ": " +
+                    (bytes ? std::to_string(bytes) + " bytes were asked for" : problem) + ", " +
+                    std::to_string(left) + " of " + std::to_string(all) + " are free");
 }
 
 CudaDevice::Blocks::node_type CudaDevice::take(std::size_t bytes) {
@@ -127,7 +119,8 @@ CudaDevice::Blocks::node_type CudaDevice::take(std::size_t bytes) {
   Blocks one;  // its node is there before the memory is
   one.emplace(size, 0);
   Blocks::node_type made = one.extract(one.begin());
-  made.value().second = demand(size);
+  enter();
+  demand("allocating memory", [&] { return from_driver(size, made.value().second); }, size);
   return made;
 }
 
@@ -156,10 +149,17 @@ void CudaDevice::trim() {
   wait();  // what is still used by work under way
   {
     const std::scoped_lock lock(upload_mutex_);
-    for (Staging& staging : large_.all)
-      if (const CuPointer at = std::exchange(staging.there, 0))
-        (void)(ordered_memory_ ? driver_.free_ordered.status(at, upload_stream_)
-                               : driver_.free.status(at));
+    for (Staging& staging : large_.all) {
+      const CuPointer at = std::exchange(staging.there, 0);
+      if (!at) continue;
+      if (!ordered_memory_) {
+        (void)driver_.free.status(at);
+        continue;
+      }
+      // Since the wait another thread may have used it.
+      (void)driver_.follow_event.status(upload_stream_, staging.taken, 0);
+      (void)driver_.free_ordered.status(at, upload_stream_);
+    }
   }
   {
     const std::scoped_lock lock(pool_mutex_);
@@ -167,7 +167,9 @@ void CudaDevice::trim() {
     free_.clear();
     pooled_ = 0;
   }
-  if (ordered_memory_) wait();  // when the driver gives up what nobody has
+  if (!ordered_memory_) return;
+  driver_.synchronize(upload_stream_);
+  wait();  // when the driver gives up what nobody has
 }
 
 // ---- copies -------------------------------------------------------------------------------------
@@ -181,7 +183,10 @@ void CudaDevice::precede(CuStream later) {
 void CudaDevice::make(Staging& staging, std::size_t bytes) {
   if (!staging.copied) driver_.create_event(&staging.copied, no_timing);
   if (!staging.taken) driver_.create_event(&staging.taken, no_timing);
-  if (!staging.pinned) driver_.allocate_host(&staging.pinned, bytes, 0);
+  if (staging.pinned) return;
+  // The processor's memory: the device's pool has none of it to give back.
+  const CuStatus e = driver_.allocate_host.status(&staging.pinned, bytes, 0);
+  if (e != 0) refuse(driver_.allocate_host.name, e, 0);
 }
 
 /// One that is free: the oldest, or a further one as long as there are few.
@@ -312,7 +317,8 @@ std::shared_ptr<const CudaModule> CudaDevice::load(
   if (auto loaded = known.lock()) return loaded;
   enter();
   CuModule module = nullptr;
-  driver_.load_module(&module, image->code.data());
+  demand(driver_.load_module.name,
+         [&] { return driver_.load_module.status(&module, image->code.data()); });
   // The image lives as long as the module, so that its address stays its own.
   std::shared_ptr<const CudaModule> loaded(new CudaModule(*this, module),
                                            [image](const CudaModule* gone) { delete gone; });
@@ -335,10 +341,14 @@ void CudaDevice::give_up_capture() noexcept {
 }
 
 CuGraphExec CudaDevice::instantiate(CuGraph graph) {
+  struct Drop {
+    const CudaDriver& driver;
+    CuGraph graph;
+    ~Drop() { (void)driver.destroy_graph.status(graph); }
+  } const drop{driver_, graph};
   CuGraphExec made = nullptr;
-  const CuStatus e = driver_.instantiate_graph.status(&made, graph, 0);
-  (void)driver_.destroy_graph.status(graph);
-  if (e != 0) throw DeviceError(driver_.problem(driver_.instantiate_graph.name, e));
+  demand(driver_.instantiate_graph.name,
+         [&] { return driver_.instantiate_graph.status(&made, graph, 0); });
   return made;
 }
 

@@ -76,6 +76,18 @@ class CudaDevice {
   [[nodiscard]] std::size_t pooled_bytes() const;
   /// Gives what the pool keeps back to the driver.
   void trim();
+  /// What takes memory of the driver's: `attempt` gives its status. Before it is refused the pool is
+  /// trimmed and it is tried again. OutOfMemory, of so many bytes where that is known; DeviceError
+  /// for what else may go wrong.
+  template <class Attempt>
+  void demand(const char* call, const Attempt& attempt, std::size_t bytes = 0) {
+    CuStatus e = attempt();
+    if (e == cuda_out_of_memory) {
+      trim();
+      e = attempt();
+    }
+    if (e != 0) refuse(call, e, bytes);
+  }
 
   /// The source may change as soon as this returns.
   void upload(void* to, const void* from, std::size_t bytes);
@@ -115,7 +127,7 @@ class CudaDevice {
   void give(Blocks::node_type block) noexcept;
   CuStatus from_driver(std::size_t bytes, CuPointer& at);
   CuStatus to_driver(CuPointer at);
-  CuPointer demand(std::size_t bytes);
+  [[noreturn]] void refuse(const char* call, CuStatus e, std::size_t bytes) const;
 
   /// Pinned memory on its way to the device or from it.
   struct Staging {
@@ -142,7 +154,7 @@ class CudaDevice {
 
   const Device device_;
   const CudaDriver& driver_;
-  mutable CudaFaults faults_{driver_};
+  mutable CudaFaults faults_{*this};
   std::string arch_;
   std::int64_t most_blocks_ = 0;
   CuContext context_ = nullptr;

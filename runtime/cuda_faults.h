@@ -7,6 +7,7 @@
 // have their new values.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <limits>
 #include <map>
@@ -15,14 +16,17 @@
 
 #include "ir/device_code.h"
 #include "ir/error.h"
+#include "runtime/buffer.h"
 #include "runtime/cuda_driver.h"
 
 namespace weft::runtime {
 
-/// Of one device, whose context is the calling thread's in all of these.
+class CudaDevice;
+
+/// Of one device, never destroyed. All members are thread safe; its context is the calling thread's in all of these.
 class CudaFaults {
  public:
-  explicit CudaFaults(const CudaDriver& driver) : driver_(driver) {}
+  explicit CudaFaults(CudaDevice& device) : device_(device) {}
   CudaFaults(const CudaFaults&) = delete;
   CudaFaults& operator=(const CudaFaults&) = delete;
 
@@ -33,7 +37,7 @@ class CudaFaults {
   [[nodiscard]] CuPointer record() const { return record_; }
   /// Throws what is recorded, and forgets it. The stream has been waited for.
   void raise(CuStream stream) {
-    if (seen_ && *static_cast<const volatile int*>(seen_) != 0) raise_first(stream);
+    if (is_seen()) raise_first(stream);
   }
 
  private:
@@ -49,15 +53,23 @@ class CudaFaults {
     bool of_index;
     SourceLocation where;
   };
+  [[nodiscard]] bool is_seen() const {
+    const volatile int* const seen = seen_;
+    return seen && *seen != 0;
+  }
+  void set_up(CuStream stream);
   void raise_first(CuStream stream);
 
-  const CudaDriver& driver_;
-  std::mutex mutex_;                             // guards what follows, but for the flag
+  CudaDevice& device_;
+  std::atomic<CuPointer> record_ = 0;
+  std::atomic<int*> seen_ = nullptr;             // the flag
+  std::mutex mutex_;                             // guards what follows
   std::map<std::string, std::int64_t> numbers_;  // by message and line
   std::map<std::int64_t, Meaning> meanings_;
-  CuPointer record_ = 0;
-  int* seen_ = nullptr;
-  Record empty_;  // what the record is set to
+  Record empty_;                // what the record is set to
+  Buffer memory_;               // the record, an empty one, and what was taken from it
+  CuPointer taken_ = 0;         // the last of these
+  CuGraphExec take_ = nullptr;  // takes the record and empties it: nothing comes in between
 };
 
 }  // namespace weft::runtime
