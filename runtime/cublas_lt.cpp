@@ -8,11 +8,14 @@
 #include <optional>
 #include <type_traits>
 
+#include "runtime/cuda_device.h"
+
 namespace weft::runtime {
 namespace {
 
 // The library's interface, as its documentation gives it.
 using Status = int;  // 0: success
+constexpr Status out_of_memory = 3;
 enum class Data : int { f32 = 0, f64 = 1, f16 = 2, c64 = 4, c128 = 5, bf16 = 14 };
 enum class Compute : int { f32 = 68, f64 = 70, f32_by_bf16 = 75, f32_by_tf32 = 77 };
 enum class Operation : std::int32_t { none = 0, transpose = 1 };
@@ -95,6 +98,7 @@ std::uint32_t alignment(std::int64_t bytes) {
 
 struct CublasLt::Functions {
   Status (*create)(void**);
+  Status (*drop)(void*);
   const char* (*status_text)(Status);
   Status (*make_description)(void**, Compute, Data);
   Status (*drop_description)(void*);
@@ -116,7 +120,8 @@ struct CublasLt::Functions {
           reinterpret_cast<std::remove_reference_t<decltype(function)>>(dlsym(library, name));
       return function != nullptr;
     };
-    return get(create, "cublasLtCreate") && get(status_text, "cublasLtGetStatusString") &&
+    return get(create, "cublasLtCreate") && get(drop, "cublasLtDestroy") &&
+           get(status_text, "cublasLtGetStatusString") &&
            get(make_description, "cublasLtMatmulDescCreate") &&
            get(drop_description, "cublasLtMatmulDescDestroy") &&
            get(describe, "cublasLtMatmulDescSetAttribute") &&
@@ -128,24 +133,33 @@ struct CublasLt::Functions {
            get(prefer, "cublasLtMatmulPreferenceSetAttribute") &&
            get(choose, "cublasLtMatmulAlgoGetHeuristic") && get(multiply, "cublasLtMatmul");
   }
+  /// On the device whose context the thread is in: false where the library is too new for the
+  /// driver, or does not know the device.
+  [[nodiscard]] bool works() const {
+    void* handle = nullptr;
+    const Status e = create(&handle);
+    if (e == 0) (void)drop(handle);
+    return e == 0 || e == out_of_memory;
+  }
 };
 
 CublasLt::CublasLt(std::unique_ptr<const Functions> functions) : functions_(std::move(functions)) {}
 CublasLt::~CublasLt() = default;
 
 const CublasLt* CublasLt::get() {
-  static const std::unique_ptr<const CublasLt> found = []() -> std::unique_ptr<const CublasLt> {
+  // Never destroyed: functions of global variables, and their products, go after it.
+  static const CublasLt* const found = []() -> const CublasLt* {
     for (const std::string& file : candidates()) {
       void* const library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
       if (!library) continue;
       auto functions = std::make_unique<Functions>();
-      if (functions->resolve(library))
-        return std::unique_ptr<const CublasLt>(new CublasLt(std::move(functions)));
+      if (functions->resolve(library) && functions->works())
+        return new CublasLt(std::move(functions));
       dlclose(library);
     }
     return nullptr;
   }();
-  return found.get();
+  return found;
 }
 
 void CublasLt::check(int status, const char* what) const {
@@ -158,8 +172,16 @@ void* CublasLt::handle(int device) const {
   const std::scoped_lock lock(mutex_);
   const auto index = static_cast<std::size_t>(device);
   if (handles_.size() <= index) handles_.resize(index + 1, nullptr);
-  if (!handles_[index]) check(functions_->create(&handles_[index]), "opening it on a device");
-  return handles_[index];
+  void*& handle = handles_[index];
+  if (handle) return handle;
+  Status e = functions_->create(&handle);
+  if (e == out_of_memory) {
+    CudaDevice::get(Device::cuda(device)).trim();
+    e = functions_->create(&handle);
+  }
+  if (e != 0) handle = nullptr;
+  check(e, "opening it on a device");
+  return handle;
 }
 
 CublasLt::Planned::~Planned() {
@@ -171,7 +193,7 @@ CublasLt::Planned::~Planned() {
 /// The library's matrices go by columns: ours by rows are theirs transposed, so the product is
 /// out^T = b^T a^T, and a bias along n one along their rows.
 std::unique_ptr<const CublasLt::Planned> CublasLt::plan(const LibraryProduct& p,
-                                                        int device) const {
+                                                        int device) const try {
   const std::optional<Types> types = types_of(p);
   if (!types) return nullptr;
   const Functions& f = *functions_;
@@ -231,7 +253,7 @@ std::unique_ptr<const CublasLt::Planned> CublasLt::plan(const LibraryProduct& p,
   std::ranges::copy(found.algorithm, made->algorithm_);
   made->workspace_ = found.workspace;
   return made;
-}
+} catch (const DeviceError&) { return nullptr; }
 
 void CublasLt::Planned::run(CuPointer a, CuPointer b, CuPointer bias, CuPointer residual,
                             CuPointer out, CuPointer workspace, CuStream stream) const {

@@ -43,7 +43,8 @@ struct LibraryProduct {
 
 class CublasLt {
  public:
-  /// Null where there is none. Opened once a process.
+  /// Null where there is none that works. Opened once a process, from a thread in the context of a
+  /// device, and never closed.
   static const CublasLt* get();
   ~CublasLt();
   CublasLt(const CublasLt&) = delete;
@@ -74,7 +75,7 @@ class CublasLt {
     std::size_t workspace_ = 0;
     mutable std::mutex mutex_;  // the description names a call's bias
   };
-  /// Null where the library does not do it. `device` is its number.
+  /// Null where the library does not do it, or has no memory for that. `device` is its number.
   [[nodiscard]] std::unique_ptr<const Planned> plan(const LibraryProduct& product,
                                                     int device) const;
 

@@ -1,5 +1,7 @@
 // Where a value lives and a program runs: the processor, or one CUDA device. A small value type.
-// The CUDA driver is looked for (once) only when a CUDA device is asked for.
+// The CUDA driver is looked for (once) only when a CUDA device is asked for. What works on a CUDA
+// device leaves its primary context current on the thread that asked for it: who uses CUDA beside
+// Weft, in a context of their own, makes that one current again.
 #pragma once
 
 #include <cstdint>
