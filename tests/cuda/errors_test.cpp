@@ -272,3 +272,74 @@ TEST_CASE("CUDA: a process ends when the driver is gone before its values" *
   (void)kept().tensor->value();
   fake_cuda().lose(4);   // CUDA_ERROR_DEINITIALIZED
 }
+
+TEST_CASE("CUDA: what others launch while a wrong index is told is told too" *
+          doctest::test_suite("stand-in")) {
+  const Device gpu = Device::cuda(0);
+  Tensor table({3}, DType::float32), rows({2}, DType::int64);
+  const Function f({table, rows}, gather_rows(table, rows), {.device = gpu});
+  const Array values = Array{1.f, 2.f, 3.f}.to(gpu), bad = Array{0, 9}.to(gpu),
+              worse = Array{8, 0}.to(gpu);
+  const auto told = [&] { return message<IndexError>([&] { gpu.synchronize(); }); };
+  (void)f(values, bad);
+  CHECK(contains(told(), "9"));
+  CHECK(told() == "nothing thrown");
+  for (const char* call : {"cuGraphLaunch", "cuMemcpyDtoHAsync_v2", "cuStreamSynchronize"}) {
+    for (const int n : {1, 2}) {
+      CAPTURE(call);
+      CAPTURE(n);
+      (void)f(values, bad);
+      bool launched = false;
+      fake_cuda().meanwhile(call, n, [&] { launched = true, (void)f(values, worse); });
+      std::string all;
+      for (int i = 0; i < 3; ++i) all += told() + ";";
+      fake_cuda().meanwhile(call, 1, [] {});
+      CHECK(contains(all, "nothing thrown;"));  // it ends
+      CHECK((!launched || contains(all, "8")));
+    }
+  }
+}
+
+TEST_CASE("CUDA: the driver's memory for code and recordings comes out of the pool" *
+          doctest::test_suite("stand-in")) {
+  const Device gpu = Device::cuda(0);
+  for (const char* call : {"cuModuleLoadData", "cuGraphInstantiateWithFlags"}) {
+    CAPTURE(call);
+    Tensor x;
+    const Tensor y = softmax(exp(x) + (call[2] == 'M' ? 1.5 : 2.5), 0);
+    const Function f({x}, {sum(y * y), y}, {.device = gpu});
+    const Array value = randn({40, 3}), there = value.to(gpu);
+    fake_cuda().fail(call, 1, 2);
+    std::vector<Array> outputs = f(there);
+    const auto before = fake_cuda().counts();
+    for (int i = 0; i < 4; ++i) f.call_into(outputs, std::span(&there, 1));
+    CHECK((fake_cuda().counts() - before).graph_launches > 0);
+  }
+}
+
+TEST_CASE("CUDA: a step that launches nothing is waited for like those before it" *
+          doctest::test_suite("stand-in")) {
+  runtime::CudaDevice& device = runtime::CudaDevice::get(Device::cuda(0));
+  const runtime::Buffer memory = device.allocate(8);
+  const auto at = reinterpret_cast<runtime::CuPointer>(memory.data());
+  const std::size_t first[] = {0}, both[] = {0, 1};
+  const auto graph = device.capture([&](runtime::CudaRecorder& recorder) {
+    recorder.begin_step({});
+    device.driver().fill(at, 1, 8, recorder.stream());
+    recorder.end_step();
+    recorder.begin_step(first);
+    recorder.end_step();
+    recorder.begin_step(both);
+    device.driver().fill(at, 2, 4, recorder.stream());
+    recorder.end_step();
+  });
+  device.driver().launch_graph(graph, device.stream());
+  std::vector<unsigned char> got(8);
+  device.download(got.data(), memory.data(), 8);
+  CHECK(got == std::vector<unsigned char>{2, 2, 2, 2, 1, 1, 1, 1});
+  device.driver().destroy_graph_exec(graph);
+  runtime::CuPointer refused = 0;  // as a thread that records would be
+  CHECK_THROWS_AS((void)device.capture([&](runtime::CudaRecorder&) {
+    device.driver().allocate(&refused, 8);
+  }), DeviceError);
+}

@@ -4,6 +4,7 @@
 #include <dlfcn.h>
 
 #include <cstdlib>
+#include <functional>
 #include <stdexcept>
 #include <string_view>
 #include <type_traits>
@@ -16,6 +17,7 @@ struct FakeCuda {
   decltype(&fake_cuda_counts) counts;
   decltype(&fake_cuda_fail) fail;
   decltype(&fake_cuda_fail_kernel) fail_kernel;
+  decltype(&fake_cuda_meanwhile) meanwhile;
   decltype(&fake_cuda_lose) lose;
   decltype(&fake_cuda_memory) memory;
 };
@@ -25,8 +27,9 @@ inline FakeCudaCounts operator-(FakeCudaCounts now, const FakeCudaCounts& before
   for (const auto count :
        {&FakeCudaCounts::allocations, &FakeCudaCounts::uploads, &FakeCudaCounts::downloads,
         &FakeCudaCounts::copies, &FakeCudaCounts::launches, &FakeCudaCounts::graph_launches,
-        &FakeCudaCounts::captures, &FakeCudaCounts::loads, &FakeCudaCounts::synchronizations,
-        &FakeCudaCounts::calls, &FakeCudaCounts::downloaded})
+        &FakeCudaCounts::captures, &FakeCudaCounts::loads, &FakeCudaCounts::nodes,
+        &FakeCudaCounts::waits, &FakeCudaCounts::synchronizations, &FakeCudaCounts::calls,
+        &FakeCudaCounts::downloaded})
     now.*count -= before.*count;
   return now;
 }
@@ -44,6 +47,7 @@ inline FakeCuda uncounted() {
   return {[] { return FakeCudaCounts{}; },
           [](const char*, int, int) { throw std::logic_error(why); },
           [](int) { throw std::logic_error(why); },
+          [](const char*, int, const std::function<void()>&) { throw std::logic_error(why); },
           [](int) { throw std::logic_error(why); },
           [](std::size_t) { throw std::logic_error(why); }};
 }
@@ -60,6 +64,7 @@ inline const FakeCuda& fake_cuda() {
     get(fake.counts, "fake_cuda_counts");
     get(fake.fail, "fake_cuda_fail");
     get(fake.fail_kernel, "fake_cuda_fail_kernel");
+    get(fake.meanwhile, "fake_cuda_meanwhile");
     get(fake.lose, "fake_cuda_lose");
     get(fake.memory, "fake_cuda_memory");
     return fake;

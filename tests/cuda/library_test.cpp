@@ -147,3 +147,16 @@ TEST_CASE("CUDA: TF32 and bfloat16 factors are a matter of choice") {
             {[](Inputs x) { return matmul(x[0], x[1]); }}, DType::float32, precision);
   CHECK(get_float32_matmul_precision() == "exact");
 }
+
+TEST_CASE("CUDA: what a library cannot describe is done without it" *
+          doctest::test_suite("stand-in")) {
+  manual_seed(4);
+  const auto fail = reinterpret_cast<decltype(&fake_cublas_fail)>(
+      dlsym(dlopen(FAKE_CUBLASLT, RTLD_NOW | RTLD_LOCAL), "fake_cublas_fail"));
+  const std::vector<std::function<Tensor(Inputs)>> plain{
+      [](Inputs x) { return matmul(x[0], x[1]); }};
+  fail("cublasLtMatmulDescCreate", 1000, 1);
+  compare({0, 0, 1, 1e-5}, {noise({131, 200}), noise({200, 170})}, plain, DType::float32);
+  fail("cublasLtMatmulDescCreate", 0, 0);
+  compare({1, 0, 0, 1e-5}, {noise({131, 200}), noise({200, 170})}, plain, DType::float32);
+}

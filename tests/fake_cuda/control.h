@@ -6,7 +6,9 @@
 // waited for. So an order that the driver was not told, by a stream or an event, is seldom kept, and
 // shows as a wrong value. Kernels run block by block (host_blocks.h); one that goes wrong there, in a
 // race for example, is reported and fails, as does whatever comes after it. Streams, events,
-// memory and code belong to the device that was current when they were made, and serve no other.
+// memory and code belong to the device that was current when they were made, and serve no other. A
+// thread that records may not take or give back memory or code; nor may a recording wait for one
+// launch twice.
 // Device 1 has no stream-ordered memory.
 #pragma once
 
@@ -30,6 +32,8 @@ void fake_cuda_fail(const char* function, int n, int error);
 /// The next kernel that runs fails with this error, which whatever waits for it is told, and every
 /// call from then on.
 void fake_cuda_fail_kernel(int error);
+/// Does something, once, at the n-th call of a function from now on, as another thread might.
+void fake_cuda_meanwhile(const char* function, int n, const std::function<void()>& work);
 /// Every call fails with this error from now on; 0 ends that, and what a kernel left.
 void fake_cuda_lose(int error);
 /// Where bytes of the device whose context is the thread's lie on the host, else null.
@@ -48,4 +52,6 @@ struct FakeCublasCounts {
   long products, finished, narrow, alive, handles;
 };
 FakeCublasCounts fake_cublas_counts();
+/// The next `times` calls of a function fail with this status.
+void fake_cublas_fail(const char* function, int times, int status);
 }

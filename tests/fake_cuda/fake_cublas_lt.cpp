@@ -11,6 +11,9 @@
 #include <cstdlib>
 #include <cstring>
 #include <functional>
+#include <map>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "control.h"
@@ -55,6 +58,13 @@ constexpr std::uint64_t magic = 0x77656674;
 constexpr std::size_t working = 4096;  // bytes that its products say they need
 
 FakeCublasCounts counts{};
+std::map<std::string, std::pair<int, Status>> failures;
+
+/// What was asked to go wrong.
+Status failure(const char* function) {
+  const auto it = failures.find(function);
+  return it == failures.end() || it->second.first-- <= 0 ? success : it->second.second;
+}
 
 Status wrong(const char* what) {
   std::fprintf(stderr, "fake cuBLASLt: %s\n", what);
@@ -248,12 +258,22 @@ FakeCublasCounts fake_cublas_counts() { return counts; }
 const char* cublasLtGetStatusString(Status e) {
   return e == invalid_value ? "CUBLAS_STATUS_INVALID_VALUE" : "CUBLAS_STATUS_NOT_SUPPORTED";
 }
+void fake_cublas_fail(const char* function, int times, int status) {
+  failures[function] = {times, status};
+}
 Status cublasLtCreate(void** handle) {
+  if (const Status e = failure("cublasLtCreate")) return e;
   ++counts.handles;
   *handle = new int(42);
   return success;
 }
+Status cublasLtDestroy(void* handle) {
+  delete static_cast<int*>(handle);
+  --counts.handles;
+  return success;
+}
 Status cublasLtMatmulDescCreate(Description** made, int compute, int scale) {
+  if (const Status e = failure("cublasLtMatmulDescCreate")) return e;
   *made = new Description{compute, scale};
   ++counts.alive;
   return success;

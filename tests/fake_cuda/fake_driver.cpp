@@ -28,7 +28,7 @@ using Pointer = unsigned long long;
 constexpr Status success = 0, invalid_value = 1, out_of_memory = 2, not_initialized = 3,
                  invalid_device = 101, invalid_image = 200, invalid_context = 201,
                  invalid_handle = 400, not_found = 500, not_ready = 600,
-                 capture_unsupported = 900, capture_unjoined = 904, not_supported = 801,
+                 capture_unsupported = 900, capture_unjoined = 904, capture_wrong_thread = 908, not_supported = 801,
                  illegal_address = 700, launch_failed = 719;
 constexpr Pointer mark = Pointer{1} << 62;
 constexpr int dynamic_shared_limit = 8, default_shared = 48 * 1024, most_shared = 227 * 1024;
@@ -91,6 +91,7 @@ struct Fake {
   std::set<Stream*> streams;
   Status kernel_error = success;   // of the next kernel that runs
   std::map<std::string, std::pair<int, Status>> failures;
+  std::map<std::string, std::pair<int, Work>> meanwhile;
   FakeCudaCounts counts{};
   std::size_t memory = std::size_t{1} << 30;
   Status lost = success, broken = success;   // broken: by a kernel, for good
@@ -105,6 +106,8 @@ Fake& fake() {
 
 /// The device whose context is this thread's, else -1.
 thread_local int current = -1;
+/// Whether this thread records.
+thread_local bool records = false;
 
 /// Null unless all of these bytes were allocated on the device.
 void* to_host(Pointer at, std::size_t bytes, int device) {
@@ -184,6 +187,12 @@ Status enter(const char* function) {
   if (f.lost) return f.lost;
   if (f.broken) return f.broken;
   if (!f.ready && std::strcmp(function, "cuInit") != 0) return not_initialized;
+  if (const auto other = f.meanwhile.find(function);
+      other != f.meanwhile.end() && --other->second.first <= 0) {
+    const Work work = std::move(other->second.second);
+    f.meanwhile.erase(other);
+    work();
+  }
   const auto it = f.failures.find(function);
   if (it == f.failures.end() || --it->second.first > 0) return success;
   const Status error = it->second.second;
@@ -307,6 +316,10 @@ void fake_cuda_fail(const char* function, int n, int error) {
   const std::scoped_lock lock(fake().mutex);
   fake().failures[function] = {n, error};
 }
+void fake_cuda_meanwhile(const char* function, int n, const std::function<void()>& work) {
+  const std::scoped_lock lock(fake().mutex);
+  fake().meanwhile[function] = {n, work};
+}
 void fake_cuda_lose(int error) {
   const std::scoped_lock lock(fake().mutex);
   fake().lost = error;
@@ -376,10 +389,6 @@ Status cuDeviceGet(int* device, int number) {
     return number < devices() ? success : invalid_device;
   });
 }
-Status cuDeviceGetName(char* name, int length, int) {
-  std::strncpy(name, "stand-in", static_cast<std::size_t>(length));
-  return success;
-}
 Status cuDeviceGetAttribute(int* value, int attribute, int device) {
   return call("cuDeviceGetAttribute", [&] {
     // Capability 9.0, one multiprocessor.
@@ -410,7 +419,7 @@ Status cuMemGetInfo_v2(std::size_t* left, std::size_t* all) {
   });
 }
 Status cuMemAlloc_v2(Pointer* at, std::size_t bytes) {
-  return call("cuMemAlloc_v2", [&] { return allocate(at, bytes); });
+  return call("cuMemAlloc_v2", [&] { return records ? capture_unsupported : allocate(at, bytes); });
 }
 Status cuMemAllocAsync(Pointer* at, std::size_t bytes, Stream* stream) {
   return call("cuMemAllocAsync", [&] {
@@ -421,6 +430,7 @@ Status cuMemAllocAsync(Pointer* at, std::size_t bytes, Stream* stream) {
 }
 Status cuMemFree_v2(Pointer at) {
   return call("cuMemFree_v2", [&] {
+    if (records) return capture_unsupported;
     finish_all();
     const auto gone = forget(at);
     if (gone) gone();
@@ -436,6 +446,7 @@ Status cuMemFreeAsync(Pointer at, Stream* stream) {
 }
 Status cuMemHostAlloc(void** at, std::size_t bytes, unsigned) {
   return call("cuMemHostAlloc", [&] {
+    if (records) return capture_unsupported;
     *at = std::malloc(bytes);
     if (*at) fake().live.emplace(reinterpret_cast<Pointer>(*at), bytes);   // kernels may reach it
     return *at ? success : out_of_memory;
@@ -562,6 +573,7 @@ Status cuStreamWaitEvent(Stream* stream, Event* event, unsigned) {
 Status cuModuleLoadData(Module** module, const void* image) {
   return call("cuModuleLoadData", [&] {
     if (current < 0) return invalid_context;
+    if (records) return capture_unsupported;
     std::uint64_t size = 0;
     std::memcpy(&size, image, sizeof size);
     const char* const code = static_cast<const char*>(image) + sizeof size;
@@ -584,6 +596,7 @@ Status cuModuleLoadData(Module** module, const void* image) {
 Status cuModuleUnload(Module* module) {
   return call("cuModuleUnload", [&] {
     if (module->device != current) return invalid_context;
+    if (records) return capture_unsupported;
     std::erase_if(fake().kernels, [&](const auto& k) { return k.first.first == module; });
     dlclose(module->library);   // a kernel of its that has not run yet would be a fault
     delete module;
@@ -633,9 +646,10 @@ Status cuLaunchKernel(const Kernel* function, unsigned grid, unsigned grid_y, un
 
 using GraphRef = std::shared_ptr<Graph>;
 
-Status cuStreamBeginCapture_v2(Stream* stream, int) {
+Status cuStreamBeginCapture_v2(Stream* stream, int mode) {
   return call("cuStreamBeginCapture_v2", [&] {
-    if (stream->capturing) return capture_unsupported;
+    if (stream->capturing || records || mode != 1) return capture_unsupported;
+    records = true;   // what may fail for that is this thread's, and no other's
     stream->capturing = std::make_shared<Graph>();
     stream->capturing->device = stream->device;
     return success;
@@ -645,6 +659,7 @@ Status cuStreamEndCapture(Stream* stream, GraphRef** graph) {
   // Ends even where it fails.
   const std::scoped_lock lock(fake().mutex);
   const GraphRef recorded = std::exchange(stream->capturing, nullptr);
+  if (recorded && !std::exchange(records, false)) return capture_wrong_thread;
   *graph = nullptr;
   if (const Status e = enter("cuStreamEndCapture")) return e;
   if (!recorded) return invalid_value;
@@ -666,6 +681,13 @@ Status cuStreamGetCaptureInfo_v2(Stream* stream, int* state, unsigned long long*
     return success;
   });
 }
+Status cuStreamGetCaptureInfo_v3(Stream* stream, int* state, unsigned long long* id, void** graph,
+                                 const void*** nodes, const void** data, std::size_t* count) {
+  return call("cuStreamGetCaptureInfo_v3", [&] {
+    *data = nullptr;
+    return cuStreamGetCaptureInfo_v2(stream, state, id, graph, nodes, count);
+  });
+}
 Status cuStreamUpdateCaptureDependencies(Stream* stream, void** nodes, std::size_t count,
                                          unsigned flags) {
   return call("cuStreamUpdateCaptureDependencies", [&] {
@@ -674,6 +696,7 @@ Status cuStreamUpdateCaptureDependencies(Stream* stream, void** nodes, std::size
     for (std::size_t i = 0; i < count; ++i) {
       newest.push_back(reinterpret_cast<std::size_t>(nodes[i]) - 1);
       if (newest.back() >= stream->capturing->nodes.size()) return invalid_value;
+      if (std::ranges::count(newest, newest.back()) > 1) return invalid_value;
     }
     stream->capturing->newest = std::move(newest);
     return success;
