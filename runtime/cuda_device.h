@@ -76,8 +76,8 @@ class CudaDevice {
   [[nodiscard]] std::size_t pooled_bytes() const;
   /// Gives what the pool keeps back to the driver.
   void trim();
-  /// What takes memory of the driver's: `attempt` gives its status. Before it is refused the pool is
-  /// trimmed and it is tried again. OutOfMemory, of so many bytes where that is known; DeviceError
+  /// What takes memory of the driver's: `attempt` gives its status. Before it is refused the pool
+  /// is trimmed and it is tried again. OutOfMemory, of so many bytes where that is known; DeviceError
   /// for what else may go wrong.
   template <class Attempt>
   void demand(const char* call, const Attempt& attempt, std::size_t bytes = 0) {

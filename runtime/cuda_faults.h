@@ -23,7 +23,8 @@ namespace weft::runtime {
 
 class CudaDevice;
 
-/// Of one device, never destroyed. All members are thread safe; its context is the calling thread's in all of these.
+/// Of one device, never destroyed. All members are thread safe; its context is the calling
+/// thread's in all of these.
 class CudaFaults {
  public:
   explicit CudaFaults(CudaDevice& device) : device_(device) {}

@@ -28,7 +28,8 @@ using Pointer = unsigned long long;
 constexpr Status success = 0, invalid_value = 1, out_of_memory = 2, not_initialized = 3,
                  invalid_device = 101, invalid_image = 200, invalid_context = 201,
                  invalid_handle = 400, not_found = 500, not_ready = 600,
-                 capture_unsupported = 900, capture_unjoined = 904, capture_wrong_thread = 908, not_supported = 801,
+                 capture_unsupported = 900, capture_unjoined = 904, capture_wrong_thread = 908,
+                 not_supported = 801,
                  illegal_address = 700, launch_failed = 719;
 constexpr Pointer mark = Pointer{1} << 62;
 constexpr int dynamic_shared_limit = 8, default_shared = 48 * 1024, most_shared = 227 * 1024;
