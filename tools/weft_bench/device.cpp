@@ -24,10 +24,7 @@ constexpr const char* peers[] = {"torch", "jax"};
 
 Device device_named(const std::string& name) {
   if (name == "cpu") throw std::runtime_error("--device is for devices; without it the processor is measured");
-  int number = 0;
-  if (name != "cuda" && std::sscanf(name.c_str(), "cuda:%d", &number) != 1)
-    throw std::runtime_error("there is no device " + name + "; write cuda:0");
-  return Device::cuda(number);
+  return Device::parse(name);
 }
 
 double product(std::span<const std::int64_t> extents) {
