@@ -72,7 +72,7 @@ class Program {
   /// are then unspecified.
   virtual void run(const Sizes& sizes, void* const* inputs, void* const* outputs) const = 0;
 
-  /// Runs as `run` does and reports each step's wall time in nanoseconds through `seen(step, ns)`.
+  /// For `run_observed`, which runs as `run` does: told of each step when it began and ended.
   struct StepObserver {
     virtual ~StepObserver() = default;
     virtual void step(std::size_t index, std::int64_t start_ns, std::int64_t end_ns) = 0;

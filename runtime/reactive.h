@@ -60,7 +60,7 @@ void set_cell_compiler(CellCompiler& compiler);
 void check_live_type(const ir::Node& node);
 /// What is known of a node's type now, from its values or those of its inputs.
 ir::Type live_type(const ir::Node& node);
-/// Where its value is, or where its operands' would be computed with.
+/// Where its value is, computed if need be; the processor where it can have none yet.
 Device device_of(const ir::NodeRef& node);
 
 // ---- values -------------------------------------------------------------------------------------
