@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "ir/error.h"
+#include "runtime/cuda_device.h"
 #include "weft/io.h"
 
 namespace weft {
@@ -103,8 +104,12 @@ Array from_dlpack(ManagedTensor* managed) {
     return copy;
   }
   std::shared_ptr<bool> armed = std::make_shared<bool>(false);
-  std::shared_ptr<void> owner(managed, [release, armed](ManagedTensor* m) {
-    if (*armed) release(m);
+  const runtime::CudaDevice* const used_by =
+      device.is_cpu() ? nullptr : &runtime::CudaDevice::get(device);
+  std::shared_ptr<void> owner(managed, [release, armed, used_by](ManagedTensor* m) {
+    if (!*armed) return;
+    if (used_by) used_by->settle();  // calls that returned may still have to read it
+    release(m);
   });
   const std::size_t bytes = static_cast<std::size_t>(count) * size_of(dtype);
   Array a = Array::from_buffer(runtime::Buffer::borrow(data, bytes, std::move(owner), device),

@@ -288,6 +288,10 @@ void CudaDevice::wait() const {
   driver_.synchronize(stream_);
 }
 
+void CudaDevice::settle() const noexcept {
+  if (try_enter()) (void)driver_.synchronize.status(stream_);
+}
+
 void CudaDevice::synchronize() const {
   wait();
   faults_.raise(stream_);

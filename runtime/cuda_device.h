@@ -98,6 +98,8 @@ class CudaDevice {
   void copy(void* to, const void* from, std::size_t bytes) const;
   void zero(void* at, std::size_t bytes) const;
   void synchronize() const;
+  /// Waits for what the stream has to do by now, whatever becomes of it: nothing is told.
+  void settle() const noexcept;
 
   /// Loaded once for all who hold it.
   std::shared_ptr<const CudaModule> load(const std::shared_ptr<const ir::DeviceImage>& image);

@@ -31,10 +31,12 @@ void save_safetensors(const std::string& path, const NamedArrays& arrays,
 
 /// Shares the array's storage; it lives until the consumer calls `deleter`. A consumer that writes
 /// to it changes every Array that shares the storage; weft itself copies before it writes while the
-/// tensor is out.
+/// tensor is out. A device's memory is ready when this returns, and may be handed out again as soon
+/// as `deleter` is called: the consumer first waits for what its own streams do with it.
 dlpack::ManagedTensor* to_dlpack(const Array& array);
 /// Takes the tensor over and shares its memory (copied where elements are not aligned); calls
-/// `deleter` when no Array needs it any more. When this throws, the tensor is still the caller's.
+/// `deleter` when no Array needs it any more, and nothing that was begun on its device still reads
+/// it. When this throws, the tensor is still the caller's.
 Array from_dlpack(dlpack::ManagedTensor* tensor);
 
 }  // namespace weft
