@@ -143,10 +143,10 @@ void Trainer::build(const Dataset& train) {
   const Tensor x(x_shape, train.inputs.dtype(), "x"), t(t_shape, train.targets.dtype(), "t");
   model_.train();
   const Tensor loss = loss_(model_(x), t);
-  step_.emplace(std::vector<Tensor>{x, t}, loss,
-                FunctionOptions{.updates = optimizer_.updates(loss),
-                                .device = options_.device,
-                                .name = "train_step"});
+  step_.emplace(
+      std::vector<Tensor>{x, t}, loss,
+      FunctionOptions{
+          .updates = optimizer_.updates(loss), .device = options_.device, .name = "train_step"});
   predict_.emplace(evaluation(model_, train.inputs, options_.device));
 }
 
@@ -226,8 +226,9 @@ std::vector<EpochResult> Trainer::fit(const Dataset& train, const Dataset& test,
     result.loss = total / static_cast<double>(std::max<std::int64_t>(done, 1));
     result.seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    bar.clear();
+    bar.draw(done, result.loss);
     if (test.size() > 0) result.accuracy = accuracy(test);
+    bar.clear();
     if (watch) watch(result);
     results.push_back(std::move(result));
   }

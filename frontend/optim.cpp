@@ -1,5 +1,9 @@
 #include "weft/optim.h"
 
+#include <algorithm>
+
+#include "weft/eval.h"
+
 namespace weft::optim {
 
 Optimizer::Optimizer(std::vector<Tensor> parameters, double learning_rate)
@@ -30,18 +34,27 @@ Updates Optimizer::updates(const std::vector<Tensor>& gradients) {
   return result;
 }
 
+void Optimizer::build_step(Device device) {
+  std::vector<Tensor> gradients, state;
+  for (const Tensor& parameter : parameters_)
+    gradients.emplace_back(to_dims(parameter.shape()), parameter.dtype(),
+                           parameter.name() + ".grad");
+  Updates all = updates(gradients);
+  for (const auto& [variable, next] : all)
+    if (std::ranges::find(parameters_, variable.node(), &Tensor::node) == parameters_.end())
+      state.push_back(variable);
+  Function built(gradients, std::vector<Tensor>{},
+                 {.updates = std::move(all), .device = device, .name = "optimiser_step"});
+  Transaction together;  // state that was updated elsewhere follows the parameters
+  for (Tensor& variable : state)
+    if (variable.device() != device) variable.set_value(variable.value().to(device));
+  together.commit();
+  step_.emplace(std::move(built));
+}
+
 void Optimizer::step() {
   const Device device = parameters_.front().device();
-  if (!step_ || step_->device() != device) {  // the module may have moved
-    step_gradients_.clear();
-    for (const Tensor& parameter : parameters_)
-      step_gradients_.emplace_back(to_dims(parameter.shape()), parameter.dtype(),
-                                   parameter.name() + ".grad");
-    step_.emplace(step_gradients_, std::vector<Tensor>{},
-                  FunctionOptions{.updates = updates(step_gradients_),
-                                  .device = device,
-                                  .name = "optimiser_step"});
-  }
+  if (!step_ || step_->device() != device) build_step(device);  // the module may have moved
   std::vector<Array> gradients;
   for (const Tensor& parameter : parameters_) gradients.push_back(parameter.grad().value());
   (*step_)(gradients);

@@ -44,8 +44,8 @@ class Optimizer {
   Tensor rate_;
 
  private:
+  void build_step(Device device);
   std::optional<Function> step_;
-  std::vector<Tensor> step_gradients_;
 };
 
 struct SGDOptions {

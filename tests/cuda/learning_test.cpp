@@ -1,9 +1,13 @@
 // Data, training and files with a device.
 #include <doctest/doctest.h>
 
+#include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstdlib>
 #include <filesystem>
+#include <memory>
 
 #include "fake.h"
 #include "same_bits.h"
@@ -18,10 +22,9 @@ using namespace weft;
 
 namespace {
 Device gpu() { return Device::cuda(0); }
-}
+}  // namespace
 
-TEST_CASE("CUDA: devices by name" *
-          doctest::test_suite("stand-in")) {
+TEST_CASE("CUDA: devices by name" * doctest::test_suite("stand-in")) {
   CHECK(Device::parse("cpu") == Device::cpu());
   CHECK(Device::parse("cuda") == gpu());
   CHECK(Device::parse("cuda:1") == Device::cuda(1));
@@ -35,7 +38,8 @@ TEST_CASE("CUDA: devices by name" *
 TEST_CASE("CUDA: drawn numbers are the processor's") {
   const auto draw = [](Device device) {
     manual_seed(31);
-    std::vector<Array> drawn{rand({7}, DType::float32, device), randn({3, 5}, DType::float64, device),
+    std::vector<Array> drawn{rand({7}, DType::float32, device),
+                             randn({3, 5}, DType::float64, device),
                              randint(-4, 9, {11}, DType::int32, device)};
     for (const Array& array : drawn) CHECK(array.device() == device);
     return drawn;
@@ -70,7 +74,7 @@ TEST_CASE("CUDA: an optimiser follows a module that moves") {
   const auto weights = [](Device device) {
     manual_seed(33);
     nn::Linear net(4, 2);
-    optim::SGD sgd(net.parameters(), {.lr = 0.05, .momentum = 0.9});   // before it moves
+    optim::SGD sgd(net.parameters(), {.lr = 0.05, .momentum = 0.9});  // before it moves
     const Array x = randn({3, 4});
     const auto step = [&](Device at) {
       const Tensor loss = nn::mse_loss(net(Tensor(x.to(at))), Tensor(ones({3, 2}).to(at)));
@@ -92,13 +96,76 @@ TEST_CASE("CUDA: an optimiser follows a module that moves") {
   for (std::size_t i = 0; i < here.size(); ++i) CHECK(same_bits(here[i], there[i]));
 }
 
+TEST_CASE("CUDA: an optimiser's state follows a module back") {
+  const auto weights = [](bool adam, const std::vector<Device>& places) {
+    manual_seed(34);
+    nn::Linear net(4, 2);
+    std::unique_ptr<optim::Optimizer> optimizer;
+    if (adam)
+      optimizer = std::make_unique<optim::Adam>(net.parameters(), optim::AdamOptions{.lr = 0.05});
+    else
+      optimizer = std::make_unique<optim::SGD>(net.parameters(),
+                                               optim::SGDOptions{.lr = 0.05, .momentum = 0.9});
+    const Array x = randn({3, 4});
+    for (const Device at : places) {
+      net.to(at);
+      optimizer->zero_grad();
+      nn::mse_loss(net(Tensor(x.to(at))), Tensor(ones({3, 2}).to(at))).backward();
+      optimizer->step();
+    }
+    std::vector<Array> result;
+    for (const Tensor& p : net.parameters()) {
+      CHECK(p.device() == places.back());
+      result.push_back(p.value());
+    }
+    return result;
+  };
+  const Device cpu = Device::cpu();
+  for (const bool adam : {false, true}) {
+    const std::vector<Array> here = weights(adam, {cpu, cpu, cpu, cpu}),
+                             there = weights(adam, {cpu, gpu(), cpu, gpu()}),
+                             back = weights(adam, {cpu, gpu(), cpu, cpu});
+    for (std::size_t i = 0; i < here.size(); ++i) {
+      CHECK(same_bits(here[i], there[i]));
+      CHECK(same_bits(here[i], back[i]));
+    }
+  }
+}
+
+TEST_CASE("CUDA: a trainer shows its progress in a short epoch too") {
+  const auto drawn = [](Device device) {  // on a terminal of our own
+    const int terminal = posix_openpt(O_RDWR | O_NOCTTY);
+    REQUIRE(terminal >= 0);
+    REQUIRE(grantpt(terminal) == 0);
+    REQUIRE(unlockpt(terminal) == 0);
+    const int shown = open(ptsname(terminal), O_RDWR | O_NOCTTY), kept = dup(STDERR_FILENO);
+    REQUIRE(shown >= 0);
+    dup2(shown, STDERR_FILENO);
+    nn::Sequential net{nn::Linear(6, 3)};
+    optim::SGD sgd(net.parameters(), {.lr = 0.1});
+    data::Trainer trainer(net, sgd,
+                          [](const Tensor& y, const Tensor& t) { return nn::cross_entropy(y, t); },
+                          {.epochs = 1, .batch_size = 8, .progress = true, .device = device});
+    const data::Dataset set{randn({24, 6}), randint(0, 3, {24})};
+    (void)trainer.fit(set, set);
+    dup2(kept, STDERR_FILENO);
+    std::string text(4096, '\0');
+    const ssize_t count = read(terminal, text.data(), text.size());
+    for (const int file : {terminal, shown, kept}) close(file);
+    text.resize(static_cast<std::size_t>(std::max<ssize_t>(count, 0)));
+    return text;
+  };
+  for (const Device device : {Device::cpu(), gpu()})
+    CHECK(contains(drawn(device), "epoch  1/1 [" + std::string(30, '#') + "] loss "));
+}
+
 TEST_CASE("CUDA: a function from a file runs where it is told to") {
   const std::filesystem::path folder =
       std::filesystem::temp_directory_path() / ("weft_cuda_" + std::to_string(getpid()));
   std::filesystem::create_directories(folder);
   const std::string file = (folder / "f.weft").string();
   Tensor x({3, 4}, DType::float32, "x");
-  const Tensor w = Variable(randn({4, 2}).to(gpu()), "w");   // a device's value is saved too
+  const Tensor w = Variable(randn({4, 2}).to(gpu()), "w");  // a device's value is saved too
   Function({x}, x.mm(w), {.device = gpu()}).save(file);
   const Array value = randn({3, 4});
   const Function here = Function::load(file), there = Function::load(file, gpu());
