@@ -102,22 +102,23 @@ void Function::Impl::convert(std::span<const Array* const> given, std::span<cons
 Array Function::Impl::placed(const Array& value, const ir::Node& of) const {
   if (value.device().is_cpu() || value.device() == options.device) return value.to(options.device);
   throw DeviceError(
-      "function" + (options.name.empty() ? std::string() : " '" + options.name + "'") + " runs on " +
-          options.device.str() + ", but " + runtime::describe(of) + " is on " +
+      "function" + (options.name.empty() ? std::string() : " '" + options.name + "'") +
+          " runs on " + options.device.str() + ", but " + runtime::describe(of) + " is on " +
           value.device().str() + ": move one to the other (x.to(Device), FunctionOptions::device)",
       where);
 }
 
 Array Function::Impl::placed_leaf(std::size_t i, const Array& value) const {
-  const std::scoped_lock lock(mutex);
-  auto& [from, to] = uploaded[i];
-  if (!(from.buffer() == value.buffer()) || from.offset() != value.offset() ||
-      from.dtype() != value.dtype() || from.shape() != value.shape() ||
-      from.strides() != value.strides()) {
-    to = placed(value.contiguous(), *captured[i].node());
-    from = value;
+  {
+    const std::scoped_lock lock(mutex);
+    if (uploaded[i].serves(value, options.device)) return uploaded[i].to;
   }
-  return to;
+  // Nobody is kept waiting meanwhile: others may want the mutex for their programs.
+  runtime::Brought fresh{value, placed(value.contiguous(), *captured[i].node())};
+  Array there = fresh.to;
+  const std::scoped_lock lock(mutex);
+  std::swap(uploaded[i], fresh);
+  return there;
 }
 
 bool Function::Impl::Entry::takes(std::span<const Array* const> arrays, std::size_t first) const {

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "compile.h"
+#include "runtime/brought.h"
 #include "runtime/reactive.h"
 #include "staged.h"
 #include "weft/function.h"
@@ -104,11 +105,8 @@ struct Function::Impl {
   mutable std::vector<std::vector<std::vector<std::int64_t>>>
       seen;  // input, axis: distinct extents
   mutable double compile_ms = 0;
-  struct Uploaded {
-    Array from, to;
-  };
-  mutable std::vector<Uploaded> uploaded;  // one a captured leaf
-  // The last of `entries` where it is exact, else null; read without the mutex. None is ever erased.
+  mutable std::vector<runtime::Brought> uploaded;  // one a captured leaf
+  // The last of `entries` where it is exact, else null; read without the mutex. None is erased.
   mutable std::atomic<const Entry*> recent{nullptr};
   mutable std::atomic<std::int64_t> hits{0}, misses{0};  // calls by whether they found an entry
 };

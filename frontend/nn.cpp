@@ -53,8 +53,9 @@ Module& Module::requires_grad(bool on) {
 }
 
 Module& Module::to(Device device) {
-  const Transaction together;  // what depends on several of them follows once, or none moves
+  Transaction together;
   for (Tensor& parameter : parameters()) parameter.set_value(parameter.value().to(device));
+  together.commit();
   return *this;
 }
 
@@ -118,7 +119,8 @@ Tensor Linear::forward(const Tensor& x) {
 Conv::Conv(std::size_t spatial_axes, std::int64_t in_channels, std::int64_t out_channels,
            PerAxis kernel_size, ConvOptions options)
     : spatial_axes_(spatial_axes), options_(std::move(options)) {
-  if (kernel_size.values.size() == 1) kernel_size.values.resize(spatial_axes, kernel_size.values[0]);
+  if (kernel_size.values.size() == 1)
+    kernel_size.values.resize(spatial_axes, kernel_size.values[0]);
   const std::int64_t groups = options_.groups;
   if (kernel_size.values.size() != spatial_axes || groups < 1 || in_channels % groups != 0 ||
       out_channels % groups != 0)

@@ -239,7 +239,9 @@ void CellCode::run_program(const Code& code, std::span<const Array* const> input
     const auto number = static_cast<std::size_t>(slot_of(i).number);
     switch (slot_of(i).kind) {
       case ir::Slot::Kind::input: outputs[i] = *inputs[number]; break;
-      case ir::Slot::Kind::constant: outputs[i] = from_literal(plan.constants[number]).to(device_); break;
+      case ir::Slot::Kind::constant:
+        outputs[i] = from_literal(plan.constants[number]).to(device_);
+        break;
       case ir::Slot::Kind::output: outputs[i] = outputs[number]; break;
       case ir::Slot::Kind::temp:
       case ir::Slot::Kind::local: assert(false); break;
@@ -305,10 +307,12 @@ bool fits(const CellCode& code, std::span<const Array> inputs) {
 
 std::vector<Array> run_cell(CellCode& code, std::span<const Array> inputs) {
   std::vector<Array> outputs(code.output_count()), moved;
-  moved.reserve(inputs.size());  // addresses stay
   std::vector<const Array*> there = pointers(inputs);
-  for (const Array*& input : there)
-    if (!(input->device() == code.device())) input = &moved.emplace_back(input->to(code.device()));
+  for (const Array*& input : there) {
+    if (input->device() == code.device()) continue;
+    moved.reserve(inputs.size());  // addresses stay
+    input = &moved.emplace_back(input->to(code.device()));
+  }
   code.run(there, outputs);
   return outputs;
 }

@@ -13,6 +13,7 @@
 
 #include "ir/op.h"
 #include "runtime/array.h"
+#include "runtime/brought.h"
 #include "runtime/reactive.h"
 
 namespace weft::runtime {
@@ -47,8 +48,7 @@ class LiveState final : public ir::NodeState {
     std::unique_ptr<Attachment> attachment;
     std::thread::id lessee;  // has a turn on this leaf
     Device lent_from;        // where the value is that the lessee has
-    Array moved;             // its value, brought to a device…
-    Array moved_from;        // …from here
+    Brought brought;         // its value
   };
 
   explicit LiveState(const ir::Node& of);

@@ -345,14 +345,9 @@ const Array& LiveState::current_on(Device device) {
   const Array& here = current();
   if (here.device() == device || device.is_cpu() || !goes_anywhere(*this, here.device()))
     return here;
-  Extras& kept = extra();
-  if (!(kept.moved_from.buffer() == here.buffer()) ||
-      kept.moved_from.offset() != here.offset() || kept.moved_from.dtype() != here.dtype() ||
-      !(kept.moved.device() == device)) {
-    kept.moved = here.to(device);
-    kept.moved_from = here;
-  }
-  return kept.moved;
+  Brought& kept = extra().brought;
+  if (!kept.serves(here, device)) kept = {here, here.to(device)};
+  return kept.to;
 }
 
 bool same_small_value(const Array& a, const Array& b) {

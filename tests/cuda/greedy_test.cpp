@@ -14,26 +14,26 @@ using namespace weft;
 
 namespace {
 Device gpu() { return Device::cuda(0); }
-}
+}  // namespace
 
 TEST_CASE("CUDA: a tensor is computed where its operands live") {
   const Array values{{1.f, -2.f}, {3.f, 4.f}};
   Tensor x = Variable(values.to(gpu()), "x");
   CHECK(x.device() == gpu());
-  const Tensor y = tanh(x) * 2.0 + Tensor(Array{10.f, 20.f});   // numbers and constants come along
+  const Tensor y = tanh(x) * 2.0 + Tensor(Array{10.f, 20.f});  // numbers and constants come along
   CHECK(y.device() == gpu());
   Tensor h = Variable(values, "h");
   const Tensor z = tanh(h) * 2.0 + Tensor(Array{10.f, 20.f});
   CHECK(z.device() == Device::cpu());
   CHECK(same_bits(y.value(), z.value()));
   x.set_value((values.reshape({2, 2})).to(DType::float32).to(gpu()));
-  Tensor scale = Variable(Array(3.f), "scale");   // a lone number of the processor
+  Tensor scale = Variable(Array(3.f), "scale");  // a lone number of the processor
   const Tensor w = y * scale;
   CHECK(w.device() == gpu());
   CHECK(same_bits(w.value(), (z * scale).value()));
   scale.set_value(Array(5.f));
   CHECK(same_bits(w.value(), (z * 5.0f).value()));
-  x.set_value({0}, Array{7.f, 8.f});   // a part
+  x.set_value({0}, Array{7.f, 8.f});  // a part
   CHECK(x.device() == gpu());
   CHECK(x.value().tolist<float>() == std::vector<float>{7, 8, 3, 4});
   h.set_value({0}, Array{7.f, 8.f});
@@ -58,7 +58,7 @@ TEST_CASE("CUDA: a tensor moved in a graph, with its gradient") {
   CHECK(x.grad().value().tolist<float>() == std::vector<float>{8, 16, 24});
   x.set_value(Array{2.f, 2.f, 2.f});
   CHECK(back.item<float>() == 48.f);
-  const Function f({x}, back, {.device = gpu()});   // in a program all is in one place
+  const Function f({x}, back, {.device = gpu()});  // in a program all is in one place
   CHECK(f(Array{1.f, 2.f, 3.f})[0].item<float>() == 56.f);
 }
 
@@ -70,7 +70,8 @@ TEST_CASE("CUDA: a leaf that moves takes what depends on it along") {
   x.set_value(Array{1.f, 2.f}.to(gpu()));
   CHECK(y.device() == gpu());
   CHECK(same_bits(y.value(), here));
-  const Function step({}, std::vector<Tensor>{}, {.updates = {{x, x + 1.0}}, .device = Device::cuda(0)});
+  const Function step({}, std::vector<Tensor>{},
+                      {.updates = {{x, x + 1.0}}, .device = Device::cuda(0)});
   (void)step(std::vector<Array>{});
   CHECK(y.value().size() == 2);
   CHECK(y.device() == gpu());
@@ -107,7 +108,7 @@ TEST_CASE("CUDA: several threads upload, compute and read on two devices at once
       second({a}, b, {.device = Device::cuda(1)});
   std::vector<Array> values, expected;
   for (int i = 0; i < 4; ++i) {
-    values.push_back(randn({30'000}));   // more than goes with the stream's own work
+    values.push_back(randn({30'000}));  // more than goes with the stream's own work
     expected.push_back(on_host(values.back())[0]);
   }
   std::vector<int> right(4, 0);
@@ -118,7 +119,7 @@ TEST_CASE("CUDA: several threads upload, compute and read on two devices at once
         for (int n = 0; n < 5; ++n) {
           const Array there = first(values[i])[0];
           const Array beside = second(values[i].to(Device::cuda(1)))[0];
-          Tensor x = Variable(values[i].to(gpu()));   // one by one
+          Tensor x = Variable(values[i].to(gpu()));  // one by one
           const Tensor y = tanh(x) * 2.0;
           right[i] += same_bits(there, expected[i]) && same_bits(beside, expected[i]) &&
                       same_bits(y.value(), expected[i]) &&
@@ -127,4 +128,40 @@ TEST_CASE("CUDA: several threads upload, compute and read on two devices at once
       });
   }
   CHECK(right == std::vector<int>(4, 5));
+}
+
+TEST_CASE("CUDA: two lone numbers of one storage are two values there") {
+  const Array both{1.f, 2.f};
+  const auto number = [&](std::int64_t i) {
+    return Array::from_buffer(both.buffer(), DType::float32, {}, {}, 4 * i);
+  };
+  Tensor rate = Variable(number(1), "rate");
+  const Tensor x = Variable(Array{10.f, 20.f}.to(gpu()), "x");
+  const Tensor y = x * rate;
+  Tensor given(Dims{2}, DType::float32, "given");
+  const Function f({given}, given * rate, {.device = gpu()});
+  for (const int i : {0, 1, 0}) {
+    rate.set_value(number(i));
+    const std::vector<float> expected{10.f * static_cast<float>(i + 1),
+                                      20.f * static_cast<float>(i + 1)};
+    CHECK(y.value().tolist<float>() == expected);
+    CHECK(f(Array{10.f, 20.f})[0].tolist<float>() == expected);
+  }
+}
+
+TEST_CASE("CUDA: a module moves as one") {
+  nn::Linear net(2, 2);
+  const std::vector<Tensor> parameters = net.parameters();
+  const Tensor held = matmul(parameters[0], parameters[1]);
+  const Array before = held.value();
+  net.to(gpu());
+  for (const Tensor& parameter : parameters) CHECK(parameter.device() == gpu());
+  CHECK(held.device() == gpu());
+  CHECK(same_bits(held.value(), before));
+
+  const Tensor apart = parameters[1] + Variable(Array{1.f, 2.f}.to(gpu()), "there");
+  CHECK(apart.device() == gpu());
+  CHECK_THROWS_AS(net.to(Device::cpu()), DeviceError);  // not half of it
+  for (const Tensor& parameter : parameters) CHECK(parameter.device() == gpu());
+  CHECK(same_bits(held.value(), before));
 }
