@@ -178,13 +178,14 @@ std::vector<Tensor> scan(const GraphFn& fn, const std::vector<Tensor>& init,
 
 std::vector<Tensor> while_loop(const GraphFn& cond_fn, const GraphFn& body_fn,
                                const std::vector<Tensor>& init, std::source_location where) {
-  if (init.empty()) throw Error("while_loop: nothing to carry from one iteration to the next", where);
+  if (init.empty())
+    throw Error("while_loop: nothing to carry from one iteration to the next", where);
   const auto condition = [&](std::span<const Tensor> values) {
     const std::vector<Tensor> result = cond_fn(values);
     if (result.size() != 1)
-      throw Error("while_loop: cond_fn gives " + std::to_string(result.size()) +
-                      " results, expected one",
-                  where);
+      throw Error(
+          "while_loop: cond_fn gives " + std::to_string(result.size()) + " results, expected one",
+          where);
     return result.front();
   };
   return frontend::loop(

@@ -1,5 +1,5 @@
-// How functions over tensors become the graphs of conditions and loops. What such a function uses of
-// the tensors around it becomes an operand of the node.
+// How functions over tensors become the graphs of conditions and loops. What such a function uses
+// of the tensors around it becomes an operand of the node.
 #pragma once
 
 #include <functional>

@@ -152,8 +152,8 @@ namespace {
 Tensor trapezoids(const Operand& given, const std::optional<Tensor>& x, std::int64_t axis) {
   const Line line{given.where()};
   const Tensor y(given.node());
-  const Tensor heights = line(ops::add, {line.part(y, axis, 1, ir::slice_open_high),
-                                         line.part(y, axis, 0, -1)});
+  const Tensor heights =
+      line(ops::add, {line.part(y, axis, 1, ir::slice_open_high), line.part(y, axis, 0, -1)});
   if (!x) return heights;
   const bool along = runtime::live_type(*x->node()).rank() == 1;
   Tensor widths = line(ops::diff, {*x}, ir::AxisAttrs{along ? 0 : axis});
@@ -196,7 +196,8 @@ Tensor bincount(const Operand& x, const std::optional<Tensor>& weights, std::int
   const Tensor wide = line(ops::cast, {flat}, ir::CastAttrs{DType::int64});
   // With -1 there is a greatest element whatever there is.
   const Tensor none(Array::from(std::vector<std::int64_t>{minlength - 1}));
-  const Tensor top = line(ops::amax, {line.joined({wide.node(), none.node()}, 0)}, ir::ReduceAttrs{});
+  const Tensor top =
+      line(ops::amax, {line.joined({wide.node(), none.node()}, 0)}, ir::ReduceAttrs{});
   const Tensor size = frontend::pointwise(ops::add, {top, {}}, std::int64_t{1});
   if (!weights) return line(ops::bincount, {flat, size});
   return line(ops::bincount, {flat, size, line.flat(*weights)});
@@ -272,8 +273,8 @@ Runs runs_of(const Line& line, const Tensor& rows, const std::optional<Tensor>& 
   Tensor run = line(ops::cumsum, {starts}, ir::ScanAttrs<ir::Scan::sum>{0});
   run = frontend::pointwise(ops::sub, {run, {}}, std::int64_t{1});
   if (order) run = line(ops::scatter_add, {run, *order, run}, ir::AxisAttrs{0});
-  const Tensor size = line(ops::expand_dims, {line(ops::count, {starts}, ir::ReduceAttrs{})},
-                           ir::AxesAttrs{{0}});
+  const Tensor size =
+      line(ops::expand_dims, {line(ops::count, {starts}, ir::ReduceAttrs{})}, ir::AxesAttrs{{0}});
   const Tensor counts =
       line(ops::diff, {line.joined({firsts.node(), size.node()}, 0)}, ir::AxisAttrs{0});
   return {firsts, run, counts};
@@ -292,8 +293,8 @@ Unique distinct(const Operand& given, std::optional<std::int64_t> axis, bool sor
       order = in_order.indices;
     }
     const Runs runs = runs_of(line, flat, order);
-    return {line(ops::gather_rows, {flat, runs.firsts}),
-            line(ops::reshape_like, {runs.inverse, x}), runs.counts};
+    return {line(ops::gather_rows, {flat, runs.firsts}), line(ops::reshape_like, {runs.inverse, x}),
+            runs.counts};
   }
   Tensor front = x;  // the axis first
   Axes back;

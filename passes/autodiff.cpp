@@ -30,8 +30,8 @@ bool may_carry_gradient(const Node& node) {
                              [](const ir::Type& type) { return may_carry_gradient(type); });
 }
 
-/// A cotangent that may be known to be zero outside the branch of a `where`: it is `value` where the
-/// condition holds (or does not, by `holds`), and zero elsewhere, whatever `value` is there.
+/// A cotangent that may be known to be zero outside the branch of a `where`: it is `value` where
+/// the condition holds (or does not, by `holds`), and zero elsewhere, whatever `value` is there.
 ///
 /// The zero is multiplied by nothing on the way up. As plain numbers the cotangents of
 /// where(x > 0, sqrt(x), 0) at x = 0 would be 0 for sqrt(x) and 0 * inf = NaN for x; here the value
@@ -100,8 +100,7 @@ class Differentiator {
     std::vector<bool> wanted;
     for (std::size_t i = 0; i < node.inputs().size(); ++i)
       wanted.push_back(!is_type_only(node, i) && !meaning->needs_value(i) &&
-                       !node.input(i)->type().weak &&
-                       may_carry_gradient(node.input(i)->type()));
+                       !node.input(i)->type().weak && may_carry_gradient(node.input(i)->type()));
     return later ? ir::deferred_gradient(args, wanted)
                  : through_expansion(node, *meaning, args, wanted);
   }
@@ -237,7 +236,8 @@ class Differentiator {
     for (const NodeRef& input : node.inputs()) {
       const ir::Type& type = input->type();
       if (input.get() == operand.node().get()) continue;
-      if (!type.weak || !type.shape || !type.shape->empty() || is_complex(*type.dtype)) return false;
+      if (!type.weak || !type.shape || !type.shape->empty() || is_complex(*type.dtype))
+        return false;
     }
     return true;
   }

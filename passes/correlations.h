@@ -1,6 +1,6 @@
-// Products with windows of images that are done in fewer multiplications (ir::Contraction::Winograd),
-// found before fusion: windows then look straight at the image, past the zeros around it, which are
-// never written to memory.
+// Products with windows of images that are done in fewer multiplications
+// (ir::Contraction::Winograd), found before fusion: windows then look straight at the image, past
+// the zeros around it, which are never written to memory.
 #pragma once
 
 #include <span>

@@ -34,8 +34,8 @@
 
 namespace weft::passes {
 
-/// Rows at least so long, with at most so many parallel points, are reduced in two kernels. No result
-/// depends on it.
+/// Rows at least so long, with at most so many parallel points, are reduced in two kernels. No
+/// result depends on it.
 struct Splits {
   struct Limits {
     std::int64_t row = 16384, points = 64;
@@ -140,7 +140,7 @@ std::optional<Read> resolve(const std::vector<Value>& values, int value, MapRef 
 /// Map of operand `i` of pointwise `value`, whose own map is `at`.
 MapRef operand_map(const std::vector<Value>& values, const Value& value, std::size_t i,
                    const MapRef& at, std::size_t kernel_axes);
-/// Element number, in its own buffer or the one that it lives in, of the element of `value` at `map`.
+/// Element number, in its own buffer or the one it lives in, of the element of `value` at `map`.
 Affine element_at(const std::vector<Value>& values, const Value& value, const IndexMap& map,
                   std::size_t kernel_axes);
 /// Element number in the buffer of what `read` names.

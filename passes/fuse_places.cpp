@@ -1,6 +1,7 @@
-// A piece of a concatenation or of something padded has no buffer of its own: it lives where it ends
-// up, whoever else reads it reads it there, and nothing is copied. So nested regions are written
-// once, and the steps of an unrolled loop write side by side what one product reads after them.
+// A piece of a concatenation or of something padded has no buffer of its own: it lives where it
+// ends up, whoever else reads it reads it there, and nothing is copied. So nested regions are
+// written once, and the steps of an unrolled loop write side by side what one product reads after
+// them.
 #include <algorithm>
 #include <bit>
 
@@ -68,8 +69,10 @@ bool Fuser::put_in_place(int piece, const std::vector<Reader>& readers) {
   const MapRef in_piece = place_in_view(v, value(piece).operands[0]);
   if (!in_piece) return false;
   const std::size_t rank = value(v).shape->size();
-  const auto place = std::make_shared<const IndexMap>(compose(*value(piece).place, *in_piece, rank));
-  const auto [stride, extent] = last_axis(linear(*place, *value(target).shape, rank), *value(v).shape);
+  const auto place =
+      std::make_shared<const IndexMap>(compose(*value(piece).place, *in_piece, rank));
+  const auto [stride, extent] =
+      last_axis(linear(*place, *value(target).shape, rank), *value(v).shape);
   if (!within(stride, farthest)) return false;
   if (!others.empty() && (!(stride == Dim(1)) || within(extent, shortest_run - 1))) return false;
 
@@ -79,8 +82,7 @@ bool Fuser::put_in_place(int piece, const std::vector<Reader>& readers) {
   value(v).target = target, value(v).place = place;
   for (const auto& [p, at] : inner) {
     value(p).target = target;
-    value(p).place = std::make_shared<const IndexMap>(
-        compose(*place, *at, value(p).shape->size()));
+    value(p).place = std::make_shared<const IndexMap>(compose(*place, *at, value(p).shape->size()));
   }
   const auto fits = [&](const auto& of) { return written_in_place(value(of.first)); };
   if ((value(v).kind == ValueKind::regions || written_in_place(value(v))) &&
@@ -169,7 +171,8 @@ void Fuser::settle_fills() {
     int first = next_group();
     for (const int p : pieces) {
       if (value(p).target < 0) continue;
-      first = std::min(first, value(p).kind == ValueKind::regions ? earliest.at(p) : value(p).group);
+      first =
+          std::min(first, value(p).kind == ValueKind::regions ? earliest.at(p) : value(p).group);
     }
     earliest[v] = first;
     if (fill == fills_.end() || value(fill->second.value).target < 0) continue;

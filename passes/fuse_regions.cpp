@@ -55,7 +55,7 @@ void Fuser::visit_regions(int v) {
     fills_[v] = {number, filled_with};
     pieces_of_[v].push_back(number);
   }
-  const int filled = last;   // regions never overlap: they may be written in any order after that
+  const int filled = last;  // regions never overlap: they may be written in any order after that
   for (const ir::Region& region : meaning.map(node)) {
     last = std::max(last, place_region(v, value(v).operands[region.operand], region, filled));
   }
@@ -84,9 +84,11 @@ int Fuser::place_region(int v, int source, const ir::Region& region, int after) 
   const int number = add(std::move(x));
   const int producer = producer_group(value(number));
   const int beside = latest(without_units(*value(number).shape), 0, 0);
-  const auto joins = [&](int g) { return options_.fuse && g > after && try_place(number, g, true); };
-  const bool joined =
-      joins(producer) || (beside > producer && group(beside).buffers < most_beside && joins(beside));
+  const auto joins = [&](int g) {
+    return options_.fuse && g > after && try_place(number, g, true);
+  };
+  const bool joined = joins(producer) ||
+                      (beside > producer && group(beside).buffers < most_beside && joins(beside));
   if (!joined) place_alone(number);
   pieces_.emplace_back(number, v);
   pieces_of_[v].push_back(number);

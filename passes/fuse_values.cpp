@@ -1,5 +1,5 @@
-// The nodes of a graph as values: their kinds, bodies and checks; views, and the dense copies that some
-// of them need.
+// The nodes of a graph as values: their kinds, bodies and checks; views, and the dense copies that
+// some of them need.
 #include "passes/fuser.h"
 
 #include <algorithm>
@@ -70,7 +70,8 @@ void Fuser::collect() {
       const auto first = left.size();
       for (std::size_t k = node.inputs().size(); k-- > 0;)
         if (!type_only(node, k)) left.push_back(*position.find(operand_of(node, k)));
-      const auto large = [&, least = most[static_cast<std::size_t>(top)] / 8](std::int64_t operand) {
+      const auto large = [&,
+                          least = most[static_cast<std::size_t>(top)] / 8](std::int64_t operand) {
         return most[static_cast<std::size_t>(operand)] > least;
       };
       const auto operands = std::span(left).subspan(first);

@@ -1,4 +1,4 @@
-// The state of one run of fusion (fuse.h says by which rules), shared by the files that do its parts:
+// The state of one run of fusion (fuse.h says by which rules), shared by the files of its parts:
 //   fuse_values.cpp        the graph's nodes as values; views and the copies that some of them need
 //   fuse_placement.cpp     which group a pointwise value joins, and where it stands in it
 //   fuse_reductions.cpp    reductions make rows of groups; chains over several runs of axes
@@ -50,9 +50,9 @@ class Fuser {
   Group& group(int g) { return f_.groups[static_cast<std::size_t>(g)]; }
 
   // ---- values ----
-  /// Values for all nodes that an output needs, producers first, and of a node's operands first those
-  /// that take few elements: so a large kernel finds what is small ready, and need not leave its
-  /// values to another. An operand that is taken for its type only is not a need.
+  /// Values for all nodes that an output needs, producers first, and of a node's operands first
+  /// those that take few elements: so a large kernel finds what is small ready, and need not leave
+  /// its values to another. An operand that is taken for its type only is not a need.
   void collect();
   static double elements(const ir::Type& type);
   static bool type_only(const ir::Node& node, std::size_t operand);

@@ -1,6 +1,6 @@
 // Expansions that need values (ir::Expansion::values): what can be done about them in a graph whose
-// inputs' types are known. Shapes are often computed from other shapes; then they are constants once
-// those are, and a pass makes them so. What is left needs a value that only a call has: see
+// inputs' types are known. Shapes are often computed from other shapes; then they are constants
+// once those are, and a pass makes them so. What is left needs a value that only a call has: see
 // frontend/staged.h.
 #pragma once
 

@@ -15,8 +15,8 @@ ir::Graph specialize(const ir::Graph& graph, std::span<const ir::Type> input_typ
 
 /// Whether to expand a node, given its new inputs.
 using ExpandChoice = std::function<bool(const ir::Node&, std::span<const ir::NodeRef> inputs)>;
-/// Replaces the Expansions that `choose` picks by what they stand for, or (`on_device`) by the steps
-/// that a device has for them, once; `graph` itself where it picks none.
+/// Replaces the Expansions that `choose` picks by what they stand for, or (`on_device`) by the
+/// steps that a device has for them, once; `graph` itself where it picks none.
 ir::Graph expand_where(const ir::Graph& graph, const ExpandChoice& choose, bool on_device = false);
 
 /// Replaces every Expansion by what it stands for, until none is left. Types must be known;

@@ -15,8 +15,8 @@ using ir::Plan;
 using ir::Slot;
 using ir::StepGroup;
 
-constexpr int longest = 256;             // steps
-constexpr std::int64_t least_rows = 8;   // of a product, a share
+constexpr int longest = 256;            // steps
+constexpr std::int64_t least_rows = 8;  // of a product, a share
 constexpr std::int64_t least_shares = 4;
 /// Rough, for all machines alike.
 constexpr double flop_ns = 0.01, byte_ns = 0.05;
@@ -105,8 +105,8 @@ class Chaining {
     }
     if (!step.product) return ns;
     const ProductShape& p = *step.product;
-    return std::max(ns, 2 * flop_ns * static_cast<double>(p.batches * p.m) *
-                            static_cast<double>(p.k * p.n));
+    return std::max(
+        ns, 2 * flop_ns * static_cast<double>(p.batches * p.m) * static_cast<double>(p.k * p.n));
   }
 
   /// Every thread reads all of a product's second operand.
@@ -170,10 +170,12 @@ class Chaining {
     std::int64_t least = 1;  // pieces a share
     for (int s = first; s < best.end; ++s) {
       ns += costs_[static_cast<std::size_t>(s)];
-      if (cut(s)->product) least = std::max(least, up(least_rows * best.pieces, cut(s)->product->m));
+      if (cut(s)->product)
+        least = std::max(least, up(least_rows * best.pieces, cut(s)->product->m));
     }
-    least = std::max(least, static_cast<std::int64_t>(static_cast<double>(best.pieces) *
-                                                      least_of_share / ns) + 1);
+    least = std::max(
+        least,
+        static_cast<std::int64_t>(static_cast<double>(best.pieces) * least_of_share / ns) + 1);
     if (ns < least_of_chain || best.pieces / least < 2) return best.end;
     best.tile = least;
     grow(first, best.end, best.pieces);  // the uses of this one
@@ -199,10 +201,10 @@ class Chaining {
   Plan& plan_;
   Caches caches_;
   std::vector<std::optional<CutStep>> cuts_;
-  std::vector<double> costs_;                // of each step
-  std::vector<std::pair<int, int>> users_;   // of each slot: the first step and the last
-  std::unordered_set<int> donated_;          // slots
-  std::unordered_map<int, Uses> uses_;       // of the chain that is growing, by slot
+  std::vector<double> costs_;               // of each step
+  std::vector<std::pair<int, int>> users_;  // of each slot: the first step and the last
+  std::unordered_set<int> donated_;         // slots
+  std::unordered_map<int, Uses> uses_;      // of the chain that is growing, by slot
 };
 
 }  // namespace

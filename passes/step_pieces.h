@@ -45,7 +45,7 @@ struct PieceReach {
 /// Empty where `pieces` cuts the step in a way that moves the touch unevenly.
 std::optional<PieceReach> piece_reach(const CutStep& step, const Touch& touch, std::int64_t pieces);
 
-/// Whether piece p of `pieces` touches none but elements [p, p + 1) * elements / pieces of the slot.
+/// Whether piece p of `pieces` touches only elements [p, p + 1) * elements / pieces of the slot.
 bool keeps_to_pieces(const CutStep& step, const Touch& touch, std::int64_t pieces,
                      std::int64_t elements);
 

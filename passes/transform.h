@@ -36,8 +36,8 @@ using Visitor = std::function<ir::NodeRef(const ir::Node&, std::vector<ir::NodeR
 ir::Graph transform(const ir::Graph& graph, const Visitor& visit, NodeMap& map);
 ir::Graph transform(const ir::Graph& graph, const Visitor& visit);
 
-/// The visitor of a pass that leaves a node as it is: leaves are shared (equal numbers are one), the
-/// rest rebuilt on their new inputs.
+/// The visitor of a pass that leaves a node as it is: leaves are shared (equal numbers are one),
+/// the rest rebuilt on their new inputs.
 ir::NodeRef keep(ir::GraphBuilder& builder, const ir::Node& node, std::vector<ir::NodeRef> inputs);
 
 }  // namespace weft::passes

@@ -18,7 +18,7 @@ class Device {
   static Device cpu() { return {}; }
   /// Throws DeviceError, saying what was looked for, when the driver or the device is not there.
   static Device cuda(int index = 0);
-  /// As `str` writes it; "cuda" is the first one. DeviceError where it is no such name or not there.
+  /// As `str` writes it; "cuda" is the first. DeviceError where it is no such name or not there.
   static Device parse(std::string_view name);
   /// How many CUDA devices there are; 0 without a driver. Never throws.
   static int cuda_count() noexcept;

@@ -83,9 +83,9 @@ Tensor in_turn(const Tensor& x, const Tensor& q) {
   return concatenate(std::vector<Tensor>(times, x), 1);
 }
 
-/// Operands q, k, v, mask, past keys and values, lengths of the keys; results y, the keys and values
-/// with the past ones, and the scores at the stage that is asked for. Narrow floats are computed in
-/// single precision.
+/// Operands q, k, v, mask, past keys and values, lengths of the keys; results y, the keys and
+/// values with the past ones, and the scores at the stage that is asked for. Narrow floats are
+/// computed in single precision.
 Items attended(const Call& c) {
   const DType dtype = c.x(0).dtype();
   const auto wide = [](const Tensor& x) {

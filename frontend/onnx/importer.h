@@ -39,7 +39,7 @@ class NeedsValue : public Error {
   using Error::Error;
 };
 
-/// UnsupportedOp for strings, maps and floats of 8 bits and fewer. Integers of 4 bits are held in 8.
+/// UnsupportedOp for strings, maps and floats of 8 bits and fewer. 4-bit integers are held in 8.
 DType dtype_of_onnx(std::int64_t type);
 constexpr std::int64_t onnx_uint4 = 21, onnx_int4 = 22;
 std::int32_t onnx_of_dtype(DType);
@@ -148,8 +148,8 @@ class Call {
   [[nodiscard]] const TensorDef& tensor(std::string_view name) const;
   [[nodiscard]] const GraphDef& graph(std::string_view name) const;
 
-  /// The same lists; ShapeError where a number is too large to be an extent or a width, so that sums
-  /// of a few of them cannot overflow.
+  /// The same lists; ShapeError where a number is too large to be an extent or a width, so that
+  /// sums of a few of them cannot overflow.
   [[nodiscard]] std::vector<std::int64_t> small_ints(std::size_t i) const;
   [[nodiscard]] std::vector<std::int64_t> small_integers(std::string_view name) const;
 

@@ -66,10 +66,10 @@ std::function<std::vector<Tensor>(const std::vector<Tensor>&)> custom_op(std::st
 /// broadcast `pred`. Both are built into the graph.
 std::vector<Tensor> cond(const Tensor& pred, const GraphFn& then_fn, const GraphFn& else_fn,
                          const std::vector<Tensor>& operands);
-/// The carried values once `cond_fn(values)`, a boolean of one element, is false: `body_fn` gives as
-/// many as it takes. Runs stage by stage, an iteration each; equal iterations share their code. Has a
-/// gradient of first order where `body_fn` has one and draws no random numbers (iterations are
-/// computed again on the way back).
+/// The carried values once `cond_fn(values)`, a boolean of one element, is false: `body_fn` gives
+/// as many as it takes. Runs stage by stage, an iteration each; equal iterations share their code.
+/// Has a gradient of first order where `body_fn` has one and draws no random numbers (iterations
+/// are computed again on the way back).
 std::vector<Tensor> while_loop(const GraphFn& cond_fn, const GraphFn& body_fn,
                                const std::vector<Tensor>& init,
                                std::source_location where = std::source_location::current());

@@ -139,7 +139,7 @@ Tensor in_test_phase(const Branch& x, const Branch& alt, std::optional<Tensor> t
 Tensor switch_(const Operand& condition, const Branch& then_expression,
                const Branch& else_expression);
 
-// ---- loops, unrolled: the first axis (of rnn, the second) has a known extent ---------------------
+// ---- loops, unrolled: the first axis (of rnn, the second) has a known extent --------------------
 
 using MapFn = std::function<Tensor(const Tensor& x)>;
 using FoldFn = std::function<Tensor(const Tensor& accumulated, const Tensor& x)>;

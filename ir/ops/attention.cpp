@@ -67,7 +67,8 @@ std::optional<Scores> scores_of(const InferContext& c, const Places& p, bool gro
   if (shapes.size() < (p.value < 0 ? 2u : 3u)) return std::nullopt;
   unify(c, shapes[0].back(), shapes[1].back(), "sizes of a query's and a key's head");
   Scores s{{}, linalg::rows_of(shapes[0]), linalg::rows_of(shapes[1])};
-  if (p.value >= 0) s.keys = unify(c, s.keys, linalg::rows_of(shapes[2]), "lengths of key and value");
+  if (p.value >= 0)
+    s.keys = unify(c, s.keys, linalg::rows_of(shapes[2]), "lengths of key and value");
   for (const Dims& shape : shapes) {
     Dims batch(shape.begin(), shape.end() - 2);
     if (grouped) {
@@ -85,8 +86,8 @@ std::optional<Scores> scores_of(const InferContext& c, const Places& p, bool gro
     const Dims met = with_context(c, [&] { return broadcast_dims(all, *mask); });
     for (std::size_t i = 0; i < met.size(); ++i)
       if (met.size() != all.size() || always_differ(met[i], all[i]))
-        fail_shape(c, "a mask broadcasts to the scores' shape " +
-                          to_string(std::span<const Dim>(all)));
+        fail_shape(
+            c, "a mask broadcasts to the scores' shape " + to_string(std::span<const Dim>(all)));
   }
   return s;
 }
@@ -212,7 +213,8 @@ std::vector<NodeRef> expand_attention(GraphBuilder& b, const Node& n,
   // The value's batch is the scores' too.
   const Dims shape = *n.extra_types()[0].shape;
   Expr log_sum = apply(ops::squeeze, {p.logsumexp}, AxesAttrs{{-1}});
-  if (log_sum.type().shape != shape) log_sum = apply(ops::broadcast_to, {log_sum}, ShapeAttrs{shape});
+  if (log_sum.type().shape != shape)
+    log_sum = apply(ops::broadcast_to, {log_sum}, ShapeAttrs{shape});
   return {y.node(), log_sum.node()};
 }
 
@@ -234,9 +236,9 @@ NodeRef expand_grouped(GraphBuilder& b, const Node& n, std::span<const NodeRef> 
   const Dim own = k[k.size() - 3], each = own == Dim(0) ? Dim(1) : floordiv(heads, own);
   const Dim values = (*inputs[2]->type().shape)[inputs[2]->type().shape->size() - 3];
   if (always_differ(values, own))
-    throw UnsupportedOp("grouped_query_attention: keys have " + own.str() + " heads, values " +
-                            values.str(),
-                        n.where());
+    throw UnsupportedOp(
+        "grouped_query_attention: keys have " + own.str() + " heads, values " + values.str(),
+        n.where());
   std::vector<NodeRef> operands{split(inputs[0], own, each), split(inputs[1], own, 1),
                                 split(inputs[2], own, 1)};
   if (inputs.size() > 3) {
@@ -292,7 +294,8 @@ Exprs attention_gradient(const GradArgs& a) {
   const Expr all = made(ops::attention_grad);
   Exprs grads{all, linalg::result(all, 1), linalg::result(all, 2)};
   if (masked)
-    grads.push_back(a.x[3].type().dtype == DType::boolean ? Expr() : made(ops::attention_mask_grad));
+    grads.push_back(a.x[3].type().dtype == DType::boolean ? Expr()
+                                                          : made(ops::attention_mask_grad));
   return grads;
 }
 
@@ -473,8 +476,10 @@ constinit const Op grouped_query_attention{
     .max_inputs = 4,
     .infer = infer_attention<true>,
     .meaning = Expansion{expand_grouped},
-    .reference = {.general = [](std::span<const RefArray> args,
-                                const Attrs& attrs) { return ref_attention<true>(args, attrs)[0]; }},
+    .reference = {.general =
+                      [](std::span<const RefArray> args, const Attrs& attrs) {
+                        return ref_attention<true>(args, attrs)[0];
+                      }},
     .samples = {.make = grouped_samples, .ulp = 16},
     .parse_attrs = attrs_from_fields<AttentionAttrs>,
 };
@@ -526,7 +531,7 @@ constinit const Op fused_attention_grad{
 };
 
 constexpr const Op* attention_rows[] = {
-    &scaled_dot_product_attention, &grouped_query_attention, &attention_weights, &attention_grad,
+    &scaled_dot_product_attention, &grouped_query_attention, &attention_weights,   &attention_grad,
     &attention_mask_grad,          &fused_attention,         &fused_attention_grad};
 
 }  // namespace ops

@@ -32,12 +32,15 @@ struct FusedAttentionAttrs {
 
 namespace ops {
 // (query, key, value[, mask]) -> result, and of each query log Σ exp of its scores (+inf where it
-// sees no key), at least float32. A boolean mask is true where a query sees a key; others are added.
+// sees no key), at least float32. A boolean mask is true where a query sees a key; others are
+// added.
 extern const Op scaled_dot_product_attention;
-// The same where each head of keys and values (axis -3) serves several neighbouring ones of queries.
+// The same where each head of keys and values (axis -3) serves several neighbouring ones of
+// queries.
 extern const Op grouped_query_attention;
 extern const Op attention_weights;  // (query, key[, mask]) -> the softmax alone
-// (g, query, key, value, logsumexp, delta[, mask]) -> cotangents of query, key and value; of the mask.
+// (g, query, key, value, logsumexp, delta[, mask]) -> cotangents of query, key and value; of the
+// mask.
 // delta, of logsumexp's type, is Σ g · result of each query less logsumexp's cotangent.
 extern const Op attention_grad, attention_mask_grad;
 extern const Op fused_attention, fused_attention_grad;  // operands as above, on a device

@@ -77,13 +77,15 @@ std::vector<Array> magnitudes(const Problem& p, const std::vector<Array>& values
   if (p.mask) scores = p.boolean ? where(x[4], scores, never) : scores + x[4];
   const std::int64_t rows = p.query[p.query.size() - 2], columns = p.key[p.key.size() - 2];
   if (p.causal)
-    scores = where(Tensor(arange(columns)) <= reshape(Tensor(arange(rows)), {rows, 1}), scores, never);
+    scores =
+        where(Tensor(arange(columns)) <= reshape(Tensor(arange(rows)), {rows, 1}), scores, never);
   const Tensor w = softmax(scores, -1), q = abs(x[0]), k = abs(repeated(x[1])),
                v = abs(repeated(x[2])), g = abs(x[3]);
   const Tensor up = matmul(g, transpose(v, -1, -2)), slope = w * (up + sum(w * up, Axes{-1}, true));
   const double scale =
       std::fabs(p.scale.value_or(1 / std::sqrt(static_cast<double>(p.query.back()))));
-  const Tensor dk = matmul(transpose(slope, -1, -2), q) * scale, dv = matmul(transpose(w, -1, -2), g);
+  const Tensor dk = matmul(transpose(slope, -1, -2), q) * scale,
+               dv = matmul(transpose(w, -1, -2), g);
   const auto summed = [&](const Tensor& d, const Shape& to) {
     // over the batch that broadcast, and the heads that share one
     const Shape from = *to_shape(*d.node()->type().shape);
@@ -122,12 +124,29 @@ const std::vector<Problem>& problems() {
   using enum DType;
   static const std::vector<Problem> all{
       {"heads of 64", bfloat16, {2, 150, 64}, {2, 150, 64}, {2, 150, 64}, {}, false, true},
-      {"keys and values broadcast, sizes differ", bfloat16, {3, 2, 33, 40}, {2, 70, 40}, {2, 70, 24}},
+      {"keys and values broadcast, sizes differ",
+       bfloat16,
+       {3, 2, 33, 40},
+       {2, 70, 40},
+       {2, 70, 24}},
       {"boolean mask", float16, {70, 128}, {100, 128}, {100, 128}, Shape{70, 100}, true},
-      {"odd sizes, added mask", float16, {2, 21, 5}, {2, 37, 5}, {2, 37, 7}, Shape{2, 1, 37}, false,
-       true, false, -0.75},
+      {"odd sizes, added mask",
+       float16,
+       {2, 21, 5},
+       {2, 37, 5},
+       {2, 37, 7},
+       Shape{2, 1, 37},
+       false,
+       true,
+       false,
+       -0.75},
       {"float32, more queries", float32, {2, 90, 33}, {2, 70, 33}, {2, 70, 20}, {}, false, true},
-      {"float32, mask", float32, {2, 2, 19, 64}, {1, 1, 80, 64}, {1, 1, 80, 64}, Shape{2, 1, 19, 1}},
+      {"float32, mask",
+       float32,
+       {2, 2, 19, 64},
+       {1, 1, 80, 64},
+       {1, 1, 80, 64},
+       Shape{2, 1, 19, 1}},
       {"heads of 256", bfloat16, {20, 256}, {50, 256}, {50, 256}, {}, false, true},
       {"groups of heads", float16, {4, 20, 16}, {2, 20, 16}, {2, 20, 16}, {}, false, true, true},
   };
@@ -180,7 +199,7 @@ TEST_CASE("CUDA: attention writes no scores, whatever the lengths") {
     const Array got = f(x, y, y)[0].to(Device::cpu());
     CHECK(allclose(got.to(DType::float32), on_host(x, y, y)[0].to(DType::float32), 0x1p-6, 0x1p-6));
     CHECK(f.stats().kernels == 1);
-    CHECK(f.stats().bytes_planned <= 4 * 64 * (n / 16 + 1));   // no more than a number a query
+    CHECK(f.stats().bytes_planned <= 4 * 64 * (n / 16 + 1));  // no more than a number a query
   }
   // No keys: zeros.
   const Array none = f(randn({4, 8}).to(DType::bfloat16), zeros({0, 8}, DType::bfloat16),

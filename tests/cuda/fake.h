@@ -34,8 +34,8 @@ inline FakeCudaCounts operator-(FakeCudaCounts now, const FakeCudaCounts& before
   return now;
 }
 
-/// False where the tests run on a real device, which counts nothing and fails when it wants to: a test
-/// that cannot do without is in the test suite "stand-in".
+/// False where the tests run on a real device, which counts nothing and fails when it wants to: a
+/// test that cannot do without is in the test suite "stand-in".
 inline bool stand_in() {
   const char* const device = std::getenv("WEFT_TEST_DEVICE");
   return !device || std::string_view(device) != "real";

@@ -1,7 +1,7 @@
 // Cases derived from the catalogue, on a device: the interpreter's bits, fused, with extents known
 // and unknown; values and gradients. The ordinary run has a fixed sample: where the device is the
-// stand-in, every kernel is compiled by the host's C++ compiler. WEFT_TEST_FULL has all of them, and
-// compiles every text for the architectures that we promise.
+// stand-in, every kernel is compiled by the host's C++ compiler. WEFT_TEST_FULL has all of them,
+// and compiles every text for the architectures that we promise.
 #include <doctest/doctest.h>
 
 #include <stdlib.h>
@@ -44,11 +44,14 @@ std::vector<Case> chosen(std::size_t& all) {
       for (const DType t : dtypes)
         for (const Layout layout : layouts) {
           ++all;
-          const auto turn = [&](std::size_t by, std::size_t count) { return (number + by) % count; };
-          const bool some = (s == 0 && (t == dtypes[turn(0, dtypes.size())] || t == DType::float32) &&
-                             layout == layouts[turn(0, std::size(layouts))]) ||
-                            (s == turn(1, samples) && t == dtypes[turn(3, dtypes.size())] &&
-                             layout == layouts[turn(4, std::size(layouts))]);
+          const auto turn = [&](std::size_t by, std::size_t count) {
+            return (number + by) % count;
+          };
+          const bool some =
+              (s == 0 && (t == dtypes[turn(0, dtypes.size())] || t == DType::float32) &&
+               layout == layouts[turn(0, std::size(layouts))]) ||
+              (s == turn(1, samples) && t == dtypes[turn(3, dtypes.size())] &&
+               layout == layouts[turn(4, std::size(layouts))]);
           if (!full_run() && !some) continue;
           for (Case& c : make_cases(*op, s, t, layout, rng)) cases.push_back(std::move(c));
         }
@@ -65,7 +68,8 @@ std::vector<Case> gradients(const std::vector<Case>& of, std::size_t& all) {
   for (const Case& c : of) {
     std::vector<ir::NodeRef> xs;
     for (std::size_t i = 0; i < c.inputs.size(); ++i)
-      if (c.values[i].dtype == DType::float32 && !c.op->takes_type_only(i)) xs.push_back(c.inputs[i]);
+      if (c.values[i].dtype == DType::float32 && !c.op->takes_type_only(i))
+        xs.push_back(c.inputs[i]);
     const ir::Type& type = c.node->type();
     if (xs.empty() || type.dtype != DType::float32 || ++all % (full_run() ? 1 : 2) != 0) continue;
     const ir::NodeRef cotangent = ir::make_input({type.dtype, type.shape});
@@ -82,7 +86,7 @@ std::vector<Case> gradients(const std::vector<Case>& of, std::size_t& all) {
         g.name = c.name + ", gradient";
         cases.push_back(g);
       }
-    } catch (const UnsupportedOp&) {}   // the generated tests of gradients say of which
+    } catch (const UnsupportedOp&) {}  // the generated tests of gradients say of which
   }
   return cases;
 }
@@ -94,8 +98,8 @@ void compare(const std::vector<Case>& cases, Options options) {
   std::map<std::string_view, int> failed;
   for (std::size_t i = 0; i < cases.size(); ++i) {
     if (!want[i].value) continue;  // told elsewhere
-    const std::string what = !got[i].value ? "threw " + got[i].error
-                                           : bit_difference(*got[i].value, *want[i].value);
+    const std::string what =
+        !got[i].value ? "threw " + got[i].error : bit_difference(*got[i].value, *want[i].value);
     if (what.empty()) continue;
     CAPTURE(cases[i].name);
     if (++failed[cases[i].op->name] <= 2) FAIL_CHECK(cases[i].name << ": " << what);

@@ -114,17 +114,17 @@ TEST_CASE("CUDA: a library's products, by what follows them") {
 
 TEST_CASE("CUDA: a library's products, by how their operands lie") {
   manual_seed(2);
-  compare({.products = 6},
-          {noise({200, 130}), noise({200, 170}), noise({130, 200}), noise({170, 200}),
-           noise({2, 3, 70, 130}), noise({2, 3, 130, 120}), noise({2, 3, 90, 130}),
-           noise({130, 96})},
-          {[](Inputs x) { return matmul(transpose(x[0], 0, 1), x[1]); },
-           [](Inputs x) { return matmul(x[2], transpose(x[3], 0, 1)); },
-           [](Inputs x) { return matmul(transpose(x[0], 0, 1), transpose(x[3], 0, 1)); },
-           [](Inputs x) { return matmul(x[4], x[5]); },
-           [](Inputs x) { return matmul(x[4], transpose(x[6], 2, 3)); },
-           [](Inputs x) { return matmul(x[4], x[7]); }},
-          DType::float32);
+  compare(
+      {.products = 6},
+      {noise({200, 130}), noise({200, 170}), noise({130, 200}), noise({170, 200}),
+       noise({2, 3, 70, 130}), noise({2, 3, 130, 120}), noise({2, 3, 90, 130}), noise({130, 96})},
+      {[](Inputs x) { return matmul(transpose(x[0], 0, 1), x[1]); },
+       [](Inputs x) { return matmul(x[2], transpose(x[3], 0, 1)); },
+       [](Inputs x) { return matmul(transpose(x[0], 0, 1), transpose(x[3], 0, 1)); },
+       [](Inputs x) { return matmul(x[4], x[5]); },
+       [](Inputs x) { return matmul(x[4], transpose(x[6], 2, 3)); },
+       [](Inputs x) { return matmul(x[4], x[7]); }},
+      DType::float32);
   compare({.tolerance = 1e-14}, {noise({160, 190}), noise({190, 140})},
           {[](Inputs x) { return matmul(x[0], x[1]); }}, DType::float64);
 }
@@ -143,8 +143,9 @@ TEST_CASE("CUDA: TF32 and bfloat16 factors are a matter of choice") {
   CHECK(get_float32_matmul_precision() == "exact");
   CHECK_THROWS_AS(set_float32_matmul_precision("fast"), Error);
   for (const char* precision : {"high", "medium"})
-    compare({.tolerance = precision[0] == 'h' ? 2e-3 : 2e-2}, {noise({130, 200}), noise({200, 170})},
-            {[](Inputs x) { return matmul(x[0], x[1]); }}, DType::float32, precision);
+    compare({.tolerance = precision[0] == 'h' ? 2e-3 : 2e-2},
+            {noise({130, 200}), noise({200, 170})}, {[](Inputs x) { return matmul(x[0], x[1]); }},
+            DType::float32, precision);
   CHECK(get_float32_matmul_precision() == "exact");
 }
 

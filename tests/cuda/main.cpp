@@ -1,6 +1,7 @@
-// The tests of CUDA devices run on the stand-ins of tests/fake_cuda, whatever this machine has; where
-// WEFT_TEST_DEVICE is `real`, on its first device, without those that need the stand-in. They have a
-// code cache of their own. Some run this program again, in an environment that they choose (alone.h).
+// The tests of CUDA devices run on the stand-ins of tests/fake_cuda, whatever this machine has;
+// where WEFT_TEST_DEVICE is `real`, on its first device, without those that need the stand-in. They
+// have a code cache of their own. Some run this program again, in an environment that they choose
+// (alone.h).
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 
@@ -35,7 +36,8 @@ int main(int argc, char** argv) {
       std::fprintf(stderr, "WEFT_TEST_DEVICE=real: %s\n", e.what());
       return 2;
     }
-    std::puts("on a real device; skipped: the test suite \"stand-in\" (injected errors, counted calls)");
+    std::puts(
+        "on a real device; skipped: the test suite \"stand-in\" (injected errors, counted calls)");
     context.addFilter("test-suite-exclude", "stand-in");
   }
   const int result = context.run();
