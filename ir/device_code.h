@@ -44,7 +44,7 @@ struct DeviceLaunch {
 /// kind(product + bias along n + residual), where the latter two are there (-1: they are not).
 /// Buffers of the kernel; `out` and the residual are dense over the axes.
 struct ProductEnd {
-  enum class Kind : std::uint8_t { none, relu, gelu };  // gelu through tanh
+  enum class Kind : std::uint8_t { none, gelu };  // gelu through tanh
   Kind kind = Kind::none;
   int out = 0, bias = -1, residual = -1;
   Dim out_offset = 0, bias_offset = 0, residual_offset = 0;

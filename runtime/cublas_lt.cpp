@@ -22,7 +22,7 @@ enum class Operation : std::int32_t { none = 0, transpose = 1 };
 enum class Describe : int { transpose_a = 3, transpose_b = 4, epilogue = 7, bias = 8 };
 enum class Layout : int { batch_count = 5, batch_stride = 6 };
 enum class Prefer : int { workspace = 1, reduction = 3, align_a = 5, align_b, align_c, align_d };
-constexpr std::uint32_t end_default = 1, end_relu = 2, end_bias = 4, end_gelu = 32;
+constexpr std::uint32_t end_default = 1, end_bias = 4, end_gelu = 32;
 constexpr std::uint32_t reduce_in_type_of_sums = 2;
 
 struct Heuristic {
@@ -206,9 +206,7 @@ std::unique_ptr<const CublasLt::Planned> CublasLt::plan(const LibraryProduct& p,
   };
   describe(Describe::transpose_a, p.b.by_rows ? Operation::none : Operation::transpose);
   describe(Describe::transpose_b, p.a.by_rows ? Operation::none : Operation::transpose);
-  std::uint32_t end = p.end == LibraryProduct::End::relu   ? end_relu
-                      : p.end == LibraryProduct::End::gelu ? end_gelu
-                                                           : 0;
+  std::uint32_t end = p.end == LibraryProduct::End::gelu ? end_gelu : 0;
   if (p.bias) end |= end_bias;
   describe(Describe::epilogue, end ? end : end_default);
   const auto layout = [&](void** to, Data type, std::int64_t rows, std::int64_t columns,

@@ -30,7 +30,7 @@ struct LibraryProduct {
     std::int64_t alignment = 256;  // bytes that its address is a multiple of
     friend bool operator==(const Matrix&, const Matrix&) = default;
   };
-  enum class End : std::uint8_t { none, relu, gelu };  // gelu through tanh
+  enum class End : std::uint8_t { none, gelu };  // gelu through tanh
 
   DType factors = DType::float32, result = DType::float32;
   MatmulPrecision precision = MatmulPrecision::highest;

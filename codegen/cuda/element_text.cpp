@@ -150,8 +150,8 @@ void ElementText::write() {
   write_groups();
   if (s_.vector == 1) return;
   const std::string threads = cat({"(", i, ")", str(s_.threads)});
-  out_.open(cat({"for (", i, " item = groups * ", count, " + blockIdx.x * ", threads,
-                 " + threadIdx.x; item < items; item += gridDim.x * ", threads, ")"}));
+  out_.open(cat({"for (", i, " item = groups * ", count, " + blockIdx.x * (", i, ")", threads,
+                 " + threadIdx.x; item < items; item += gridDim.x * (", i, ")", threads, ")"}));
   write_one();
   out_.close();
 }

@@ -143,9 +143,10 @@ std::string KernelFrame::named(const Dim& dim) {
 }
 
 std::string KernelFrame::items() const {
-  std::string product;
-  for (const std::string& e : extents) product.append(product.empty() ? "" : " * ").append(e);
-  return product.empty() ? "1" : product;
+  if (layout.constant) return number(geometry.items);  // factors that are literals are of type int
+  std::string product = cat({"(", index_type, ")1"});
+  for (const std::string& e : extents) product.append(" * ").append(e);
+  return product;
 }
 
 std::string KernelFrame::offset(int access) const {
@@ -180,8 +181,11 @@ void KernelFrame::write_coordinates(TextWriter& out, std::string_view item, int 
       continue;
     }
     const std::string next = "rest" + std::to_string(k - 1);
-    out.line(cat({"const ", index_type, " ", next, " = ", rest, " / ", extent, ", ", c, " = ", rest,
-                  " - ", next, " * ", extent, ";"}));
+    const std::string quotient = number_of(extent) || index_type == "int"
+                                     ? cat({rest, " / ", extent})
+                                     : cat({"weft_quotient(", rest, ", ", extent, ")"});
+    out.line(cat({"const ", index_type, " ", next, " = ", quotient, ", ", c, " = ", rest, " - ",
+                  next, " * ", extent, ";"}));
     rest = next;
   }
 }

@@ -123,7 +123,9 @@ const Nvrtc* Nvrtc::find_installed(std::string* why) {
 std::span<const char* const> nvrtc_options() {
   static constexpr std::array options{
       "--std=c++17",      "--fmad=false", "--prec-div=true",
-      "--prec-sqrt=true", "--ftz=false",  "--diag-suppress=177"};  // unused variables
+      "--prec-sqrt=true", "--ftz=false",
+      "--diag-suppress=177",  // unused variables
+      "--diag-error=61"};     // a product of literals that does not fit their type
   return options;
 }
 

@@ -85,6 +85,7 @@ WEFT_FUNCTION void weft_count_set(const T* x, weft_i64 n, weft_i64* counts) {
 }
 // counts[tiles] becomes how many there are in all.
 WEFT_FUNCTION void weft_sum_counts(weft_i64* counts, weft_i64 tiles) {
+  if (blockIdx.x != 0) return;
   const int lane = threadIdx.x % 32;
   weft_i64 before = 0;
   for (weft_i64 tile = lane; tile - lane < tiles; tile += 32) {

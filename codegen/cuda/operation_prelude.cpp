@@ -1,5 +1,5 @@
-// What the texts of extern steps start with: elements of every dtype and their conversion, division
-// of what usually fits 32 bits, copies, and the record of what went wrong.
+// What the texts of extern steps start with: elements of every dtype and their conversion,
+// copies, and the record of what went wrong.
 #include "codegen/cuda/operation_writer.h"
 
 namespace weft::codegen {
@@ -46,22 +46,10 @@ template <> struct weft_convert<weft_half> {
 };
 template <> struct weft_convert<weft_bfloat> {
   template <class From> static WEFT_METHOD weft_bfloat of(From x) {
-    const unsigned bits = __float_as_uint(float(x));
-    const bool nan = (bits & 0x7fffffffu) > 0x7f800000u;
-    const weft_bfloat y = {
-        (unsigned short)((nan ? bits | 0x400000u : bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16)};
+    const weft_bfloat y = {weft_float_to_brain(float(x))};
     return y;
   }
 };
-
-// Of numbers that are not negative. Long division is a function of its own: it is rare, and long.
-static __device__ __attribute__((noinline)) weft_i64 weft_long_quotient(weft_i64 a, weft_i64 b) {
-  return a / b;
-}
-WEFT_FUNCTION weft_i64 weft_quotient(weft_i64 a, weft_i64 b) {
-  if (((weft_u64)(a | b) >> 32) == 0) return (weft_i64)((unsigned)a / (unsigned)b);
-  return weft_long_quotient(a, b);
-}
 
 WEFT_FUNCTION bool weft_aligned(const void* p, int bytes) { return (weft_u64)p % bytes == 0; }
 
@@ -81,7 +69,16 @@ template <class T> WEFT_FUNCTION void weft_copy(T* to, const T* from, weft_i64 n
 template <class T> WEFT_FUNCTION void weft_fill(T* to, T value, weft_i64 n) {
   const weft_i64 thread = blockIdx.x * (weft_i64)blockDim.x + threadIdx.x,
                  threads = gridDim.x * (weft_i64)blockDim.x;
-  for (weft_i64 i = thread; i < n; i += threads) to[i] = value;
+  const int each = 16 / sizeof(T);
+  weft_i64 done = 0;
+  if (weft_aligned(to, 16)) {
+    union { T at[each]; weft_words<16> all; } wide;
+    #pragma unroll
+    for (int j = 0; j < each; ++j) wide.at[j] = value;
+    done = n / each * each;
+    for (weft_i64 i = thread; i < n / each; i += threads) ((weft_words<16>*)to)[i] = wide.all;
+  }
+  for (weft_i64 i = done + thread; i < n; i += threads) to[i] = value;
 }
 
 // An array as lines along an axis: element e of line (o, i) is at (o * extent + e) * inner + i.

@@ -247,9 +247,10 @@ struct weft_first {
   }
 };
 struct weft_kth {
-  weft_i64 k;   // from 0
-  template <class T, class Item> WEFT_METHOD weft_i64 rank(const Item*, weft_i64, weft_i64) const {
-    return k;
+  weft_i64 k;   // from 0; where a line turns out to be shorter, which is told, any of it
+  template <class T, class Item>
+  WEFT_METHOD weft_i64 rank(const Item*, weft_i64 n, weft_i64) const {
+    return k < n ? k : 0;
   }
 };
 template <bool ignores_nan> struct weft_median {

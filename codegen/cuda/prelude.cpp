@@ -22,6 +22,16 @@ template <> struct weft_int<unsigned short> { typedef unsigned short word; stati
 template <> struct weft_int<unsigned> { typedef unsigned word; static const int width = 32; };
 template <> struct weft_int<weft_u64> { typedef weft_u64 word; static const int width = 64; };
 
+// Of numbers that are not negative and seldom need more than 32 bits. Long division is a function of
+// its own: it is rare, and long.
+static __device__ __attribute__((noinline)) weft_i64 weft_long_quotient(weft_i64 a, weft_i64 b) {
+  return a / b;
+}
+WEFT_FUNCTION weft_i64 weft_quotient(weft_i64 a, weft_i64 b) {
+  if (((weft_u64)(a | b) >> 32) == 0) return (weft_i64)((unsigned)a / (unsigned)b);
+  return weft_long_quotient(a, b);
+}
+
 template <class T> WEFT_FUNCTION bool weft_is_signed() { return T(-1) < T(0); }
 template <class T> WEFT_FUNCTION T weft_add(T a, T b) { return T(weft_u64(a) + weft_u64(b)); }
 template <class T> WEFT_FUNCTION T weft_sub(T a, T b) { return T(weft_u64(a) - weft_u64(b)); }

@@ -56,9 +56,6 @@ ScalarProgram expected(DType t, DType sum, const Inputs& in, ProductEnd::Kind ki
   add(bias_first ? in.residual : in.bias);
   switch (kind) {
     case ProductEnd::Kind::none: break;
-    case ProductEnd::Kind::relu:
-      value = lower(ir::maximum(lift(value), b.constant(computed, 0)));
-      break;
     case ProductEnd::Kind::gelu: value = lower(ir::math::gelu_tanh(lift(value))); break;
   }
   return b.finish(std::array{value});
@@ -108,8 +105,8 @@ std::optional<ProductEnd> find_product_end(const Kernel& k) {
       return std::nullopt;
   }
   if (inputs.product < 0) return std::nullopt;
-  for (const ProductEnd::Kind kind :
-       {ProductEnd::Kind::none, ProductEnd::Kind::relu, ProductEnd::Kind::gelu}) {
+  // Not relu: what NVIDIA says of it, max(x, 0), leaves open whether NaN stays, as it does here.
+  for (const ProductEnd::Kind kind : {ProductEnd::Kind::none, ProductEnd::Kind::gelu}) {
     for (const bool bias_first : {true, false}) {
       const ScalarProgram wanted =
           expected(t, dtype(k.contraction->out), inputs, kind, bias_first);

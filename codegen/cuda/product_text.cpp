@@ -308,8 +308,9 @@ class ProductWriter {
 
   void write_product(const std::string& entry) {
     // Registers for two blocks a multiprocessor where that leaves enough of them.
-    const bool two =
-        how_.threads() == 256 && chip_size(dtype_) == 4 && how_.tile_m() * how_.tile_n() <= 128 * 128;
+    const bool wide_places = index_type(a_) != "int" || index_type(b_) != "int";
+    const bool two = how_.threads() == 256 && chip_size(dtype_) == 4 &&
+                     how_.tile_m() * how_.tile_n() <= 128 * 128 && !(how_.tensor && wide_places);
     std::string parameters = parameter_text(k_);
     if (!how_.tensor) parameters += ", weft_i64 block, weft_i64 piece";
     if (how_.parts > 1) parameters += ", char* workspace";

@@ -1,5 +1,6 @@
 // Where a row kernel keeps what several of its stages need.
 #include <algorithm>
+#include <span>
 
 #include "codegen/cuda/row_text.h"
 
@@ -89,6 +90,18 @@ int elements_each(const Kernel& k, const CudaSchedule& s) {
 
 }  // namespace
 
+std::int64_t sum_bytes(const Kernel& k, int parts) {
+  constexpr std::int64_t each = 33, padding = 32;  // 32 of the second level and a result
+  std::int64_t bytes = 0;
+  for (const ir::Stage& s : k.stages) {
+    for (const KernelReduction& r : s.reductions) {
+      for (const DType t : std::span(r.combine.inputs).first(r.temps.size()))
+        bytes += parts * each * static_cast<std::int64_t>(size_of(t)) + padding;
+    }
+  }
+  return bytes;
+}
+
 bool has_one_level(const Kernel& k) {
   const auto row = k.axes.back().constant();
   bool one = row && *row <= ir::lane_block;
@@ -112,8 +125,11 @@ RowStorage row_storage(const Kernel& k, const CudaSchedule& s) {
   if (storage.place == Place::scratch && row && s.mapping == Mapping::lanes && s.team > 1) {
     std::int64_t bytes = 0;
     for (const DType t : k.row_temps) bytes += static_cast<std::int64_t>(size_of(t)) * *row;
-    constexpr std::int64_t shared = 40 * 1024;  // what every device has
-    if (bytes * (s.team == 64 ? 1 : s.threads / s.team) <= shared) storage.place = Place::shared;
+    constexpr std::int64_t padding = 16;  // an array
+    bytes = bytes * (s.team == 64 ? 1 : s.threads / s.team) +
+            padding * static_cast<std::int64_t>(k.row_temps.size());
+    const std::int64_t taken = s.team == 64 ? sum_bytes(k, s.parts) : 0;
+    if (bytes <= shared_room - taken) storage.place = Place::shared;
   }
   if (storage.place != Place::registers) spans.clear();
   if (elements > 0) {

@@ -88,7 +88,7 @@ std::string RowWriter::row_temp(int temp) const {
   const std::string array = "r" + std::to_string(temp);
   switch (storage_.place) {
     case Place::registers: return array + "[at]";
-    case Place::scratch: return array + (alone() ? "[r * units]" : "[r]");
+    case Place::scratch: return array + (alone() ? "[(weft_i64)r * units]" : "[r]");
     case Place::shared:
     case Place::none: break;
   }

@@ -21,6 +21,11 @@ struct RowStorage {
 };
 RowStorage row_storage(const ir::Kernel&, const CudaSchedule&);
 
+/// Bytes of shared memory that the sums of a block of `parts` parts take.
+std::int64_t sum_bytes(const ir::Kernel&, int parts);
+/// Static shared memory that every device has for a block.
+constexpr std::int64_t shared_room = 48 * 1024;
+
 /// Is the row one block of the canonical order, whatever its length?
 bool has_one_level(const ir::Kernel&);
 /// The axis along which neighbouring items lie side by side in what rows are read from; -1: the

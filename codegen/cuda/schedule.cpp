@@ -136,6 +136,7 @@ CudaSchedule lanes(const Kernel& k, bool in_order_too, const DeviceLimits& limit
   const std::int64_t blocks = one || !row ? 1 : (*row + ir::lane_block - 1) / ir::lane_block;
   const bool kept = blocks <= 8;  // in registers
   while (s.parts < (kept ? 8 : 16) && s.parts < blocks) s.parts *= 2;
+  while (s.parts > 1 && sum_bytes(k, s.parts) > shared_room) s.parts /= 2;
   s.threads = 64 * s.parts;
   // Rows that are read again from the cache should all find room there.
   if (!kept) s.most_blocks = limits.multiprocessors, s.reason = "very long rows";

@@ -185,7 +185,7 @@ void TileText::write() {
     tile(s.id, "y" + str(s.id));
   }
   const auto tiles = [&](const std::string& extent) {
-    return cat({"(", extent, " + ", str(s_.tile - 1), ") / ", side});
+    return cat({"((", i, ")", extent, " + ", str(s_.tile - 1), ") / ", side});
   };
   out_.line("const int tx = threadIdx.x % 32, ty = threadIdx.x / 32;");
   out_.line(cat({"const ", i, " tiles_a = ", tiles(frame_.extents[axis_]),

@@ -373,3 +373,71 @@ TEST_CASE("CUDA: schedules follow the extents") {
       codegen::cuda_text(pointwise({Dim(std::int64_t{1} << 32)}, {DType::float32}, copy), {}, "k");
   CHECK(large.find("const weft_i64 items = 4294967296ll;") != std::string::npos);
 }
+
+namespace {
+
+/// x[a] + y[b] over a and b.
+ir::Kernel outer_sum(const Dim& n) {
+  ir::Kernel k = pointwise({n, n}, {DType::float32, DType::float32},
+                           binary_program(ir::ScalarOp::add, DType::float32));
+  k.accesses[0].strides = {Dim(1), Dim(0)};
+  k.accesses[1].strides = {Dim(0), Dim(1)};
+  return k;
+}
+
+/// A row temp from the first stage to the second, and `sums` sums of the row.
+ir::Kernel kept_row(std::int64_t row, DType temp, int sums) {
+  ir::Kernel k;
+  k.axes = {Dim(256), Dim(row)};
+  k.has_row = true;
+  k.accesses = {{0, Dim(0), {Dim(row), Dim(1)}}, {1, Dim(0), {Dim(row), Dim(1)}}};
+  k.buffers = {{DType::float32, false}, {temp, true}};
+  k.row_temps = {temp};
+  ir::Stage first, second;
+  first.over_row = second.over_row = true;
+  ir::ScalarBuilder b;
+  const auto x = b.input(0, DType::float32);
+  std::vector<ir::ScalarValue> outputs{b.convert(x, DType::float32, temp)};
+  for (int i = 0; i < sums; ++i) {
+    outputs.push_back(x * b.constant(DType::float32, i + 1.0));
+    k.point_temps.push_back(DType::float32);
+    first.reductions.push_back(sum_reduction(ir::ReductionOrder::lanes, i + 1, i));
+  }
+  first.sources = {{ir::Source::Kind::load, 0}};
+  first.sinks = {{ir::Sink::Kind::row_temp, 0, 0}};
+  first.body = b.finish(outputs);
+  second.sources = {{ir::Source::Kind::row_temp, 0}};
+  second.sinks = {{ir::Sink::Kind::store, 0, 1}};
+  second.body = copy_program(temp);
+  k.stages = {first, second};
+  return k;
+}
+
+}  // namespace
+
+TEST_CASE("CUDA: kernels of more items, and more sums of a row, than are common") {
+  std::string text(codegen::cuda_prelude());
+  const auto add = [&](const ir::Kernel& k, const char* name) {
+    const std::string own = codegen::cuda_text(k, codegen::choose_schedule(k), name);
+    text += own;
+    return own;
+  };
+  CHECK(add(outer_sum(65536), "outer").find("const weft_i64 items = 4294967296ll;") !=
+        std::string::npos);
+  ir::Kernel half_known = outer_sum(65536);
+  half_known.axes.insert(half_known.axes.begin(), dim("s0"));
+  half_known.symbols = 1;
+  for (ir::Access& a : half_known.accesses)
+    a.strides.insert(a.strides.begin(), Dim(std::int64_t{1} << 32));
+  CHECK(add(half_known, "half_known").find("items = (weft_i64)1 * ") != std::string::npos);
+  for (const ir::Kernel& k : {kept_row(40000, DType::boolean, 5), kept_row(10240, DType::float32, 16),
+                              kept_row(40000, DType::boolean, 30)})
+    add(k, ("row" + std::to_string(text.size())).c_str());
+  const codegen::Nvrtc* const nvrtc = codegen::Nvrtc::find();
+  if (nvrtc == nullptr) return;
+  CHECK_NOTHROW(static_cast<void>(nvrtc->compile_to_cubin(text, "sm_90")));
+  CHECK_THROWS_AS(static_cast<void>(nvrtc->compile_to_cubin(
+                      "extern \"C\" __global__ void f(long long* x) { *x = 65536 * 65536; }",
+                      "sm_90")),
+                  DeviceError);
+}

@@ -89,8 +89,6 @@ TEST_CASE("CUDA: a library's products, by what follows them") {
   const std::vector<std::function<Tensor(Inputs)>> ends{
       [](Inputs x) { return matmul(x[0], x[1]); },
       [](Inputs x) { return matmul(x[0], x[1]) + x[2]; },
-      [](Inputs x) { return relu(matmul(x[0], x[1])); },
-      [](Inputs x) { return relu(matmul(x[0], x[1]) + x[2]); },
       [](Inputs x) { return gelu_tanh(x[2] + matmul(x[0], x[1])); },
       [](Inputs x) { return x[3] + (matmul(x[0], x[1]) + x[2]); }};
   const auto check = [&](std::size_t end, DType t, double tolerance) {
@@ -100,12 +98,12 @@ TEST_CASE("CUDA: a library's products, by what follows them") {
   };
   for (std::size_t end = 0; end < ends.size(); ++end) check(end, DType::float32, 1e-6);
   const long narrow = library_counts().narrow;
-  for (const std::size_t end : {0, 4, 5}) check(end, DType::bfloat16, 1.6e-2);
-  check(3, DType::float16, 2e-3);
+  for (const std::size_t end : {0, 2, 3}) check(end, DType::bfloat16, 1.6e-2);
+  check(1, DType::float16, 2e-3);
   // No float32 matrix goes through memory for results of 16 bits: three calls each.
   if (stand_in()) CHECK(library_counts().narrow - narrow == 12);
   // What no library knows is a launch after its product, where the sum is long.
-  const auto apart = [](Inputs x) { return sigmoid(matmul(x[0], x[1])); };
+  const auto apart = [](Inputs x) { return relu(matmul(x[0], x[1])); };
   compare({1, 0, 1, 1e-5}, {noise({40, 2200}), noise({2200, 64})}, {apart}, DType::float32);
   compare({1, 0, 1, 1.6e-2}, {noise({40, 2200}), noise({2200, 64})}, {apart}, DType::bfloat16);
   compare({0, 0, 1, 1.6e-2}, {values[0], values[1]}, {apart}, DType::bfloat16);

@@ -393,6 +393,22 @@ TEST_CASE("CUDA operations: an index that is out of range") {
   CHECK(told(on_device, bad) == told(add, bad));
 }
 
+TEST_CASE("CUDA operations: the k-th of lines that turn out to be shorter") {
+  const Tensor few({Dim::symbol("m"), Dim::symbol("n")}, DType::float32, "few");
+  const Ordered fifth = kthvalue(few, 5, 1), far = kthvalue(few, 3000, 1);
+  const std::vector<Tensor> near_outputs{fifth.values, fifth.indices},
+      far_outputs{far.values, far.indices};
+  for (const auto& [outputs, k] : {std::pair{near_outputs, 5}, std::pair{far_outputs, 3000}}) {
+    CAPTURE(k);
+    const Function here({few}, outputs), there({few}, outputs, {.device = gpu()});
+    const Array short_lines = randn({3, k - 1}), long_lines = randn({3, k + 2});
+    CHECK_THROWS_AS((void)there(short_lines)[0].to(Device::cpu()), IndexError);
+    const std::vector<Array> got = there(long_lines), expected = here(long_lines);
+    for (std::size_t i = 0; i < got.size(); ++i) CHECK(same_bits(got[i], expected[i]));
+    CHECK(there.stats().host_steps == 0);
+  }
+}
+
 TEST_CASE("CUDA: steps of every kind in one program") {
   const Tensor x({1, 3, 13, 8}, DType::float32), at({1, 3, 13, 8}, DType::int64);
   const Tensor q = x.to(DType::bfloat16);
