@@ -7,6 +7,7 @@
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <tuple>
 
 #include "codegen/compiler.h"
 #include "codegen/cuda/compiler.h"
@@ -48,14 +49,17 @@ ir::KernelCompiler& kernel_compiler(Tier tier) {
 
 namespace {
 
-/// One an architecture.
+/// One for all devices that are alike.
 ir::DeviceCompiler& device_compiler(Device device) {
   static std::mutex mutex;
-  static std::map<std::string, std::shared_ptr<ir::DeviceCompiler>> compilers;
-  const std::string& arch = runtime::CudaDevice::get(device).arch();
+  using Kind = std::tuple<std::string, int, std::int64_t>;
+  static std::map<Kind, std::shared_ptr<ir::DeviceCompiler>> compilers;
+  const runtime::CudaDevice& there = runtime::CudaDevice::get(device);
+  const codegen::DeviceLimits limits{there.multiprocessors(), there.cache_bytes()};
   const std::scoped_lock lock(mutex);
-  std::shared_ptr<ir::DeviceCompiler>& compiler = compilers[arch];
-  if (!compiler) compiler = codegen::make_cuda_compiler(arch);
+  std::shared_ptr<ir::DeviceCompiler>& compiler =
+      compilers[{there.arch(), limits.multiprocessors, limits.cache}];
+  if (!compiler) compiler = codegen::make_cuda_compiler(there.arch(), limits);
   return *compiler;
 }
 

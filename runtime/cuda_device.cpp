@@ -11,7 +11,7 @@ namespace weft::runtime {
 namespace {
 
 // Values of the driver's enumerations.
-constexpr int multiprocessors = 16, major_capability = 75, minor_capability = 76,
+constexpr int multiprocessor_count = 16, shared_cache = 38, major_capability = 75, minor_capability = 76,
               memory_pools = 115;
 constexpr unsigned non_blocking_stream = 1, no_timing = 2;
 constexpr int thread_local_capture = 1;
@@ -56,16 +56,17 @@ CudaDevice& CudaDevice::get(Device device) {
 }
 
 CudaDevice::CudaDevice(Device device) : device_(device), driver_(CudaDriver::get()) {
-  int handle = 0, major = 0, minor = 0, processors = 0, pools = 0;
+  int handle = 0, major = 0, minor = 0, pools = 0;
   driver_.device(&handle, device.index());
   driver_.device_attribute(&major, major_capability, handle);
   driver_.device_attribute(&minor, minor_capability, handle);
-  driver_.device_attribute(&processors, multiprocessors, handle);
+  driver_.device_attribute(&multiprocessors_, multiprocessor_count, handle);
+  driver_.device_attribute(&cache_bytes_, shared_cache, handle);
   driver_.device_attribute(&pools, memory_pools, handle);
   ordered_memory_ = pools != 0;
   arch_ = "sm_" + std::to_string(major) + std::to_string(minor);
   constexpr std::int64_t blocks_each = 16;
-  most_blocks_ = blocks_each * processors;
+  most_blocks_ = blocks_each * multiprocessors_;
   driver_.retain_context(&context_, handle);
   enter();
   for (CuStream* stream : {&stream_, &capture_stream_, &upload_stream_, &download_stream_})

@@ -58,6 +58,9 @@ class CudaDevice {
   [[nodiscard]] Device device() const { return device_; }
   /// `sm_90`: what code for it is compiled for.
   [[nodiscard]] const std::string& arch() const { return arch_; }
+  [[nodiscard]] int multiprocessors() const { return multiprocessors_; }
+  /// Of the cache that they share.
+  [[nodiscard]] std::int64_t cache_bytes() const { return cache_bytes_; }
   /// Blocks that keep it busy; a grid need not be larger.
   [[nodiscard]] std::int64_t most_blocks() const { return most_blocks_; }
   [[nodiscard]] const CudaDriver& driver() const { return driver_; }
@@ -158,6 +161,7 @@ class CudaDevice {
   const CudaDriver& driver_;
   mutable CudaFaults faults_{*this};
   std::string arch_;
+  int multiprocessors_ = 0, cache_bytes_ = 0;
   std::int64_t most_blocks_ = 0;
   CuContext context_ = nullptr;
   CuStream stream_ = nullptr, capture_stream_ = nullptr, upload_stream_ = nullptr,

@@ -23,12 +23,13 @@ using ir::Executable, ir::Kernel;
 
 class CudaExecutable final : public Executable {
  public:
-  CudaExecutable(const Kernel& kernel, const std::string& name, int arch) {
+  CudaExecutable(const Kernel& kernel, const std::string& name, int arch,
+                 const DeviceLimits& limits) {
     if (!kernel.contraction) {
-      pointwise_or_rows(kernel, name, device_.launches);
+      pointwise_or_rows(kernel, name, limits, device_.launches);
       return;
     }
-    ProductText product = product_text(kernel, choose_product(kernel, arch), name);
+    ProductText product = product_text(kernel, choose_product(kernel, arch, limits), name);
     device_.launches = std::move(product.launches);
     device_.workspace = std::move(product.workspace);
     text_ = std::move(product.text);
@@ -38,7 +39,7 @@ class CudaExecutable final : public Executable {
     if (!device_.library || kernel.stages.empty()) return;
     device_.end = find_product_end(kernel);
     schedule_ += "; or a library, then ";
-    pointwise_or_rows(kernel, name, device_.after);
+    pointwise_or_rows(kernel, name, limits, device_.after);
   }
   explicit CudaExecutable(OperationText operation)
       : device_(std::move(operation.code)),
@@ -55,9 +56,9 @@ class CudaExecutable final : public Executable {
   void set_image(std::shared_ptr<const ir::DeviceImage> image) { device_.image = std::move(image); }
 
  private:
-  void pointwise_or_rows(const Kernel& kernel, const std::string& name,
+  void pointwise_or_rows(const Kernel& kernel, const std::string& name, const DeviceLimits& limits,
                          std::vector<ir::DeviceLaunch>& launches) {
-    const CudaSchedule schedule = choose_schedule(kernel);
+    const CudaSchedule schedule = choose_schedule(kernel, limits);
     launches.push_back({.entry = name,
                         .threads = schedule.threads,
                         .blocks = grid_blocks(kernel, schedule),
@@ -88,7 +89,8 @@ std::string key_of(const OperationText& operation) {
 
 class CudaCompiler final : public ir::DeviceCompiler {
  public:
-  CudaCompiler(const Nvrtc& nvrtc, std::string arch) : nvrtc_(nvrtc), arch_(std::move(arch)) {
+  CudaCompiler(const Nvrtc& nvrtc, std::string arch, const DeviceLimits& limits)
+      : nvrtc_(nvrtc), arch_(std::move(arch)), limits_(limits) {
     const char* log = std::getenv("WEFT_LOG");
     log_ = log && std::strstr(log, "compile");
   }
@@ -108,7 +110,8 @@ class CudaCompiler final : public ir::DeviceCompiler {
       kernel_keys.push_back(ir::to_string(*kernel));
       if (is_known(kernel_keys.back(), made)) continue;
       made.add(kernel_keys.back(),
-               std::make_shared<CudaExecutable>(*kernel, made.next_name(), arch_number()));
+               std::make_shared<CudaExecutable>(*kernel, made.next_name(), arch_number(),
+                                                limits_));
     }
     for (const ir::DeviceOperation& operation : operations) {
       // Its text, under a name that all have, tells whether it is known.
@@ -186,6 +189,7 @@ class CudaCompiler final : public ir::DeviceCompiler {
 
   const Nvrtc& nvrtc_;
   const std::string arch_;
+  const DeviceLimits limits_;
   DiskCache disk_;
   bool log_ = false;
   std::mutex mutex_;
@@ -194,7 +198,8 @@ class CudaCompiler final : public ir::DeviceCompiler {
 
 }  // namespace
 
-std::shared_ptr<ir::DeviceCompiler> make_cuda_compiler(std::string arch) {
+std::shared_ptr<ir::DeviceCompiler> make_cuda_compiler(std::string arch,
+                                                       const DeviceLimits& limits) {
   std::string why;
   const Nvrtc* const nvrtc = Nvrtc::find(&why);
   if (!nvrtc)
@@ -203,7 +208,7 @@ std::shared_ptr<ir::DeviceCompiler> make_cuda_compiler(std::string arch) {
   if (!nvrtc->supports(arch))
     throw DeviceError("NVRTC " + nvrtc->version() + " does not compile for " + arch +
                       ": the device needs a newer (or is too old for this) CUDA toolkit");
-  return std::make_shared<CudaCompiler>(*nvrtc, std::move(arch));
+  return std::make_shared<CudaCompiler>(*nvrtc, std::move(arch), limits);
 }
 
 }  // namespace weft::codegen

@@ -7,11 +7,14 @@
 #include <memory>
 #include <string>
 
+#include "codegen/cuda/device_limits.h"
 #include "ir/device_code.h"
 
 namespace weft::codegen {
 
-/// For an architecture such as `sm_90`. DeviceError where there is no NVRTC.
-std::shared_ptr<ir::DeviceCompiler> make_cuda_compiler(std::string arch);
+/// For an architecture such as `sm_90`, and devices of it with these limits. DeviceError where there
+/// is no NVRTC.
+std::shared_ptr<ir::DeviceCompiler> make_cuda_compiler(std::string arch,
+                                                       const DeviceLimits& = {});
 
 }  // namespace weft::codegen

@@ -16,15 +16,10 @@
 #include <string>
 #include <string_view>
 
+#include "codegen/cuda/device_limits.h"
 #include "ir/kernel.h"
 
 namespace weft::codegen {
-
-/// What a schedule fits itself to. No result depends on it.
-struct DeviceLimits {
-  int multiprocessors = 132;
-  std::int64_t cache = std::int64_t{50} << 20;  // bytes, of all multiprocessors together
-};
 
 /// How a kernel runs on a device, apart from what it is.
 struct CudaSchedule {
@@ -45,6 +40,7 @@ struct CudaSchedule {
   int team = 32;                 // 1, 8, 16, 32 or 64
   int parts = 1;                 // 1, 2, 4, 8 or 16
   int most_blocks = 0;           // of a grid; 0: any number
+  bool few = false;              // items, for a device: each thread wants more under way
   std::string_view reason = {};  // a literal
 };
 

@@ -38,15 +38,18 @@ template <class T, bool product> struct weft_running_total {
   WEFT_METHOD void put(carry c, weft_i64 at) const { y[at] = weft_convert<T>::of(c); }
   static WEFT_METHOD carry from(carry c, int lane) { return weft_from(c, lane); }
 };
+struct weft_linear_step { double a, b; };
 template <class T> struct weft_running_linear {   // the last result times a, plus b
   typedef double carry;
   const T* a;
   const T* b;
   T* y;
   static WEFT_METHOD carry start() { return 0; }
-  WEFT_METHOD carry absorb(carry c, weft_i64 at, weft_i64) const {
-    return (double)weft_widened(a[at]) * c + (double)weft_widened(b[at]);
+  WEFT_METHOD weft_linear_step load(weft_i64 at, weft_i64) const {
+    const weft_linear_step made = {(double)weft_widened(a[at]), (double)weft_widened(b[at])};
+    return made;
   }
+  static WEFT_METHOD carry combine(carry c, weft_linear_step s) { return s.a * c + s.b; }
   WEFT_METHOD void put(carry c, weft_i64 at) const { y[at] = weft_convert<T>::of(c); }
 };
 template <class T> struct weft_running_log_sum {   // logarithm of the sum of exponentials
@@ -236,42 +239,52 @@ WEFT_FUNCTION void weft_scan_blocks(F f, weft_axis l, void* memory) {
     if (!writes && threadIdx.x % 32 == 0) carried[job] = behind;
   }
 }
+// A warp a line: 32 blocks at once, in order.
 template <class F> WEFT_FUNCTION void weft_scan_carried(F, weft_axis l, void* memory) {
-  typename F::carry* const carried = (typename F::carry*)memory;
+  typedef typename F::carry carry;
   const weft_i64 blocks = (l.extent + 16383) / 16384;
-  for (weft_i64 line = blockIdx.x * (weft_i64)blockDim.x + threadIdx.x; line < l.outer;
-       line += gridDim.x * (weft_i64)blockDim.x) {
-    typename F::carry before = F::start();
-    for (weft_i64 b = line * blocks; b < (line + 1) * blocks; ++b) {
-      const typename F::carry own = carried[b];
-      carried[b] = before;
-      before = F::combine(before, own);
+  const int lane = threadIdx.x % 32;
+  for (weft_i64 line = blockIdx.x * 8ll + threadIdx.x / 32; line < l.outer;
+       line += gridDim.x * 8ll) {
+    carry* const carried = (carry*)memory + line * blocks;
+    carry before = F::start();
+    for (weft_i64 b = 0; b < blocks; b += 32) {
+      const bool mine = b + lane < blocks;
+      const carry own = mine ? carried[b + lane] : F::start();
+      carry here = before;
+      for (int turn = 0; turn < 32; ++turn) {
+        if (lane == turn) here = before;
+        before = F::combine(before, F::from(own, turn));
+      }
+      if (mine) carried[b + lane] = here;
     }
   }
 }
 
-template <class F>
-WEFT_FUNCTION typename F::carry weft_absorb(const F& f, const typename F::carry& c, weft_i64 at,
-                                            weft_i64 place) {
-  return F::combine(c, f.load(at, place));
-}
-template <class T>
-WEFT_FUNCTION double weft_absorb(const weft_running_linear<T>& f, double c, weft_i64 at,
-                                 weft_i64 place) {
-  return f.absorb(c, at, place);
-}
-// Lines whose neighbours lie beside them, and what goes in no blocks: a thread each.
+// Lines whose neighbours lie beside them, and what goes in no blocks: a thread each, which loads
+// eight elements before it combines the first.
 template <bool exclusive, bool reverse, class F>
 WEFT_FUNCTION void weft_scan_columns(F f, weft_axis l) {
+  const weft_i64 n = l.extent;
   for (weft_i64 line = blockIdx.x * (weft_i64)blockDim.x + threadIdx.x; line < l.count();
        line += gridDim.x * (weft_i64)blockDim.x) {
     const weft_i64 first = l.first(line);
     typename F::carry c = F::start();
-    for (weft_i64 e = 0; e < l.extent; ++e) {
-      const weft_i64 place = reverse ? l.extent - 1 - e : e, at = first + place * l.inner;
-      if (exclusive) f.put(c, at);
-      c = weft_absorb(f, c, at, place);
-      if (!exclusive) f.put(c, at);
+    for (weft_i64 from = 0; from < n; from += 8) {
+      decltype(f.load(first, first)) x[8];
+      #pragma unroll
+      for (int u = 0; u < 8; ++u) {   // beyond the end the last one again
+        const weft_i64 e = from + u < n ? from + u : n - 1, place = reverse ? n - 1 - e : e;
+        x[u] = f.load(first + place * l.inner, place);
+      }
+      #pragma unroll
+      for (int u = 0; u < 8; ++u) {
+        const weft_i64 e = from + u, at = first + (reverse ? n - 1 - e : e) * l.inner;
+        if (e >= n) break;
+        if (exclusive) f.put(c, at);
+        c = F::combine(c, x[u]);
+        if (!exclusive) f.put(c, at);
+      }
     }
   }
 }
@@ -387,7 +400,7 @@ std::optional<OperationText> scan_operation(const ir::DeviceOperation& operation
              {f->functor, lines, carried});
   };
   stage("false");
-  w.launch({.blocks = ceildiv(outer, Dim(256)) * wanted_blocks, .workspace = true},
+  w.launch({.blocks = ceildiv(outer, Dim(8)) * wanted_blocks, .workspace = true},
            "weft_scan_carried", {f->functor, lines, carried});
   stage("true");
   return w.take();

@@ -23,10 +23,9 @@ int RowWriter::piece(std::size_t stage) const {
   const bool much = k_.stages[stage].body.code.size() > 100;
   const int count = loads > 2 || much ? 4 : loads == 2 ? 8 : 16;
   // Few threads, which walk far: more at a time.
-  constexpr std::int64_t few = 132 * 512;
   const bool alone =
       s_.mapping == Mapping::thread && storage_.elements == 0 && frame_.layout.constant;
-  return alone && frame_.geometry.items < few ? 2 * count : count;
+  return alone && s_.few ? 2 * count : count;
 }
 
 /// Elements that a turn of the loop over a row takes, where it is not written out.

@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "codegen/cuda/device_limits.h"
 #include "ir/device_code.h"
 
 namespace weft::codegen {
@@ -29,8 +30,10 @@ struct CudaProduct {
   [[nodiscard]] int tile_n() const { return across * columns; }
   [[nodiscard]] int threads() const { return down * across * (tensor ? 32 : 1); }
 };
+/// Bytes of a factor or sum on the chip.
+inline std::int64_t chip_size(DType t) { return size_of(t) < 4 ? 4 : std::int64_t(size_of(t)); }
 /// `arch`: 90 for sm_90.
-CudaProduct choose_product(const ir::Kernel& kernel, int arch);
+CudaProduct choose_product(const ir::Kernel& kernel, int arch, const DeviceLimits& = {});
 
 struct ProductText {
   std::string text;

@@ -160,7 +160,11 @@ CudaSchedule rows(const Kernel& k, const DeviceLimits& limits) {
 }  // namespace
 
 CudaSchedule choose_schedule(const Kernel& k, const DeviceLimits& limits) {
-  return k.has_row ? rows(k, limits) : elements(k, limits);
+  if (!k.has_row) return elements(k, limits);
+  CudaSchedule s = rows(k, limits);
+  constexpr std::int64_t threads_each = 512;  // of a multiprocessor
+  s.few = items_of(k).value_or(INT64_MAX) < threads_each * limits.multiprocessors;
+  return s;
 }
 
 std::string to_string(const CudaSchedule& s) {

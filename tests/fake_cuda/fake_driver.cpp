@@ -392,8 +392,14 @@ Status cuDeviceGet(int* device, int number) {
 }
 Status cuDeviceGetAttribute(int* value, int attribute, int device) {
   return call("cuDeviceGetAttribute", [&] {
-    // Capability 9.0, one multiprocessor.
-    *value = attribute == 75 ? 9 : attribute == 76 ? 0 : attribute == 115 ? device == 0 : 1;
+    switch (attribute) {
+      case 16: *value = 132; break;       // multiprocessors
+      case 38: *value = 50 << 20; break;  // bytes of their cache
+      case 75: *value = 9; break;         // capability 9.0
+      case 76: *value = 0; break;
+      case 115: *value = device == 0; break;  // memory pools
+      default: *value = 1; break;
+    }
     return success;
   });
 }

@@ -1,0 +1,14 @@
+// What code for a device fits itself to, beside its architecture.
+#pragma once
+
+#include <cstdint>
+
+namespace weft::codegen {
+
+/// No result depends on it.
+struct DeviceLimits {
+  int multiprocessors = 132;
+  std::int64_t cache = std::int64_t{50} << 20;  // bytes, of all multiprocessors together
+};
+
+}  // namespace weft::codegen
