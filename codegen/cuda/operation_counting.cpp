@@ -123,8 +123,6 @@ WEFT_FUNCTION void weft_put_set(const T* x, weft_i64 n, const weft_i64* counts, 
 }
 )";
 
-Dim blocks_for(const Dim& threads) { return ceildiv(threads, Dim(256)); }
-
 OperationText count_bins(OperationWriter& w, std::string_view weigh_prelude) {
   const std::size_t out = w.inputs();
   const Dim n = w.count(0), bins = w.count(out);

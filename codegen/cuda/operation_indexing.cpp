@@ -330,8 +330,6 @@ Places tuples(const OperationWriter& w, std::size_t array, std::size_t index, st
           product(std::span(shape).first(shared + k)), product(std::span(shape).subspan(shared + k))};
 }
 
-Dim blocks_for(const Dim& threads) { return ceildiv(threads, Dim(256)); }
-
 /// out's rows from x's; `last`: only to the last of those that name a row.
 OperationText take(OperationWriter& w, const Places& p, std::size_t x, std::size_t out, bool last,
                    std::string message) {

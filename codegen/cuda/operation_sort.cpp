@@ -354,8 +354,6 @@ WEFT_FUNCTION void weft_searchsorted(const T* sorted, weft_i64 n, const V* value
 }
 )";
 
-Dim blocks_for(const Dim& threads) { return ceildiv(threads, Dim(256)); }
-
 struct Buffers {
   std::string items[2], counts, totals;
 };

@@ -79,6 +79,8 @@ class OperationWriter {
   OperationText result_;
 };
 
+/// Blocks of 256 threads.
+inline Dim blocks_for(const Dim& threads) { return ceildiv(threads, Dim(256)); }
 /// An axis that may count from the end.
 std::size_t axis_of(std::int64_t axis, std::size_t rank);
 /// 1 where `n` is more than `limit`, else 0: a factor for blocks of launches that only some extents

@@ -440,7 +440,8 @@ class ProductWriter {
     for (const ir::Stage& stage : k_.stages) {
       for (std::size_t i = 0; i < stage.sources.size(); ++i) {
         const int id = stage.sources[i].id;
-        if (reads_input(stage.body, i) && !reads_product(id) && !(access(id).strides.back() == Dim(0)))
+        const bool one = reads_product(id) || access(id).strides.back() == Dim(0);
+        if (reads_input(stage.body, i) && !one)
           moved.push_back(access(id));
       }
       for (const ir::Sink& sink : stage.sinks) moved.push_back(access(sink.id));
