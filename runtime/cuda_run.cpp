@@ -348,7 +348,7 @@ bool CudaProgram::record(const CudaSizes& sizes, CudaFrame& frame) const {
       frame.recordings.back().graphs[i] = device_.capture(
           [&](CudaRecorder& to) { record_steps(sizes, frame, segment.first, segment.end, to); });
     }
-  } catch (const DeviceError&) {
+  } catch (const Error&) {
     frame.forget();
     frame.records = false;
   }
