@@ -64,8 +64,7 @@ ir::DeviceCompiler& device_compiler(Device device) {
 }
 
 /// Arrays are computed with before anything else is asked for: this is all that they need.
-[[maybe_unused]] const bool installed =
-    (runtime::set_device_compiler(device_compiler), true);
+[[maybe_unused]] const bool installed = (runtime::set_device_compiler(device_compiler), true);
 
 }  // namespace
 
@@ -84,16 +83,24 @@ std::shared_ptr<const runtime::Program> compile(const ir::Graph& graph,
   pipeline.fuse = options.fuse;
   pipeline.fast_math = options.fast_math;
   pipeline.evaluate = evaluate_constants;
-  const codegen::Target& target = codegen::host_target();
-  pipeline.winograd = options.device.is_cpu();
-  pipeline.groups = passes::Caches{static_cast<std::int64_t>(target.l2_bytes),
-                                   static_cast<std::int64_t>(target.cache_bytes)};
-  // Tiles are for a processor's caches; where NaNs are looked for, every step's results are.
-  if (runtime::nan_checks_wanted() || !options.device.is_cpu()) pipeline.groups.reset();
-  // Small steps run side by side on a device, unless memory that they share keeps them apart.
-  if (!options.device.is_cpu()) pipeline.apart = std::int64_t{1} << 20;
-  // A device has a thread walk a column: it wants many.
-  if (!options.device.is_cpu()) pipeline.split.blocks = {.row = 512, .points = 32768};
+  // Both are made now: they may begin to open what compiling needs while the passes run.
+  ir::KernelCompiler* host = nullptr;
+  ir::DeviceCompiler* there = nullptr;
+  if (options.device.is_cpu()) {
+    host = &kernel_compiler(options.tier);
+    const codegen::Target& target = codegen::host_target();
+    if (!runtime::nan_checks_wanted())  // those look at every step's results
+      pipeline.groups = passes::Caches{static_cast<std::int64_t>(target.l2_bytes),
+                                       static_cast<std::int64_t>(target.cache_bytes)};
+  } else {
+    there = &device_compiler(options.device);
+    pipeline.winograd = false;
+    pipeline.on_device = there->fuses();
+    // Small steps run side by side on a device, unless memory that they share keeps them apart.
+    pipeline.apart = std::int64_t{1} << 20;
+    // A device has a thread walk a column: it wants many.
+    pipeline.split.blocks = {.row = 512, .points = 32768};
+  }
   auto last = start;
   const std::string name = graph.name().empty() ? "(unnamed)" : graph.name();
   if (log_enabled())
@@ -102,19 +109,14 @@ std::shared_ptr<const runtime::Program> compile(const ir::Graph& graph,
                    pass.data(), milliseconds(last));
       last = std::chrono::steady_clock::now();
     };
-  // Made now: it may begin to open what compiling needs while the passes run.
-  const bool on_host = options.device.is_cpu();
-  ir::KernelCompiler* const host = on_host ? &kernel_compiler(options.tier) : nullptr;
-  ir::DeviceCompiler* const there = on_host ? nullptr : &device_compiler(options.device);
-  pipeline.on_device = there && there->fuses();
   ir::Plan plan = passes::plan(graph, inputs, pipeline);
-  if (!on_host) passes::relax_products(plan, options.precision);
+  if (there) passes::relax_products(plan, options.precision);
   if (log_enabled())
     std::fprintf(stderr, "weft: %s: lower %.2f ms, %zu steps, %zu distinct kernels\n", name.c_str(),
                  milliseconds(last), plan.steps.size(), plan.kernels.size());
   last = std::chrono::steady_clock::now();
   std::shared_ptr<const runtime::Program> program;
-  if (on_host)
+  if (host)
     program = std::make_shared<const runtime::HostProgram>(std::move(plan), *host);
   else
     program = std::make_shared<const runtime::CudaProgram>(options.device, std::move(plan), *there);
@@ -127,7 +129,7 @@ std::shared_ptr<const runtime::Program> compile(const ir::Graph& graph,
 std::vector<ir::Literal> evaluate_constants(const ir::Graph& graph) {
   passes::PipelineOptions pipeline;  // no evaluator: folding does not fold itself
   const runtime::HostProgram program(passes::plan(graph, {}, pipeline),
-                                 kernel_compiler(Tier::interpreted));
+                                     kernel_compiler(Tier::interpreted));
   const auto sizes = program.size({});
   std::vector<Array> results;
   std::vector<void*> outputs;

@@ -75,8 +75,9 @@ void Module::load_state_dict(const NamedArrays& state) {
                        to_string(found->second.shape()) + ", expected " +
                        to_string(tensor.shape()));
   }
-  const Transaction together;
+  Transaction together;
   for (auto [name, tensor] : named) tensor.set_value(state.at(name));
+  together.commit();
 }
 
 Tensor Module::register_parameter(std::string name, const Array& value) {

@@ -19,7 +19,7 @@ struct Slot {
   Kind kind = Kind::temp;
   int number = 0;  // input or output number, or index into Plan::constants
   DType dtype = DType::float32;
-  Dims shape;      // dense, C order
+  Dims shape;  // dense, C order
   /// Bytes, a multiple of 64: from the arena's start (temps), or from the start of what a tile of
   /// the slot's group works in (locals).
   Dim offset = 0;
@@ -83,6 +83,26 @@ struct Plan {
   double flops = 0;              // where constant
   std::int64_t bytes_moved = 0;  // where constant
 };
+
+inline const Kernel& kernel_of(const Plan& plan, const KernelStep& step) {
+  return plan.kernels[static_cast<std::size_t>(step.kernel)];
+}
+
+/// `visit(slot, written)` for every slot that a step touches.
+template <class F> void for_each_slot(const Plan& plan, const Step& step, F&& visit) {
+  if (const auto* k = std::get_if<KernelStep>(&step.what)) {
+    for (std::size_t b = 0; b < k->slots.size(); ++b)
+      visit(k->slots[b], kernel_of(plan, *k).buffers[b].written);
+    return;
+  }
+  const ExternStep& e = std::get<ExternStep>(step.what);
+  for (const int s : e.inputs) {
+    if (s >= 0) visit(s, false);
+  }
+  for (const int s : e.outputs) {  // none for a result that nobody wants
+    if (s >= 0) visit(s, true);
+  }
+}
 
 /// A readable dump (Stage::kernels); does not read back.
 std::string to_string(const Plan&);

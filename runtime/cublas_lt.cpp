@@ -16,7 +16,7 @@ namespace {
 // The library's interface, as its documentation gives it.
 using Status = int;  // 0: success
 constexpr Status out_of_memory = 3;
-enum class Data : int { f32 = 0, f64 = 1, f16 = 2, c64 = 4, c128 = 5, bf16 = 14 };
+enum class Data : int { f32 = 0, f64 = 1, f16 = 2, bf16 = 14 };
 enum class Compute : int { f32 = 68, f64 = 70, f32_by_bf16 = 75, f32_by_tf32 = 77 };
 enum class Operation : std::int32_t { none = 0, transpose = 1 };
 enum class Describe : int { transpose_a = 3, transpose_b = 4, epilogue = 7, bias = 8 };
@@ -45,8 +45,6 @@ std::optional<Types> types_of(const LibraryProduct& p) {
       case DType::float64: return Data::f64;
       case DType::float16: return Data::f16;
       case DType::bfloat16: return Data::bf16;
-      case DType::complex64: return Data::c64;
-      case DType::complex128: return Data::c128;
       case DType::boolean:
       case DType::uint8:
       case DType::int8:
@@ -55,20 +53,20 @@ std::optional<Types> types_of(const LibraryProduct& p) {
       case DType::uint32:
       case DType::int32:
       case DType::uint64:
-      case DType::int64: return std::nullopt;
+      case DType::int64:
+      case DType::complex64:  // products of pairs of real ones (passes/complex.h)
+      case DType::complex128: return std::nullopt;
     }
     __builtin_unreachable();
   };
   const auto factors = pick(p.factors), result = pick(p.result);
   if (!factors || !result) return std::nullopt;
-  const bool wide = p.factors == DType::float64 || p.factors == DType::complex128;
-  if (wide) return Types{*factors, *result, *factors, Compute::f64};
-  const Data scale = p.factors == DType::complex64 ? Data::c64 : Data::f32;
-  const bool rounds = p.factors == DType::float32 || p.factors == DType::complex64;
+  if (p.factors == DType::float64) return Types{*factors, *result, *factors, Compute::f64};
+  const bool rounds = p.factors == DType::float32;
   const Compute compute = rounds && p.precision == MatmulPrecision::high     ? Compute::f32_by_tf32
                           : rounds && p.precision == MatmulPrecision::medium ? Compute::f32_by_bf16
                                                                              : Compute::f32;
-  return Types{*factors, *result, scale, compute};
+  return Types{*factors, *result, Data::f32, compute};
 }
 
 std::vector<std::string> candidates() {
@@ -206,7 +204,7 @@ std::unique_ptr<const CublasLt::Planned> CublasLt::plan(const LibraryProduct& p,
   };
   describe(Describe::transpose_a, p.b.by_rows ? Operation::none : Operation::transpose);
   describe(Describe::transpose_b, p.a.by_rows ? Operation::none : Operation::transpose);
-  std::uint32_t end = p.end == LibraryProduct::End::gelu ? end_gelu : 0;
+  std::uint32_t end = p.end == ir::ProductEnd::Kind::gelu ? end_gelu : 0;
   if (p.bias) end |= end_bias;
   describe(Describe::epilogue, end ? end : end_default);
   const auto layout = [&](void** to, Data type, std::int64_t rows, std::int64_t columns,
@@ -256,12 +254,11 @@ std::unique_ptr<const CublasLt::Planned> CublasLt::plan(const LibraryProduct& p,
 void CublasLt::Planned::run(CuPointer a, CuPointer b, CuPointer bias, CuPointer residual,
                             CuPointer out, CuPointer workspace, CuStream stream) const {
   const Functions& f = *library_.functions_;
-  const bool wide = product_.factors == DType::float64 || product_.factors == DType::complex128;
-  // Real or complex: the first number, or both.
-  const float one[2] = {1, 0}, added[2] = {product_.residual ? 1.0F : 0.0F, 0};
-  const double wide_one[2] = {1, 0}, wide_added[2] = {product_.residual ? 1.0 : 0.0, 0};
-  const auto* const alpha = wide ? static_cast<const void*>(wide_one) : one;
-  const auto* const beta = wide ? static_cast<const void*>(wide_added) : added;
+  const bool wide = product_.factors == DType::float64;
+  const float one = 1, added = product_.residual ? 1 : 0;
+  const double wide_one = 1, wide_added = added;
+  const auto* const alpha = wide ? static_cast<const void*>(&wide_one) : &one;
+  const auto* const beta = wide ? static_cast<const void*>(&wide_added) : &added;
   const auto at = [](CuPointer p) { return reinterpret_cast<void*>(p); };
   const std::scoped_lock lock(mutex_);
   if (product_.bias)

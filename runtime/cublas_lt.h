@@ -14,7 +14,7 @@
 #include <string>
 #include <vector>
 
-#include "ir/dtype.h"
+#include "ir/device_code.h"
 #include "ir/precision.h"
 #include "runtime/cuda_driver.h"
 
@@ -24,20 +24,19 @@ namespace weft::runtime {
 /// residual are dense. Strides and leading dimensions count elements.
 struct LibraryProduct {
   struct Matrix {
-    bool by_rows = true;       // neighbours of a row lie side by side, else those of a column
-    std::int64_t leading = 1;  // from one row (column) to the next
-    std::int64_t batch = 0;    // from one matrix to the next
+    bool by_rows = true;           // neighbours of a row lie side by side, else those of a column
+    std::int64_t leading = 1;      // from one row (column) to the next
+    std::int64_t batch = 0;        // from one matrix to the next
     std::int64_t alignment = 256;  // bytes that its address is a multiple of
     friend bool operator==(const Matrix&, const Matrix&) = default;
   };
-  enum class End : std::uint8_t { none, gelu };  // gelu through tanh
 
   DType factors = DType::float32, result = DType::float32;
   MatmulPrecision precision = MatmulPrecision::highest;
   std::int64_t batches = 1, m = 1, n = 1, k = 1;
   Matrix a, b;
   std::int64_t out_alignment = 256;
-  End end = End::none;
+  ir::ProductEnd::Kind end = ir::ProductEnd::Kind::none;
   bool bias = false, residual = false;  // of the result's dtype
 };
 

@@ -11,10 +11,15 @@ namespace weft::runtime {
 namespace {
 
 // Values of the driver's enumerations.
-constexpr int multiprocessor_count = 16, shared_cache = 38, major_capability = 75, minor_capability = 76,
-              memory_pools = 115;
+constexpr int multiprocessor_count = 16, shared_cache = 38, major_capability = 75,
+              minor_capability = 76, memory_pools = 115;
 constexpr unsigned non_blocking_stream = 1, no_timing = 2;
 constexpr int thread_local_capture = 1;
+
+/// By all threads: one alone is slower than the bus.
+void copy_bytes(void* to, const void* from, std::size_t bytes) {
+  convert_elements(DType::uint8, from, DType::uint8, to, static_cast<std::int64_t>(bytes));
+}
 
 constexpr std::size_t unit = 256;  // bytes: what the driver aligns to
 
@@ -32,8 +37,9 @@ CuPointer address(const void* p) { return reinterpret_cast<CuPointer>(p); }
 
 CudaModule::~CudaModule() {
   const CudaDriver& driver = device_.driver();
+  if (!device_.try_enter()) return;
   (void)driver.synchronize.status(device_.stream());
-  if (device_.try_enter()) (void)driver.unload_module.status(module_);
+  (void)driver.unload_module.status(module_);
 }
 
 CuFunction CudaModule::function(const std::string& name, int shared) const {
@@ -121,7 +127,8 @@ CudaDevice::Blocks::node_type CudaDevice::take(std::size_t bytes) {
   one.emplace(size, 0);
   Blocks::node_type made = one.extract(one.begin());
   enter();
-  demand("allocating memory", [&] { return from_driver(size, made.value().second); }, size);
+  demand(
+      "allocating memory", [&] { return from_driver(size, made.value().second); }, size);
   return made;
 }
 
@@ -221,8 +228,7 @@ void CudaDevice::upload(void* to, const void* from, std::size_t bytes) {
   for (std::size_t done = 0, count; done < bytes; done += count) {
     count = std::min(bytes - done, piece);
     Staging& staging = next_staging(small ? small_ : large_);
-    convert_elements(DType::uint8, static_cast<const std::byte*>(from) + done, DType::uint8,
-                     staging.pinned, static_cast<std::int64_t>(count));
+    copy_bytes(staging.pinned, static_cast<const std::byte*>(from) + done, count);
     if (small || !waits_there(staging)) {
       driver_.upload(address(to) + done, staging.pinned, count, stream_);
       driver_.record_event(staging.copied, stream_);
@@ -256,8 +262,7 @@ void CudaDevice::download(void* to, const void* from, std::size_t bytes) {
   for (std::size_t i = 0; i < pieces; ++i) {
     if (i + 1 < pieces) begin(i + 1);
     driver_.wait_event(landing_[i % 2].copied);
-    convert_elements(DType::uint8, landing_[i % 2].pinned, DType::uint8,
-                     static_cast<std::byte*>(to) + i * piece, static_cast<std::int64_t>(count(i)));
+    copy_bytes(static_cast<std::byte*>(to) + i * piece, landing_[i % 2].pinned, count(i));
   }
   faults_.raise(stream_);
 }

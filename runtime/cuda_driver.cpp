@@ -28,15 +28,12 @@ void CudaDriver::resolve(void* library, const std::string& file) {
   const auto plain = [&](auto& function, const char* name) {
     function = reinterpret_cast<std::remove_reference_t<decltype(function)>>(find(name));
   };
-  const auto may_get = [&](auto& call, const char* name) {
-    call.function = reinterpret_cast<decltype(call.function)>(dlsym(library, name));
+  const auto set = [&](auto& call, const char* name, void* found) {
+    call.function = reinterpret_cast<decltype(call.function)>(found);
     call.name = name;
     call.driver = this;
   };
-  const auto get = [&](auto& call, const char* name) {
-    may_get(call, name);
-    plain(call.function, name);
-  };
+  const auto get = [&](auto& call, const char* name) { set(call, name, find(name)); };
   plain(error_name_, "cuGetErrorName");
   plain(error_text_, "cuGetErrorString");
   get(init, "cuInit");
@@ -76,7 +73,8 @@ void CudaDriver::resolve(void* library, const std::string& file) {
   get(instantiate_graph, "cuGraphInstantiateWithFlags");
   get(launch_graph, "cuGraphLaunch");
   get(destroy_graph_exec, "cuGraphExecDestroy");
-  may_get(capture_info_with_data, "cuStreamGetCaptureInfo_v3");
+  constexpr const char* with_data = "cuStreamGetCaptureInfo_v3";
+  set(capture_info_with_data, with_data, dlsym(library, with_data));
   if (!missing.empty())
     throw DeviceError("the CUDA driver " + file + " is too old: it lacks " + missing +
                       ", which drivers have from CUDA 11.4 on");

@@ -110,13 +110,13 @@ std::unique_ptr<const CudaProduct> CudaProduct::plan(const ir::Kernel& kernel,
   if (code.end) {
     const ir::ProductEnd& end = *code.end;
     made->out_ = part(end.out, end.out_offset);
-    p.end = static_cast<LibraryProduct::End>(end.kind);
+    p.end = end.kind;
     p.bias = end.bias >= 0, p.residual = end.residual >= 0;
     if (p.bias) made->bias_ = part(end.bias, end.bias_offset);
     if (p.residual) made->residual_ = part(end.residual, end.residual_offset);
     made->whole_ = true;
     if (plan()) return made;
-    p.end = LibraryProduct::End::none;
+    p.end = ir::ProductEnd::Kind::none;
     p.bias = p.residual = false;
     made->bias_ = made->residual_ = {};
   }

@@ -13,9 +13,8 @@
 // names the kernel and the user's line. So does an IndexError (runtime/cuda_faults.h): an index that
 // is out of range touches no memory, and is told when the device is next waited for.
 //
-// Steps that run on the processor whatever the device: draws by rejection and search, the most
-// frequent element, the order of whole rows, logarithms of running sums, factorisations and systems
-// of equations, Fourier transforms, users' callbacks.
+// Steps that run on the processor whatever the device: eigenvalues of matrices that are not
+// symmetric, users' callbacks.
 #pragma once
 
 #include <memory>

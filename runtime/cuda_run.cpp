@@ -242,16 +242,8 @@ void CudaProgram::check(const CudaSizes& sizes, const CudaFrame& frame, std::siz
                       step.where);
   device_.faults().raise(device_.stream());
   if (!nan_checks_wanted()) return;
-  std::vector<int> written;
-  if (const auto* kernel = std::get_if<ir::KernelStep>(&step.what)) {
-    const auto& buffers = plan_.kernels[static_cast<std::size_t>(kernel->kernel)].buffers;
-    for (std::size_t i = 0; i < buffers.size(); ++i)
-      if (buffers[i].written) written.push_back(kernel->slots[i]);
-  } else {
-    written = std::get<ir::ExternStep>(step.what).outputs;
-  }
-  for (const int slot : written) {
-    if (slot < 0) continue;
+  ir::for_each_slot(plan_, step, [&](int slot, bool written) {
+    if (!written) return;
     const auto i = static_cast<std::size_t>(slot);
     const std::int64_t n = element_count(sizes.slot_shapes[i]);
     const Buffer copy =
@@ -259,7 +251,7 @@ void CudaProgram::check(const CudaSizes& sizes, const CudaFrame& frame, std::siz
     device_.download(copy.data(), frame.slots[i], copy.size());
     if (any_nan(plan_.slots[i].dtype, copy.data(), n))
       throw Error("NaN in the result of " + step.label, step.where);
-  }
+  });
 }
 
 /// An output that is an input or a constant as it is, or another output once more, has no step that
@@ -280,19 +272,10 @@ std::vector<MemoryUse> CudaProgram::memory_of(const CudaSizes& sizes, const Cuda
     const auto begin = reinterpret_cast<std::size_t>(at);
     uses.push_back({begin, begin + bytes, written});
   };
-  const auto add_slot = [&](int slot, bool written) {
-    if (slot < 0) return;
+  ir::for_each_slot(plan_, plan_.steps[index], [&](int slot, bool written) {
     const auto i = static_cast<std::size_t>(slot);
     add(frame.slots[i], slot_bytes(sizes, i), written);
-  };
-  if (const auto* step = std::get_if<ir::KernelStep>(&plan_.steps[index].what)) {
-    const auto& buffers = plan_.kernels[static_cast<std::size_t>(step->kernel)].buffers;
-    for (std::size_t b = 0; b < buffers.size(); ++b) add_slot(step->slots[b], buffers[b].written);
-  } else {
-    const auto& external = std::get<ir::ExternStep>(plan_.steps[index].what);
-    for (const int slot : external.inputs) add_slot(slot, false);
-    for (const int slot : external.outputs) add_slot(slot, true);
-  }
+  });
   if (const auto& library = sizes.steps[index].library)
     add(frame.memory.data() + sizes.workspace_at(), library->workspace(), true);
   for (const SizedLaunch& launch : sizes.steps[index].launches) {

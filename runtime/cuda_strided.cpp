@@ -98,7 +98,6 @@ bool write_on_device(const Array& value, DType dtype, void* out,
   Kind kind{.device = value.device().index(), .from = value.dtype(), .to = dtype};
   std::vector<CopyAxis> axes = merge_axes(value.shape(), out_strides, value.strides());
   if (axes.size() > 1 && axes.front().extent == 1) axes.erase(axes.begin());
-  if (axes.size() > 1 && axes.front().extent == 1) axes.erase(axes.begin());
   if (kind.from == kind.to) {
     const std::size_t size = size_of(dtype);
     kind.from = kind.to = bits_of(size);

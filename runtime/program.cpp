@@ -537,19 +537,12 @@ namespace {
 /// line.
 void check_for_nan(const ir::Plan& plan, const ir::Step& step, const Sizes& sizes,
                    const Frame& frame) {
-  std::vector<int> written;
-  if (const auto* kernel = std::get_if<ir::KernelStep>(&step.what)) {
-    const auto& buffers = plan.kernels[static_cast<std::size_t>(kernel->kernel)].buffers;
-    for (std::size_t i = 0; i < buffers.size(); ++i)
-      if (buffers[i].written) written.push_back(kernel->slots[i]);
-  } else {
-    written = std::get<ir::ExternStep>(step.what).outputs;
-  }
-  for (const int slot : written) {
+  ir::for_each_slot(plan, step, [&](int slot, bool written) {
+    if (!written) return;
     const auto i = static_cast<std::size_t>(slot);
     if (any_nan(plan.slots[i].dtype, frame.slots[i], element_count(sizes.slot_shapes[i])))
       throw Error("NaN in the result of " + step.label, step.where);
-  }
+  });
 }
 
 }  // namespace

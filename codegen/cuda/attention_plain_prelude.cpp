@@ -63,7 +63,8 @@ WEFT_FUNCTION void weft_attend_plain(const weft_attention<rank>& a, float scale)
   constexpr int threads = 256, r = rows / 16, c = columns / 16, n = (value_size + 15) / 16;
   constexpr int pk = weft_row<float, size>::pitch, pv = weft_row<float, value_size>::pitch;
   const int across = threadIdx.x % 16, down = threadIdx.x / 16;
-  const unsigned q_at = weft_place(weft_shared), k_at = q_at + rows * pk, v_at = k_at + columns * pk;
+  const unsigned q_at = weft_place(weft_shared), k_at = q_at + rows * pk,
+                 v_at = k_at + columns * pk;
   float* const q = (float*)weft_shared;
   float* const k = q + rows * pk / 4;
   float* const v = k + columns * pk / 4;
@@ -77,10 +78,7 @@ WEFT_FUNCTION void weft_attend_plain(const weft_attention<rank>& a, float scale)
         (const float*)a.key + weft_matrix_of(a.full, a.key_own, batch) * keys * size;
     const float* const value =
         (const float*)a.value + weft_matrix_of(a.full, a.value_own, batch) * keys * value_size;
-    const weft_i64 mask_at =
-        mask ? weft_matrix_of(a.full, a.mask_own, batch) * a.mask_rows * a.mask_columns : 0;
-    const weft_i64 mask_row = a.mask_rows == 1 ? 0 : a.mask_columns;
-    const int mask_column = a.mask_columns == 1 ? 0 : 1;
+    const weft_mask_place mask_at = weft_mask_of(a, batch, mask != 0);
     const weft_i64 seen = causal ? weft_min<weft_i64>(keys, first + rows) : keys;
     __syncthreads();
     weft_load_rows<float, size, rows, threads>(
@@ -113,8 +111,7 @@ WEFT_FUNCTION void weft_attend_plain(const weft_attention<rank>& a, float scale)
           const bool there = at < keys && (!causal || at <= query);
           float x = s[i][j] * scale;
           if (mask && there && query < a.queries)
-            x = weft_masked<weft_f32_tile, mask>(x, a.mask,
-                                                 mask_at + query * mask_row + at * mask_column);
+            x = weft_masked<weft_f32_tile, mask>(x, a.mask, mask_at(query, at));
           s[i][j] = there ? x : __uint_as_float(0xff800000u);
           most = fmaxf(most, s[i][j]);
         }
@@ -202,10 +199,7 @@ WEFT_FUNCTION void weft_attend_back_plain(const weft_attention<rank>& a, float s
     for (weft_i64 group = 0; group < groups; ++group) {
       const weft_i64 batch = of_keys ? weft_batch_of(a.full, a.key_own, matrix, group) : matrix;
       const weft_i64 other = of_keys ? batch : key_matrix;
-      const weft_i64 mask_at =
-          mask ? weft_matrix_of(a.full, a.mask_own, batch) * a.mask_rows * a.mask_columns : 0;
-      const weft_i64 mask_row = a.mask_rows == 1 ? 0 : a.mask_columns;
-      const int mask_column = a.mask_columns == 1 ? 0 : 1;
+      const weft_mask_place mask_at = weft_mask_of(a, batch, mask != 0);
       #pragma unroll 1
       for (weft_i64 from = begin; from < end; from += columns) {
         __syncthreads();   // the tile before is read
@@ -235,7 +229,7 @@ WEFT_FUNCTION void weft_attend_back_plain(const weft_attention<rank>& a, float s
             float weight = 0, slope = 0;
             if (there) {
               const float x = weft_masked<weft_f32_tile, mask>(
-                  p[i][j] * scale, a.mask, mask_at + query * mask_row + key * mask_column);
+                  p[i][j] * scale, a.mask, mask_at(query, key));
               const weft_i64 at = batch * a.queries + query;
               weight = weft_exp2_fast(fmaf(a.logsumexp[at], -1.44269504f, x));
               slope = weight * (d[i][j] - a.delta[at]);

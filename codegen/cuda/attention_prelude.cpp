@@ -36,6 +36,21 @@ WEFT_FUNCTION weft_i64 weft_matrix_of(const weft_i64 (&full)[rank], const weft_i
   }
   return matrix;
 }
+// Where a matrix of the whole finds its elements of the mask.
+struct weft_mask_place {
+  weft_i64 begin, row;
+  int column;
+  WEFT_METHOD weft_i64 operator()(weft_i64 query, weft_i64 key) const {
+    return begin + query * row + key * column;
+  }
+};
+template <int rank>
+WEFT_FUNCTION weft_mask_place weft_mask_of(const weft_attention<rank>& a, weft_i64 batch,
+                                           bool there) {
+  if (!there) return {0, 0, 0};
+  return {weft_matrix_of(a.full, a.mask_own, batch) * a.mask_rows * a.mask_columns,
+          a.mask_rows == 1 ? 0 : a.mask_columns, a.mask_columns == 1 ? 0 : 1};
+}
 // The group-th matrix of the whole that meets a matrix of an operand.
 template <int rank>
 WEFT_FUNCTION weft_i64 weft_batch_of(const weft_i64 (&full)[rank], const weft_i64 (&own)[rank],
@@ -52,24 +67,23 @@ WEFT_FUNCTION weft_i64 weft_batch_of(const weft_i64 (&full)[rank], const weft_i6
   return batch;
 }
 
-#define WEFT_INSIDE __device__ __forceinline__
 struct weft_f32_tile {
   typedef float element;
-  static WEFT_INSIDE float value(float x) { return x; }
+  static WEFT_METHOD float value(float x) { return x; }
 };
 struct weft_f16_tile {
   typedef unsigned short element;
-  static WEFT_INSIDE float value(element x) { return weft_half_to_float(x); }
-  static WEFT_INSIDE unsigned pack(float x, float y) { return weft_pack_f16(x, y); }
-  static WEFT_INSIDE void mma(float (&s)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
+  static WEFT_METHOD float value(element x) { return weft_half_to_float(x); }
+  static WEFT_METHOD unsigned pack(float x, float y) { return weft_pack_f16(x, y); }
+  static WEFT_METHOD void mma(float (&s)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
     weft_mma_f16(s, a, b0, b1);
   }
 };
 struct weft_bf16_tile {
   typedef unsigned short element;
-  static WEFT_INSIDE float value(element x) { return __uint_as_float((unsigned)x << 16); }
-  static WEFT_INSIDE unsigned pack(float x, float y) { return weft_pack_bf16(x, y); }
-  static WEFT_INSIDE void mma(float (&s)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
+  static WEFT_METHOD float value(element x) { return __uint_as_float((unsigned)x << 16); }
+  static WEFT_METHOD unsigned pack(float x, float y) { return weft_pack_bf16(x, y); }
+  static WEFT_METHOD void mma(float (&s)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
     weft_mma_bf16(s, a, b0, b1);
   }
 };
@@ -82,8 +96,8 @@ WEFT_FUNCTION float weft_masked(float score, const void* mask, weft_i64 at) {
   return score;
 }
 
-// A row of a tile in shared memory: chunks of 16 bytes, an odd number of them from row to row, so that
-// rows below each other lie in different banks.
+// A row of a tile in shared memory: chunks of 16 bytes, an odd number of them from row to row, so
+// that rows below each other lie in different banks.
 template <class element, int size> struct weft_row {
   static const int of = 16 / sizeof(element);   // elements in a chunk
   static const int chunks = sizeof(element) == 2 ? (size + 15) / 16 * 2 : (size + 3) / 4;
@@ -221,15 +235,17 @@ WEFT_FUNCTION void weft_soften(float (&s)[tiles][columns][4], float (&sums)[tile
 // A warp has 16 * tiles queries. The keys' tile arrives while the one before is weighted, the
 // values' while scores are computed: two barriers a tile. `fold`: the scale is positive and
 // waits until the exponent.
-template <class T, int size, int value_size, int tiles, int columns, int warps, bool causal, int mask,
-          bool fold, int rank>
+template <class T, int size, int value_size, int tiles, int columns, int warps, bool causal,
+          int mask, bool fold, int rank>
 WEFT_FUNCTION void weft_attend(const weft_attention<rank>& a, float scale) {
   typedef unsigned short element;
   constexpr int rows = warps * 16 * tiles, threads = warps * 32;
-  constexpr int steps = weft_row<element, size>::chunks / 2, n = weft_row<element, value_size>::chunks;
+  constexpr int steps = weft_row<element, size>::chunks / 2;
+  constexpr int n = weft_row<element, value_size>::chunks;
   constexpr int pk = weft_row<element, size>::pitch, pv = weft_row<element, value_size>::pitch;
   const int lane = threadIdx.x % 32, mine = threadIdx.x / 32 * 16 * tiles;
-  const unsigned q_at = weft_place(weft_shared), k_at = q_at + rows * pk, v_at = k_at + columns * pk;
+  const unsigned q_at = weft_place(weft_shared), k_at = q_at + rows * pk,
+                 v_at = k_at + columns * pk;
   const unsigned q_lane = q_at + (mine + lane % 16) * pk + lane / 16 * 16;
   const unsigned k_lane = k_at + (lane % 8 + lane / 16 * 8) * pk + lane / 8 % 2 * 16;
   const unsigned v_lane = v_at + lane % 16 * pv + lane / 16 * 16;
@@ -243,10 +259,7 @@ WEFT_FUNCTION void weft_attend(const weft_attention<rank>& a, float scale) {
         (const element*)a.key + weft_matrix_of(a.full, a.key_own, batch) * a.keys * size;
     const element* const v =
         (const element*)a.value + weft_matrix_of(a.full, a.value_own, batch) * a.keys * value_size;
-    const weft_i64 mask_at =
-        mask ? weft_matrix_of(a.full, a.mask_own, batch) * a.mask_rows * a.mask_columns : 0;
-    const weft_i64 mask_row = a.mask_rows == 1 ? 0 : a.mask_columns;
-    const int mask_column = a.mask_columns == 1 ? 0 : 1;
+    const weft_mask_place mask_at = weft_mask_of(a, batch, mask != 0);
     const int seen = causal ? weft_min<int>(keys, first + rows) : keys;
     __syncthreads();   // the item before is read
     weft_load_rows<element, size, rows, threads>(
@@ -264,7 +277,8 @@ WEFT_FUNCTION void weft_attend(const weft_attention<rank>& a, float scale) {
     for (int from = 0; from < seen; from += columns) {
       weft_wait_copies<0>();
       __syncthreads();
-      weft_load_rows<element, value_size, columns, threads>(v_at, v + (weft_i64)from * value_size, keys - from);
+      weft_load_rows<element, value_size, columns, threads>(
+          v_at, v + (weft_i64)from * value_size, keys - from);
       weft_commit_copies();
       float s[tiles][columns / 8][4];
       weft_clear(s);
@@ -276,7 +290,8 @@ WEFT_FUNCTION void weft_attend(const weft_attention<rank>& a, float scale) {
                                                         keys - from - columns);
       weft_commit_copies();
       if (mask || !fold || from + columns > keys || (causal && from + columns > first + mine)) {
-        const int last = keys - from, row = first - from + mine + lane / 4;   // from the tile's first key
+        // From the tile's first key.
+        const int last = keys - from, row = first - from + mine + lane / 4;
         #pragma unroll
         for (int t = 0; t < tiles; ++t)
           #pragma unroll
@@ -287,8 +302,7 @@ WEFT_FUNCTION void weft_attend(const weft_attention<rank>& a, float scale) {
               float x = fold ? s[t][j][e] : s[t][j][e] * scale;
               const bool there = key < last && (!causal || key <= query);
               if (mask && there && from + query < a.queries)
-                x = weft_masked<T, mask>(
-                    x, a.mask, mask_at + (from + query) * mask_row + (from + key) * mask_column);
+                x = weft_masked<T, mask>(x, a.mask, mask_at(from + query, from + key));
               s[t][j][e] = there ? x : __uint_as_float(0xff800000u);
             }
       }
@@ -319,11 +333,11 @@ WEFT_FUNCTION void weft_attend(const weft_attention<rank>& a, float scale) {
   }
 }
 
-// Gradients of keys and values (`of_keys`: a warp has 16 * tiles keys and walks over queries), or of
-// queries (the other way round). The weights are computed again from logsumexp. `first_sum`: of keys, or
-// of queries; `second_sum`: of values.
-template <class T, int size, int value_size, int tiles, int columns, int warps, bool causal, int mask,
-          bool of_keys, bool first_sum, bool second_sum, int rank>
+// Gradients of keys and values (`of_keys`: a warp has 16 * tiles keys and walks over queries), or
+// of queries (the other way round). The weights are computed again from logsumexp. `first_sum`: of
+// keys, or of queries; `second_sum`: of values.
+template <class T, int size, int value_size, int tiles, int columns, int warps, bool causal,
+          int mask, bool of_keys, bool first_sum, bool second_sum, int rank>
 WEFT_FUNCTION void weft_attend_back(const weft_attention<rank>& a, float scale, float by) {
   typedef unsigned short element;
   constexpr int rows = warps * 16 * tiles, threads = warps * 32;
@@ -333,7 +347,8 @@ WEFT_FUNCTION void weft_attend_back(const weft_attention<rank>& a, float scale, 
   const int lane = threadIdx.x % 32, mine = threadIdx.x / 32 * 16 * tiles;
   const unsigned one_at = weft_place(weft_shared), two_at = one_at + rows * pk,
                  stream_at = two_at + rows * pv;
-  const int count = (int)(of_keys ? a.keys : a.queries), others = (int)(of_keys ? a.queries : a.keys);
+  const int count = (int)(of_keys ? a.keys : a.queries);
+  const int others = (int)(of_keys ? a.queries : a.keys);
   const int row_tiles = (count + rows - 1) / rows;
   const weft_i64 matrices = of_keys ? weft_count(a.key_own) : weft_count(a.full);
   const int groups = of_keys && matrices != 0 ? (int)(weft_count(a.full) / matrices) : 1;
@@ -375,7 +390,7 @@ WEFT_FUNCTION void weft_attend_back(const weft_attention<rank>& a, float scale, 
         two_at,
         (const element*)(of_keys ? a.value : a.g) + (own_matrix * count + first) * value_size,
         count - first);
-    if (column_tiles > 0) load(stream_at, 0, 0);
+    if (column_tiles > 0 && groups > 0) load(stream_at, 0, 0);
     weft_commit_copies();
     float row_sum[tiles][2], row_delta[tiles][2];
     #pragma unroll
@@ -417,10 +432,7 @@ WEFT_FUNCTION void weft_attend_back(const weft_attention<rank>& a, float scale, 
           !of_keys ? matrix
           : mask   ? weft_batch_of(a.full, a.key_own, matrix, this_group)
                    : 0;
-      const weft_i64 mask_at =
-          mask ? weft_matrix_of(a.full, a.mask_own, batch) * a.mask_rows * a.mask_columns : 0;
-      const weft_i64 mask_row = a.mask_rows == 1 ? 0 : a.mask_columns;
-      const int mask_column = a.mask_columns == 1 ? 0 : 1;
+      const weft_mask_place mask_at = weft_mask_of(a, batch, mask != 0);
       const int last = others - from;
       const bool edge = from + columns > others ||
                         (causal && (of_keys ? from < first + mine + 16 * tiles
@@ -447,13 +459,13 @@ WEFT_FUNCTION void weft_attend_back(const weft_attention<rank>& a, float scale, 
               const int key = of_keys ? row : from + column;
               const bool there = column < last && row < count && (!causal || key <= query);
               if (mask && there)
-                x = weft_masked<T, mask>(x, a.mask,
-                                         mask_at + query * mask_row + key * mask_column);
+                x = weft_masked<T, mask>(x, a.mask, mask_at(query, key));
               if (!there) x = __uint_as_float(0xff800000u);
             }
             p[t][j][e] = weft_exp2_fast(x - (of_keys ? sum[e % 2] : row_sum[t][e / 2]));
             if (first_sum)
-              d[t][j][e] = p[t][j][e] * (d[t][j][e] - (of_keys ? delta[e % 2] : row_delta[t][e / 2]));
+              d[t][j][e] =
+                  p[t][j][e] * (d[t][j][e] - (of_keys ? delta[e % 2] : row_delta[t][e / 2]));
           }
       }
       if (second_sum)

@@ -3,8 +3,8 @@
 #include <bit>
 #include <numbers>
 
-#include "codegen/cuda/cuda_text.h"
-#include "codegen/cuda/row_text.h"
+#include "codegen/cuda/frame_text.h"
+#include "codegen/cuda/scalar_text.h"
 #include "ir/ops/attention.h"
 
 namespace weft::codegen {
@@ -90,8 +90,10 @@ class AttentionText {
       add_launch("_queries", false, true, false);
       // Two sums of large heads are more than a thread's registers.
       const bool apart = tensor_ && sizes_.larger() > 128;
-      add_launch(apart ? "_keys" : "_keys_values", true, true, !apart);
-      if (apart) add_launch("_values", true, false, true);
+      const bool keys = o_.outputs[1].present, values = o_.outputs[2].present;
+      if (apart && keys) add_launch("_keys", true, true, false);
+      if (apart && values) add_launch("_values", true, false, true);
+      if (!apart && (keys || values)) add_launch("_keys_values", true, keys, values);
     } else {
       add_launch("", false, true, false);
     }

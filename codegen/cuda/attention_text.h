@@ -4,7 +4,6 @@
 // within rounding. From sm_80 on.
 #pragma once
 
-#include <optional>
 #include <string_view>
 
 #include "codegen/cuda/operation_text.h"

@@ -98,7 +98,7 @@ class CudaCompiler final : public ir::DeviceCompiler {
   /// From the first with asynchronous copies and bfloat16 on.
   [[nodiscard]] bool fuses() const override {
     constexpr int first = 80;
-    return std::atoi(arch_.c_str() + std::strlen("sm_")) >= first;
+    return arch_number() >= first;
   }
 
   ir::DeviceCode compile(std::span<const Kernel* const> kernels,

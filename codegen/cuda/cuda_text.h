@@ -56,7 +56,5 @@ Dim grid_blocks(const ir::Kernel&, const CudaSchedule&);
 std::string_view cuda_prelude();
 /// Memory for row temps that do not fit on the chip, for a grid of `blocks` blocks.
 Dim scratch_bytes(const ir::Kernel&, const CudaSchedule&, std::int64_t blocks);
-/// The type of an element as the text spells it.
-std::string_view cuda_type(DType);
 
 }  // namespace weft::codegen

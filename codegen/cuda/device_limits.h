@@ -5,7 +5,7 @@
 
 namespace weft::codegen {
 
-/// No result depends on it.
+/// No result depends on it but products on tensor cores, whose long sums are cut to fill it.
 struct DeviceLimits {
   int multiprocessors = 132;
   std::int64_t cache = std::int64_t{50} << 20;  // bytes, of all multiprocessors together

@@ -1,7 +1,7 @@
 // Histograms and the positions of what is not zero (runtime/extern_ordering.cpp).
 #include "codegen/cuda/operation_sort.h"
 #include "codegen/cuda/operation_writer.h"
-#include "codegen/cuda/row_text.h"
+#include "codegen/cuda/frame_text.h"
 #include "codegen/cuda/scalar_text.h"
 
 namespace weft::codegen {
@@ -123,7 +123,7 @@ WEFT_FUNCTION void weft_put_set(const T* x, weft_i64 n, const weft_i64* counts, 
 }
 )";
 
-OperationText count_bins(OperationWriter& w, std::string_view weigh_prelude) {
+OperationText count_bins(OperationWriter& w) {
   const std::size_t out = w.inputs();
   const Dim n = w.count(0), bins = w.count(out);
   const std::string where =
@@ -138,7 +138,7 @@ OperationText count_bins(OperationWriter& w, std::string_view weigh_prelude) {
     w.schedule("counts in shared memory where there are few");
     return w.take();
   }
-  w.use(weigh_prelude);
+  w.use(indexing_prelude());
   const SortedPlaces sorted = sort_places(w, where, n, bins);
   w.launch({.blocks = blocks_for(n), .workspace = true}, "weft_weigh_in_order",
            {w.out(out), w.in(1), dim_text(bins), sorted.items, dim_text(n)});
@@ -169,7 +169,7 @@ std::optional<OperationText> counting_operation(const ir::DeviceOperation& opera
   w.use(counting_prelude);
   if (is_complex(w.operand(0).dtype)) return {};
   if (operation.kind == ir::ExternKind::nonzero) return nonzero(w);
-  return count_bins(w, indexing_prelude());
+  return count_bins(w);
 }
 
 }  // namespace weft::codegen

@@ -4,7 +4,7 @@
 // threads follow at once.
 #include "codegen/cuda/operation_sort.h"
 #include "codegen/cuda/operation_writer.h"
-#include "codegen/cuda/row_text.h"
+#include "codegen/cuda/frame_text.h"
 #include "codegen/cuda/scalar_text.h"
 #include "ir/ops/distributions.h"
 

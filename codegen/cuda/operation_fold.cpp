@@ -1,7 +1,7 @@
 // Windows added up where they overlap (runtime/extern_spatial.cpp): an element of the result adds,
 // in the windows' order, what they hold for it.
 #include "codegen/cuda/operation_writer.h"
-#include "codegen/cuda/row_text.h"
+#include "codegen/cuda/frame_text.h"
 #include "codegen/cuda/scalar_text.h"
 #include "ir/ops/spatial.h"
 
@@ -9,11 +9,6 @@ namespace weft::codegen {
 namespace {
 
 constexpr std::string_view fold_prelude = R"(
-template <class T> WEFT_FUNCTION T weft_added(T a, T b) { return T((weft_u64)a + (weft_u64)b); }
-WEFT_FUNCTION float weft_added(float a, float b) { return a + b; }
-WEFT_FUNCTION double weft_added(double a, double b) { return a + b; }
-WEFT_FUNCTION bool weft_added(bool a, bool b) { return a || b; }
-
 // Along one axis, the windows [first, last] that hold a place, if their element lies on it.
 struct weft_windows {
   weft_i64 count, size, stride, dilation;
@@ -43,13 +38,13 @@ template <int axes, class T> struct weft_fold_axis<axes, axes, T> {
     weft_i64 size = 1;
     for (int a = 0; a < axes; ++a) size *= w[a].size;
     sum = weft_convert<T>::of(
-        weft_added(weft_widened(sum), weft_widened(x[position * size + element])));
+        weft_plus::join(weft_widened(sum), weft_widened(x[position * size + element])));
   }
 };
-template <int axes, class T> struct weft_fold_window { weft_windows at[axes]; };
+template <int axes> struct weft_fold_window { weft_windows at[axes]; };
 template <int axes, class T>
 WEFT_FUNCTION void weft_fold(const T* x, T* out, weft_i64 outer, weft_extents<axes> shape,
-                             weft_fold_window<axes, T> w) {
+                             weft_fold_window<axes> w) {
   weft_i64 each = 1;
   for (int a = 0; a < axes; ++a) each *= w.at[a].count * w.at[a].size;
   const weft_i64 all = outer * shape.count(), threads = gridDim.x * (weft_i64)blockDim.x;
@@ -94,7 +89,7 @@ std::optional<OperationText> fold_operation(const ir::DeviceOperation& operation
   w.launch({.blocks = ceildiv(w.count(out), Dim(256))}, "weft_fold",
            {w.in(0), w.out(out), dim_text(product(std::span(shape).first(lead))),
             cat({"weft_extents<", count, ">{{", extents, "}}"}),
-            cat({"weft_fold_window<", count, ", ", type, ">{{", windows, "}}"})});
+            cat({"weft_fold_window<", count, ">{{", windows, "}}"})});
   w.schedule("a thread an element of the result");
   return w.take();
 }

@@ -4,7 +4,7 @@
 // place (operation_sort.cpp); what is replaced goes to the last, which an atomic maximum finds.
 #include "codegen/cuda/operation_sort.h"
 #include "codegen/cuda/operation_writer.h"
-#include "codegen/cuda/row_text.h"
+#include "codegen/cuda/frame_text.h"
 #include "codegen/cuda/scalar_text.h"
 #include "ir/ops/advanced_indexing.h"
 #include "ir/ops/attrs.h"
@@ -146,14 +146,7 @@ WEFT_FUNCTION void weft_replace(T* out, const T* values, weft_i64 width, const w
   }
 }
 
-// How a value is joined to what is there.
-struct weft_plus {
-  static const bool adds = true;
-  template <class T> static WEFT_METHOD T join(T a, T b) { return T((weft_u64)a + (weft_u64)b); }
-  static WEFT_METHOD float join(float a, float b) { return a + b; }
-  static WEFT_METHOD double join(double a, double b) { return a + b; }
-  static WEFT_METHOD bool join(bool a, bool b) { return a || b; }
-};
+// How a value is joined to what is there, if not by weft_plus.
 struct weft_times {
   static const bool adds = false;
   template <class T> static WEFT_METHOD T join(T a, T b) { return T((weft_u64)a * (weft_u64)b); }

@@ -2,7 +2,7 @@
 // memory that the caches hold.
 #include "codegen/cuda/operation_linalg.h"
 
-#include "codegen/cuda/row_text.h"
+#include "codegen/cuda/frame_text.h"
 #include "codegen/cuda/scalar_text.h"
 #include "ir/ops/linalg.h"
 

@@ -5,24 +5,30 @@
 namespace weft::codegen {
 
 std::string_view operation_prelude() {
-  return R"(#define WEFT_METHOD __device__ __forceinline__
-struct weft_half { unsigned short bits; };
+  return R"(struct weft_half { unsigned short bits; };
 struct weft_bfloat { unsigned short bits; };
 template <int bytes> struct __align__(bytes) weft_words { weft_u64 at[bytes / 8]; };
 template <int rank> struct weft_extents {
-  weft_i64 at[rank];
+  weft_i64 at[rank > 0 ? rank : 1];
   WEFT_METHOD weft_i64 count() const {
     weft_i64 n = 1;
     for (int i = 0; i < rank; ++i) n *= at[i];
     return n;
   }
 };
-template <> struct weft_extents<0> { WEFT_METHOD weft_i64 count() const { return 1; } };
 
 // The dtype that arithmetic is done in, and back.
 WEFT_FUNCTION float weft_widened(weft_half x) { return weft_half_to_float(x.bits); }
 WEFT_FUNCTION float weft_widened(weft_bfloat x) { return __uint_as_float((unsigned)x.bits << 16); }
 template <class T> WEFT_FUNCTION T weft_widened(T x) { return x; }
+
+struct weft_plus {   // how a value is joined to what is there
+  static const bool adds = true;
+  template <class T> static WEFT_METHOD T join(T a, T b) { return T((weft_u64)a + (weft_u64)b); }
+  static WEFT_METHOD float join(float a, float b) { return a + b; }
+  static WEFT_METHOD double join(double a, double b) { return a + b; }
+  static WEFT_METHOD bool join(bool a, bool b) { return a || b; }
+};
 
 template <class To> struct weft_convert {   // an integer
   static WEFT_METHOD To of(float x) { return weft_saturate<To>(x); }

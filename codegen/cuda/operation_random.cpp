@@ -4,7 +4,7 @@
 #include <bit>
 
 #include "codegen/cuda/operation_writer.h"
-#include "codegen/cuda/row_text.h"
+#include "codegen/cuda/frame_text.h"
 #include "codegen/cuda/scalar_text.h"
 #include "ir/ops/attrs.h"
 

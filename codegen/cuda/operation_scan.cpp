@@ -6,7 +6,7 @@
 // usually are; else its lanes go one after another.
 #include "codegen/cuda/operation_writer.h"
 #include "codegen/cuda/operation_sort.h"
-#include "codegen/cuda/row_text.h"
+#include "codegen/cuda/frame_text.h"
 #include "codegen/cuda/scalar_text.h"
 #include "ir/ops/ordering.h"
 
@@ -364,35 +364,28 @@ std::optional<OperationText> scan_operation(const ir::DeviceOperation& operation
   if (!scan || is_complex(w.operand(0).dtype)) return {};
   const auto f = running(w, scan->what);
   if (!f) return {};
-  Dim outer = 1, extent = 1, inner = 1;
-  const Dims shape = w.shape(0);
-  const std::size_t axis = axis_of(scan->axis, shape.size());
-  for (std::size_t i = 0; i < shape.size(); ++i) {
-    if (i < axis) outer = outer * shape[i];
-    if (i == axis) extent = shape[i];
-    if (i > axis) inner = inner * shape[i];
-  }
-  const std::string lines = cat({"weft_axis{", dim_text(outer), ", ", dim_text(extent), ", ",
-                                 dim_text(inner), "}"});
+  const LineDims l = lines_of(w.shape(0), scan->axis);
+  const std::string lines = l.text();
   const std::string way = cat({scan->exclusive ? "true" : "false", ", ",
                                scan->reverse ? "true" : "false"});
-  const Dim nonempty = min(Dim(1), extent), columns = if_above(inner, 1);
+  const Dim nonempty = min(Dim(1), l.extent), columns = if_above(l.inner, 1);
   const std::string columns_function = cat({"weft_scan_columns<", way, ">"});
   if (f->carry_bytes == 0) {
-    w.launch({.blocks = ceildiv(outer * inner, Dim(128)) * nonempty, .threads = 128},
+    w.launch({.blocks = ceildiv(l.count(), Dim(128)) * nonempty, .threads = 128},
              columns_function, {f->functor, lines});
     w.schedule("a thread a line");
     return w.take();
   }
-  w.launch({.blocks = ceildiv(outer * inner, Dim(128)) * nonempty * columns, .threads = 128},
+  w.launch({.blocks = ceildiv(l.count(), Dim(128)) * nonempty * columns, .threads = 128},
            columns_function, {f->functor, lines});
-  const Dim rows = Dim(1) - columns, many = f->blocks ? if_above(extent, 16384) : Dim(0);
+  const Dim rows = min(Dim(1), l.inner) - columns;
+  const Dim many = f->blocks ? if_above(l.extent, 16384) : Dim(0);
   const std::string sums = f->sums ? ", true" : ", false";
-  w.launch({.blocks = ceildiv(outer, Dim(8)) * nonempty * rows * (Dim(1) - many)},
+  w.launch({.blocks = ceildiv(l.outer, Dim(8)) * nonempty * rows * (Dim(1) - many)},
            cat({"weft_scan_rows<", way, sums, ">"}), {f->functor, lines});
   w.schedule("a thread a line beside others, a warp a contiguous one or 16384 elements of it");
   if (!f->blocks) return w.take();
-  const Dim blocks = outer * ceildiv(extent, Dim(16384)), wanted_blocks = many * rows;
+  const Dim blocks = l.outer * ceildiv(l.extent, Dim(16384)), wanted_blocks = many * rows;
   const std::string carried = w.reserve("void", blocks * Dim(f->carry_bytes) * wanted_blocks);
   const auto stage = [&](std::string_view writes) {
     w.launch({.blocks = ceildiv(blocks, Dim(8)) * wanted_blocks, .workspace = true},
@@ -400,7 +393,7 @@ std::optional<OperationText> scan_operation(const ir::DeviceOperation& operation
              {f->functor, lines, carried});
   };
   stage("false");
-  w.launch({.blocks = ceildiv(outer, Dim(8)) * wanted_blocks, .workspace = true},
+  w.launch({.blocks = ceildiv(l.outer, Dim(8)) * wanted_blocks, .workspace = true},
            "weft_scan_carried", {f->functor, lines, carried});
   stage("true");
   return w.take();

@@ -1,6 +1,6 @@
 #include "codegen/cuda/operation_sort.h"
 
-#include "codegen/cuda/row_text.h"
+#include "codegen/cuda/frame_text.h"
 #include "codegen/cuda/scalar_text.h"
 #include "ir/ops/ordering.h"
 
@@ -380,22 +380,6 @@ void sort_by_digit(OperationWriter& w, const Buffers& b, const Dim& lines, const
            {b.counts, b.totals, line_count, extent});
   w.launch({.blocks = tiles, .workspace = true, .numbers = {Dim(pass)}}, "weft_move_by_digit",
            {b.items[0], b.items[1], b.counts, b.totals, line_count, extent, "(int)n0"});
-}
-
-struct LineDims {
-  Dim outer = 1, extent = 1, inner = 1;
-  [[nodiscard]] Dim count() const { return outer * inner; }
-  [[nodiscard]] std::string text() const {
-    return cat({"weft_axis{", dim_text(outer), ", ", dim_text(extent), ", ", dim_text(inner), "}"});
-  }
-};
-LineDims lines_of(const Dims& shape, std::int64_t axis) {
-  LineDims l;
-  const std::size_t at = axis_of(axis, shape.size());
-  for (std::size_t i = 0; i < shape.size(); ++i)
-    (i < at ? l.outer : i == at ? l.extent : l.inner) =
-        (i < at ? l.outer : i == at ? l.extent : l.inner) * shape[i];
-  return l;
 }
 
 /// Of every line its first `to` in order, or what `wanted` picks.

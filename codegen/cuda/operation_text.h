@@ -1,5 +1,5 @@
-// Extern steps as CUDA C: what no loop nest over affine indices can say, with the processor's results
-// bit for bit (runtime/extern.h).
+// Extern steps as CUDA C: what no loop nest over affine indices can say, with the processor's
+// results (runtime/extern.h): bit for bit, but for linear algebra and attention.
 #pragma once
 
 #include <optional>

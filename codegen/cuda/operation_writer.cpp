@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "codegen/cuda/row_text.h"
+#include "codegen/cuda/frame_text.h"
 #include "codegen/cuda/scalar_text.h"
 
 namespace weft::codegen {
@@ -108,6 +108,16 @@ void OperationWriter::launch(const Launch& l, std::string_view function,
 
 std::size_t axis_of(std::int64_t axis, std::size_t rank) {
   return static_cast<std::size_t>(axis < 0 ? axis + static_cast<std::int64_t>(rank) : axis);
+}
+
+std::string LineDims::text() const {
+  return cat({"weft_axis{", dim_text(outer), ", ", dim_text(extent), ", ", dim_text(inner), "}"});
+}
+
+LineDims lines_of(const Dims& shape, std::int64_t axis) {
+  const std::size_t at = axis_of(axis, shape.size());
+  const std::span<const Dim> all(shape);
+  return {product(all.first(at)), shape[at], product(all.subspan(at + 1))};
 }
 
 Dim if_above(const Dim& n, std::int64_t limit) {

@@ -21,6 +21,16 @@ std::string_view random_prelude();
 /// Running results along an axis, after that of sorting.
 std::string_view scan_prelude();
 
+/// An array as lines along one of its axes, as the preludes' functions know them.
+struct LineDims {
+  Dim outer = 1, extent = 1, inner = 1;
+  [[nodiscard]] Dim count() const { return outer * inner; }
+  /// `weft_axis{s0, s1, 1}`.
+  [[nodiscard]] std::string text() const;
+};
+/// `axis` counts from the end where it is negative.
+LineDims lines_of(const Dims& shape, std::int64_t axis);
+
 /// An element as the preludes' functions know it: `weft_half` and `weft_bfloat` are types there.
 std::string_view element_type(DType);
 /// As wide as an element, for what only moves it.
@@ -34,7 +44,7 @@ class OperationWriter {
   void use(std::string_view prelude) { result_.preludes.push_back(prelude); }
   void schedule(std::string_view how) { result_.schedule = how; }
 
-  /// Of a buffer: inputs first, then outputs. Null dtypes have no elements.
+  /// Of a buffer: inputs first, then outputs. One that is not there has no extents.
   [[nodiscard]] const ir::DeviceOperation::Operand& operand(std::size_t buffer) const;
   [[nodiscard]] Dims shape(std::size_t buffer) const;
   [[nodiscard]] Dim count(std::size_t buffer) const { return product(shape(buffer)); }

@@ -6,24 +6,29 @@ namespace weft::codegen {
 
 std::string_view cuda_prelude() {
   return R"(#define WEFT_FUNCTION static __device__ __forceinline__
+#define WEFT_METHOD __device__ __forceinline__
 typedef long long weft_i64;
 typedef unsigned long long weft_u64;
 #ifndef WEFT_CUDA_HOST
 extern __shared__ __align__(128) char weft_shared[];   // as much as the launch asks for
 #endif
 
+template <class Word, int bits> struct weft_word {
+  typedef Word word;
+  static const int width = bits;
+};
 template <class T> struct weft_int;   // the unsigned type of the same width, and the limits
-template <> struct weft_int<signed char> { typedef unsigned char word; static const int width = 8; };
-template <> struct weft_int<short> { typedef unsigned short word; static const int width = 16; };
-template <> struct weft_int<int> { typedef unsigned word; static const int width = 32; };
-template <> struct weft_int<weft_i64> { typedef weft_u64 word; static const int width = 64; };
-template <> struct weft_int<unsigned char> { typedef unsigned char word; static const int width = 8; };
-template <> struct weft_int<unsigned short> { typedef unsigned short word; static const int width = 16; };
-template <> struct weft_int<unsigned> { typedef unsigned word; static const int width = 32; };
-template <> struct weft_int<weft_u64> { typedef weft_u64 word; static const int width = 64; };
+template <> struct weft_int<signed char> : weft_word<unsigned char, 8> {};
+template <> struct weft_int<short> : weft_word<unsigned short, 16> {};
+template <> struct weft_int<int> : weft_word<unsigned, 32> {};
+template <> struct weft_int<weft_i64> : weft_word<weft_u64, 64> {};
+template <> struct weft_int<unsigned char> : weft_word<unsigned char, 8> {};
+template <> struct weft_int<unsigned short> : weft_word<unsigned short, 16> {};
+template <> struct weft_int<unsigned> : weft_word<unsigned, 32> {};
+template <> struct weft_int<weft_u64> : weft_word<weft_u64, 64> {};
 
-// Of numbers that are not negative and seldom need more than 32 bits. Long division is a function of
-// its own: it is rare, and long.
+// Of numbers that are not negative and seldom need more than 32 bits. Long division is a function
+// of its own: it is rare, and long.
 static __device__ __attribute__((noinline)) weft_i64 weft_long_quotient(weft_i64 a, weft_i64 b) {
   return a / b;
 }
@@ -168,8 +173,12 @@ WEFT_FUNCTION int weft_wide(unsigned char x) { return x; }
 WEFT_FUNCTION int weft_wide(short x) { return x; }
 WEFT_FUNCTION int weft_wide(unsigned short x) { return x; }
 template <class T> WEFT_FUNCTION T weft_wide(T x) { return x; }
-template <class T> WEFT_FUNCTION T weft_down(T x, int by) { return T(__shfl_down_sync(~0u, weft_wide(x), by)); }
-template <class T> WEFT_FUNCTION T weft_from(T x, int lane) { return T(__shfl_sync(~0u, weft_wide(x), lane)); }
+template <class T> WEFT_FUNCTION T weft_down(T x, int by) {
+  return T(__shfl_down_sync(~0u, weft_wide(x), by));
+}
+template <class T> WEFT_FUNCTION T weft_from(T x, int lane) {
+  return T(__shfl_sync(~0u, weft_wide(x), lane));
+}
 
 // Factors and sums of products.
 WEFT_FUNCTION float weft_multiply_add(float a, float b, float c) { return fmaf(a, b, c); }
@@ -212,8 +221,8 @@ template <class T, int n> WEFT_FUNCTION void weft_stream(T* to, const weft_vecto
   weft_store(to, from);
 }
 
-// Tensor cores, and copies that go on while threads compute (from sm_80 on). All 32 threads of a warp
-// take part; fragments lie as PTX says of ldmatrix and mma.m16n8k16. A `place` is an address in
+// Tensor cores, and copies that go on while threads compute (from sm_80 on). All 32 threads of a
+// warp take part; fragments lie as PTX says of ldmatrix and mma.m16n8k16. A `place` is an address in
 // shared memory.
 #if !defined(WEFT_CUDA_HOST) && __CUDA_ARCH__ >= 800
 WEFT_FUNCTION unsigned weft_place(const void* shared) {
@@ -229,13 +238,15 @@ WEFT_FUNCTION void weft_load_transposed(unsigned (&to)[4], unsigned place) {
                : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3]) : "r"(place) : "memory");
 }
 // sums (16, 8) += a (16, 16) times b (16, 8)
-WEFT_FUNCTION void weft_mma_f16(float (&sums)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
+WEFT_FUNCTION void weft_mma_f16(float (&sums)[4], const unsigned (&a)[4], unsigned b0,
+                                unsigned b1) {
   asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
       "{%8, %9}, {%0, %1, %2, %3};"
       : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
-WEFT_FUNCTION void weft_mma_bf16(float (&sums)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
+WEFT_FUNCTION void weft_mma_bf16(float (&sums)[4], const unsigned (&a)[4], unsigned b0,
+                                 unsigned b1) {
   asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
       "{%8, %9}, {%0, %1, %2, %3};"
       : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])

@@ -71,7 +71,8 @@ CudaProduct choose_cores(DType dtype, DType sums, const std::optional<Extents>& 
   const ir::Depth depth = ir::depth_of(sums, e->m, e->n, e->k);
   const bool has_room = arch >= 80;  // for large tiles in shared memory
   if (has_room && depth.pieces == 1 && e->tiles(large) >= busy / 2) return large;
-  CudaProduct p = e->tiles(middle) >= busy ? middle : small;
+  const bool fits = small_sums || has_room || depth.pieces == 1;
+  CudaProduct p = fits && e->tiles(middle) >= busy ? middle : small;
   if (!is_floating(dtype)) return p;
   // A piece, or where these are few a block of it, can be summed on its own.
   const std::int64_t tiles = std::max<std::int64_t>(e->tiles(p), 1);

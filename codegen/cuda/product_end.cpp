@@ -66,7 +66,7 @@ ScalarProgram expected(DType t, DType sum, const Inputs& in, ProductEnd::Kind ki
 bool suits_library(const Kernel& k) {
   const ir::Contraction& c = *k.contraction;
   const DType t = k.buffers[static_cast<std::size_t>(c.a)].dtype;
-  return c.precision != MatmulPrecision::exact && !c.gather && (is_floating(t) || is_complex(t));
+  return c.precision != MatmulPrecision::exact && !c.gather && is_floating(t);
 }
 
 std::optional<ProductEnd> find_product_end(const Kernel& k) {

@@ -161,7 +161,8 @@ WEFT_FUNCTION void weft_tile(weft_i64 number, weft_i64 tiles_m, weft_i64 tiles_n
 // The sum of [begin, end) is cut: a chain of fma a block, blocks added up in order, then pieces.
 // Operands are in shared memory for 8 of the sum at a time, the next on their way meanwhile. The
 // result goes to `tile`, rows `pitch` apart.
-template <class Chip, int down_, int across_, int rows, int columns, bool pieces> struct weft_cores {
+template <class Chip, int down_, int across_, int rows, int columns, bool pieces>
+struct weft_cores {
   static const int down = down_, across = across_, threads = down * across;
   static const int tile_m = down * rows, tile_n = across * columns, depth = 8;
   static const int unit = sizeof(Chip) < 16 ? 16 / (int)sizeof(Chip) : 1;   // of 16 bytes
@@ -173,7 +174,8 @@ template <class Chip, int down_, int across_, int rows, int columns, bool pieces
                              weft_i64 first_n, weft_i64 begin, weft_i64 end, weft_i64 block,
                              weft_i64 piece, Chip* const tile, Chip* const stages) {
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps_across = across / 8;
-    const int to_right = warp % warps_across * 8 + lane % 8, below = warp / warps_across * 4 + lane / 8;
+    const int to_right = warp % warps_across * 8 + lane % 8;
+    const int below = warp / warps_across * 4 + lane / 8;
     const int line_a = sizeof(typename A::Stored) > 4 ? 16 / (int)sizeof(typename A::Stored) : 4;
     const int line_b = sizeof(typename B::Stored) > 4 ? 16 / (int)sizeof(typename B::Stored) : 4;
     typedef weft_tile_lines<A, tile_m, depth, line_a, threads> LinesA;
@@ -202,7 +204,8 @@ template <class Chip, int down_, int across_, int rows, int columns, bool pieces
       const Chip* const columns_at = stages + current * stage + depth * pitch_m + to_right * unit;
       if (step + depth <= end) {
         #pragma unroll
-        for (int p = 0; p < depth; ++p) multiply(chain, rows_at + p * pitch_m, columns_at + p * pitch_n);
+        for (int p = 0; p < depth; ++p)
+          multiply(chain, rows_at + p * pitch_m, columns_at + p * pitch_n);
       } else {
         #pragma unroll 1
         for (int p = 0; p < (int)(end - step); ++p)
@@ -241,7 +244,8 @@ template <class Chip, int down_, int across_, int rows, int columns, bool pieces
     #pragma unroll
     for (int i = 0; i < rows / unit; ++i) x[i] = *(const Vector*)(rows_at + i * down * unit);
     #pragma unroll
-    for (int j = 0; j < columns / unit; ++j) y[j] = *(const Vector*)(columns_at + j * across * unit);
+    for (int j = 0; j < columns / unit; ++j)
+      y[j] = *(const Vector*)(columns_at + j * across * unit);
     #pragma unroll
     for (int i = 0; i < rows; ++i)
       #pragma unroll
@@ -250,12 +254,13 @@ template <class Chip, int down_, int across_, int rows, int columns, bool pieces
             weft_multiply_add(x[i / unit].at[i % unit], y[j / unit].at[j % unit], chain[i][j]);
   }
   // Where a thread's elements of the tile are, `unit` side by side.
-  static __device__ weft_vector<Chip, unit>* own(Chip* tile, int below, int to_right, int i, int j) {
+  static __device__ weft_vector<Chip, unit>* own(Chip* tile, int below, int to_right, int i,
+                                                 int j) {
     const int row = i / unit * down * unit + below * unit + i % unit;
     return (weft_vector<Chip, unit>*)(tile + row * pitch + (j * across + to_right) * unit);
   }
-  static __device__ void fold(const Chip (&chain)[rows][columns], Chip* tile, int below, int to_right,
-                              bool first) {
+  static __device__ void fold(const Chip (&chain)[rows][columns], Chip* tile, int below,
+                              int to_right, bool first) {
     #pragma unroll
     for (int i = 0; i < rows; ++i)
       #pragma unroll
@@ -289,7 +294,8 @@ template <class Chip, int down_, int across_, int rows, int columns, bool pieces
 // of the sum at a time, three more on their way. Each warp has a rectangle of the tile.
 template <bool bf16, int tile_m_, int tile_n_, int warps_m, int warps_n> struct weft_tensor {
   static const int tile_m = tile_m_, tile_n = tile_n_, threads = 32 * warps_m * warps_n;
-  static const int depth = 32, stages = 4, bytes_m = tile_m * depth * 2, bytes = bytes_m + tile_n * depth * 2;
+  static const int depth = 32, stages = 4;
+  static const int bytes_m = tile_m * depth * 2, bytes = bytes_m + tile_n * depth * 2;
   static const int rows = tile_m / warps_m / 16, columns = tile_n / warps_n / 8;   // fragments
   static const int pitch = tile_n + 8;
 
@@ -301,7 +307,8 @@ template <bool bf16, int tile_m_, int tile_n_, int warps_m, int warps_n> struct 
     const LinesA lines_a(a, first_m, m);
     const LinesB lines_b(b, first_n, n);
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-    const int from_m = warp / warps_n * (tile_m / warps_m), from_n = warp % warps_n * (tile_n / warps_n);
+    const int from_m = warp / warps_n * (tile_m / warps_m);
+    const int from_n = warp % warps_n * (tile_n / warps_n);
     float sums[rows][columns][4];
     #pragma unroll
     for (int i = 0; i < rows; ++i)
@@ -336,10 +343,12 @@ template <bool bf16, int tile_m_, int tile_n_, int warps_m, int warps_n> struct 
         for (int i = 0; i < rows; ++i) {
           const int from = from_m + i * 16;
           if (A::along)
-            weft_load_matrices(x[i], at_a + LinesA::byte_along(from + lane % 16, half * 2 + lane / 16));
+            weft_load_matrices(
+                x[i], at_a + LinesA::byte_along(from + lane % 16, half * 2 + lane / 16));
           else
-            weft_load_transposed(x[i], at_a + LinesA::byte_across(half * 16 + lane / 16 * 8 + lane % 8,
-                                                                  from / 8 + lane / 8 % 2));
+            weft_load_transposed(
+                x[i], at_a + LinesA::byte_across(half * 16 + lane / 16 * 8 + lane % 8,
+                                                 from / 8 + lane / 8 % 2));
         }
         #pragma unroll
         for (int j = 0; j < columns / 2; ++j) {
@@ -348,8 +357,9 @@ template <bool bf16, int tile_m_, int tile_n_, int warps_m, int warps_n> struct 
             weft_load_matrices(y[j], at_b + LinesB::byte_along(from + lane / 16 * 8 + lane % 8,
                                                                half * 2 + lane / 8 % 2));
           else
-            weft_load_transposed(y[j], at_b + LinesB::byte_across(half * 16 + lane / 8 % 2 * 8 + lane % 8,
-                                                                  from / 8 + lane / 16));
+            weft_load_transposed(
+                y[j], at_b + LinesB::byte_across(half * 16 + lane / 8 % 2 * 8 + lane % 8,
+                                                 from / 8 + lane / 16));
         }
         #pragma unroll
         for (int i = 0; i < rows; ++i)
@@ -375,7 +385,8 @@ template <bool bf16, int tile_m_, int tile_n_, int warps_m, int warps_n> struct 
         for (int e = 0; e < 4; e += 2) {
           weft_vector<float, 2> two;
           two.at[0] = sums[i][j][e], two.at[1] = sums[i][j][e + 1];
-          const int row = from_m + i * 16 + lane / 4 + e * 4, column = from_n + j * 8 + lane % 4 * 2;
+          const int row = from_m + i * 16 + lane / 4 + e * 4;
+          const int column = from_n + j * 8 + lane % 4 * 2;
           *(weft_vector<float, 2>*)(tile + row * pitch + column) = two;
         }
     __syncthreads();

@@ -27,6 +27,8 @@ class TextWriter {
 /// Pieces put together; spares a `+` an expression.
 std::string cat(std::initializer_list<std::string_view> pieces);
 
+/// The type of an element as the text spells it.
+std::string_view cuda_type(DType);
 /// A constant of the dtype, exact.
 std::string literal(DType t, std::uint64_t bits);
 

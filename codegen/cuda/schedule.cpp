@@ -123,7 +123,8 @@ CudaSchedule lanes(const Kernel& k, bool in_order_too, const DeviceLimits& limit
   }
   s.team = !row ? 64 : *row <= 32 ? 8 : *row <= 256 ? 16 : *row <= 1024 ? 32 : 64;
   const int by_length = s.team;
-  while (row && s.team < 64 && items * s.team<1024 * limits.multiprocessors&& * row> 4 * s.team)
+  const std::int64_t length = row.value_or(0);
+  while (s.team < 64 && length > 4 * s.team && items * s.team < 1024 * limits.multiprocessors)
     s.team *= 2;
   s.reason = !row                 ? "rows of unknown length"
              : s.team > by_length ? "few items"

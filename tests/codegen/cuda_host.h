@@ -40,12 +40,8 @@ float fabsf(float) noexcept;
 float fminf(float, float) noexcept;
 float fmaxf(float, float) noexcept;
 float fmodf(float, float) noexcept;
-float expf(float) noexcept;
 float exp2f(float) noexcept;
-float logf(float) noexcept;
 float log2f(float) noexcept;
-float tanhf(float) noexcept;
-float ldexpf(float, int) noexcept;
 double fma(double, double, double) noexcept;
 double sqrt(double) noexcept;
 double floor(double) noexcept;
@@ -56,11 +52,6 @@ double fabs(double) noexcept;
 double fmin(double, double) noexcept;
 double fmax(double, double) noexcept;
 double fmod(double, double) noexcept;
-double exp(double) noexcept;
-double exp2(double) noexcept;
-double log(double) noexcept;
-double log2(double) noexcept;
-double ldexp(double, int) noexcept;
 }
 
 // Vectors of the toolkit that are loaded and stored whole.

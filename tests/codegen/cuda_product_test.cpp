@@ -16,6 +16,7 @@
 #include "codegen/cuda/cuda_text.h"
 #include "codegen/cuda/nvrtc.h"
 #include "codegen/cuda/product_text.h"
+#include "codegen/cuda/scalar_text.h"
 #include "cuda_host_compile.h"
 
 using namespace weft;

@@ -4,14 +4,13 @@
 
 #include <cmath>
 
-#include "tests/frontend/thrown.h"
+#include "fake.h"
+#include "same_bits.h"
 #include "weft/weft.h"
 
 using namespace weft;
 
 namespace {
-
-Device gpu() { return Device::cuda(0); }
 
 struct Problem {
   std::string name;
@@ -205,6 +204,34 @@ TEST_CASE("CUDA: attention writes no scores, whatever the lengths") {
   const Array none = f(randn({4, 8}).to(DType::bfloat16), zeros({0, 8}, DType::bfloat16),
                        zeros({0, 8}, DType::bfloat16))[0];
   CHECK(none.to(Device::cpu()).to(DType::float32).tolist<float>() == std::vector<float>(32, 0));
+}
+
+TEST_CASE("CUDA: attention's gradients are of what is asked for") {
+  const Tensor q({0, 8, 16}, DType::bfloat16), k({1, 8, 16}, DType::bfloat16);
+  const Tensor x({2, 40, 16}, DType::bfloat16), y({2, 30, 16}, DType::bfloat16);
+  const auto loss = [](const Tensor& a, const Tensor& b, const Tensor& c) {
+    return sum(cast(scaled_dot_product_attention(a, b, c), DType::float32));
+  };
+  // No queries: keys that broadcast over an empty batch have a gradient of zeros.
+  const Function none({q, k}, grad(loss(q, k, k), {q, k}), {.device = gpu()});
+  const std::vector<Array> d =
+      none(zeros({0, 8, 16}, DType::bfloat16), randn({1, 8, 16}).to(DType::bfloat16));
+  CHECK(d[0].shape() == Shape{0, 8, 16});
+  CHECK(d[1].to(Device::cpu()).to(DType::float32).tolist<float>() == std::vector<float>(128, 0));
+  // Keys that are frozen cost nothing.
+  const Tensor whole = loss(x, y, y * 2.0);
+  const Function all({x, y}, grad(whole, {x, y}), {.device = gpu()});
+  const Function some({x, y}, grad(whole, {x}), {.device = gpu()});
+  const Array a = randn({2, 40, 16}).to(DType::bfloat16),
+              b = randn({2, 30, 16}).to(DType::bfloat16);
+  CHECK(same_bits(all(a, b)[0], some(a, b)[0]));
+  if (!stand_in()) return;
+  const auto launches = [&](const Function& f) {
+    const long before = fake_cuda().counts().launches;
+    (void)f(a.to(gpu()), b.to(gpu()));  // at new addresses, so not a recording
+    return fake_cuda().counts().launches - before;
+  };
+  CHECK(launches(all) >= launches(some) + 2);  // the keys' and values' own, and their sum
 }
 
 TEST_CASE("CUDA: attention that has no step of its own is expanded") {

@@ -1,4 +1,4 @@
-// The stand-in driver that this process opened.
+// The device of these tests, and the stand-in driver that this process opened for it.
 #pragma once
 
 #include <dlfcn.h>
@@ -9,9 +9,12 @@
 #include <string_view>
 #include <type_traits>
 
+#include "runtime/device.h"
 #include "tests/fake_cuda/control.h"
 
 namespace weft {
+
+inline Device gpu() { return Device::cuda(0); }
 
 struct FakeCuda {
   decltype(&fake_cuda_counts) counts;

@@ -91,13 +91,21 @@ std::vector<Case> gradients(const std::vector<Case>& of, std::size_t& all) {
   return cases;
 }
 
-void compare(const std::vector<Case>& cases, Options options) {
-  const std::vector<Outcome> want = run_all(cases, options);
+void compare(std::vector<Case> cases, Options options) {
+  std::vector<Outcome> want = run_all(cases, options);
+  // What the processor cannot do (such as linear algebra without LAPACK) is told elsewhere.
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < cases.size(); ++i) {
+    if (!want[i].value) continue;
+    if (kept != i) cases[kept] = std::move(cases[i]), want[kept] = std::move(want[i]);
+    ++kept;
+  }
+  cases.erase(cases.begin() + static_cast<std::ptrdiff_t>(kept), cases.end());
+  REQUIRE(!cases.empty());
   options.device = Device::cuda(0);
   const std::vector<Outcome> got = run_all(cases, options);
   std::map<std::string_view, int> failed;
   for (std::size_t i = 0; i < cases.size(); ++i) {
-    if (!want[i].value) continue;  // told elsewhere
     const std::string what =
         !got[i].value ? "threw " + got[i].error : bit_difference(*got[i].value, *want[i].value);
     if (what.empty()) continue;

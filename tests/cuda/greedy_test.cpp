@@ -12,10 +12,6 @@
 
 using namespace weft;
 
-namespace {
-Device gpu() { return Device::cuda(0); }
-}  // namespace
-
 TEST_CASE("CUDA: a tensor is computed where its operands live") {
   const Array values{{1.f, -2.f}, {3.f, 4.f}};
   Tensor x = Variable(values.to(gpu()), "x");

@@ -20,10 +20,6 @@
 
 using namespace weft;
 
-namespace {
-Device gpu() { return Device::cuda(0); }
-}  // namespace
-
 TEST_CASE("CUDA: devices by name" * doctest::test_suite("stand-in")) {
   CHECK(Device::parse("cpu") == Device::cpu());
   CHECK(Device::parse("cuda") == gpu());

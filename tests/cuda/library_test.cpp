@@ -127,6 +127,17 @@ TEST_CASE("CUDA: a library's products, by how their operands lie") {
           {[](Inputs x) { return matmul(x[0], x[1]); }}, DType::float64);
 }
 
+TEST_CASE("CUDA: a complex product is real ones, which a library does") {
+  manual_seed(5);
+  const std::vector<Array> values{noise({130, 200}), noise({130, 200}), noise({200, 170}),
+                                  noise({200, 170})};
+  const auto product = [](Inputs x) {
+    return view_as_real(matmul(complex(x[0], x[1]), complex(x[2], x[3])));
+  };
+  compare({.products = 2, .launches = 2, .tolerance = 1e-6}, values, {product}, DType::float32);
+  compare({.products = 2, .launches = 2, .tolerance = 1e-14}, values, {product}, DType::float64);
+}
+
 TEST_CASE("CUDA: products that no library does") {
   manual_seed(3);
   const std::vector<std::function<Tensor(Inputs)>> plain{

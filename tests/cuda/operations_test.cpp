@@ -7,6 +7,8 @@
 #include <limits>
 #include <numeric>
 
+#include "fake.h"
+#include "runtime/blas.h"
 #include "same_bits.h"
 #include "tests/frontend/thrown.h"
 #include "weft/ops/indexing.h"
@@ -19,8 +21,6 @@
 using namespace weft;
 
 namespace {
-
-Device gpu() { return Device::cuda(0); }
 
 constexpr float nan = std::numeric_limits<float>::quiet_NaN();
 constexpr float inf = std::numeric_limits<float>::infinity();
@@ -152,7 +152,10 @@ TEST_CASE("CUDA operations: parameters that nothing can be drawn with") {
 TEST_CASE("CUDA operations: gathering and scattering") {
   manual_seed(1);
   Tensor table, rows, cube, along, first, wide, wide_rows, tuples, bytes, updates;
+  const Tensor whole = sum(table), nowhere(zeros({3, 0}, DType::int64));  // of one number: itself
   std::vector<Tensor> outputs{
+      gather_nd(whole, nowhere),
+      scatter_nd(whole, nowhere, narrow(bytes, 0, 0, 3), "add"),
       gather_rows(table, rows),
       gather_rows(wide, wide_rows),
       gather_rows(cast(table, DType::float16), cast(rows, DType::int8)),
@@ -226,10 +229,13 @@ TEST_CASE("CUDA operations: order") {
     std::sort(at, at + a.size());
     return a;
   };
+  // A cast to a narrower type may give another NaN on a device.
   both({odd_floats({19, 45}), randn({3, 131}), odd_floats({3, 70, 4}), ordered(randn({900})),
-        odd_floats({5, 9})});
+        odd_floats({5, 9})},
+       !stand_in());
   both({odd_floats({5, 2700}), randn({2, 2200}), odd_floats({1, 5000, 2}), ordered(randn({1})),
-        odd_floats({0, 9})});
+        odd_floats({0, 9})},
+       !stand_in());
 }
 
 TEST_CASE("CUDA operations: running results") {
@@ -261,6 +267,7 @@ TEST_CASE("CUDA operations: running results") {
   both({rough({300, 9}), odd_floats({300, 9})}, true);
   both({randn({2, 40000}), odd_floats({2, 40000})}, true);
   both({rough({1, 20000}), odd_floats({1, 0})}, true);
+  both({rough({70000, 0}), odd_floats({70000, 0})}, true);
 }
 
 TEST_CASE("CUDA operations: counting, positions, folding") {
@@ -355,6 +362,7 @@ TEST_CASE("CUDA operations: factors and triangular systems") {
 }
 
 TEST_CASE("CUDA operations: matrices that have no factors") {
+  if (!runtime::blas_symbol("spotrf_")) return;  // the processor's messages are LAPACK's
   Tensor x, p;
   const Tensor square = reshape(x, {2, 2}), batch = reshape(x, {1, 2, 2}) + zeros({3, 1, 1});
   const auto compare = [&](const Tensor& result, const Array& value) {

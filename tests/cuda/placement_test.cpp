@@ -13,8 +13,6 @@ using namespace weft;
 
 namespace {
 
-Device gpu() { return Device::cuda(0); }
-
 /// The results of `make` on a device and on the processor are the same bits, each where it is made.
 template <class Make> void check_both(const char* what, const Array& values, Make make) {
   CAPTURE(what);

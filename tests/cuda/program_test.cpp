@@ -16,8 +16,6 @@ using namespace weft;
 
 namespace {
 
-Device gpu() { return Device::cuda(0); }
-
 /// On both; the same bits are expected.
 void compare(const std::vector<Tensor>& inputs, const std::vector<Tensor>& outputs,
              const std::vector<Array>& values) {
@@ -175,6 +173,7 @@ TEST_CASE("CUDA: steps of a recording wait for what they need alone") {
   for (Array& value : values) value = value.to(Device::cpu());
   const std::vector<Array> want = on_host(values);
   for (std::size_t o = 0; o < 3; ++o) CHECK(same_bits(outputs[o], want[o]));
+  if (!stand_in()) return;
   CHECK(after.captures - before.captures == 1);
   CHECK(after.graph_launches - before.graph_launches >= 3);
   CHECK(after.waits - before.waits == after.nodes - before.nodes - 3);  // three chains
@@ -190,7 +189,7 @@ TEST_CASE("CUDA: shapes that take turns are replayed each") {
   const auto before = fake_cuda().counts();
   for (const Array& value : values) f.call_into(outputs, std::span(&value, 1));
   const auto after = fake_cuda().counts();
-  CHECK(after.graph_launches - before.graph_launches == 3);
+  if (stand_in()) CHECK(after.graph_launches - before.graph_launches == 3);
   CHECK(after.captures == before.captures);
 }
 
@@ -199,8 +198,12 @@ TEST_CASE("CUDA: nothing is written in place before a step on the processor, whi
   const Function gather({table, at}, table[at], {.device = gpu()});
   const Variable w(eye(2).to(gpu()), "w"), v(eye(2).to(gpu()), "v");
   const Tensor moved = w + x;
+  const CustomOp same{
+      .infer = [](std::span<const TensorType> t) { return std::vector(t.begin(), t.end()); },
+      .forward = [](std::span<const Array> a) { return std::vector<Array>(a.begin(), a.end()); }};
+  const Tensor on_processor = custom_op("same", same)({moved})[0];
   const Function step({x}, moved,
-                      {.updates = {{w, moved}, {v, v + eigvalsh(moved)}}, .device = gpu()});
+                      {.updates = {{w, moved}, {v, v + on_processor}}, .device = gpu()});
   const Array one = ones({2, 2}).to(gpu());
   (void)step(one);
   CHECK(step.stats().host_steps == 1);

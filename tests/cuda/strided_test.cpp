@@ -18,8 +18,6 @@ using namespace weft;
 
 namespace {
 
-Device gpu() { return Device::cuda(0); }
-
 /// The same view of the same value, there.
 Array seen_there(const Array& view, const Array& whole_there) {
   return Array::from_buffer(whole_there.buffer(), view.dtype(), view.shape(), view.strides(),

@@ -1,26 +1,19 @@
 // Two processes give byte-identical dumps: nothing that is printed follows addresses.
 #include <doctest/doctest.h>
-
 #include <unistd.h>
 
-#include <array>
-#include <cstdio>
 #include <filesystem>
 #include <string>
 
+#include "tests/programs/outcome.h"
 #include "weft/weft.h"
 
 namespace {
 
 std::string printed_by(const std::string& command) {
-  std::FILE* pipe = popen(command.c_str(), "r");
-  REQUIRE(pipe);
-  std::string text;
-  std::array<char, 4096> block;
-  while (const std::size_t n = std::fread(block.data(), 1, block.size(), pipe))
-    text.append(block.data(), n);
-  REQUIRE(pclose(pipe) == 0);
-  return text;
+  const Outcome outcome = run(command);
+  REQUIRE(outcome.code == 0);
+  return outcome.text;
 }
 
 }  // namespace

@@ -1,16 +1,14 @@
 // ONNX's own test models, and the programs on ONNX files. Both need Debian's packages libonnx-dev and
 // libonnx-testdata (tools/setup installs them); without these nothing is asked.
 #include <doctest/doctest.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <array>
-#include <cstdio>
 #include <filesystem>
 #include <string>
 
 #include "ir/error.h"
 #include "onnx/module.h"
+#include "tests/programs/outcome.h"
 
 namespace {
 
@@ -25,23 +23,6 @@ bool available() {
   } catch (const weft::UnsupportedOp&) { return false; }
 }
 
-struct Outcome {
-  int code = -1;
-  std::string text;  // standard output and error
-};
-
-Outcome run(const std::string& command) {
-  Outcome outcome;
-  FILE* const pipe = popen((std::string(WEFT_PROGRAM_DIR) + "/" + command + " 2>&1").c_str(), "r");
-  REQUIRE(pipe != nullptr);
-  std::array<char, 4096> buffer;
-  while (const std::size_t n = fread(buffer.data(), 1, buffer.size(), pipe))
-    outcome.text.append(buffer.data(), n);
-  const int status = pclose(pipe);
-  if (WIFEXITED(status)) outcome.code = WEXITSTATUS(status);
-  return outcome;
-}
-
 std::string node(const std::string& name) { return data + "/node/" + name; }
 
 }  // namespace
@@ -51,7 +32,7 @@ TEST_CASE("onnx: exactly the models that are known to fail do, on both tiers") {
   const std::string known =
       " --known " + std::string(WEFT_SOURCE_DIR) + "/tools/onnx_conformance/known_failures.txt";
   for (const std::string tier : {"interpret", "compiled"}) {
-    const Outcome outcome = run("onnx-conformance --tier " + tier + known);
+    const Outcome outcome = run(program("onnx-conformance --tier ") + tier + known);
     INFO(outcome.text);
     CHECK(outcome.code == 0);
     CHECK(outcome.text.find(" of 1072 models pass on the " + tier + " tier") != std::string::npos);
@@ -61,15 +42,16 @@ TEST_CASE("onnx: exactly the models that are known to fail do, on both tiers") {
 TEST_CASE("onnx: weft-run checks a model against stored tensors") {
   if (!available()) return;
   const auto check = [](const std::string& name, const std::string& expected) {
-    return run("weft-run " + node(name) + "/model.onnx --rtol 1e-3 --check " + node(expected) +
-               "/test_data_set_0");
+    return run(program("weft-run ") + node(name) + "/model.onnx --rtol 1e-3 --check " +
+               node(expected) + "/test_data_set_0");
   };
   CHECK(check("test_matmul_2d", "test_matmul_2d").code == 0);
   CHECK(check("test_sequence_insert_at_back", "test_sequence_insert_at_back").code == 0);
   const Outcome other = check("test_sin", "test_cos");
   CHECK(other.code == 1);
   CHECK(other.text.find("DIFFERENT") != std::string::npos);
-  const Outcome strings = run("weft-run " + node("test_cast_FLOAT_to_STRING") + "/model.onnx");
+  const Outcome strings =
+      run(program("weft-run ") + node("test_cast_FLOAT_to_STRING") + "/model.onnx");
   CHECK(strings.code == 2);
   CHECK(strings.text.find("(Cast): tensors of strings") != std::string::npos);
 }
@@ -78,7 +60,8 @@ TEST_CASE("onnx: graph-viz draws a model") {
   if (!available()) return;
   const std::string path =
       (fs::temp_directory_path() / ("weft-onnx-" + std::to_string(getpid()))).string() + ".dot";
-  const Outcome outcome = run("graph-viz " + node("test_matmul_2d") + "/model.onnx -o " + path);
+  const Outcome outcome =
+      run(program("graph-viz ") + node("test_matmul_2d") + "/model.onnx -o " + path);
   INFO(outcome.text);
   CHECK(outcome.code == 0);
   CHECK(fs::file_size(path) > 100);

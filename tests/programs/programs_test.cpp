@@ -85,7 +85,7 @@ class StandIn {
   StandIn() {
 #ifdef FAKE_CUDA_PATH
     const std::string folder = FAKE_CUDA_PATH;
-    here_ = std::system("g++ --version > /dev/null 2>&1") == 0;   // kernels are compiled by it
+    here_ = std::system("g++ --version > /dev/null 2>&1") == 0;  // kernels are compiled by it
     setenv("WEFT_CUDA_DRIVER", (folder + "/libfake_driver.so").c_str(), 1);
     setenv("WEFT_CUDA_PATH", folder.c_str(), 1);
     setenv("WEFT_CUBLASLT", "/nowhere/libcublasLt.so", 1);
@@ -357,8 +357,8 @@ TEST_CASE("weft-run and weft-train on a device") {
   save_model(model);
   save_npy(x, model_input);
   save_npy(y, model_output);
-  const Outcome same = run("weft-run", {model, "--check", folder.path.string(), "--device", "cuda:1",
-                                        "--stats", "--repeat", "2", "--profile", trace});
+  const Outcome same = run("weft-run", {model, "--check", folder.path.string(), "--device",
+                                        "cuda:1", "--stats", "--repeat", "2", "--profile", trace});
   CAPTURE(same.err);
   CHECK(same.code == 0);
   CHECK(contains(same.out, "as expected"));
@@ -371,15 +371,16 @@ TEST_CASE("weft-run and weft-train on a device") {
   save_images(folder.path, "t10k", 20);
   const std::string samples = folder / "samples", saved = folder / "trained.weft";
   const auto train = [&](const char* where) {
-    return run("weft-train", {"fashion-mnist", "--data", folder.path.string(), "--batch-size", "32",
-                              "--epochs", "1", "--device", where, "--save", saved, "--samples", samples});
+    return run("weft-train",
+               {"fashion-mnist", "--data", folder.path.string(), "--batch-size", "32", "--epochs",
+                "1", "--device", where, "--save", saved, "--samples", samples});
   };
   const Outcome there = train("cuda");
   CAPTURE(there.out);
   CAPTURE(there.err);
   CHECK(there.code == 0);
   CHECK(contains(there.out, "test accuracy"));
-  CHECK(run("weft-run", {saved, "--check", samples}).code == 0);   // here, what was trained there
+  CHECK(run("weft-run", {saved, "--check", samples}).code == 0);  // here, what was trained there
   CHECK(run("weft-run", {saved, "--check", samples, "--device", "cuda:0"}).code == 0);
 }
 
@@ -417,7 +418,7 @@ TEST_CASE("graph-viz says where a value moves to") {
        "weft 1\ngraph \"g\" (%x) {\n  %x = input : float32(4,)\n"
        "  %1 = to_device(%x) {number = 1}\n  %2 = exp(%1)\n  %3 = to_device(%2) {number = -1}\n"
        "  return %3\n}\n");
-  const Outcome drawn = run("graph-viz", {file});   // no driver is looked for
+  const Outcome drawn = run("graph-viz", {file});  // no driver is looked for
   CAPTURE(drawn.err);
   CHECK(drawn.code == 0);
   CHECK(contains(drawn.out, "<b>to_device cuda:1</b>"));

@@ -1,11 +1,11 @@
 // README says what is true: its quick start is the example of that name, and prints what README shows.
 #include <doctest/doctest.h>
 
-#include <array>
-#include <cstdio>
 #include <fstream>
 #include <sstream>
 #include <string>
+
+#include "tests/programs/outcome.h"
 
 namespace {
 
@@ -29,14 +29,10 @@ std::string fenced(const std::string& text, const std::string& opening, std::siz
 
 TEST_CASE("README's quick start is the example, and prints what README says") {
   const std::string readme = read(std::string(WEFT_SOURCE_DIR) + "/README.md");
-  CHECK(fenced(readme, "```cpp") == read(std::string(WEFT_SOURCE_DIR) + "/tools/examples/quick_start.cpp"));
+  CHECK(fenced(readme, "```cpp") ==
+        read(std::string(WEFT_SOURCE_DIR) + "/tools/examples/quick_start.cpp"));
 
-  const std::string program = std::string(WEFT_PROGRAM_DIR) + "/examples/quick_start";
-  std::FILE* pipe = popen(program.c_str(), "r");
-  REQUIRE(pipe);
-  std::string printed;
-  std::array<char, 256> block;
-  while (const std::size_t n = std::fread(block.data(), 1, block.size(), pipe)) printed.append(block.data(), n);
-  CHECK(pclose(pipe) == 0);
-  CHECK(printed == fenced(readme, "```", readme.find("It prints")));
+  const Outcome printed = run(program("examples/quick_start"));
+  CHECK(printed.code == 0);
+  CHECK(printed.text == fenced(readme, "```", readme.find("It prints")));
 }

@@ -56,9 +56,11 @@ class DeviceBench {
     keep({{"row", "copy"}, {"engine", "weft"}, {"gbs", copy_rate_}, {"status", "ok"}});
     for (const DeviceRow& row : device_rows())
       if (wanted(row)) keep(measured(row));
-    if (options_.peers)
-      for (const char* peer : peers) ask(peer);
     print();
+    if (options_.peers) {   // which may take long, or more time than there is
+      for (const char* peer : peers) ask(peer);
+      print();
+    }
     return !wrong_;
   }
 
