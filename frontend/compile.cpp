@@ -52,13 +52,14 @@ namespace {
 /// One for all devices that are alike.
 ir::DeviceCompiler& device_compiler(Device device) {
   static std::mutex mutex;
-  using Kind = std::tuple<std::string, int, std::int64_t>;
+  using Kind = std::tuple<std::string, int, std::int64_t, int>;
   static std::map<Kind, std::shared_ptr<ir::DeviceCompiler>> compilers;
   const runtime::CudaDevice& there = runtime::CudaDevice::get(device);
-  const codegen::DeviceLimits limits{there.multiprocessors(), there.cache_bytes()};
+  const codegen::DeviceLimits limits{there.multiprocessors(), there.cache_bytes(),
+                                    there.shared_bytes()};
   const std::scoped_lock lock(mutex);
   std::shared_ptr<ir::DeviceCompiler>& compiler =
-      compilers[{there.arch(), limits.multiprocessors, limits.cache}];
+      compilers[{there.arch(), limits.multiprocessors, limits.cache, limits.shared}];
   if (!compiler) compiler = codegen::make_cuda_compiler(there.arch(), limits);
   return *compiler;
 }

@@ -12,7 +12,7 @@ namespace {
 
 // Values of the driver's enumerations.
 constexpr int multiprocessor_count = 16, shared_cache = 38, major_capability = 75,
-              minor_capability = 76, memory_pools = 115;
+              minor_capability = 76, memory_pools = 115, most_shared_memory = 97;
 constexpr unsigned non_blocking_stream = 1, no_timing = 2;
 constexpr int thread_local_capture = 1;
 
@@ -68,6 +68,7 @@ CudaDevice::CudaDevice(Device device) : device_(device), driver_(CudaDriver::get
   driver_.device_attribute(&minor, minor_capability, handle);
   driver_.device_attribute(&multiprocessors_, multiprocessor_count, handle);
   driver_.device_attribute(&cache_bytes_, shared_cache, handle);
+  driver_.device_attribute(&shared_bytes_, most_shared_memory, handle);
   driver_.device_attribute(&pools, memory_pools, handle);
   ordered_memory_ = pools != 0;
   arch_ = "sm_" + std::to_string(major) + std::to_string(minor);

@@ -61,6 +61,8 @@ class CudaDevice {
   [[nodiscard]] int multiprocessors() const { return multiprocessors_; }
   /// Of the cache that they share.
   [[nodiscard]] std::int64_t cache_bytes() const { return cache_bytes_; }
+  /// That a block may ask for.
+  [[nodiscard]] int shared_bytes() const { return shared_bytes_; }
   /// Blocks that keep it busy; a grid need not be larger.
   [[nodiscard]] std::int64_t most_blocks() const { return most_blocks_; }
   [[nodiscard]] const CudaDriver& driver() const { return driver_; }
@@ -161,7 +163,7 @@ class CudaDevice {
   const CudaDriver& driver_;
   mutable CudaFaults faults_{*this};
   std::string arch_;
-  int multiprocessors_ = 0, cache_bytes_ = 0;
+  int multiprocessors_ = 0, cache_bytes_ = 0, shared_bytes_ = 0;
   std::int64_t most_blocks_ = 0;
   CuContext context_ = nullptr;
   CuStream stream_ = nullptr, capture_stream_ = nullptr, upload_stream_ = nullptr,

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <cstddef>
 #include <list>
 #include <memory>
@@ -10,6 +9,7 @@
 #include <numbers>
 #include <vector>
 
+#include "runtime/plain_math.h"
 #include "runtime/thread_pool.h"
 
 namespace weft::runtime {
@@ -42,11 +42,11 @@ Root root(std::int64_t k, std::int64_t n) {
     return {-r.re, r.im};
   }
   if (8 * k > n) {  // a quarter of a turn less the rest
-    const double y = angle(n - 4 * k, 4 * n);
-    return {std::sin(y), -std::cos(y)};
+    const plain::SinCos y = plain::sincos_small(angle(n - 4 * k, 4 * n));
+    return {y.sin, -y.cos};
   }
-  const double x = angle(k, n);
-  return {std::cos(x), -std::sin(x)};
+  const plain::SinCos x = plain::sincos_small(angle(k, n));
+  return {x.cos, -x.sin};
 }
 
 template <class T> void append(std::vector<T>& table, Root r) {
@@ -87,6 +87,7 @@ std::vector<std::int64_t> radices_of(std::int64_t n) {
   return radices;
 }
 
+/// All roots are those of one table of n, which is what devices have (operation_fourier_prelude.cpp).
 template <class T> Plan<T> make_passes(std::int64_t n, const std::vector<std::int64_t>& radices) {
   Plan<T> plan;
   plan.n = n;
@@ -96,7 +97,7 @@ template <class T> Plan<T> make_passes(std::int64_t n, const std::vector<std::in
     rest /= r;
     plan.passes.push_back({r, rest, plan.twiddles.size()});
     for (std::int64_t p = 0; p < rest; ++p)
-      for (std::int64_t k = 1; k < r; ++k) append(plan.twiddles, root(p * k, whole));
+      for (std::int64_t k = 1; k < r; ++k) append(plan.twiddles, root(p * k * (n / whole), n));
   }
   return plan;
 }
@@ -460,7 +461,7 @@ template <class T> std::shared_ptr<const Plan<T>> plan_of(std::int64_t n) {
       if (r <= 5 || r == last) continue;
       last = r;
       for (std::int64_t j = 0; j < r; ++j) {
-        const Root w = root(j, r);
+        const Root w = root(j * (n / r), n);
         append(plan.prime_roots, {w.re, -w.im});
       }
     }

@@ -63,9 +63,8 @@ double exp(double x) {
   return y * power_of_two(first) * power_of_two(whole - first);
 }
 
-SinCos sincos_turn(double v) {  // the nearest quarter turn and the series on the rest
-  const auto quarter = static_cast<int>(v * 4 + 0.5);
-  const double t = (v - quarter * 0.25) * 6.283185307179586476925, z = t * t;
+SinCos sincos_small(double t) {
+  const double z = t * t;
   double s = -1.0 / 1307674368000, c = 1.0 / 20922789888000;
   for (const double k :
        {1.0 / 6227020800, -1.0 / 39916800, 1.0 / 362880, -1.0 / 5040, 1.0 / 120, -1.0 / 6})
@@ -73,8 +72,12 @@ SinCos sincos_turn(double v) {  // the nearest quarter turn and the series on th
   for (const double k : {-1.0 / 87178291200, 1.0 / 479001600, -1.0 / 3628800, 1.0 / 40320,
                          -1.0 / 720, 1.0 / 24, -0.5})
     c = c * z + k;
-  s = t + t * z * s;
-  c = 1 + z * c;
+  return {t + t * z * s, 1 + z * c};
+}
+
+SinCos sincos_turn(double v) {  // the nearest quarter turn and the series on the rest
+  const auto quarter = static_cast<int>(v * 4 + 0.5);
+  const auto [s, c] = sincos_small((v - quarter * 0.25) * 6.283185307179586476925);
   switch (quarter & 3) {
     case 0: return {s, c};
     case 1: return {c, -s};

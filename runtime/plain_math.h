@@ -13,6 +13,8 @@ double exp(double x);
 struct SinCos {
   double sin, cos;
 };
+/// Of an angle of at most pi / 4.
+SinCos sincos_small(double angle);
 /// Of the angle 2 pi v, 0 <= v < 1.
 SinCos sincos_turn(double v);
 

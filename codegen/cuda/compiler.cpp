@@ -115,11 +115,12 @@ class CudaCompiler final : public ir::DeviceCompiler {
     }
     for (const ir::DeviceOperation& operation : operations) {
       // Its text, under a name that all have, tells whether it is known.
-      const std::optional<OperationText> found = operation_text(operation, "o");
+      const std::optional<OperationText> found = operation_text(operation, "o", limits_);
       operation_keys.push_back(found ? key_of(*found) : "");
       if (!found || is_known(operation_keys.back(), made)) continue;
       made.add(operation_keys.back(),
-               std::make_shared<CudaExecutable>(*operation_text(operation, made.next_name())));
+               std::make_shared<CudaExecutable>(
+                   *operation_text(operation, made.next_name(), limits_)));
     }
     if (!made.order.empty()) give_code(made.order);
     known_.merge(made.by_key);

@@ -9,6 +9,7 @@ namespace weft::codegen {
 struct DeviceLimits {
   int multiprocessors = 132;
   std::int64_t cache = std::int64_t{50} << 20;  // bytes, of all multiprocessors together
+  int shared = 227 << 10;                        // bytes that a block may ask for
 };
 
 }  // namespace weft::codegen

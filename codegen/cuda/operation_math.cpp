@@ -56,21 +56,26 @@ static __device__ __attribute__((noinline)) double weft_exp(double x) {
   const weft_i64 whole = (weft_i64)k, first = whole / 2;
   return y * weft_two_to(first) * weft_two_to(whole - first);
 }
-// Sine and cosine of 2 pi v, 0 <= v < 1.
-WEFT_FUNCTION void weft_turn(double v, double& sine, double& cosine) {
+// Of an angle of at most pi / 4.
+WEFT_FUNCTION void weft_small_angle(double t, double& sine, double& cosine) {
   const double sines[6] = {1.0 / 6227020800, -1.0 / 39916800, 1.0 / 362880,
                            -1.0 / 5040,      1.0 / 120,       -1.0 / 6};
   const double cosines[7] = {-1.0 / 87178291200, 1.0 / 479001600, -1.0 / 3628800, 1.0 / 40320,
                              -1.0 / 720,         1.0 / 24,        -0.5};
-  const int quarter = (int)(v * 4 + 0.5);
-  const double t = (v - quarter * 0.25) * 6.283185307179586476925, z = t * t;
+  const double z = t * t;
   double s = -1.0 / 1307674368000, c = 1.0 / 20922789888000;
   #pragma unroll
   for (int i = 0; i < 6; ++i) s = s * z + sines[i];
   #pragma unroll
   for (int i = 0; i < 7; ++i) c = c * z + cosines[i];
-  s = t + t * z * s;
-  c = 1 + z * c;
+  sine = t + t * z * s;
+  cosine = 1 + z * c;
+}
+// Of 2 pi v, 0 <= v < 1.
+WEFT_FUNCTION void weft_turn(double v, double& sine, double& cosine) {
+  const int quarter = (int)(v * 4 + 0.5);
+  double s, c;
+  weft_small_angle((v - quarter * 0.25) * 6.283185307179586476925, s, c);
   const bool odd = quarter & 1;
   const double a = odd ? c : s, b = odd ? s : c;
   sine = quarter & 2 ? -a : a;

@@ -6,7 +6,7 @@
 namespace weft::codegen {
 
 std::optional<OperationText> operation_text(const ir::DeviceOperation& operation,
-                                            std::string_view name) {
+                                            std::string_view name, const DeviceLimits& limits) {
   using ir::ExternKind;
   switch (operation.kind) {
     case ExternKind::random_uniform:
@@ -30,13 +30,13 @@ std::optional<OperationText> operation_text(const ir::DeviceOperation& operation
     case ExternKind::cholesky:
     case ExternKind::lu:
     case ExternKind::solve_triangular: return linalg_operation(operation, name);
+    case ExternKind::fft: return fourier_operation(operation, name, limits);
     case ExternKind::attention:
     case ExternKind::attention_backward: return attention_text(operation, name);
     case ExternKind::qr:
     case ExternKind::svd:
     case ExternKind::eigh:
     case ExternKind::eig:
-    case ExternKind::fft:
     case ExternKind::callback:
     case ExternKind::result: return {};
   }

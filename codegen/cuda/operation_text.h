@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "codegen/cuda/device_limits.h"
 #include "ir/device_code.h"
 
 namespace weft::codegen {
@@ -19,6 +20,7 @@ struct OperationText {
 };
 
 /// Names begin with `name`. Nothing where there is no form for a device.
-std::optional<OperationText> operation_text(const ir::DeviceOperation&, std::string_view name);
+std::optional<OperationText> operation_text(const ir::DeviceOperation&, std::string_view name,
+                                            const DeviceLimits& = {});
 
 }  // namespace weft::codegen

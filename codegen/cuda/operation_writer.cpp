@@ -82,6 +82,7 @@ void OperationWriter::launch(const Launch& l, std::string_view function,
   }
   for (std::size_t s = 0; s < symbols; ++s) add("weft_i64 s" + std::to_string(s));
   for (std::size_t n = 0; n < l.numbers.size(); ++n) add("weft_i64 n" + std::to_string(n));
+  if (!(l.scratch == Dim(0))) add("char* scratch");
   if (l.workspace) add("char* workspace");
   if (l.random) add("const weft_random* random");
   if (l.fault) add("weft_fault* fault, weft_i64 step");
@@ -100,6 +101,8 @@ void OperationWriter::launch(const Launch& l, std::string_view function,
   made.entry = entry;
   made.threads = l.threads;
   made.blocks = l.blocks;
+  made.shared = l.shared;
+  made.scratch = l.scratch;
   made.numbers = l.numbers;
   made.workspace = l.workspace;
   made.random = l.random;

@@ -66,6 +66,8 @@ class OperationWriter {
     bool random = false;  // takes `const weft_random* random`
     bool fault = false;   // takes `weft_fault* fault, weft_i64 step`
     Dims numbers = {};    // further arguments `n0, n1, …`
+    int shared = 0;       // bytes of dynamic shared memory a block
+    Dim scratch = 0;      // bytes a block, if any: takes `char* scratch`
   };
   /// An entry that does `function(arguments…);`. Launches whose entries would be alike share one.
   void launch(const Launch&, std::string_view function,
@@ -108,5 +110,7 @@ OperationFamily scan_operation;
 OperationFamily counting_operation;
 OperationFamily fold_operation;
 OperationFamily linalg_operation;
+std::optional<OperationText> fourier_operation(const ir::DeviceOperation&, std::string_view name,
+                                               const DeviceLimits&);
 
 }  // namespace weft::codegen

@@ -1,0 +1,197 @@
+// Fourier transforms: lines that fit in a block's shared memory are read and written once, several
+// short ones by one block; longer ones go through memory a group of passes at a time; lengths with
+// large prime factors are a block's own convolution. Which of these a length wants, expressions over
+// it say: a launch that has nothing to do has no blocks.
+#include "codegen/cuda/operation_fourier.h"
+
+#include <array>
+#include <bit>
+
+#include "codegen/cuda/row_text.h"
+#include "codegen/cuda/scalar_text.h"
+#include "ir/ops/fourier.h"
+
+namespace weft::codegen {
+namespace {
+
+constexpr std::int64_t group_points = 1024;   // of long lines
+constexpr int most_groups = 8;                // any two of them have more points than that
+constexpr std::int64_t small_tile = 32 << 10, large_tile = 64 << 10, plan_bytes = 1 << 10;
+
+Dim at_most(const Dim& n, std::int64_t limit) { return Dim(1) - if_above(n, limit); }
+
+/// 1 where n (below 2^40) has a prime factor above 31, else 0: unless n divides a product of high
+/// powers of all others. Factors are small enough for 64 bits.
+Dim has_large_prime(const Dim& n) {
+  constexpr std::array<std::pair<int, int>, 11> powers{{{2, 21}, {3, 13}, {5, 9}, {7, 7}, {11, 6},
+                                                        {13, 5}, {17, 5}, {19, 5}, {23, 4}, {29, 4},
+                                                        {31, 4}}};
+  const Dim length = max(n, Dim(1));
+  Dim rest = mod(Dim(1), length);
+  for (const auto& [prime, power] : powers)
+    for (int twice = 0; twice < 2; ++twice) {
+      std::int64_t factor = 1;
+      for (int i = 0; i < power; ++i) factor *= prime;
+      rest = mod(rest * Dim(factor), length);
+    }
+  return min(Dim(1), rest);
+}
+
+/// A step's lines.
+struct Lines {
+  Dim outer = 1, inner = 1, n;
+  Dim points;        // of the complex lines: half of an even number of real ones
+  Dim large_prime;   // 1 or 0
+  std::int64_t size = 0;   // bytes of a number
+  Lines(const OperationWriter& w, const ir::DftAttrs& d) {
+    const bool complex = d.form == "complex", real = d.form == "real";
+    Dims shape = w.shape(real ? 0 : w.inputs());
+    if (complex) shape.pop_back();
+    const std::size_t axis = axis_of(d.axis, shape.size());
+    for (std::size_t i = 0; i < shape.size(); ++i)
+      if (i != axis) (i < axis ? outer : inner) = (i < axis ? outer : inner) * shape[i];
+    n = shape[axis];
+    points = complex ? n : floordiv(n, Dim(2) - mod(n, Dim(2)));
+    large_prime = has_large_prime(points);
+    size = w.operand(0).dtype == DType::float64 ? 16 : 8;
+  }
+  [[nodiscard]] Dim count() const { return outer * inner * points; }
+  /// Of 256 threads, for a thread so many of `work`.
+  static Dim blocks(const Dim& work, std::int64_t each) {
+    return ceildiv(work, Dim(256 * each));
+  }
+};
+
+class Transform {
+ public:
+  Transform(OperationWriter& w, const ir::DftAttrs& d, const DeviceLimits& limits)
+      : w_(w), form_(d.form), lines_(w, d) {
+    const std::int64_t most = limits.shared - plan_bytes;
+    tiles_ = {std::min(small_tile, most), std::min(large_tile, most), most};
+    longer_ = if_above(lines_.points, capacity(2)) * (Dim(1) - lines_.large_prime);
+    reserve(d);
+  }
+
+  void launch() {
+    w_.launch({.blocks = Lines::blocks(lines_.n, 1), .workspace = true}, "weft_fft_tables",
+              {roots_, dim_text(lines_.n), places_, dim_text(lines_.points),
+               std::to_string(capacity(2))});
+    whole_lines();
+    groups();
+    convolution();
+    if (form_ != "real") return;
+    const Dim apart = longer_ + lines_.large_prime;
+    w_.launch({.blocks = Lines::blocks(lines_.count(), 1) * apart, .workspace = true},
+              "weft_fft_halves", {step_, odd_});
+  }
+
+ private:
+  [[nodiscard]] std::string points_type() const {
+    return lines_.size == 16 ? "weft_point<double>" : "weft_point<float>";
+  }
+  /// Numbers that a tile of this kind holds.
+  [[nodiscard]] std::int64_t capacity(std::size_t tile) const { return tiles_[tile] / lines_.size; }
+  /// Of the convolution's tiles, which are large ones of float64.
+  [[nodiscard]] std::int64_t convolved() const { return tiles_[1] / 16; }
+  /// The convolution's length is below this.
+  [[nodiscard]] Dim convolution_length() const { return Dim(3) * lines_.points; }
+
+  void reserve(const ir::DftAttrs& d) {
+    const auto places = [](const Dim& n, std::int64_t most) {
+      return Dim(4) * (min(n, Dim(most)) + Dim(most_groups * group_points));
+    };
+    roots_ = w_.reserve(points_type(), lines_.n * Dim(lines_.size));
+    places_ = w_.reserve("int", places(lines_.points, capacity(2)));
+    const Dim m = convolution_length();
+    const std::string tables = w_.reserve(
+        "char", lines_.large_prime *
+                    (Dim(16) * (Dim(2) * m + lines_.points) + places(m, convolved())));
+    const Dim bytes = lines_.count() * Dim(lines_.size);
+    even_ = w_.reserve(points_type(), longer_ * bytes);
+    odd_ = form_ == "complex"
+               ? cat({"weft_as_points(", w_.out(w_.inputs()), ")"})
+               : w_.reserve(points_type(),
+                            (longer_ + (form_ == "real" ? lines_.large_prime : Dim(0))) * bytes);
+    const std::string_view type = element_type(w_.operand(0).dtype);
+    const char* const form = form_ == "complex" ? "weft_complex_lines"
+                             : form_ == "real"  ? "weft_real_lines"
+                                                : "weft_hermitian_lines";
+    const char* const scale = d.scale == "n" ? "1" : d.scale == "root" ? "2" : "0";
+    step_ = cat({"weft_fourier<", type, ", ", form, ">(", w_.in(0), ", ", w_.out(w_.inputs()), ", ",
+                 dim_text(lines_.outer), ", ", dim_text(lines_.inner), ", ", dim_text(lines_.n),
+                 d.inverse ? ", true, " : ", false, ", scale, ", ",
+                 literal(DType::float64, std::bit_cast<std::uint64_t>(d.weight)), ", ", roots_,
+                 ")"});
+    convolution_ = cat({"weft_bluestein(", dim_text(lines_.points), ", ", tables, ")"});
+  }
+
+  void group(const Dim& wanted, std::size_t tile, int number) {
+    w_.launch({.blocks = Lines::blocks(lines_.count(), 4) * wanted,
+               .workspace = true,
+               .numbers = {Dim(capacity(tile)), Dim(number)},
+               .shared = static_cast<int>(tiles_[tile])},
+              "weft_fft_lines", {step_, places_, "(int)n0", "(int)n1", even_, odd_});
+  }
+  /// Lines that fit: in the smallest tile where pieces of memory are no less than 64 bytes.
+  void whole_lines() {
+    const Dim need = lines_.points * min(lines_.inner, Dim(64 / lines_.size));
+    const Dim smooth = Dim(1) - lines_.large_prime;
+    group(at_most(need, capacity(0)) * smooth, 0, 0);
+    group((at_most(need, capacity(1)) - at_most(need, capacity(0))) * smooth, 1, 0);
+    group((at_most(lines_.points, capacity(2)) - at_most(need, capacity(1))) * smooth, 2, 0);
+  }
+  /// A length has another group only where it is above the least product of those before; a power of
+  /// two has one for every 1024.
+  void groups() {
+    for (int number = 0; number < most_groups; ++number) {
+      const Dim above = if_above(lines_.points, std::int64_t{1} << (number / 2 * 10));
+      const Dim power = number == 0 || number > 5
+                            ? Dim(1)
+                            : min(Dim(1), mod(Dim(std::int64_t{1} << (number * 10)),
+                                              max(lines_.points, Dim(1))));
+      group(longer_ * above * power, 1, number);
+    }
+  }
+
+  void convolution() {
+    const std::string capacity = std::to_string(convolved());
+    w_.launch({.blocks = Lines::blocks(convolution_length(), 1) * lines_.large_prime,
+               .workspace = true},
+              "weft_bluestein_tables", {convolution_, capacity});
+    constexpr std::int64_t most_blocks = 264;
+    const std::string result = form_ == "real" ? odd_ : cat({"(", points_type(), "*)0"});
+    for (const bool prepare : {true, false})
+      w_.launch({.blocks = (prepare ? Dim(1) : min(lines_.outer * lines_.inner, Dim(most_blocks))) *
+                           lines_.large_prime,
+                 .workspace = true,
+                 .numbers = {Dim(prepare ? 1 : 0)},
+                 .shared = static_cast<int>(tiles_[1]),
+                 .scratch = Dim(32) * max(convolution_length(), Dim(convolved()))},
+                "weft_convolve_lines",
+                {step_, convolution_, capacity, "n0 != 0", result, "scratch"});
+  }
+
+  OperationWriter& w_;
+  const std::string form_;
+  const Lines lines_;
+  std::array<std::int64_t, 3> tiles_{};   // bytes
+  Dim longer_;                            // 1 where lines do not fit, else 0
+  std::string roots_, places_, even_, odd_, step_, convolution_;
+};
+
+}  // namespace
+
+std::optional<OperationText> fourier_operation(const ir::DeviceOperation& operation,
+                                               std::string_view name, const DeviceLimits& limits) {
+  OperationWriter w(operation, name);
+  w.use(math_prelude());
+  w.use(fourier_prelude());
+  w.use(fourier_lines_prelude());
+  w.use(bluestein_prelude());
+  w.schedule("a block as many lines as fit in shared memory; passes of long lines in groups");
+  if (!operation.inputs[0].present || !operation.outputs[0].present) return {};
+  Transform(w, operation.attrs.get<ir::DftAttrs>(), limits).launch();
+  return w.take();
+}
+
+}  // namespace weft::codegen
