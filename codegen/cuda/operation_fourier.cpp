@@ -69,23 +69,32 @@ class Transform {
     const std::int64_t most = limits.shared - plan_bytes;
     tiles_ = {std::min(small_tile, most), std::min(large_tile, most), most};
     longer_ = if_above(lines_.points, capacity(2)) * (Dim(1) - lines_.large_prime);
-    reserve(d);
+    reserve();
+    describe(d);
   }
 
   void launch() {
-    w_.launch({.blocks = Lines::blocks(lines_.n, 1), .workspace = true}, "weft_fft_tables",
-              {roots_, dim_text(lines_.n), places_, dim_text(lines_.points),
-               std::to_string(capacity(2))});
+    launch({.blocks = Lines::blocks(lines_.n, 1)}, {capacity(2)}, "weft_fft_tables",
+           {step_, places_, "(int)n0"});
     whole_lines();
     groups();
     convolution();
     if (form_ != "real") return;
-    const Dim apart = longer_ + lines_.large_prime;
-    w_.launch({.blocks = Lines::blocks(lines_.count(), 1) * apart, .workspace = true},
-              "weft_fft_halves", {step_, odd_});
+    launch({.blocks = Lines::blocks(lines_.count(), 1) * (longer_ + lines_.large_prime)}, {},
+           "weft_fft_halves", {step_, odd_});
   }
 
  private:
+  /// Where things are in the workspace comes first among the numbers: text would compute it again
+  /// in every thread.
+  void launch(OperationWriter::Launch l, std::initializer_list<std::int64_t> numbers,
+              std::string_view function, std::initializer_list<std::string> arguments) {
+    l.workspace = true;
+    l.numbers.assign(numbers.begin(), numbers.end());
+    l.numbers.resize(2);
+    l.numbers.insert(l.numbers.end(), offsets_.begin(), offsets_.end());
+    w_.launch(l, function, arguments);
+  }
   [[nodiscard]] std::string points_type() const {
     return lines_.size == 16 ? "weft_point<double>" : "weft_point<float>";
   }
@@ -96,41 +105,47 @@ class Transform {
   /// The convolution's length is below this.
   [[nodiscard]] Dim convolution_length() const { return Dim(3) * lines_.points; }
 
-  void reserve(const ir::DftAttrs& d) {
+  /// Memory after what there is; gives what names it.
+  std::string part(std::string_view type, const Dim& bytes) {
+    constexpr std::int64_t unit = 256;
+    offsets_.push_back(held_);
+    held_ = held_ + ceildiv(bytes, Dim(unit)) * Dim(unit);
+    return cat({"((", type, "*)(workspace + n", std::to_string(1 + offsets_.size()), "))"});
+  }
+  void reserve() {
     const auto places = [](const Dim& n, std::int64_t most) {
       return Dim(4) * (min(n, Dim(most)) + Dim(most_groups * group_points));
     };
-    roots_ = w_.reserve(points_type(), lines_.n * Dim(lines_.size));
-    places_ = w_.reserve("int", places(lines_.points, capacity(2)));
-    const Dim m = convolution_length();
-    const std::string tables = w_.reserve(
-        "char", lines_.large_prime *
-                    (Dim(16) * (Dim(2) * m + lines_.points) + places(m, convolved())));
-    const Dim bytes = lines_.count() * Dim(lines_.size);
-    even_ = w_.reserve(points_type(), longer_ * bytes);
+    const Dim m = convolution_length(), bytes = lines_.count() * Dim(lines_.size);
+    roots_ = part(points_type(), lines_.n * Dim(lines_.size));
+    places_ = part("int", places(lines_.points, capacity(2)));
+    tables_ = part("char", lines_.large_prime * (Dim(16) * (Dim(2) * m + lines_.points) +
+                                                 places(m, convolved())));
+    even_ = part(points_type(), longer_ * bytes);
     odd_ = form_ == "complex"
                ? cat({"weft_as_points(", w_.out(w_.inputs()), ")"})
-               : w_.reserve(points_type(),
-                            (longer_ + (form_ == "real" ? lines_.large_prime : Dim(0))) * bytes);
-    const std::string_view type = element_type(w_.operand(0).dtype);
+               : part(points_type(),
+                      (longer_ + (form_ == "real" ? lines_.large_prime : Dim(0))) * bytes);
+    (void)w_.reserve("char", held_);
+  }
+  void describe(const ir::DftAttrs& d) {
     const char* const form = form_ == "complex" ? "weft_complex_lines"
                              : form_ == "real"  ? "weft_real_lines"
                                                 : "weft_hermitian_lines";
     const char* const scale = d.scale == "n" ? "1" : d.scale == "root" ? "2" : "0";
-    step_ = cat({"weft_fourier<", type, ", ", form, ">(", w_.in(0), ", ", w_.out(w_.inputs()), ", ",
-                 dim_text(lines_.outer), ", ", dim_text(lines_.inner), ", ", dim_text(lines_.n),
+    step_ = cat({"weft_fourier<", element_type(w_.operand(0).dtype), ", ", form, ">(", w_.in(0),
+                 ", ", w_.out(w_.inputs()), ", ", dim_text(lines_.outer), ", ",
+                 dim_text(lines_.inner), ", ", dim_text(lines_.n),
                  d.inverse ? ", true, " : ", false, ", scale, ", ",
                  literal(DType::float64, std::bit_cast<std::uint64_t>(d.weight)), ", ", roots_,
                  ")"});
-    convolution_ = cat({"weft_bluestein(", dim_text(lines_.points), ", ", tables, ")"});
   }
 
   void group(const Dim& wanted, std::size_t tile, int number) {
-    w_.launch({.blocks = Lines::blocks(lines_.count(), 4) * wanted,
-               .workspace = true,
-               .numbers = {Dim(capacity(tile)), Dim(number)},
-               .shared = static_cast<int>(tiles_[tile])},
-              "weft_fft_lines", {step_, places_, "(int)n0", "(int)n1", even_, odd_});
+    launch({.blocks = Lines::blocks(lines_.count(), 4) * wanted,
+            .shared = static_cast<int>(tiles_[tile])},
+           {capacity(tile), number}, "weft_fft_lines",
+           {step_, places_, "(int)n0", "(int)n1", even_, odd_});
   }
   /// Lines that fit: in the smallest tile where pieces of memory are no less than 64 bytes.
   void whole_lines() {
@@ -155,20 +170,17 @@ class Transform {
 
   void convolution() {
     const std::string capacity = std::to_string(convolved());
-    w_.launch({.blocks = Lines::blocks(convolution_length(), 1) * lines_.large_prime,
-               .workspace = true},
-              "weft_bluestein_tables", {convolution_, capacity});
+    launch({.blocks = Lines::blocks(convolution_length(), 1) * lines_.large_prime}, {},
+           "weft_bluestein_tables", {step_, tables_, capacity});
     constexpr std::int64_t most_blocks = 264;
     const std::string result = form_ == "real" ? odd_ : cat({"(", points_type(), "*)0"});
     for (const bool prepare : {true, false})
-      w_.launch({.blocks = (prepare ? Dim(1) : min(lines_.outer * lines_.inner, Dim(most_blocks))) *
-                           lines_.large_prime,
-                 .workspace = true,
-                 .numbers = {Dim(prepare ? 1 : 0)},
-                 .shared = static_cast<int>(tiles_[1]),
-                 .scratch = Dim(32) * max(convolution_length(), Dim(convolved()))},
-                "weft_convolve_lines",
-                {step_, convolution_, capacity, "n0 != 0", result, "scratch"});
+      launch({.blocks = (prepare ? Dim(1) : min(lines_.outer * lines_.inner, Dim(most_blocks))) *
+                        lines_.large_prime,
+              .shared = static_cast<int>(tiles_[1]),
+              .scratch = Dim(32) * max(convolution_length(), Dim(convolved()))},
+             {prepare ? 1 : 0}, "weft_convolve_lines",
+             {step_, tables_, capacity, "n0 != 0", result, "scratch"});
   }
 
   OperationWriter& w_;
@@ -176,7 +188,9 @@ class Transform {
   const Lines lines_;
   std::array<std::int64_t, 3> tiles_{};   // bytes
   Dim longer_;                            // 1 where lines do not fit, else 0
-  std::string roots_, places_, even_, odd_, step_, convolution_;
+  Dim held_ = 0;                          // bytes of the workspace
+  Dims offsets_;                          // of its parts
+  std::string roots_, places_, tables_, even_, odd_, step_;
 };
 
 }  // namespace

@@ -163,11 +163,12 @@ template <class T, int form> struct weft_fourier {
   weft_i64 outer, inner, n, points;   // points: of the complex lines
   bool inverse, paired;
   T own, other;   // factors of what is its own conjugate, and of the rest
+  weft_point<T>* table;
   const weft_point<T>* roots;
 
   WEFT_METHOD weft_fourier(const T* from, T* to, weft_i64 o, weft_i64 i, weft_i64 length, bool back,
-                           int scaled, double weight, const weft_point<T>* table)
-      : in(from), out(to), outer(o), inner(i), n(length), inverse(back), roots(table) {
+                           int scaled, double weight, weft_point<T>* all)
+      : in(from), out(to), outer(o), inner(i), n(length), inverse(back), table(all), roots(all) {
     paired = form != weft_complex_lines && n > 0 && n % 2 == 0;
     points = paired ? n / 2 : n;
     const double count = (double)n;
@@ -264,6 +265,11 @@ template <class T, int form> struct weft_fourier {
   }
 };
 
+template <class Step>
+WEFT_FUNCTION void weft_fft_tables(const Step& f, int* places, int capacity) {
+  weft_write_tables(f.table, f.n, places, f.points, capacity);
+}
+
 // Lines in memory, as points.
 template <class T> struct weft_fft_memory {
   weft_point<T>* x;
@@ -355,10 +361,12 @@ WEFT_FUNCTION weft_i64 weft_square(weft_i64 k, weft_i64 n) {
   }
   return (weft_i64)square;
 }
-WEFT_FUNCTION void weft_bluestein_tables(const weft_bluestein& b, int capacity) {
+template <class Step>
+WEFT_FUNCTION void weft_bluestein_tables(const Step& f, char* tables, int capacity) {
+  const weft_bluestein b(f.points, tables);
   for (weft_i64 k = blockIdx.x * 256ll + threadIdx.x; k < b.n; k += gridDim.x * 256ll)
     b.chirp[k] = weft_root(weft_square(k, 2 * b.n), 2 * b.n);
-  weft_fft_tables(b.roots, b.m, b.places, b.m, capacity);
+  weft_write_tables(b.roots, b.m, b.places, b.m, capacity);
 }
 
 // What one group of a convolution's passes reads and writes, of a bundle of lines from `line` on.
@@ -403,10 +411,10 @@ template <class T, int form> struct weft_convolution_ends {
 // A block a bundle of lines; `scratch` holds two of them. First of all, by one block, the transform
 // of the chirp: `prepare`.
 template <class T, int form>
-WEFT_FUNCTION void weft_convolve_lines(const weft_fourier<T, form>& f, const weft_bluestein& b,
-                                       int capacity, bool prepare, weft_point<T>* result,
-                                       char* scratch) {
+WEFT_FUNCTION void weft_convolve_lines(const weft_fourier<T, form>& f, char* tables, int capacity,
+                                       bool prepare, weft_point<T>* result, char* scratch) {
   __shared__ weft_fft_group g;
+  const weft_bluestein b(f.points, tables);
   typedef weft_convolution_ends<T, form> Ends;
   const weft_i64 lines = prepare ? 1 : f.outer * f.inner;
   const weft_i64 bundle = weft_max<weft_i64>(

@@ -198,8 +198,8 @@ WEFT_FUNCTION int weft_fft_place(const weft_fft_group& g, int k) {
 
 // All threads of the grid: the roots of unity and the order of results.
 template <class T>
-WEFT_FUNCTION void weft_fft_tables(weft_point<T>* roots, weft_i64 count, int* places, weft_i64 n,
-                                   int capacity) {
+WEFT_FUNCTION void weft_write_tables(weft_point<T>* roots, weft_i64 count, int* places, weft_i64 n,
+                                     int capacity) {
   __shared__ weft_fft_group g;
   const weft_i64 thread = blockIdx.x * 256ll + threadIdx.x, threads = gridDim.x * 256ll;
   for (weft_i64 k = thread; k < count; k += threads) roots[k] = weft_point_of<T>(weft_root(k, count));

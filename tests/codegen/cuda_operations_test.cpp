@@ -14,6 +14,7 @@
 #include "ir/ops/advanced_indexing.h"
 #include "ir/ops/attrs.h"
 #include "ir/ops/distributions.h"
+#include "ir/ops/fourier.h"
 #include "ir/ops/linalg.h"
 #include "ir/ops/ordering.h"
 #include "ir/ops/spatial.h"
@@ -65,6 +66,9 @@ std::vector<DeviceOperation> samples() {
       {ExternKind::lu, ir::LuAttrs{}, {of(d, 2)}, {of(d, 2), of(DType::int32, 1)}},
       {ExternKind::solve_triangular, ir::SolveAttrs{},
        {of(f, 2), of(DType::int32, 1), of(f, 3)}, {of(f, 3)}},
+      {ExternKind::fft, ir::DftAttrs{}, {of(d, 3)}, {of(d, 3)}},
+      {ExternKind::fft, ir::DftAttrs{.form = "real"}, {of(f, 2)}, {of(f, 3)}},
+      {ExternKind::fft, ir::DftAttrs{.form = "hermitian"}, {of(f, 3), {f, 2, false}}, {of(f, 2)}},
       {ExternKind::count_bins, {}, {of(i, 1)}, {of(i, 1)}},
       {ExternKind::nonzero, {}, {of(h, 2)}, {of(i, 1)}},
       {ExternKind::fold,
