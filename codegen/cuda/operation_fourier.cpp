@@ -17,6 +17,7 @@ namespace {
 constexpr std::int64_t group_points = 1024;   // of long lines
 constexpr int most_groups = 8;                // any two of them have more points than that
 constexpr std::int64_t small_tile = 32 << 10, large_tile = 64 << 10, plan_bytes = 1 << 10;
+constexpr int resident = 3;  // blocks a multiprocessor: as many large tiles as its memory holds
 
 Dim at_most(const Dim& n, std::int64_t limit) { return Dim(1) - if_above(n, limit); }
 
@@ -143,6 +144,7 @@ class Transform {
 
   void group(const Dim& wanted, std::size_t tile, int number) {
     launch({.blocks = Lines::blocks(lines_.count(), 4) * wanted,
+            .resident = resident,
             .shared = static_cast<int>(tiles_[tile])},
            {capacity(tile), number}, "weft_fft_lines",
            {step_, places_, "(int)n0", "(int)n1", even_, odd_});
@@ -177,6 +179,7 @@ class Transform {
     for (const bool prepare : {true, false})
       launch({.blocks = (prepare ? Dim(1) : min(lines_.outer * lines_.inner, Dim(most_blocks))) *
                         lines_.large_prime,
+              .resident = resident,
               .shared = static_cast<int>(tiles_[1]),
               .scratch = Dim(32) * max(convolution_length(), Dim(convolved()))},
              {prepare ? 1 : 0}, "weft_convolve_lines",

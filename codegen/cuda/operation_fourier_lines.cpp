@@ -18,6 +18,7 @@ WEFT_FUNCTION void weft_load_run(const weft_fft_tile<T>& t, const weft_point<T>*
                                  const Ends& ends) {
   const int per = 16 / sizeof(weft_point<T>), size = t.size();
   const int wide = weft_aligned(from, 16) ? size / per : 0;
+  #pragma unroll 1
   for (int first = threadIdx.x; first < wide; first += 8 * 256) {
     weft_points<T> read[8];   // all under way before the first is used
     #pragma unroll
@@ -28,18 +29,21 @@ WEFT_FUNCTION void weft_load_run(const weft_fft_tile<T>& t, const weft_point<T>*
       if (first + u * 256 < wide)
         for (int i = 0; i < per; ++i) t.at((first + u * 256) * per + i) = ends.start(read[u].at[i]);
   }
+  #pragma unroll 1
   for (int e = wide * per + threadIdx.x; e < size; e += 256) t.at(e) = ends.start(from[e]);
 }
 template <class T, class Value>
 WEFT_FUNCTION void weft_store_run(weft_point<T>* to, int count, const Value& value) {
   const int per = 16 / sizeof(weft_point<T>);
   const int wide = weft_aligned(to, 16) ? count / per : 0;
+  #pragma unroll 2
   for (int u = threadIdx.x; u < wide; u += 256) {
     weft_points<T> made;
     #pragma unroll
     for (int i = 0; i < per; ++i) made.at[i] = value(u * per + i);
     ((weft_points<T>*)to)[u] = made;
   }
+  #pragma unroll 1
   for (int e = wide * per + threadIdx.x; e < count; e += 256) to[e] = value(e);
 }
 
@@ -48,6 +52,7 @@ WEFT_FUNCTION void weft_load_tile(const weft_fft_tile<T>& t, weft_i64 width, con
   const weft_point<T>* const run = ends.source_run();
   if (run && t.columns == width) return weft_load_run(t, run + t.line * t.points * width, ends);
   const int size = t.size();
+  #pragma unroll 1
   for (int first = threadIdx.x; first < size; first += 4 * 256) {
     weft_point<T> read[4];
     #pragma unroll
@@ -75,6 +80,7 @@ WEFT_FUNCTION void weft_store_whole(const weft_fft_tile<T>& t, weft_i64 width, c
     });
     return;
   }
+  #pragma unroll 1
   for (int e = threadIdx.x; e < t.size(); e += 256) {
     const int l = t.by_line.of(e), at = e - l * row, k = t.by_columns.of(at);
     const int c = at - k * t.columns;
@@ -87,6 +93,7 @@ WEFT_FUNCTION void weft_store_group(const weft_fft_tile<T>& t, weft_i64 apart, c
   const bool across = apart >= 16;
   weft_divider by_points;
   by_points.set(t.points);
+  #pragma unroll 1
   for (int e = threadIdx.x; e < t.size(); e += 256) {
     const int l = t.by_line.of(e), at = e - l * t.points * t.columns;
     const int row = across ? t.by_columns.of(at) : by_points.of(at);
@@ -124,7 +131,7 @@ WEFT_FUNCTION void weft_run_group(const weft_fft_group& g, const weft_point<T>* 
     t.held = (int)weft_min<weft_i64>(t.columns, width - t.column);
     weft_load_tile(t, width, ends);
     __syncthreads();
-    weft_run_passes<any>(g, t, apart);
+    weft_run_passes<any>(roots, t.points, t.columns, t.lines, t.column, apart);
     if (!g.last())
       weft_store_group(t, apart, ends);
     else if (ends.halves())
@@ -257,6 +264,7 @@ template <class T, int form> struct weft_fourier {
       });
       return;
     }
+    #pragma unroll 1
     for (int e = threadIdx.x; e < t.lines * row; e += 256) {
       const int l = by_row.of(e), at = e - l * row, k = t.by_columns.of(at), c = at - k * t.columns;
       if (c >= t.held) continue;
@@ -302,8 +310,8 @@ template <class T, int form> struct weft_fft_ends {
 template <class T, int form>
 WEFT_FUNCTION void weft_fft_lines(const weft_fourier<T, form>& f, const int* places, int capacity,
                                   int number, weft_point<T>* even, weft_point<T>* odd) {
-  __shared__ weft_fft_group g;
-  if (!weft_find_group(g, f.points, f.n, capacity, number)) return;
+  const weft_fft_group& g = weft_group();
+  if (!weft_find_group<T>(f.points, f.n, capacity, number)) return;
   const weft_i64 line = f.points * f.inner;
   weft_fft_ends<T, form> ends = {f, {0, line}, {0, line}};
   if (number > 0) ends.from.x = number % 2 ? even : odd;
@@ -413,7 +421,7 @@ template <class T, int form> struct weft_convolution_ends {
 template <class T, int form>
 WEFT_FUNCTION void weft_convolve_lines(const weft_fourier<T, form>& f, char* tables, int capacity,
                                        bool prepare, weft_point<T>* result, char* scratch) {
-  __shared__ weft_fft_group g;
+  const weft_fft_group& g = weft_group();
   const weft_bluestein b(f.points, tables);
   typedef weft_convolution_ends<T, form> Ends;
   const weft_i64 lines = prepare ? 1 : f.outer * f.inner;
@@ -427,7 +435,7 @@ WEFT_FUNCTION void weft_convolve_lines(const weft_fourier<T, form>& f, char* tab
     const weft_i64 count = weft_min(bundle, lines - ends.line);
     int at = 0;   // the half that is written next
     for (int way = 0; way < (prepare ? 1 : 2); ++way)
-      for (int number = 0; weft_find_group(g, b.m, b.m, capacity, number); ++number) {
+      for (int number = 0; weft_find_group<double>(b.m, b.m, capacity, number); ++number) {
         const bool first = number == 0 && way == 0;
         ends.source = !first ? Ends::memory : prepare ? Ends::chirp : Ends::step;
         ends.target = !g.last() || prepare ? Ends::memory : way == 0 ? Ends::response : Ends::step;

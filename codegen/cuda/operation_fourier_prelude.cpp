@@ -144,15 +144,23 @@ WEFT_FUNCTION bool weft_has_passes(weft_i64 n) {
   }
   return true;
 }
-WEFT_FUNCTION bool weft_run_as_one(int a, int b) {
-  return (a == 4 && (b == 4 || b == 2 || b == 3)) || (b == 3 && (a == 2 || a == 3));
+// Two passes in registers are for float32: of float64 they would not leave room for other blocks.
+template <class T> WEFT_FUNCTION bool weft_run_as_one(int a, int b) {
+  if (sizeof(T) > 4) return false;
+  return (a == 4 && b < 5 && b > 1) || (a == 3 && b == 3);
 }
 
-// Group `number` of a line of n points, where a tile holds `capacity`; `roots` points are in the
-// table. All threads of the block; false where there are not so many groups.
-WEFT_FUNCTION bool weft_find_group(weft_fft_group& g, weft_i64 n, weft_i64 roots, int capacity,
-                                   int number) {
+// The one that a block is at.
+WEFT_FUNCTION weft_fft_group& weft_group() {
+  __shared__ weft_fft_group g;
+  return g;
+}
+// Makes it group `number` of a line of n points, where a tile holds `capacity`; `roots` points are in
+// the table. All threads of the block; false where there are not so many groups.
+template <class T>
+WEFT_FUNCTION bool weft_find_group(weft_i64 n, weft_i64 roots, int capacity, int number) {
   __shared__ bool found;
+  weft_fft_group& g = weft_group();
   __syncthreads();
   if (threadIdx.x == 0) {
     const int most = n <= capacity ? capacity : 1024;
@@ -168,7 +176,7 @@ WEFT_FUNCTION bool weft_find_group(weft_fft_group& g, weft_i64 n, weft_i64 roots
         const weft_i64 turn = weft_quotient(roots, rest);
         rest = weft_quotient(rest, a), g.points *= a;
         const int next = rest > 1 ? weft_next_radix(rest) : 0;
-        if (weft_run_as_one(a, next) && g.points * next <= most)
+        if (weft_run_as_one<T>(a, next) && g.points * next <= most)
           b = next, rest = weft_quotient(rest, b), g.points *= b;
         weft_fft_pass& p = g.pass[g.passes++];
         p.a = a, p.b = b, p.turn = turn;
@@ -200,10 +208,10 @@ WEFT_FUNCTION int weft_fft_place(const weft_fft_group& g, int k) {
 template <class T>
 WEFT_FUNCTION void weft_write_tables(weft_point<T>* roots, weft_i64 count, int* places, weft_i64 n,
                                      int capacity) {
-  __shared__ weft_fft_group g;
+  const weft_fft_group& g = weft_group();
   const weft_i64 thread = blockIdx.x * 256ll + threadIdx.x, threads = gridDim.x * 256ll;
   for (weft_i64 k = thread; k < count; k += threads) roots[k] = weft_point_of<T>(weft_root(k, count));
-  for (int number = 0; weft_find_group(g, n, count, capacity, number); ++number)
+  for (int number = 0; weft_find_group<T>(n, count, capacity, number); ++number)
     for (weft_i64 k = thread; k < g.points; k += threads)
       places[g.places + k] = weft_fft_place(g, (int)k);
 }
@@ -256,6 +264,7 @@ WEFT_FUNCTION void weft_run_pass(const weft_fft_group& g, const weft_fft_pass& p
   by_stride.set(p.rest * t.columns);
   const weft_i64 between = p.turn * p.rest * g.rest;   // turns of neighbours `stride` apart
   const int butterflies = t.size() / (a * b);
+  #pragma unroll 1
   for (int number = threadIdx.x; number < butterflies; number += 256) {
     const weft_fft_work<T> w = weft_find_work(g, p, t, a * b, apart, by_stride, number);
     weft_point<T> v[a * b];
@@ -292,11 +301,13 @@ WEFT_FUNCTION void weft_run_odd_pass(const weft_fft_group& g, const weft_fft_pas
   by_stride.set(p.rest * t.columns);
   const int radix = p.a, half = radix / 2, butterflies = t.size() / radix;
   const weft_i64 each = p.turn * p.rest * g.rest;   // root of the radix
+  #pragma unroll 1
   for (int number = threadIdx.x; number < butterflies; number += 256) {
     const weft_fft_work<T> w = weft_find_work(g, p, t, radix, apart, by_stride, number);
     weft_point<T> sums[15], turns[15];
     const weft_point<T> first = t.at(w.base);
     weft_point<T> total = first;
+    #pragma unroll 1
     for (int j = 0; j < half; ++j) {
       const weft_point<T> a = t.at(w.base + (j + 1) * w.stride);
       const weft_point<T> b = t.at(w.base + (radix - 1 - j) * w.stride);
@@ -305,12 +316,14 @@ WEFT_FUNCTION void weft_run_odd_pass(const weft_fft_group& g, const weft_fft_pas
       total = total + sums[j];
     }
     t.at(w.base) = total;
+    #pragma unroll 1
     for (int k = 1; k <= half; ++k) {
       weft_point<T> root = t.roots[each * k];
       weft_point<T> middle = first + weft_scaled(sums[0], root.re);
       weft_point<T> turn = weft_scaled(turns[0], -root.im);
       int at = k;
-      for (int j = 1; j < half; ++j) {
+      #pragma unroll 1
+    for (int j = 1; j < half; ++j) {
         at += k;
         if (at >= radix) at -= radix;
         root = t.roots[each * at];
@@ -324,32 +337,41 @@ WEFT_FUNCTION void weft_run_odd_pass(const weft_fft_group& g, const weft_fft_pas
   }
 }
 
-template <class T>
-WEFT_FUNCTION void weft_run_other_pass(const weft_fft_group& g, const weft_fft_pass& p,
-                                       const weft_fft_tile<T>& t, weft_i64 apart) {
-  if (p.b == 3)
-    weft_run_pass<3, 3>(g, p, t, apart);
-  else if (p.a == 5)
-    weft_run_pass<5, 1>(g, p, t, apart);
-  else
-    weft_run_odd_pass(g, p, t, apart);
-}
-// `any`: radices other than 2, 3 and 4 too.
+template <class T> struct weft_pass_runner {
+  const weft_fft_group& g;
+  const weft_fft_pass& p;
+  const weft_fft_tile<T>& t;
+  weft_i64 apart;
+  template <int a, int b> WEFT_METHOD void run() const { weft_run_pass<a, b>(g, p, t, apart); }
+  // Of radices 2, 3 and 4 all, `any` or not.
+  template <bool any> WEFT_METHOD void single() const {
+    if (p.a == 4) run<4, 1>();
+    else if (p.a == 2) run<2, 1>();
+    else if (p.a == 3) run<3, 1>();
+    else if (any && p.a == 5) run<5, 1>();
+    else if (any) weft_run_odd_pass(g, p, t, apart);
+  }
+  WEFT_METHOD void two() const {
+    if (p.a == 4 && p.b == 4) run<4, 4>();
+    else if (p.a == 4 && p.b == 2) run<4, 2>();
+    else if (p.a == 4) run<4, 3>();
+    else run<3, 3>();
+  }
+};
+// No part of its callers, whose own numbers would take the registers that butterflies want.
 template <bool any, class T>
-WEFT_FUNCTION void weft_run_passes(const weft_fft_group& g, const weft_fft_tile<T>& t,
-                                   weft_i64 apart) {
+static __device__ __attribute__((noinline)) void weft_run_passes(
+    const weft_point<T>* roots, int points, int columns, int lines, weft_i64 column, weft_i64 apart) {
+  const weft_fft_group& g = weft_group();
+  weft_fft_tile<T> t;
+  t.roots = roots, t.points = points, t.columns = columns, t.lines = lines, t.column = column;
+  t.by_columns.set(columns);
   for (int i = 0; i < g.passes; ++i) {
-    const weft_fft_pass& p = g.pass[i];
-    switch (p.a * 8 + p.b) {
-      case 4 * 8 + 4: weft_run_pass<4, 4>(g, p, t, apart); break;
-      case 4 * 8 + 2: weft_run_pass<4, 2>(g, p, t, apart); break;
-      case 4 * 8 + 3: weft_run_pass<4, 3>(g, p, t, apart); break;
-      case 2 * 8 + 3: weft_run_pass<2, 3>(g, p, t, apart); break;
-      case 4 * 8 + 1: weft_run_pass<4, 1>(g, p, t, apart); break;
-      case 2 * 8 + 1: weft_run_pass<2, 1>(g, p, t, apart); break;
-      case 3 * 8 + 1: weft_run_pass<3, 1>(g, p, t, apart); break;
-      default: if (any) weft_run_other_pass(g, p, t, apart);
-    }
+    const weft_pass_runner<T> runner = {g, g.pass[i], t, apart};
+    if (sizeof(T) > 4 || g.pass[i].b == 1)
+      runner.template single<any>();
+    else
+      runner.two();
     __syncthreads();
   }
 }

@@ -89,7 +89,8 @@ void OperationWriter::launch(const Launch& l, std::string_view function,
   for (const std::string& argument : arguments)
     given.append(given.empty() ? "" : ", ").append(argument);
   const std::string head =
-      cat({"extern \"C\" __global__ void __launch_bounds__(", std::to_string(l.threads), ") "});
+      cat({"extern \"C\" __global__ void __launch_bounds__(", std::to_string(l.threads),
+           l.resident == 0 ? "" : ", " + std::to_string(l.resident), ") "});
   const std::string rest = cat({"(", parameters, ") {\n  ", function, "(", given, ");\n}\n"});
   const auto known = std::ranges::find(entries_, head + rest);
   const std::string entry = cat({name_, "_", std::to_string(known - entries_.begin())});

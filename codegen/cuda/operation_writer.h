@@ -66,6 +66,7 @@ class OperationWriter {
     bool random = false;  // takes `const weft_random* random`
     bool fault = false;   // takes `weft_fault* fault, weft_i64 step`
     Dims numbers = {};    // further arguments `n0, n1, …`
+    int resident = 0;     // blocks that registers have to suffice for; 0: any number
     int shared = 0;       // bytes of dynamic shared memory a block
     Dim scratch = 0;      // bytes a block, if any: takes `char* scratch`
   };
