@@ -32,7 +32,7 @@ inline FakeCudaCounts operator-(FakeCudaCounts now, const FakeCudaCounts& before
         &FakeCudaCounts::copies, &FakeCudaCounts::launches, &FakeCudaCounts::graph_launches,
         &FakeCudaCounts::captures, &FakeCudaCounts::loads, &FakeCudaCounts::nodes,
         &FakeCudaCounts::waits, &FakeCudaCounts::synchronizations, &FakeCudaCounts::calls,
-        &FakeCudaCounts::downloaded})
+        &FakeCudaCounts::downloaded, &FakeCudaCounts::loaded, &FakeCudaCounts::stored})
     now.*count -= before.*count;
   return now;
 }

@@ -24,6 +24,7 @@ struct FakeCudaCounts {
   long synchronizations;  // times that the host had to wait for a stream or an event
   long calls;             // of any function
   long downloaded;        // bytes
+  long loaded, stored;    // bytes of its memory, by kernels
 };
 /// Since the process began.
 FakeCudaCounts fake_cuda_counts();

@@ -169,6 +169,9 @@ struct Launch {
     if (f.kernel_error) f.broken = std::exchange(f.kernel_error, success);
     if (f.broken) return;
     const char* const report = cuda_host_launch(&what);
+    const CudaHostTraffic traffic = cuda_host_traffic();
+    f.counts.loaded += static_cast<long>(traffic.loaded);
+    f.counts.stored += static_cast<long>(traffic.stored);
     if (!report) return;
     f.report = report;
     f.broken = launch_failed;
