@@ -378,8 +378,8 @@ WEFT_FUNCTION void weft_attend_back(const weft_attention<rank>& a, float scale, 
         const bool there = from + (int)threadIdx.x < others;
         const weft_i64 at = there ? other * others + from + threadIdx.x : 0;
         const unsigned place = to + threadIdx.x * pk + nk * 16;   // between rows
-        weft_copy_async_word(place, a.logsumexp + at, there);
-        weft_copy_async_word(place + 4, a.delta + at, there);
+        weft_copy_async<4>(place, a.logsumexp + at, there);
+        weft_copy_async<4>(place + 4, a.delta + at, there);
       }
     };
     __syncthreads();   // the item before is read

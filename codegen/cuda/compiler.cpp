@@ -29,12 +29,14 @@ class CudaExecutable final : public Executable {
       pointwise_or_rows(kernel, name, limits, device_.launches);
       return;
     }
-    ProductText product = product_text(kernel, choose_product(kernel, arch, limits), name);
+    const CudaProduct how = choose_product(kernel, arch, limits);
+    ProductText product = product_text(kernel, how, name);
     device_.launches = std::move(product.launches);
     device_.workspace = std::move(product.workspace);
     text_ = std::move(product.text);
     schedule_ = std::move(product.schedule);
     preludes_ = {product_prelude()};
+    if (how.tensor) preludes_.push_back(product_tensor_prelude());
     device_.library = suits_library(kernel);
     if (!device_.library || kernel.stages.empty()) return;
     device_.end = find_product_end(kernel);

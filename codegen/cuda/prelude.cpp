@@ -222,8 +222,8 @@ template <class T, int n> WEFT_FUNCTION void weft_stream(T* to, const weft_vecto
 }
 
 // Tensor cores, and copies that go on while threads compute (from sm_80 on). All 32 threads of a
-// warp take part; fragments lie as PTX says of ldmatrix and mma.m16n8k16. A `place` is an address in
-// shared memory.
+// warp take part; fragments lie as PTX says of ldmatrix, mma.m16n8k16 and mma.m16n8k8. A `place` is
+// an address in shared memory.
 #if !defined(WEFT_CUDA_HOST) && __CUDA_ARCH__ >= 800
 WEFT_FUNCTION unsigned weft_place(const void* shared) {
   return (unsigned)__cvta_generic_to_shared(shared);
@@ -252,6 +252,19 @@ WEFT_FUNCTION void weft_mma_bf16(float (&sums)[4], const unsigned (&a)[4], unsig
       : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
+// A number rounded to TF32, to nearest with ties away from zero; NaN and infinities stay.
+WEFT_FUNCTION unsigned weft_tf32(float x) {
+  unsigned rounded;
+  asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(rounded) : "f"(x));
+  return rounded;
+}
+// sums (16, 8) += a (16, 8) times b (8, 8), which are TF32
+WEFT_FUNCTION void weft_mma_tf32(float (&sums)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
+  asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
+      "{%8, %9}, {%0, %1, %2, %3};"
+      : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
 // Two numbers rounded to 16 bits, the first in the low half.
 WEFT_FUNCTION unsigned weft_pack_f16(float first, float second) {
   unsigned both;
@@ -263,15 +276,16 @@ WEFT_FUNCTION unsigned weft_pack_bf16(float first, float second) {
   asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(second), "f"(first));
   return both;
 }
-// Copies 16 bytes (or 4), or zeros where they are not wanted; all aligned. They are there once
+// Copies 16 bytes (or 8, or 4), or zeros where they are not wanted; all aligned. They are there once
 // waited for: `weft_wait_copies<n>` waits for all but the last n groups that this thread committed.
+template <int bytes = 16>
 WEFT_FUNCTION void weft_copy_async(unsigned to, const void* from, bool wanted) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
-               : : "r"(to), "l"(from), "r"(wanted ? 16 : 0) : "memory");
-}
-WEFT_FUNCTION void weft_copy_async_word(unsigned to, const void* from, bool wanted) {
-  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;"
-               : : "r"(to), "l"(from), "r"(wanted ? 4 : 0) : "memory");
+  if constexpr (bytes == 16)
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
+                 : : "r"(to), "l"(from), "r"(wanted ? 16 : 0) : "memory");
+  else
+    asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;"
+                 : : "r"(to), "l"(from), "n"(bytes), "r"(wanted ? bytes : 0) : "memory");
 }
 WEFT_FUNCTION void weft_commit_copies() { asm volatile("cp.async.commit_group;" : : : "memory"); }
 template <int but> WEFT_FUNCTION void weft_wait_copies() {

@@ -1,5 +1,6 @@
 // Tiles of products, and parts of their sums, for their extents and a device.
 #include <algorithm>
+#include <utility>
 
 #include "codegen/cuda/product_text.h"
 #include "ir/depth.h"
@@ -41,15 +42,36 @@ std::optional<Extents> extents_of(const Kernel& k) {
   return e;
 }
 
-CudaProduct choose_tensor(const std::optional<Extents>& e, int arch, std::int64_t busy) {
-  // A warp of 64x64 reads least from shared memory for what it multiplies: that is the limit. Its
-  // tile needs the shared memory of large devices.
-  const CudaProduct largest{true, 2, 4, 64, 64}, large{true, 2, 4, 64, 32},
-      small{true, 2, 2, 32, 32};
+/// Columns of one image after another's, where an image's own would leave much of a tile empty.
+bool joins_images(const Kernel& k) {
+  const Dims& a_batch = k.contraction->a_batch;
+  const bool shared = std::ranges::all_of(a_batch, [](const Dim& d) { return d == Dim(0); });
+  const auto columns = k.axes.back().constant();
+  constexpr std::int64_t tile = 128, many = 16 * tile;
+  return shared && k.axes.size() > 2 && columns && *columns < many && *columns % tile != 0;
+}
+
+CudaProduct tensor_tile(const std::optional<Extents>& e, bool rounds, int arch,
+                        std::int64_t busy) {
+  // A warp of 64x64 reads least from shared memory for what it multiplies: that is the limit. (And
+  // it rounds least: every warp rounds to TF32 what it reads.) The largest tile needs the shared
+  // memory of large devices.
+  const CudaProduct largest{true, 2, 4, 64, 64}, low{true, 1, 4, 64, 64}, slim{true, 4, 1, 64, 64},
+      square{true, 2, 2, 64, 64}, shallow{true, 2, 4, 64, 32}, small{true, 2, 2, 32, 32};
+  const CudaProduct& large = rounds ? square : shallow;
   if (!e) return large;
+  const auto fills = [&](const CudaProduct& p) { return e->tiles(p) >= busy / 2; };
+  if (e->m <= low.tile_m() && fills(low)) return low;
+  if (e->n <= slim.tile_n() && fills(slim)) return slim;
   const bool has_room = arch == 80 || (arch >= 90 && arch < 120);
-  if (has_room && e->tiles(largest) >= busy / 2) return largest;
-  CudaProduct p = e->tiles(large) >= busy / 2 ? large : small;
+  if (has_room && fills(largest)) return largest;
+  return fills(large) ? large : small;
+}
+
+CudaProduct choose_tensor(const std::optional<Extents>& e, bool rounds, int arch,
+                          std::int64_t busy) {
+  CudaProduct p = tensor_tile(e, rounds, arch, busy);
+  if (!e) return p;
   // Parts of at least 256 elements, of whole steps.
   constexpr std::int64_t step = 32, least = 256;
   const std::int64_t tiles = std::max<std::int64_t>(e->tiles(p), 1);
@@ -93,10 +115,17 @@ CudaProduct choose_product(const Kernel& k, int arch, const DeviceLimits& limits
   const std::int64_t busy = enough_blocks(limits);
   const DType dtype = dtype_of(k, k.contraction->a);
   const bool narrow = dtype == DType::float16 || dtype == DType::bfloat16;
-  const std::optional<Extents> e = extents_of(k);
-  if (narrow && arch >= 80 && k.contraction->precision != MatmulPrecision::exact)
-    return choose_tensor(e, arch, busy);
-  return choose_cores(dtype, dtype_of(k, k.contraction->out), e, arch, busy);
+  const MatmulPrecision precision = k.contraction->precision;
+  const bool rounds = dtype == DType::float32 && (precision == MatmulPrecision::high ||
+                                                  precision == MatmulPrecision::medium);
+  std::optional<Extents> e = extents_of(k);
+  if (arch < 80 || !(rounds || (narrow && precision != MatmulPrecision::exact)))
+    return choose_cores(dtype, dtype_of(k, k.contraction->out), e, arch, busy);
+  const bool images = joins_images(k);
+  if (e && images) e->n *= std::exchange(e->batches, 1);
+  CudaProduct p = choose_tensor(e, rounds, arch, busy);
+  p.images = images;
+  return p;
 }
 
 }  // namespace weft::codegen

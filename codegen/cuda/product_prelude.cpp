@@ -1,5 +1,5 @@
-// What programs with products share: tiles of the result by the ordinary cores, in the processor's
-// order of sums, and by tensor cores.
+// What programs with products share, and tiles of the result by the ordinary cores, in the
+// processor's order of sums.
 #include "codegen/cuda/product_text.h"
 
 namespace weft::codegen {
@@ -121,28 +121,6 @@ template <class Operand, int tile, int depth, int length, int threads> struct we
         for (int l = 0; l < length; ++l) line.at[l] = Operand::Factor::of(from[u].at[l]);
         *(weft_vector<Chip, length>*)(to + deep(u) * pitch + own(u)) = line;
       }
-    }
-  }
-  // Elements of 16 bits in lines of 8, for tensor cores: rows of lines along the sum, or along the
-  // own axis, whose lines change places so that eight rows of one column lie in different banks.
-  static __device__ int byte_along(int own, int line) {
-    return (own * (depth / 8) + (line ^ ((own >> 1) & (depth / 8 - 1)))) * 16;
-  }
-  static __device__ int byte_across(int p, int line) {
-    return (p * (tile / 8) + (line ^ (p & 7))) * 16;
-  }
-  __device__ void copy(char* to, weft_i64 begin, weft_i64 end) const {
-    #pragma unroll
-    for (int u = 0; u < each; ++u) {
-      if (!has(u)) continue;
-      const weft_i64 p = begin + deep(u), there = valid(u, p, end);
-      char* const place_to = to + (Operand::along ? byte_along(own(u), deep(u) / 8)
-                                                  : byte_across(deep(u), own(u) / 8));
-      if (Operand::regular && x.wide && (there >= 8 || there <= 0))
-        weft_copy_async(weft_place(place_to),
-                        there > 0 ? x.at + place[u][0] + x.depth((Index)p) : x.at, there > 0);
-      else
-        *(Line*)place_to = some(u, p, there);
     }
   }
 };
@@ -288,111 +266,6 @@ struct weft_cores {
       }
   }
 };
-
-#if defined(WEFT_CUDA_HOST) || __CUDA_ARCH__ >= 800
-// A tile by tensor cores: factors of 16 bits, sums in float32. Operands are in shared memory for 32
-// of the sum at a time, three more on their way. Each warp has a rectangle of the tile.
-template <bool bf16, int tile_m_, int tile_n_, int warps_m, int warps_n> struct weft_tensor {
-  static const int tile_m = tile_m_, tile_n = tile_n_, threads = 32 * warps_m * warps_n;
-  static const int depth = 32, stages = 4;
-  static const int bytes_m = tile_m * depth * 2, bytes = bytes_m + tile_n * depth * 2;
-  static const int rows = tile_m / warps_m / 16, columns = tile_n / warps_n / 8;   // fragments
-  static const int pitch = tile_n + 8;
-
-  template <class A, class B>
-  static __device__ void run(const A& a, const B& b, weft_i64 m, weft_i64 n, weft_i64 first_m,
-                             weft_i64 first_n, weft_i64 begin, weft_i64 end, char* shared) {
-    typedef weft_tile_lines<A, tile_m, depth, 8, threads> LinesA;
-    typedef weft_tile_lines<B, tile_n, depth, 8, threads> LinesB;
-    const LinesA lines_a(a, first_m, m);
-    const LinesB lines_b(b, first_n, n);
-    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-    const int from_m = warp / warps_n * (tile_m / warps_m);
-    const int from_n = warp % warps_n * (tile_n / warps_n);
-    float sums[rows][columns][4];
-    #pragma unroll
-    for (int i = 0; i < rows; ++i)
-      #pragma unroll
-      for (int j = 0; j < columns; ++j)
-        #pragma unroll
-        for (int e = 0; e < 4; ++e) sums[i][j][e] = 0;
-    #pragma unroll
-    for (int s = 0; s < stages - 1; ++s) {
-      if (begin + s * depth < end) {
-        lines_a.copy(shared + s * bytes, begin + s * depth, end);
-        lines_b.copy(shared + s * bytes + bytes_m, begin + s * depth, end);
-      }
-      weft_commit_copies();
-    }
-    int stage = 0;
-    for (weft_i64 step = begin; step < end; step += depth) {
-      weft_wait_copies<stages - 2>();
-      __syncthreads();
-      const weft_i64 ahead = step + (stages - 1) * depth;
-      if (ahead < end) {
-        char* const to = shared + (stage + stages - 1) % stages * bytes;
-        lines_a.copy(to, ahead, end);
-        lines_b.copy(to + bytes_m, ahead, end);
-      }
-      weft_commit_copies();
-      const unsigned at_a = weft_place(shared + stage * bytes), at_b = at_a + bytes_m;
-      #pragma unroll
-      for (int half = 0; half < depth / 16; ++half) {
-        unsigned x[rows][4], y[columns / 2][4];
-        #pragma unroll
-        for (int i = 0; i < rows; ++i) {
-          const int from = from_m + i * 16;
-          if (A::along)
-            weft_load_matrices(
-                x[i], at_a + LinesA::byte_along(from + lane % 16, half * 2 + lane / 16));
-          else
-            weft_load_transposed(
-                x[i], at_a + LinesA::byte_across(half * 16 + lane / 16 * 8 + lane % 8,
-                                                 from / 8 + lane / 8 % 2));
-        }
-        #pragma unroll
-        for (int j = 0; j < columns / 2; ++j) {
-          const int from = from_n + j * 16;
-          if (B::along)
-            weft_load_matrices(y[j], at_b + LinesB::byte_along(from + lane / 16 * 8 + lane % 8,
-                                                               half * 2 + lane / 8 % 2));
-          else
-            weft_load_transposed(
-                y[j], at_b + LinesB::byte_across(half * 16 + lane / 8 % 2 * 8 + lane % 8,
-                                                 from / 8 + lane / 16));
-        }
-        #pragma unroll
-        for (int i = 0; i < rows; ++i)
-          #pragma unroll
-          for (int j = 0; j < columns; ++j) {
-            const unsigned first = y[j / 2][j % 2 * 2], second = y[j / 2][j % 2 * 2 + 1];
-            if (bf16)
-              weft_mma_bf16(sums[i][j], x[i], first, second);
-            else
-              weft_mma_f16(sums[i][j], x[i], first, second);
-          }
-      }
-      stage = (stage + 1) % stages;
-    }
-    weft_wait_copies<0>();
-    __syncthreads();
-    float* const tile = (float*)shared;
-    #pragma unroll
-    for (int i = 0; i < rows; ++i)
-      #pragma unroll
-      for (int j = 0; j < columns; ++j)
-        #pragma unroll
-        for (int e = 0; e < 4; e += 2) {
-          weft_vector<float, 2> two;
-          two.at[0] = sums[i][j][e], two.at[1] = sums[i][j][e + 1];
-          const int row = from_m + i * 16 + lane / 4 + e * 4;
-          const int column = from_n + j * 8 + lane % 4 * 2;
-          *(weft_vector<float, 2>*)(tile + row * pitch + column) = two;
-        }
-    __syncthreads();
-  }
-};
-#endif
 )";
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "codegen/cuda/product_operand.h"
 #include "codegen/cuda/row_text.h"
 #include "ir/depth.h"
 
@@ -49,87 +50,6 @@ DType dtype_of(const Kernel& k, int buffer) {
 
 std::string number(std::int64_t value) { return dim_text(Dim(value)); }
 
-/// A sum of products with strides, without those that are nothing.
-class Offset {
- public:
-  explicit Offset(const Dim& offset) { add(offset, ""); }
-  void add(const Dim& stride, std::string_view coordinate) {
-    if (stride == Dim(0)) return;
-    if (!sum_.empty()) sum_.append(" + ");
-    if (coordinate.empty())
-      sum_.append(dim_text(stride));
-    else if (stride == Dim(1))
-      sum_.append(coordinate);
-    else
-      sum_.append(cat({coordinate, " * (", dim_text(stride), ")"}));
-  }
-  [[nodiscard]] std::string text() const { return sum_.empty() ? "0" : sum_; }
-
- private:
-  std::string sum_;
-};
-
-/// Axes taken as one: neighbours that lie as one axis are one.
-struct Line {
-  Dims extents, strides;
-  void add(const Dim& extent, const Dim& stride) {
-    if (extent == Dim(1)) return;
-    if (!extents.empty() && strides.back() == stride * extent) {
-      extents.back() = extents.back() * extent;
-      strides.back() = stride;
-    } else {
-      extents.push_back(extent);
-      strides.push_back(stride);
-    }
-  }
-  static Line of(const Dims& extents, const Dims& strides) {
-    Line line;
-    for (std::size_t i = 0; i < extents.size(); ++i) line.add(extents[i], strides[i]);
-    if (line.extents.empty()) line = {{Dim(1)}, {Dim(1)}};
-    return line;
-  }
-  [[nodiscard]] bool single() const { return extents.size() == 1; }
-  [[nodiscard]] bool dense() const { return single() && strides[0] == Dim(1); }
-  [[nodiscard]] bool has_runs() const { return strides.back() == Dim(1); }
-  /// Where its element `at` lies.
-  [[nodiscard]] std::string walked(std::string_view at) const {
-    Offset sum{0};
-    std::string rest(at);
-    for (std::size_t i = extents.size(); i-- > 0;) {
-      const std::string extent = cat({"(", dim_text(extents[i]), ")"});
-      sum.add(strides[i], i == 0 ? rest : cat({"(", rest, " % ", extent, ")"}));
-      rest = cat({"(", rest, " / ", extent, ")"});
-    }
-    return sum.text();
-  }
-  [[nodiscard]] std::optional<std::int64_t> reach() const {
-    std::int64_t sum = 0;
-    for (std::size_t i = 0; i < extents.size(); ++i) {
-      const auto extent = extents[i].constant(), stride = strides[i].constant();
-      if (!extent || !stride) return std::nullopt;
-      sum += *extent * std::abs(*stride);
-    }
-    return sum;
-  }
-};
-
-struct Operand {
-  std::string name;  // a, b
-  int buffer = 0;
-  Dim offset;
-  Dims batch;
-  Line own, depth;
-
-  /// Whether lines go along the sum, and whether their elements are evenly apart.
-  [[nodiscard]] bool along() const {
-    if (own.dense()) return false;
-    if (depth.has_runs()) return true;
-    if (own.has_runs()) return false;
-    return depth.single() || !own.single();
-  }
-  [[nodiscard]] bool regular() const { return along() ? depth.single() : own.single(); }
-};
-
 class ProductWriter {
  public:
   ProductWriter(const Kernel& k, const CudaProduct& how, std::string_view name)
@@ -141,32 +61,22 @@ class ProductWriter {
         sum_dtype_(dtype_of(k, c_.out)),
         chip_(chip_type(dtype_)),
         batch_axes_(k.axes.size() - 2) {
-    a_ = {"a", c_.a, c_.a_offset, c_.a_batch, Line::of({m()}, {c_.a_m}), {}};
-    b_ = {"b", c_.b, c_.b_offset, c_.b_batch, {}, {}};
-    if (c_.gather) {
-      a_.depth = Line::of(c_.gather->k, c_.gather->a_k);
-      b_.depth = Line::of(c_.gather->k, c_.gather->b_k);
-      b_.own = Line::of(c_.gather->n, c_.gather->b_n);
-    } else {
-      a_.depth = Line::of({c_.k}, {c_.a_k});
-      b_.depth = Line::of({c_.k}, {c_.b_k});
-      b_.own = Line::of({n()}, {c_.b_n});
-    }
+    describe_operands();
   }
 
   ProductText write() {
     for (std::size_t i = 0; i < k_.stages.size(); ++i)
       write_tables(out_, k_.stages[i].body, cat({name_, "_end", std::to_string(i), "_"}));
     ProductText result;
-    Dim items = 1;
-    for (const Dim& axis : k_.axes) items = items * axis;
+    const Dim items = batches() * m() * n();
     ir::DeviceLaunch launch{.entry = name_ + "_product",
                             .threads = how_.threads(),
                             .shared = static_cast<int>(shared_bytes()),
                             .product = !how_.tensor};
-    launch.blocks = ceildiv(m(), Dim(how_.tile_m())) * ceildiv(n(), Dim(how_.tile_n())) *
+    const Dim columns = how_.images ? batches() * n() : n();
+    launch.blocks = ceildiv(m(), Dim(how_.tile_m())) * ceildiv(columns, Dim(how_.tile_n())) *
                     Dim(how_.parts);
-    for (std::size_t i = 0; i < batch_axes_; ++i) launch.blocks = launch.blocks * k_.axes[i];
+    if (!how_.images) launch.blocks = launch.blocks * batches();
     launch.workspace = how_.parts > 1;
     write_product(launch.entry);
     result.launches.push_back(std::move(launch));
@@ -187,6 +97,11 @@ class ProductWriter {
  private:
   [[nodiscard]] const Dim& m() const { return k_.axes[k_.axes.size() - 2]; }
   [[nodiscard]] const Dim& n() const { return k_.axes[k_.axes.size() - 1]; }
+  [[nodiscard]] Dim batches() const {
+    Dim all = 1;
+    for (std::size_t i = 0; i < batch_axes_; ++i) all = all * k_.axes[i];
+    return all;
+  }
   /// Integers need no order; complex sums are one chain.
   [[nodiscard]] bool has_blocks() const { return is_floating(dtype_); }
   /// Pieces are met one after another where it is not known how many there are.
@@ -207,12 +122,15 @@ class ProductWriter {
     return text;
   }
 
+  [[nodiscard]] std::string_view tensor_factor() const {
+    if (dtype_ == DType::float32) return "weft_tensor_tf32";
+    return dtype_ == DType::bfloat16 ? "weft_tensor_bf16" : "weft_tensor_f16";
+  }
   [[nodiscard]] std::string tiles_type() const {
     const auto n = [](int x) { return std::to_string(x); };
     if (how_.tensor)
-      return cat({"weft_tensor<", dtype_ == DType::bfloat16 ? "true" : "false", ", ",
-                  n(how_.tile_m()), ", ", n(how_.tile_n()), ", ", n(how_.down), ", ",
-                  n(how_.across), ">"});
+      return cat({"weft_tensor<", tensor_factor(), ", ", n(how_.tile_m()), ", ", n(how_.tile_n()),
+                  ", ", n(how_.down), ", ", n(how_.across), ">"});
     return cat({"weft_cores<", chip_, ", ", n(how_.down), ", ", n(how_.across), ", ", n(how_.rows),
                 ", ", n(how_.columns), ", ", meets_pieces() ? "true" : "false", ">"});
   }
@@ -220,8 +138,11 @@ class ProductWriter {
   /// As the prelude lays it out.
   [[nodiscard]] std::int64_t shared_bytes() const {
     const std::int64_t tile_m = how_.tile_m(), tile_n = how_.tile_n();
-    if (how_.tensor)
-      return std::max<std::int64_t>(4 * (tile_m + tile_n) * 32 * 2, tile_m * (tile_n + 8) * 4);
+    if (how_.tensor) {
+      const std::int64_t padding = dtype_ == DType::float32 ? 16 : 0;
+      return std::max<std::int64_t>(4 * (tile_m + tile_n + padding) * 64,
+                                    tile_m * (tile_n + 8) * 4);
+    }
     const std::int64_t size = chip_size(dtype_), unit = std::max<std::int64_t>(16 / size, 1);
     return size * (tile_m * (tile_n + unit) * (meets_pieces() ? 2 : 1) +
                    2 * 8 * (tile_m + tile_n + 2 * unit));
@@ -229,67 +150,69 @@ class ProductWriter {
 
   // ---- operands ----
 
-  [[nodiscard]] int line_length(const Operand& x) const {
-    if (how_.tensor) return 8;
-    const auto size = static_cast<int>(size_of(dtype_of(k_, x.buffer)));
+  void describe_operands() {
+    a_ = {"a", c_.a, dtype_, c_.a_offset, c_.a_batch, ProductLine::of({m()}, {c_.a_m}), {}};
+    b_ = {"b", c_.b, dtype_, c_.b_offset, c_.b_batch, {}, {}};
+    Dims k{c_.k}, a_k{c_.a_k}, b_k{c_.b_k}, columns{n()}, b_n{c_.b_n};
+    if (c_.gather)
+      k = c_.gather->k, a_k = c_.gather->a_k, b_k = c_.gather->b_k, columns = c_.gather->n,
+      b_n = c_.gather->b_n;
+    if (how_.images) {
+      columns.insert(columns.begin(), k_.axes.begin(), k_.axes.end() - 2);
+      b_n.insert(b_n.begin(), c_.b_batch.begin(), c_.b_batch.end());
+      a_.batch.clear(), b_.batch.clear();
+    }
+    b_.own = ProductLine::of(columns, b_n);
+    // Tensor cores add in an order of their own: channels that lie side by side come last.
+    const auto dense = std::find(b_k.begin(), b_k.end(), Dim(1));
+    if (how_.tensor && dense != b_k.end() && !b_.own.has_runs())
+      for (Dims* all : {&k, &a_k, &b_k}) {
+        const auto at = all->begin() + (dense - b_k.begin());
+        std::rotate(at, at + 1, all->end());
+      }
+    a_.depth = ProductLine::of(k, a_k);
+    b_.depth = ProductLine::of(k, b_k);
+  }
+
+  [[nodiscard]] int line_length(const ProductOperand& x) const {
+    const auto size = static_cast<int>(size_of(x.dtype));
     return size > 4 ? 16 / size : 4;
   }
 
-  /// Condition on which a line's elements can be moved at once.
-  [[nodiscard]] std::string wide(const Operand& x) const {
-    const Line& line = x.along() ? x.depth : x.own;
-    const Line& other = x.along() ? x.own : x.depth;
-    if (!line.dense()) return "false";
-    const int length = line_length(x);
-    const std::string bytes =
-        number(length * static_cast<std::int64_t>(size_of(dtype_of(k_, x.buffer))));
-    std::string condition =
-        cat({"(weft_u64)(b", std::to_string(x.buffer), " + from_", x.name, ") % ", bytes, " == 0"});
-    for (const Dim& stride : other.strides) {
-      if (!stride.is_constant())
-        condition += cat({" && (", dim_text(stride), ") % ", std::to_string(length), " == 0"});
-      else if (stride.value() % length != 0)
-        return "false";
-    }
-    return condition;
-  }
-
-  /// What places in an operand are counted in: divisions of 64 bits are slow.
-  static std::string_view index_type(const Operand& x) {
-    const auto own = x.own.reach(), depth = x.depth.reach();
-    return own && depth && *own + *depth < INT32_MAX ? "int" : "weft_i64";
-  }
-
-  void write_axes(const Operand& x) {
-    const std::string_view type = index_type(x);
+  void write_axes(const ProductOperand& x) {
+    const std::string_view type = x.index_type();
     out_.line(cat({"const auto own_", x.name, " = [&](", type, " i) -> ", type, " { return ",
                    x.own.walked("i"), "; };"}));
     out_.line(cat({"const auto depth_", x.name, " = [&](", type, " p) -> ", type, " { return ",
                    x.depth.walked("p"), "; };"}));
   }
 
-  void write_operand(const Operand& x) {
-    Offset from(x.offset);
-    for (std::size_t i = 0; i < batch_axes_; ++i) from.add(x.batch[i], "c" + std::to_string(i));
-    out_.line(cat({"const weft_i64 from_", x.name, " = ", from.text(), ";"}));
-    const Line& line = x.along() ? x.depth : x.own;
+  void write_operand(const ProductOperand& x) {
+    out_.line(cat({"const weft_i64 from_", x.name, " = ", x.begin(), ";"}));
     const auto flag = [](bool b) { return b ? "true" : "false"; };
-    out_.line(cat({"const auto ", x.name, " = weft_make_operand<",
-                   factor_type(dtype_of(k_, x.buffer)), ", ", flag(x.along()), ", ",
-                   flag(x.regular()), ", ", index_type(x), ">((const ",
-                   cuda_type(dtype_of(k_, x.buffer)), "*)b", std::to_string(x.buffer), " + from_",
-                   x.name, ", own_", x.name, ", depth_", x.name, ", ", dim_text(line.strides.back()),
-                   ", ", dim_text(line.extents.back()), ", ", wide(x), ");"}));
+    const std::string buffer = "b" + std::to_string(x.buffer);
+    if (how_.tensor) {
+      out_.line(cat({"const auto ", x.name, " = weft_make_tensor_operand<",
+                     flag(x.threads_along()), ", ", std::to_string(x.unit()), ", ",
+                     x.index_type(), ">((const ", tensor_factor(), "::Stored*)", buffer, " + from_",
+                     x.name, ", own_", x.name, ", depth_", x.name, ", ", x.aligned(), ");"}));
+      return;
+    }
+    const ProductLine& line = x.along() ? x.depth : x.own;
+    out_.line(cat({"const auto ", x.name, " = weft_make_operand<", factor_type(x.dtype), ", ",
+                   flag(x.along()), ", ", flag(x.regular()), ", ", x.index_type(), ">((const ",
+                   cuda_type(x.dtype), "*)", buffer, " + from_", x.name, ", own_", x.name,
+                   ", depth_", x.name, ", ", dim_text(line.strides.back()), ", ",
+                   dim_text(line.extents.back()), ", ", x.wide(line_length(x)), ");"}));
   }
 
   // ---- functions ----
 
-  void write_extents() {
-    out_.line(cat({"const weft_i64 m = ", dim_text(m()), ", n = ", dim_text(n()), ";"}));
-    std::string batches = "1";
-    for (std::size_t i = 0; i < batch_axes_; ++i)
-      batches += cat({" * (weft_i64)(", dim_text(k_.axes[i]), ")"});
-    out_.line(cat({"const weft_i64 batches = ", batches, ";"}));
+  void write_extents(bool images) {
+    const std::string each = dim_text(n()), all = dim_text(batches());
+    out_.line(cat({"const weft_i64 m = ", dim_text(m()), ", n = ", each,
+                   images ? cat({" * (", all, ")"}) : "", ";"}));
+    out_.line(cat({"const weft_i64 batches = ", images ? "1" : all, ";"}));
   }
 
   void write_batch_coordinates() {
@@ -301,12 +224,23 @@ class ProductWriter {
       rest = cat({"(", rest, " / ", extent, ")"});
     }
   }
+  /// Of columns of all images, one's image and its place there.
+  void write_image(std::string_view column, std::string_view place) {
+    const std::string each = cat({"(", dim_text(n()), ")"});
+    out_.line(cat({"const weft_i64 batch = ", place, " / ", each, ", ", column, " = ", place,
+                   " % ", each, ";"}));
+    write_batch_coordinates();
+  }
 
   void write_product(const std::string& entry) {
     // Registers for two blocks a multiprocessor where that leaves enough of them.
-    const bool wide_places = index_type(a_) != "int" || index_type(b_) != "int";
+    const bool wide_places = a_.index_type() != "int" || b_.index_type() != "int";
+    const auto held = [&](const ProductOperand& x) {  // on their way to shared memory
+      return x.unit() * static_cast<int>(size_of(x.dtype)) < 4;
+    };
+    const bool many = how_.tensor && (wide_places || held(a_) || held(b_));
     const bool two = how_.threads() == 256 && chip_size(dtype_) == 4 &&
-                     how_.tile_m() * how_.tile_n() <= 128 * 128 && !(how_.tensor && wide_places);
+                     how_.tile_m() * how_.tile_n() <= 128 * 128 && !many;
     std::string parameters = parameter_text(k_);
     if (!how_.tensor) parameters += ", weft_i64 block, weft_i64 piece";
     if (how_.parts > 1) parameters += ", char* workspace";
@@ -314,23 +248,23 @@ class ProductWriter {
                    std::to_string(how_.threads()), two ? ", 2" : "", ") ", entry, "(", parameters,
                    ")"}));
     out_.line(cat({"typedef ", tiles_type(), " tiles;"}));
-    write_extents();
+    write_extents(how_.images);
     out_.line(cat({"const weft_i64 k = ", dim_text(c_.k), ";"}));
     out_.line("const weft_i64 tiles_m = (m + tiles::tile_m - 1) / tiles::tile_m;");
     out_.line("const weft_i64 tiles_n = (n + tiles::tile_n - 1) / tiles::tile_n;");
     out_.line(cat({"const weft_i64 of_one = tiles_m * tiles_n, all = of_one * batches * ",
                    number(how_.parts), ";"}));
-    for (const Operand* x : {&a_, &b_}) write_axes(*x);
+    for (const ProductOperand* x : {&a_, &b_}) write_axes(*x);
     out_.line(cat({chip_, "* const tile = (", chip_, "*)weft_shared;"}));
     if (how_.parts == 1) write_aligned();
     out_.open("for (weft_i64 number = blockIdx.x; number < all; number += gridDim.x)");
     out_.line("weft_i64 tile_at_m, tile_at_n;");
     out_.line("weft_tile(number % of_one, tiles_m, tiles_n, tile_at_m, tile_at_n);");
-    out_.line("const weft_i64 batch = number / of_one % batches;");
+    if (!how_.images) out_.line("const weft_i64 batch = number / of_one % batches;");
     out_.line("const weft_i64 first_m = tile_at_m * tiles::tile_m;");
     out_.line("const weft_i64 first_n = tile_at_n * tiles::tile_n;");
-    write_batch_coordinates();
-    for (const Operand* x : {&a_, &b_}) write_operand(*x);
+    if (!how_.images) write_batch_coordinates();
+    for (const ProductOperand* x : {&a_, &b_}) write_operand(*x);
     if (how_.parts > 1) {
       out_.line(cat({"const weft_i64 part = number / of_one / batches, begin = part * ",
                      number(how_.part), ";"}));
@@ -353,35 +287,46 @@ class ProductWriter {
 
   /// A finished tile: into the workspace, or through the stages to where it belongs.
   void write_finish() {
-    if (how_.parts > 1) {
-      out_.open(cat({"for (int e = threadIdx.x; e < tiles::tile_m * tiles::tile_n; e += ",
-                     std::to_string(how_.threads()), ")"}));
-      out_.line("const int down = e / tiles::tile_n, over = e % tiles::tile_n;");
-      out_.line("const weft_i64 row = first_m + down, column = first_n + over;");
-      out_.line(cat({"if (row < m && column < n) ((", chip_,
-                     "*)workspace)[((part * batches + batch) * m + row) * n + column] = ",
-                     "tile[down * tiles::pitch + over];"}));
-      out_.close();
-      return;
-    }
+    if (how_.parts > 1) return write_part();
     const std::string v = std::to_string(vector_);
+    const std::string first = how_.images ? "place" : "first_column";
     out_.open(cat({"for (int group = threadIdx.x; group < tiles::tile_m * tiles::tile_n / ", v,
                    "; group += ", std::to_string(how_.threads()), ")"}));
     out_.line(cat({"const int down = group / (tiles::tile_n / ", v,
                    "), over = group % (tiles::tile_n / ", v, ") * ", v, ";"}));
-    out_.line("const weft_i64 row = first_m + down, first_column = first_n + over;");
-    out_.line("if (row >= m || first_column >= n) continue;");
+    out_.line(cat({"const weft_i64 row = first_m + down, ", first, " = first_n + over;"}));
+    out_.line(cat({"if (row >= m || ", first, " >= n) continue;"}));
     out_.line(cat({"const ", chip_, "* const sums = tile + down * tiles::pitch + over;"}));
     if (vector_ > 1) {
-      out_.open(cat({"if (aligned && first_column + ", v, " <= n)"}));
+      out_.open(cat({"if (aligned && ", first, " + ", v, " <= n)"}));
+      if (how_.images) write_image("first_column", "place");
       write_elements(vector_, "first_column", "sums[j]");
       out_.line("continue;");
       out_.close();
     }
-    out_.open(cat({"for (int j = 0; j < ", v, " && first_column + j < n; ++j)"}));
-    out_.line("const weft_i64 column = first_column + j;");
+    out_.open(cat({"for (int j = 0; j < ", v, " && ", first, " + j < n; ++j)"}));
+    if (how_.images)
+      write_image("column", "(place + j)");
+    else
+      out_.line("const weft_i64 column = first_column + j;");
     write_elements(1, "column", "sums[j]");
     out_.close();
+    out_.close();
+  }
+
+  void write_part() {
+    out_.open(cat({"for (int e = threadIdx.x; e < tiles::tile_m * tiles::tile_n; e += ",
+                   std::to_string(how_.threads()), ")"}));
+    out_.line("const int down = e / tiles::tile_n, over = e % tiles::tile_n;");
+    out_.line("const weft_i64 row = first_m + down, place = first_n + over;");
+    out_.line("if (row >= m || place >= n) continue;");
+    if (how_.images)
+      write_image("column", "place");
+    else
+      out_.line("const weft_i64 column = place;");
+    out_.line(cat({"((", chip_, "*)workspace)[((part * (", dim_text(batches()),
+                   ") + batch) * m + row) * (", dim_text(n()),
+                   ") + column] = tile[down * tiles::pitch + over];"}));
     out_.close();
   }
 
@@ -389,7 +334,7 @@ class ProductWriter {
   void write_sum(const std::string& entry, int threads) {
     out_.open(cat({"extern \"C\" __global__ void __launch_bounds__(", std::to_string(threads), ") ",
                    entry, "(", parameter_text(k_), ", char* workspace)"}));
-    write_extents();
+    write_extents(false);
     out_.line("const weft_i64 items = batches * m * n;");
     out_.open(cat({"for (weft_i64 item = blockIdx.x * (weft_i64)", std::to_string(threads),
                    " + threadIdx.x; item < items; item += gridDim.x * (weft_i64)",
@@ -417,7 +362,7 @@ class ProductWriter {
     return k_.accesses[static_cast<std::size_t>(id)];
   }
   [[nodiscard]] std::string place(const ir::Access& a, std::string_view column) const {
-    Offset offset(a.offset);
+    OffsetText offset(a.offset);
     for (std::size_t i = 0; i < batch_axes_; ++i) offset.add(a.strides[i], "c" + std::to_string(i));
     offset.add(a.strides[batch_axes_], "row");
     offset.add(a.strides[batch_axes_ + 1], column);
@@ -455,6 +400,7 @@ class ProductWriter {
     std::string condition;
     for (const ir::Access& a : moved) {
       const bool fits = a.strides.back() == Dim(1) && divides(a.offset) &&
+                        (!how_.images || divides(n())) &&
                         std::all_of(a.strides.begin(), a.strides.end() - 1, divides);
       if (!fits) {
         vector_ = 1;
@@ -539,7 +485,7 @@ class ProductWriter {
   const DType dtype_, sum_dtype_;
   const std::string_view chip_;
   const std::size_t batch_axes_;
-  Operand a_, b_;
+  ProductOperand a_, b_;
   int vector_ = 1;
   TextWriter out_;
 };

@@ -4,8 +4,8 @@
 // it there: the raw product is written only where something else reads it.
 //
 // By the ordinary cores a sum has the processor's order (ir/depth.h), and so its bits. Tensor cores
-// (factors of 16 bits, where the contraction need not be exact, from sm_80 on) add in theirs, in
-// float32. Where there are few tiles and their sums are long, several blocks do parts of a sum,
+// (from sm_80 on, for factors of 16 bits where the contraction need not be exact, and of 32 where
+// they may be rounded to TF32) add in theirs, in float32. Where there are few tiles and their sums are long, several blocks do parts of a sum,
 // which another launch adds up in order.
 #pragma once
 
@@ -26,6 +26,7 @@ struct CudaProduct {
   std::int64_t parts = 1;       // of a sum, each by a block of its own
   std::int64_t part = 0;        // elements of one, where there are several
   std::int64_t parts_a_piece = 1;
+  bool images = false;  // all of the batch is one row of columns: `a` is the same for all of it
   [[nodiscard]] int tile_m() const { return down * rows; }
   [[nodiscard]] int tile_n() const { return across * columns; }
   [[nodiscard]] int threads() const { return down * across * (tensor ? 32 : 1); }
@@ -41,8 +42,10 @@ struct ProductText {
   Dim workspace = 0;
   std::string schedule;  // in a line
 };
-/// Functions whose names begin with `name`, to come after `product_prelude`.
+/// Functions whose names begin with `name`, to come after `product_prelude`, and after
+/// `product_tensor_prelude` where tensor cores do it.
 ProductText product_text(const ir::Kernel& kernel, const CudaProduct& how, std::string_view name);
 std::string_view product_prelude();
+std::string_view product_tensor_prelude();
 
 }  // namespace weft::codegen

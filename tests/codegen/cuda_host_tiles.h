@@ -36,28 +36,36 @@ CUDA_HOST_FUNCTION void load_matrices(unsigned (&to)[4], unsigned place, bool tr
     }
 }
 
-/// Sums of products in double, rounded once.
-template <class ToFloat>
-CUDA_HOST_FUNCTION void multiply(float (&sums)[4], const unsigned (&a)[4], unsigned b0, unsigned b1, ToFloat value) {
+/// Sums of products in double, rounded once; `each` factors a word, whose values `value` gives.
+template <unsigned each, class Value>
+CUDA_HOST_FUNCTION void multiply(float (&sums)[4], const unsigned (&a)[4], unsigned b0, unsigned b1, Value value) {
   const Lanes<Offer> warp_has = gather(~0u, Offer{{a[0], a[1], a[2], a[3], b0, b1}});
-  const unsigned lane = threadIdx.x % 32;
+  const unsigned lane = threadIdx.x % 32, half = 4 * each;
   for (unsigned i = 0; i < 4; ++i) {
     const unsigned row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
     double sum = sums[i];
-    for (unsigned k = 0; k < 16; ++k) {
-      const unsigned x = warp_has.at[row % 8 * 4 + k % 8 / 2].words[row / 8 + k / 8 * 2];
-      const unsigned y = warp_has.at[column * 4 + k % 8 / 2].words[4 + k / 8];
-      sum += double(value(half_of(x, k % 2))) * double(value(half_of(y, k % 2)));
+    for (unsigned k = 0; k < 2 * half; ++k) {
+      const unsigned x = warp_has.at[row % 8 * 4 + k % half / each].words[row / 8 + k / half * 2];
+      const unsigned y = warp_has.at[column * 4 + k % half / each].words[4 + k / half];
+      sum += double(value(x, k % each)) * double(value(y, k % each));
     }
     sums[i] = static_cast<float>(sum);
   }
 }
 
-inline float bf16_value(unsigned short x) { return __uint_as_float(unsigned(x) << 16); }
-inline float f16_value(unsigned short x) {
+inline float bf16_value(unsigned word, unsigned second) {
+  return __uint_as_float(unsigned(half_of(word, second)) << 16);
+}
+inline float f16_value(unsigned word, unsigned second) {
+  const unsigned short bits = half_of(word, second);
   _Float16 h;
-  memcpy(&h, &x, sizeof h);
+  memcpy(&h, &bits, sizeof h);
   return static_cast<float>(h);
+}
+constexpr unsigned tf32_nan = 0x7fffffff, tf32_beyond = 0x1fff;  // bits that TF32 does not have
+CUDA_HOST_FUNCTION float tf32_value(unsigned word, unsigned) {
+  if (word & tf32_beyond && word != tf32_nan) cuda_host_complain("mma of what is not TF32");
+  return __uint_as_float(word);
 }
 inline unsigned bf16_bits(float x) {
   const unsigned bits = __float_as_uint(x);
@@ -90,10 +98,17 @@ inline void weft_load_transposed(unsigned (&to)[4], unsigned place) {
   cuda_host::load_matrices(to, place, true);
 }
 inline void weft_mma_f16(float (&sums)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
-  cuda_host::multiply(sums, a, b0, b1, cuda_host::f16_value);
+  cuda_host::multiply<2>(sums, a, b0, b1, cuda_host::f16_value);
 }
 inline void weft_mma_bf16(float (&sums)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
-  cuda_host::multiply(sums, a, b0, b1, cuda_host::bf16_value);
+  cuda_host::multiply<2>(sums, a, b0, b1, cuda_host::bf16_value);
+}
+inline void weft_mma_tf32(float (&sums)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
+  cuda_host::multiply<1>(sums, a, b0, b1, cuda_host::tf32_value);
+}
+inline unsigned weft_tf32(float x) {
+  if (x != x) return cuda_host::tf32_nan;
+  return (__float_as_uint(x) + (cuda_host::tf32_beyond + 1) / 2) & ~cuda_host::tf32_beyond;
 }
 inline unsigned weft_pack_f16(float first, float second) {
   return cuda_host::f16_bits(first) | cuda_host::f16_bits(second) << 16;
@@ -101,11 +116,9 @@ inline unsigned weft_pack_f16(float first, float second) {
 inline unsigned weft_pack_bf16(float first, float second) {
   return cuda_host::bf16_bits(first) | cuda_host::bf16_bits(second) << 16;
 }
+template <int bytes = 16>
 inline void weft_copy_async(unsigned to, const void* from, bool wanted) {
-  cuda_host::copy_async(to, from, wanted, 16);
-}
-inline void weft_copy_async_word(unsigned to, const void* from, bool wanted) {
-  cuda_host::copy_async(to, from, wanted, 4);
+  cuda_host::copy_async(to, from, wanted, bytes);
 }
 inline void weft_commit_copies() { cuda_host_commit_async(); }
 template <int but> void weft_wait_copies() { cuda_host_wait_async(but); }

@@ -91,6 +91,7 @@ TEST_CASE("CUDA operations compile for every architecture") {
   std::vector<std::string_view> written{codegen::product_prelude()};
   std::string text(codegen::cuda_prelude()), functions;
   text += written[0];
+  text += codegen::product_tensor_prelude();
   std::string attention(codegen::attention_prelude());  // from sm_80 on
   attention.append(codegen::attention_tensor_prelude()).append(codegen::attention_plain_prelude());
   std::size_t number = 0;

@@ -132,7 +132,8 @@ TEST_CASE("CUDA: products compile with NVRTC") {
     return;
   }
   const std::string before =
-      std::string(codegen::cuda_prelude()) + std::string(codegen::product_prelude());
+      std::string(codegen::cuda_prelude()) + std::string(codegen::product_prelude()) +
+      std::string(codegen::product_tensor_prelude());
   std::string text = before, tensor, few;
   int number = 0;
   const auto one = [&](const ir::Kernel& k, int arch) {
@@ -378,7 +379,8 @@ TEST_CASE("CUDA: products on the host have the processor's bits, or are near") {
   again(exact, {true, 2, 4, 64, 64});
 
   std::string code = "#include \"tests/codegen/cuda_host.h\"\n";
-  code += std::string(codegen::cuda_prelude()) + std::string(codegen::product_prelude());
+  code.append(codegen::cuda_prelude()).append(codegen::product_prelude());
+  code.append(codegen::product_tensor_prelude());
   std::vector<ProductText> texts;
   for (std::size_t i = 0; i < cases.size(); ++i) {
     texts.push_back(codegen::product_text(cases[i].kernel, how[i], "k" + std::to_string(i)));

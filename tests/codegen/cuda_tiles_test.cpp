@@ -31,7 +31,7 @@ extern "C" __global__ void __launch_bounds__(32) multiply(const unsigned short* 
     const unsigned short* b, const unsigned short* bt, float* sums, const unsigned* word,
     unsigned* copied) {
   const unsigned place = weft_place(weft_shared), lane = threadIdx.x;
-  weft_copy_async_word(place + 2048 + lane * 4, word + lane, lane % 2 == 0);
+  weft_copy_async<4>(place + 2048 + lane * 4, word + lane, lane % 2 == 0);
   load(place, a, 15, 16);
   load(place + 512, b, 16, 16);
   load(place + 1024, bt, 16, 16);
