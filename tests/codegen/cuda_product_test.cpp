@@ -63,8 +63,39 @@ ir::Kernel products_with_places(DType dtype) {
   return kernel;
 }
 
+/// Images of (channels, side, side) under windows of 3x3, `stride` apart, by weights (filters, …);
+/// with channels last, of the weights too.
+ir::Kernel convolution(DType dtype, int images, int channels, int side, int filters, int stride,
+                       bool channels_last) {
+  const int places = (side - 3) / stride + 1;
+  ir::Kernel kernel = product(dtype, DType::float32, images, filters, places * places,
+                              channels * 9, 0);
+  ir::Contraction& c = *kernel.contraction;
+  c.a_k = c.b_k = c.b_n = 0;
+  c.a_batch = {Dim(0)}, c.b_batch = {Dim(channels * side * side)};
+  const int across = channels_last ? channels : 1, plane = channels_last ? 1 : side * side;
+  const Dims a_k = channels_last ? Dims{Dim(1), Dim(3 * channels), Dim(channels)}
+                                 : Dims{Dim(9), Dim(3), Dim(1)};
+  c.gather = ir::Contraction::Gather{{Dim(channels), Dim(3), Dim(3)}, a_k,
+                                     {Dim(plane), Dim(side * across), Dim(across)},
+                                     {Dim(places), Dim(places)},
+                                     {Dim(side * across * stride), Dim(across * stride)}};
+  return kernel;
+}
+
+/// Either operand the other way round in memory.
+ir::Kernel turned(ir::Kernel kernel, bool a, bool b) {
+  ir::Contraction& c = *kernel.contraction;
+  if (a) c.a_m = 1, c.a_k = kernel.axes[1];
+  if (b) c.b_k = 1, c.b_n = c.k;
+  return kernel;
+}
+
+/// By tensor cores, where the factors are of 16 bits or may be rounded.
 ir::Kernel fast(ir::Kernel kernel) {
-  kernel.contraction->precision = MatmulPrecision::highest;
+  kernel.contraction->precision = kernel.buffers[0].dtype == DType::float32
+                                      ? MatmulPrecision::high
+                                      : MatmulPrecision::highest;
   return kernel;
 }
 
@@ -112,11 +143,17 @@ std::vector<std::pair<ir::Kernel, int>> samples() {
 }
 std::vector<ir::Kernel> tensor_samples() {
   std::vector<ir::Kernel> all;
-  for (const DType t : {DType::float16, DType::bfloat16}) {
+  for (const DType t : {DType::float16, DType::bfloat16, DType::float32}) {
     all.push_back(fast(with_end(product(t, DType::float32, 1, 2048, 2048, 1024, 0))));
     all.push_back(fast(with_end(product(t, DType::float32, 1, 3, 136, 1000, 0))));  // in parts
   }
-  all.push_back(fast(windows(DType::float16, DType::float32)));
+  for (const DType t : {DType::float16, DType::float32}) {
+    all.push_back(fast(convolution(t, 32, 64, 58, 128, 1, false)));  // the largest tiles
+    all.push_back(fast(convolution(t, 8, 64, 30, 64, 1, false)));    // low ones
+    all.push_back(fast(products_with_places(t)));
+  }
+  all.push_back(fast(turned(product(DType::float32, DType::float32, 1, 1536, 1536, 1024, 0), true,
+                            true)));
   all.push_back(fast(product(DType::bfloat16, DType::float32, symbol("s0"), symbol("s1"),
                              symbol("s2"), symbol("s3"), 4)));
   return all;
@@ -173,6 +210,19 @@ TEST_CASE("CUDA: how products run") {
   CHECK(how(f32, symbol("s0"), 64, 64).tile_m() == 64);
   CHECK(how(f32, 1, 4096, 4096).parts == 12);
   CHECK(!how(bf16, 8192, 8192, 8192).tensor);
+  CHECK(!how(f32, 8192, 8192, 8192).tensor);
+  CHECK(how(f32, 8192, 8192, 8192, false).tensor);
+  CHECK(how(f32, 64, 8192, 512, false).tile_m() == 64);
+  ir::Kernel image = convolution(f32, 32, 64, 16, 256, 1, false);
+  CHECK(!codegen::choose_product(image, 90).tensor);
+  image.contraction->precision = MatmulPrecision::highest;
+  CHECK(!codegen::choose_product(image, 90).tensor);
+  for (const MatmulPrecision precision : {MatmulPrecision::high, MatmulPrecision::medium}) {
+    image.contraction->precision = precision;
+    CHECK(codegen::choose_product(image, 90).tensor);
+    CHECK(codegen::choose_product(image, 90).images);
+    CHECK(!codegen::choose_product(image, 75).tensor);
+  }
   CHECK(how(bf16, 8192, 8192, 8192, false).tensor);
   CHECK(how(bf16, 8192, 8192, 8192, false).tile_n() == 256);
   CHECK(how(bf16, 1536, 1536, 8192, false).tile_n() == 128);
@@ -193,6 +243,7 @@ struct Case {
   std::int64_t block = 1 << 30, piece = 1 << 30;  // as the runtime is to say
   std::vector<std::int64_t> symbols;
   int arch = 90;
+  bool poisoned = false;  // by what is not finite
 };
 
 float rounded(DType t, float x) {
@@ -250,23 +301,30 @@ std::int64_t walked(std::int64_t i, const Dims& extents, const Dims& strides) {
   return at;
 }
 
+/// To nearest with 10 bits after the point, ties away from zero.
+double as_tf32(double x) {
+  int exponent = 0;
+  const double fraction = std::frexp(x, &exponent);  // of 0.1…, so 11 bits
+  return std::ldexp(std::round(fraction * 2048) / 2048, exponent);
+}
+
 class Reference {
  public:
-  Reference(const Case& c, const std::vector<char>& a, const std::vector<char>& b)
-      : c_(c), t_(c.kernel.buffers[0].dtype), a_(a), b_(b) {}
+  Reference(const Case& c, const std::vector<char>& a, const std::vector<char>& b, bool tf32)
+      : c_(c), t_(c.kernel.buffers[0].dtype), tf32_(tf32), a_(a), b_(b) {}
 
   double a(std::int64_t batch, std::int64_t i, std::int64_t p) const {
     const ir::Contraction& x = *c_.kernel.contraction;
-    if (!x.gather) return loaded(t_, a_, static_cast<std::size_t>((batch * c_.m + i) * c_.k + p));
-    return loaded(t_, a_,
-                  static_cast<std::size_t>(i * x.a_m.value() + walked(p, x.gather->k, x.gather->a_k)));
+    if (c_.symbols.size()) return factor(a_, (batch * c_.m + i) * c_.k + p);
+    const std::int64_t deep = x.gather ? walked(p, x.gather->k, x.gather->a_k) : p * x.a_k.value();
+    return factor(a_, batch * x.a_batch[0].value() + i * x.a_m.value() + deep);
   }
   double b(std::int64_t batch, std::int64_t p, std::int64_t j) const {
     const ir::Contraction& x = *c_.kernel.contraction;
-    if (!x.gather) return loaded(t_, b_, static_cast<std::size_t>(p * c_.n + j));
-    return loaded(t_, b_,
-                  static_cast<std::size_t>(batch * 64 + walked(p, x.gather->k, x.gather->b_k) +
-                                           walked(j, x.gather->n, x.gather->b_n)));
+    if (c_.symbols.size()) return factor(b_, p * c_.n + j);
+    const std::int64_t deep = x.gather ? walked(p, x.gather->k, x.gather->b_k) : p * x.b_k.value();
+    const std::int64_t own = x.gather ? walked(j, x.gather->n, x.gather->b_n) : j * x.b_n.value();
+    return factor(b_, batch * x.b_batch[0].value() + deep + own);
   }
   /// In blocks and pieces.
   template <class T> double in_order(std::int64_t batch, std::int64_t i, std::int64_t j) const {
@@ -292,8 +350,14 @@ class Reference {
   }
 
  private:
+  double factor(const std::vector<char>& of, std::int64_t at) const {
+    const double x = loaded(t_, of, static_cast<std::size_t>(at));
+    return tf32_ && std::isfinite(x) ? as_tf32(x) : x;
+  }
+
   const Case& c_;
   const DType t_;
+  const bool tf32_;
   const std::vector<char>&a_, &b_;
 };
 
@@ -364,6 +428,22 @@ TEST_CASE("CUDA: products on the host have the processor's bits, or are near") {
   dense(bf16, 1, 4, 9, 2 * 36).kernel = products_with_places(bf16);
   dense(bf16, 1, 3, 136, 1000);
   cases.back().kernel = with_end(cases.back().kernel);
+  dense(f32, 2, 70, 72, 80);
+  dense(f32, 1, 33, 41, 70).poisoned = true;
+  cases.back().kernel = turned(cases.back().kernel, true, true);
+  for (const DType t : {f32, bf16})
+    for (const bool last : {false, true}) {
+      Case& c = dense(t, 3, 20, last ? 9 : 16, 8 * 9);
+      c.kernel = with_end(convolution(t, 3, 8, last ? 5 : 9, 20, last ? 1 : 2, last));
+    }
+  dense(f32, 1, 4, 9, 2 * 36).kernel = products_with_places(f32);
+  dense(f32, 1, 3, 136, 1000);
+  cases.back().kernel = with_end(cases.back().kernel);
+  {
+    Case& c = dense(f32, 2, 19, 70, 50);
+    c.kernel = product(f32, f32, symbol("s0"), symbol("s1"), symbol("s2"), symbol("s3"), 4);
+    c.symbols = {2, 19, 70, 50};
+  }
   for (std::size_t i = exact; i < cases.size(); ++i) cases[i].kernel = fast(cases[i].kernel);
   // The shapes that only large products have, at small extents.
   std::vector<CudaProduct> how;
@@ -377,6 +457,11 @@ TEST_CASE("CUDA: products on the host have the processor's bits, or are near") {
   how.back().parts = 1;
   again(exact, {true, 2, 4, 64, 32});
   again(exact, {true, 2, 4, 64, 64});
+  const std::size_t by_tf32 = exact + 6;
+  again(by_tf32, {true, 2, 2, 64, 64});
+  again(by_tf32, {true, 2, 4, 64, 64});
+  again(by_tf32 + 1, {true, 1, 4, 64, 64});
+  again(by_tf32 + 2, {true, 4, 1, 64, 64});
 
   std::string code = "#include \"tests/codegen/cuda_host.h\"\n";
   code.append(codegen::cuda_prelude()).append(codegen::product_prelude());
@@ -411,9 +496,13 @@ TEST_CASE("CUDA: products on the host have the processor's bits, or are near") {
                               : rounded(t, static_cast<float>(uniform(random)));
       return as_stored(t, values);
     };
-    const bool gathers = c.kernel.contraction->gather.has_value();
-    std::vector<char> a = noise(gathers ? c.m * c.k : c.batches * c.m * c.k),
-                      b = noise(gathers ? 2 * 64 : c.k * c.n);
+    std::vector<char> a = noise(c.batches * c.m * c.k), b = noise(c.batches * c.k * c.n);
+    if (c.poisoned) {
+      const float nan = std::numeric_limits<float>::quiet_NaN(), all = INFINITY;
+      std::memcpy(a.data() + 4 * 5, &nan, 4);
+      std::memcpy(a.data() + 4 * 9, &all, 4);
+      std::memcpy(b.data() + 4 * 100, &all, 4);
+    }
     const auto items = static_cast<std::size_t>(c.batches * c.m * c.n);
     std::vector<char> out(items * size_of(sum), 1), end(items * 8, 1);
     std::vector<double> vector(static_cast<std::size_t>(c.n));
@@ -428,7 +517,7 @@ TEST_CASE("CUDA: products on the host have the processor's bits, or are near") {
     const char* const trouble = run(buffers, c.symbols.data(), workspace.data());
     CHECK_MESSAGE(!trouble, trouble);
 
-    const Reference reference(c, a, b);
+    const Reference reference(c, a, b, how[number].tensor && t == f32);
     const bool ends = !c.kernel.stages.empty();
     std::size_t wrong = 0;
     for (std::size_t e = 0; e < items; ++e) {
@@ -445,10 +534,12 @@ TEST_CASE("CUDA: products on the host have the processor's bits, or are near") {
       if (t == DType::int32) {
         wrong += static_cast<std::uint32_t>(static_cast<std::int64_t>(near)) !=
                  static_cast<std::uint32_t>(static_cast<std::int32_t>(got));
+      } else if (!std::isfinite(near)) {
+        wrong += !(std::isnan(near) ? std::isnan(got) : got == near);
       } else if (how[number].tensor) {
         // Sums of products in float32: one rounding a step of the sum at most, and the end's own.
         const double eps = 0x1p-23 * static_cast<double>(c.k);
-        const double end_eps = ends ? (t == bf16 ? 0x1p-8 : 0x1p-11) : 0;
+        const double end_eps = !ends ? 0 : t == bf16 ? 0x1p-8 : t == f16 ? 0x1p-11 : 0x1p-23;
         wrong += !(std::abs(got - finished(near)) <=
                    terms * eps + (std::abs(finished(near)) + terms * eps) * end_eps);
       } else {
