@@ -47,13 +47,13 @@ bool pays(const LibraryProduct& p) {
 }
 
 /// What a library does not know how to end, it writes as sums of full width, which another kernel
-/// reads again; our own do not. Long sums are worth that. (Rounded float32 factors are the
-/// library's alone, and so are tensor cores before sm_80.)
+/// reads again; our own do not. Long sums are worth that, the more so the slower the sums are; and
+/// tensor cores, which before sm_80 are the library's alone.
 bool pays_apart(const LibraryProduct& p, const CudaDevice& device) {
   const bool rounded = p.factors == DType::float32 && p.precision != MatmulPrecision::highest;
-  if (rounded || device.arch() == "sm_75") return true;
-  constexpr std::int64_t narrow_depth = 2048, wide_depth = 512;
-  return p.k >= (size_of(p.factors) == 2 ? narrow_depth : wide_depth);
+  if (device.arch() == "sm_75") return true;
+  constexpr std::int64_t narrow_depth = 2048, rounded_depth = 1024, wide_depth = 512;
+  return p.k >= (size_of(p.factors) == 2 ? narrow_depth : rounded ? rounded_depth : wide_depth);
 }
 
 }  // namespace

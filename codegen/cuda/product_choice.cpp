@@ -56,9 +56,10 @@ CudaProduct tensor_tile(const std::optional<Extents>& e, bool rounds, int arch,
   // A warp of 64x64 reads least from shared memory for what it multiplies: that is the limit. (And
   // it rounds least: every warp rounds to TF32 what it reads.) The largest tile needs the shared
   // memory of large devices.
-  const CudaProduct largest{true, 2, 4, 64, 64}, low{true, 1, 4, 64, 64}, slim{true, 4, 1, 64, 64},
-      square{true, 2, 2, 64, 64}, shallow{true, 2, 4, 64, 32}, small{true, 2, 2, 32, 32};
-  const CudaProduct& large = rounds ? square : shallow;
+  const CudaProduct largest{true, 2, 4, 64, 64}, small{true, 2, 2, 32, 32};
+  const CudaProduct large = rounds ? CudaProduct{true, 2, 2, 64, 64} : CudaProduct{true, 2, 4, 64, 32};
+  const CudaProduct low = rounds ? CudaProduct{true, 1, 4, 64, 64} : CudaProduct{true, 1, 8, 64, 32};
+  const CudaProduct slim = rounds ? CudaProduct{true, 4, 1, 64, 64} : CudaProduct{true, 8, 1, 32, 64};
   if (!e) return large;
   const auto fills = [&](const CudaProduct& p) { return e->tiles(p) >= busy / 2; };
   if (e->m <= low.tile_m() && fills(low)) return low;

@@ -232,20 +232,27 @@ class ProductWriter {
     write_batch_coordinates();
   }
 
-  void write_product(const std::string& entry) {
-    // Registers for two blocks a multiprocessor where that leaves enough of them.
-    const bool wide_places = a_.index_type() != "int" || b_.index_type() != "int";
-    const auto held = [&](const ProductOperand& x) {  // on their way to shared memory
+  /// Of a multiprocessor, where their registers leave enough to each.
+  [[nodiscard]] int blocks_together() const {
+    const int tile = how_.tile_m() * how_.tile_n();
+    if (chip_size(dtype_) != 4 || tile > 128 * 128) return 1;
+    if (!how_.tensor) return how_.threads() == 256 ? 2 : 1;
+    const auto held = [](const ProductOperand& x) {  // on their way to shared memory
       return x.unit() * static_cast<int>(size_of(x.dtype)) < 4;
     };
-    const bool many = how_.tensor && (wide_places || held(a_) || held(b_));
-    const bool two = how_.threads() == 256 && chip_size(dtype_) == 4 &&
-                     how_.tile_m() * how_.tile_n() <= 128 * 128 && !many;
+    const bool many = a_.index_type() != "int" || b_.index_type() != "int" || held(a_) || held(b_);
+    if (tile <= 64 * 64) return many ? 3 : 4;
+    return many || how_.threads() < 256 ? 1 : 2;
+  }
+
+  void write_product(const std::string& entry) {
+    const int blocks = blocks_together();
     std::string parameters = parameter_text(k_);
     if (!how_.tensor) parameters += ", weft_i64 block, weft_i64 piece";
     if (how_.parts > 1) parameters += ", char* workspace";
     out_.open(cat({"extern \"C\" __global__ void __launch_bounds__(",
-                   std::to_string(how_.threads()), two ? ", 2" : "", ") ", entry, "(", parameters,
+                   std::to_string(how_.threads()), blocks > 1 ? ", " + std::to_string(blocks) : "",
+                    ") ", entry, "(", parameters,
                    ")"}));
     out_.line(cat({"typedef ", tiles_type(), " tiles;"}));
     write_extents(how_.images);

@@ -149,11 +149,11 @@ std::vector<ir::Kernel> tensor_samples() {
   }
   for (const DType t : {DType::float16, DType::float32}) {
     all.push_back(fast(convolution(t, 32, 64, 58, 128, 1, false)));  // the largest tiles
-    all.push_back(fast(convolution(t, 8, 64, 30, 64, 1, false)));    // low ones
+    all.push_back(fast(convolution(t, 32, 64, 58, 64, 1, false)));   // low ones
     all.push_back(fast(products_with_places(t)));
   }
-  all.push_back(fast(turned(product(DType::float32, DType::float32, 1, 1536, 1536, 1024, 0), true,
-                            true)));
+  const ir::Kernel squares = product(DType::float32, DType::float32, 1, 1536, 1536, 1024, 0);
+  all.push_back(fast(turned(squares, true, true)));
   all.push_back(fast(product(DType::bfloat16, DType::float32, symbol("s0"), symbol("s1"),
                              symbol("s2"), symbol("s3"), 4)));
   return all;
@@ -462,6 +462,8 @@ TEST_CASE("CUDA: products on the host have the processor's bits, or are near") {
   again(by_tf32, {true, 2, 4, 64, 64});
   again(by_tf32 + 1, {true, 1, 4, 64, 64});
   again(by_tf32 + 2, {true, 4, 1, 64, 64});
+  again(by_tf32 + 4, {true, 1, 8, 64, 32});
+  again(by_tf32 + 5, {true, 8, 1, 32, 64});
 
   std::string code = "#include \"tests/codegen/cuda_host.h\"\n";
   code.append(codegen::cuda_prelude()).append(codegen::product_prelude());
