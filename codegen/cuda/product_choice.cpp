@@ -56,17 +56,24 @@ CudaProduct tensor_tile(const std::optional<Extents>& e, bool rounds, int arch,
   // A warp of 64x64 reads least from shared memory for what it multiplies: that is the limit. (And
   // it rounds least: every warp rounds to TF32 what it reads.) The largest tile needs the shared
   // memory of large devices.
+  struct Tiles {
+    CudaProduct large, low, slim;
+  };
+  const Tiles of_32_bits{{true, 2, 2, 64, 64}, {true, 1, 4, 64, 64}, {true, 4, 1, 64, 64}};
+  const Tiles of_16_bits{{true, 2, 4, 64, 32}, {true, 1, 8, 64, 32}, {true, 8, 1, 32, 64}};
   const CudaProduct largest{true, 2, 4, 64, 64}, small{true, 2, 2, 32, 32};
-  const CudaProduct large = rounds ? CudaProduct{true, 2, 2, 64, 64} : CudaProduct{true, 2, 4, 64, 32};
-  const CudaProduct low = rounds ? CudaProduct{true, 1, 4, 64, 64} : CudaProduct{true, 1, 8, 64, 32};
-  const CudaProduct slim = rounds ? CudaProduct{true, 4, 1, 64, 64} : CudaProduct{true, 8, 1, 32, 64};
+  const auto& [large, low, slim] = rounds ? of_32_bits : of_16_bits;
   if (!e) return large;
   const auto fills = [&](const CudaProduct& p) { return e->tiles(p) >= busy / 2; };
   if (e->m <= low.tile_m() && fills(low)) return low;
   if (e->n <= slim.tile_n() && fills(slim)) return slim;
   const bool has_room = arch == 80 || (arch >= 90 && arch < 120);
   if (has_room && fills(largest)) return largest;
-  return fills(large) ? large : small;
+  // Long sums can be cut instead, which costs a trip of the parts through memory.
+  constexpr std::int64_t long_part = 512, most_parts = 8, few = 64;
+  const std::int64_t parts = std::min(e->k / long_part, most_parts);
+  const bool in_parts = std::min(e->m, e->n) > few && e->tiles(large) * parts >= busy / 2;
+  return fills(large) || in_parts ? large : small;
 }
 
 CudaProduct choose_tensor(const std::optional<Extents>& e, bool rounds, int arch,

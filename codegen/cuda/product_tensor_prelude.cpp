@@ -34,9 +34,9 @@ struct weft_tensor_tf32 {
   }
 };
 
-// An operand, as weft_operand: neighbouring threads take neighbours along the sum (`along`) or along
-// its own axis, and `unit` elements at a time. These lie side by side in any case; where `aligned`
-// they move at once, else one by one.
+// An operand, as weft_operand: neighbouring threads take neighbours along the sum (`along`) or
+// along its own axis, and `unit` elements at a time. These lie side by side in any case; where
+// `aligned` they move at once, else one by one.
 template <class Stored_, bool along_, int unit_, class Index_, class Own, class Depth>
 struct weft_tensor_operand {
   typedef Stored_ Stored;
@@ -150,8 +150,8 @@ template <class Operand, int tile, int threads> struct weft_tensor_lines {
     begin<1>(hold, to, from, end);
     finish<1>(hold, to);
   }
-  // 16 of the own axis from `from` on by 32 bytes of the sum, as four matrices of eight by 16 bytes:
-  // the second is further along the own axis where `own_first`, along the sum where not.
+  // 16 of the own axis from `from` on by 32 bytes of the sum, as four matrices of eight by 16
+  // bytes: the second is further along the own axis where `own_first`, along the sum where not.
   template <bool own_first>
   static __device__ void fragment(unsigned (&to)[4], const char* at, int from, int half) {
     const int lane = threadIdx.x % 32, matrix = lane / 8;
@@ -165,12 +165,14 @@ template <class Operand, int tile, int threads> struct weft_tensor_lines {
                                                              from + further));
     } else {
       #pragma unroll
-      for (int e = 0; e < 4; ++e) {
-        const int right = (own_first ? e % 2 : e / 2) * 8, down = (own_first ? e / 2 : e % 2) * 4;
-        to[e] = *(const unsigned*)(at + place_across(half * 8 + down + lane % 4,
-                                                     from + right + lane / 4));
-      }
+      for (int e = 0; e < 4; ++e)
+        to[e] = *(const unsigned*)(at + place_of_word<own_first>(e, from, half));
     }
+  }
+  template <bool own_first> static __device__ int place_of_word(int e, int from, int half) {
+    const int lane = threadIdx.x % 32;
+    const int further = (own_first ? e % 2 : e / 2) * 8, deeper = (own_first ? e / 2 : e % 2) * 4;
+    return place_across(half * 8 + deeper + lane % 4, from + further + lane / 4);
   }
 };
 

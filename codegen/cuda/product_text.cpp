@@ -237,12 +237,13 @@ class ProductWriter {
     const int tile = how_.tile_m() * how_.tile_n();
     if (chip_size(dtype_) != 4 || tile > 128 * 128) return 1;
     if (!how_.tensor) return how_.threads() == 256 ? 2 : 1;
-    const auto held = [](const ProductOperand& x) {  // on their way to shared memory
-      return x.unit() * static_cast<int>(size_of(x.dtype)) < 4;
+    const auto moved = [](const ProductOperand& x) {  // bytes, at once
+      return x.unit() * static_cast<int>(size_of(x.dtype));
     };
-    const bool many = a_.index_type() != "int" || b_.index_type() != "int" || held(a_) || held(b_);
-    if (tile <= 64 * 64) return many ? 3 : 4;
-    return many || how_.threads() < 256 ? 1 : 2;
+    const int least = std::min(moved(a_), moved(b_));  // those below 4 pass through registers
+    const bool far = a_.index_type() != "int" || b_.index_type() != "int";
+    if (tile <= 64 * 64) return far || least <= 4 ? 2 : 4;
+    return far || least < 4 || how_.threads() < 256 ? 1 : 2;
   }
 
   void write_product(const std::string& entry) {

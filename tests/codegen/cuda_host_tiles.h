@@ -21,8 +21,17 @@ CUDA_HOST_FUNCTION const char* row_at(unsigned place) {
   return weft_shared;
 }
 
+/// Eight rows that are read at once lie in different banks (or are the same).
+CUDA_HOST_FUNCTION void check_banks(const Lanes<unsigned>& rows) {
+  for (unsigned i = 0; i < 32; ++i)
+    for (unsigned j = i / 8 * 8; j < i; ++j)
+      if (rows.at[i] != rows.at[j] && rows.at[i] / 16 % 8 == rows.at[j] / 16 % 8)
+        return cuda_host_complain("ldmatrix of rows in the same banks");
+}
+
 CUDA_HOST_FUNCTION void load_matrices(unsigned (&to)[4], unsigned place, bool transposed) {
   const Lanes<unsigned> rows = gather(~0u, place);
+  check_banks(rows);
   const unsigned lane = threadIdx.x % 32;
   for (unsigned i = 0; i < 4; ++i)
     for (unsigned e = 0; e < 2; ++e) {
@@ -38,7 +47,8 @@ CUDA_HOST_FUNCTION void load_matrices(unsigned (&to)[4], unsigned place, bool tr
 
 /// Sums of products in double, rounded once; `each` factors a word, whose values `value` gives.
 template <unsigned each, class Value>
-CUDA_HOST_FUNCTION void multiply(float (&sums)[4], const unsigned (&a)[4], unsigned b0, unsigned b1, Value value) {
+CUDA_HOST_FUNCTION void multiply(float (&sums)[4], const unsigned (&a)[4], unsigned b0, unsigned b1,
+                                 Value value) {
   const Lanes<Offer> warp_has = gather(~0u, Offer{{a[0], a[1], a[2], a[3], b0, b1}});
   const unsigned lane = threadIdx.x % 32, half = 4 * each;
   for (unsigned i = 0; i < 4; ++i) {
