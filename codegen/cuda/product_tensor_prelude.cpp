@@ -77,7 +77,7 @@ template <class Operand, int tile, int threads> struct weft_tensor_lines {
   static const int places = along ? each : turns, halves = each > 1 ? 2 : 1;
   static const int held = waits ? 1 : each / halves;
   const Operand& x;
-  const weft_i64 first, limit;
+  const int extent;   // of the tile along the own axis
   Index place[places];
 
   static __device__ int own(int u) {
@@ -88,12 +88,12 @@ template <class Operand, int tile, int threads> struct weft_tensor_lines {
     if (along) return threadIdx.x % beside * unit;
     return threadIdx.x / beside + u / turns * (threads / beside);
   }
-  __device__ weft_tensor_lines(const Operand& operand, weft_i64 first_own, weft_i64 extent)
-      : x(operand), first(first_own), limit(extent) {
+  __device__ weft_tensor_lines(const Operand& operand, weft_i64 first, weft_i64 limit)
+      : x(operand), extent((int)weft_min<weft_i64>(limit - first, tile)) {
     static_assert(threads % beside == 0 && each > 0 && places <= each && each % halves == 0, "");
     #pragma unroll
     for (int u = 0; u < places; ++u)
-      place[u] = x.own((Index)weft_min<weft_i64>(first + own(u), limit - 1));
+      place[u] = x.own((Index)first + weft_min<int>(own(u), extent - 1));
   }
   // Where an element is in shared memory, and a line of a row along the own axis.
   static __device__ int place_along(int own, int p) {
@@ -106,18 +106,19 @@ template <class Operand, int tile, int threads> struct weft_tensor_lines {
   static __device__ int place_of(int u) {
     return along ? place_along(own(u), deep(u)) : place_across(deep(u), own(u));
   }
-  // How many of a unit's elements there are.
-  __device__ weft_i64 valid(int u, weft_i64 p, weft_i64 end) const {
-    if (along || p >= end) return end - p;
-    return unit == 1 ? 1 : limit - first - own(u);
+  // How many of a unit's elements there are, where the sum has `left` to go.
+  __device__ int valid(int u, int left) const {
+    if (along || deep(u) >= left) return left - deep(u);
+    return unit == 1 ? 1 : extent - own(u);
   }
   template <int half>
   __device__ void begin(Stored (&to_hold)[held], char* to, weft_i64 begin, weft_i64 end) const {
+    const int left = (int)weft_min<weft_i64>(end - begin, depth);
     #pragma unroll
     for (int i = 0; i < each / halves && half < halves; ++i) {
-      const int u = half * (each / halves) + i;
-      const weft_i64 p = begin + deep(u), there = valid(u, p, end);
-      const Stored* const from = x.at + (place[along ? u : u % turns] + x.depth((Index)p));
+      const int u = half * (each / halves) + i, there = valid(u, left);
+      const Index p = (Index)begin + deep(u);
+      const Stored* const from = x.at + (place[along ? u : u % turns] + x.depth(p));
       const unsigned target = weft_place(to + place_of(u));
       if constexpr (!waits)
         to_hold[i] = there > 0 ? *from : Stored(0);
@@ -134,7 +135,7 @@ template <class Operand, int tile, int threads> struct weft_tensor_lines {
         *(Stored*)(to + place_of(half * (each / halves) + i)) = from[i];
     }
   }
-  static __device__ void one_by_one(char* to, const Stored* from, weft_i64 there) {
+  static __device__ void one_by_one(char* to, const Stored* from, int there) {
     #pragma unroll
     for (int l = 0; l < unit; ++l) {
       if constexpr (words)
