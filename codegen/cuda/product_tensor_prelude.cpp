@@ -145,11 +145,11 @@ template <class Operand, int tile, int threads> struct weft_tensor_lines {
     }
   }
   __device__ void whole(char* to, weft_i64 from, weft_i64 end) const {
-    Stored hold[held];
-    begin<0>(hold, to, from, end);
-    finish<0>(hold, to);
-    begin<1>(hold, to, from, end);
-    finish<1>(hold, to);
+    Stored first[held], second[held];
+    begin<0>(first, to, from, end);
+    begin<1>(second, to, from, end);
+    finish<0>(first, to);
+    finish<1>(second, to);
   }
   // 16 of the own axis from `from` on by 32 bytes of the sum, as four matrices of eight by 16
   // bytes: the second is further along the own axis where `own_first`, along the sum where not.

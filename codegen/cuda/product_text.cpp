@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "codegen/cuda/product_operand.h"
+#include "codegen/cuda/product_store.h"
 #include "codegen/cuda/row_text.h"
 #include "ir/depth.h"
 
@@ -39,11 +40,6 @@ std::string factor_type(DType t) {
   return cat({"weft_factor<", cuda_type(t), ", ", chip_type(t), ">"});
 }
 
-std::string stored(DType t, const std::string& sum) {
-  if (t == DType::boolean) return cat({sum, " != 0"});
-  return is_complex(t) ? sum : cat({"(", cuda_type(t), ")", sum});
-}
-
 DType dtype_of(const Kernel& k, int buffer) {
   return k.buffers[static_cast<std::size_t>(buffer)].dtype;
 }
@@ -60,13 +56,13 @@ class ProductWriter {
         dtype_(dtype_of(k, c_.a)),
         sum_dtype_(dtype_of(k, c_.out)),
         chip_(chip_type(dtype_)),
-        batch_axes_(k.axes.size() - 2) {
+        batch_axes_(k.axes.size() - 2),
+        store_(k, name, out_) {
     describe_operands();
   }
 
   ProductText write() {
-    for (std::size_t i = 0; i < k_.stages.size(); ++i)
-      write_tables(out_, k_.stages[i].body, cat({name_, "_end", std::to_string(i), "_"}));
+    store_.write_tables();
     ProductText result;
     const Dim items = batches() * m() * n();
     ir::DeviceLaunch launch{.entry = name_ + "_product",
@@ -264,7 +260,7 @@ class ProductWriter {
                    number(how_.parts), ";"}));
     for (const ProductOperand* x : {&a_, &b_}) write_axes(*x);
     out_.line(cat({chip_, "* const tile = (", chip_, "*)weft_shared;"}));
-    if (how_.parts == 1) write_aligned();
+    if (how_.parts == 1) store_.write_aligned(how_.images);
     out_.open("for (weft_i64 number = blockIdx.x; number < all; number += gridDim.x)");
     out_.line("weft_i64 tile_at_m, tile_at_n;");
     out_.line("weft_tile(number % of_one, tiles_m, tiles_n, tile_at_m, tile_at_n);");
@@ -296,7 +292,8 @@ class ProductWriter {
   /// A finished tile: into the workspace, or through the stages to where it belongs.
   void write_finish() {
     if (how_.parts > 1) return write_part();
-    const std::string v = std::to_string(vector_);
+    const int vector = store_.vector();
+    const std::string v = std::to_string(vector);
     const std::string first = how_.images ? "place" : "first_column";
     out_.open(cat({"for (int group = threadIdx.x; group < tiles::tile_m * tiles::tile_n / ", v,
                    "; group += ", std::to_string(how_.threads()), ")"}));
@@ -305,10 +302,10 @@ class ProductWriter {
     out_.line(cat({"const weft_i64 row = first_m + down, ", first, " = first_n + over;"}));
     out_.line(cat({"if (row >= m || ", first, " >= n) continue;"}));
     out_.line(cat({"const ", chip_, "* const sums = tile + down * tiles::pitch + over;"}));
-    if (vector_ > 1) {
+    if (vector > 1) {
       out_.open(cat({"if (aligned && ", first, " + ", v, " <= n)"}));
       if (how_.images) write_image("first_column", "place");
-      write_elements(vector_, "first_column", "sums[j]");
+      store_.write_elements(vector, "first_column", "sums[j]");
       out_.line("continue;");
       out_.close();
     }
@@ -317,7 +314,7 @@ class ProductWriter {
       write_image("column", "(place + j)");
     else
       out_.line("const weft_i64 column = first_column + j;");
-    write_elements(1, "column", "sums[j]");
+    store_.write_elements(1, "column", "sums[j]");
     out_.close();
     out_.close();
   }
@@ -359,131 +356,9 @@ class ProductWriter {
     out_.line(cat({"if ((part + 1) % ", each, " == 0 || part + 1 == ", number(how_.parts),
                    ") total = part < ", each, " ? sum : total + sum;"}));
     out_.close();
-    write_elements(1, "column", "total");
+    store_.write_elements(1, "column", "total");
     out_.close();
     out_.close();
-  }
-
-  // ---- the end ----
-
-  [[nodiscard]] const ir::Access& access(int id) const {
-    return k_.accesses[static_cast<std::size_t>(id)];
-  }
-  [[nodiscard]] std::string place(const ir::Access& a, std::string_view column) const {
-    OffsetText offset(a.offset);
-    for (std::size_t i = 0; i < batch_axes_; ++i) offset.add(a.strides[i], "c" + std::to_string(i));
-    offset.add(a.strides[batch_axes_], "row");
-    offset.add(a.strides[batch_axes_ + 1], column);
-    return cat({"b", std::to_string(a.buffer), "[", offset.text(), "]"});
-  }
-  /// The product itself, where it is kept.
-  [[nodiscard]] ir::Access raw() const {
-    ir::Access a{c_.out, c_.out_offset, Dims(k_.axes.size(), Dim(1))};
-    for (std::size_t i = k_.axes.size() - 1; i-- > 0;)
-      a.strides[i] = a.strides[i + 1] * k_.axes[i + 1];
-    return a;
-  }
-  [[nodiscard]] bool reads_product(int id) const { return access(id).buffer == c_.out; }
-
-  /// Elements that move at once at the end, where pointers allow it, and the condition for it.
-  void write_aligned() {
-    vector_ = 16;
-    std::vector<ir::Access> moved;
-    if (c_.kept) moved.push_back(raw());
-    for (const ir::Stage& stage : k_.stages) {
-      for (std::size_t i = 0; i < stage.sources.size(); ++i) {
-        const int id = stage.sources[i].id;
-        const bool one = reads_product(id) || access(id).strides.back() == Dim(0);
-        if (reads_input(stage.body, i) && !one)
-          moved.push_back(access(id));
-      }
-      for (const ir::Sink& sink : stage.sinks) moved.push_back(access(sink.id));
-    }
-    const auto size = [&](const ir::Access& a) {
-      return static_cast<int>(size_of(dtype_of(k_, a.buffer)));
-    };
-    for (const ir::Access& a : moved) vector_ = std::min(vector_, std::max(1, 16 / size(a)));
-    vector_ = std::min(vector_, 8);
-    const auto divides = [&](const Dim& d) { return d.is_constant() && d.value() % vector_ == 0; };
-    std::string condition;
-    for (const ir::Access& a : moved) {
-      const bool fits = a.strides.back() == Dim(1) && divides(a.offset) &&
-                        (!how_.images || divides(n())) &&
-                        std::all_of(a.strides.begin(), a.strides.end() - 1, divides);
-      if (!fits) {
-        vector_ = 1;
-        return;
-      }
-      condition += cat({condition.empty() ? "" : " && ", "(weft_u64)b", std::to_string(a.buffer),
-                        " % ", std::to_string(vector_ * size(a)), " == 0"});
-    }
-    if (vector_ > 1) out_.line(cat({"const bool aligned = ", condition, ";"}));
-  }
-
-  [[nodiscard]] std::string vector_type(const ir::Access& a, int count) const {
-    return cat({"weft_vector<", cuda_type(dtype_of(k_, a.buffer)), ", ", std::to_string(count),
-                ">"});
-  }
-
-  /// `count` elements of a row from `column` on; their sums are `sum`, over j.
-  void write_elements(int count, std::string_view column, std::string_view sum) {
-    const bool one = count == 1;
-    std::vector<ir::Access> stores;
-    if (c_.kept) stores.push_back(raw());
-    std::vector<std::vector<std::string>> inputs(k_.stages.size());
-    for (std::size_t s = 0; s < k_.stages.size(); ++s) {
-      const ir::Stage& stage = k_.stages[s];
-      for (std::size_t i = 0; i < stage.sources.size(); ++i) {
-        const int id = stage.sources[i].id;
-        const std::string name = cat({"x", std::to_string(s), "_", std::to_string(i)});
-        if (!reads_input(stage.body, i)) {
-          inputs[s].emplace_back();
-        } else if (reads_product(id)) {
-          inputs[s].emplace_back("product");
-        } else if (one || access(id).strides.back() == Dim(0)) {
-          out_.line(cat({"const ", cuda_type(dtype_of(k_, access(id).buffer)), " ", name, " = ",
-                         place(access(id), column), ";"}));
-          inputs[s].push_back(name);
-        } else {
-          const std::string type = vector_type(access(id), count);
-          out_.line(cat({"const ", type, " ", name, " = *(const ", type, "*)&",
-                         place(access(id), column), ";"}));
-          inputs[s].push_back(name + ".at[j]");
-        }
-      }
-      for (const ir::Sink& sink : stage.sinks) stores.push_back(access(sink.id));
-    }
-    for (std::size_t i = 0; i < stores.size() && !one; ++i)
-      out_.line(cat({vector_type(stores[i], count), " y", std::to_string(i), ";"}));
-    const auto store = [&](std::size_t i, const std::string& value) {
-      out_.line(cat({one ? place(stores[i], column) : cat({"y", std::to_string(i), ".at[j]"}),
-                     " = ", value, ";"}));
-    };
-    if (!one) {
-      out_.line("#pragma unroll");
-      out_.open(cat({"for (int j = 0; j < ", std::to_string(count), "; ++j)"}));
-    }
-    out_.line(cat({"const ", cuda_type(sum_dtype_), " product = ",
-                   stored(sum_dtype_, std::string(sum)), ";"}));
-    std::size_t next = 0;
-    if (c_.kept) store(next++, "product");
-    std::vector<std::string> coordinates;
-    for (std::size_t i = 0; i < batch_axes_; ++i) coordinates.push_back("c" + std::to_string(i));
-    coordinates.emplace_back("row");
-    coordinates.push_back(one ? std::string(column) : cat({"(", column, " + j)"}));
-    for (std::size_t s = 0; s < k_.stages.size(); ++s) {
-      const auto values =
-          write_program(out_, k_.stages[s].body, inputs[s], coordinates,
-                        cat({"v", std::to_string(s), "_"}),
-                        cat({name_, "_end", std::to_string(s), "_"}));
-      for (const ir::Sink& sink : k_.stages[s].sinks)
-        store(next++, values[static_cast<std::size_t>(sink.output)]);
-    }
-    if (one) return;
-    out_.close();
-    for (std::size_t i = 0; i < stores.size(); ++i)
-      out_.line(cat({"*(", vector_type(stores[i], count), "*)&", place(stores[i], column), " = y",
-                     std::to_string(i), ";"}));
   }
 
   const Kernel& k_;
@@ -494,8 +369,8 @@ class ProductWriter {
   const std::string_view chip_;
   const std::size_t batch_axes_;
   ProductOperand a_, b_;
-  int vector_ = 1;
   TextWriter out_;
+  ProductStore store_;
 };
 
 }  // namespace
