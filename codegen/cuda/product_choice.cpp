@@ -64,26 +64,26 @@ CudaProduct tensor_tile(const std::optional<Extents>& e, bool rounds, int arch,
   const CudaProduct largest{true, 2, 4, 64, 64}, small{true, 2, 2, 32, 32};
   const auto& [large, low, slim] = rounds ? of_32_bits : of_16_bits;
   if (!e) return large;
-  const auto fills = [&](const CudaProduct& p) { return e->tiles(p) >= busy / 2; };
-  if (e->m <= low.tile_m() && fills(low)) return low;
-  if (e->n <= slim.tile_n() && fills(slim)) return slim;
+  constexpr std::int64_t long_part = 1024;  // worth a trip of its sums through memory
+  const std::int64_t parts = std::max<std::int64_t>(1, e->k / long_part), few = 64;
+  const auto fills = [&](const CudaProduct& p) { return e->tiles(p) * parts >= busy / 2; };
+  if (e->m <= few && e->n > 2 * few && fills(low)) return low;
+  if (e->n <= few && e->m > 2 * few && fills(slim)) return slim;
+  if (std::min(e->m, e->n) <= few) return small;
   const bool has_room = arch == 80 || (arch >= 90 && arch < 120);
-  if (has_room && fills(largest)) return largest;
-  // Long sums can be cut instead, which costs a trip of the parts through memory.
-  constexpr std::int64_t long_part = 512, most_parts = 8, few = 64;
-  const std::int64_t parts = std::min(e->k / long_part, most_parts);
-  const bool in_parts = std::min(e->m, e->n) > few && e->tiles(large) * parts >= busy / 2;
-  return fills(large) || in_parts ? large : small;
+  if (has_room && e->tiles(largest) >= busy / 2) return largest;
+  return fills(large) ? large : small;
 }
 
 CudaProduct choose_tensor(const std::optional<Extents>& e, bool rounds, int arch,
                           std::int64_t busy) {
   CudaProduct p = tensor_tile(e, rounds, arch, busy);
   if (!e) return p;
-  // Parts of at least 256 elements, of whole steps.
+  // Parts of at least 256 elements, of whole steps. Small tiles run four a multiprocessor.
   constexpr std::int64_t step = 32, least = 256;
+  const std::int64_t blocks = p.rows < 64 && p.columns < 64 ? 2 * busy : busy;
   const std::int64_t tiles = std::max<std::int64_t>(e->tiles(p), 1);
-  const std::int64_t wanted = std::min(busy / tiles, e->k / least);
+  const std::int64_t wanted = std::min(blocks / tiles, e->k / least);
   if (wanted < 2) return p;
   p.part = up(up(e->k, wanted), step) * step;
   p.parts = up(e->k, p.part);

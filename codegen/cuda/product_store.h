@@ -5,6 +5,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "codegen/cuda/scalar_text.h"
 #include "ir/kernel.h"
