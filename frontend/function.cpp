@@ -343,8 +343,9 @@ std::string Function::ir(Stage stage) const {
       return text;
     }
     case Stage::native: {
+      const auto signature = impl_->representative();
       std::string text;
-      for (const auto& code : impl_->representative()->program->executables())
+      for (const auto& code : signature->program->executables())
         if (code) text += code->native_text() + "\n";
       return text;
     }
