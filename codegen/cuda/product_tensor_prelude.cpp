@@ -59,18 +59,16 @@ WEFT_FUNCTION weft_tensor_operand<Stored, along, unit, Index, Own, Depth> weft_m
 // Moves a tile of an operand into shared memory, `tile` long along its own axis and 64 bytes along
 // the sum. It lies there in rows along the sum, of four lines of 16 bytes, where threads take
 // neighbours along the sum, else in rows along its own axis. Lines change places (words are padded)
-// so that what fragments are read from lies in different banks. One move of every thread
-// is enough where units are of 4 bytes at least (they arrive when waited for); smaller ones pass
-// through registers, between `begin` and `finish`. What is beyond the sum's end is zero; beyond the
-// operand's own, anything.
+// so that what fragments are read from lies in different banks. Units of 4 bytes and more arrive
+// when waited for; smaller ones pass through registers, between `begin` and `finish`. What is
+// beyond the sum's end is zero; beyond the operand's own, anything.
 template <class Operand, int tile, int threads> struct weft_tensor_lines {
   typedef typename Operand::Stored Stored;
   typedef typename Operand::Index Index;
   static const bool along = Operand::along;
   static const int size = sizeof(Stored), unit = Operand::unit, depth = 64 / size;
   static const bool words = size == 4, waits = unit * size >= 4;
-  static const int pitch = words ? tile + 8 : tile;           // of rows along the own axis
-  static const int bytes = (words ? tile + 8 : tile) * 64;
+  static const int pitch = words ? tile + 8 : tile, bytes = pitch * 64;   // of rows along the own axis
   // Moves of a row, those of them by neighbouring threads, and moves of a thread.
   static const int moves = (along ? depth : tile) / unit, beside = moves < 32 || along ? moves : 32;
   static const int turns = moves / beside, each = tile * depth / unit / threads;
