@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -342,6 +343,8 @@ TEST_CASE("CUDA: products on the host have the processor's bits, or are near") {
     c.kernel.axes[0] = symbol("s0"), c.kernel.symbols = 1;
     c.symbols = {3};
   }
+  dense(f32, 3, 20, 25, 64 * 9).kernel =  // in parts, of all images
+      with_end(convolution(f32, 3, 64, 7, 20, 1, false));
   dense(f32, 1, 4, 9, 2 * 36).kernel = products_with_places(f32);
   dense(f32, 1, 3, 136, 1000);
   cases.back().kernel = with_end(cases.back().kernel);
@@ -364,6 +367,7 @@ TEST_CASE("CUDA: products on the host have the processor's bits, or are near") {
   again(exact, {true, 2, 4, 64, 32});
   again(exact, {true, 2, 4, 64, 64});
   const std::size_t by_tf32 = exact + 6;
+  CHECK(std::ranges::any_of(how, [](const CudaProduct& p) { return p.images && p.parts > 1; }));
   again(by_tf32, {true, 2, 2, 64, 64});
   again(by_tf32, {true, 2, 4, 64, 64});
   again(by_tf32 + 1, {true, 1, 4, 64, 64});
