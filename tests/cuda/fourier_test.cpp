@@ -16,8 +16,6 @@ using namespace weft;
 
 namespace {
 
-Device gpu() { return Device::cuda(0); }
-
 /// A function on both.
 class Both {
  public:
