@@ -91,14 +91,14 @@ CudaProduct choose_tensor(const std::optional<Extents>& e, bool rounds, int arch
   return p;
 }
 
-CudaProduct choose_cores(DType dtype, DType sums, const std::optional<Extents>& e, int arch,
-                         std::int64_t busy) {
+/// `depth`: how sums are cut, which goes by one image's extents.
+CudaProduct choose_cores(DType dtype, const std::optional<Extents>& e, const ir::Depth& depth,
+                         int arch, std::int64_t busy) {
   const bool small_sums = chip_size(dtype) == 4, huge_sums = chip_size(dtype) == 16;
   const CudaProduct large{false, 16, 16, 8, small_sums ? 8 : 4}, middle{false, 16, 16, 4, 4},
       small{false, 8, 8, 4, 4};
   if (huge_sums) return small;
   if (!e) return small_sums ? middle : small;
-  const ir::Depth depth = ir::depth_of(sums, e->m, e->n, e->k);
   const bool has_room = arch >= 80;  // for large tiles in shared memory
   if (has_room && depth.pieces == 1 && e->tiles(large) >= busy / 2) return large;
   const bool fits = small_sums || has_room || depth.pieces == 1;
@@ -126,12 +126,15 @@ CudaProduct choose_product(const Kernel& k, int arch, const DeviceLimits& limits
   const MatmulPrecision precision = k.contraction->precision;
   const bool rounds = dtype == DType::float32 && (precision == MatmulPrecision::high ||
                                                   precision == MatmulPrecision::medium);
+  const bool tensor = arch >= 80 && (rounds || (narrow && precision != MatmulPrecision::exact));
   std::optional<Extents> e = extents_of(k);
-  if (arch < 80 || !(rounds || (narrow && precision != MatmulPrecision::exact)))
-    return choose_cores(dtype, dtype_of(k, k.contraction->out), e, arch, busy);
-  const bool images = joins_images(k);
+  ir::Depth depth;
+  if (e) depth = ir::depth_of(dtype_of(k, k.contraction->out), e->m, e->n, e->k);
+  // Ordinary cores move lines of an operand's own axis at once, which images would break.
+  const bool images = joins_images(k) && (tensor || k.contraction->gather);
   if (e && images) e->n *= std::exchange(e->batches, 1);
-  CudaProduct p = choose_tensor(e, rounds, arch, busy);
+  CudaProduct p = tensor ? choose_tensor(e, rounds, arch, busy)
+                         : choose_cores(dtype, e, depth, arch, busy);
   p.images = images;
   return p;
 }

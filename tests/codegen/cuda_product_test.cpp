@@ -116,6 +116,7 @@ TEST_CASE("CUDA: how products run") {
   CHECK(how(f32, 64, 8192, 512, false).tile_m() == 64);
   ir::Kernel image = convolution(f32, 32, 64, 16, 256, 1, false);
   CHECK(!codegen::choose_product(image, 90).tensor);
+  CHECK(codegen::choose_product(image, 90).images);
   image.contraction->precision = MatmulPrecision::highest;
   CHECK(!codegen::choose_product(image, 90).tensor);
   for (const MatmulPrecision precision : {MatmulPrecision::high, MatmulPrecision::medium}) {
