@@ -51,6 +51,8 @@ std::vector<DeviceOperation> samples() {
       {ExternKind::scatter_rows, ir::ScatterNdAttrs{.batch = 0, .reduction = "add"},
        {of(h, 3), of(i, 2), of(h, 2)}, {of(h, 3)}},
       {ExternKind::topk, ir::TopkAttrs{}, {of(h, 2)}, {of(h, 2), of(i, 2)}},
+      {ExternKind::topk, ir::PickAttrs<ir::Pick::mode>{}, {of(d, 2)}, {of(d, 1), of(i, 1)}},
+      {ExternKind::sort, ir::RowOrderAttrs{}, {of(s, 2)}, {of(i, 1)}},
       {ExternKind::searchsorted, ir::SearchAttrs{}, {of(s, 1), of(f, 2)}, {of(i, 2)}},
       {ExternKind::cumulate, ir::ScanAttrs<ir::Scan::sum>{.axis = 1}, {of(f, 2)}, {of(f, 2)}},
       {ExternKind::cumulate, ir::ScanAttrs<ir::Scan::max>{.axis = 1, .reverse = true}, {of(h, 2)},

@@ -238,6 +238,33 @@ TEST_CASE("CUDA operations: order") {
        !stand_in());
 }
 
+TEST_CASE("CUDA operations: the most frequent, and rows in order") {
+  manual_seed(12);
+  Tensor x, y, rows({Dim::symbol("r"), Dim::symbol("w")}, DType::float32),
+      numbers({Dim::symbol("n"), Dim::symbol("m")}, DType::int64);
+  std::vector<Tensor> outputs;
+  const auto add = [&](const Ordered& o) {
+    outputs.push_back(o.values);
+    outputs.push_back(o.indices);
+  };
+  for (const DType t : {DType::float32, DType::float64, DType::bfloat16}) add(mode(cast(x, t)));
+  for (const std::int64_t axis : {0, 1, 2}) add(mode(y, axis, axis == 1));
+  for (const DType t : {DType::int8, DType::int64, DType::boolean})
+    add(mode(cast(round(x), t), 0));
+  outputs.push_back(mode(x, 1).indices);
+  for (const DType t : {DType::float32, DType::float64, DType::int8, DType::boolean}) {
+    const Unique u = unique(cast(rows, t), 0);
+    for (const Tensor& part : {u.values, u.inverse, u.counts}) outputs.push_back(part);
+  }
+  outputs.push_back(unique(numbers, 1).inverse);
+  const Both both({x, y, rows, numbers}, outputs);
+  both({odd_floats({19, 45}), odd_floats({3, 70, 4}), randint(0, 2, {90, 5}, DType::float32),
+        randint(0, 3, {2, 40})});
+  both({odd_floats({2, 5000}), odd_floats({1, 2600, 2}), randint(0, 3, {5000, 9}, DType::float32),
+        randint(0, 9, {2, 2300})});
+  both({randn({2, 2050}), randn({1, 1, 1}), odd_floats({2049, 3}), randint(0, 9, {0, 40})});
+}
+
 TEST_CASE("CUDA operations: running results") {
   manual_seed(3);
   Tensor x, y;

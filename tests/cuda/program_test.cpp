@@ -58,10 +58,10 @@ TEST_CASE("CUDA: windows of images, rows and reductions have the processor's bit
 
 TEST_CASE("CUDA: steps that are no kernels run on the processor, and are counted") {
   Tensor x;
-  const Function f({x}, {mode(x * 2.0).values, exp(x)}, {.device = gpu()});
-  const Array values = randn({9, 31});
+  const Function f({x}, {real(eigvals(x * 2.0)), exp(x)}, {.device = gpu()});
+  const Array values = randn({9, 9});
   const std::vector<Array> got = f(values);
-  const Function on_host({x}, {mode(x * 2.0).values, exp(x)});
+  const Function on_host({x}, {real(eigvals(x * 2.0)), exp(x)});
   CHECK(same_bits(got[0], on_host(values)[0]));
   CHECK(got[0].device() == gpu());
   CHECK(f.stats().host_steps == 1);
