@@ -7,18 +7,19 @@
 #include "ir/ops/linalg.h"
 
 namespace weft::codegen {
-namespace {
 
-/// Of a buffer of matrices.
-struct Matrices {
-  Dim count = 1, rows, columns;
-  Matrices(const OperationWriter& w, std::size_t buffer) {
-    const Dims shape = w.shape(buffer);
-    const std::size_t batch = shape.size() - 2;
-    for (std::size_t i = 0; i < batch; ++i) count = count * shape[i];
-    rows = shape[batch], columns = shape[batch + 1];
-  }
-};
+Matrices::Matrices(const OperationWriter& w, std::size_t buffer) {
+  const Dims shape = w.shape(buffer);
+  const std::size_t batch = shape.size() - 2;
+  for (std::size_t i = 0; i < batch; ++i) count = count * shape[i];
+  rows = shape[batch], columns = shape[batch + 1];
+}
+
+std::string problem(const std::string& what, const std::string& is) {
+  return what + ": the matrix " + is + "\n" + what + ": matrix %1 of the batch " + is;
+}
+
+namespace {
 
 std::string extents_text(const Dims& extents, std::size_t rank) {
   std::string list;
@@ -40,10 +41,6 @@ std::string batch_text(const OperationWriter& w, std::size_t operand, std::size_
               extents_text(own, rank), "}"});
 }
 
-/// A problem of one matrix, alone or of a batch.
-std::string problem(const std::string& what, const std::string& is) {
-  return what + ": the matrix " + is + "\n" + what + ": matrix %1 of the batch " + is;
-}
 std::string pivot_problem(const std::string& what) {
   return what + ": pivot %1 is not a row of a matrix of %2; they are counted from 1";
 }
@@ -136,6 +133,8 @@ std::optional<OperationText> linalg_operation(const ir::DeviceOperation& operati
       lu_permutation(w);
     else
       lu(w, attrs.get<ir::LuAttrs>().demand);
+  } else if (operation.kind == ir::ExternKind::qr) {
+    qr(w, attrs.get<ir::QrAttrs>().mode);
   } else if (attrs.is<ir::SolveAttrs>()) {
     w.schedule("a block 64 columns of a system");
     lu_solve(w, attrs.get<ir::SolveAttrs>().transpose);

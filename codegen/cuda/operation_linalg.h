@@ -1,8 +1,8 @@
-// Cholesky and LU factors and triangular systems on a device. The processor leaves them to LAPACK,
-// whose order of operations is not known here: results agree within a small multiple of the dtype's
-// epsilon times the terms' magnitudes (|L| |Lᵀ| of a Cholesky factor, |L| |U| of LU with the same
-// pivots; a solution's residual likewise), as LAPACK's own do with exact ones. Where two candidates
-// for a pivot differ by less, another may be chosen.
+// Factors of matrices and triangular systems on a device. The processor leaves them to LAPACK, whose
+// order of operations is not known here: results agree within a small multiple of the dtype's epsilon
+// times the terms' magnitudes (|L| |Lᵀ| of a Cholesky factor, |L| |U| of LU with the same pivots; a
+// solution's residual likewise), as LAPACK's own do with exact ones. Where two candidates for a pivot
+// differ by less, another may be chosen.
 #pragma once
 
 #include "codegen/cuda/operation_writer.h"
@@ -10,5 +10,28 @@
 namespace weft::codegen {
 
 std::string_view linalg_prelude();
+/// Householder's reflectors; after the former.
+std::string_view reflector_prelude();
+
+/// Of a buffer of matrices.
+struct Matrices {
+  Dim count = 1, rows, columns;
+  Matrices(const OperationWriter&, std::size_t buffer);
+  [[nodiscard]] Dim size() const { return rows * columns; }
+  [[nodiscard]] Dim shorter() const { return min(rows, columns); }
+};
+
+/// Memory of a block's own: shared where `bytes` are few (weft_room).
+struct Room {
+  Dim bytes;
+  [[nodiscard]] Dim scratch() const { return bytes * if_above(bytes, near); }
+  static constexpr std::int64_t near = 40960;
+};
+
+/// A problem of one matrix, alone or of a batch.
+std::string problem(const std::string& what, const std::string& is);
+
+// Writers of single kinds, after the preludes.
+void qr(OperationWriter&, const std::string& mode);
 
 }  // namespace weft::codegen

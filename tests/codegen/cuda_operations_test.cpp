@@ -66,6 +66,8 @@ std::vector<DeviceOperation> samples() {
       draws(ir::Distribution::permutation, {{i, 1, false}}, of(i, 1)),
       {ExternKind::cholesky, {}, {of(f, 3)}, {of(f, 3)}},
       {ExternKind::lu, ir::LuAttrs{}, {of(d, 2)}, {of(d, 2), of(DType::int32, 1)}},
+      {ExternKind::qr, ir::QrAttrs{}, {of(f, 3)}, {of(f, 3), of(f, 3)}},
+      {ExternKind::qr, ir::QrAttrs{"raw"}, {of(d, 2)}, {of(d, 2), of(d, 1)}},
       {ExternKind::solve_triangular, ir::SolveAttrs{},
        {of(f, 2), of(DType::int32, 1), of(f, 3)}, {of(f, 3)}},
       {ExternKind::fft, ir::DftAttrs{}, {of(d, 3)}, {of(d, 3)}},

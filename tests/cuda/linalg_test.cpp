@@ -1,0 +1,161 @@
+// Factorisations on a device: what they multiply to and that their bases are orthonormal, in double,
+// by products written here; what is unique against the processor's (LAPACK's); matrices that are
+// deficient, badly scaled, empty or not finite; gradients.
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <limits>
+
+#include "tests/frontend/thrown.h"
+#include "weft/ops/linalg.h"
+#include "weft/ops/random.h"
+#include "weft/weft.h"
+
+using namespace weft;
+
+namespace {
+
+Device gpu() { return Device::cuda(0); }
+
+/// Matrices in double.
+struct Batch {
+  std::int64_t count = 1, rows = 0, columns = 0;
+  std::vector<double> at;
+
+  Batch(std::int64_t count, std::int64_t rows, std::int64_t columns)
+      : count(count), rows(rows), columns(columns) {
+    at.resize(static_cast<std::size_t>(count * rows * columns));
+  }
+  Batch(const Array& x) {
+    const Shape& shape = x.shape();
+    rows = shape[shape.size() - 2], columns = shape.back();
+    for (std::size_t i = 0; i + 2 < shape.size(); ++i) count *= shape[i];
+    at = x.to(Device::cpu()).to(DType::float64).tolist<double>();
+  }
+  double& operator()(std::int64_t m, std::int64_t i, std::int64_t j) {
+    return at[static_cast<std::size_t>((m * rows + i) * columns + j)];
+  }
+  double operator()(std::int64_t m, std::int64_t i, std::int64_t j) const {
+    return at[static_cast<std::size_t>((m * rows + i) * columns + j)];
+  }
+};
+
+template <class F> Batch made(std::int64_t count, std::int64_t rows, std::int64_t columns, F f) {
+  Batch x(count, rows, columns);
+  for (std::int64_t m = 0; m < count; ++m)
+    for (std::int64_t i = 0; i < rows; ++i)
+      for (std::int64_t j = 0; j < columns; ++j) x(m, i, j) = f(m, i, j);
+  return x;
+}
+Batch turned(const Batch& x) {
+  return made(x.count, x.columns, x.rows, [&](auto m, auto i, auto j) { return x(m, j, i); });
+}
+Batch times(const Batch& a, const Batch& b) {
+  REQUIRE(a.columns == b.rows);
+  return made(a.count, a.rows, b.columns, [&](auto m, auto i, auto j) {
+    double sum = 0;
+    for (std::int64_t k = 0; k < a.columns; ++k) sum += a(m, i, k) * b(m, k, j);
+    return sum;
+  });
+}
+/// The largest of the Frobenius norms of a - b, each over that of `of` (all NaN count as far).
+double distance(const Batch& a, const Batch& b, const Batch& of) {
+  REQUIRE(a.at.size() == b.at.size());
+  double worst = 0;
+  for (std::int64_t m = 0; m < a.count; ++m) {
+    double sum = 0, norm = 0;
+    for (std::int64_t i = 0; i < a.rows; ++i)
+      for (std::int64_t j = 0; j < a.columns; ++j) sum += std::pow(a(m, i, j) - b(m, i, j), 2);
+    for (std::int64_t i = 0; i < of.rows; ++i)
+      for (std::int64_t j = 0; j < of.columns; ++j) norm += std::pow(of(m, i, j), 2);
+    const double d = norm > 0 ? std::sqrt(sum / norm) : std::sqrt(sum);
+    worst = std::isnan(d) ? std::numeric_limits<double>::infinity() : std::max(worst, d);
+  }
+  return worst;
+}
+/// How far from orthonormal columns are.
+double skewness(const Batch& q) {
+  const Batch one = made(q.count, q.columns, q.columns, [](auto, auto i, auto j) { return i == j; });
+  return distance(times(turned(q), q), one, made(q.count, 1, 1, [](auto...) { return 1.0; }));
+}
+/// Told where WEFT_TEST_FULL is set: how much of a bound is used.
+bool within(const char* what, double error, double bound) {
+  if (std::getenv("WEFT_TEST_FULL")) MESSAGE(std::string(what) << ": " << error / bound << " of the bound");
+  return error <= bound;
+}
+/// The dtype's epsilon, times the root of the longer extent.
+double unit(DType t, const Array& of) {
+  const auto longer = std::max(of.shape().back(), of.shape()[of.shape().size() - 2]);
+  return (t == DType::float32 ? 0x1p-23 : 0x1p-52) * std::sqrt(1.0 + static_cast<double>(longer));
+}
+
+const std::vector<Shape> shapes{{1, 1}, {5, 3}, {2, 3, 5}, {40, 40}, {3, 70, 33}, {30, 71},
+                                {130, 7}, {3, 0}, {0, 4}, {2, 1, 6}, {0, 3, 2}};
+
+/// Rank 2, zeros, repeated columns, columns and rows of many magnitudes.
+Array odd_matrix(std::int64_t rows, std::int64_t columns, int what) {
+  Array x = randn({rows, columns}, DType::float64);
+  double* at = x.mutable_data<double>();
+  for (std::int64_t i = 0; i < rows; ++i)
+    for (std::int64_t j = 0; j < columns; ++j) {
+      double& e = at[i * columns + j];
+      if (what == 0) e = 0;
+      if (what == 1) e = std::cos(static_cast<double>(i)) * static_cast<double>(j + 1);
+      if (what == 2 && j > 0) e = at[i * columns];
+      if (what == 3) e = std::ldexp(e, static_cast<int>(-j));
+      if (what == 4) e = std::ldexp(e, static_cast<int>(-3 * i));
+      if (what == 5) e = i == j;
+      if (what == 6) e = std::ldexp(e, -115);
+      if (what == 7) e = std::ldexp(e, 100);
+      if (what == 8) e = i < j ? e : 0;
+    }
+  return x;
+}
+constexpr int odd_kinds = 9;
+
+}  // namespace
+
+TEST_CASE("CUDA linalg: QR has LAPACK's signs") {
+  manual_seed(1);
+  for (const DType t : {DType::float32, DType::float64}) {
+    Tensor x;
+    const Tensor a = cast(x, t);
+    const QrResult reduced = qr(a), complete = qr(a, "complete");
+    const GeqrfResult packed = geqrf(a);
+    const std::vector<Tensor> outputs{a,          reduced.Q, reduced.R, complete.Q,
+                                      complete.R, packed.a,  packed.tau};
+    const Function here({x}, outputs), there({x}, outputs, {.device = gpu()});
+    const auto check = [&](const Array& value, bool regular) {
+      CAPTURE(t);
+      CAPTURE(to_string(std::span<const std::int64_t>(value.shape())));
+      const std::vector<Array> got = there(value);
+      const double eps = unit(t, value);
+      const Batch of(got[0]);
+      for (const std::size_t i : {1, 3}) {
+        const Batch q(got[i]), r(got[i + 1]);
+        CHECK(within("Q R", distance(times(q, r), of, of), 4 * eps));
+        CHECK(within("Q", skewness(q), 4 * eps));
+        for (std::int64_t m = 0; m < r.count; ++m)
+          for (std::int64_t k = 0; k < r.rows; ++k)
+            for (std::int64_t j = 0; j < std::min(k, r.columns); ++j) CHECK(r(m, k, j) == 0);
+      }
+      if (!regular) return;
+      const std::vector<Array> want = here(value);
+      for (const std::size_t i : {2, 4, 5})
+        CHECK(within("R", distance(Batch(got[i]), Batch(want[i]), of), 4 * eps));
+      CHECK(allclose(got[6].to(Device::cpu()), want[6], 0, 1000 * eps));
+    };
+    for (const Shape& shape : shapes) check(randn(shape), true);
+    for (int kind = 0; kind < odd_kinds; ++kind) {
+      CAPTURE(kind);
+      check(odd_matrix(12, 9, kind), kind == 5);
+    }
+    CHECK(there.stats().host_steps == 0);
+    Array bad = randn({4, 3});
+    bad.mutable_data<float>()[4] = std::numeric_limits<float>::quiet_NaN();
+    bool finite = true;
+    for (const double v : Batch(there(bad)[2]).at) finite = finite && std::isfinite(v);
+    CHECK_FALSE(finite);
+  }
+}
