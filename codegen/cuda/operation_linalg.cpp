@@ -135,6 +135,10 @@ std::optional<OperationText> linalg_operation(const ir::DeviceOperation& operati
       lu(w, attrs.get<ir::LuAttrs>().demand);
   } else if (operation.kind == ir::ExternKind::qr) {
     qr(w, attrs.get<ir::QrAttrs>().mode);
+  } else if (operation.kind == ir::ExternKind::eigh) {
+    eigh(w, attrs.get<ir::EighAttrs>().upper);
+  } else if (operation.kind == ir::ExternKind::svd) {
+    svd(w, attrs.get<ir::SvdAttrs>().full_matrices);
   } else if (attrs.is<ir::SolveAttrs>()) {
     w.schedule("a block 64 columns of a system");
     lu_solve(w, attrs.get<ir::SolveAttrs>().transpose);

@@ -13,6 +13,9 @@ std::string_view linalg_prelude();
 /// Householder's reflectors; after the former.
 std::string_view reflector_prelude();
 
+/// Rotations of pairs, in rounds where each number meets another; after the former.
+std::string_view jacobi_prelude();
+
 /// Of a buffer of matrices.
 struct Matrices {
   Dim count = 1, rows, columns;
@@ -28,10 +31,14 @@ struct Room {
   static constexpr std::int64_t near = 40960;
 };
 
-/// A problem of one matrix, alone or of a batch.
+/// A problem of one matrix, alone or of a batch: two lines.
 std::string problem(const std::string& what, const std::string& is);
+/// Those of an iteration, of which weft_report_values tells: `found` are its results.
+std::string iteration_problems(const std::string& what, const std::string& found);
 
 // Writers of single kinds, after the preludes.
 void qr(OperationWriter&, const std::string& mode);
+void eigh(OperationWriter&, bool upper);
+void svd(OperationWriter&, bool full);
 
 }  // namespace weft::codegen

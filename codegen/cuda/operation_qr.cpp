@@ -144,13 +144,13 @@ WEFT_LONG void weft_householder(T* a, weft_i64 rows, weft_i64 columns, T* taus) 
     __syncthreads();
   }
 }
-// Q times `columns` columns of as many numbers, for the first `number` reflectors. Of the identity,
-// what reflectors leave as it is is passed by.
+// Q times `columns` columns, `stride` apart, for `number` reflectors. Of the identity, what they
+// leave as it is is passed by.
 template <class T>
 WEFT_LONG void weft_times_q(const T* a, weft_i64 rows, weft_i64 number, const T* taus, T* c,
-                            weft_i64 columns, bool identity) {
+                            weft_i64 stride, weft_i64 columns, bool identity) {
   for (weft_i64 j = number - 1; j >= 0; --j) {
-    weft_reflect(a + j * rows + j, rows - j, taus[j], c + j, rows, identity ? j : 0, columns);
+    weft_reflect(a + j * rows + j, rows - j, taus[j], c + j, stride, identity ? j : 0, columns);
     __syncwarp();   // other lanes have the same column's elements next
   }
   __syncthreads();
@@ -193,7 +193,7 @@ WEFT_FUNCTION void weft_qr(const T* in, T* q, T* r, weft_i64 count, weft_i64 row
       r[m * width * columns + e] = i <= j ? a[j * rows + i] : T(0);
     }
     weft_identity(c, rows, width);
-    weft_times_q(a, rows, shorter, taus, c, width, true);
+    weft_times_q(a, rows, shorter, taus, c, rows, width, true);
     weft_turn(c, q + m * rows * width, width, rows);
     __syncthreads();
   }

@@ -30,12 +30,12 @@ std::optional<OperationText> operation_text(const ir::DeviceOperation& operation
     case ExternKind::cholesky:
     case ExternKind::lu:
     case ExternKind::qr:
+    case ExternKind::svd:
+    case ExternKind::eigh:
     case ExternKind::solve_triangular: return linalg_operation(operation, name);
     case ExternKind::fft: return fourier_operation(operation, name, limits);
     case ExternKind::attention:
     case ExternKind::attention_backward: return attention_text(operation, name);
-    case ExternKind::svd:
-    case ExternKind::eigh:
     case ExternKind::eig:
     case ExternKind::callback:
     case ExternKind::result: return {};

@@ -84,10 +84,12 @@ bool within(const char* what, double error, double bound) {
   if (std::getenv("WEFT_TEST_FULL")) MESSAGE(std::string(what) << ": " << error / bound << " of the bound");
   return error <= bound;
 }
+double longer(const Array& x) {
+  return static_cast<double>(std::max(x.shape().back(), x.shape()[x.shape().size() - 2]));
+}
 /// The dtype's epsilon, times the root of the longer extent.
 double unit(DType t, const Array& of) {
-  const auto longer = std::max(of.shape().back(), of.shape()[of.shape().size() - 2]);
-  return (t == DType::float32 ? 0x1p-23 : 0x1p-52) * std::sqrt(1.0 + static_cast<double>(longer));
+  return (t == DType::float32 ? 0x1p-23 : 0x1p-52) * std::sqrt(1.0 + longer(of));
 }
 
 const std::vector<Shape> shapes{{1, 1}, {5, 3}, {2, 3, 5}, {40, 40}, {3, 70, 33}, {30, 71},
@@ -158,4 +160,125 @@ TEST_CASE("CUDA linalg: QR has LAPACK's signs") {
     for (const double v : Batch(there(bad)[2]).at) finite = finite && std::isfinite(v);
     CHECK_FALSE(finite);
   }
+}
+
+TEST_CASE("CUDA linalg: eigenvalues of symmetric matrices") {
+  manual_seed(2);
+  for (const DType t : {DType::float32, DType::float64}) {
+    Tensor x;
+    const Tensor a = cast(x, t), both = a + transpose(a, -1, -2);
+    const EigResult lower = eigh(tril(both)), upper = eigh(triu(both), "U");
+    const std::vector<Tensor> outputs{both, lower.eigenvectors, expand_dims(lower.eigenvalues, -2),
+                                      upper.eigenvectors, expand_dims(upper.eigenvalues, -2)};
+    const Function here({x}, outputs), there({x}, outputs, {.device = gpu()});
+    const auto check = [&](const Array& value) {
+      CAPTURE(t);
+      CAPTURE(to_string(std::span<const std::int64_t>(value.shape())));
+      const std::vector<Array> got = there(value), want = here(value);
+      const double eps = unit(t, value);
+      const Batch of(got[0]);
+      for (const std::size_t i : {1, 3}) {
+        const Batch v(got[i]), l(got[i + 1]);
+        const Batch scaled = made(v.count, v.rows, v.columns,
+                                  [&](auto m, auto k, auto j) { return v(m, k, j) * l(m, 0, j); });
+        CHECK(within("V L Vt", distance(times(scaled, turned(v)), of, of), 4 * eps));
+        CHECK(within("V", skewness(v), (1 + std::sqrt(longer(value))) * eps));
+        CHECK(within("L", distance(l, Batch(want[i + 1]), of), 2 * eps));
+        for (std::int64_t m = 0; m < l.count; ++m)
+          for (std::int64_t j = 1; j < l.columns; ++j) CHECK(l(m, 0, j - 1) <= l(m, 0, j));
+      }
+    };
+    for (const Shape& shape : std::vector<Shape>{
+             {1, 1}, {2, 2}, {3, 5, 5}, {33, 33}, {2, 76, 76}, {0, 0}, {0, 3, 3}, {64, 2, 2}})
+      check(randn(shape));
+    for (int kind = 0; kind < odd_kinds; ++kind) {
+      CAPTURE(kind);
+      check(odd_matrix(14, 14, kind));
+    }
+    CHECK(there.stats().host_steps == 0);
+  }
+}
+
+TEST_CASE("CUDA linalg: singular values") {
+  manual_seed(3);
+  for (const DType t : {DType::float32, DType::float64}) {
+    Tensor x;
+    const Tensor a = cast(x, t);
+    const SvdResult reduced = svd(a, false), full = svd(a);
+    const std::vector<Tensor> outputs{a,      reduced.U, expand_dims(reduced.S, -2), reduced.Vh,
+                                      full.U, expand_dims(full.S, -2), full.Vh};
+    const Function here({x}, outputs), there({x}, outputs, {.device = gpu()});
+    const auto check = [&](const Array& value) {
+      CAPTURE(t);
+      CAPTURE(to_string(std::span<const std::int64_t>(value.shape())));
+      const std::vector<Array> got = there(value), want = here(value);
+      const double eps = unit(t, value);
+      const Batch of(got[0]);
+      for (const std::size_t i : {1, 4}) {
+        const Batch u(got[i]), s(got[i + 1]), vh(got[i + 2]);
+        const Batch scaled = made(u.count, u.rows, s.columns,
+                                  [&](auto m, auto k, auto j) { return u(m, k, j) * s(m, 0, j); }),
+                    first = made(vh.count, s.columns, vh.columns,
+                                 [&](auto m, auto k, auto j) { return vh(m, k, j); });
+        CHECK(within("U S Vh", distance(times(scaled, first), of, of), 4 * eps));
+        CHECK(within("U", skewness(u), (1 + std::sqrt(longer(value))) * eps));
+        CHECK(within("Vh", skewness(turned(vh)), (1 + std::sqrt(longer(value))) * eps));
+        CHECK(within("S", distance(s, Batch(want[i + 1]), of), 2 * eps));
+        for (std::int64_t m = 0; m < s.count; ++m)
+          for (std::int64_t j = 0; j < s.columns; ++j)
+            CHECK(s(m, 0, j) >= (j + 1 < s.columns ? s(m, 0, j + 1) : 0));
+      }
+    };
+    for (const Shape& shape : shapes) check(randn(shape));
+    for (int kind = 0; kind < odd_kinds; ++kind) {
+      CAPTURE(kind);
+      for (const auto& [rows, columns] : {std::pair{12, 9}, std::pair{9, 12}, std::pair{5, 17}})
+        check(odd_matrix(rows, columns, kind));
+    }
+    CHECK(there.stats().host_steps == 0);
+  }
+}
+
+TEST_CASE("CUDA linalg: matrices that are not finite") {
+  const float bad[] = {std::numeric_limits<float>::quiet_NaN(),
+                       std::numeric_limits<float>::infinity()};
+  Tensor x({Dim::symbol("b"), Dim(3), Dim(3)}, DType::float32);
+  for (const Tensor& result : {svdvals(x), eigvalsh(x), svd(x).U, eigh(x, "U").eigenvectors}) {
+    const Function here({x}, result), there({x}, result, {.device = gpu()});
+    for (const float number : bad)
+      for (const std::int64_t count : {1, 4}) {
+        Array value = randn({count, 3, 3});
+        value.mutable_data<float>()[count * 9 - 2] = number;
+        const auto told = [&](const Function& f) {
+          return message<Error>([&] { (void)f(value)[0].to(Device::cpu()); });
+        };
+        CHECK(told(here) != "nothing thrown");
+        CHECK(told(there) == told(here));
+      }
+    CHECK(allclose(there(ones({2, 3, 3}))[0].to(Device::cpu()),
+                   there(ones({2, 3, 3}))[0].to(Device::cpu())));
+  }
+}
+
+TEST_CASE("CUDA linalg: gradients") {
+  manual_seed(4);
+  Tensor x({3, 6, 4}, DType::float64), y({2, 5, 5}, DType::float64);
+  const Tensor w(randn({3, 6, 4}, DType::float64)), z(randn({2, 5, 5}, DType::float64));
+  const auto turn = [](const Tensor& m) { return transpose(m, -1, -2); };
+  const QrResult f = qr(x);
+  const SvdResult s = svd(x, false);
+  const EigResult e = eigh(y + turn(y));
+  const Tensor loss =
+      sum(f.Q * w) + sum(f.R * f.R * f.R) + sum(s.S * s.S * s.S) +
+      sum(matmul(s.U, s.Vh) * w) +                          // no signs
+      sum(exp(e.eigenvalues)) +
+      sum(matmul(e.eigenvectors * expand_dims(sin(e.eigenvalues), -2), turn(e.eigenvectors)) * z);
+  const std::vector<Tensor> outputs = grad(loss, {x, y});
+  const Function here({x, y}, outputs), there({x, y}, outputs, {.device = gpu()});
+  const std::vector<Array> values{randn({3, 6, 4}, DType::float64),
+                                  randn({2, 5, 5}, DType::float64)};
+  const std::vector<Array> got = there(values), want = here(values);
+  for (std::size_t i = 0; i < got.size(); ++i)
+    CHECK(allclose(got[i].to(Device::cpu()), want[i], 1e-10, 1e-10));
+  CHECK(there.stats().host_steps == 0);
 }
