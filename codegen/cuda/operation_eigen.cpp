@@ -4,7 +4,7 @@
 // turning: values then agree with exact ones within a small multiple of epsilon times the matrix'
 // norm, and vectors are orthonormal within a small multiple of epsilon times the extent.
 #include "codegen/cuda/operation_linalg.h"
-#include "codegen/cuda/row_text.h"
+#include "codegen/cuda/frame_text.h"
 #include "codegen/cuda/scalar_text.h"
 
 namespace weft::codegen {
@@ -44,17 +44,25 @@ template <class T> WEFT_FUNCTION weft_turning<T> weft_turn_of(T xx, T xy, T yy, 
   return made;
 }
 
+// Two rows of one warp's.
+template <class T>
+WEFT_FUNCTION void weft_turn_rows(const weft_turning<T>& turn, T* __restrict__ x,
+                                  T* __restrict__ y, weft_i64 n) {
+  #pragma unroll 4
+  for (weft_i64 i = threadIdx.x % 32; i < n; i += 32) turn.turn(x[i], y[i]);
+}
+
 // The largest magnitude, of infinity where something is not finite. All threads.
 template <class T> WEFT_LONG T weft_magnitude(const T* x, weft_i64 n) {
   T largest = T(0);
-  for (weft_i64 e = threadIdx.x; e < n; e += 256)
+  for (weft_i64 e = threadIdx.x; e < n; e += blockDim.x)
     largest = fmax(largest, x[e] == x[e] ? fabs(x[e]) : T(1) / T(0));
   return weft_block_largest(largest);
 }
 // Numbers in order, descending or ascending, equal ones as they stand: order[i] is where the i-th is.
 template <class T>
 WEFT_LONG void weft_value_order(const T* x, weft_i64 stride, int n, bool descending, int* order) {
-  for (int i = threadIdx.x; i < n; i += 256) {
+  for (int i = threadIdx.x; i < n; i += blockDim.x) {
     const T own = x[i * stride];
     int before = 0;
     for (int j = 0; j < n; ++j) {
@@ -72,7 +80,7 @@ WEFT_FUNCTION void weft_report_values(weft_fault* fault, weft_i64 step, weft_i64
     weft_report(fault, step, m, m, 0, (count == 1 ? 0 : 1) + (finite ? 2 : 0));
 }
 template <class T> WEFT_FUNCTION void weft_fill_block(T* to, weft_i64 n, T value) {
-  for (weft_i64 e = threadIdx.x; e < n; e += 256) to[e] = value;
+  for (weft_i64 e = threadIdx.x; e < n; e += blockDim.x) to[e] = value;
 }
 )";
 }
@@ -80,18 +88,18 @@ template <class T> WEFT_FUNCTION void weft_fill_block(T* to, weft_i64 n, T value
 namespace {
 
 constexpr std::string_view eigen_prelude = R"(
-// Of a symmetric matrix of an even extent, what lies on and above the diagonal.
+// A symmetric matrix of an even extent.
 template <class T> struct weft_symmetric {
   T* at;
   weft_i64 n;
-  WEFT_METHOD T& operator()(int i, int j) const { return at[weft_min(i, j) * n + weft_max(i, j)]; }
+  WEFT_METHOD T& operator()(int i, int j) const { return at[i * n + j]; }
 };
 // The turns of one round; the diagonal and what they make 0 is written at once.
 template <class T>
 WEFT_LONG void weft_choose_turns(weft_symmetric<T> a, int round, T least, weft_turning<T>* turns,
                                  int* turned) {
   const int n = (int)a.n;
-  for (int k = threadIdx.x; k < n / 2; k += 256) {
+  for (int k = threadIdx.x; k < n / 2; k += blockDim.x) {
     const weft_pair pair = weft_pair::of(n, round, k);
     const T off = a(pair.p, pair.q);
     weft_turning<T> turn = {T(0), T(0)};
@@ -102,33 +110,34 @@ WEFT_LONG void weft_choose_turns(weft_symmetric<T> a, int round, T least, weft_t
       turn = weft_turn_of(first, off, second, tangent);
       first = weft_multiply_add(-tangent, off, first);
       second = weft_multiply_add(tangent, off, second);
-      a(pair.p, pair.q) = T(0);
+      a(pair.p, pair.q) = a(pair.q, pair.p) = T(0);
       atomicAdd(turned, 1);
     }
     turns[k] = turn;
   }
   __syncthreads();
 }
-// All else: four elements where two pairs meet are one thread's; rows of `v` by warps.
+// All else: four elements where two pairs meet are one thread's; rows of `v` by warps. The lower pair
+// turns first, on both sides of the diagonal, which stay the same bits.
 template <class T>
 WEFT_LONG void weft_turn_all(weft_symmetric<T> a, int round, const weft_turning<T>* turns, T* v,
                              int n) {
   const int players = (int)a.n, lane = threadIdx.x % 32;
-  for (int k = threadIdx.x / 32; k < players / 2; k += 8) {
+  for (int k = threadIdx.x / 32; k < players / 2; k += blockDim.x / 32) {
     const weft_pair i = weft_pair::of(players, round, k);
     const weft_turning<T> mine = turns[k];
-    for (int l = k + 1 + lane; l < players / 2; l += 32) {
+    for (int l = lane; l < players / 2; l += 32) {
       const weft_turning<T> other = turns[l];
-      if (mine.sine == T(0) && other.sine == T(0)) continue;
+      if (l == k || (mine.sine == T(0) && other.sine == T(0))) continue;
       const weft_pair j = weft_pair::of(players, round, l);
       T &pp = a(i.p, j.p), &pq = a(i.p, j.q), &qp = a(i.q, j.p), &qq = a(i.q, j.q);
       T x[4] = {pp, pq, qp, qq};
-      mine.turn(x[0], x[2]), mine.turn(x[1], x[3]);
+      if (k < l) mine.turn(x[0], x[2]), mine.turn(x[1], x[3]);
       other.turn(x[0], x[1]), other.turn(x[2], x[3]);
+      if (k > l) mine.turn(x[0], x[2]), mine.turn(x[1], x[3]);
       pp = x[0], pq = x[1], qp = x[2], qq = x[3];
     }
-    if (mine.sine == T(0)) continue;
-    for (int e = lane; e < n; e += 32) mine.turn(v[(weft_i64)i.p * n + e], v[(weft_i64)i.q * n + e]);
+    if (mine.sine != T(0)) weft_turn_rows(mine, v + (weft_i64)i.p * n, v + (weft_i64)i.q * n, n);
   }
   __syncthreads();
 }
@@ -137,10 +146,8 @@ template <class T>
 WEFT_LONG bool weft_diagonalise(weft_symmetric<T> a, T* v, int n, weft_turning<T>* turns) {
   __shared__ int turned;
   T sum = T(0);
-  for (weft_i64 e = threadIdx.x; e < a.n * a.n; e += 256) {
-    const weft_i64 i = weft_quotient(e, a.n), j = e - i * a.n;
-    if (i <= j) sum = weft_multiply_add(i == j ? a.at[e] : T(2) * a.at[e], a.at[e], sum);
-  }
+  for (weft_i64 e = threadIdx.x; e < a.n * a.n; e += blockDim.x)
+    sum = weft_multiply_add(a.at[e], a.at[e], sum);
   const T least = weft_range<T>::epsilon() * sqrt(weft_block_total(sum)) / (T)(4 * n);
   for (int sweep = 0; sweep < 40; ++sweep) {
     if (threadIdx.x == 0) turned = 0;
@@ -173,16 +180,17 @@ WEFT_FUNCTION void weft_eigh(const T* in, T* values, T* vectors, weft_i64 count,
       weft_fill_block(vectors + m * n * n, n * n, T(0) / T(0));
       continue;
     }
-    for (weft_i64 e = threadIdx.x; e < a.n * a.n; e += 256) {
+    for (weft_i64 e = threadIdx.x; e < a.n * a.n; e += blockDim.x) {
       const weft_i64 i = weft_quotient(e, a.n), j = e - i * a.n;
-      a.at[e] = i <= j && j < n ? (upper ? x[i * n + j] : x[j * n + i]) * scale : T(0);
+      const bool given = i == j || upper == (i < j);
+      a.at[e] = i < n && j < n ? x[given ? i * n + j : j * n + i] * scale : T(0);
     }
     weft_identity(v, n, n);
     if (!weft_diagonalise(a, v, (int)n, turns)) weft_report_values(fault, step, m, count, true);
     weft_value_order(a.at, a.n + 1, (int)n, false, order);
-    for (weft_i64 i = threadIdx.x; i < n; i += 256)
+    for (weft_i64 i = threadIdx.x; i < n; i += blockDim.x)
       values[m * n + i] = a.at[order[i] * (a.n + 1)] / scale;
-    for (weft_i64 e = threadIdx.x; e < n * n; e += 256) {
+    for (weft_i64 e = threadIdx.x; e < n * n; e += blockDim.x) {
       const weft_i64 i = weft_quotient(e, n);
       vectors[m * n * n + e] = v[order[e - i * n] * n + i];
     }
@@ -209,10 +217,10 @@ void eigh(OperationWriter& w, bool upper) {
   w.use(eigen_prelude);
   w.value_fault(iteration_problems("eigh", "eigenvalues"));
   w.schedule("a block a matrix: two-sided rotations, all pairs of a round at once");
-  w.launch({.blocks = m.count * min(Dim(1), m.rows), .scratch = own.scratch(), .fault = true},
-           "weft_eigh",
-           {w.in(0), w.out(out), w.out(out + 1), dim_text(m.count), dim_text(m.rows),
-            upper ? "true" : "false", "scratch", dim_text(own.bytes), "fault", "step"});
+  launch_by_size(w, {.blocks = m.count * min(Dim(1), m.rows), .fault = true}, m.rows, own,
+                 "weft_eigh",
+                 {w.in(0), w.out(out), w.out(out + 1), dim_text(m.count), dim_text(m.rows),
+                  upper ? "true" : "false", "scratch", dim_text(own.bytes), "fault", "step"});
 }
 
 }  // namespace weft::codegen

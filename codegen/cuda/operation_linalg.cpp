@@ -49,8 +49,8 @@ const char* truth(bool x) { return x ? "true" : "false"; }
 void cholesky(OperationWriter& w) {
   const std::size_t out = w.inputs();
   const Matrices m(w, out);
-  w.value_fault(problem("cholesky",
-                        "is not positive definite: its leading minor of order %2 is not"));
+  w.value_fault(
+      problem("cholesky", "is not positive definite: its leading minor of order %2 is not"));
   w.schedule("a block a matrix");
   w.launch({.blocks = m.count * min(Dim(1), m.rows), .fault = true}, "weft_cholesky_all",
            {w.in(0), w.out(out), dim_text(m.count), dim_text(m.rows), "fault", "step"});
@@ -94,8 +94,7 @@ void solve_in_place(OperationWriter& w, const ir::TriangularAttrs& how) {
   w.launch({.blocks = x.count * ceildiv(x.columns, Dim(64)) * min(Dim(1), x.rows)},
            "weft_solve_systems",
            {w.in(0), batch_text(w, 0, 2, out), w.out(out), dim_text(x.count), dim_text(x.rows),
-            dim_text(x.columns), truth(how.upper), truth(how.transpose),
-            truth(how.unitriangular)});
+            dim_text(x.columns), truth(how.upper), truth(how.transpose), truth(how.unitriangular)});
 }
 
 /// A = P L U, so A⁻¹ = U⁻¹ L⁻¹ Pᵀ and A⁻ᵀ = P L⁻ᵀ U⁻ᵀ.

@@ -36,6 +36,11 @@ std::string problem(const std::string& what, const std::string& is);
 /// Those of an iteration, of which weft_report_values tells: `found` are its results.
 std::string iteration_problems(const std::string& what, const std::string& found);
 
+/// A block a matrix: of 256 threads, or 512 where the longer extent is more than 64: as many as
+/// functions of doubles have registers for. `own` is that of each block.
+void launch_by_size(OperationWriter&, OperationWriter::Launch, const Dim& longer, const Room& own,
+                    std::string_view function, std::initializer_list<std::string> arguments);
+
 // Writers of single kinds, after the preludes.
 void qr(OperationWriter&, const std::string& mode);
 void eigh(OperationWriter&, bool upper);

@@ -19,7 +19,7 @@ WEFT_FUNCTION char* weft_room(char* scratch, weft_i64 bytes) {
 // to[j, i] = from[i, j], both row by row.
 template <class T>
 WEFT_FUNCTION void weft_turn(const T* from, T* to, weft_i64 rows, weft_i64 columns) {
-  for (weft_i64 e = threadIdx.x; e < rows * columns; e += 256) {
+  for (weft_i64 e = threadIdx.x; e < rows * columns; e += blockDim.x) {
     const weft_i64 i = weft_quotient(e, columns);
     to[(e - i * columns) * rows + i] = from[e];
   }
@@ -31,22 +31,22 @@ template <class T> WEFT_FUNCTION T weft_warp_total(T x) {
   return x;
 }
 template <class T> WEFT_LONG T weft_block_total(T x) {
-  __shared__ T parts[8];
+  __shared__ T parts[32];
   x = weft_warp_total(x);
   if (threadIdx.x % 32 == 0) parts[threadIdx.x / 32] = x;
   __syncthreads();
   x = parts[0];
-  for (int w = 1; w < 8; ++w) x += parts[w];
+  for (int w = 1; w < blockDim.x / 32; ++w) x += parts[w];
   __syncthreads();
   return x;
 }
 template <class T> WEFT_LONG T weft_block_largest(T x) {   // NaN only where there is nothing else
-  __shared__ T parts[8];
+  __shared__ T parts[32];
   for (int by = 16; by > 0; by /= 2) x = fmax(x, weft_down(x, by));
   if (threadIdx.x % 32 == 0) parts[threadIdx.x / 32] = x;
   __syncthreads();
   x = parts[0];
-  for (int w = 1; w < 8; ++w) x = fmax(x, parts[w]);
+  for (int w = 1; w < blockDim.x / 32; ++w) x = fmax(x, parts[w]);
   __syncthreads();
   return x;
 }
@@ -78,19 +78,19 @@ template <> struct weft_range<double> {
 template <class T> WEFT_LONG T weft_reflector(T* x, weft_i64 n) {
   if (n == 1) return T(0);
   T first = x[0], scale = T(1), sum = T(0);
-  for (weft_i64 i = 1 + threadIdx.x; i < n; i += 256) sum = weft_multiply_add(x[i], x[i], sum);
+  for (weft_i64 i = 1 + threadIdx.x; i < n; i += blockDim.x) sum = weft_multiply_add(x[i], x[i], sum);
   sum = weft_block_total(sum);
   if (!(sum > weft_range<T>::low() &&
         weft_multiply_add(first, first, sum) < weft_range<T>::high())) {
     T rest = T(0);
-    for (weft_i64 i = 1 + threadIdx.x; i < n; i += 256) rest = fmax(rest, fabs(x[i]));
+    for (weft_i64 i = 1 + threadIdx.x; i < n; i += blockDim.x) rest = fmax(rest, fabs(x[i]));
     rest = weft_block_largest(rest);
     if (rest == T(0) && sum == sum) return T(0);
     const T largest = fmax(rest, fabs(first));
     if (sum == sum && largest <= weft_range<T>::most()) {
       scale = weft_range<T>::scale(largest);
       sum = T(0);
-      for (weft_i64 i = 1 + threadIdx.x; i < n; i += 256) {
+      for (weft_i64 i = 1 + threadIdx.x; i < n; i += blockDim.x) {
         const T part = x[i] * scale;
         sum = weft_multiply_add(part, part, sum);
       }
@@ -101,16 +101,17 @@ template <class T> WEFT_LONG T weft_reflector(T* x, weft_i64 n) {
   const T length = sqrt(weft_multiply_add(first, first, sum)),
           left = first < T(0) || (first == T(0) && T(1) / first < T(0)) ? length : -length,
           factor = T(1) / (first - left);
-  for (weft_i64 i = 1 + threadIdx.x; i < n; i += 256) x[i] = x[i] * scale * factor;
+  for (weft_i64 i = 1 + threadIdx.x; i < n; i += blockDim.x) x[i] = x[i] * scale * factor;
   if (threadIdx.x == 0) x[0] = left / scale;
   return (left - first) / left;
 }
 // That, to columns `from` to `count` of n numbers, `stride` apart: four a warp, the same at each call.
 template <class T>
-WEFT_LONG void weft_reflect(const T* v, weft_i64 n, T tau, T* columns, weft_i64 stride,
-                            weft_i64 from, weft_i64 count) {
+WEFT_LONG void weft_reflect(const T* __restrict__ v, weft_i64 n, T tau, T* __restrict__ columns,
+                            weft_i64 stride, weft_i64 from, weft_i64 count) {
   const int lane = threadIdx.x % 32;
-  for (weft_i64 first = threadIdx.x / 32 * 4; first < count && tau != T(0); first += 32) {
+  for (weft_i64 first = threadIdx.x / 32 * 4; first < count && tau != T(0);
+       first += blockDim.x / 8) {
     if (first + 4 <= from) continue;
     T* const x = columns + first * stride;
     const int wide = (int)weft_min<weft_i64>(4, count - first);
@@ -156,7 +157,7 @@ WEFT_LONG void weft_times_q(const T* a, weft_i64 rows, weft_i64 number, const T*
   __syncthreads();
 }
 template <class T> WEFT_FUNCTION void weft_identity(T* c, weft_i64 rows, weft_i64 columns) {
-  for (weft_i64 e = threadIdx.x; e < rows * columns; e += 256) {
+  for (weft_i64 e = threadIdx.x; e < rows * columns; e += blockDim.x) {
     const weft_i64 j = weft_quotient(e, rows);
     c[e] = e - j * rows == j ? T(1) : T(0);
   }
@@ -188,7 +189,7 @@ WEFT_FUNCTION void weft_qr(const T* in, T* q, T* r, weft_i64 count, weft_i64 row
     weft_turn(in + m * size, a, rows, columns);
     __syncthreads();
     weft_householder(a, rows, columns, taus);
-    for (weft_i64 e = threadIdx.x; e < width * columns; e += 256) {
+    for (weft_i64 e = threadIdx.x; e < width * columns; e += blockDim.x) {
       const weft_i64 i = weft_quotient(e, columns), j = e - i * columns;
       r[m * width * columns + e] = i <= j ? a[j * rows + i] : T(0);
     }
@@ -199,6 +200,18 @@ WEFT_FUNCTION void weft_qr(const T* in, T* q, T* r, weft_i64 count, weft_i64 row
   }
 }
 )";
+}
+
+void launch_by_size(OperationWriter& w, OperationWriter::Launch l, const Dim& longer,
+                    const Room& own, std::string_view function,
+                    std::initializer_list<std::string> arguments) {
+  const Dim blocks = l.blocks, many = if_above(longer, 64);
+  l.scratch = own.scratch();
+  l.blocks = blocks * (Dim(1) - many);
+  w.launch(l, function, arguments);
+  l.blocks = blocks * many;
+  l.threads = 512;
+  w.launch(l, function, arguments);
 }
 
 void qr(OperationWriter& w, const std::string& mode) {
@@ -212,13 +225,14 @@ void qr(OperationWriter& w, const std::string& mode) {
                     columns = dim_text(m.columns), room = dim_text(own.bytes);
   w.use(reflector_prelude());
   w.schedule("a block a matrix");
+  const Dim longer = max(m.rows, m.columns);
   if (raw)
-    w.launch({.blocks = m.count, .scratch = own.scratch()}, "weft_packed_qr",
-             {w.in(0), w.out(out), w.out(out + 1), count, rows, columns, "scratch", room});
+    launch_by_size(w, {.blocks = m.count}, longer, own, "weft_packed_qr",
+                   {w.in(0), w.out(out), w.out(out + 1), count, rows, columns, "scratch", room});
   else
-    w.launch({.blocks = m.count, .scratch = own.scratch()}, "weft_qr",
-             {w.in(0), w.out(out), w.out(out + 1), count, rows, columns, dim_text(width),
-              "scratch", room});
+    launch_by_size(w, {.blocks = m.count}, longer, own, "weft_qr",
+                   {w.in(0), w.out(out), w.out(out + 1), count, rows, columns, dim_text(width),
+                    "scratch", room});
 }
 
 }  // namespace weft::codegen

@@ -32,13 +32,12 @@ void sort_by_digit(OperationWriter& w, const SortBuffers& b, const Dim& lines, c
 std::string sort_long_lines(OperationWriter& w, const LineDims& l, bool descending) {
   const DType t = w.operand(0).dtype;
   const Dim many = if_above(l.extent, sort_tile);
-  const SortBuffers b = reserve_sort_buffers(w, line_item(t), size_of(t) == 8 ? 16 : 8,
-                                             l.count() * many, l.extent);
+  const SortBuffers b =
+      reserve_sort_buffers(w, line_item(t), size_of(t) == 8 ? 16 : 8, l.count() * many, l.extent);
   w.launch({.blocks = blocks_for(l.count() * l.extent) * many, .workspace = true},
            "weft_line_items", {w.in(0), l.text(), descending ? "true" : "false", b.items[0]});
   const int passes = static_cast<int>(size_of(t));
-  for (int pass = 0; pass < passes; ++pass)
-    sort_by_digit(w, b, l.count(), l.extent, pass, many);
+  for (int pass = 0; pass < passes; ++pass) sort_by_digit(w, b, l.count(), l.extent, pass, many);
   return b.items[passes % 2];
 }
 
@@ -128,8 +127,7 @@ std::optional<OperationText> sort_operation(const ir::DeviceOperation& operation
   if (operation.kind == ExternKind::sort) {
     if (attrs.is<ir::RowOrderAttrs>()) return row_order(w);
     const auto& s = attrs.get<ir::SortAttrs>();
-    return sort_lines(w, s.axis, s.descending, "weft_first{}",
-                      lines_of(w.shape(0), s.axis).extent);
+    return sort_lines(w, s.axis, s.descending, "weft_first{}", lines_of(w.shape(0), s.axis).extent);
   }
   if (attrs.is<ir::PickAttrs<Pick::kth>>()) {
     const std::int64_t k = attrs.get<ir::PickAttrs<Pick::kth>>().k;

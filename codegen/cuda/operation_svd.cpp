@@ -5,7 +5,7 @@
 // asked for. Values agree with exact ones within a small multiple of epsilon times the largest and
 // the root of the longer extent, bases are orthonormal within one of epsilon times the extent.
 #include "codegen/cuda/operation_linalg.h"
-#include "codegen/cuda/row_text.h"
+#include "codegen/cuda/frame_text.h"
 #include "codegen/cuda/scalar_text.h"
 
 namespace weft::codegen {
@@ -19,6 +19,7 @@ WEFT_LONG bool weft_turn_vectors(T* x, T* y, weft_i64 length, T* v, T* w, weft_i
                                  T tolerance) {
   const int lane = threadIdx.x % 32;
   T xx = T(0), xy = T(0), yy = T(0);
+  #pragma unroll 4
   for (weft_i64 i = lane; i < length; i += 32) {
     const T a = x[i], b = y[i];
     xx = weft_multiply_add(a, a, xx);
@@ -30,8 +31,8 @@ WEFT_LONG bool weft_turn_vectors(T* x, T* y, weft_i64 length, T* v, T* w, weft_i
   if (!(first > least && second > least && fabs(xy) > tolerance * first * second)) return false;
   T tangent;
   const weft_turning<T> turn = weft_turn_of(xx, xy, yy, tangent);
-  for (weft_i64 i = lane; i < length; i += 32) turn.turn(x[i], y[i]);
-  for (weft_i64 i = lane; i < k; i += 32) turn.turn(v[i], w[i]);
+  weft_turn_rows(turn, x, y, length);
+  weft_turn_rows(turn, v, w, k);
   return true;
 }
 // All k of them, one after another in g; the turns are gathered in v. Whether that ended.
@@ -44,7 +45,7 @@ WEFT_LONG bool weft_orthogonalise(T* g, weft_i64 length, T* v, int k, T least) {
     if (threadIdx.x == 0) turned = 0;
     __syncthreads();
     for (int round = 0; round + 1 < players; ++round) {
-      for (int pair = threadIdx.x / 32; pair < players / 2; pair += 8) {
+      for (int pair = threadIdx.x / 32; pair < players / 2; pair += blockDim.x / 32) {
         const weft_pair i = weft_pair::of(players, round, pair);
         if (i.q < k &&
             weft_turn_vectors(g + i.p * length, g + i.q * length, length, v + (weft_i64)i.p * k,
@@ -83,7 +84,7 @@ template <class T> struct weft_svd_room {
 // Lengths in order, vectors likewise and the basis along them.
 template <class T> WEFT_LONG void weft_svd_basis(const weft_svd_room<T>& r) {
   const int lane = threadIdx.x % 32;
-  for (weft_i64 j = threadIdx.x / 32; j < r.k; j += 8) {
+  for (weft_i64 j = threadIdx.x / 32; j < r.k; j += blockDim.x / 32) {
     T sum = T(0);
     for (weft_i64 i = lane; i < r.length; i += 32) {
       const T e = r.turned[j * r.length + i];
@@ -94,7 +95,7 @@ template <class T> WEFT_LONG void weft_svd_basis(const weft_svd_room<T>& r) {
   }
   __syncthreads();
   weft_value_order(r.sizes, 1, (int)r.k, true, r.order);
-  for (weft_i64 e = threadIdx.x; e < r.k * r.length; e += 256) {
+  for (weft_i64 e = threadIdx.x; e < r.k * r.length; e += blockDim.x) {
     const weft_i64 j = weft_quotient(e, r.length);
     r.sorted[e] = r.turned[r.order[j] * r.length + (e - j * r.length)];
   }
@@ -102,7 +103,7 @@ template <class T> WEFT_LONG void weft_svd_basis(const weft_svd_room<T>& r) {
   weft_householder(r.sorted, r.length, r.k, r.taus);
   weft_identity(r.x, r.longer, r.width);
   weft_times_q(r.sorted, r.length, r.k, r.taus, r.x, r.longer, r.reduced ? r.k : r.width, true);
-  for (weft_i64 e = threadIdx.x; e < r.k * r.length; e += 256) {   // as the vectors point
+  for (weft_i64 e = threadIdx.x; e < r.k * r.length; e += blockDim.x) {   // as the vectors point
     const weft_i64 j = weft_quotient(e, r.length);
     T& at = r.x[j * r.longer + (e - j * r.length)];
     if (r.sorted[j * r.length + j] < T(0)) at = -at;
@@ -118,7 +119,7 @@ WEFT_LONG bool weft_svd_one(const T* in, weft_i64 rows, weft_i64 columns, T scal
   if (tall) weft_turn(in, r.base, rows, columns);
   T sum = T(0);
   __syncthreads();
-  for (weft_i64 e = threadIdx.x; e < rows * columns; e += 256) {
+  for (weft_i64 e = threadIdx.x; e < rows * columns; e += blockDim.x) {
     const T own = (tall ? r.base[e] : in[e]) * scale;
     r.base[e] = own;
     sum = weft_multiply_add(own, own, sum);
@@ -126,7 +127,7 @@ WEFT_LONG bool weft_svd_one(const T* in, weft_i64 rows, weft_i64 columns, T scal
   const T least = weft_range<T>::epsilon() / T(64) * sqrt(weft_block_total(sum));
   if (r.reduced) {
     weft_householder(r.base, r.longer, r.k, r.base_taus);
-    for (weft_i64 e = threadIdx.x; e < r.k * r.k; e += 256) {
+    for (weft_i64 e = threadIdx.x; e < r.k * r.k; e += blockDim.x) {
       const weft_i64 j = weft_quotient(e, r.k), i = e - j * r.k;
       r.turned[e] = i <= j ? r.base[j * r.longer + i] : T(0);
     }
@@ -156,10 +157,10 @@ WEFT_FUNCTION void weft_svd(const T* in, T* u, T* s, T* vh, weft_i64 count, weft
       continue;
     }
     if (!weft_svd_one(a, rows, columns, scale, r)) weft_report_values(fault, step, m, count, true);
-    for (weft_i64 i = threadIdx.x; i < r.k; i += 256) s[m * r.k + i] = r.sizes[r.order[i]] / scale;
+    for (weft_i64 i = threadIdx.x; i < r.k; i += blockDim.x) s[m * r.k + i] = r.sizes[r.order[i]] / scale;
     if (tall) weft_turn(r.x, x, width, r.longer);
-    for (weft_i64 e = threadIdx.x; e < along && !tall; e += 256) x[e] = r.x[e];
-    for (weft_i64 e = threadIdx.x; e < across; e += 256) {
+    for (weft_i64 e = threadIdx.x; e < along && !tall; e += blockDim.x) x[e] = r.x[e];
+    for (weft_i64 e = threadIdx.x; e < across; e += blockDim.x) {
       const weft_i64 j = weft_quotient(e, r.k), i = e - j * r.k;
       y[tall ? e : i * r.k + j] = r.y[r.order[j] * r.k + i];
     }
@@ -181,10 +182,10 @@ void svd(OperationWriter& w, bool full) {
   w.use(svd_prelude);
   w.value_fault(iteration_problems("svd", "singular values"));
   w.schedule("a block a matrix: one-sided rotations, all pairs of a round at once");
-  w.launch({.blocks = m.count, .scratch = own.scratch(), .fault = true}, "weft_svd",
-           {w.in(0), w.out(out), w.out(out + 1), w.out(out + 2), dim_text(m.count),
-            dim_text(m.rows), dim_text(m.columns), dim_text(width), "scratch",
-            dim_text(own.bytes), "fault", "step"});
+  launch_by_size(
+      w, {.blocks = m.count, .fault = true}, longer, own, "weft_svd",
+      {w.in(0), w.out(out), w.out(out + 1), w.out(out + 2), dim_text(m.count), dim_text(m.rows),
+       dim_text(m.columns), dim_text(width), "scratch", dim_text(own.bytes), "fault", "step"});
 }
 
 }  // namespace weft::codegen

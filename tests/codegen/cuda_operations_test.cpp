@@ -67,6 +67,8 @@ std::vector<DeviceOperation> samples() {
       {ExternKind::cholesky, {}, {of(f, 3)}, {of(f, 3)}},
       {ExternKind::lu, ir::LuAttrs{}, {of(d, 2)}, {of(d, 2), of(DType::int32, 1)}},
       {ExternKind::qr, ir::QrAttrs{}, {of(f, 3)}, {of(f, 3), of(f, 3)}},
+      {ExternKind::eigh, ir::EighAttrs{}, {of(d, 3)}, {of(d, 2), of(d, 3)}},
+      {ExternKind::svd, ir::SvdAttrs{true}, {of(f, 2)}, {of(f, 2), of(f, 1), of(f, 2)}},
       {ExternKind::qr, ir::QrAttrs{"raw"}, {of(d, 2)}, {of(d, 2), of(d, 1)}},
       {ExternKind::solve_triangular, ir::SolveAttrs{},
        {of(f, 2), of(DType::int32, 1), of(f, 3)}, {of(f, 3)}},
