@@ -82,6 +82,12 @@ struct DeviceOperation {
   std::vector<Operand> inputs, outputs;
 };
 
+/// Whose code does without results that nobody wants, and is the quicker for it.
+constexpr bool skips_results(ExternKind kind) {
+  return kind == ExternKind::sort || kind == ExternKind::topk || kind == ExternKind::cumulate ||
+         kind == ExternKind::qr || kind == ExternKind::svd || kind == ExternKind::eigh;
+}
+
 struct DeviceCode {
   std::vector<std::shared_ptr<const Executable>> kernels;     // one a kernel
   std::vector<std::shared_ptr<const Executable>> operations;  // one each; null: none for a device

@@ -23,6 +23,23 @@ void cut_sums(const ir::Kernel& kernel, const DimBindings& bindings, std::int64_
   cut[0] = depth.step, cut[1] = depth.piece_size;
 }
 
+/// Which slots anything is done with, beside what the step does that writes them.
+std::vector<bool> wanted_slots(const ir::Plan& plan) {
+  std::vector<bool> wanted(plan.slots.size(), nan_checks_wanted());
+  const auto want = [&](const std::vector<int>& slots) {
+    for (const int slot : slots)
+      if (slot >= 0) wanted[static_cast<std::size_t>(slot)] = true;
+  };
+  want(plan.outputs);
+  for (const ir::Step& step : plan.steps) {
+    if (const auto* kernel = std::get_if<ir::KernelStep>(&step.what))
+      want(kernel->slots);
+    else
+      want(std::get<ir::ExternStep>(step.what).inputs);
+  }
+  return wanted;
+}
+
 }  // namespace
 
 CudaProgram::CudaProgram(Device device, ir::Plan plan, ir::DeviceCompiler& compiler)
@@ -54,13 +71,20 @@ void CudaProgram::find_code(ir::DeviceCompiler& compiler) {
     const ir::Slot& s = plan_.slots[static_cast<std::size_t>(slot)];
     return ir::DeviceOperation::Operand{s.dtype, s.shape.size(), true};
   };
+  const std::vector<bool> wanted = wanted_slots(plan_);
+  const auto is_skipped = [&](const ir::ExternStep& step, int slot) {
+    return slot >= 0 && ir::skips_results(step.kind) && !wanted[static_cast<std::size_t>(slot)];
+  };
   for (const ir::Step& step : plan_.steps) {
     const auto* external = std::get_if<ir::ExternStep>(&step.what);
     if (!external) continue;
     ir::DeviceOperation& operation = operations.emplace_back();
     operation.kind = external->kind, operation.attrs = external->attrs;
     for (const int slot : external->inputs) operation.inputs.push_back(operand(slot));
-    for (const int slot : external->outputs) operation.outputs.push_back(operand(slot));
+    for (const int slot : external->outputs) {
+      operation.outputs.push_back(operand(slot));
+      if (is_skipped(*external, slot)) operation.outputs.back().present = false;
+    }
   }
   ir::DeviceCode all = compiler.compile(kernels, operations);
   auto next = all.operations.begin();
@@ -75,7 +99,8 @@ void CudaProgram::find_code(ir::DeviceCompiler& compiler) {
       const auto& external = std::get<ir::ExternStep>(step.what);
       executable = (next++)->get();
       code.slots = external.inputs;
-      code.slots.insert(code.slots.end(), external.outputs.begin(), external.outputs.end());
+      for (const int slot : external.outputs)
+        code.slots.push_back(executable && is_skipped(external, slot) ? -1 : slot);
     }
     if (!executable) continue;
     code.kernel = executable->device_kernel();

@@ -79,8 +79,12 @@ WEFT_FUNCTION void weft_report_values(weft_fault* fault, weft_i64 step, weft_i64
   if (threadIdx.x == 0)
     weft_report(fault, step, m, m, 0, (count == 1 ? 0 : 1) + (finite ? 2 : 0));
 }
-template <class T> WEFT_FUNCTION void weft_fill_block(T* to, weft_i64 n, T value) {
-  for (weft_i64 e = threadIdx.x; e < n; e += blockDim.x) to[e] = value;
+// Results of matrix m, of n elements each, where they are wanted.
+template <class T> WEFT_FUNCTION T* weft_of_matrix(T* all, weft_i64 m, weft_i64 n) {
+  return all ? all + m * n : all;
+}
+template <class T> WEFT_FUNCTION void weft_give_up(T* to, weft_i64 n) {
+  for (weft_i64 e = threadIdx.x; e < n && to; e += blockDim.x) to[e] = T(0) / T(0);
 }
 )";
 }
@@ -117,7 +121,7 @@ WEFT_LONG void weft_choose_turns(weft_symmetric<T> a, int round, T least, weft_t
   }
   __syncthreads();
 }
-// All else: four elements where two pairs meet are one thread's; rows of `v` by warps. The lower pair
+// All else: four elements where two pairs meet are one thread's; rows of `v`, if any, by warps. The lower pair
 // turns first, on both sides of the diagonal, which stay the same bits.
 template <class T>
 WEFT_LONG void weft_turn_all(weft_symmetric<T> a, int round, const weft_turning<T>* turns, T* v,
@@ -137,7 +141,7 @@ WEFT_LONG void weft_turn_all(weft_symmetric<T> a, int round, const weft_turning<
       if (k > l) mine.turn(x[0], x[2]), mine.turn(x[1], x[3]);
       pp = x[0], pq = x[1], qp = x[2], qq = x[3];
     }
-    if (mine.sine != T(0)) weft_turn_rows(mine, v + (weft_i64)i.p * n, v + (weft_i64)i.q * n, n);
+    if (v && mine.sine != T(0)) weft_turn_rows(mine, v + (weft_i64)i.p * n, v + (weft_i64)i.q * n, n);
   }
   __syncthreads();
 }
@@ -168,16 +172,18 @@ WEFT_FUNCTION void weft_eigh(const T* in, T* values, T* vectors, weft_i64 count,
                              weft_i64 step) {
   T* const room = (T*)weft_room(scratch, bytes);
   const weft_symmetric<T> a = {room, (n + 1) / 2 * 2};
-  T* const v = room + a.n * a.n;
-  weft_turning<T>* const turns = (weft_turning<T>*)(v + n * n);
+  T* const v = vectors ? room + a.n * a.n : (T*)0;
+  weft_turning<T>* const turns = (weft_turning<T>*)(room + a.n * a.n + n * n);
   int* const order = (int*)((T*)turns + a.n);
   for (weft_i64 m = blockIdx.x; m < count; m += gridDim.x) {
     const T* const x = in + m * n * n;
+    T* const own_values = weft_of_matrix(values, m, n);
+    T* const own_vectors = weft_of_matrix(vectors, m, n * n);
     const T largest = weft_magnitude(x, n * n), scale = weft_range<T>::scale(largest);
     if (!(largest <= weft_range<T>::most())) {
       weft_report_values(fault, step, m, count, false);
-      weft_fill_block(values + m * n, n, T(0) / T(0));
-      weft_fill_block(vectors + m * n * n, n * n, T(0) / T(0));
+      weft_give_up(own_values, n);
+      weft_give_up(own_vectors, n * n);
       continue;
     }
     for (weft_i64 e = threadIdx.x; e < a.n * a.n; e += blockDim.x) {
@@ -185,14 +191,15 @@ WEFT_FUNCTION void weft_eigh(const T* in, T* values, T* vectors, weft_i64 count,
       const bool given = i == j || upper == (i < j);
       a.at[e] = i < n && j < n ? x[given ? i * n + j : j * n + i] * scale : T(0);
     }
-    weft_identity(v, n, n);
+    __syncthreads();
+    if (v) weft_identity(v, n, n);
     if (!weft_diagonalise(a, v, (int)n, turns)) weft_report_values(fault, step, m, count, true);
     weft_value_order(a.at, a.n + 1, (int)n, false, order);
-    for (weft_i64 i = threadIdx.x; i < n; i += blockDim.x)
-      values[m * n + i] = a.at[order[i] * (a.n + 1)] / scale;
-    for (weft_i64 e = threadIdx.x; e < n * n; e += blockDim.x) {
+    for (weft_i64 i = threadIdx.x; i < n && values; i += blockDim.x)
+      own_values[i] = a.at[order[i] * (a.n + 1)] / scale;
+    for (weft_i64 e = threadIdx.x; e < n * n && vectors; e += blockDim.x) {
       const weft_i64 i = weft_quotient(e, n);
-      vectors[m * n * n + e] = v[order[e - i * n] * n + i];
+      own_vectors[e] = v[order[e - i * n] * n + i];
     }
     __syncthreads();
   }

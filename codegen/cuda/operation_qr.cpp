@@ -172,12 +172,14 @@ WEFT_FUNCTION void weft_packed_qr(const T* in, T* packed, T* taus, weft_i64 coun
   for (weft_i64 m = blockIdx.x; m < count; m += gridDim.x) {
     weft_turn(in + m * size, a, rows, columns);
     __syncthreads();
-    weft_householder(a, rows, columns, taus + m * shorter);
-    weft_turn(a, packed + m * size, columns, rows);
+    weft_householder(a, rows, columns, a + size);
+    if (packed) weft_turn(a, packed + m * size, columns, rows);
+    for (weft_i64 j = threadIdx.x; j < shorter && taus; j += blockDim.x)
+      taus[m * shorter + j] = a[size + j];
     __syncthreads();
   }
 }
-// Q (rows, width) and R (width, columns).
+// Q (rows, width) and R (width, columns), where they are wanted.
 template <class T>
 WEFT_FUNCTION void weft_qr(const T* in, T* q, T* r, weft_i64 count, weft_i64 rows, weft_i64 columns,
                            weft_i64 width, char* scratch, weft_i64 bytes) {
@@ -189,13 +191,15 @@ WEFT_FUNCTION void weft_qr(const T* in, T* q, T* r, weft_i64 count, weft_i64 row
     weft_turn(in + m * size, a, rows, columns);
     __syncthreads();
     weft_householder(a, rows, columns, taus);
-    for (weft_i64 e = threadIdx.x; e < width * columns; e += blockDim.x) {
+    for (weft_i64 e = threadIdx.x; e < width * columns && r; e += blockDim.x) {
       const weft_i64 i = weft_quotient(e, columns), j = e - i * columns;
       r[m * width * columns + e] = i <= j ? a[j * rows + i] : T(0);
     }
-    weft_identity(c, rows, width);
-    weft_times_q(a, rows, shorter, taus, c, rows, width, true);
-    weft_turn(c, q + m * rows * width, width, rows);
+    if (q) {
+      weft_identity(c, rows, width);
+      weft_times_q(a, rows, shorter, taus, c, rows, width, true);
+      weft_turn(c, q + m * rows * width, width, rows);
+    }
     __syncthreads();
   }
 }
@@ -219,7 +223,7 @@ void qr(OperationWriter& w, const std::string& mode) {
   const Matrices m(w, 0);
   const bool raw = mode == "raw";
   const Dim width = mode == "complete" ? m.rows : m.shorter(),
-            elements = raw ? m.size() : m.size() + m.rows * width + m.shorter();
+            elements = m.size() + m.shorter() + (raw ? Dim(0) : m.rows * width);
   const Room own{elements * Dim(static_cast<std::int64_t>(size_of(w.operand(0).dtype)))};
   const std::string count = dim_text(m.count), rows = dim_text(m.rows),
                     columns = dim_text(m.columns), room = dim_text(own.bytes);

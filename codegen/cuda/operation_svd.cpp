@@ -12,8 +12,8 @@ namespace weft::codegen {
 namespace {
 
 constexpr std::string_view svd_prelude = R"(
-// One warp: two vectors become orthogonal, v's rows turn with them. Whether they were not; vectors
-// shorter than `least` are noise.
+// One warp: two vectors become orthogonal, v's rows, if any, turn with them. Whether they were not;
+// vectors shorter than `least` are noise.
 template <class T>
 WEFT_LONG bool weft_turn_vectors(T* x, T* y, weft_i64 length, T* v, T* w, weft_i64 k, T least,
                                  T tolerance) {
@@ -32,10 +32,11 @@ WEFT_LONG bool weft_turn_vectors(T* x, T* y, weft_i64 length, T* v, T* w, weft_i
   T tangent;
   const weft_turning<T> turn = weft_turn_of(xx, xy, yy, tangent);
   weft_turn_rows(turn, x, y, length);
-  weft_turn_rows(turn, v, w, k);
+  if (v) weft_turn_rows(turn, v, w, k);
   return true;
 }
-// All k of them, one after another in g; the turns are gathered in v. Whether that ended.
+// All k of them, one after another in g; the turns are gathered in v, if any. Whether that
+// ended.
 template <class T>
 WEFT_LONG bool weft_orthogonalise(T* g, weft_i64 length, T* v, int k, T least) {
   __shared__ int turned;
@@ -48,8 +49,9 @@ WEFT_LONG bool weft_orthogonalise(T* g, weft_i64 length, T* v, int k, T least) {
       for (int pair = threadIdx.x / 32; pair < players / 2; pair += blockDim.x / 32) {
         const weft_pair i = weft_pair::of(players, round, pair);
         if (i.q < k &&
-            weft_turn_vectors(g + i.p * length, g + i.q * length, length, v + (weft_i64)i.p * k,
-                              v + (weft_i64)i.q * k, k, least, tolerance) &&
+            weft_turn_vectors(g + i.p * length, g + i.q * length, length,
+                              weft_of_matrix(v, i.p, k), weft_of_matrix(v, i.q, k), k, least,
+                              tolerance) &&
             threadIdx.x % 32 == 0)
           atomicAdd(&turned, 1);
       }
@@ -67,9 +69,10 @@ template <class T> struct weft_svd_room {
   weft_i64 longer, k, width;
   bool reduced;        // X = Q X', where B = Q R and R = X' diag(sizes) Yᵀ
   weft_i64 length;     // of the vectors that are turned
-  T *base, *turned, *sorted, *x, *y, *base_taus, *taus, *sizes;
+  T *base, *turned, *sorted, *x, *y, *base_taus, *taus, *sizes;   // x, y: null if not wanted
   int* order;
-  WEFT_METHOD weft_svd_room(char* room, weft_i64 rows, weft_i64 columns, weft_i64 wide)
+  WEFT_METHOD weft_svd_room(char* room, weft_i64 rows, weft_i64 columns, weft_i64 wide,
+                            bool wants_x, bool wants_y)
       : longer(weft_max(rows, columns)), k(weft_min(rows, columns)), width(wide),
         reduced(longer > 2 * k), length(reduced ? k : longer) {
     base = (T*)room;
@@ -79,10 +82,12 @@ template <class T> struct weft_svd_room {
     y = x + longer * width;
     base_taus = y + k * k, taus = base_taus + k, sizes = taus + k;
     order = (int*)(sizes + k);
+    if (!wants_x) x = 0;
+    if (!wants_y) y = 0;
   }
 };
-// Lengths in order, vectors likewise and the basis along them.
-template <class T> WEFT_LONG void weft_svd_basis(const weft_svd_room<T>& r) {
+// Lengths, and their order.
+template <class T> WEFT_LONG void weft_svd_sizes(const weft_svd_room<T>& r) {
   const int lane = threadIdx.x % 32;
   for (weft_i64 j = threadIdx.x / 32; j < r.k; j += blockDim.x / 32) {
     T sum = T(0);
@@ -95,6 +100,9 @@ template <class T> WEFT_LONG void weft_svd_basis(const weft_svd_room<T>& r) {
   }
   __syncthreads();
   weft_value_order(r.sizes, 1, (int)r.k, true, r.order);
+}
+// The vectors in order, and the basis along them.
+template <class T> WEFT_LONG void weft_svd_basis(const weft_svd_room<T>& r) {
   for (weft_i64 e = threadIdx.x; e < r.k * r.length; e += blockDim.x) {
     const weft_i64 j = weft_quotient(e, r.length);
     r.sorted[e] = r.turned[r.order[j] * r.length + (e - j * r.length)];
@@ -132,35 +140,40 @@ WEFT_LONG bool weft_svd_one(const T* in, weft_i64 rows, weft_i64 columns, T scal
       r.turned[e] = i <= j ? r.base[j * r.longer + i] : T(0);
     }
   }
-  weft_identity(r.y, r.k, r.k);
+  __syncthreads();
+  if (r.y) weft_identity(r.y, r.k, r.k);
   const bool ended = weft_orthogonalise(r.turned, r.length, r.y, (int)r.k, least);
-  weft_svd_basis(r);
+  weft_svd_sizes(r);
+  if (r.x) weft_svd_basis(r);
   return ended;
 }
 template <class T>
 WEFT_FUNCTION void weft_svd(const T* in, T* u, T* s, T* vh, weft_i64 count, weft_i64 rows,
                             weft_i64 columns, weft_i64 width, char* scratch, weft_i64 bytes,
                             weft_fault* fault, weft_i64 step) {
-  const weft_svd_room<T> r(weft_room(scratch, bytes), rows, columns, width);
   const bool tall = rows >= columns;
+  const weft_svd_room<T> r(weft_room(scratch, bytes), rows, columns, width, tall ? u : vh,
+                           tall ? vh : u);
   const weft_i64 along = r.longer * width, across = r.k * r.k;
   for (weft_i64 m = blockIdx.x; m < count; m += gridDim.x) {
     const T* const a = in + m * rows * columns;
-    T* const x = (tall ? u : vh) + m * along;
-    T* const y = (tall ? vh : u) + m * across;
+    T* const x = weft_of_matrix(tall ? u : vh, m, along);
+    T* const y = weft_of_matrix(tall ? vh : u, m, across);
+    T* const sizes = weft_of_matrix(s, m, r.k);
     const T largest = weft_magnitude(a, rows * columns), scale = weft_range<T>::scale(largest);
     if (!(largest <= weft_range<T>::most())) {
       weft_report_values(fault, step, m, count, false);
-      weft_fill_block(x, along, T(0) / T(0));
-      weft_fill_block(y, across, T(0) / T(0));
-      weft_fill_block(s + m * r.k, r.k, T(0) / T(0));
+      weft_give_up(x, along);
+      weft_give_up(y, across);
+      weft_give_up(sizes, r.k);
       continue;
     }
     if (!weft_svd_one(a, rows, columns, scale, r)) weft_report_values(fault, step, m, count, true);
-    for (weft_i64 i = threadIdx.x; i < r.k; i += blockDim.x) s[m * r.k + i] = r.sizes[r.order[i]] / scale;
-    if (tall) weft_turn(r.x, x, width, r.longer);
-    for (weft_i64 e = threadIdx.x; e < along && !tall; e += blockDim.x) x[e] = r.x[e];
-    for (weft_i64 e = threadIdx.x; e < across; e += blockDim.x) {
+    for (weft_i64 i = threadIdx.x; i < r.k && s; i += blockDim.x)
+      sizes[i] = r.sizes[r.order[i]] / scale;
+    if (x && tall) weft_turn(r.x, x, width, r.longer);
+    for (weft_i64 e = threadIdx.x; e < along && x && !tall; e += blockDim.x) x[e] = r.x[e];
+    for (weft_i64 e = threadIdx.x; e < across && y; e += blockDim.x) {
       const weft_i64 j = weft_quotient(e, r.k), i = e - j * r.k;
       y[tall ? e : i * r.k + j] = r.y[r.order[j] * r.k + i];
     }

@@ -3,7 +3,7 @@
 // ones UnsupportedOp). Names, arguments and defaults are those of torch.linalg, and of torch where
 // that lacks them. ShapeError where matrices must be square and are not; Error naming the batch
 // index where one is singular or otherwise impossible, at the evaluation. Gradients are PyTorch's.
-// LAPACK does the work; without OpenBLAS there is UnsupportedOp.
+// LAPACK does the work on the processor, and `eig`'s on a device; without OpenBLAS: UnsupportedOp.
 #pragma once
 
 #include <optional>
