@@ -122,8 +122,9 @@ WEFT_FUNCTION void weft_sort_rows(weft_rows<T> rows, weft_long_item* items) {
 }
 // How many of the first d of two sorted runs together are of the first.
 template <class T>
-WEFT_FUNCTION weft_i64 weft_share(const weft_rows<T>& rows, const weft_long_item* a, weft_i64 a_count,
-                                  const weft_long_item* b, weft_i64 b_count, weft_i64 d) {
+WEFT_FUNCTION weft_i64 weft_share(const weft_rows<T>& rows, const weft_long_item* a,
+                                  weft_i64 a_count, const weft_long_item* b, weft_i64 b_count,
+                                  weft_i64 d) {
   weft_i64 low = weft_max<weft_i64>(0, d - b_count), high = weft_min(d, a_count);
   while (low < high) {
     const weft_i64 middle = low + (high - low) / 2;

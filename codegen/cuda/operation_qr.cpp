@@ -1,8 +1,8 @@
-// QR on a device: a block a matrix, which lies column by column in shared memory where it fits, else
-// in memory of the block's own. Reflectors one after another, with LAPACK's signs (R's diagonal is
-// opposite to what stood there, unless there is nothing below): R and Q are LAPACK's within a small
-// multiple of epsilon times the norm of the columns so far and their condition, A = Q R and QᵀQ = 1
-// within a small multiple of epsilon times the extent, whatever the matrix.
+// QR on a device: a block a matrix, which lies column by column in shared memory where it fits,
+// else in memory of the block's own. Reflectors one after another, with LAPACK's signs (R's diagonal
+// is opposite to what stood there, unless there is nothing below). With n the longer extent and
+// Frobenius' norm, Q R is A and R LAPACK's (of regular matrices) within 4 sqrt(1 + n) epsilon |A|,
+// and QᵀQ is 1 within 4 sqrt(1 + n) epsilon, whatever the matrix.
 #include "codegen/cuda/operation_linalg.h"
 #include "codegen/cuda/frame_text.h"
 #include "codegen/cuda/scalar_text.h"
@@ -78,7 +78,8 @@ template <> struct weft_range<double> {
 template <class T> WEFT_LONG T weft_reflector(T* x, weft_i64 n) {
   if (n == 1) return T(0);
   T first = x[0], scale = T(1), sum = T(0);
-  for (weft_i64 i = 1 + threadIdx.x; i < n; i += blockDim.x) sum = weft_multiply_add(x[i], x[i], sum);
+  for (weft_i64 i = 1 + threadIdx.x; i < n; i += blockDim.x)
+    sum = weft_multiply_add(x[i], x[i], sum);
   sum = weft_block_total(sum);
   if (!(sum > weft_range<T>::low() &&
         weft_multiply_add(first, first, sum) < weft_range<T>::high())) {
@@ -105,7 +106,7 @@ template <class T> WEFT_LONG T weft_reflector(T* x, weft_i64 n) {
   if (threadIdx.x == 0) x[0] = left / scale;
   return (left - first) / left;
 }
-// That, to columns `from` to `count` of n numbers, `stride` apart: four a warp, the same at each call.
+// That, to columns `from` to `count` of n numbers, `stride` apart: four a warp, the same each time.
 template <class T>
 WEFT_LONG void weft_reflect(const T* __restrict__ v, weft_i64 n, T tau, T* __restrict__ columns,
                             weft_i64 stride, weft_i64 from, weft_i64 count) {
@@ -211,10 +212,11 @@ void launch_by_size(OperationWriter& w, OperationWriter::Launch l, const Dim& lo
                     std::initializer_list<std::string> arguments) {
   const Dim blocks = l.blocks, many = if_above(longer, 64);
   l.scratch = own.scratch();
+  l.most_threads = 512;
   l.blocks = blocks * (Dim(1) - many);
   w.launch(l, function, arguments);
   l.blocks = blocks * many;
-  l.threads = 512;
+  l.threads = l.most_threads;
   w.launch(l, function, arguments);
 }
 

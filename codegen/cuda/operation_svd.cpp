@@ -1,9 +1,10 @@
 // Singular values on a device: Hestenes' rotations, a block a matrix. The vectors along the shorter
-// extent are turned, two by two, until they are orthogonal: their lengths are the values. Where they
-// are much longer than they are many, R of a QR takes their place. Their directions come from a QR of
-// the turned vectors in order, so the basis is orthonormal whatever the rank, and whole where that is
-// asked for. Values agree with exact ones within a small multiple of epsilon times the largest and
-// the root of the longer extent, bases are orthonormal within one of epsilon times the extent.
+// extent are turned, two by two, until they are orthogonal: their lengths are the values. Where
+// they are more than twice as long as they are many, R of a QR takes their place. Their directions
+// come from a QR of the turned vectors in order, so the basis is orthonormal whatever the rank, and
+// whole where that is asked for. With n the longer extent and Frobenius' norm, values are LAPACK's
+// within 2 sqrt(1 + n) epsilon |A|, U S Vᵀ is A within 4 sqrt(1 + n) epsilon |A|, and UᵀU and VVᵀ
+// are 1 within (1 + sqrt(n)) sqrt(1 + n) epsilon, as LAPACK's are.
 #include "codegen/cuda/operation_linalg.h"
 #include "codegen/cuda/frame_text.h"
 #include "codegen/cuda/scalar_text.h"

@@ -89,7 +89,7 @@ void OperationWriter::launch(const Launch& l, std::string_view function,
   for (const std::string& argument : arguments)
     given.append(given.empty() ? "" : ", ").append(argument);
   const std::string head =
-      cat({"extern \"C\" __global__ void __launch_bounds__(", std::to_string(l.threads),
+      cat({"extern \"C\" __global__ void __launch_bounds__(", std::to_string(std::max(l.threads, l.most_threads)),
            l.resident == 0 ? "" : ", " + std::to_string(l.resident), ") "});
   const std::string rest = cat({"(", parameters, ") {\n  ", function, "(", given, ");\n}\n"});
   const auto known = std::ranges::find(entries_, head + rest);

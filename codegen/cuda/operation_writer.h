@@ -69,6 +69,7 @@ class OperationWriter {
     int resident = 0;     // blocks that registers have to suffice for; 0: any number
     int shared = 0;       // bytes of dynamic shared memory a block
     Dim scratch = 0;      // bytes a block, if any: takes `char* scratch`
+    int most_threads = 0;  // of launches that share an entry; 0: as many
   };
   /// An entry that does `function(arguments…);`. Launches whose entries would be alike share one.
   void launch(const Launch&, std::string_view function,
