@@ -152,6 +152,14 @@ ScalarValue cosh_float64(ScalarValue x, Grade grade) {
   return half + 0.25 / half;
 }
 
+constexpr double two_sqrt_2_over_pi = 1.5957691216057308, gelu_cubic = 0.044715;
+
+/// (1 + tanh(u)) / 2 is sigmoid(2u), which loses nothing for negative u = sqrt(2/pi) (x + c x^3).
+/// Far down the tail the rounding of 2u counts 2u times.
+ScalarValue gelu_share(ScalarValue x) {
+  return sigmoid(x * two_sqrt_2_over_pi * (1.0 + x * x * gelu_cubic));
+}
+
 }  // namespace
 
 ScalarValue exp_kernel(ScalarValue hi, ScalarValue lo, Grade grade, int extra) {
@@ -218,12 +226,11 @@ ScalarValue silu(ScalarValue x) {
   return is_float32(x) ? sigmoid_times(x, x) : x * sigmoid_float64(x);
 }
 
-/// (1 + tanh(u)) / 2 is sigmoid(2u), which loses nothing for negative u = sqrt(2/pi) (x + c x^3).
-/// Far down the tail the rounding of 2u counts 2u times. The gradient's sigmoid is the same one, and
-/// is computed once with it.
-ScalarValue gelu_tanh(ScalarValue x) {
-  constexpr double two_sqrt_2_over_pi = 1.5957691216057308, cubic = 0.044715;
-  return x * sigmoid(x * two_sqrt_2_over_pi * (1.0 + x * x * cubic));
+ScalarValue gelu_tanh(ScalarValue x) { return x * gelu_share(x); }
+ScalarValue gelu_tanh_grad(ScalarValue x, ScalarValue g) {
+  const ScalarValue s = gelu_share(x);
+  const ScalarValue steep = (x * x * (3 * gelu_cubic) + 1.0) * two_sqrt_2_over_pi;
+  return g * (s + x * s * (1.0 - s) * steep);
 }
 
 }  // namespace weft::ir::math

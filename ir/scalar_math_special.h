@@ -39,6 +39,7 @@ ScalarValue tanhshrink(ScalarValue);  // x - tanh(x)
 ScalarValue silu(ScalarValue);       // x sigmoid(x)
 ScalarValue gelu(ScalarValue);       // x times the normal distribution function of x
 ScalarValue gelu_tanh(ScalarValue);  // its approximation through tanh
+ScalarValue gelu_tanh_grad(ScalarValue x, ScalarValue g);  // g times the slope of that at x
 ScalarValue copysign(ScalarValue x, ScalarValue sign);
 ScalarValue signbit(ScalarValue);  // boolean; any number
 

@@ -20,15 +20,34 @@ Exprs gelu_grad(const GradArgs& a) {
 }
 double ref_gelu(double x) { return 0.5 * x * std::erfc(-x * inv_sqrt2); }
 
-Exprs gelu_tanh_grad(const GradArgs& a) {
+/// A row of its own: one pass over g and what gelu_tanh was given, which a product of the backward
+/// pass may end with, in place of several values kept from the forward pass.
+Exprs gelu_tanh_gradient(const GradArgs& a) { return {apply(ops::gelu_tanh_grad, {a.x[0], a.g})}; }
+
+/// The slope is s + x s', where s = sigmoid(u): its own is 2 s' + x s''.
+Exprs gelu_tanh_grad_gradient(const GradArgs& a) {
   const Expr &x = a.x[0], square = x * x;
   const Expr s = apply(ops::sigmoid, {x * two_sqrt_2_over_pi * (square * gelu_cubic + 1.0)});
-  const Expr slope = (square * (3 * gelu_cubic) + 1.0) * two_sqrt_2_over_pi;
-  return {a.g * (s + x * s * (1.0 - s) * slope)};
+  const Expr du = (square * (3 * gelu_cubic) + 1.0) * two_sqrt_2_over_pi;
+  const Expr ddu = x * (6 * gelu_cubic * two_sqrt_2_over_pi);
+  const Expr curve = s * (1.0 - s) * (du * 2.0 + x * ((1.0 - s * 2.0) * du * du + ddu));
+  return {a.g * a.x[1] * curve, apply(ops::gelu_tanh_grad, {x, a.g})};
 }
 double ref_gelu_tanh(double x) {
   // As it is defined, x (1 + tanh(u)) / 2, this loses what it compares for negative u.
   return x / (1 + std::exp(-two_sqrt_2_over_pi * (x + gelu_cubic * x * x * x)));
+}
+
+double ref_gelu_tanh_grad(double x, double g) {
+  const double beta = two_sqrt_2_over_pi / 2;
+  const double t = std::tanh(beta * (x + gelu_cubic * x * x * x));
+  return g * (0.5 * (1 + t) + 0.5 * x * (1 - t * t) * beta * (1 + 3 * gelu_cubic * x * x));
+}
+/// The slope is 0 near -0.75, where no count of ulps describes what rounding leaves of it.
+std::vector<Sample> gelu_tanh_grad_samples() {
+  std::vector<Sample> samples = pointwise_samples(2, -3, 3);
+  for (Sample& sample : samples) sample.operands[0].lo = -0.5;
+  return samples;
 }
 
 Exprs silu_grad(const GradArgs& a) {
@@ -95,9 +114,21 @@ constinit const Op gelu_tanh{
     .doc = "gelu, approximated through tanh",
     .infer = infer_pointwise,
     .meaning = Pointwise{OperandRule::floating, unary<math::gelu_tanh>},
-    .grad = gelu_tanh_grad,
+    .grad = gelu_tanh_gradient,
     .reference = {.unary = ref_gelu_tanh},
     .samples = {.make = in_range<1, -3.0, 3.0>, .ulp = 12},
+};
+
+constinit const Op gelu_tanh_grad{
+    .name = "gelu_tanh_grad",
+    .doc = "The cotangent of gelu_tanh's operand: operands x, g",
+    .min_inputs = 2,
+    .max_inputs = 2,
+    .infer = infer_pointwise,
+    .meaning = Pointwise{OperandRule::floating, binary<math::gelu_tanh_grad>},
+    .grad = gelu_tanh_grad_gradient,
+    .reference = {.binary = ref_gelu_tanh_grad},
+    .samples = {.make = gelu_tanh_grad_samples, .ulp = 12},
 };
 
 constinit const Op silu{
@@ -161,8 +192,8 @@ constinit const Op elu{
     .parse_attrs = attrs_from_fields<AlphaAttrs>,
 };
 
-constexpr const Op* activation_rows[] = {&relu,     &gelu,       &gelu_tanh, &silu,
-                                         &softplus, &leaky_relu, &elu};
+constexpr const Op* activation_rows[] = {&relu, &gelu,     &gelu_tanh,  &gelu_tanh_grad,
+                                         &silu, &softplus, &leaky_relu, &elu};
 
 }  // namespace ops
 

@@ -27,6 +27,7 @@ extern const Op exp, exp2, expm1, log, log2, log10, log1p, sqrt, rsqrt, sin, cos
 
 // activations and losses' building blocks (activation.cpp): pointwise rows and expansions
 extern const Op relu, gelu, gelu_tanh, silu, softplus, leaky_relu, elu;
+extern const Op gelu_tanh_grad;  // (x, g) -> cotangent of x
 
 // type-only helpers (like.cpp): operand 1 is taken for its type only (zeros_like, ones_like,
 // iota_like, count: the one)
