@@ -13,7 +13,6 @@
 #include "codegen/cuda/compiler.h"
 #include "codegen/interpret/interpreter.h"
 #include "codegen/schedule.h"
-#include "passes/device_products.h"
 #include "runtime/array.h"
 #include "runtime/cuda_device.h"
 #include "runtime/cuda_program.h"
@@ -97,6 +96,7 @@ std::shared_ptr<const runtime::Program> compile(const ir::Graph& graph,
     there = &device_compiler(options.device);
     pipeline.winograd = false;
     pipeline.on_device = there->fuses();
+    pipeline.precision = options.precision;
     // Small steps run side by side on a device, unless memory that they share keeps them apart.
     pipeline.apart = std::int64_t{1} << 20;
     // A device has a thread walk a column: it wants many.
@@ -111,7 +111,6 @@ std::shared_ptr<const runtime::Program> compile(const ir::Graph& graph,
       last = std::chrono::steady_clock::now();
     };
   ir::Plan plan = passes::plan(graph, inputs, pipeline);
-  if (there) passes::relax_products(plan, options.precision);
   if (log_enabled())
     std::fprintf(stderr, "weft: %s: lower %.2f ms, %zu steps, %zu distinct kernels\n", name.c_str(),
                  milliseconds(last), plan.steps.size(), plan.kernels.size());

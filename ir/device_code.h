@@ -11,6 +11,7 @@
 
 #include "ir/executable.h"
 #include "ir/op.h"
+#include "ir/product_end.h"
 
 namespace weft::ir {
 
@@ -38,16 +39,6 @@ struct DeviceLaunch {
   bool random = false;
   bool fault = false;
   bool all_blocks = false;  // they differ in work: each is launched, for the device to balance
-};
-
-/// What follows a product where it is one of the few things that libraries do at once with it:
-/// kind(product + bias along n + residual), where the latter two are there (-1: they are not).
-/// Buffers of the kernel; `out` and the residual are dense over the axes.
-struct ProductEnd {
-  enum class Kind : std::uint8_t { none, gelu };  // gelu through tanh
-  Kind kind = Kind::none;
-  int out = 0, bias = -1, residual = -1;
-  Dim out_offset = 0, bias_offset = 0, residual_offset = 0;
 };
 
 /// A step on a device: launches one after another.

@@ -1,5 +1,7 @@
 #include "passes/device_products.h"
 
+#include "passes/plan_steps.h"
+
 namespace weft::passes {
 
 void relax_products(ir::Plan& plan, MatmulPrecision precision) {
@@ -8,14 +10,17 @@ void relax_products(ir::Plan& plan, MatmulPrecision precision) {
     kernel.contraction->precision = precision;
     kernel.contraction->kept = kernel.stages.empty();
   }
-  for (std::size_t i = 0; i < plan.steps.size(); ++i) {
-    const auto* step = std::get_if<ir::KernelStep>(&plan.steps[i].what);
+  std::vector<int> uses(plan.slots.size(), 0);
+  for (const ir::Step& step : plan.steps)
+    for_each_slot(plan, step, [&](int slot, bool) { ++uses[static_cast<std::size_t>(slot)]; });
+  for (const ir::Step& each : plan.steps) {
+    const auto* step = std::get_if<ir::KernelStep>(&each.what);
     if (!step) continue;
     ir::Kernel& kernel = plan.kernels[static_cast<std::size_t>(step->kernel)];
     if (!kernel.contraction) continue;
-    const auto out = static_cast<std::size_t>(kernel.contraction->out);
-    const ir::Slot& slot = plan.slots[static_cast<std::size_t>(step->slots[out])];
-    const bool alone = slot.kind == ir::Slot::Kind::temp && slot.last_step == static_cast<int>(i);
+    const auto out = static_cast<std::size_t>(
+        step->slots[static_cast<std::size_t>(kernel.contraction->out)]);
+    const bool alone = plan.slots[out].kind == ir::Slot::Kind::temp && uses[out] == 1;
     // A stage that writes there puts the last word.
     bool rewritten = false;
     for (const ir::Stage& stage : kernel.stages)

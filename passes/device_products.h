@@ -7,7 +7,7 @@
 namespace weft::passes {
 
 /// Sets how exact they have to be, and notes where nothing but a product's own stages reads what
-/// it writes first.
+/// it writes first. Before memory is planned.
 void relax_products(ir::Plan& plan, MatmulPrecision precision);
 
 }  // namespace weft::passes

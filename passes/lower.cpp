@@ -6,6 +6,7 @@
 #include <unordered_map>
 
 #include "ir/ops/attrs.h"
+#include "passes/device_products.h"
 #include "passes/kernel_writer.h"
 #include "passes/memory.h"
 #include "passes/share_kernels.h"
@@ -48,6 +49,7 @@ class Lowering {
     }
     plan_.checks = std::move(f_.checks);
     share_kernels(plan_);
+    if (options_.precision) relax_products(plan_, *options_.precision);
     plan_memory(plan_,
                 {options_.donated, options_.plan_memory, options_.apart, options_.groups});
     return std::move(plan_);

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "ir/plan.h"
+#include "ir/precision.h"
 #include "passes/fuse.h"
 #include "passes/step_groups.h"
 
@@ -27,6 +28,7 @@ struct LowerOptions {
   bool plan_memory = true;       // false: every temporary has memory of its own
   std::int64_t apart = 0;        // MemoryOptions::apart
   std::optional<Caches> groups;  // steps run tile by tile in these; none: each by itself
+  std::optional<MatmulPrecision> precision;  // of a device's products; none: the processor's
 };
 
 /// Every dtype and rank known, no Expansion left.

@@ -13,6 +13,7 @@
 
 #include "ir/graph.h"
 #include "ir/plan.h"
+#include "ir/precision.h"
 #include "passes/fuse.h"
 #include "passes/step_groups.h"
 
@@ -26,6 +27,7 @@ struct PipelineOptions {
   bool fuse = true;
   bool fast_math = false;  // rewrites that may change bits
   bool on_device = false;  // Expansions that a device has a step for become that (ir/op.h)
+  std::optional<MatmulPrecision> precision;  // of a device's products; none: the processor's
   bool winograd = true;    // where it pays: only the processor has kernels for it
   std::optional<Caches> groups;  // steps run tile by tile in these; none: each by itself
   std::int64_t apart = 0;        // MemoryOptions::apart

@@ -1,5 +1,7 @@
 #include "passes/plan_steps.h"
 
+#include "ir/product_end.h"
+
 namespace weft::passes {
 
 bool writes_over(const ir::Kernel& k, int from, int to) {
@@ -11,6 +13,11 @@ bool writes_over(const ir::Kernel& k, int from, int to) {
   if (k.contraction &&
       (from == k.contraction->a || from == k.contraction->b || to == k.contraction->out))
     return false;
+  // A library may read what gelu was given, or write it, at any time while it does the product.
+  if (k.contraction && k.contraction->precision != MatmulPrecision::exact) {
+    const std::optional<ir::ProductEnd> end = ir::find_product_end(k);
+    if (end && (end->before == from || end->before == to)) return false;
+  }
   const ir::Access* write = nullptr;
   std::size_t write_stage = 0;
   for (std::size_t s = 0; s < k.stages.size(); ++s) {

@@ -19,10 +19,20 @@ constexpr Status out_of_memory = 3;
 enum class Data : int { f32 = 0, f64 = 1, f16 = 2, bf16 = 14 };
 enum class Compute : int { f32 = 68, f64 = 70, f32_by_bf16 = 75, f32_by_tf32 = 77 };
 enum class Operation : std::int32_t { none = 0, transpose = 1 };
-enum class Describe : int { transpose_a = 3, transpose_b = 4, epilogue = 7, bias = 8 };
+enum class Describe : int {
+  transpose_a = 3,
+  transpose_b = 4,
+  epilogue = 7,
+  bias = 8,
+  auxiliary = 11,  // what gelu is given
+  auxiliary_leading = 12,
+  auxiliary_stride = 13,
+};
 enum class Layout : int { batch_count = 5, batch_stride = 6 };
 enum class Prefer : int { workspace = 1, reduction = 3, align_a = 5, align_b, align_c, align_d };
-constexpr std::uint32_t end_default = 1, end_bias = 4, end_gelu = 32;
+constexpr std::uint32_t end_default = 1, end_bias = 4, end_gelu = 32, end_gelu_grad = 64,
+                        end_auxiliary = 128;
+constexpr std::int64_t auxiliary_unit = 8;  // what its leading dimension and stride divide by
 constexpr std::uint32_t reduce_in_type_of_sums = 2;
 
 struct Heuristic {
@@ -67,6 +77,17 @@ std::optional<Types> types_of(const LibraryProduct& p) {
                           : rounds && p.precision == MatmulPrecision::medium ? Compute::f32_by_bf16
                                                                              : Compute::f32;
   return Types{*factors, *result, Data::f32, compute};
+}
+
+std::uint32_t epilogue_of(const LibraryProduct& p) {
+  std::uint32_t end = p.bias ? end_bias : 0;
+  switch (p.end) {
+    case ir::ProductEnd::Kind::none: break;
+    case ir::ProductEnd::Kind::gelu: end |= end_gelu; break;
+    case ir::ProductEnd::Kind::gelu_grad: end |= end_gelu_grad; break;
+  }
+  if (p.before) end |= end_auxiliary;
+  return end ? end : end_default;
 }
 
 std::vector<std::string> candidates() {
@@ -193,7 +214,7 @@ CublasLt::Planned::~Planned() {
 std::unique_ptr<const CublasLt::Planned> CublasLt::plan(const LibraryProduct& p,
                                                         int device) const try {
   const std::optional<Types> types = types_of(p);
-  if (!types) return nullptr;
+  if (!types || (p.before && p.n % auxiliary_unit != 0)) return nullptr;
   const Functions& f = *functions_;
   std::unique_ptr<Planned> made(new Planned(*this));
   made->product_ = p;
@@ -204,9 +225,14 @@ std::unique_ptr<const CublasLt::Planned> CublasLt::plan(const LibraryProduct& p,
   };
   describe(Describe::transpose_a, p.b.by_rows ? Operation::none : Operation::transpose);
   describe(Describe::transpose_b, p.a.by_rows ? Operation::none : Operation::transpose);
-  std::uint32_t end = p.end == ir::ProductEnd::Kind::gelu ? end_gelu : 0;
-  if (p.bias) end |= end_bias;
-  describe(Describe::epilogue, end ? end : end_default);
+  describe(Describe::epilogue, epilogue_of(p));
+  // Of these addresses it is asked now how they are aligned.
+  if (p.bias) describe(Describe::bias, CuPointer{alignment(p.bias_alignment)});
+  if (p.before) {
+    describe(Describe::auxiliary, CuPointer{alignment(p.before_alignment)});
+    describe(Describe::auxiliary_leading, p.n);
+    if (p.batches > 1) describe(Describe::auxiliary_stride, p.m * p.n);
+  }
   const auto layout = [&](void** to, Data type, std::int64_t rows, std::int64_t columns,
                           std::int64_t leading, std::int64_t stride) {
     check(f.make_layout(to, type, static_cast<std::uint64_t>(rows),
@@ -251,8 +277,7 @@ std::unique_ptr<const CublasLt::Planned> CublasLt::plan(const LibraryProduct& p,
   return made;
 } catch (const DeviceError&) { return nullptr; }
 
-void CublasLt::Planned::run(CuPointer a, CuPointer b, CuPointer bias, CuPointer residual,
-                            CuPointer out, CuPointer workspace, CuStream stream) const {
+void CublasLt::Planned::run(const Operands& given, CuPointer workspace, CuStream stream) const {
   const Functions& f = *library_.functions_;
   const bool wide = product_.factors == DType::float64;
   const float one = 1, added = product_.residual ? 1 : 0;
@@ -261,11 +286,14 @@ void CublasLt::Planned::run(CuPointer a, CuPointer b, CuPointer bias, CuPointer 
   const auto* const beta = wide ? static_cast<const void*>(&wide_added) : &added;
   const auto at = [](CuPointer p) { return reinterpret_cast<void*>(p); };
   const std::scoped_lock lock(mutex_);
-  if (product_.bias)
-    library_.check(f.describe(description_, Describe::bias, &bias, sizeof bias), "a description");
-  library_.check(f.multiply(handle_, description_, alpha, at(b), a_, at(a), b_, beta,
-                            at(product_.residual ? residual : out), out_, at(out), out_, algorithm_,
-                            at(workspace), workspace_, stream),
+  const auto describe = [&](Describe what, const CuPointer& place) {
+    library_.check(f.describe(description_, what, &place, sizeof place), "a description");
+  };
+  if (product_.bias) describe(Describe::bias, given.bias);
+  if (product_.before) describe(Describe::auxiliary, given.before);
+  library_.check(f.multiply(handle_, description_, alpha, at(given.b), a_, at(given.a), b_, beta,
+                            at(product_.residual ? given.residual : given.out), out_, at(given.out),
+                            out_, algorithm_, at(workspace), workspace_, stream),
                  "a product");
 }
 

@@ -20,8 +20,8 @@
 
 namespace weft::runtime {
 
-/// out[b] (m, n) = end(a[b] (m, k) times b[b] (k, n) + bias (n) + residual[b] (m, n)); out and
-/// residual are dense. Strides and leading dimensions count elements.
+/// out[b] (m, n) = end(a[b] (m, k) times b[b] (k, n) + bias (n) + residual[b] (m, n)); out,
+/// residual and before (ir::ProductEnd) are dense. Strides and leading dimensions count elements.
 struct LibraryProduct {
   struct Matrix {
     bool by_rows = true;           // neighbours of a row lie side by side, else those of a column
@@ -37,7 +37,8 @@ struct LibraryProduct {
   Matrix a, b;
   std::int64_t out_alignment = 256;
   ir::ProductEnd::Kind end = ir::ProductEnd::Kind::none;
-  bool bias = false, residual = false;  // of the result's dtype
+  bool bias = false, residual = false, before = false;  // of the result's dtype
+  std::int64_t bias_alignment = 256, before_alignment = 256;
 };
 
 class CublasLt {
@@ -59,9 +60,12 @@ class CublasLt {
     Planned(const Planned&) = delete;
     Planned& operator=(const Planned&) = delete;
     [[nodiscard]] std::size_t workspace() const { return workspace_; }
-    /// Enqueues it. `residual` may be `out`. DeviceError.
-    void run(CuPointer a, CuPointer b, CuPointer bias, CuPointer residual, CuPointer out,
-             CuPointer workspace, CuStream stream) const;
+    /// Where what it reads and writes lies. `residual` may be `out`, nothing else.
+    struct Operands {
+      CuPointer a = 0, b = 0, out = 0, bias = 0, residual = 0, before = 0;
+    };
+    /// Enqueues it. DeviceError.
+    void run(const Operands&, CuPointer workspace, CuStream stream) const;
 
    private:
     friend class CublasLt;
@@ -72,7 +76,7 @@ class CublasLt {
     void *description_ = nullptr, *a_ = nullptr, *b_ = nullptr, *out_ = nullptr;
     std::uint64_t algorithm_[8] = {};
     std::size_t workspace_ = 0;
-    mutable std::mutex mutex_;  // the description names a call's bias
+    mutable std::mutex mutex_;  // the description names a call's vectors
   };
   /// Null where the library does not do it, or has no memory for that. `device` is its number.
   [[nodiscard]] std::unique_ptr<const Planned> plan(const LibraryProduct& product,

@@ -102,8 +102,8 @@ std::unique_ptr<const CudaProduct> CudaProduct::plan(const ir::Kernel& kernel,
   const auto plan = [&] {
     p.result = dtype(made->out_.buffer);
     p.out_alignment = alignment(made->out_);
-    for (const Part& read : {made->bias_, made->residual_})
-      if (read.buffer >= 0) p.out_alignment = std::min(p.out_alignment, alignment(read));
+    if (p.residual) p.out_alignment = std::min(p.out_alignment, alignment(made->residual_));
+    p.bias_alignment = alignment(made->bias_), p.before_alignment = alignment(made->before_);
     made->planned_ = library->plan(p, device.device().index());
     return made->planned_ != nullptr;
   };
@@ -111,14 +111,15 @@ std::unique_ptr<const CudaProduct> CudaProduct::plan(const ir::Kernel& kernel,
     const ir::ProductEnd& end = *code.end;
     made->out_ = part(end.out, end.out_offset);
     p.end = end.kind;
-    p.bias = end.bias >= 0, p.residual = end.residual >= 0;
+    p.bias = end.bias >= 0, p.residual = end.residual >= 0, p.before = end.before >= 0;
     if (p.bias) made->bias_ = part(end.bias, end.bias_offset);
     if (p.residual) made->residual_ = part(end.residual, end.residual_offset);
+    if (p.before) made->before_ = part(end.before, end.before_offset);
     made->whole_ = true;
     if (plan()) return made;
     p.end = ir::ProductEnd::Kind::none;
-    p.bias = p.residual = false;
-    made->bias_ = made->residual_ = {};
+    p.bias = p.residual = p.before = false;
+    made->bias_ = made->residual_ = made->before_ = {};
   }
   made->out_ = part(c.out, c.out_offset);
   made->whole_ = kernel.stages.empty();
@@ -134,8 +135,13 @@ CuPointer CudaProduct::place(const Part& part, std::span<const CuPointer> buffer
 
 void CudaProduct::run(std::span<const CuPointer> buffers, CuPointer workspace,
                       CuStream stream) const {
-  planned_->run(place(a_, buffers), place(b_, buffers), place(bias_, buffers),
-                place(residual_, buffers), place(out_, buffers), workspace, stream);
+  planned_->run({.a = place(a_, buffers),
+                 .b = place(b_, buffers),
+                 .out = place(out_, buffers),
+                 .bias = place(bias_, buffers),
+                 .residual = place(residual_, buffers),
+                 .before = place(before_, buffers)},
+                workspace, stream);
 }
 
 }  // namespace weft::runtime

@@ -33,7 +33,7 @@ class CudaProduct {
   };
   [[nodiscard]] static CuPointer place(const Part&, std::span<const CuPointer> buffers);
 
-  Part a_, b_, out_, bias_, residual_;
+  Part a_, b_, out_, bias_, residual_, before_;
   bool whole_ = false;
   std::unique_ptr<const CublasLt::Planned> planned_;
 };

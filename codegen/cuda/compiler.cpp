@@ -11,7 +11,6 @@
 #include "codegen/cuda/cuda_text.h"
 #include "codegen/cuda/nvrtc.h"
 #include "codegen/cuda/operation_text.h"
-#include "codegen/cuda/product_end.h"
 #include "codegen/cuda/product_text.h"
 #include "codegen/disk_cache.h"
 #include "ir/error.h"
@@ -37,9 +36,9 @@ class CudaExecutable final : public Executable {
     schedule_ = std::move(product.schedule);
     preludes_ = {product_prelude()};
     if (how.tensor) preludes_.push_back(product_tensor_prelude());
-    device_.library = suits_library(kernel);
+    device_.library = ir::suits_library(kernel);
     if (!device_.library || kernel.stages.empty()) return;
-    device_.end = find_product_end(kernel);
+    device_.end = ir::find_product_end(kernel);
     schedule_ += "; or a library, then ";
     pointwise_or_rows(kernel, name, limits, device_.after);
   }

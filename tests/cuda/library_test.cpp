@@ -7,6 +7,7 @@
 #include <functional>
 
 #include "tests/cuda/fake.h"
+#include "weft/nn.h"
 #include "weft/weft.h"
 
 using namespace weft;
@@ -25,6 +26,7 @@ FakeCublasCounts library_counts() {
 struct Expect {
   long products = 1, finished = 0, launches = 0;
   double tolerance = 1e-5;  // of the largest element
+  long kept = 0, slopes = 0, sums = 0;
 };
 
 /// The largest difference, as a part of the largest element.
@@ -63,8 +65,12 @@ void compare(const Expect& expect, const std::vector<Array>& values,
     const long launches = stand_in() ? fake_cuda().counts().launches : 0;
     const std::vector<Array> got = there(up);
     if (call == 0 && stand_in()) {
-      CHECK(library_counts().products - before.products == expect.products);
-      CHECK(library_counts().finished - before.finished == expect.finished);
+      const FakeCublasCounts now = library_counts();
+      CHECK(now.products - before.products == expect.products);
+      CHECK(now.finished - before.finished == expect.finished);
+      CHECK(now.kept - before.kept == expect.kept);
+      CHECK(now.slopes - before.slopes == expect.slopes);
+      CHECK(now.sums - before.sums == expect.sums);
       CHECK(fake_cuda().counts().launches - launches == expect.launches);
     }
     for (std::size_t n = 0; n < got.size(); ++n) {
@@ -108,6 +114,71 @@ TEST_CASE("CUDA: a library's products, by what follows them") {
   compare({1, 0, 1, 1.6e-2}, {noise({40, 2200}), noise({2200, 64})}, {apart}, DType::bfloat16);
   compare({0, 0, 1, 1.6e-2}, {values[0], values[1]}, {apart}, DType::bfloat16);
   if (stand_in()) CHECK(library_counts().handles == 1);
+}
+
+TEST_CASE("CUDA: a library's products keep what gelu is given, and multiply by its slope") {
+  manual_seed(6);
+  const std::vector<Array> values{noise({130, 200}), noise({200, 168}), noise({168}),
+                                  noise({130, 168}), noise({130, 168})};
+  using End = std::function<Tensor(Inputs)>;
+  const End before = [](Inputs x) { return matmul(x[0], x[1]) + x[2]; },
+            gelu = [=](Inputs x) { return gelu_tanh(before(x)); },
+            before_sum = [](Inputs x) { return matmul(x[0], x[1]) + x[3]; },
+            gelu_sum = [=](Inputs x) { return gelu_tanh(before_sum(x)); },
+            plain = [](Inputs x) { return matmul(x[0], x[1]); },
+            gelu_plain = [=](Inputs x) { return gelu_tanh(plain(x)); };
+  const auto slope = [](const Tensor& g, const Tensor& x) {
+    return vjp({gelu_tanh(x)}, {x}, {g})[0];
+  };
+  const End grad = [=](Inputs x) { return slope(matmul(x[0], x[1]), x[4]); },
+            grad_sum = [=](Inputs x) { return slope(x[3] + matmul(x[0], x[1]), x[4]); };
+  for (const auto& [dtype, tolerance] : {std::pair{DType::float32, 1e-6},
+                                         {DType::bfloat16, 1.6e-2}}) {
+    CAPTURE(name(dtype));
+    for (const auto& both : {std::pair{gelu, before}, {before_sum, gelu_sum}, {plain, gelu_plain}})
+      compare({.finished = 1, .tolerance = tolerance, .kept = 1}, values,
+              {both.first, both.second}, dtype);
+    for (const End& end : {grad, grad_sum})
+      compare({.finished = 1, .tolerance = tolerance, .slopes = 1}, values, {end}, dtype);
+  }
+  // Several products at once, which have no bias along n alone that is theirs.
+  compare({.finished = 1, .tolerance = 1e-6, .slopes = 1},
+          {noise({3, 48, 200}), noise({3, 200, 168}), noise({3, 48, 168})},
+          {[=](Inputs x) { return slope(matmul(x[0], x[1]), x[2]); }}, DType::float32);
+  compare({.finished = 1, .tolerance = 1e-6, .kept = 1},
+          {noise({3, 48, 200}), noise({3, 200, 168})}, {plain, gelu_plain}, DType::float32);
+  // Rows that the library's auxiliary matrix cannot have; the gelu by erf, whose slope is another.
+  compare({.products = 0, .launches = 1}, {noise({130, 200}), noise({200, 170}), noise({130, 170})},
+          {[=](Inputs x) { return slope(matmul(x[0], x[1]), x[2]); }}, DType::float32);
+  compare({.products = 0, .launches = 1}, values,
+          {before, [=](Inputs x) { return weft::gelu(before(x)); }}, DType::float32);
+}
+
+TEST_CASE("CUDA: a training step's products through a library") {
+  manual_seed(7);
+  // x, y; weights and biases of two layers.
+  const auto small = [](Shape shape) { return (Tensor(noise(std::move(shape))) * 0.2).value(); };
+  const std::vector<Array> values{noise({400, 64}), noise({400, 64}),   small({192, 64}),
+                                  noise({192}),     small({64, 192}), noise({64})};
+  const auto loss = [](Inputs x) {
+    const Tensor h = gelu_tanh(nn::linear(x[0], x[2], x[3]));
+    return mean(square(x[0] + nn::linear(h, x[4], x[5]) - x[1]));
+  };
+  const auto slope = [=](std::size_t i) {
+    return [=](Inputs x) { return grad(loss(x), {x[i]})[0]; };
+  };
+  const std::vector<std::function<Tensor(Inputs)>> slopes{slope(2), slope(3), slope(4), slope(5)};
+  // Of five products one keeps what gelu is given, one multiplies by its slope; one has an end that
+  // no library knows, and short sums. The biases' gradients are two launches.
+  compare({.products = 4, .finished = 2, .launches = 3, .tolerance = 2e-6, .kept = 1, .slopes = 1},
+          values, slopes, DType::float32);
+  compare({.products = 4, .finished = 2, .launches = 3, .tolerance = 4e-2, .kept = 1, .slopes = 1},
+          values, slopes, DType::bfloat16);
+  // Temporaries that would lie one over the other, were they not a library's.
+  const std::vector<Array> large{noise({2048, 16}), noise({2048, 16}),   small({264, 16}),
+                                 noise({264}),      small({16, 264}), noise({16})};
+  compare({.products = 4, .finished = 2, .launches = 2, .tolerance = 4e-2, .kept = 1, .slopes = 1},
+          large, {slope(2)}, DType::bfloat16);
 }
 
 TEST_CASE("CUDA: a library's products, by how their operands lie") {

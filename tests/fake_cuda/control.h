@@ -48,9 +48,10 @@ void fake_cuda_memory(std::size_t bytes);
 extern "C" {
 
 /// Of the stand-in for cuBLASLt: products, those with something after them, those with results of
-/// 16 bits; objects that are alive; handles.
+/// 16 bits, those that kept what gelu is given, multiplied by its slope, or summed an operand;
+/// objects that are alive; handles.
 struct FakeCublasCounts {
-  long products, finished, narrow, alive, handles;
+  long products, finished, narrow, kept, slopes, sums, alive, handles;
 };
 FakeCublasCounts fake_cublas_counts();
 /// The next `times` calls of a function fail with this status.

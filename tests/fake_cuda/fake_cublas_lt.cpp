@@ -24,12 +24,28 @@ using Status = int;
 using Pointer = unsigned long long;
 constexpr Status success = 0, invalid_value = 7, not_supported = 15;
 enum Data { f32 = 0, f64 = 1, f16 = 2, c64 = 4, c128 = 5, bf16 = 14 };
+/// Bits of an epilogue.
+enum End : std::uint32_t {
+  plain = 1,
+  end_relu = 2,
+  end_bias = 4,
+  end_gelu = 32,
+  end_gelu_grad = 64,
+  end_aux = 128,
+  sums_of_a = 256,
+  sums_of_b = 512
+};
 
 struct Description {
   int compute, scale;
   std::int32_t transpose_a = 0, transpose_b = 0;
-  std::uint32_t epilogue = 1;
-  Pointer bias = 0;
+  std::uint32_t epilogue = plain;
+  Pointer bias = 0, aux = 0;
+  std::int64_t aux_leading = 0, aux_stride = 0;
+
+  [[nodiscard]] bool ends(std::uint32_t bits) const { return (epilogue & bits) != 0; }
+  /// A vector that it reads or writes.
+  [[nodiscard]] bool has_vector() const { return ends(end_bias | sums_of_a | sums_of_b); }
 };
 struct Layout {
   int type;
@@ -44,7 +60,8 @@ struct Preference {
 struct Algorithm {  // 64 bytes
   std::uint64_t magic, problem, workspace;
   std::uint32_t alignment[4];
-  std::uint64_t unused[3];
+  Pointer bias, aux;  // as they were when it was chosen: aligned as the real ones will be
+  std::uint64_t unused[1];
 };
 static_assert(sizeof(Algorithm) == 64);
 struct Heuristic {
@@ -166,7 +183,7 @@ bool shapes_fit(const Description& d, const Layout& a, const Layout& b, const La
 
 bool types_fit(const Description& d, const Layout& a, const Layout& b, const Layout& out) {
   if (a.type != b.type) return false;
-  const bool plain_end = d.epilogue == 1;
+  const bool plain_end = d.epilogue == plain;
   switch (a.type) {
     case f16:
     case bf16: return d.compute == 68 && d.scale == f32 && (out.type == a.type || out.type == f32);
@@ -180,13 +197,42 @@ bool types_fit(const Description& d, const Layout& a, const Layout& b, const Lay
   }
 }
 
+/// What follows the product, as far as the documentation says what may; what it does not describe
+/// is an error here.
+Status ends_fit(const Description& d, const Layout& out) {
+  switch (d.epilogue) {
+    case plain:
+    case end_relu:
+    case end_bias:
+    case end_relu | end_bias:
+    case end_gelu:
+    case end_gelu | end_bias: return success;
+    case end_gelu | end_aux:
+    case end_gelu | end_aux | end_bias:
+    case end_gelu_grad | end_aux: break;
+    // Sums over the inner axis, which lies outside in memory.
+    case sums_of_a: return d.transpose_a || out.batches > 1 ? not_supported : success;
+    case sums_of_b: return !d.transpose_b || out.batches > 1 ? not_supported : success;
+    default: return wrong("an unknown epilogue");
+  }
+  const auto rows = static_cast<std::int64_t>(out.rows);
+  if (d.aux_leading % 8 != 0 || d.aux_leading < rows)
+    return wrong("a bad leading dimension of the auxiliary matrix");
+  const std::int64_t matrix = d.aux_leading * static_cast<std::int64_t>(out.columns);
+  if (out.batches > 1 && (d.aux_stride % 8 != 0 || d.aux_stride < matrix))
+    return wrong("a bad stride of the auxiliary matrix");
+  return success;
+}
+
 /// Of what an algorithm was chosen for.
 std::uint64_t problem(const Description& d, const Layout& a, const Layout& b, const Layout& out) {
   std::uint64_t hash = 14695981039346656037u;
   const auto add = [&](std::uint64_t x) { hash = (hash ^ x) * 1099511628211u; };
   for (const std::uint64_t x : {static_cast<std::uint64_t>(d.compute),
                                 static_cast<std::uint64_t>(d.transpose_a * 2 + d.transpose_b),
-                                static_cast<std::uint64_t>(d.epilogue)})
+                                static_cast<std::uint64_t>(d.epilogue),
+                                static_cast<std::uint64_t>(d.aux_leading),
+                                static_cast<std::uint64_t>(d.aux_stride)})
     add(x);
   for (const Layout* l : {&a, &b, &out}) {
     add(l->rows), add(l->columns), add(static_cast<std::uint64_t>(l->leading));
@@ -203,45 +249,113 @@ std::size_t extent_bytes(const Layout& x) {
 
 struct Product {
   Description d;
-  Layout a, b, c, out;
-  const char *at_a, *at_b, *at_c, *at_bias;
-  char* at_out;
+  Layout a, b, c, out, aux;
+  const char *at_a, *at_b, *at_c;
+  char *at_out, *at_vector, *at_aux;
   Number alpha, beta;
 
-  Number at(const Layout& x, const char* from, std::int64_t batch, std::uint64_t row,
-            std::uint64_t column) const {
+  static std::int64_t place(const Layout& x, std::int64_t batch, std::uint64_t row,
+                            std::uint64_t column) {
     const std::int64_t i = batch * x.stride + static_cast<std::int64_t>(column) * x.leading +
                            static_cast<std::int64_t>(row);
-    return load(from + i * static_cast<std::int64_t>(size_of(x.type)), x.type);
+    return i * static_cast<std::int64_t>(size_of(x.type));
+  }
+  static Number at(const Layout& x, const char* from, std::int64_t batch, std::uint64_t row,
+                   std::uint64_t column) {
+    return load(from + place(x, batch, row, column), x.type);
+  }
+  [[nodiscard]] std::uint64_t depth() const { return d.transpose_a ? a.rows : a.columns; }
+  [[nodiscard]] Number of_a(std::int64_t batch, std::uint64_t i, std::uint64_t p) const {
+    return at(a, at_a, batch, d.transpose_a ? p : i, d.transpose_a ? i : p);
+  }
+  [[nodiscard]] Number of_b(std::int64_t batch, std::uint64_t p, std::uint64_t j) const {
+    return at(b, at_b, batch, d.transpose_b ? j : p, d.transpose_b ? p : j);
   }
 
-  Number finished(Number value, std::uint64_t row) const {
-    if (d.epilogue & 4) value += load(at_bias + row * size_of(out.type), out.type);
-    double x = value.real();
-    if (d.epilogue & 2) return x > 0 ? x : 0;
-    if (d.epilogue & 32)
-      return 0.5 * x * (1 + std::tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)));
-    return value;
+  static double gelu(double x) {
+    return 0.5 * x * (1 + std::tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)));
+  }
+  static double gelu_slope(double x) {
+    const double t = std::tanh(0.7978845608028654 * (x + 0.044715 * x * x * x));
+    return 0.5 * (1 + t) +
+           0.5 * x * (1 - t * t) * 0.7978845608028654 * (1 + 3 * 0.044715 * x * x);
+  }
+  [[nodiscard]] Number finished(Number value, std::int64_t batch, std::uint64_t i,
+                                std::uint64_t j) const {
+    if (d.ends(end_bias)) value += load(at_vector + i * size_of(out.type), out.type);
+    const double x = value.real();
+    if (d.ends(end_relu)) return x > 0 ? x : 0;
+    if (d.ends(end_gelu_grad)) return x * gelu_slope(at(aux, at_aux, batch, i, j).real());
+    if (!d.ends(end_gelu)) return value;
+    if (d.ends(end_aux)) store(at_aux + place(aux, batch, i, j), aux.type, value);
+    return gelu(x);
+  }
+
+  void sum_operand() const {
+    const std::uint64_t n = d.ends(sums_of_a) ? out.rows : out.columns;
+    for (std::uint64_t i = 0; i < n; ++i) {
+      Number sum = 0;
+      for (std::uint64_t p = 0; p < depth(); ++p)
+        sum += d.ends(sums_of_a) ? of_a(0, i, p) : of_b(0, p, i);
+      store(at_vector + i * size_of(out.type), out.type, sum);
+    }
   }
 
   void run() const {
-    const std::uint64_t depth = d.transpose_a ? a.rows : a.columns;
     for (std::int64_t batch = 0; batch < out.batches; ++batch)
       for (std::uint64_t j = 0; j < out.columns; ++j)
         for (std::uint64_t i = 0; i < out.rows; ++i) {
           Number sum = 0;
-          for (std::uint64_t p = 0; p < depth; ++p)
-            sum += at(a, at_a, batch, d.transpose_a ? p : i, d.transpose_a ? i : p) *
-                   at(b, at_b, batch, d.transpose_b ? j : p, d.transpose_b ? p : j);
+          for (std::uint64_t p = 0; p < depth(); ++p) sum += of_a(batch, i, p) * of_b(batch, p, j);
           sum *= alpha;
           if (beta != 0.0) sum += beta * at(c, at_c, batch, i, j);
-          const std::int64_t to = batch * out.stride + static_cast<std::int64_t>(j) * out.leading +
-                                  static_cast<std::int64_t>(i);
-          store(at_out + to * static_cast<std::int64_t>(size_of(out.type)), out.type,
-                finished(sum, i));
+          store(at_out + place(out, batch, i, j), out.type, finished(sum, batch, i, j));
         }
+    if (d.ends(sums_of_a | sums_of_b)) sum_operand();
   }
 };
+
+/// What the end reads and writes beside the matrices.
+Status find_ends(Product& p, const Algorithm& algorithm) {
+  const Description& d = p.d;
+  const auto aligned_as = [](Pointer at, Pointer asked) {
+    return asked != 0 && at % (asked & -asked) == 0;
+  };
+  if (d.has_vector()) {
+    const std::size_t size = size_of(p.out.type);
+    const std::uint64_t n = d.ends(sums_of_b) ? p.out.columns : p.out.rows;
+    p.at_vector = static_cast<char*>(driver().place(d.bias, n * size));
+    if (!p.at_vector) return wrong("a vector that is not the device's");
+    if (d.bias % size != 0 || !aligned_as(d.bias, algorithm.bias))
+      return wrong("a vector that is not aligned as said");
+  }
+  if (!d.ends(end_aux)) return success;
+  p.aux.leading = d.aux_leading, p.aux.stride = d.aux_stride;
+  const std::size_t bytes = extent_bytes(p.aux);
+  p.at_aux = static_cast<char*>(driver().place(d.aux, bytes));
+  if (!p.at_aux) return wrong("an auxiliary matrix that is not the device's");
+  if (!aligned_as(d.aux, algorithm.aux)) return wrong("an auxiliary matrix not aligned as said");
+  for (const auto& [at, size] : {std::pair<const char*, std::size_t>{p.at_a, extent_bytes(p.a)},
+                                 {p.at_b, extent_bytes(p.b)},
+                                 {p.at_c, extent_bytes(p.c)},
+                                 {p.at_out, extent_bytes(p.out)}}) {
+    const bool written = d.ends(end_gelu) || at == p.at_out;
+    if (written && at < p.at_aux + bytes && p.at_aux < at + size)
+      return wrong("an auxiliary matrix that lies over another one");
+  }
+  return success;
+}
+
+template <class T, class... Parts> Status make(T** made, Parts... parts) {
+  *made = new T{parts...};
+  ++counts.alive;
+  return success;
+}
+template <class T> Status drop(T* object) {
+  delete object;
+  --counts.alive;
+  return success;
+}
 
 template <class T> Status set(T& to, const void* from, std::size_t bytes) {
   if (!from || bytes != sizeof to) return wrong("an attribute of the wrong size");
@@ -273,16 +387,10 @@ Status cublasLtDestroy(void* handle) {
   return success;
 }
 Status cublasLtMatmulDescCreate(Description** made, int compute, int scale) {
-  if (const Status e = failure("cublasLtMatmulDescCreate")) return e;
-  *made = new Description{compute, scale};
-  ++counts.alive;
-  return success;
+  const Status e = failure("cublasLtMatmulDescCreate");
+  return e ? e : make(made, compute, scale);
 }
-Status cublasLtMatmulDescDestroy(Description* d) {
-  delete d;
-  --counts.alive;
-  return success;
-}
+Status cublasLtMatmulDescDestroy(Description* d) { return drop(d); }
 Status cublasLtMatmulDescSetAttribute(Description* d, int what, const void* from,
                                       std::size_t bytes) {
   switch (what) {
@@ -290,21 +398,18 @@ Status cublasLtMatmulDescSetAttribute(Description* d, int what, const void* from
     case 4: return set(d->transpose_b, from, bytes);
     case 7: return set(d->epilogue, from, bytes);
     case 8: return set(d->bias, from, bytes);
+    case 11: return set(d->aux, from, bytes);
+    case 12: return set(d->aux_leading, from, bytes);
+    case 13: return set(d->aux_stride, from, bytes);
     default: return wrong("an unknown attribute of a description");
   }
 }
 Status cublasLtMatrixLayoutCreate(Layout** made, int type, std::uint64_t rows,
                                   std::uint64_t columns, std::int64_t leading) {
   if (size_of(type) == 0) return wrong("a layout of an unknown type");
-  *made = new Layout{type, rows, columns, leading};
-  ++counts.alive;
-  return success;
+  return make(made, type, rows, columns, leading);
 }
-Status cublasLtMatrixLayoutDestroy(Layout* layout) {
-  delete layout;
-  --counts.alive;
-  return success;
-}
+Status cublasLtMatrixLayoutDestroy(Layout* layout) { return drop(layout); }
 Status cublasLtMatrixLayoutSetAttribute(Layout* layout, int what, const void* from,
                                         std::size_t bytes) {
   switch (what) {
@@ -313,16 +418,8 @@ Status cublasLtMatrixLayoutSetAttribute(Layout* layout, int what, const void* fr
     default: return wrong("an unknown attribute of a layout");
   }
 }
-Status cublasLtMatmulPreferenceCreate(Preference** made) {
-  *made = new Preference;
-  ++counts.alive;
-  return success;
-}
-Status cublasLtMatmulPreferenceDestroy(Preference* preference) {
-  delete preference;
-  --counts.alive;
-  return success;
-}
+Status cublasLtMatmulPreferenceCreate(Preference** made) { return make(made); }
+Status cublasLtMatmulPreferenceDestroy(Preference* preference) { return drop(preference); }
 Status cublasLtMatmulPreferenceSetAttribute(Preference* p, int what, const void* from,
                                             std::size_t bytes) {
   if (what == 1) return set(p->workspace, from, bytes);
@@ -342,7 +439,8 @@ Status cublasLtMatmulAlgoGetHeuristic(void* handle, Description* d, Layout* a, L
   if (wanted < 1 || c->type != out->type) return wrong("a bad question");
   *count = 0;
   if (!types_fit(*d, *a, *b, *out) || p->workspace < working) return not_supported;
-  Algorithm algorithm{magic, problem(*d, *a, *b, *out), working, {}, {}};
+  if (const Status e = ends_fit(*d, *out)) return e;
+  Algorithm algorithm{magic, problem(*d, *a, *b, *out), working, {}, d->bias, d->aux, {}};
   std::memcpy(algorithm.alignment, p->alignment, sizeof p->alignment);
   *found = {algorithm, working, success, 1, {}};
   *count = 1;
@@ -363,7 +461,7 @@ Status cublasLtMatmul(void* handle, Description* d, const void* alpha, Pointer a
   const Pointer places[] = {a, b, c, out};
   for (int i = 0; i < 4; ++i)
     if (places[i] % algorithm->alignment[i] != 0) return wrong("an address less aligned than said");
-  Product p{*d, *of_a, *of_b, *of_c, *of_out, nullptr, nullptr, nullptr, nullptr, nullptr, 0, 0};
+  Product p{*d, *of_a, *of_b, *of_c, *of_out, *of_out, {}, {}, {}, {}, {}, {}, 0, 0};
   p.alpha = load(static_cast<const char*>(alpha), d->scale);
   p.beta = load(static_cast<const char*>(beta), d->scale);
   const auto find = [&](Pointer at, const Layout& x) {
@@ -371,15 +469,14 @@ Status cublasLtMatmul(void* handle, Description* d, const void* alpha, Pointer a
   };
   p.at_a = find(a, *of_a), p.at_b = find(b, *of_b);
   p.at_c = find(c, *of_c), p.at_out = find(out, *of_out);
-  const bool biased = d->epilogue & 4;
-  const std::size_t size = size_of(of_out->type);
-  if (biased)
-    p.at_bias = static_cast<const char*>(driver().place(d->bias, of_out->rows * size));
-  if (!p.at_a || !p.at_b || !p.at_c || !p.at_out || (biased && !p.at_bias))
+  if (!p.at_a || !p.at_b || !p.at_c || !p.at_out)
     return wrong("an address that is not the device's");
-  if (biased && d->bias % size != 0) return wrong("a bias that is not aligned");
+  if (const Status e = find_ends(p, *algorithm)) return e;
   ++counts.products;
-  if (d->epilogue != 1 || p.beta != 0.0) ++counts.finished;
+  if (d->epilogue != plain || p.beta != 0.0) ++counts.finished;
+  counts.kept += d->ends(end_gelu) && d->ends(end_aux);
+  counts.slopes += d->ends(end_gelu_grad);
+  counts.sums += d->ends(sums_of_a | sums_of_b);
   counts.narrow += of_out->type == bf16 || of_out->type == f16;
   return driver().enqueue(stream, [p] { p.run(); });
 }
