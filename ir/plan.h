@@ -58,6 +58,16 @@ struct StepGroup {
   bool chain = false;
 };
 
+/// Steps that sum an operand of a product over the axis that the product sums. A library may do
+/// that with the product, which comes before what reads the sums. Steps do nothing but what these
+/// say of them, and are done when products have done it all: steps that share one share all.
+struct OperandSum {
+  int product = 0;         // step
+  bool of_b = false;       // of the contraction's
+  std::vector<int> steps;  // one or two
+  int out = 0;             // slot
+};
+
 /// An equality of extents that could not be decided before the call.
 struct ShapeCheck {
   Dim left, right;
@@ -71,6 +81,7 @@ struct Plan {
   std::vector<Literal> constants;
   std::vector<Step> steps;
   std::vector<StepGroup> groups;  // in order, apart from one another
+  std::vector<OperandSum> operand_sums;  // at most one a product, in their order
   std::vector<ShapeCheck> checks;
   /// Declared type of input i: its unknown extents are the symbols that a call binds.
   std::vector<Type> inputs;

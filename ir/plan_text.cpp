@@ -110,6 +110,9 @@ std::string to_string(const Plan& plan) {
       ++group;
     }
   }
+  for (const OperandSum& sum : plan.operand_sums)
+    out += "  steps " + number_list(sum.steps, "") + " sum operand " + (sum.of_b ? "b" : "a") +
+           " of step " + std::to_string(sum.product) + "\n";
   out += "  outputs " + number_list(plan.outputs) + "\n";
   for (std::size_t i = 0; i < plan.donated.size(); ++i)
     if (plan.donated[i] >= 0)

@@ -1,39 +1,13 @@
 #include "ir/product_end.h"
 
 #include <array>
-#include <map>
 
+#include "ir/scalar_comparison.h"
 #include "ir/scalar_math.h"
 #include "ir/scalar_math_special.h"
 
 namespace weft::ir {
 namespace {
-
-/// Whether two programs compute the same from the same inputs, in whatever order they are written;
-/// operands of additions and multiplications may change places.
-class Comparison {
- public:
-  Comparison(const ScalarProgram& left, const ScalarProgram& right) : left_(left), right_(right) {}
-
-  bool same(std::int32_t i, std::int32_t j) {
-    if (i < 0 || j < 0) return i == j;
-    const auto [it, fresh] = known_.try_emplace({i, j}, false);
-    if (!fresh) return it->second;
-    const ScalarInst &x = left_.code[static_cast<std::size_t>(i)],
-                     &y = right_.code[static_cast<std::size_t>(j)];
-    bool equal = x.op == y.op && x.dtype == y.dtype && x.imm == y.imm;
-    if (equal) {
-      equal = same(x.a, y.a) && same(x.b, y.b) && same(x.c, y.c);
-      if (!equal && (x.op == ScalarOp::add || x.op == ScalarOp::mul))
-        equal = same(x.a, y.b) && same(x.b, y.a);
-    }
-    return known_[{i, j}] = equal;
-  }
-
- private:
-  const ScalarProgram &left_, &right_;
-  std::map<std::pair<std::int32_t, std::int32_t>, bool> known_;
-};
 
 /// The number of the input that reads each part, -1 where none does.
 struct Inputs {
@@ -144,10 +118,9 @@ class Stages {
     for (const bool bias_first : {true, false}) {
       const ScalarProgram wanted =
           expected(t_, dtype(k_.contraction->out), inputs_, kind, bias_first);
-      Comparison comparison(stage_.body, wanted);
+      ScalarComparison comparison(stage_.body, wanted);
       const auto gives = [&](const Sink& sink, std::size_t output) {
-        return comparison.same(stage_.body.outputs[static_cast<std::size_t>(sink.output)],
-                               wanted.outputs[output]);
+        return comparison.same_output(sink.output, output);
       };
       for (std::size_t of_result = 0; of_result < stage_.sinks.size(); ++of_result) {
         const Sink &result = stage_.sinks[of_result],

@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "passes/donation.h"
+#include "passes/operand_sums.h"
 #include "passes/plan_steps.h"
 #include "passes/step_chains.h"
 
@@ -37,6 +38,7 @@ class MemoryPlan {
 
   void run() {
     plan_donations(plan_, wanted_);
+    find_operand_sums(plan_);
     if (groups_) {
       group_steps(plan_, *groups_);
       chain_steps(plan_, *groups_);
@@ -66,6 +68,10 @@ class MemoryPlan {
       });
     }
     for (const ir::StepGroup& group : plan_.groups) hold_through(group);
+    for (const ir::OperandSum& sum : plan_.operand_sums) {
+      slot(sum.out).first_step = std::min(slot(sum.out).first_step, sum.product);
+      slot(sum.out).last_step = std::max(slot(sum.out).last_step, sum.product);
+    }
   }
 
   /// While one tile is at a group's last step, another is at its first.

@@ -31,7 +31,7 @@ enum class Describe : int {
 enum class Layout : int { batch_count = 5, batch_stride = 6 };
 enum class Prefer : int { workspace = 1, reduction = 3, align_a = 5, align_b, align_c, align_d };
 constexpr std::uint32_t end_default = 1, end_bias = 4, end_gelu = 32, end_gelu_grad = 64,
-                        end_auxiliary = 128;
+                        end_auxiliary = 128, end_sums_of_a = 256, end_sums_of_b = 512;
 constexpr std::int64_t auxiliary_unit = 8;  // what its leading dimension and stride divide by
 constexpr std::uint32_t reduce_in_type_of_sums = 2;
 
@@ -79,6 +79,11 @@ std::optional<Types> types_of(const LibraryProduct& p) {
   return Types{*factors, *result, Data::f32, compute};
 }
 
+/// Of these it has one: it is read, or written.
+bool has_vector(const LibraryProduct& p) {
+  return p.bias || p.sums != LibraryProduct::Sums::none;
+}
+
 std::uint32_t epilogue_of(const LibraryProduct& p) {
   std::uint32_t end = p.bias ? end_bias : 0;
   switch (p.end) {
@@ -87,6 +92,11 @@ std::uint32_t epilogue_of(const LibraryProduct& p) {
     case ir::ProductEnd::Kind::gelu_grad: end |= end_gelu_grad; break;
   }
   if (p.before) end |= end_auxiliary;
+  switch (p.sums) {
+    case LibraryProduct::Sums::none: break;
+    case LibraryProduct::Sums::of_a: end |= end_sums_of_b; break;  // they change places
+    case LibraryProduct::Sums::of_b: end |= end_sums_of_a; break;
+  }
   return end ? end : end_default;
 }
 
@@ -227,7 +237,7 @@ std::unique_ptr<const CublasLt::Planned> CublasLt::plan(const LibraryProduct& p,
   describe(Describe::transpose_b, p.a.by_rows ? Operation::none : Operation::transpose);
   describe(Describe::epilogue, epilogue_of(p));
   // Of these addresses it is asked now how they are aligned.
-  if (p.bias) describe(Describe::bias, CuPointer{alignment(p.bias_alignment)});
+  if (has_vector(p)) describe(Describe::bias, CuPointer{alignment(p.bias_alignment)});
   if (p.before) {
     describe(Describe::auxiliary, CuPointer{alignment(p.before_alignment)});
     describe(Describe::auxiliary_leading, p.n);
@@ -289,7 +299,8 @@ void CublasLt::Planned::run(const Operands& given, CuPointer workspace, CuStream
   const auto describe = [&](Describe what, const CuPointer& place) {
     library_.check(f.describe(description_, what, &place, sizeof place), "a description");
   };
-  if (product_.bias) describe(Describe::bias, given.bias);
+  if (has_vector(product_))
+    describe(Describe::bias, product_.bias ? given.bias : given.sums);
   if (product_.before) describe(Describe::auxiliary, given.before);
   library_.check(f.multiply(handle_, description_, alpha, at(given.b), a_, at(given.a), b_, beta,
                             at(product_.residual ? given.residual : given.out), out_, at(given.out),

@@ -38,6 +38,9 @@ struct LibraryProduct {
   std::int64_t out_alignment = 256;
   ir::ProductEnd::Kind end = ir::ProductEnd::Kind::none;
   bool bias = false, residual = false, before = false;  // of the result's dtype
+  /// Without a bias: the sums over k of an operand, m or n of them, are results too.
+  enum class Sums : std::uint8_t { none, of_a, of_b };
+  Sums sums = Sums::none;
   std::int64_t bias_alignment = 256, before_alignment = 256;
 };
 
@@ -62,7 +65,7 @@ class CublasLt {
     [[nodiscard]] std::size_t workspace() const { return workspace_; }
     /// Where what it reads and writes lies. `residual` may be `out`, nothing else.
     struct Operands {
-      CuPointer a = 0, b = 0, out = 0, bias = 0, residual = 0, before = 0;
+      CuPointer a = 0, b = 0, out = 0, bias = 0, residual = 0, before = 0, sums = 0;
     };
     /// Enqueues it. DeviceError.
     void run(const Operands&, CuPointer workspace, CuStream stream) const;

@@ -25,6 +25,8 @@ struct SizedLaunch {
 
 struct SizedStep {
   std::unique_ptr<const CudaProduct> library;  // does the product, before
+  int sums = -1;      // slot that it writes as well
+  bool done = false;  // by products of other steps
   std::vector<SizedLaunch> launches;
   std::vector<std::int64_t> symbols;
   std::int64_t cut[2] = {1, 1};  // of a product's sums: blocks, pieces

@@ -56,76 +56,85 @@ bool pays_apart(const LibraryProduct& p, const CudaDevice& device) {
   return p.k >= (size_of(p.factors) == 2 ? narrow_depth : rounded ? rounded_depth : wide_depth);
 }
 
+std::int64_t at(const Dim& dim, const DimBindings& bindings) {
+  return dim.is_constant() ? dim.value() : dim.evaluate(bindings);
+}
+
+/// The product without what follows it; none where it is no product of matrices, or not worth it.
+std::optional<LibraryProduct> plain_product(const ir::Kernel& kernel, const DimBindings& bindings) {
+  const ir::Contraction& c = *kernel.contraction;
+  const auto value = [&](const Dim& dim) { return at(dim, bindings); };
+  const std::size_t batch_axes = kernel.axes.size() - 2;
+  LibraryProduct p;
+  p.factors = kernel.buffers[static_cast<std::size_t>(c.a)].dtype, p.precision = c.precision;
+  p.m = value(kernel.axes[batch_axes]), p.n = value(kernel.axes[batch_axes + 1]), p.k = value(c.k);
+  std::vector<std::int64_t> extents, a_strides, b_strides;
+  for (std::size_t i = 0; i < batch_axes; ++i) {
+    extents.push_back(value(kernel.axes[i]));
+    a_strides.push_back(value(c.a_batch[i]));
+    b_strides.push_back(value(c.b_batch[i]));
+    p.batches *= extents.back();
+  }
+  if (!pays(p) || p.batches > INT32_MAX) return std::nullopt;
+  const auto a = matrix(p.m, p.k, value(c.a_m), value(c.a_k)),
+             b = matrix(p.k, p.n, value(c.b_k), value(c.b_n));
+  const auto a_batch = one_stride(extents, a_strides), b_batch = one_stride(extents, b_strides);
+  if (!a || !b || !a_batch || !b_batch || *a_batch < 0 || *b_batch < 0) return std::nullopt;
+  p.a = *a, p.b = *b;
+  p.a.batch = *a_batch, p.b.batch = *b_batch;
+  return p;
+}
+
 }  // namespace
 
 std::unique_ptr<const CudaProduct> CudaProduct::plan(const ir::Kernel& kernel,
                                                      const ir::DeviceKernel& code,
                                                      const DimBindings& bindings,
-                                                     const CudaDevice& device) {
+                                                     const CudaDevice& device,
+                                                     const std::optional<Sums>& sums) {
   if (!code.library) return nullptr;
   const ir::Contraction& c = *kernel.contraction;
-  const auto at = [&](const Dim& dim) {
-    return dim.is_constant() ? dim.value() : dim.evaluate(bindings);
-  };
+  std::optional<LibraryProduct> found = plain_product(kernel, bindings);
+  const CublasLt* const library = found ? CublasLt::get() : nullptr;
+  if (!library) return nullptr;
+  LibraryProduct& p = *found;
+
+  std::unique_ptr<CudaProduct> made(new CudaProduct);
   const auto dtype = [&](int buffer) {
     return kernel.buffers[static_cast<std::size_t>(buffer)].dtype;
   };
-  const std::size_t batch_axes = kernel.axes.size() - 2;
-  LibraryProduct p;
-  p.factors = dtype(c.a), p.precision = c.precision;
-  p.m = at(kernel.axes[batch_axes]), p.n = at(kernel.axes[batch_axes + 1]), p.k = at(c.k);
-  std::vector<std::int64_t> extents, a_strides, b_strides;
-  for (std::size_t i = 0; i < batch_axes; ++i) {
-    extents.push_back(at(kernel.axes[i]));
-    a_strides.push_back(at(c.a_batch[i]));
-    b_strides.push_back(at(c.b_batch[i]));
-    p.batches *= extents.back();
-  }
-  if (!pays(p) || p.batches > INT32_MAX) return nullptr;
-  const auto a = matrix(p.m, p.k, at(c.a_m), at(c.a_k)), b = matrix(p.k, p.n, at(c.b_k), at(c.b_n));
-  const auto a_batch = one_stride(extents, a_strides), b_batch = one_stride(extents, b_strides);
-  if (!a || !b || !a_batch || !b_batch || *a_batch < 0 || *b_batch < 0) return nullptr;
-  p.a = *a, p.b = *b;
-  p.a.batch = *a_batch, p.b.batch = *b_batch;
-  const CublasLt* const library = CublasLt::get();
-  if (!library) return nullptr;
-
-  std::unique_ptr<CudaProduct> made(new CudaProduct);
   const auto part = [&](int buffer, const Dim& offset) {
-    return Part{buffer, at(offset) * static_cast<std::int64_t>(size_of(dtype(buffer)))};
+    if (buffer < 0) return Part{};
+    return Part{buffer, at(offset, bindings) * static_cast<std::int64_t>(size_of(dtype(buffer)))};
   };
   const auto alignment = [](const Part& x) {
     return x.offset == 0 ? base_alignment : std::min(x.offset & -x.offset, base_alignment);
   };
   made->a_ = part(c.a, c.a_offset), made->b_ = part(c.b, c.b_offset);
   p.a.alignment = alignment(made->a_), p.b.alignment = alignment(made->b_);
-  const auto plan = [&] {
-    p.result = dtype(made->out_.buffer);
-    p.out_alignment = alignment(made->out_);
-    if (p.residual) p.out_alignment = std::min(p.out_alignment, alignment(made->residual_));
+  const auto plan = [&](const ir::ProductEnd& end) {
+    made->out_ = part(end.out, end.out_offset), made->bias_ = part(end.bias, end.bias_offset);
+    made->residual_ = part(end.residual, end.residual_offset);
+    made->before_ = part(end.before, end.before_offset);
+    p.result = dtype(end.out), p.end = end.kind;
+    p.bias = end.bias >= 0, p.residual = end.residual >= 0, p.before = end.before >= 0;
+    p.out_alignment = std::min(alignment(made->out_), alignment(made->residual_));
     p.bias_alignment = alignment(made->bias_), p.before_alignment = alignment(made->before_);
-    made->planned_ = library->plan(p, device.device().index());
+    const auto ask = [&] { return library->plan(p, device.device().index()); };
+    if (sums && sums->dtype == p.result && p.end == ir::ProductEnd::Kind::none && !p.bias) {
+      p.sums = sums->of_b ? LibraryProduct::Sums::of_b : LibraryProduct::Sums::of_a;
+      made->planned_ = ask();
+      made->sums_ = made->planned_ != nullptr;
+      p.sums = LibraryProduct::Sums::none;
+    }
+    if (!made->planned_) made->planned_ = ask();
     return made->planned_ != nullptr;
   };
-  if (code.end) {
-    const ir::ProductEnd& end = *code.end;
-    made->out_ = part(end.out, end.out_offset);
-    p.end = end.kind;
-    p.bias = end.bias >= 0, p.residual = end.residual >= 0, p.before = end.before >= 0;
-    if (p.bias) made->bias_ = part(end.bias, end.bias_offset);
-    if (p.residual) made->residual_ = part(end.residual, end.residual_offset);
-    if (p.before) made->before_ = part(end.before, end.before_offset);
-    made->whole_ = true;
-    if (plan()) return made;
-    p.end = ir::ProductEnd::Kind::none;
-    p.bias = p.residual = p.before = false;
-    made->bias_ = made->residual_ = made->before_ = {};
-  }
-  made->out_ = part(c.out, c.out_offset);
+  made->whole_ = true;
+  if (code.end && plan(*code.end)) return made;
   made->whole_ = kernel.stages.empty();
   if (!made->whole_ && !pays_apart(p, device)) return nullptr;
-  if (!plan()) return nullptr;
-  return made;
+  return plan({.out = c.out, .out_offset = c.out_offset}) ? std::move(made) : nullptr;
 }
 
 CuPointer CudaProduct::place(const Part& part, std::span<const CuPointer> buffers) {
@@ -133,14 +142,15 @@ CuPointer CudaProduct::place(const Part& part, std::span<const CuPointer> buffer
   return buffers[static_cast<std::size_t>(part.buffer)] + static_cast<CuPointer>(part.offset);
 }
 
-void CudaProduct::run(std::span<const CuPointer> buffers, CuPointer workspace,
+void CudaProduct::run(std::span<const CuPointer> buffers, CuPointer sums, CuPointer workspace,
                       CuStream stream) const {
   planned_->run({.a = place(a_, buffers),
                  .b = place(b_, buffers),
                  .out = place(out_, buffers),
                  .bias = place(bias_, buffers),
                  .residual = place(residual_, buffers),
-                 .before = place(before_, buffers)},
+                 .before = place(before_, buffers),
+                 .sums = sums},
                 workspace, stream);
 }
 

@@ -108,6 +108,9 @@ void CudaProgram::find_code(ir::DeviceCompiler& compiler) {
     if (!code.kernel->fault.empty())
       code.fault = device_.faults().number(*code.kernel, step.where, device_.stream());
   }
+  for (std::size_t i = 0; i < plan_.operand_sums.size(); ++i)
+    for (const int step : plan_.operand_sums[i].steps)
+      code_[static_cast<std::size_t>(step)].sums.push_back(i);
   executables_ = std::move(all.kernels);
   for (auto& operation : all.operations)
     if (operation) executables_.push_back(std::move(operation));
@@ -134,37 +137,62 @@ std::shared_ptr<Sizes> CudaProgram::make_sizes() const { return std::make_shared
 void CudaProgram::size_steps(Sizes& all, const DimBindings& bindings) const {
   auto& sizes = static_cast<CudaSizes&>(all);
   device_.enter();
+  sizes.steps.resize(plan_.steps.size());
+  for (std::size_t i = 0; i < plan_.steps.size(); ++i) {
+    const auto* step = std::get_if<ir::KernelStep>(&plan_.steps[i].what);
+    if (step && kernel_of(plan_, *step).contraction)
+      size_product(sizes, i, bind_symbols(sizes, i, bindings));
+  }
   for (std::size_t i = 0; i < plan_.steps.size(); ++i) size_step(sizes, i, bindings);
+}
+
+DimBindings CudaProgram::bind_symbols(CudaSizes& sizes, std::size_t i,
+                                      const DimBindings& bindings) const {
+  std::vector<std::int64_t>& symbols = sizes.steps[i].symbols;
+  symbols.clear();
+  if (const auto* step = std::get_if<ir::KernelStep>(&plan_.steps[i].what)) {
+    for (const Dim& symbol : step->symbols) symbols.push_back(extent(symbol, bindings));
+  } else {
+    for (const int slot : code_[i].slots) {
+      if (slot < 0) continue;
+      const Shape& shape = sizes.slot_shapes[static_cast<std::size_t>(slot)];
+      symbols.insert(symbols.end(), shape.begin(), shape.end());
+    }
+  }
+  DimBindings local;
+  for (std::size_t s = 0; s < symbols.size(); ++s)
+    local.bind("s" + std::to_string(s), symbols[s]);
+  return local;
+}
+
+/// A library's, where it does it, with the sums of an operand that it may give by the way.
+void CudaProgram::size_product(CudaSizes& sizes, std::size_t i, const DimBindings& bindings) const {
+  const ir::Kernel& kernel = kernel_of(plan_, std::get<ir::KernelStep>(plan_.steps[i].what));
+  SizedStep& sized = sizes.steps[i];
+  cut_sums(kernel, bindings, sized.cut);
+  const auto number = static_cast<int>(i);
+  const auto wanted =
+      std::ranges::lower_bound(plan_.operand_sums, number, {}, &ir::OperandSum::product);
+  std::optional<CudaProduct::Sums> sums;
+  if (wanted != plan_.operand_sums.end() && wanted->product == number)
+    sums = {wanted->of_b, plan_.slots[static_cast<std::size_t>(wanted->out)].dtype};
+  sized.library = CudaProduct::plan(kernel, *code_[i].kernel, bindings, device_, sums);
+  if (sized.library && sized.library->sums()) sized.sums = wanted->out;
 }
 
 void CudaProgram::size_step(CudaSizes& sizes, std::size_t i, const DimBindings& bindings) const {
   const StepCode& code = code_[i];
-  SizedStep& sized = sizes.steps.emplace_back();
+  SizedStep& sized = sizes.steps[i];
   const bool on_device = code.kernel != nullptr;
   if (sizes.segments.empty() || !on_device || !sizes.segments.back().on_device)
     sizes.segments.push_back({i, i, on_device, 0});
   Segment& segment = sizes.segments.back();
   segment.end = i + 1;
-  if (!on_device) return;
-  if (const auto* step = std::get_if<ir::KernelStep>(&plan_.steps[i].what)) {
-    for (const Dim& symbol : step->symbols) sized.symbols.push_back(extent(symbol, bindings));
-  } else {
-    for (const int slot : code.slots) {
-      if (slot < 0) continue;
-      const Shape& shape = sizes.slot_shapes[static_cast<std::size_t>(slot)];
-      sized.symbols.insert(sized.symbols.end(), shape.begin(), shape.end());
-    }
-  }
-  DimBindings local;
-  for (std::size_t s = 0; s < sized.symbols.size(); ++s)
-    local.bind("s" + std::to_string(s), sized.symbols[s]);
-  if (const auto* step = std::get_if<ir::KernelStep>(&plan_.steps[i].what)) {
-    const ir::Kernel& kernel = plan_.kernels[static_cast<std::size_t>(step->kernel)];
-    if (kernel.contraction) {
-      cut_sums(kernel, local, sized.cut);
-      sized.library = CudaProduct::plan(kernel, *code.kernel, local, device_);
-    }
-  }
+  sized.done = !code.sums.empty() && std::ranges::all_of(code.sums, [&](std::size_t sum) {
+    return sizes.steps[static_cast<std::size_t>(plan_.operand_sums[sum].product)].sums >= 0;
+  });
+  if (!on_device || sized.done) return;
+  const DimBindings local = bind_symbols(sizes, i, bindings);
   const auto count = [&](std::size_t launches) {
     segment.launches += launches, sizes.launches += launches;
     sizes.recorded |= segment.launches > 1;

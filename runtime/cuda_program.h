@@ -29,9 +29,9 @@ namespace weft::runtime {
 
 class CudaDevice;
 class CudaModule;
-class CudaProduct;
 class CudaRecorder;
 struct CudaSizes;
+struct SizedStep;
 struct CudaFrame;
 
 class CudaProgram final : public Program {
@@ -49,6 +49,9 @@ class CudaProgram final : public Program {
   class Turn;
   [[nodiscard]] std::shared_ptr<Sizes> make_sizes() const override;
   void size_steps(Sizes& sizes, const DimBindings& bindings) const override;
+  [[nodiscard]] DimBindings bind_symbols(CudaSizes& sizes, std::size_t step,
+                                         const DimBindings& bindings) const;
+  void size_product(CudaSizes& sizes, std::size_t step, const DimBindings& bindings) const;
   void lay_out(const CudaSizes& sizes, CudaFrame& frame) const;
   void fill_slots(const CudaSizes& sizes, CudaFrame& frame, void* const* inputs,
                   void* const* outputs) const;
@@ -69,7 +72,7 @@ class CudaProgram final : public Program {
               void* stream) const;
   void take_places(const CudaSizes& sizes, const CudaFrame& frame, std::size_t first,
                    std::size_t end) const;
-  void run_library(const CudaProduct& product, CudaFrame& frame, std::size_t step, void* workspace,
+  void run_library(const SizedStep& sized, CudaFrame& frame, std::size_t step, void* workspace,
                    void* stream) const;
   void run_on_host(const CudaSizes& sizes, const CudaFrame& frame, std::size_t step) const;
   void check(const CudaSizes& sizes, const CudaFrame& frame, std::size_t step) const;
@@ -83,6 +86,7 @@ class CudaProgram final : public Program {
     std::shared_ptr<const CudaModule> module;  // kept loaded
     std::vector<int> slots;                    // one a buffer; -1: null
     std::int64_t fault = 0;                    // its number in the device's record
+    std::vector<std::size_t> sums;  // of the plan's operand_sums, that are all it does
   };
   void find_code(ir::DeviceCompiler& compiler);
   void keep_what_host_steps_may_lose();

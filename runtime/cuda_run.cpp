@@ -141,7 +141,7 @@ void CudaProgram::launch(const CudaSizes& sizes, CudaFrame& frame, std::size_t f
     const SizedStep& sized = sizes.steps[i];
     const void* const stream_place =
         frame.memory.data() + sizes.streams_at() + sized.stream * sizeof(PhiloxStream);
-    if (sized.library) run_library(*sized.library, frame, i, workspace, stream);
+    if (sized.library) run_library(sized, frame, i, workspace, stream);
     for (const SizedLaunch& launch : sized.launches) {
       const auto add = [&](const void* argument) {
         arguments.push_back(const_cast<void*>(argument));
@@ -184,14 +184,17 @@ void CudaProgram::take_places(const CudaSizes& sizes, const CudaFrame& frame, st
                    places.data(), places.size() * sizeof(PhiloxStream));
 }
 
-void CudaProgram::run_library(const CudaProduct& product, CudaFrame& frame, std::size_t step,
+void CudaProgram::run_library(const SizedStep& sized, CudaFrame& frame, std::size_t step,
                               void* workspace, void* stream) const {
   std::vector<CuPointer>& buffers = frame.buffers;
   buffers.clear();
-  for (const int slot : code_[step].slots)
-    buffers.push_back(reinterpret_cast<CuPointer>(frame.slots[static_cast<std::size_t>(slot)]));
+  const auto place = [&](int slot) {
+    return reinterpret_cast<CuPointer>(frame.slots[static_cast<std::size_t>(slot)]);
+  };
+  for (const int slot : code_[step].slots) buffers.push_back(place(slot));
   try {
-    product.run(buffers, reinterpret_cast<CuPointer>(workspace), static_cast<CuStream>(stream));
+    sized.library->run(buffers, sized.sums < 0 ? 0 : place(sized.sums),
+                       reinterpret_cast<CuPointer>(workspace), static_cast<CuStream>(stream));
   } catch (const DeviceError& e) {
     throw DeviceError(
         "kernel " + plan_.steps[step].label + " on " + device().str() + ": " + e.what(),
@@ -272,10 +275,13 @@ std::vector<MemoryUse> CudaProgram::memory_of(const CudaSizes& sizes, const Cuda
     const auto begin = reinterpret_cast<std::size_t>(at);
     uses.push_back({begin, begin + bytes, written});
   };
-  ir::for_each_slot(plan_, plan_.steps[index], [&](int slot, bool written) {
+  const auto add_slot = [&](int slot, bool written) {
     const auto i = static_cast<std::size_t>(slot);
     add(frame.slots[i], slot_bytes(sizes, i), written);
-  });
+  };
+  if (sizes.steps[index].done) return uses;
+  ir::for_each_slot(plan_, plan_.steps[index], add_slot);
+  if (sizes.steps[index].sums >= 0) add_slot(sizes.steps[index].sums, true);
   if (const auto& library = sizes.steps[index].library)
     add(frame.memory.data() + sizes.workspace_at(), library->workspace(), true);
   for (const SizedLaunch& launch : sizes.steps[index].launches) {

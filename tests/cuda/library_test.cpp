@@ -118,40 +118,41 @@ TEST_CASE("CUDA: a library's products, by what follows them") {
 
 TEST_CASE("CUDA: a library's products keep what gelu is given, and multiply by its slope") {
   manual_seed(6);
-  const std::vector<Array> values{noise({130, 200}), noise({200, 168}), noise({168}),
-                                  noise({130, 168}), noise({130, 168})};
+  // Factors, one of them all products'; a bias; what is added; what gelu was given.
+  std::vector<Array> values{noise({200, 168}), noise({168}), noise({130, 168}), noise({130, 168})};
+  for (int i = 0; i < 5; ++i) values.push_back(noise({130, 200}));
   using End = std::function<Tensor(Inputs)>;
-  const End before = [](Inputs x) { return matmul(x[0], x[1]) + x[2]; },
-            gelu = [=](Inputs x) { return gelu_tanh(before(x)); },
-            before_sum = [](Inputs x) { return matmul(x[0], x[1]) + x[3]; },
-            gelu_sum = [=](Inputs x) { return gelu_tanh(before_sum(x)); },
-            plain = [](Inputs x) { return matmul(x[0], x[1]); },
-            gelu_plain = [=](Inputs x) { return gelu_tanh(plain(x)); };
+  const auto product = [](Inputs x, std::size_t i) { return matmul(x[4 + i], x[0]); };
   const auto slope = [](const Tensor& g, const Tensor& x) {
     return vjp({gelu_tanh(x)}, {x}, {g})[0];
   };
-  const End grad = [=](Inputs x) { return slope(matmul(x[0], x[1]), x[4]); },
-            grad_sum = [=](Inputs x) { return slope(x[3] + matmul(x[0], x[1]), x[4]); };
-  for (const auto& [dtype, tolerance] : {std::pair{DType::float32, 1e-6},
-                                         {DType::bfloat16, 1.6e-2}}) {
-    CAPTURE(name(dtype));
-    for (const auto& both : {std::pair{gelu, before}, {before_sum, gelu_sum}, {plain, gelu_plain}})
-      compare({.finished = 1, .tolerance = tolerance, .kept = 1}, values,
-              {both.first, both.second}, dtype);
-    for (const End& end : {grad, grad_sum})
-      compare({.finished = 1, .tolerance = tolerance, .slopes = 1}, values, {end}, dtype);
-  }
-  // Several products at once, which have no bias along n alone that is theirs.
-  compare({.finished = 1, .tolerance = 1e-6, .slopes = 1},
-          {noise({3, 48, 200}), noise({3, 200, 168}), noise({3, 48, 168})},
-          {[=](Inputs x) { return slope(matmul(x[0], x[1]), x[2]); }}, DType::float32);
-  compare({.finished = 1, .tolerance = 1e-6, .kept = 1},
-          {noise({3, 48, 200}), noise({3, 200, 168})}, {plain, gelu_plain}, DType::float32);
+  const End biased = [=](Inputs x) { return product(x, 0) + x[1]; },
+            added = [=](Inputs x) { return product(x, 1) + x[2]; },
+            plain = [=](Inputs x) { return product(x, 2); };
+  const auto gelu_of = [](const End& end) {
+    return [=](Inputs x) { return gelu_tanh(end(x)); };
+  };
+  const std::vector<End> ends{gelu_of(biased), biased, added, gelu_of(added), plain, gelu_of(plain),
+                              [=](Inputs x) { return slope(product(x, 3), x[3]); },
+                              [=](Inputs x) { return slope(x[2] + product(x, 4), x[3]); }};
+  Expect all{.products = 5, .finished = 5, .tolerance = 1e-6, .kept = 3, .slopes = 2};
+  compare(all, values, ends, DType::float32);
+  all.tolerance = 1.6e-2;
+  compare(all, values, ends, DType::bfloat16);
+  // Several products at once.
+  compare({.products = 2, .finished = 2, .tolerance = 1e-6, .kept = 1, .slopes = 1},
+          {noise({3, 48, 200}), noise({3, 200, 168}), noise({3, 48, 168}), noise({3, 48, 200})},
+          {[=](Inputs x) { return slope(matmul(x[0], x[1]), x[2]); },
+           [](Inputs x) { return matmul(x[3], x[1]); },
+           [](Inputs x) { return gelu_tanh(matmul(x[3], x[1])); }},
+          DType::float32);
   // Rows that the library's auxiliary matrix cannot have; the gelu by erf, whose slope is another.
-  compare({.products = 0, .launches = 1}, {noise({130, 200}), noise({200, 170}), noise({130, 170})},
-          {[=](Inputs x) { return slope(matmul(x[0], x[1]), x[2]); }}, DType::float32);
-  compare({.products = 0, .launches = 1}, values,
-          {before, [=](Inputs x) { return weft::gelu(before(x)); }}, DType::float32);
+  compare({.products = 0, .launches = 2},
+          {noise({130, 200}), noise({200, 170}), noise({130, 170}), noise({130, 200})},
+          {[=](Inputs x) { return slope(matmul(x[0], x[1]), x[2]); },
+           [](Inputs x) { return matmul(x[3], x[1]) + x[2]; },
+           [](Inputs x) { return gelu(matmul(x[3], x[1]) + x[2]); }},
+          DType::float32);
 }
 
 TEST_CASE("CUDA: a training step's products through a library") {
@@ -168,17 +169,58 @@ TEST_CASE("CUDA: a training step's products through a library") {
     return [=](Inputs x) { return grad(loss(x), {x[i]})[0]; };
   };
   const std::vector<std::function<Tensor(Inputs)>> slopes{slope(2), slope(3), slope(4), slope(5)};
-  // Of five products one keeps what gelu is given, one multiplies by its slope; one has an end that
-  // no library knows, and short sums. The biases' gradients are two launches.
-  compare({.products = 4, .finished = 2, .launches = 3, .tolerance = 2e-6, .kept = 1, .slopes = 1},
-          values, slopes, DType::float32);
-  compare({.products = 4, .finished = 2, .launches = 3, .tolerance = 4e-2, .kept = 1, .slopes = 1},
-          values, slopes, DType::bfloat16);
-  // Temporaries that would lie one over the other, were they not a library's.
-  const std::vector<Array> large{noise({2048, 16}), noise({2048, 16}),   small({264, 16}),
-                                 noise({264}),      small({16, 264}), noise({16})};
-  compare({.products = 4, .finished = 2, .launches = 2, .tolerance = 4e-2, .kept = 1, .slopes = 1},
-          large, {slope(2)}, DType::bfloat16);
+  // Of five products one keeps what gelu is given, one multiplies by its slope, two sum a bias's
+  // gradient by the way; one has an end that no library knows, and short sums.
+  const Expect all{.products = 4, .finished = 4, .launches = 1, .tolerance = 2e-6, .kept = 1,
+                   .slopes = 1, .sums = 2};
+  Expect narrow = all;
+  narrow.tolerance = 4e-2;
+  compare(all, values, slopes, DType::float32);
+  compare(narrow, values, slopes, DType::bfloat16);
+  // Temporaries that would lie one over the other elsewhere; a sum in two launches.
+  const std::vector<Array> large{noise({2048, 16}), noise({2048, 16}), small({264, 16}),
+                                 noise({264}),      small({16, 264}),  noise({16})};
+  narrow.products = 3, narrow.finished = 3, narrow.sums = 1;
+  compare(narrow, large, {slope(2), slope(3)}, DType::bfloat16);
+}
+
+TEST_CASE("CUDA: a library sums an operand with its product") {
+  manual_seed(8);
+  using End = std::function<Tensor(Inputs)>;
+  std::vector<Array> values{noise({64, 120})};
+  std::vector<End> ends;
+  const auto factor = [&](std::int64_t columns) {
+    values.push_back(noise({700, columns}));
+    return values.size() - 1;
+  };
+  const auto sum_of = [](std::size_t i, std::int64_t axis) -> End {
+    return [=](Inputs x) { return sum(x[i], Axes{axis}); };
+  };
+  const auto add = [&](bool added, const std::function<std::vector<End>(std::size_t)>& sums) {
+    const std::size_t a = factor(64), b = factor(120);
+    ends.push_back([=](Inputs x) {
+      const Tensor product = matmul(transpose(x[a], 0, 1), x[b]);
+      return added ? product + x[0] : product;
+    });
+    for (const End& end : sums(a)) ends.push_back(end);
+  };
+  add(false, [&](std::size_t a) { return std::vector<End>{sum_of(a + 1, 0)}; });
+  add(false, [&](std::size_t a) { return std::vector<End>{sum_of(a, 0)}; });
+  add(true, [&](std::size_t a) { return std::vector<End>{sum_of(a + 1, 0)}; });
+  const Expect by_the_way{.products = 3, .finished = 3, .tolerance = 1e-6, .sums = 3};
+  compare(by_the_way, values, ends, DType::float32);
+  compare({.products = 3, .finished = 3, .tolerance = 1.6e-2, .sums = 3}, values, ends,
+          DType::bfloat16);
+  compare({.products = 0, .launches = 10}, values, ends, DType::float32, "exact");
+  // Of two operands one; sums that something else follows, or over the other axis.
+  ends.clear();
+  add(false, [&](std::size_t a) { return std::vector<End>{sum_of(a, 0), sum_of(a + 1, 0)}; });
+  add(false, [&](std::size_t a) {
+    return std::vector<End>{[=](Inputs x) { return sum(x[a], Axes{0}) * 2.0; }};
+  });
+  add(false, [&](std::size_t a) { return std::vector<End>{sum_of(a, 1)}; });
+  compare({.products = 3, .finished = 1, .launches = 3, .tolerance = 1e-6, .sums = 1}, values,
+          ends, DType::float32);
 }
 
 TEST_CASE("CUDA: a library's products, by how their operands lie") {
