@@ -87,7 +87,8 @@ std::vector<std::int64_t> radices_of(std::int64_t n) {
   return radices;
 }
 
-/// All roots are those of one table of n, which is what devices have (operation_fourier_prelude.cpp).
+/// All roots are those of one table of n, which is what devices have
+/// (codegen/cuda/operation_fourier_prelude.cpp).
 template <class T> Plan<T> make_passes(std::int64_t n, const std::vector<std::int64_t>& radices) {
   Plan<T> plan;
   plan.n = n;

@@ -1,7 +1,7 @@
 // Fourier transforms: lines that fit in a block's shared memory are read and written once, several
 // short ones by one block; longer ones go through memory a group of passes at a time; lengths with
-// large prime factors are a block's own convolution. Which of these a length wants, expressions over
-// it say: a launch that has nothing to do has no blocks.
+// large prime factors are a block's own convolution. Which of these a length wants, expressions
+// over it say: a launch that has nothing to do has no blocks.
 #include "codegen/cuda/operation_fourier.h"
 
 #include <array>
@@ -14,36 +14,32 @@
 namespace weft::codegen {
 namespace {
 
-constexpr std::int64_t group_points = 1024;   // of long lines
-constexpr int most_groups = 8;                // any two of them have more points than that
+constexpr std::int64_t group_points = 1024;  // of long lines
+constexpr int most_groups = 8;               // any two of them have more points than that
 constexpr std::int64_t small_tile = 32 << 10, large_tile = 64 << 10, plan_bytes = 1 << 10;
 constexpr int resident = 3;  // blocks a multiprocessor: as many large tiles as its memory holds
 
 Dim at_most(const Dim& n, std::int64_t limit) { return Dim(1) - if_above(n, limit); }
 
-/// 1 where n (below 2^40) has a prime factor above 31, else 0: unless n divides a product of high
-/// powers of all others. Factors are small enough for 64 bits.
+/// 1 where n (below 2^40) has a prime factor above 31, else 0: unless it divides a product of powers
+/// of all others that are high enough. What is multiplied stays within 64 bits.
 Dim has_large_prime(const Dim& n) {
-  constexpr std::array<std::pair<int, int>, 11> powers{{{2, 21}, {3, 13}, {5, 9}, {7, 7}, {11, 6},
-                                                        {13, 5}, {17, 5}, {19, 5}, {23, 4}, {29, 4},
-                                                        {31, 4}}};
   const Dim length = max(n, Dim(1));
   Dim rest = mod(Dim(1), length);
-  for (const auto& [prime, power] : powers)
-    for (int twice = 0; twice < 2; ++twice) {
-      std::int64_t factor = 1;
-      for (int i = 0; i < power; ++i) factor *= prime;
-      rest = mod(rest * Dim(factor), length);
-    }
+  for (const std::int64_t prime : {2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31}) {
+    std::int64_t power = 1;
+    while (power * prime < std::int64_t{1} << 22) power *= prime;
+    for (int twice = 0; twice < 2; ++twice) rest = mod(rest * Dim(power), length);
+  }
   return min(Dim(1), rest);
 }
 
 /// A step's lines.
 struct Lines {
   Dim outer = 1, inner = 1, n;
-  Dim points;        // of the complex lines: half of an even number of real ones
-  Dim large_prime;   // 1 or 0
-  std::int64_t size = 0;   // bytes of a number
+  Dim points;             // of the complex lines: half of an even number of real ones
+  Dim large_prime;        // 1 or 0
+  std::int64_t size = 0;  // bytes of a number
   Lines(const OperationWriter& w, const ir::DftAttrs& d) {
     const bool complex = d.form == "complex", real = d.form == "real";
     Dims shape = w.shape(real ? 0 : w.inputs());
@@ -58,9 +54,7 @@ struct Lines {
   }
   [[nodiscard]] Dim count() const { return outer * inner * points; }
   /// Of 256 threads, for a thread so many of `work`.
-  static Dim blocks(const Dim& work, std::int64_t each) {
-    return ceildiv(work, Dim(256 * each));
-  }
+  static Dim blocks(const Dim& work, std::int64_t each) { return ceildiv(work, Dim(256 * each)); }
 };
 
 class Transform {
@@ -120,8 +114,8 @@ class Transform {
     const Dim m = convolution_length(), bytes = lines_.count() * Dim(lines_.size);
     roots_ = part(points_type(), lines_.n * Dim(lines_.size));
     places_ = part("int", places(lines_.points, capacity(2)));
-    tables_ = part("char", lines_.large_prime * (Dim(16) * (Dim(2) * m + lines_.points) +
-                                                 places(m, convolved())));
+    tables_ = part("char", lines_.large_prime *
+                               (Dim(16) * (Dim(2) * m + lines_.points) + places(m, convolved())));
     even_ = part(points_type(), longer_ * bytes);
     odd_ = form_ == "complex"
                ? cat({"weft_as_points(", w_.out(w_.inputs()), ")"})
@@ -134,11 +128,26 @@ class Transform {
                              : form_ == "real"  ? "weft_real_lines"
                                                 : "weft_hermitian_lines";
     const char* const scale = d.scale == "n" ? "1" : d.scale == "root" ? "2" : "0";
-    step_ = cat({"weft_fourier<", element_type(w_.operand(0).dtype), ", ", form, ">(", w_.in(0),
-                 ", ", w_.out(w_.inputs()), ", ", dim_text(lines_.outer), ", ",
-                 dim_text(lines_.inner), ", ", dim_text(lines_.n),
-                 d.inverse ? ", true, " : ", false, ", scale, ", ",
-                 literal(DType::float64, std::bit_cast<std::uint64_t>(d.weight)), ", ", roots_,
+    step_ = cat({"weft_fourier<",
+                 element_type(w_.operand(0).dtype),
+                 ", ",
+                 form,
+                 ">(",
+                 w_.in(0),
+                 ", ",
+                 w_.out(w_.inputs()),
+                 ", ",
+                 dim_text(lines_.outer),
+                 ", ",
+                 dim_text(lines_.inner),
+                 ", ",
+                 dim_text(lines_.n),
+                 d.inverse ? ", true, " : ", false, ",
+                 scale,
+                 ", ",
+                 literal(DType::float64, std::bit_cast<std::uint64_t>(d.weight)),
+                 ", ",
+                 roots_,
                  ")"});
   }
 
@@ -157,15 +166,15 @@ class Transform {
     group((at_most(need, capacity(1)) - at_most(need, capacity(0))) * smooth, 1, 0);
     group((at_most(lines_.points, capacity(2)) - at_most(need, capacity(1))) * smooth, 2, 0);
   }
-  /// A length has another group only where it is above the least product of those before; a power of
-  /// two has one for every 1024.
+  /// A length has another group only where it is above the least product of those before; a power
+  /// of two has one for every 1024.
   void groups() {
     for (int number = 0; number < most_groups; ++number) {
       const Dim above = if_above(lines_.points, std::int64_t{1} << (number / 2 * 10));
-      const Dim power = number == 0 || number > 5
-                            ? Dim(1)
-                            : min(Dim(1), mod(Dim(std::int64_t{1} << (number * 10)),
-                                              max(lines_.points, Dim(1))));
+      const Dim power =
+          number == 0 || number > 5
+              ? Dim(1)
+              : min(Dim(1), mod(Dim(std::int64_t{1} << (number * 10)), max(lines_.points, Dim(1))));
       group(longer_ * above * power, 1, number);
     }
   }
@@ -189,10 +198,10 @@ class Transform {
   OperationWriter& w_;
   const std::string form_;
   const Lines lines_;
-  std::array<std::int64_t, 3> tiles_{};   // bytes
-  Dim longer_;                            // 1 where lines do not fit, else 0
-  Dim held_ = 0;                          // bytes of the workspace
-  Dims offsets_;                          // of its parts
+  std::array<std::int64_t, 3> tiles_{};  // bytes
+  Dim longer_;                           // 1 where lines do not fit, else 0
+  Dim held_ = 0;                         // bytes of the workspace
+  Dims offsets_;                         // of its parts
   std::string roots_, places_, tables_, even_, odd_, step_;
 };
 

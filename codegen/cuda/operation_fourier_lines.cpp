@@ -1,7 +1,7 @@
 // What tiles of lines are read from and written to: complex lines, real ones and Hermitian ones,
 // whole or a group of passes at a time; and lengths with large prime factors, as a convolution
-// (Bluestein) by transforms in float64 of a length that has none. All of it in the processor's order
-// (runtime/fft.cpp).
+// (Bluestein) by transforms in float64 of a length that has none. All of it in the processor's
+// order (runtime/fft.cpp).
 #include "codegen/cuda/operation_fourier.h"
 
 namespace weft::codegen {
@@ -10,7 +10,9 @@ std::string_view fourier_lines_prelude() {
   return R"(
 // ---- a tile in and out ----
 
-template <class T> struct __align__(16) weft_points { weft_point<T> at[16 / sizeof(weft_point<T>)]; };
+template <class T> struct __align__(16) weft_points {
+  weft_point<T> at[16 / sizeof(weft_point<T>)];
+};
 
 // A tile that is one run of memory, 16 bytes at a time; `start` makes numbers of what was read.
 template <class T, class Ends>
@@ -188,7 +190,8 @@ template <class T, int form> struct weft_fourier {
   WEFT_METHOD weft_i64 half_line() const { return n / 2 + 1; }
 
   WEFT_METHOD const weft_point<T>* source_run() const {
-    const bool run = form == weft_complex_lines || (form == weft_real_lines && paired && inner == 1);
+    const bool run =
+        form == weft_complex_lines || (form == weft_real_lines && paired && inner == 1);
     return run ? weft_as_points(const_cast<T*>(in)) : 0;
   }
   WEFT_METHOD weft_point<T>* result_run() const {
@@ -305,8 +308,8 @@ template <class T, int form> struct weft_fft_ends {
   }
 };
 
-// Group `number` of all lines. Of several, the first goes to `even`, the next to `odd`, and so on; the
-// last, whose tiles stay where they are, to the result, that of real lines to `odd`.
+// Group `number` of all lines. Of several, the first goes to `even`, the next to `odd`, and so on;
+// the last, whose tiles stay where they are, to the result, that of real lines to `odd`.
 template <class T, int form>
 WEFT_FUNCTION void weft_fft_lines(const weft_fourier<T, form>& f, const int* places, int capacity,
                                   int number, weft_point<T>* even, weft_point<T>* odd) {
@@ -428,8 +431,8 @@ WEFT_FUNCTION void weft_convolve_lines(const weft_fourier<T, form>& f, char* tab
   const weft_i64 bundle = weft_max<weft_i64>(
       1, weft_min<weft_i64>(capacity / b.m, weft_quotient(lines + gridDim.x - 1, gridDim.x)));
   const weft_i64 held = weft_max<weft_i64>(capacity, b.m);
-  weft_point<double>* const halves[2] = {(weft_point<double>*)scratch + blockIdx.x * 2 * held,
-                                         (weft_point<double>*)scratch + (blockIdx.x * 2 + 1) * held};
+  weft_point<double>* const own = (weft_point<double>*)scratch + blockIdx.x * 2 * held;
+  weft_point<double>* const halves[2] = {own, own + held};
   Ends ends = {f, b, {result, f.points * f.inner}, {0, b.m}, {0, b.m}, 0, 0, 0};
   for (ends.line = blockIdx.x * bundle; ends.line < lines; ends.line += gridDim.x * bundle) {
     const weft_i64 count = weft_min(bundle, lines - ends.line);

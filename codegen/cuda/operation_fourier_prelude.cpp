@@ -116,8 +116,8 @@ struct weft_fft_pass {
   int a, b, rest;
   weft_i64 turn;   // how far neighbours are apart in the table of roots
 };
-// Passes that a tile takes in shared memory at once, as if they were one of radix `points`: of lines
-// whose parts have points * rest points, `before` neighbours apart.
+// Passes that a tile takes in shared memory at once, as if they were one of radix `points`: of
+// lines whose parts have points * rest points, `before` neighbours apart.
 struct weft_fft_group {
   weft_i64 n, before, rest;
   int points, passes;
@@ -155,8 +155,8 @@ WEFT_FUNCTION weft_fft_group& weft_group() {
   __shared__ weft_fft_group g;
   return g;
 }
-// Makes it group `number` of a line of n points, where a tile holds `capacity`; `roots` points are in
-// the table. All threads of the block; false where there are not so many groups.
+// Makes it group `number` of a line of n points, where a tile holds `capacity`; `roots` points are
+// in the table. All threads of the block; false where there are not so many groups.
 template <class T>
 WEFT_FUNCTION bool weft_find_group(weft_i64 n, weft_i64 roots, int capacity, int number) {
   __shared__ bool found;
@@ -210,7 +210,8 @@ WEFT_FUNCTION void weft_write_tables(weft_point<T>* roots, weft_i64 count, int* 
                                      int capacity) {
   const weft_fft_group& g = weft_group();
   const weft_i64 thread = blockIdx.x * 256ll + threadIdx.x, threads = gridDim.x * 256ll;
-  for (weft_i64 k = thread; k < count; k += threads) roots[k] = weft_point_of<T>(weft_root(k, count));
+  for (weft_i64 k = thread; k < count; k += threads)
+    roots[k] = weft_point_of<T>(weft_root(k, count));
   for (int number = 0; weft_find_group<T>(n, count, capacity, number); ++number)
     for (weft_i64 k = thread; k < g.points; k += threads)
       places[g.places + k] = weft_fft_place(g, (int)k);
@@ -278,13 +279,10 @@ WEFT_FUNCTION void weft_run_pass(const weft_fft_group& g, const weft_fft_pass& p
       for (int k = 1; k < a; ++k) v[k * b + j] = weft_times(v[k * b + j], t.roots[turn * k]);
     }
     #pragma unroll
+    for (int j = 0; j < a; ++j) weft_butterfly<b>::template run<1>(v + j * b);
+    #pragma unroll
     for (int k = 1; k < b; ++k) {
-      // One root for the second pass of all `a` parts.
-      const weft_point<T> root = t.roots[w.turn * a * k];
-      if (k == 1) {
-        #pragma unroll
-        for (int j = 0; j < a; ++j) weft_butterfly<b>::template run<1>(v + j * b);
-      }
+      const weft_point<T> root = t.roots[w.turn * a * k];   // of all `a` parts
       #pragma unroll
       for (int j = 0; j < a; ++j) v[j * b + k] = weft_times(v[j * b + k], root);
     }
@@ -323,7 +321,7 @@ WEFT_FUNCTION void weft_run_odd_pass(const weft_fft_group& g, const weft_fft_pas
       weft_point<T> turn = weft_scaled(turns[0], -root.im);
       int at = k;
       #pragma unroll 1
-    for (int j = 1; j < half; ++j) {
+      for (int j = 1; j < half; ++j) {
         at += k;
         if (at >= radix) at -= radix;
         root = t.roots[each * at];
@@ -358,10 +356,12 @@ template <class T> struct weft_pass_runner {
     else run<3, 3>();
   }
 };
-// No part of its callers, whose own numbers would take the registers that butterflies want.
+// `any`: radices above 4 too. No part of its callers, whose own numbers would take the registers
+// that butterflies want.
 template <bool any, class T>
 static __device__ __attribute__((noinline)) void weft_run_passes(
-    const weft_point<T>* roots, int points, int columns, int lines, weft_i64 column, weft_i64 apart) {
+    const weft_point<T>* roots, int points, int columns, int lines, weft_i64 column,
+    weft_i64 apart) {
   const weft_fft_group& g = weft_group();
   weft_fft_tile<T> t;
   t.roots = roots, t.points = points, t.columns = columns, t.lines = lines, t.column = column;
