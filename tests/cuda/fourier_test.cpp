@@ -106,6 +106,13 @@ TEST_CASE("CUDA: Fourier transforms as they are called") {
   odd(randn({49}));
 }
 
+TEST_CASE("CUDA: a Fourier transform of what turns out to have no points") {
+  const Tensor x({dim("a"), dim("n")}, DType::float32, "x");
+  const Function here({x}, rfft(x)), there({x}, rfft(x), {.device = gpu()});
+  CHECK_THROWS_AS((void)here(zeros({2, 0})), ShapeError);
+  CHECK_THROWS_AS((void)there(zeros({2, 0})), ShapeError);
+}
+
 TEST_CASE("CUDA: Fourier transforms against the definition") {
   manual_seed(4);
   for (const std::int64_t n : {12, 37, 240}) {
