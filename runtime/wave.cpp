@@ -229,8 +229,9 @@ class Planner {
     if (reads_other_result(state.node) && is_needed(*state_of(*state.node.input(0))))
       state.cell = state_of(*state.node.input(0))->cell;
     wave_.calls_user |= may_call_user(state.node.op());
+    const bool has_code = !cells[state.cell].transfer;  // which constants may be part of
     for (const ir::NodeRef& input : state.node.inputs()) {
-      if (is_inline_constant(*input)) continue;
+      if (has_code && is_inline_constant(*input)) continue;
       LiveState& producer = *state_of(*input);
       if (is_needed(producer) && producer.cell == state.cell) continue;
       if (is_needed(producer)) make_result(producer);
@@ -323,8 +324,7 @@ void WaveRun::execute(WaveCell& cell) {
   inputs.reserve(cell.inputs.size());
   for (LiveState* state : cell.inputs) inputs.push_back(&state->current_on(cell.device));
   if (cell.transfer) {
-    const LiveState& from = *state_of(*cell.output_nodes.front()->input(0));
-    results_[cell.first_result] = from.current().to(cell.device);
+    results_[cell.first_result] = inputs.front()->to(cell.device);
   } else {
     if (!cell.code || !cell.code->fits(inputs))
       cell.code = find_cell(cell.input_nodes, cell.output_nodes, inputs, cell.device);

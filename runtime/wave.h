@@ -15,7 +15,7 @@ struct WaveCell {
   std::vector<const ir::Node*> input_nodes, output_nodes;  // the same, as the cell cache wants them
   std::size_t first_result = 0;
   Device device;          // where it runs
-  bool transfer = false;  // its only output is its only value, brought there
+  bool transfer = false;  // its only output is its first input, brought there
   std::shared_ptr<CellCode> code;
 };
 

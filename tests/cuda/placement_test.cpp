@@ -95,6 +95,25 @@ TEST_CASE("CUDA: what comes along stays where it is" * doctest::test_suite("stan
   CHECK(there.value().tolist<float>()[0] == 5.f);
 }
 
+TEST_CASE("CUDA: constants are moved with their values") {
+  for (const std::int64_t n : {1, 3, 8, 300}) {
+    CAPTURE(n);
+    const Array values = arange(n).to(DType::float32);
+    const Tensor moved = Tensor(values).to(gpu());
+    CHECK(moved.sum().value().item<float>() == static_cast<float>(n * (n - 1) / 2));
+    CHECK(moved.value().device() == gpu());
+    CHECK(array_equal(moved.value(), values));
+    CHECK(array_equal(Tensor(values.to(gpu())).to(Device::cpu()).value(), values));
+    const Variable v(values, "v");
+    const Array back = vjp({v.to(gpu())}, {v}, {ones({n})})[0].value();
+    CHECK(back.device() == Device::cpu());
+    CHECK(array_equal(back, ones({n})));
+  }
+  const Tensor number = Tensor(5.f).to(gpu());
+  CHECK(number.value().device() == gpu());
+  CHECK(number.item<float>() == 5);
+}
+
 TEST_CASE("CUDA: a number that is a part of another array is seen anew") {
   const Tensor x = Variable(Array{1.f, 2.f}.to(gpu()), "x");
   Tensor n = Variable(Array(1.f), "n");

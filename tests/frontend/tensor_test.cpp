@@ -4,6 +4,7 @@
 #include <sstream>
 
 #include "weft/eval.h"
+#include "weft/grad.h"
 #include "weft/ops.h"
 
 using namespace weft;
@@ -73,6 +74,32 @@ TEST_CASE("Handles are rebound, not written") {
   const Tensor& self = moved;
   moved = self;
   CHECK(moved.item<double>() == 4);
+}
+
+TEST_CASE("Constants keep their values when they are moved to a device") {
+  const auto check = [] {
+    for (const std::int64_t n : {0, 1, 3, 8, 16, 17, 300}) {
+      CAPTURE(n);
+      const Array values = arange(n).to(DType::float32);
+      const Tensor moved = Tensor(values).to(Device::cpu());
+      CHECK(moved.sum().value().item<float>() == static_cast<float>(n * (n - 1) / 2));
+      CHECK(array_equal(moved.value(), values));
+      CHECK(array_equal((Variable(values) + moved).value(), (Tensor(values) * 2).value()));
+    }
+    CHECK(Tensor(5.f).to(Device::cpu()).item<float>() == 5);
+  };
+  check();
+  const ScopedEvalMode lazy(EvalMode::lazy);
+  check();
+}
+
+TEST_CASE("Constants flow back through a move to a device") {
+  const Variable v(Array{1.0, 2.0, 3.0, 4.0}, "v");
+  const Tensor moved = v.to(Device::cpu());
+  CHECK(array_equal(vjp({moved}, {v}, {ones({4}, DType::float64)})[0].value(), ones({4})));
+  CHECK(array_equal(jvp({moved}, {v}, {ones({4}, DType::float64)})[0].value(), ones({4})));
+  CHECK(array_equal(jacobian(moved, v).value(), eye(4)));
+  CHECK(array_equal(hessian(square(moved).sum(), v).value(), (Tensor(eye(4)) * 2).value()));
 }
 
 TEST_CASE("Objects are counted") {
