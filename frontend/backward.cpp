@@ -2,6 +2,9 @@
 // starts from is specialised to their types, differentiated and compiled into one cell, which is
 // kept with y: a training loop pays for that once. The cell adds to the gradients that have
 // accumulated; all of them change in one update.
+//
+// What draws anew (a random draw, a user's operation over arrays) gave y a value that another run
+// need not give: its gradient rule stands in the cell, and its value is an input of it.
 #include <algorithm>
 #include <atomic>
 #include <mutex>
@@ -14,6 +17,7 @@
 #include "live.h"
 #include "passes/autodiff.h"
 #include "passes/specialize.h"
+#include "passes/transform.h"
 #include "runtime/cuda_device.h"
 #include "weft/grad.h"
 
@@ -33,6 +37,7 @@ std::atomic<std::uint64_t> tracking_epoch{1};
 struct BackwardPlan {
   std::uint64_t epoch = 0;
   std::vector<const Node*> inputs;   // values that the cell starts from
+  std::vector<const Node*> drawn;    // between, of one value that is further input
   std::vector<const Node*> xs;       // leaves that require gradients
   std::vector<const Node*> between;  // what depends on these, y included
   bool seeded = false;               // the cotangent is given, the next input
@@ -81,29 +86,35 @@ Array zeros_like(const Array& value) {
   return zeros;
 }
 
-/// Where the cell starts: at inputs, at what draws anew or is detached, at constants too large for
-/// code.
+/// Where the cell starts whatever depends on what: at inputs, at what is detached, at constants too
+/// large for code.
 bool is_start(const Node& node) {
   if (&node.op() == &ir::ops::constant) return !runtime::is_inline_constant(node);
-  return is_leaf(node) || runtime::draws_anew(node) || is_detached(node);
+  return is_leaf(node) || is_detached(node);
 }
 
 BackwardPlan trace(const NodeRef& y) {
   BackwardPlan plan;
-  std::unordered_set<const Node*> dependent;
+  std::unordered_set<const Node*> dependent;  // on a leaf that requires a gradient
   for (const Node* node : ir::topological_order(std::span(&y, 1), is_start)) {
-    if (is_start(*node)) plan.inputs.push_back(node);
-    if (is_leaf(*node) && wants_gradient(*node)) {
-      plan.xs.push_back(node);
-      dependent.insert(node);
-    }
-    if (is_start(*node)) continue;
-    bool depends = false;
-    for (std::size_t i = 0; i < node->inputs().size() && !depends; ++i)
+    bool depends = is_leaf(*node) && wants_gradient(*node);
+    for (std::size_t i = 0; i < node->inputs().size() && !depends && !is_start(*node); ++i)
       depends = !node->op().takes_type_only(i) && dependent.contains(node->input(i).get());
-    if (!depends) continue;
-    dependent.insert(node);
+    if (depends) dependent.insert(node);
+  }
+  const auto starts = [&](const Node& node) {
+    return is_start(node) || (runtime::draws_anew(node) && !dependent.contains(&node));
+  };
+  for (const Node* node : ir::topological_order(std::span(&y, 1), starts)) {
+    if (starts(*node)) plan.inputs.push_back(node);
+    if (!dependent.contains(node)) continue;
+    if (is_leaf(*node)) {
+      plan.xs.push_back(node);
+      continue;
+    }
     plan.between.push_back(node);
+    // Of several results only the first is kept: one that has more runs again, with all of them.
+    if (runtime::draws_anew(*node) && node->extra_types().empty()) plan.drawn.push_back(node);
   }
   return plan;
 }
@@ -114,13 +125,28 @@ std::vector<NodeRef> references(const std::vector<const Node*>& nodes) {
   return result;
 }
 
+/// Nodes with the drawn ones among what they depend on replaced by `given`.
+std::vector<NodeRef> with_values(std::vector<NodeRef> nodes, passes::NodeMap& given) {
+  ir::GraphBuilder builder;
+  const ir::Graph graph = passes::transform(
+      ir::Graph({}, std::move(nodes)),
+      [&](const Node& node, std::vector<NodeRef> operands) {
+        return passes::keep(builder, node, std::move(operands));
+      },
+      given);
+  return {graph.outputs().begin(), graph.outputs().end()};
+}
+
 /// The cell's graph on inputs of these values: gradients of all xs, added to what has accumulated.
 ir::Graph gradient_graph(const BackwardPlan& plan, const NodeRef& y,
                          std::span<const Array> values) {
   std::vector<ir::Type> types;
   for (const Array& value : values.first(plan.inputs.size()))
     types.push_back({value.dtype(), to_dims(value.shape())});
-  const ir::Graph forward = passes::specialize(ir::Graph(references(plan.inputs), {y}), types);
+  std::vector<NodeRef> wanted = references(plan.drawn);
+  wanted.insert(wanted.begin(), y);
+  const ir::Graph forward =
+      passes::specialize(ir::Graph(references(plan.inputs), std::move(wanted)), types);
 
   std::vector<NodeRef> inputs(forward.inputs().begin(), forward.inputs().end()), xs;
   for (const Node* x : plan.xs) {
@@ -133,8 +159,11 @@ ir::Graph gradient_graph(const BackwardPlan& plan, const NodeRef& y,
     inputs.push_back(ir::make_input({value.dtype(), to_dims(value.shape())}));
     return inputs.back();
   };
+  passes::NodeMap given;
+  for (const NodeRef& draw : forward.outputs().subspan(1)) given.set(draw.get(), add_input());
   const NodeRef seed[] = {plan.seeded ? add_input() : NodeRef()};
-  std::vector<NodeRef> gradients = passes::gradient(forward.outputs(), xs, seed);
+  std::vector<NodeRef> gradients = passes::gradient(forward.outputs().first(1), xs, seed);
+  if (!plan.drawn.empty()) gradients = with_values(std::move(gradients), given);
   for (std::size_t i = 0; i < gradients.size(); ++i)
     if (plan.accumulate[i]) gradients[i] = ir::make_node(ir::ops::add, {add_input(), gradients[i]});
   return ir::Graph(std::move(inputs), std::move(gradients), "backward");
@@ -224,12 +253,14 @@ void run_backward(const NodeRef& y, const Array* cotangent, bool retain, SourceL
                      where);
 
   std::vector<NodeRef> leaves = references(plan->inputs);
+  for (const Node* draw : plan->drawn) leaves.emplace_back(draw);
+  const auto seed_at = std::ssize(leaves);
   for (std::size_t i = 0; i < plan->xs.size(); ++i)
     if (plan->accumulate[i]) leaves.push_back(gradient_leaf(NodeRef(plan->xs[i])));
   std::vector<Array> values = runtime::values(leaves);
   if (cotangent)
     values.insert(
-        values.begin() + std::ssize(plan->inputs),
+        values.begin() + seed_at,
         cotangent->to(runtime::live_type(*y).dtype.value_or(cotangent->dtype())).contiguous());
 
   if (!plan->code || !runtime::fits(*plan->code, values)) {

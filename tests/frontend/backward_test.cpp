@@ -1,7 +1,10 @@
 // The imperative face of gradients (A10, A20 to A24).
 #include <doctest/doctest.h>
 
+#include <functional>
+
 #include "runtime/buffer.h"
+#include "weft/control.h"
 #include "weft/eval.h"
 #include "weft/grad.h"
 #include "weft/ops.h"
@@ -178,4 +181,105 @@ TEST_CASE("A draw is the same going forward and back") {
   Tensor y = dropout(x, 0.5);
   sum(y).backward();
   CHECK(array_equal(x.grad().value(), y.value()));
+}
+
+namespace {
+
+/// x times a factor, whose gradient tells the factor; counts its calls.
+CustomOp scaled(int& calls, std::function<double()> factor) {
+  return {.infer = [](std::span<const TensorType> t) { return std::vector(t.begin(), t.end()); },
+          .forward =
+              [&calls, factor](std::span<const Array> x) {
+                ++calls;
+                std::vector<double> values = x[0].tolist<double>();
+                for (double& value : values) value *= factor();
+                return std::vector<Array>{Array::from(values, x[0].shape())};
+              },
+          .backward =
+              [](std::span<const Tensor> operands, std::span<const Tensor> results,
+                 std::span<const Tensor> cotangents) {
+                return std::vector<Tensor>{cotangents[0] * results[0] / operands[0]};
+              }};
+}
+
+}  // namespace
+
+TEST_CASE("Gradients flow through operations over arrays") {
+  int calls = 0;
+  const auto u = custom_op("u", scaled(calls, [] { return 2.0; }));
+  Variable w(Array{0.8, 1.6}, "w");
+  w.requires_grad(true);
+  Tensor l = square(u({w})[0]).sum() + w.sum();
+  CHECK(l.requires_grad());
+  (void)l.value();
+  l.backward(true);
+  CHECK(calls == 1);  // the value that l was computed from
+  CHECK(allclose(w.grad().value(), grad(l, {w})[0].value()));
+  CHECK(allclose(w.grad().value(), Array{8 * 0.8 + 1, 8 * 1.6 + 1}));
+  l.backward();
+  CHECK(allclose(w.grad().value(), Array{16 * 0.8 + 2, 16 * 1.6 + 2}));
+  CHECK_THROWS_AS(l.backward(), GraphFreed);
+  w.zero_grad();
+  w.set_value(Array{1.0, 2.0});
+  l.backward();
+  CHECK(allclose(w.grad().value(), Array{9.0, 17.0}));
+
+  Variable alone(3.0);
+  alone.requires_grad(true);
+  u({alone})[0].backward();
+  CHECK(alone.grad().item<double>() == 2);
+}
+
+TEST_CASE("A backward sees what the forward drew") {
+  int calls = 0;
+  const auto u = custom_op("u", scaled(calls, [&] { return static_cast<double>(calls); }));
+  Variable w(Array{1.0, 2.0}, "w");
+  w.requires_grad(true);
+  Tensor y = u({w})[0], l = y.sum();
+  CHECK(l.item<double>() == 3);
+  l.backward();
+  CHECK(w.grad().value().tolist<double>() == std::vector<double>{1, 1});
+  CHECK(calls == 1);
+  w.zero_grad();
+  w.set_value(Array{1.0, 3.0});
+  l.backward();
+  CHECK(w.grad().value().tolist<double>() == std::vector<double>{2, 2});
+  CHECK(y.value().tolist<double>() == std::vector<double>{2, 6});
+}
+
+TEST_CASE("Operations over arrays that no gradient passes, or that have none") {
+  int calls = 0;
+  CustomOp definition = scaled(calls, [] { return 2.0; });
+  definition.backward = nullptr;
+  const auto u = custom_op("u", definition);
+  Variable w(2.0, "w"), c(5.0, "c");
+  w.requires_grad(true);
+  (w * u({c})[0] * u({w.detach()})[0]).backward();
+  CHECK(w.grad().item<double>() == 40);
+  CHECK_THROWS_AS(u({w})[0].backward(), UnsupportedOp);
+  CHECK_THROWS_AS(u({c})[0].backward(), Error);
+}
+
+TEST_CASE("Gradients flow through several results of an operation over arrays") {
+  const auto both = custom_op(
+      "both",
+      CustomOp{.infer = [](std::span<const TensorType> t) { return std::vector{t[0], t[0]}; },
+               .forward =
+                   [](std::span<const Array> x) {
+                     const double v = x[0].item<double>();
+                     return std::vector<Array>{Array(v * v), Array(3 * v)};
+                   },
+               .backward =
+                   [](std::span<const Tensor> x, std::span<const Tensor>,
+                      std::span<const Tensor> g) {
+                     return std::vector<Tensor>{g[0] * x[0] * 2 + g[1] * 3};
+                   }});
+  Variable w(2.0, "w");
+  w.requires_grad(true);
+  const std::vector<Tensor> results = both({w});
+  (results[0] * results[1]).backward();
+  CHECK(w.grad().item<double>() == doctest::Approx(9 * 4));  // 3 w³
+  w.zero_grad();
+  (both({w})[1] * 2).backward();
+  CHECK(w.grad().item<double>() == 6);
 }
