@@ -171,8 +171,8 @@ ir::Graph gradient_graph(const BackwardPlan& plan, const NodeRef& y,
 
 void check_seed(const NodeRef& y, const Array* cotangent, SourceLocation where) {
   const ir::Type type = runtime::live_type(*y);
-  const auto shape = type.shape ? to_shape(*type.shape) : std::nullopt;
-  if (!shape) return;
+  auto shape = type.shape ? to_shape(*type.shape) : std::nullopt;
+  if (!shape) shape = runtime::value(y).shape();  // it depends on values
   if (!cotangent && element_count(*shape) != 1)
     throw ShapeError(
         "backward of " + runtime::describe(*y) + ", " + to_string(type) +

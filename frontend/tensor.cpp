@@ -95,22 +95,24 @@ Tensor& Tensor::name(std::string name) {
 DType Tensor::dtype() const {
   if (node_->type().dtype) return *node_->type().dtype;
   const ir::Type type = runtime::live_type(*node_);
-  if (!type.dtype) unknown("dtype", *node_);
-  return *type.dtype;
+  if (type.dtype) return *type.dtype;
+  if (!has_value()) unknown("dtype", *node_);
+  return value().dtype();
 }
 
 Shape Tensor::shape() const {
   const ir::Type type = runtime::live_type(*node_);
-  const auto shape = type.shape ? to_shape(*type.shape) : std::nullopt;
-  if (!shape) unknown("shape", *node_);
-  return *shape;
+  if (const auto shape = type.shape ? to_shape(*type.shape) : std::nullopt) return *shape;
+  if (!has_value()) unknown("shape", *node_);
+  return value().shape();  // it depends on values
 }
 
 std::int64_t Tensor::ndim() const {
   if (const auto rank = node_->type().rank()) return *rank;
   const ir::Type type = runtime::live_type(*node_);
-  if (!type.rank()) unknown("number of axes", *node_);
-  return *type.rank();
+  if (type.rank()) return *type.rank();
+  if (!has_value()) unknown("number of axes", *node_);
+  return value().ndim();
 }
 
 std::int64_t Tensor::size() const { return element_count(shape()); }

@@ -132,8 +132,8 @@ class Tensor {
   Tensor& operator=(Tensor&& other) noexcept;
   ~Tensor();
 
-  // What is known. `shape()` and `dtype()` look at the type, then at the value;
-  // ShapeError/DTypeError when unknown.
+  // What is known. `shape()` and `dtype()` look at the type, then at the value, which is computed
+  // where the type depends on values; ShapeError/DTypeError when there is none.
   [[nodiscard]] const std::string& name() const;
   Tensor& name(std::string name);
   [[nodiscard]] DType dtype() const;

@@ -283,3 +283,13 @@ TEST_CASE("Gradients flow through several results of an operation over arrays") 
   (both({w})[1] * 2).backward();
   CHECK(w.grad().item<double>() == 6);
 }
+
+TEST_CASE("A cotangent has the shape that a value turned out to have") {
+  Variable z(Array{1.0, 2.0, 3.0}, "z");
+  z.requires_grad(true);
+  const Tensor chosen = z[z > 1];
+  CHECK_THROWS_AS(chosen.backward(), ShapeError);
+  CHECK_THROWS_AS(chosen.backward(Array{1.0, 2.0, 3.0}), ShapeError);
+  chosen.backward(Array{10.0, 20.0});
+  CHECK(array_equal(z.grad().value(), Array{0.0, 10.0, 20.0}));
+}

@@ -479,3 +479,34 @@ TEST_CASE("Indexing: extents that vary from call to call") {
     CHECK(put(square, at)[0].tolist<double>().back() == last + 1);
   }
 }
+
+TEST_CASE("A shape that depends on values is known where they are") {
+  const auto check = [] {
+    Variable x(arange(24).reshape({2, 3, 4}), "x"), i(1, "i");
+    const Tensor y = x[{Slice(none, i), Slice(i + 1, none)}];
+    REQUIRE(y.has_value());
+    CHECK(y.shape() == Shape{1, 1, 4});
+    CHECK(y.ndim() == 3);
+    CHECK(y.size() == 4);
+    CHECK(y.dtype() == DType::int64);
+    CHECK(x[x > 3].shape() == Shape{20});
+    CHECK(nonzero(x).shape() == Shape{23, 3});
+    i.set_value(0);
+    CHECK(y.shape() == Shape{0, 2, 4});
+    CHECK(y.size() == 0);
+    const Variable z(Array{1.0, 2.0, 3.0}, "z");
+    CHECK(array_equal(jacobian(z[z > 1], z).value(), Array{{0.0, 1.0, 0.0}, {0.0, 0.0, 1.0}}));
+  };
+  check();
+  {
+    const ScopedEvalMode lazy(EvalMode::lazy);
+    check();
+  }
+  Tensor p("p");
+  const Tensor chosen = p[p > 3];
+  CHECK_FALSE(chosen.has_value());
+  CHECK_THROWS_AS((void)chosen.shape(), ShapeError);
+  CHECK_THROWS_AS((void)chosen.size(), ShapeError);
+  p.set_value(Array{1, 5});
+  CHECK(chosen.shape() == Shape{1});
+}
