@@ -296,37 +296,37 @@ NoGrad::NoGrad() : previous_(std::exchange(no_grad, true)) {}
 NoGrad::~NoGrad() { no_grad = previous_; }
 
 Tensor& Tensor::requires_grad(bool on, Where where) {
-  if (!is_leaf(*node_))
-    throw Error("requires_grad of " + runtime::describe(*node_) + ": it is computed by " +
-                    std::string(node_->op().name) +
+  if (!is_leaf(*node()))
+    throw Error("requires_grad of " + runtime::describe(*node()) + ": it is computed by " +
+                    std::string(node()->op().name) +
                     "; only inputs and Variables can require gradients",
                 where);
-  const ir::Type type = runtime::live_type(*node_);
+  const ir::Type type = runtime::live_type(*node());
   if (on && type.dtype && category(*type.dtype) < Category::floating)
-    throw DTypeError("requires_grad of " + runtime::describe(*node_) + ", " + to_string(type) +
+    throw DTypeError("requires_grad of " + runtime::describe(*node()) + ", " + to_string(type) +
                          ": only floating tensors have gradients",
                      where);
-  if (state_of(node_).requires_grad.exchange(on) != on) tracking_epoch.fetch_add(1);
+  if (state_of(node()).requires_grad.exchange(on) != on) tracking_epoch.fetch_add(1);
   return *this;
 }
 
 bool Tensor::requires_grad() const {
-  if (is_leaf(*node_)) return wants_gradient(*node_);
-  return !is_detached(*node_) && !trace(node_).xs.empty();
+  if (is_leaf(*node())) return wants_gradient(*node());
+  return !is_detached(*node()) && !trace(node()).xs.empty();
 }
 
 void Tensor::backward(bool retain_graph, Where where) const {
-  run_backward(node_, nullptr, retain_graph, where);
+  run_backward(node(), nullptr, retain_graph, where);
 }
 
 void Tensor::backward(const Array& cotangent, bool retain_graph, Where where) const {
-  run_backward(node_, &cotangent, retain_graph, where);
+  run_backward(node(), &cotangent, retain_graph, where);
 }
 
-Tensor Tensor::grad() const { return Tensor(gradient_leaf(node_)); }
+Tensor Tensor::grad() const { return Tensor(gradient_leaf(node())); }
 
 void Tensor::zero_grad() const {
-  GradientState& state = state_of(node_);
+  GradientState& state = state_of(node());
   state.accumulated = false;
   NodeRef gradient;
   {
@@ -338,7 +338,7 @@ void Tensor::zero_grad() const {
 }
 
 Tensor Tensor::detach(Where where) const {
-  return frontend::apply(ir::ops::stop_gradient, {node_}, {}, where);
+  return frontend::apply(ir::ops::stop_gradient, {node()}, {}, where);
 }
 
 }  // namespace weft

@@ -105,11 +105,11 @@ std::int64_t live_objects() {
 
 // ---- values -------------------------------------------------------------------------------------
 
-bool Tensor::has_value() const { return runtime::has_value(node_); }
-Array Tensor::value() const { return runtime::value(node_); }
+bool Tensor::has_value() const { return runtime::has_value(node()); }
+Array Tensor::value() const { return runtime::value(node()); }
 
 void Tensor::set_value(const Array& value, Where where) {
-  runtime::set_value({node_, value, {}, where}, frontend::push_mode());
+  runtime::set_value({node(), value, {}, where}, frontend::push_mode());
 }
 
 void Tensor::set_value(std::initializer_list<Index> index, const Array& value, Where where) {
@@ -119,14 +119,14 @@ void Tensor::set_value(std::initializer_list<Index> index, const Array& value, W
 void Tensor::set_value(const std::vector<Index>& index, const Array& value, Where where) {
   runtime::BasicIndices part;
   for (const Index& one : index) part.push_back(basic_index(one, where));
-  runtime::set_value({node_, value, std::move(part), where}, frontend::push_mode());
+  runtime::set_value({node(), value, std::move(part), where}, frontend::push_mode());
 }
 
 Subscription Tensor::on_change(std::function<void(const Array&)> watcher) const {
   if (!watcher)
-    throw Error("on_change of " + runtime::describe(*node_) + ": there is no function to call",
-                node_->where());
-  return Subscription(runtime::watch(node_, std::move(watcher)));
+    throw Error("on_change of " + runtime::describe(*node()) + ": there is no function to call",
+                node()->where());
+  return Subscription(runtime::watch(node(), std::move(watcher)));
 }
 
 }  // namespace weft

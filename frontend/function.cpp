@@ -146,10 +146,14 @@ Function::Function(std::vector<Tensor> inputs, const Tensor& output, FunctionOpt
                    Where where)
     : impl_(build(std::move(inputs), {output}, std::move(options), where)) {}
 
-std::size_t Function::input_count() const { return impl_->inputs.size(); }
-Device Function::device() const { return impl_->options.device; }
-std::size_t Function::output_count() const { return impl_->output_count; }
-const std::string& Function::name() const { return impl_->options.name; }
+void Function::moved_from() {
+  throw Error("this function was moved from: it computes nothing until it is assigned to");
+}
+
+std::size_t Function::input_count() const { return impl().inputs.size(); }
+Device Function::device() const { return impl().options.device; }
+std::size_t Function::output_count() const { return impl().output_count; }
+const std::string& Function::name() const { return impl().options.name; }
 
 // ---- programs -----------------------------------------------------------------------------------
 
@@ -324,15 +328,15 @@ std::shared_ptr<const Function::Impl::Entry> Function::Impl::representative() co
 
 std::string Function::ir(Stage stage) const {
   switch (stage) {
-    case Stage::graph: return ir::to_text(impl_->graph);
+    case Stage::graph: return ir::to_text(impl().graph);
     case Stage::optimized: {
       passes::PipelineOptions options;
       options.evaluate = frontend::evaluate_constants;
-      options.fast_math = impl_->options.fast_math;
-      return ir::to_text(passes::optimize(impl_->graph, impl_->representative()->types, options));
+      options.fast_math = impl().options.fast_math;
+      return ir::to_text(passes::optimize(impl().graph, impl().representative()->types, options));
     }
     case Stage::kernels: {
-      const auto signature = impl_->representative();
+      const auto signature = impl().representative();
       std::string text = to_string(signature->program->plan());
       std::size_t kernel = 0;
       for (const auto& code : signature->program->executables()) {
@@ -343,7 +347,7 @@ std::string Function::ir(Stage stage) const {
       return text;
     }
     case Stage::native: {
-      const auto signature = impl_->representative();
+      const auto signature = impl().representative();
       std::string text;
       for (const auto& code : signature->program->executables())
         if (code) text += code->native_text() + "\n";
@@ -355,19 +359,19 @@ std::string Function::ir(Stage stage) const {
 
 FunctionStats Function::stats() const {
   FunctionStats stats;
-  stats.cache_hits = impl_->hits.load(std::memory_order_relaxed);
-  stats.calls = stats.cache_hits + impl_->misses.load(std::memory_order_relaxed);
-  const std::scoped_lock lock(impl_->mutex);
-  stats.compilations = std::ssize(impl_->entries);
-  stats.compile_ms = impl_->compile_ms;
-  if (impl_->entries.empty()) return stats;
-  const ir::Plan& plan = impl_->entries.back()->program->plan();
+  stats.cache_hits = impl().hits.load(std::memory_order_relaxed);
+  stats.calls = stats.cache_hits + impl().misses.load(std::memory_order_relaxed);
+  const std::scoped_lock lock(impl().mutex);
+  stats.compilations = std::ssize(impl().entries);
+  stats.compile_ms = impl().compile_ms;
+  if (impl().entries.empty()) return stats;
+  const ir::Plan& plan = impl().entries.back()->program->plan();
   stats.kernels = std::ssize(plan.steps);
   stats.distinct_kernels = std::ssize(plan.kernels);
   stats.bytes_planned = plan.arena_bytes.constant().value_or(0);
   stats.bytes_moved = plan.bytes_moved;
   stats.flops = plan.flops;
-  stats.host_steps = impl_->entries.back()->program->host_steps();
+  stats.host_steps = impl().entries.back()->program->host_steps();
   return stats;
 }
 
@@ -381,8 +385,8 @@ std::vector<StepTime> Function::profile(std::span<const Array> inputs) const {
   std::vector<const Array*> given;
   for (const Array& input : inputs) given.push_back(&input);
   std::vector<Array> outputs;
-  impl_->run(given, {.fresh = &outputs}, &observer);
-  const ir::Plan& plan = impl_->representative()->program->plan();
+  impl().run(given, {.fresh = &outputs}, &observer);
+  const ir::Plan& plan = impl().representative()->program->plan();
   for (std::size_t i = 0; i < observer.times.size() && i < plan.steps.size(); ++i)
     observer.times[i].label = plan.steps[i].label;
   return observer.times;

@@ -243,7 +243,7 @@ void Function::Impl::run_staged(const Entry& entry, std::span<const Array* const
 
 std::vector<Array> Function::call(std::initializer_list<const Array*> inputs) const {
   std::vector<Array> outputs;
-  impl_->run({inputs.begin(), inputs.size()}, {.fresh = &outputs});
+  impl().run({inputs.begin(), inputs.size()}, {.fresh = &outputs});
   return outputs;
 }
 
@@ -251,18 +251,18 @@ std::vector<Array> Function::operator()(std::span<const Array> inputs) const {
   runtime::Table<const Array*> given(inputs.size());
   for (std::size_t i = 0; i < inputs.size(); ++i) given[i] = &inputs[i];
   std::vector<Array> outputs;
-  impl_->run(given, {.fresh = &outputs});
+  impl().run(given, {.fresh = &outputs});
   return outputs;
 }
 
 void Function::call_into(std::span<Array> outputs, std::span<const Array> inputs) const {
-  if (outputs.size() != impl_->output_count)
-    throw Error("call_into: expected " + std::to_string(impl_->output_count) +
+  if (outputs.size() != impl().output_count)
+    throw Error("call_into: expected " + std::to_string(impl().output_count) +
                     " outputs, received " + std::to_string(outputs.size()),
-                impl_->where);
+                impl().where);
   runtime::Table<const Array*> given(inputs.size());
   for (std::size_t i = 0; i < inputs.size(); ++i) given[i] = &inputs[i];
-  impl_->run(given, {.into = outputs});
+  impl().run(given, {.into = outputs});
 }
 
 }  // namespace weft

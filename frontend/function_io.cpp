@@ -59,7 +59,7 @@ std::string read_text(const std::string& path) {
 }  // namespace
 
 void Function::save(const std::string& path) const {
-  const Impl& impl = *impl_;
+  const Impl& impl = this->impl();
   NamedArrays values;
   for (std::size_t i = 0; i < impl.captured.size(); ++i)
     values.emplace("v" + std::to_string(i), impl.captured[i].value());

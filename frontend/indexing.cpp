@@ -417,11 +417,11 @@ SourceLocation first_line(std::span<const Index> tuple) {
 }  // namespace
 
 Tensor Tensor::operator[](const Index& at) const {
-  return Tensor(Indexing(node_, std::span(&at, 1), at.where()).result());
+  return Tensor(Indexing(node(), std::span(&at, 1), at.where()).result());
 }
 Tensor Tensor::operator[](std::initializer_list<Index> at) const {
   const std::span tuple(at.begin(), at.size());
-  return Tensor(Indexing(node_, tuple, first_line(tuple)).result());
+  return Tensor(Indexing(node(), tuple, first_line(tuple)).result());
 }
 
 TensorUpdate Tensor::at(std::initializer_list<Index> at, Where where) const {

@@ -84,39 +84,43 @@ Tensor::~Tensor() {
   if (node_) node_->drop_handle();
 }
 
+void Tensor::moved_from(SourceLocation where) {
+  throw Error("this tensor was moved from: it stands for nothing until it is assigned to", where);
+}
+
 // ---- what is known ------------------------------------------------------------------------------
 
-const std::string& Tensor::name() const { return node_->label(); }
+const std::string& Tensor::name() const { return node()->label(); }
 Tensor& Tensor::name(std::string name) {
-  node_->set_label(std::move(name));
+  node()->set_label(std::move(name));
   return *this;
 }
 
 DType Tensor::dtype() const {
-  if (node_->type().dtype) return *node_->type().dtype;
-  const ir::Type type = runtime::live_type(*node_);
+  if (node()->type().dtype) return *node()->type().dtype;
+  const ir::Type type = runtime::live_type(*node());
   if (type.dtype) return *type.dtype;
-  if (!has_value()) unknown("dtype", *node_);
+  if (!has_value()) unknown("dtype", *node());
   return value().dtype();
 }
 
 Shape Tensor::shape() const {
-  const ir::Type type = runtime::live_type(*node_);
+  const ir::Type type = runtime::live_type(*node());
   if (const auto shape = type.shape ? to_shape(*type.shape) : std::nullopt) return *shape;
-  if (!has_value()) unknown("shape", *node_);
+  if (!has_value()) unknown("shape", *node());
   return value().shape();  // it depends on values
 }
 
 std::int64_t Tensor::ndim() const {
-  if (const auto rank = node_->type().rank()) return *rank;
-  const ir::Type type = runtime::live_type(*node_);
+  if (const auto rank = node()->type().rank()) return *rank;
+  const ir::Type type = runtime::live_type(*node());
   if (type.rank()) return *type.rank();
-  if (!has_value()) unknown("number of axes", *node_);
+  if (!has_value()) unknown("number of axes", *node());
   return value().ndim();
 }
 
 std::int64_t Tensor::size() const { return element_count(shape()); }
-Device Tensor::device() const { return runtime::device_of(node_); }
+Device Tensor::device() const { return runtime::device_of(node()); }
 
 // ---- truth --------------------------------------------------------------------------------------
 

@@ -104,11 +104,17 @@ class Function {
   static Function load(const std::string& path, Device device = {});
 
   struct Impl;
-  [[nodiscard]] const Impl& impl() const { return *impl_; }  // the library's own use
+  /// The library's own use. Error where this was moved from.
+  [[nodiscard]] const Impl& impl() const {
+    if (!impl_) [[unlikely]]
+      moved_from();
+    return *impl_;
+  }
 
  private:
   explicit Function(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) {}
   std::vector<Array> call(std::initializer_list<const Array*> inputs) const;
+  [[noreturn]] static void moved_from();
   std::shared_ptr<const Impl> impl_;
 };
 

@@ -1,6 +1,6 @@
 // `Tensor`: a handle to a node of an expression graph. A default one is a placeholder whose dtype
 // and shape are unknown until a value or a call supplies them. Copying a handle copies no value;
-// `a = …` and `+=` rebind it.
+// `a = …` and `+=` rebind it. One that was moved from may be assigned to or dropped, no more.
 //
 // A tensor whose every input has a value has one too: computed when first observed, cached, and
 // brought up to date when `set_value` changes an input (see weft/eval.h). Everything here may be
@@ -217,10 +217,17 @@ class Tensor {
   [[nodiscard]] Tensor dot(const Operand& other) const;
   [[nodiscard]] Tensor matmul(const Operand& other) const;
 
-  /// The node behind the handle (the library's own use).
-  [[nodiscard]] const ir::NodeRef& node() const { return node_; }
+  /// The node behind the handle (the library's own use). A handle that was moved from has none:
+  /// whatever is asked of it throws Error.
+  [[nodiscard]] const ir::NodeRef& node() const {
+    if (!node_) [[unlikely]]
+      moved_from();
+    return node_;
+  }
 
  protected:
+  friend class Operand;
+  [[noreturn]] static void moved_from(SourceLocation where = {});
   ir::NodeRef node_;
 };
 
@@ -248,7 +255,10 @@ std::ostream& operator<<(std::ostream&, const Variable&);
 class Operand {
  public:
   Operand(const Tensor& tensor, std::source_location where = std::source_location::current())
-      : node_(tensor.node()), where_(where) {}
+      : node_(tensor.node_), where_(where) {
+    if (!node_) [[unlikely]]
+      Tensor::moved_from(where_);
+  }
   Operand(const Array& array, std::source_location where = std::source_location::current());
   template <class T>
     requires(std::is_arithmetic_v<T>)

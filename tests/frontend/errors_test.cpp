@@ -1,7 +1,9 @@
 // What a wrong use says: the named error, what was asked, and the user's own line.
 #include <doctest/doctest.h>
 
+#include <functional>
 #include <string>
+#include <utility>
 
 #include "ir/text.h"
 #include "thrown.h"
@@ -185,4 +187,36 @@ TEST_CASE("Errors: files and texts") {
         "graph \"f\" (%x) {\n  %x = input : float32(2,)\n  %y = no_such_row(%x)\n  return %y\n}\n");
   });
   CHECK(parse == "weft, line 3, column 8: unknown operation 'no_such_row'");
+}
+
+TEST_CASE("Errors: handles that were moved from") {
+  Tensor t(Array{1.f, 2.f});
+  const Tensor u = std::move(t);
+  CHECK(message<Error>([&] { (void)(t + 1); }) ==
+        "this tensor was moved from: it stands for nothing until it is assigned to" +
+            here(__LINE__ - 2));
+  CHECK(message<Error>([&] { (void)t.sum(); }).ends_with(here(__LINE__)));
+  const std::function<void()> uses[] = {
+      [&] { (void)t.value(); },         [&] { (void)t.has_value(); }, [&] { (void)t.shape(); },
+      [&] { (void)t.dtype(); },         [&] { (void)t.name(); },      [&] { (void)t[0]; },
+      [&] { t.set_value(Array(1)); },   [&] { t.backward(); },        [&] { (void)t.grad(); },
+      [&] { t.zero_grad(); },           [&] { (void)t.detach(); },    [&] { (void)t.device(); },
+      [&] { t.requires_grad(true); },   [&] { (void)Function({t}, u); },
+      [&] { (void)grad(u.sum(), {t}); }, [&] { (void)concatenate({u, t}); },
+      [&] { (void)t.on_change([](const Array&) {}); },
+      [&] { (void)t.at({0}).set(1); },
+  };
+  for (const auto& use : uses) CHECK(contains(message<Error>(use), "moved from"));
+  const Tensor copy = t;  // as empty as it is
+  CHECK(contains(message<Error>([&] { (void)copy.value(); }), "moved from"));
+  t = u;
+  CHECK(t.sum().item<float>() == 3);
+
+  Function f({}, u);
+  const Function g = std::move(f);
+  CHECK(contains(message<Error>([&] { (void)f(); }), "function was moved from"));
+  CHECK(contains(message<Error>([&] { (void)f.stats(); }), "function was moved from"));
+  CHECK(contains(message<Error>([&] { f.save("nowhere.weft"); }), "function was moved from"));
+  f = g;
+  CHECK(array_equal(f()[0], u.value()));
 }
