@@ -3,6 +3,7 @@
 #include "apply.h"
 #include "control_flow.h"
 #include "ir/ops/attrs.h"
+#include "ir/ops/cotangent.h"
 #include "ir/ops/host_function.h"
 #include "ir/ops/ops.h"
 #include "runtime/extern.h"
@@ -51,14 +52,16 @@ class CustomFunction final : public runtime::HostCallback {
     }
     const std::vector<Tensor> operands = handles(args.x), results = handles(ys),
                               given = handles(gs);
-    std::vector<ir::Expr> cotangents;
-    for (const Tensor& cotangent : definition_.backward(operands, results, given))
-      cotangents.emplace_back(args.y.builder(), cotangent.node());
-    if (cotangents.size() != args.x.size())
+    const std::vector<Tensor> made = definition_.backward(operands, results, given);
+    if (made.size() != args.x.size())
       throw Error("custom operation '" + name_ + "': backward gave " +
-                      std::to_string(cotangents.size()) + " cotangents for " +
+                      std::to_string(made.size()) + " cotangents for " +
                       std::to_string(args.x.size()) + " operands",
                   args.node.where());
+    std::vector<ir::Expr> cotangents;
+    for (std::size_t i = 0; i < made.size(); ++i)
+      cotangents.push_back(
+          fitted(ir::Expr(args.y.builder(), made[i].node()), args.x[i], i, args.node.where()));
     return cotangents;
   }
 
@@ -83,6 +86,21 @@ class CustomFunction final : public runtime::HostCallback {
   }
 
  private:
+  /// Of its operand's shape: ShapeError now, or at the call where that is not known before.
+  [[nodiscard]] ir::Expr fitted(const ir::Expr& cotangent, const ir::Expr& operand, std::size_t i,
+                                SourceLocation where) const {
+    const ir::Type &have = cotangent.type(), &want = operand.type();
+    if (want.dtype && category(*want.dtype) < Category::floating) return cotangent;  // not used
+    const auto has = have.shape ? to_shape(*have.shape) : std::nullopt;
+    const auto wants = want.shape ? to_shape(*want.shape) : std::nullopt;
+    if (!has || !wants) return ir::apply(ir::ops::cotangent_like, {cotangent, operand});
+    if (has != wants)
+      throw ShapeError("custom operation '" + name_ + "': backward gave " + ir::to_string(have) +
+                           " for operand " + std::to_string(i) + ", " + ir::to_string(want),
+                       where);
+    return cotangent;
+  }
+
   static Array copy(const runtime::TensorView& view) {
     Array array = Array::uninitialized(view.dtype, Shape(view.shape.begin(), view.shape.end()));
     runtime::convert_elements(view.dtype, view.data, view.dtype, array.mutable_bytes(),

@@ -2,6 +2,8 @@
 
 #include "apply.h"
 #include "ir/builder.h"
+#include "ir/ops/cotangent.h"
+#include "ir/ops/ops.h"
 #include "passes/autodiff.h"
 #include "runtime/reactive.h"
 #include "weft/ops.h"
@@ -40,6 +42,30 @@ void demand_count(const char* what, std::size_t expected, std::size_t given, Sou
                 where);
 }
 
+/// Cotangents (or tangents), each of the shape of what it belongs to: ShapeError now, or at the
+/// call where that is not known before.
+std::vector<ir::NodeRef> fitted(const char* what, const std::vector<Tensor>& given,
+                                const std::vector<Tensor>& of, SourceLocation where) {
+  std::vector<ir::NodeRef> result;
+  for (std::size_t i = 0; i < given.size(); ++i) {
+    const ir::NodeRef &have = given[i].node(), &want = of[i].node();
+    const auto fixed = [](const ir::NodeRef& node) {
+      return node->type().shape ? to_shape(*node->type().shape) : std::nullopt;
+    };
+    const auto has = fixed(have), wants = fixed(want);
+    if (has && wants && has != wants)
+      throw ShapeError(std::string(what) + " " + std::to_string(i) + ", " +
+                           ir::to_string(have->type()) + ", belongs to " +
+                           runtime::describe(*want) + ", " + ir::to_string(want->type()) +
+                           ": their shapes must be equal",
+                       where);
+    const bool known = has && wants;
+    result.push_back(
+        known ? have : frontend::apply(ir::ops::cotangent_like, {have, want}, {}, where).node());
+  }
+  return result;
+}
+
 }  // namespace
 
 std::vector<Tensor> grad(const Tensor& loss, const std::vector<Tensor>& xs,
@@ -60,14 +86,14 @@ std::vector<Tensor> vjp(const std::vector<Tensor>& ys, const std::vector<Tensor>
                         const std::vector<Tensor>& cotangents, std::source_location where) {
   demand_floating("vjp", xs, where);
   demand_count("vjp: cotangents", ys.size(), cotangents.size(), where);
-  return tensors(passes::gradient(nodes(ys), nodes(xs), nodes(cotangents)));
+  return tensors(passes::gradient(nodes(ys), nodes(xs), fitted("vjp: cotangent", cotangents, ys, where)));
 }
 
 std::vector<Tensor> jvp(const std::vector<Tensor>& ys, const std::vector<Tensor>& xs,
                         const std::vector<Tensor>& tangents, std::source_location where) {
   demand_floating("jvp", xs, where);
   demand_count("jvp: tangents", xs.size(), tangents.size(), where);
-  return tensors(passes::pushforward(nodes(ys), nodes(xs), nodes(tangents)));
+  return tensors(passes::pushforward(nodes(ys), nodes(xs), fitted("jvp: tangent", tangents, xs, where)));
 }
 
 Tensor jacobian(const Tensor& y, const Tensor& x, std::source_location where) {

@@ -49,7 +49,8 @@ struct CustomOp {
   std::function<std::vector<TensorType>(std::span<const TensorType> operands)> infer = {};
   /// Results over arrays must be of the types that `infer` gave.
   CustomForward forward = {};
-  /// Cotangents of the operands from operands, results and cotangents of the results; without it
+  /// Cotangents of the operands, of their shapes, from operands, results and cotangents of the
+  /// results; without it
   /// the form over tensors is differentiated through, and the form over arrays is not
   /// differentiable. (Beside a form over tensors it is not available yet: UnsupportedOp.)
   std::function<std::vector<Tensor>(std::span<const Tensor> operands,

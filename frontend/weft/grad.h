@@ -14,11 +14,12 @@ namespace weft {
 /// depend on x.
 std::vector<Tensor> grad(const Tensor& loss, const std::vector<Tensor>& xs,
                          std::source_location where = std::source_location::current());
-/// Σ_i cotangents[i] · d ys[i] / d x for each x.
+/// Σ_i cotangents[i] · d ys[i] / d x for each x. A cotangent has the shape of its y (ShapeError; at
+/// the call where extents are not known before).
 std::vector<Tensor> vjp(const std::vector<Tensor>& ys, const std::vector<Tensor>& xs,
                         const std::vector<Tensor>& cotangents,
                         std::source_location where = std::source_location::current());
-/// Σ_j d y / d xs[j] · tangents[j] for each y.
+/// Σ_j d y / d xs[j] · tangents[j] for each y. A tangent has the shape of its x.
 std::vector<Tensor> jvp(const std::vector<Tensor>& ys, const std::vector<Tensor>& xs,
                         const std::vector<Tensor>& tangents,
                         std::source_location where = std::source_location::current());

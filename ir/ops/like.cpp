@@ -1,6 +1,9 @@
 // Helpers whose last operand is taken for its type only: what gradients use before shapes and
 // dtypes are known. Each expands to ordinary operations once they are. zeros_like, ones_like,
 // iota_like and count take that operand alone.
+#include <algorithm>
+
+#include "ir/ops/cotangent.h"
 #include "ir/ops/rules.h"
 
 namespace weft::ir {
@@ -63,6 +66,16 @@ NodeRef filled(GraphBuilder& b, const Type& t, double value) {
   const Expr scalar(b, b.constant(Literal::scalar(*t.dtype, value)));
   return t.shape->empty() ? scalar.node()
                           : apply(ops::broadcast_to, {scalar}, ShapeAttrs{*t.shape}).node();
+}
+
+Type infer_cotangent_like(const InferContext& c) {
+  const auto &have = c.type(0).shape, &want = c.type(1).shape;
+  if (have && want &&
+      !std::ranges::equal(*have, *want,
+                          [](const Dim& a, const Dim& b) { return !always_differ(a, b); }))
+    fail_shape(c, "it must have the shape of what it belongs to, " + to_string(*want) + ", not " +
+                      to_string(*have));
+  return {c.type(0).dtype, have ? have : want};
 }
 
 RefArray ref_broadcast_like(std::span<const RefArray> args, const Attrs&) {
@@ -153,6 +166,9 @@ std::vector<Sample> reshape_samples() {
   return {{{{{2, 6}}, {{3, 4}}}}, {{{{1}}, {{}}}}, {{{{0, 3}}, {{5, 0}}}}};
 }
 std::vector<Sample> cast_like_samples() { return {{{{{2, 6}}, {{1}, -2, 2, DType::float64}}}}; }
+std::vector<Sample> cotangent_samples() {
+  return {{{{{2, 6}}, {{2, 6}}}}, {{{{}}, {{}}}}, {{{{0, 3}}, {{0, 3}}}}};
+}
 std::vector<Sample> one_operand() { return {{{{{2, 3}}}}, {{{{}}}}, {{{{0, 2}}}}}; }
 std::vector<Sample> iota_like_samples() {
   return {{{{{2, 3}}}, AxisAttrs{-1}}, {{{{4, 1}}}, AxisAttrs{0}}};
@@ -217,6 +233,23 @@ constinit const Op cast_like{
     .reference = {.general = ref_cast_like},
     .samples = {.make = cast_like_samples},
     .onnx = "CastLike",
+    .type_only = 0b10,
+};
+
+constinit const Op cotangent_like{
+    .name = "cotangent_like",
+    .doc = "Operand 0, a cotangent or tangent of operand 1, whose shape it must have",
+    .min_inputs = 2,
+    .max_inputs = 2,
+    .infer = infer_cotangent_like,
+    .meaning = Expansion{[](GraphBuilder&, const Node&, std::span<const NodeRef> inputs) {
+      return inputs[0];
+    }},
+    .grad = [](const GradArgs& a) -> Exprs {
+      return {a.g, Expr()};
+    },
+    .reference = {.general = [](std::span<const RefArray> a, const Attrs&) { return a[0]; }},
+    .samples = {.make = cotangent_samples},
     .type_only = 0b10,
 };
 
@@ -343,9 +376,9 @@ constinit const Op stop_gradient{
     .onnx = "Identity",
 };
 
-constexpr const Op* like_rows[] = {&broadcast_like, &sum_to_like,  &cast_like,     &zeros_like,
-                                   &ones_like,      &reshape_like, &unreduce_like, &count,
-                                   &iota_like,      &stop_gradient};
+constexpr const Op* like_rows[] = {&broadcast_like, &sum_to_like, &cast_like,     &cotangent_like,
+                                   &zeros_like,     &ones_like,   &reshape_like,  &unreduce_like,
+                                   &count,          &iota_like,   &stop_gradient};
 
 }  // namespace ops
 

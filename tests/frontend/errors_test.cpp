@@ -220,3 +220,50 @@ TEST_CASE("Errors: handles that were moved from") {
   f = g;
   CHECK(array_equal(f()[0], u.value()));
 }
+
+TEST_CASE("Errors: cotangents and tangents of another shape") {
+  Variable x(Array{1.0, 2.0, 3.0}, "x");
+  CHECK(message<ShapeError>([&] { (void)vjp({x * 2}, {x}, {Array{1.0}}); }) ==
+        "vjp: cotangent 0, float64(1,), belongs to the tensor of " + at(__LINE__ - 1) +
+            ", float64(3,): their shapes must be equal" + here(__LINE__ - 2));
+  for (const Array& wrong : {Array(1.0), zeros({2, 3}), zeros({1, 3})}) {
+    CHECK(message<ShapeError>([&] { (void)vjp({x * 2}, {x}, {wrong}); }).ends_with(here(__LINE__)));
+    CHECK(message<ShapeError>([&] { (void)jvp({x * 2}, {x}, {wrong}); }).ends_with(here(__LINE__)));
+  }
+  // Extents that are known at the call alone.
+  const Tensor p("p"), c("c");
+  const int line = __LINE__ + 1;
+  const Function f({p, c}, vjp({p * 2}, {p}, {c}));
+  const Function t({p, c}, jvp({p * 2}, {p}, {c}));
+  CHECK(array_equal(f(Array{1.0, 2.0}, Array{3.0, 4.0})[0], Array{6.0, 8.0}));
+  CHECK(array_equal(t(Array{1.0, 2.0}, Array{3.0, 4.0})[0], Array{6.0, 8.0}));
+  const std::string late = message<ShapeError>([&] { f(Array{1.0, 2.0, 3.0}, Array{1.0}); });
+  CHECK(contains(late, "(3,)"));
+  CHECK(contains(late, "(1,)"));
+  CHECK(contains(late, at(line)));
+  CHECK(contains(message<ShapeError>([&] { t(Array{1.0, 2.0}, Array(1.0)); }), at(line + 1)));
+  Tensor q("q");
+  const Tensor g = vjp({q * 2}, {q}, {Array{1.0, 1.0}})[0];
+  CHECK_THROWS_AS(q.set_value(Array{1.0, 2.0, 3.0}), ShapeError);
+  q.set_value(Array{1.0, 2.0});
+  CHECK(array_equal(g.value(), Array{2.0, 2.0}));
+}
+
+TEST_CASE("Errors: a user's backward that gives another shape") {
+  const auto wrong = custom_op(
+      "wrong",
+      CustomOp{.infer = [](std::span<const TensorType> t) { return std::vector{t[0]}; },
+               .forward = [](std::span<const Array> a) { return std::vector{a[0]}; },
+               .backward = [](auto, auto, auto) { return std::vector<Tensor>{ones({5})}; }});
+  Variable x(Array{1.f, 2.f, 3.f}, "x");
+  x.requires_grad(true);
+  const std::string found = message<ShapeError>([&] { (void)grad(wrong({x})[0].sum(), {x}); });
+  CHECK(contains(found, "custom operation 'wrong': backward gave float32(5,) for operand 0, "
+                        "float32(3,)"));
+  CHECK(contains(found, "errors_test.cpp"));
+  CHECK_THROWS_AS(wrong({x})[0].sum().backward(), ShapeError);
+  Tensor p({dim("N")}, DType::float32, "p");
+  const Function f({p}, grad(wrong({p})[0].sum(), {p}));
+  CHECK(f(zeros({5}))[0].shape() == Shape{5});
+  CHECK(contains(message<ShapeError>([&] { f(zeros({3})); }), "(5,)"));
+}
