@@ -163,6 +163,40 @@ std::vector<Tensor> cond(const Tensor& pred, const GraphFn& then_fn, const Graph
   return results;
 }
 
+namespace {
+
+void demand_carry(const std::vector<Tensor>& results, const std::vector<Tensor>& init,
+                  SourceLocation where) {
+  if (results.size() < init.size())
+    throw Error("scan: fn gives fewer results than there are carried values", where);
+}
+
+/// The carry, and no element of each y: its type is that of `fn` on an element that is never there.
+std::vector<Tensor> scan_of_nothing(const GraphFn& fn, const std::vector<Tensor>& init,
+                                    const std::vector<Tensor>& xs, std::source_location where) {
+  std::vector<Tensor> operands = init, results = init;
+  for (const Tensor& x : xs) {
+    ir::Type type = runtime::live_type(*x.node());
+    type.shape->erase(type.shape->begin());
+    operands.emplace_back(ir::make_input(std::move(type), {}, where));
+  }
+  const std::vector<Tensor> made = fn(operands);
+  demand_carry(made, init, where);
+  for (std::size_t i = init.size(); i < made.size(); ++i) {
+    const ir::Type type = runtime::live_type(*made[i].node());
+    if (!type.concrete())
+      throw ShapeError("scan: over no elements the type of a result must be known, not " +
+                           ir::to_string(type),
+                       where);
+    Shape shape = *to_shape(*type.shape);
+    shape.insert(shape.begin(), 0);
+    results.emplace_back(zeros(std::move(shape), *type.dtype), where);
+  }
+  return results;
+}
+
+}  // namespace
+
 std::vector<Tensor> scan(const GraphFn& fn, const std::vector<Tensor>& init,
                          const std::vector<Tensor>& xs, std::source_location where) {
   if (xs.empty()) throw Error("scan: nothing to go over", where);
@@ -177,14 +211,14 @@ std::vector<Tensor> scan(const GraphFn& fn, const std::vector<Tensor>& init,
     if (length.value_or(*extent) != *extent) throw ShapeError("scan: first extents differ", where);
     length = extent;
   }
+  if (*length == 0) return scan_of_nothing(fn, init, xs, where);
   std::vector<Tensor> carry = init;
   std::vector<std::vector<Tensor>> outputs;
   for (std::int64_t i = 0; i < *length; ++i) {
     std::vector<Tensor> operands = carry;
     for (const Tensor& x : xs) operands.push_back(x[Index(i, where)]);
     std::vector<Tensor> results = fn(operands);
-    if (results.size() < init.size())
-      throw Error("scan: fn gives fewer results than there are carried values", where);
+    demand_carry(results, init, where);
     outputs.resize(results.size() - init.size());
     for (std::size_t j = init.size(); j < results.size(); ++j)
       outputs[j - init.size()].push_back(results[j]);

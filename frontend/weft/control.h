@@ -75,7 +75,8 @@ std::vector<Tensor> while_loop(const GraphFn& cond_fn, const GraphFn& body_fn,
                                const std::vector<Tensor>& init,
                                std::source_location where = std::source_location::current());
 /// fn(carry…, x…) -> (carry…, y…), over the first axis of `xs`, whose extent must be known:
-/// unrolled into the graph. Returns the last carry, then each y stacked.
+/// unrolled into the graph. Returns the last carry, then each y stacked (over no elements of xs, `fn`
+/// is asked once for the types of its results).
 std::vector<Tensor> scan(const GraphFn& fn, const std::vector<Tensor>& init,
                          const std::vector<Tensor>& xs,
                          std::source_location where = std::source_location::current());

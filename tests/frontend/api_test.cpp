@@ -408,6 +408,20 @@ TEST_CASE("API: control flow in the graph") {
   const List sums = scan(add, {Tensor(0.0)}, {x});
   CHECK(number(sums[0]) == 6);
   CHECK(array_equal(sums[1].value(), Array{1.0, 3.0, 6.0}));
+  const List none_summed = scan(add, {Tensor(7.0)}, {Variable(zeros({0}, DType::float64))});
+  REQUIRE(none_summed.size() == 2);
+  CHECK(number(none_summed[0]) == 7);
+  CHECK(none_summed[1].shape() == Shape{0});
+  CHECK(none_summed[1].dtype() == DType::float64);
+  const GraphFn rows = [](std::span<const Tensor> v) {
+    return List{v[0], v[1] * 2, concatenate({v[1], v[1]}), v[1].sum() > 0};
+  };
+  const List none_made = scan(rows, {Tensor(7.0)}, {Tensor({0, 3}, DType::float32)});
+  REQUIRE(none_made.size() == 4);
+  CHECK(none_made[1].shape() == Shape{0, 3});
+  CHECK(none_made[2].value().shape() == Shape{0, 6});
+  CHECK(none_made[3].dtype() == DType::boolean);
+  CHECK_THROWS_AS(scan(rows, {Tensor(7.0)}, {Tensor({0, dim("N")}, DType::float32)}), ShapeError);
   const GraphFn small = [](std::span<const Tensor> v) { return List{sum(v[0]) < 20}; };
   CHECK(array_equal(while_loop(small, twice, {x})[0].value(), Array{4.0, 8.0, 12.0}));
   // To come:
