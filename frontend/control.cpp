@@ -118,18 +118,19 @@ class CustomFunction final : public runtime::HostCallback {
 
 }  // namespace
 
-std::function<std::vector<Tensor>(const std::vector<Tensor>&)> custom_op(std::string name,
-                                                                         CustomOp definition) {
+std::function<std::vector<Tensor>(const std::vector<Tensor>&)> custom_op(
+    std::string name, CustomOp definition, std::source_location where) {
   if (const GraphFn& over_tensors = definition.forward.over_tensors()) {
     if (definition.backward)
       throw UnsupportedOp("custom operation '" + name +
-                          "': a backward function beside forward over tensors");
+                          "': a backward function beside forward over tensors",
+                          where);
     return [over_tensors](const std::vector<Tensor>& operands) { return over_tensors(operands); };
   }
   if (!definition.forward.over_arrays())
-    throw Error("custom operation '" + name + "': it has no forward");
+    throw Error("custom operation '" + name + "': it has no forward", where);
   if (!definition.infer)
-    throw Error("custom operation '" + name + "': forward over arrays needs infer");
+    throw Error("custom operation '" + name + "': forward over arrays needs infer", where);
   const auto function = std::make_shared<const CustomFunction>(name, std::move(definition));
   return [name, function](const std::vector<Tensor>& operands) {
     std::vector<ir::NodeRef> inputs;
@@ -149,17 +150,18 @@ std::function<std::vector<Tensor>(const std::vector<Tensor>&)> custom_op(std::st
 }
 
 std::vector<Tensor> cond(const Tensor& pred, const GraphFn& then_fn, const GraphFn& else_fn,
-                         const std::vector<Tensor>& operands) {
+                         const std::vector<Tensor>& operands, std::source_location where) {
+  frontend::demand_function("cond: then_fn", then_fn, where);
+  frontend::demand_function("cond: else_fn", else_fn, where);
   const std::vector<Tensor> yes = then_fn(operands), no = else_fn(operands);
   if (yes.size() != no.size())
     throw Error("cond: the branches give " + std::to_string(yes.size()) + " and " +
                     std::to_string(no.size()) + " results",
-                pred.node()->where());
+                where);
   std::vector<Tensor> results;
-  const SourceLocation line = pred.node()->where();
   for (std::size_t i = 0; i < yes.size(); ++i)
     results.push_back(
-        frontend::apply(ir::ops::where, {pred.node(), yes[i].node(), no[i].node()}, {}, line));
+        frontend::apply(ir::ops::where, {pred.node(), yes[i].node(), no[i].node()}, {}, where));
   return results;
 }
 
@@ -199,6 +201,7 @@ std::vector<Tensor> scan_of_nothing(const GraphFn& fn, const std::vector<Tensor>
 
 std::vector<Tensor> scan(const GraphFn& fn, const std::vector<Tensor>& init,
                          const std::vector<Tensor>& xs, std::source_location where) {
+  frontend::demand_function("scan: fn", fn, where);
   if (xs.empty()) throw Error("scan: nothing to go over", where);
   std::optional<std::int64_t> length;
   for (const Tensor& x : xs) {
@@ -230,6 +233,8 @@ std::vector<Tensor> scan(const GraphFn& fn, const std::vector<Tensor>& init,
 
 std::vector<Tensor> while_loop(const GraphFn& cond_fn, const GraphFn& body_fn,
                                const std::vector<Tensor>& init, std::source_location where) {
+  frontend::demand_function("while_loop: cond_fn", cond_fn, where);
+  frontend::demand_function("while_loop: body_fn", body_fn, where);
   if (init.empty())
     throw Error("while_loop: nothing to carry from one iteration to the next", where);
   const auto condition = [&](std::span<const Tensor> values) {

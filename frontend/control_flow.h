@@ -4,11 +4,17 @@
 
 #include <functional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "weft/tensor.h"
 
 namespace weft::frontend {
+
+/// Error where a function that is about to be called is empty.
+template <class F> void demand_function(const char* what, const F& function, SourceLocation where) {
+  if (!function) throw Error(std::string(what) + " is an empty function", where);
+}
 
 using Thunk = std::function<std::vector<Tensor>()>;
 /// The results of one function or the other, by a boolean of one element: only one of them is

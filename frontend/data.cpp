@@ -7,6 +7,7 @@
 #include <cstring>
 #include <numeric>
 
+#include "control_flow.h"
 #include "runtime/thread_pool.h"
 
 namespace weft::data {
@@ -135,7 +136,9 @@ Function evaluation(nn::Module& model, const Array& like, Device device) {
 }  // namespace
 
 Trainer::Trainer(nn::Module& model, optim::Optimizer& optimizer, Loss loss, TrainerOptions options)
-    : model_(model), optimizer_(optimizer), loss_(std::move(loss)), options_(options) {}
+    : model_(model), optimizer_(optimizer), loss_(std::move(loss)), options_(options) {
+  frontend::demand_function("Trainer: loss", loss_, {});
+}
 
 void Trainer::build(const Dataset& train) {
   Dims x_shape = to_dims(train.inputs.shape()), t_shape = to_dims(train.targets.shape());

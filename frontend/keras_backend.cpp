@@ -9,6 +9,7 @@
 #include <map>
 #include <mutex>
 
+#include "control_flow.h"
 #include "keras_values.h"
 #include "runtime/philox.h"
 #include "weft/weft.h"
@@ -238,6 +239,10 @@ void set_learning_phase(std::int64_t value, Where where) {
     throw Error("set_learning_phase: expected 0 or 1, received " + std::to_string(value), where);
   phase().set_value(Array(value).to(DType::int32), where);
 }
+Tensor Branch::operator()() const {
+  frontend::demand_function("a branch", make_, {});
+  return make_();
+}
 Tensor in_train_phase(const Branch& x, const Branch& alt, std::optional<Tensor> training,
                       Where where) {
   const Tensor condition = training ? *training : learning_phase();
@@ -279,6 +284,7 @@ Value stacked(const Tensors& parts, std::int64_t axis, SourceLocation where) {
 
 Tensor fold(const char* name, const FoldFn& fn, const Value& elems,
             std::optional<Tensor> accumulated, bool backwards) {
+  frontend::demand_function(name, fn, elems.where());
   const std::int64_t n = known_extent(name, elems, 0);
   std::int64_t begun = 0;
   const auto at = [&](std::int64_t i) { return element(elems, 0, backwards ? n - 1 - i : i); };
@@ -295,6 +301,7 @@ Tensor fold(const char* name, const FoldFn& fn, const Value& elems,
 
 Tensor map_fn(const MapFn& fn, const Operand& elems, std::string name, OptionalDType dtype) {
   const Value x(elems);
+  frontend::demand_function("map_fn", fn, elems.where());
   Tensors results;
   const std::int64_t n = known_extent("map_fn", x, 0);
   if (n == 0) throw ShapeError("map_fn: no elements", elems.where());
@@ -316,6 +323,7 @@ RnnResult rnn(const StepFn& step_function, const Operand& inputs, const Tensors&
               std::optional<std::int64_t> input_length) {
   const Value x(inputs);
   const SourceLocation where = inputs.where();
+  frontend::demand_function("rnn", step_function, where);
   const std::int64_t steps = input_length ? *input_length : known_extent("rnn", x, 1);
   if (steps < 1) throw ShapeError("rnn: " + std::to_string(steps) + " steps", where);
   Tensors states = initial_states, outputs;

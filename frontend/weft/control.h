@@ -60,13 +60,15 @@ struct CustomOp {
 };
 
 /// Makes an operation of `definition`: call the result on tensors.
-std::function<std::vector<Tensor>(const std::vector<Tensor>&)> custom_op(std::string name,
-                                                                         CustomOp definition);
+std::function<std::vector<Tensor>(const std::vector<Tensor>&)> custom_op(
+    std::string name, CustomOp definition,
+    std::source_location where = std::source_location::current());
 
 /// The results of `then_fn` or `else_fn` on `operands`, element for element of the scalar or
 /// broadcast `pred`. Both are built into the graph.
 std::vector<Tensor> cond(const Tensor& pred, const GraphFn& then_fn, const GraphFn& else_fn,
-                         const std::vector<Tensor>& operands);
+                         const std::vector<Tensor>& operands,
+                         std::source_location where = std::source_location::current());
 /// The carried values once `cond_fn(values)`, a boolean of one element, is false: `body_fn` gives
 /// as many as it takes. Runs stage by stage, an iteration each; equal iterations share their code.
 /// Has a gradient of first order where `body_fn` has one and draws no random numbers (iterations

@@ -125,7 +125,8 @@ class Branch {
   Branch(const Tensor& x) : make_([x] { return x; }) {}
   template <class F>
   requires(std::is_invocable_r_v<Tensor, F&>) Branch(F make) : make_(std::move(make)) {}
-  [[nodiscard]] Tensor operator()() const { return make_(); }
+  /// Error where the function is empty.
+  [[nodiscard]] Tensor operator()() const;
 
  private:
   std::function<Tensor()> make_;

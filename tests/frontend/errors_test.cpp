@@ -7,6 +7,7 @@
 
 #include "ir/text.h"
 #include "thrown.h"
+#include "weft/keras_backend.h"
 #include "weft/weft.h"
 
 using namespace weft;
@@ -266,4 +267,29 @@ TEST_CASE("Errors: a user's backward that gives another shape") {
   const Function f({p}, grad(wrong({p})[0].sum(), {p}));
   CHECK(f(zeros({5}))[0].shape() == Shape{5});
   CHECK(contains(message<ShapeError>([&] { f(zeros({3})); }), "(5,)"));
+}
+
+TEST_CASE("Errors: functions that are empty") {
+  const Variable x(Array{1.0, 2.0}, "x"), yes(true);
+  const GraphFn none, same = [](std::span<const Tensor> v) { return std::vector<Tensor>{v[0]}; };
+  const auto refused = [](auto&& call, int line) {
+    const std::string found = message<Error>(call);
+    CAPTURE(found);
+    CHECK(contains(found, "is an empty function"));
+    CHECK((line == 0 || found.ends_with(here(line))));
+  };
+  refused([&] { (void)scan(none, {x}, {x}); }, __LINE__);
+  refused([&] { (void)cond(yes, none, same, {x}); }, __LINE__);
+  refused([&] { (void)cond(yes, same, none, {x}); }, __LINE__);
+  refused([&] { (void)while_loop(none, same, {x}); }, __LINE__);
+  refused([&] { (void)while_loop(same, none, {x}); }, __LINE__);
+  refused([&] { (void)keras::map_fn({}, x); }, __LINE__);
+  refused([&] { (void)keras::foldl({}, x); }, __LINE__);
+  refused([&] { (void)keras::rnn({}, x.reshape({1, 2}), {}); }, __LINE__);
+  refused([&] { (void)keras::switch_(yes, std::function<Tensor()>(), x); }, 0);
+  nn::Linear model(2, 1);
+  optim::SGD optimizer(model.parameters(), {.lr = 0.1});
+  refused([&] { (void)data::Trainer(model, optimizer, {}, {}); }, 0);
+  const std::string bare = message<Error>([&] { (void)custom_op("bare", CustomOp{}); });
+  CHECK(bare == "custom operation 'bare': it has no forward" + here(__LINE__ - 1));
 }
