@@ -56,10 +56,31 @@ std::string read_text(const std::string& path) {
   return content.str();
 }
 
+/// A user's function over arrays is in this program alone: no text could be read back to it.
+/// UnsupportedOp for one of the graph, or of what its conditions and loops run.
+void demand_no_callbacks(const ir::Graph& graph, const std::string& path) {
+  std::vector<const ir::Graph*> waiting{&graph};
+  while (!waiting.empty()) {
+    const ir::Graph& next = *waiting.back();
+    waiting.pop_back();
+    for (const ir::Node* node : ir::topological_order(next))
+      for (const auto& [name, value] : node->attrs().fields()) {
+        if (const auto* inner = std::get_if<ir::GraphPtr>(&value); inner && *inner)
+          waiting.push_back(inner->get());
+        if (const auto* host = std::get_if<ir::HostObject>(&value))
+          throw UnsupportedOp("cannot save " + path + ": the operation '" + host->name +
+                                  "' calls a function of this program, which no file can hold; "
+                                  "give it a forward over tensors",
+                              node->where());
+      }
+  }
+}
+
 }  // namespace
 
 void Function::save(const std::string& path) const {
   const Impl& impl = this->impl();
+  demand_no_callbacks(impl.graph, path);
   NamedArrays values;
   for (std::size_t i = 0; i < impl.captured.size(); ++i)
     values.emplace("v" + std::to_string(i), impl.captured[i].value());

@@ -98,7 +98,7 @@ class Function {
   std::vector<StepTime> profile(std::span<const Array> inputs) const;
 
   /// Text in `path`; large constants, and the values of captured variables, in a safetensors file
-  /// beside it.
+  /// beside it. UnsupportedOp where a custom operation over arrays is among its operations.
   void save(const std::string& path) const;
   /// What `save` wrote, to run on `device`, whichever it ran on. IoError, ParseError with the line.
   static Function load(const std::string& path, Device device = {});

@@ -1,6 +1,7 @@
 // What a wrong use says: the named error, what was asked, and the user's own line.
 #include <doctest/doctest.h>
 
+#include <filesystem>
 #include <functional>
 #include <string>
 #include <utility>
@@ -292,4 +293,30 @@ TEST_CASE("Errors: functions that are empty") {
   refused([&] { (void)data::Trainer(model, optimizer, {}, {}); }, 0);
   const std::string bare = message<Error>([&] { (void)custom_op("bare", CustomOp{}); });
   CHECK(bare == "custom operation 'bare': it has no forward" + here(__LINE__ - 1));
+}
+
+TEST_CASE("Errors: a function that calls this program is not saved") {
+  const std::string path =
+      (std::filesystem::temp_directory_path() / "weft_errors_test_callback.weft").string();
+  std::filesystem::remove(path);
+  const auto cb = custom_op(
+      "cb", CustomOp{.infer = [](std::span<const TensorType> t) { return std::vector{t[0]}; },
+                     .forward = [](std::span<const Array> a) { return std::vector{a[0]}; }});
+  const Tensor x("x"), y = x * 2;
+  const int line = __LINE__ - 1;
+  const auto refused = [&](const Tensor& result) {
+    const std::string found = message<UnsupportedOp>([&] { Function({x}, result).save(path); });
+    CAPTURE(found);
+    CHECK(contains(found, "'cb'"));
+    CHECK(found.ends_with(here(line)));
+    CHECK_FALSE(std::filesystem::exists(path));
+  };
+  refused(cb({y})[0] + 1);
+  const GraphFn small = [](std::span<const Tensor> v) {
+    return std::vector<Tensor>{v[0].sum() < 10};
+  };
+  const GraphFn again = [&](std::span<const Tensor> v) {
+    return std::vector<Tensor>{v[0] + cb({y})[0]};
+  };
+  refused(while_loop(small, again, {x})[0]);
 }
