@@ -5,6 +5,8 @@
 
 #include <condition_variable>
 #include <mutex>
+#include <optional>
+#include <unordered_set>
 
 #include "runtime/live_state.h"
 #include "runtime/wave.h"
@@ -57,11 +59,14 @@ class LiveEngine {
   void end_turns(const EngineLock&, std::span<LiveState* const> leaves) noexcept;
   void set_marks(std::span<const ir::Node* const> nodes);
 
-  /// Nodes that the last wave kept alive, to be dropped outside the mutex.
-  std::vector<ir::NodeRef> take_pinned(const EngineLock&) { return std::exchange(pinned_, {}); }
+  /// Nodes that the last wave kept alive, to be dropped outside the mutex. None while cells run.
+  std::vector<ir::NodeRef> take_pinned(const EngineLock&) {
+    return running_ ? std::vector<ir::NodeRef>() : std::exchange(pinned_, {});
+  }
   void count_watchers(int change) { watchers_ += change; }
-  /// True while cells run: callbacks must not change what they are computed from.
-  [[nodiscard]] bool computing() const { return computing_; }
+  /// True while cells run: callbacks must not change what they are computed from, nor ask for what
+  /// hangs on it. What stands apart they may compute.
+  [[nodiscard]] bool computing() const { return running_ != nullptr; }
   void changed_structure(LiveState& state);
 
  private:
@@ -71,6 +76,16 @@ class LiveEngine {
   bool wait_for_turns(EngineLock&, const Wave& wave);
   std::uint64_t epoch(LiveState& state);
   std::uint64_t new_stamp() { return stamp_ += std::uint64_t{1} << 32; }
+
+  /// A wave whose cells run; one that a callback of these began stands before it.
+  struct Running {
+    const Wave& wave;
+    Running* outer;
+    std::uint64_t began;  // nodes made since are none of the wave's, whatever place they were given
+    std::optional<std::unordered_set<const LiveState*>> reached = {};  // filled when it is asked for
+  };
+  void demand_apart(const LiveState& asked);
+  std::vector<Note> take_heard() { return std::exchange(heard_, {}); }
 
   std::vector<LeafChange> fold(std::span<const Change> changes) const;
   Wave* find_wave(std::span<LiveState* const> leaves, Push push);
@@ -91,7 +106,8 @@ class LiveEngine {
   std::int64_t marks_ = 0;     // nodes marked
   std::int64_t watchers_ = 0;  // in all
   std::vector<ir::NodeRef> pinned_;
-  bool computing_ = false;
+  Running* running_ = nullptr;
+  std::vector<Note> heard_;  // of what callbacks had computed, for when the outermost wave is over
 };
 
 }  // namespace weft::runtime

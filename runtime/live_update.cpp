@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cassert>
 
+#include "ir/builder.h"
 #include "ir/graph.h"
 #include "ir/ops/ops.h"
 #include "runtime/cuda_strided.h"
@@ -65,6 +66,26 @@ class PendingLeaves {
   std::span<LeafChange> leaves_;
 };
 
+void append(std::vector<Note>& notes, std::vector<Note> more) {
+  notes.insert(notes.end(), std::make_move_iterator(more.begin()),
+               std::make_move_iterator(more.end()));
+}
+
+/// What a wave changes or computes, and what depends on what it changes.
+std::unordered_set<const LiveState*> reached_by(const Wave& wave) {
+  std::unordered_set<const LiveState*> reached(wave.changed.begin(), wave.changed.end());
+  reached.insert(wave.affected.begin(), wave.affected.end());
+  for (const WaveCell& cell : wave.cells) {
+    const std::unordered_set<const Node*> given(cell.input_nodes.begin(), cell.input_nodes.end());
+    std::vector<NodeRef> results;
+    for (const Node* node : cell.output_nodes) results.emplace_back(node);
+    const auto stop = [&](const Node& node) { return given.contains(&node); };
+    for (const Node* node : ir::topological_order(results, stop))
+      if (!stop(*node) && &node->op() != &ir::ops::constant) reached.insert(state_of(*node));
+  }
+  return reached;
+}
+
 Array with_part(const Array& base, const BasicIndices& part, const Array& value,
                 SourceLocation where) {
   Array whole = base;
@@ -86,7 +107,7 @@ Array with_part(const Array& base, const BasicIndices& part, const Array& value,
 // ---- turns --------------------------------------------------------------------------------------
 
 void LiveEngine::wait(EngineLock& locked, const LiveState& state) {
-  if (computing_ || state.extras->lessee == std::this_thread::get_id())
+  if (running_ || state.extras->lessee == std::this_thread::get_id())
     throw Error(describe(state.node) +
                 " is being updated by the function that this call is made from");
   turns_.wait(locked);
@@ -192,11 +213,12 @@ std::unique_ptr<Wave> LiveEngine::plan_update(std::span<LiveState* const> leaves
 }
 
 void LiveEngine::execute(Wave& wave, WaveRun& run) {
-  struct Computing {
-    explicit Computing(bool& on) : flag(on) { flag = true; }
-    ~Computing() { flag = false; }
-    bool& flag;
-  } const computing(computing_);
+  Running here{wave, running_, wave.calls_user ? ir::make_input({})->sequence() : 0};
+  struct Entered {
+    explicit Entered(Running*& top, Running& wave) : running(top) { running = &wave; }
+    ~Entered() { running = running->outer; }
+    Running*& running;
+  } const entered(running_, here);
   if (!wave.calls_user) return run.execute();
   for (const WaveCell& cell : wave.cells)
     for (const LiveState* state : cell.outputs) pinned_.emplace_back(&state->node);
@@ -258,7 +280,7 @@ void LiveEngine::commit(Wave& wave, WaveRun& run, std::span<LeafChange> leaves,
 
 bool LiveEngine::update(EngineLock& locked, std::span<const Change> changes, Push push,
                         std::vector<Note>& notes) {
-  if (computing_)
+  if (running_)
     throw Error("a callback must not set the values that it is computed from",
                 changes.front().where);
   for (const Change& change : changes) {
@@ -298,6 +320,7 @@ bool LiveEngine::update(EngineLock& locked, std::span<const Change> changes, Pus
     WaveRun run(*wave);
     execute(*wave, run);
     notes = notes_of(*wave, run, leaves);
+    append(notes, take_heard());
     if (types_changed)
       for (LiveState* leaf : states) changed_structure(*leaf);
     commit(*wave, run, leaves, types_changed);
@@ -325,6 +348,27 @@ void LiveEngine::unset(const LiveState& state) const {
                    (names.size() == 1 ? " is" : " are") + " not set");
 }
 
+/// Of what a callback asks for: that it hangs on nothing that the waves that it runs in have yet to
+/// commit.
+void LiveEngine::demand_apart(const LiveState& asked) {
+  std::unordered_set<const LiveState*> seen{&asked};
+  std::vector<const LiveState*> waiting{&asked};
+  while (!waiting.empty()) {
+    const LiveState& state = *waiting.back();
+    waiting.pop_back();
+    for (Running* wave = running_; wave; wave = wave->outer) {
+      if (!wave->reached) wave->reached = reached_by(wave->wave);
+      if (state.node.sequence() < wave->began && wave->reached->contains(&state))
+        throw Error("a callback must not ask for " + describe(asked.node) +
+                    ", which has to be computed first, from what is being computed now");
+    }
+    if (state.valid) continue;
+    for (const NodeRef& input : state.node.inputs())
+      if (const LiveState* producer = state_of(*input); seen.insert(producer).second)
+        waiting.push_back(producer);
+  }
+}
+
 const Array* LiveEngine::pull(EngineLock& locked, LiveState& state, std::vector<Note>& notes) {
   if (!state.ready()) unset(state);
   if (state.leased()) {
@@ -335,9 +379,7 @@ const Array* LiveEngine::pull(EngineLock& locked, LiveState& state, std::vector<
     state.materialise();
     return &state.value;
   }
-  if (computing_)
-    throw Error("a callback must not ask for " + describe(state.node) +
-                ", which has to be computed first");
+  if (running_) demand_apart(state);
   std::unique_ptr<Wave>& kept = state.extra().pull;
   if (!kept || (state.component && kept->epochs.front() != epoch(state)) || !still_planned(*kept)) {
     kept = std::make_unique<Wave>();
@@ -347,9 +389,8 @@ const Array* LiveEngine::pull(EngineLock& locked, LiveState& state, std::vector<
   if (wait_for_turns(locked, *kept)) return nullptr;
   WaveRun run(*kept);
   execute(*kept, run);
-  std::vector<Note> heard = notes_of(*kept, run, {});
-  notes.insert(notes.end(), std::make_move_iterator(heard.begin()),
-               std::make_move_iterator(heard.end()));
+  append(running_ ? heard_ : notes, notes_of(*kept, run, {}));
+  if (!running_) append(notes, take_heard());
   commit_results(*kept, run);
   return &state.value;
 }

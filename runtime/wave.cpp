@@ -323,6 +323,11 @@ void WaveRun::execute(WaveCell& cell) {
   std::vector<const Array*> inputs;
   inputs.reserve(cell.inputs.size());
   for (LiveState* state : cell.inputs) inputs.push_back(&state->current_on(cell.device));
+  std::vector<Array> held;  // a callback may have one of them brought to another device meanwhile
+  if (wave_.calls_user && !cell.device.is_cpu()) {
+    for (const Array* input : inputs) held.push_back(*input);
+    for (std::size_t i = 0; i < held.size(); ++i) inputs[i] = &held[i];
+  }
   if (cell.transfer) {
     results_[cell.first_result] = inputs.front()->to(cell.device);
   } else {

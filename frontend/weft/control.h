@@ -47,7 +47,9 @@ class CustomForward {
 struct CustomOp {
   /// Types of the results; needed by the form over arrays.
   std::function<std::vector<TensorType>(std::span<const TensorType> operands)> infer = {};
-  /// Results over arrays must be of the types that `infer` gave.
+  /// Results over arrays must be of the types that `infer` gave. A function over arrays runs in the
+  /// middle of an update: it may compute tensors of its own, but must not set values, nor ask for
+  /// one that the update has yet to compute (Error).
   CustomForward forward = {};
   /// Cotangents of the operands, of their shapes, from operands, results and cotangents of the
   /// results; without it

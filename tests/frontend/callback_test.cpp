@@ -107,6 +107,76 @@ TEST_CASE("A callback must not change what it is computed from") {
   CHECK(number(called) == 4);
 }
 
+TEST_CASE("A callback may compute what stands apart from the update") {
+  const auto check = [](bool greedy) {
+    Variable a(1.0, "a"), other(7.0, "other");
+    Tensor apart = other * 2;  // never asked for before
+    const Function f({}, other + 1);
+    std::function<void()> act = [] {};
+    Tensor called = plus_one(a, [&] { act(); });
+    Tensor after = called * 10;
+    act = [&] {
+      CHECK((Tensor(Array{1.0, 2.0}) * 3).sum().item<double>() == 9);
+      CHECK(number(apart) == 2 * number(other));
+      CHECK(number(other + 1) == number(other) + 1);
+      CHECK(f()[0].item<double>() == number(other) + 1);
+      const Tensor inner = plus_one(other, [&] { CHECK(number(other * 3) == 3 * number(other)); });
+      CHECK(number(inner * 2) == 2 * (number(other) + 1));
+    };
+    CHECK(number(after) == 20);
+    a.set_value(2.0);
+    CHECK(number(after) == 30);
+    other.set_value(8.0);
+    a.set_value(3.0);
+    CHECK(number(after) == 40);
+    CHECK(number(apart) == 16);
+    // What hangs on the update is refused, whether it was there before or is new. (A lazy update is
+    // over when values are asked for.)
+    Tensor beside = a + other, held = called + 1;
+    for (const bool fresh : {false, true}) {
+      act = [&] { (void)(fresh ? a * 2 : beside).value(); };
+      if (greedy) CHECK_THROWS_AS((a.set_value(9.0), (void)after.value()), Error);
+      act = [&] { (void)(fresh ? called * 2 : held).value(); };
+      CHECK_THROWS_AS((a.set_value(9.0), (void)after.value()), Error);
+      act = [] {};
+      a.set_value(3.0);
+      CHECK(number(after) == 40);
+      CHECK(number(beside) == 11);
+      CHECK(number(held) == 5);
+    }
+  };
+  SUBCASE("greedy") { check(true); }
+  SUBCASE("lazy") {
+    const ScopedEvalMode lazy(EvalMode::lazy);
+    check(false);
+  }
+}
+
+TEST_CASE("A callback cannot ask for itself, and hears of nothing before the update is over") {
+  const ScopedEvalMode lazy(EvalMode::lazy);
+  Variable a(1.0), other(7.0);
+  std::optional<Tensor> result;
+  int heard = 0, heard_inside = 0;
+  bool asks = false;
+  Tensor apart = other * 2;
+  const auto s = apart.on_change([&](const Array&) { ++heard; });
+  result.emplace(plus_one(a, [&] {
+    if (asks) (void)result->value();
+    (void)apart.value();
+    heard_inside = heard;
+  }));
+  other.set_value(8.0);
+  CHECK(number(*result) == 2);
+  CHECK(heard_inside == 0);
+  CHECK(heard == 1);
+  CHECK(number(apart) == 16);
+  a.set_value(2.0);
+  asks = true;
+  CHECK_THROWS_WITH_AS((void)result->value(), doctest::Contains("must not ask for"), Error);
+  asks = false;
+  CHECK(number(*result) == 3);
+}
+
 TEST_CASE("A function with updates whose callback throws changes no variable") {
   bool fails = true;
   Variable w(1.0);
