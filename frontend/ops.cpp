@@ -7,12 +7,16 @@
 #include "ir/ops/attrs.h"
 #include "line.h"
 #include "runtime/reactive.h"
+#include "value.h"
 
 namespace weft {
 
 namespace ops = ir::ops;
 using frontend::apply;
 using frontend::Line;
+using frontend::reduce;
+using frontend::Value;
+using frontend::var_attrs;
 
 namespace frontend {
 
@@ -42,11 +46,6 @@ Tensor pointwise(const ir::Op& op, const Operand& a, const Operand& b) {
 }  // namespace frontend
 
 namespace {
-
-Tensor reduce(const ir::Op& op, const Operand& x, std::optional<Axes> axes, bool keepdims) {
-  const bool all = !axes;
-  return apply(op, {x}, ir::ReduceAttrs{std::move(axes).value_or(Axes{}), all, keepdims});
-}
 
 /// ShapeError unless the operand's rank is `rank` or not known yet.
 void demand_rank(const char* what, const Operand& x, int rank) {
@@ -89,51 +88,47 @@ Tensor where(const Operand& condition, const Operand& yes, const Operand& no) {
 }
 Tensor cast(const Operand& x, DType dtype) { return apply(ops::cast, {x}, ir::CastAttrs{dtype}); }
 
-Tensor sum(const Operand& x, std::optional<Axes> axes, bool keepdims) {
-  return reduce(ops::sum, x, std::move(axes), keepdims);
+Tensor sum(const Operand& x, const AxisList& axes, bool keepdims) {
+  return reduce(ops::sum, x, axes, keepdims);
 }
-Tensor prod(const Operand& x, std::optional<Axes> axes, bool keepdims) {
-  return reduce(ops::prod, x, std::move(axes), keepdims);
+Tensor prod(const Operand& x, const AxisList& axes, bool keepdims) {
+  return reduce(ops::prod, x, axes, keepdims);
 }
-Tensor mean(const Operand& x, std::optional<Axes> axes, bool keepdims) {
-  return reduce(ops::mean, x, std::move(axes), keepdims);
+Tensor mean(const Operand& x, const AxisList& axes, bool keepdims) {
+  return reduce(ops::mean, x, axes, keepdims);
 }
-Tensor max(const Operand& x, std::optional<Axes> axes, bool keepdims) {
-  return reduce(ops::max, x, std::move(axes), keepdims);
+Tensor max(const Operand& x, const AxisList& axes, bool keepdims) {
+  return reduce(ops::max, x, axes, keepdims);
 }
-Tensor min(const Operand& x, std::optional<Axes> axes, bool keepdims) {
-  return reduce(ops::min, x, std::move(axes), keepdims);
+Tensor min(const Operand& x, const AxisList& axes, bool keepdims) {
+  return reduce(ops::min, x, axes, keepdims);
 }
-Tensor amax(const Operand& x, std::optional<Axes> axes, bool keepdims) {
-  return reduce(ops::amax, x, std::move(axes), keepdims);
+Tensor amax(const Operand& x, const AxisList& axes, bool keepdims) {
+  return reduce(ops::amax, x, axes, keepdims);
 }
-Tensor amin(const Operand& x, std::optional<Axes> axes, bool keepdims) {
-  return reduce(ops::amin, x, std::move(axes), keepdims);
+Tensor amin(const Operand& x, const AxisList& axes, bool keepdims) {
+  return reduce(ops::amin, x, axes, keepdims);
 }
-Tensor any(const Operand& x, std::optional<Axes> axes, bool keepdims) {
-  return reduce(ops::any, x, std::move(axes), keepdims);
+Tensor any(const Operand& x, const AxisList& axes, bool keepdims) {
+  return reduce(ops::any, x, axes, keepdims);
 }
-Tensor all(const Operand& x, std::optional<Axes> axes, bool keepdims) {
-  return reduce(ops::all, x, std::move(axes), keepdims);
+Tensor all(const Operand& x, const AxisList& axes, bool keepdims) {
+  return reduce(ops::all, x, axes, keepdims);
 }
-Tensor logsumexp(const Operand& x, std::optional<Axes> axes, bool keepdims) {
-  return reduce(ops::logsumexp, x, std::move(axes), keepdims);
+Tensor logsumexp(const Operand& x, const AxisList& axes, bool keepdims) {
+  return reduce(ops::logsumexp, x, axes, keepdims);
 }
-Tensor var(const Operand& x, std::optional<Axes> axes, double correction, bool keepdims) {
-  const bool all = !axes;
-  return apply(ops::var, {x},
-               ir::VarAttrs{std::move(axes).value_or(Axes{}), all, keepdims, correction});
+Tensor var(const Operand& x, const AxisList& axes, double correction, bool keepdims) {
+  return apply(ops::var, {x}, var_attrs(axes, correction, keepdims));
 }
-Tensor std(const Operand& x, std::optional<Axes> axes, double correction, bool keepdims) {
-  const bool all = !axes;
-  return apply(ops::std_dev, {x},
-               ir::VarAttrs{std::move(axes).value_or(Axes{}), all, keepdims, correction});
+Tensor std(const Operand& x, const AxisList& axes, double correction, bool keepdims) {
+  return apply(ops::std_dev, {x}, var_attrs(axes, correction, keepdims));
 }
 Tensor argmax(const Operand& x, std::optional<std::int64_t> axis, bool keepdims) {
-  return reduce(ops::argmax, x, axis ? std::optional(Axes{*axis}) : std::nullopt, keepdims);
+  return reduce(ops::argmax, x, axis ? AxisList(*axis) : AxisList(), keepdims);
 }
 Tensor argmin(const Operand& x, std::optional<std::int64_t> axis, bool keepdims) {
-  return reduce(ops::argmin, x, axis ? std::optional(Axes{*axis}) : std::nullopt, keepdims);
+  return reduce(ops::argmin, x, axis ? AxisList(*axis) : AxisList(), keepdims);
 }
 
 Tensor reshape(const Operand& x, Dims shape) {

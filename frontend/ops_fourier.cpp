@@ -86,11 +86,10 @@ struct Plane {
   std::vector<Extent> lengths;
 };
 
-Plane plane_of(const Line& line, const Tensor& x, const Extents& s,
-               const std::optional<Axes>& dim) {
+Plane plane_of(const Line& line, const Tensor& x, const Extents& s, const AxisList& dim) {
   Plane plane;
-  if (dim) {
-    plane.axes = *dim;
+  if (dim.axes()) {
+    plane.axes = *dim.axes();
   } else {
     const auto rank = runtime::live_type(*x.node()).rank();
     if (!s && !rank) line.fail_shape("the number of axes of its operand must be known; name them");
@@ -113,22 +112,22 @@ Tensor over_axes(const Line& line, Tensor x, const Plane& plane, std::size_t cou
   return x;
 }
 
-Tensor complex_plane(const Line& line, const Operand& x, const Extents& s,
-                     const std::optional<Axes>& dim, Direction direction, const std::string& norm) {
+Tensor complex_plane(const Line& line, const Operand& x, const Extents& s, const AxisList& dim,
+                     Direction direction, const std::string& norm) {
   const Plane plane = plane_of(line, tensor(x), s, dim);
   return over_axes(line, tensor(x), plane, plane.axes.size(), direction, norm);
 }
 
-Tensor real_plane(const Line& line, const Operand& x, const Extents& s,
-                  const std::optional<Axes>& dim, const std::string& norm) {
+Tensor real_plane(const Line& line, const Operand& x, const Extents& s, const AxisList& dim,
+                  const std::string& norm) {
   const Plane plane = plane_of(line, tensor(x), s, dim);
   const Tensor half = transform_real(line, tensor(x), plane.lengths.back(), plane.axes.back(),
                                      Direction::forward, norm);
   return over_axes(line, half, plane, plane.axes.size() - 1, Direction::forward, norm);
 }
 
-Tensor hermitian_plane(const Line& line, const Operand& x, const Extents& s,
-                       const std::optional<Axes>& dim, const std::string& norm) {
+Tensor hermitian_plane(const Line& line, const Operand& x, const Extents& s, const AxisList& dim,
+                       const std::string& norm) {
   const Plane plane = plane_of(line, tensor(x), s, dim);
   const Tensor rows =
       over_axes(line, tensor(x), plane, plane.axes.size() - 1, Direction::inverse, norm);
@@ -161,17 +160,16 @@ Tensor ihfft(const Operand& x, Extent n, std::int64_t dim, const std::string& no
   return line(ops::conj, {transform_real(line, tensor(x), n, dim, Direction::inverse, norm)});
 }
 
-Tensor fftn(const Operand& x, const Extents& s, std::optional<Axes> dim, const std::string& norm) {
+Tensor fftn(const Operand& x, const Extents& s, const AxisList& dim, const std::string& norm) {
   return complex_plane({"fftn", x.where()}, x, s, dim, Direction::forward, norm);
 }
-Tensor ifftn(const Operand& x, const Extents& s, std::optional<Axes> dim, const std::string& norm) {
+Tensor ifftn(const Operand& x, const Extents& s, const AxisList& dim, const std::string& norm) {
   return complex_plane({"ifftn", x.where()}, x, s, dim, Direction::inverse, norm);
 }
-Tensor rfftn(const Operand& x, const Extents& s, std::optional<Axes> dim, const std::string& norm) {
+Tensor rfftn(const Operand& x, const Extents& s, const AxisList& dim, const std::string& norm) {
   return real_plane({"rfftn", x.where()}, x, s, dim, norm);
 }
-Tensor irfftn(const Operand& x, const Extents& s, std::optional<Axes> dim,
-              const std::string& norm) {
+Tensor irfftn(const Operand& x, const Extents& s, const AxisList& dim, const std::string& norm) {
   return hermitian_plane({"irfftn", x.where()}, x, s, dim, norm);
 }
 Tensor fft2(const Operand& x, const Extents& s, Axes dim, const std::string& norm) {
@@ -188,25 +186,22 @@ Tensor irfft2(const Operand& x, const Extents& s, Axes dim, const std::string& n
 }
 
 namespace {
-Tensor shifted(const Operand& x, std::optional<Axes> dim, bool inverse) {
-  if (dim && dim->empty()) return tensor(x);
-  return apply(ops::fftshift, {x}, ir::ShiftAttrs{std::move(dim).value_or(Axes{}), inverse});
+Tensor shifted(const Operand& x, const AxisList& dim, bool inverse) {
+  const auto& axes = dim.axes();
+  if (axes && axes->empty()) return tensor(x);
+  return apply(ops::fftshift, {x}, ir::ShiftAttrs{axes.value_or(Axes{}), inverse});
 }
 }  // namespace
 
-Tensor fftshift(const Operand& x, std::optional<Axes> dim) {
-  return shifted(x, std::move(dim), false);
-}
-Tensor ifftshift(const Operand& x, std::optional<Axes> dim) {
-  return shifted(x, std::move(dim), true);
-}
+Tensor fftshift(const Operand& x, const AxisList& dim) { return shifted(x, dim, false); }
+Tensor ifftshift(const Operand& x, const AxisList& dim) { return shifted(x, dim, true); }
 
 // ---- short-time transforms ----------------------------------------------------------------------
 
 namespace {
 
 struct Framing {
-  std::int64_t hop, pad;       // samples between frames; padded at both ends
+  std::int64_t hop, pad;         // samples between frames; padded at both ends
   std::optional<Tensor> window;  // of n_fft
 };
 
@@ -241,8 +236,8 @@ Tensor padded(const Line& line, const Tensor& x, std::int64_t low, std::int64_t 
 
 Framing framing_of(const Line& line, std::int64_t n_fft, const StftOptions& o) {
   if (n_fft < 1) line.fail("n_fft is positive, not " + std::to_string(n_fft));
-  Framing f{o.hop_length.value_or(std::max<std::int64_t>(n_fft / 4, 1)), o.center ? n_fft / 2 : 0,
-            {}};
+  Framing f{
+      o.hop_length.value_or(std::max<std::int64_t>(n_fft / 4, 1)), o.center ? n_fft / 2 : 0, {}};
   if (f.hop < 1) line.fail("hop_length is positive, not " + std::to_string(f.hop));
   const std::int64_t length = o.win_length.value_or(n_fft);
   if (length < 1 || length > n_fft)
@@ -302,8 +297,7 @@ Tensor istft(const Operand& operand, std::int64_t n_fft, const StftOptions& o) {
   if (f.window) frames = line(ops::mul, {frames, *f.window});
   // Every sample over the squares of the windows that it was seen through.
   const Tensor seen = line(ops::ones_like, {line(ops::real, {frames})});
-  const Tensor squares =
-      f.window ? line(ops::mul, {seen, line(ops::square, {*f.window})}) : seen;
+  const Tensor squares = f.window ? line(ops::mul, {seen, line(ops::square, {*f.window})}) : seen;
   Tensor total = line(ops::overlap_add, {frames}, framing);
   Tensor weight = line(ops::overlap_add, {squares}, framing);
   const auto cut = [&](const Tensor& x) {

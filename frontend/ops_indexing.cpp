@@ -71,11 +71,11 @@ Tensors nonzero_as_tuple(const Operand& x) {
   return columns;
 }
 
-Tensor count_nonzero(const Operand& x, std::optional<Axes> axes) {
+Tensor count_nonzero(const Operand& x, const AxisList& list) {
   const Call call{"count_nonzero", x.where()};
-  const bool all = !axes;
+  const auto& axes = list.axes();
   return Tensor(call(ops::sum, {cast_to(call, truth(call, x.node()), DType::int64)},
-                     ir::ReduceAttrs{std::move(axes).value_or(Axes{}), all, false}));
+                     ir::ReduceAttrs{axes.value_or(Axes{}), !axes, false}));
 }
 
 Tensor masked_select(const Operand& x, const Operand& mask) {

@@ -34,6 +34,10 @@ Tensor einsum(const std::string& equation, const std::vector<Tensor>& operands,
               std::source_location where) {
   return apply(ops::einsum, nodes(operands), ir::EinsumAttrs{equation}, where);
 }
+Tensor einsum(const std::string& equation, std::initializer_list<Tensor> operands,
+              std::source_location where) {
+  return einsum(equation, std::vector<Tensor>(operands), where);
+}
 Tensor einsum(const std::string& equation, const Operand& a) {
   return apply(ops::einsum, {a}, ir::EinsumAttrs{equation});
 }

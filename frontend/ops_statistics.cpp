@@ -12,47 +12,44 @@ namespace ops = ir::ops;
 using frontend::make;
 using frontend::reduce;
 using frontend::Value;
+using frontend::var_attrs;
 
 namespace {
 
-Value norm_of(const Value& x, double p, const std::optional<Axes>& axes, bool keepdims) {
+Value norm_of(const Value& x, double p, const AxisList& list, bool keepdims) {
+  const auto& axes = list.axes();
   return make(ops::norm, {x}, ir::NormAttrs{p, axes.value_or(Axes{}), !axes, keepdims});
 }
 Value at_least(const Value& x, double bound) { return make(ops::maximum, {x, x.scalar(bound)}); }
-ir::VarAttrs var_attrs(const std::optional<Axes>& axes, double correction, bool keepdims) {
-  return {axes.value_or(Axes{}), !axes, keepdims, correction};
-}
 
 }  // namespace
 
 AminmaxResult aminmax(const Operand& x, std::optional<std::int64_t> dim, bool keepdim) {
-  const auto axes = dim ? std::optional(Axes{*dim}) : std::nullopt;
+  const AxisList axes = dim ? AxisList(*dim) : AxisList();
   return {amin(x, axes, keepdim), amax(x, axes, keepdim)};
 }
 
-Tensor nansum(const Operand& x, std::optional<Axes> axes, bool keepdims) {
+Tensor nansum(const Operand& x, const AxisList& axes, bool keepdims) {
   return reduce(ops::nansum, x, axes, keepdims);
 }
-Tensor nanmean(const Operand& x, std::optional<Axes> axes, bool keepdims) {
+Tensor nanmean(const Operand& x, const AxisList& axes, bool keepdims) {
   return reduce(ops::nanmean, x, axes, keepdims);
 }
-Tensor nanvar(const Operand& x, std::optional<Axes> axes, double correction, bool keepdims) {
+Tensor nanvar(const Operand& x, const AxisList& axes, double correction, bool keepdims) {
   return make(ops::nanvar, {x}, var_attrs(axes, correction, keepdims));
 }
-Tensor nanstd(const Operand& x, std::optional<Axes> axes, double correction, bool keepdims) {
+Tensor nanstd(const Operand& x, const AxisList& axes, double correction, bool keepdims) {
   return make(ops::sqrt, {make(ops::nanvar, {x}, var_attrs(axes, correction, keepdims))});
 }
 
-VarMeanResult var_mean(const Operand& x, std::optional<Axes> axes, double correction,
-                       bool keepdims) {
+VarMeanResult var_mean(const Operand& x, const AxisList& axes, double correction, bool keepdims) {
   return {var(x, axes, correction, keepdims), reduce(ops::mean_beside_var, x, axes, keepdims)};
 }
-StdMeanResult std_mean(const Operand& x, std::optional<Axes> axes, double correction,
-                       bool keepdims) {
+StdMeanResult std_mean(const Operand& x, const AxisList& axes, double correction, bool keepdims) {
   return {weft::std(x, axes, correction, keepdims),
           reduce(ops::mean_beside_var, x, axes, keepdims)};
 }
-Moments moments(const Operand& x, std::optional<Axes> axes, bool keepdims) {
+Moments moments(const Operand& x, const AxisList& axes, bool keepdims) {
   return {reduce(ops::mean_beside_var, x, axes, keepdims), var(x, axes, 0, keepdims)};
 }
 
@@ -80,13 +77,13 @@ Tensor equal(const Operand& a, const Operand& b) {
   return reduce(ops::all, make(ops::eq, {a, b}), {});
 }
 
-Tensor vector_norm(const Operand& x, double ord, std::optional<Axes> dim, bool keepdim) {
+Tensor vector_norm(const Operand& x, double ord, const AxisList& dim, bool keepdim) {
   return norm_of(x, ord, dim, keepdim);
 }
-Tensor norm(const Operand& x, double p, std::optional<Axes> dim, bool keepdim) {
+Tensor norm(const Operand& x, double p, const AxisList& dim, bool keepdim) {
   return norm_of(x, p, dim, keepdim);
 }
-Tensor frobenius_norm(const Operand& x, std::optional<Axes> dim, bool keepdim) {
+Tensor frobenius_norm(const Operand& x, const AxisList& dim, bool keepdim) {
   return norm_of(x, 2, dim, keepdim);
 }
 Tensor renorm(const Operand& x, double p, std::int64_t dim, double maxnorm) {
@@ -97,21 +94,21 @@ Tensor renorm(const Operand& x, double p, std::int64_t dim, double maxnorm) {
 Tensor normalize(const Operand& x, double p, std::int64_t dim, double eps) {
   return Value(x) / at_least(norm_of(x, p, Axes{dim}, true), eps);
 }
-Tensor l2_normalize(const Operand& x, std::optional<Axes> axes, double eps) {
+Tensor l2_normalize(const Operand& x, const AxisList& axes, double eps) {
   const Value squares = make(ops::square, {x});
   return Value(x) * make(ops::rsqrt, {at_least(reduce(ops::sum, squares, axes, true), eps)});
 }
 
-Tensor reduce_l1(const Operand& x, std::optional<Axes> axes, bool keepdims) {
+Tensor reduce_l1(const Operand& x, const AxisList& axes, bool keepdims) {
   return reduce(ops::reduce_l1, x, axes, keepdims);
 }
-Tensor reduce_l2(const Operand& x, std::optional<Axes> axes, bool keepdims) {
+Tensor reduce_l2(const Operand& x, const AxisList& axes, bool keepdims) {
   return reduce(ops::reduce_l2, x, axes, keepdims);
 }
-Tensor reduce_log_sum(const Operand& x, std::optional<Axes> axes, bool keepdims) {
+Tensor reduce_log_sum(const Operand& x, const AxisList& axes, bool keepdims) {
   return reduce(ops::reduce_log_sum, x, axes, keepdims);
 }
-Tensor reduce_sum_square(const Operand& x, std::optional<Axes> axes, bool keepdims) {
+Tensor reduce_sum_square(const Operand& x, const AxisList& axes, bool keepdims) {
   return reduce(ops::reduce_sum_square, x, axes, keepdims);
 }
 

@@ -7,20 +7,20 @@ namespace weft {
 
 Tensor Tensor::to(DType dtype, Where where) const { return cast({*this, where}, dtype); }
 Tensor Tensor::sum(Where where) const { return weft::sum({*this, where}); }
-Tensor Tensor::sum(Axes axes, bool keepdims, Where where) const {
+Tensor Tensor::sum(const AxisList& axes, bool keepdims, Where where) const {
   return weft::sum({*this, where}, axes, keepdims);
 }
 Tensor Tensor::mean(Where where) const { return weft::mean({*this, where}); }
-Tensor Tensor::mean(Axes axes, bool keepdims, Where where) const {
+Tensor Tensor::mean(const AxisList& axes, bool keepdims, Where where) const {
   return weft::mean({*this, where}, axes, keepdims);
 }
 Tensor Tensor::max(Where where) const { return weft::max({*this, where}); }
-Tensor Tensor::max(std::int64_t axis, bool keepdims, Where where) const {
-  return weft::max({*this, where}, Axes{axis}, keepdims);
+Tensor Tensor::max(const AxisList& axes, bool keepdims, Where where) const {
+  return weft::max({*this, where}, axes, keepdims);
 }
 Tensor Tensor::min(Where where) const { return weft::min({*this, where}); }
-Tensor Tensor::min(std::int64_t axis, bool keepdims, Where where) const {
-  return weft::min({*this, where}, Axes{axis}, keepdims);
+Tensor Tensor::min(const AxisList& axes, bool keepdims, Where where) const {
+  return weft::min({*this, where}, axes, keepdims);
 }
 Tensor Tensor::argmax(std::int64_t axis, bool keepdims, Where where) const {
   return weft::argmax({*this, where}, axis, keepdims);

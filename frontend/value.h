@@ -55,9 +55,13 @@ inline Value operator/(const Value& a, double b) { return a / a.scalar(b); }
 inline Value operator-(double a, const Value& b) { return b.scalar(a) - b; }
 inline Value operator/(double a, const Value& b) { return b.scalar(a) / b; }
 
-inline Value reduce(const ir::Op& op, const Value& x, const std::optional<Axes>& axes,
-                    bool keepdims = false) {
+inline Value reduce(const ir::Op& op, const Value& x, const AxisList& list, bool keepdims = false) {
+  const auto& axes = list.axes();
   return make(op, {x}, ir::ReduceAttrs{axes.value_or(Axes{}), !axes, keepdims});
+}
+inline ir::VarAttrs var_attrs(const AxisList& list, double correction, bool keepdims) {
+  const auto& axes = list.axes();
+  return {axes.value_or(Axes{}), !axes, keepdims, correction};
 }
 inline Value where(const Value& condition, const Value& yes, const Value& no) {
   return make(ir::ops::where, {condition, yes, no});

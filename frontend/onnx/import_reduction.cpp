@@ -11,7 +11,7 @@ namespace {
 /// What a reduction runs over: an attribute once, an operand since version 18 (of ReduceSum since
 /// 13). Nothing: no axes at all.
 struct Over {
-  std::optional<Axes> axes;  // none: all
+  AxisList axes;
   bool keepdims = true;
   bool nothing = false;  // no axes were named, and the model says that this means none
 };
@@ -27,7 +27,7 @@ Over over(const Call& c) {
   return result;
 }
 
-using Reduce = Tensor (*)(const Operand&, std::optional<Axes>, bool);
+using Reduce = Tensor (*)(const Operand&, const AxisList&, bool);
 
 /// Of before(x), finished by after.
 Tensor reduced(const Call& c, const Over& o, Reduce reduce, const Tensor& x) {

@@ -20,21 +20,7 @@
 
 namespace weft::keras {
 
-/// One axis, several, or (by default) all.
-class AxisList {
- public:
-  AxisList() = default;
-  AxisList(None) {}
-  template <class T>
-  requires(std::is_integral_v<T>) AxisList(T axis) : axes_(Axes{static_cast<std::int64_t>(axis)}) {}
-  AxisList(std::initializer_list<std::int64_t> axes) : axes_(axes) {}
-  AxisList(Axes axes) : axes_(std::move(axes)) {}
-  [[nodiscard]] const std::optional<Axes>& axes() const { return axes_; }
-
- private:
-  std::optional<Axes> axes_;
-};
-
+using weft::AxisList;
 using Where = std::source_location;
 using Tensors = std::vector<Tensor>;
 using OptionalDType = std::optional<DType>;

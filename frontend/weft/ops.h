@@ -187,21 +187,21 @@ Tensor cast(const Operand& x, DType dtype);
 
 // ---- reductions: no axes means all --------------------------------------------------------------
 
-Tensor sum(const Operand& x, std::optional<Axes> axes = {}, bool keepdims = false);
-Tensor prod(const Operand& x, std::optional<Axes> axes = {}, bool keepdims = false);
-Tensor mean(const Operand& x, std::optional<Axes> axes = {}, bool keepdims = false);
+Tensor sum(const Operand& x, const AxisList& axes = {}, bool keepdims = false);
+Tensor prod(const Operand& x, const AxisList& axes = {}, bool keepdims = false);
+Tensor mean(const Operand& x, const AxisList& axes = {}, bool keepdims = false);
 /// The gradient goes to the first of equal elements; `amax`, `amin` share it evenly.
-Tensor max(const Operand& x, std::optional<Axes> axes = {}, bool keepdims = false);
-Tensor min(const Operand& x, std::optional<Axes> axes = {}, bool keepdims = false);
-Tensor amax(const Operand& x, std::optional<Axes> axes = {}, bool keepdims = false);
-Tensor amin(const Operand& x, std::optional<Axes> axes = {}, bool keepdims = false);
-Tensor any(const Operand& x, std::optional<Axes> axes = {}, bool keepdims = false);
-Tensor all(const Operand& x, std::optional<Axes> axes = {}, bool keepdims = false);
-Tensor var(const Operand& x, std::optional<Axes> axes = {}, double correction = 1,
+Tensor max(const Operand& x, const AxisList& axes = {}, bool keepdims = false);
+Tensor min(const Operand& x, const AxisList& axes = {}, bool keepdims = false);
+Tensor amax(const Operand& x, const AxisList& axes = {}, bool keepdims = false);
+Tensor amin(const Operand& x, const AxisList& axes = {}, bool keepdims = false);
+Tensor any(const Operand& x, const AxisList& axes = {}, bool keepdims = false);
+Tensor all(const Operand& x, const AxisList& axes = {}, bool keepdims = false);
+Tensor var(const Operand& x, const AxisList& axes = {}, double correction = 1,
            bool keepdims = false);
-Tensor std(const Operand& x, std::optional<Axes> axes = {}, double correction = 1,
+Tensor std(const Operand& x, const AxisList& axes = {}, double correction = 1,
            bool keepdims = false);
-Tensor logsumexp(const Operand& x, std::optional<Axes> axes = {}, bool keepdims = false);
+Tensor logsumexp(const Operand& x, const AxisList& axes = {}, bool keepdims = false);
 /// int64 position of the first extreme; without an axis, in the flattened tensor.
 Tensor argmax(const Operand& x, std::optional<std::int64_t> axis = {}, bool keepdims = false);
 Tensor argmin(const Operand& x, std::optional<std::int64_t> axis = {}, bool keepdims = false);

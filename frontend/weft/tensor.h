@@ -10,6 +10,7 @@
 #include <functional>
 #include <initializer_list>
 #include <memory>
+#include <optional>
 #include <source_location>
 #include <string>
 #include <type_traits>
@@ -103,6 +104,27 @@ class Index {
 
 using Axes = std::vector<std::int64_t>;
 
+/// What a reduction goes along: one axis, several, or (by default) all. (`{0}`, `{0, 1}` and
+/// `{{0, 1}}` are all lists; a constructor from std::initializer_list would have clang warn of
+/// `{{0}}`.)
+class AxisList {
+ public:
+  AxisList() = default;
+  AxisList(None) {}
+  AxisList(std::nullopt_t) {}
+  template <class... T>
+    requires(sizeof...(T) > 0 && ((std::is_integral_v<T> && !std::is_same_v<T, bool>) && ...))
+  AxisList(T... axes) : axes_(Axes{static_cast<std::int64_t>(axes)...}) {}
+  AxisList(Axes axes) : axes_(std::move(axes)) {}
+  template <class T>
+    requires(std::is_same_v<T, std::optional<Axes>>)
+  AxisList(T axes) : axes_(std::move(axes)) {}
+  [[nodiscard]] const std::optional<Axes>& axes() const { return axes_; }
+
+ private:
+  std::optional<Axes> axes_;
+};
+
 // ---- the handle ---------------------------------------------------------------------------------
 
 class Tensor {
@@ -185,14 +207,16 @@ class Tensor {
   /// The same value on `device`, differentiable: the gradient moves back.
   [[nodiscard]] Tensor to(Device device, Where where = Where::current()) const;
   [[nodiscard]] Tensor sum(Where where = Where::current()) const;
-  [[nodiscard]] Tensor sum(Axes axes, bool keepdims = false, Where where = Where::current()) const;
+  [[nodiscard]] Tensor sum(const AxisList& axes, bool keepdims = false,
+                           Where where = Where::current()) const;
   [[nodiscard]] Tensor mean(Where where = Where::current()) const;
-  [[nodiscard]] Tensor mean(Axes axes, bool keepdims = false, Where where = Where::current()) const;
+  [[nodiscard]] Tensor mean(const AxisList& axes, bool keepdims = false,
+                            Where where = Where::current()) const;
   [[nodiscard]] Tensor max(Where where = Where::current()) const;
-  [[nodiscard]] Tensor max(std::int64_t axis, bool keepdims = false,
+  [[nodiscard]] Tensor max(const AxisList& axes, bool keepdims = false,
                            Where where = Where::current()) const;
   [[nodiscard]] Tensor min(Where where = Where::current()) const;
-  [[nodiscard]] Tensor min(std::int64_t axis, bool keepdims = false,
+  [[nodiscard]] Tensor min(const AxisList& axes, bool keepdims = false,
                            Where where = Where::current()) const;
   [[nodiscard]] Tensor argmax(std::int64_t axis, bool keepdims = false,
                               Where where = Where::current()) const;

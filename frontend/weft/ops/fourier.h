@@ -32,13 +32,13 @@ Tensor ihfft(const Operand& x, Extent n = {}, std::int64_t dim = -1,
              const std::string& norm = "backward");
 
 /// Over several axes: all of them (or the last of `s`) where none is named.
-Tensor fftn(const Operand& x, const Extents& s = {}, std::optional<Axes> dim = {},
+Tensor fftn(const Operand& x, const Extents& s = {}, const AxisList& dim = {},
             const std::string& norm = "backward");
-Tensor ifftn(const Operand& x, const Extents& s = {}, std::optional<Axes> dim = {},
+Tensor ifftn(const Operand& x, const Extents& s = {}, const AxisList& dim = {},
              const std::string& norm = "backward");
-Tensor rfftn(const Operand& x, const Extents& s = {}, std::optional<Axes> dim = {},
+Tensor rfftn(const Operand& x, const Extents& s = {}, const AxisList& dim = {},
              const std::string& norm = "backward");
-Tensor irfftn(const Operand& x, const Extents& s = {}, std::optional<Axes> dim = {},
+Tensor irfftn(const Operand& x, const Extents& s = {}, const AxisList& dim = {},
               const std::string& norm = "backward");
 Tensor fft2(const Operand& x, const Extents& s = {}, Axes dim = {-2, -1},
             const std::string& norm = "backward");
@@ -55,8 +55,8 @@ Tensor fftfreq(std::int64_t n, double d = 1, DType dtype = default_dtype(),
 Tensor rfftfreq(std::int64_t n, double d = 1, DType dtype = default_dtype(),
                 std::source_location where = std::source_location::current());
 /// Frequency 0 to the middle, and back; along all axes unless told otherwise.
-Tensor fftshift(const Operand& x, std::optional<Axes> dim = {});
-Tensor ifftshift(const Operand& x, std::optional<Axes> dim = {});
+Tensor fftshift(const Operand& x, const AxisList& dim = {});
+Tensor ifftshift(const Operand& x, const AxisList& dim = {});
 
 // ---- short-time transforms ----------------------------------------------------------------------
 

@@ -33,7 +33,7 @@ Tensor argwhere(const Operand& x);
 /// One int64(n) a axis of x, which has known axes: what x's own indexing takes.
 Tensors nonzero_as_tuple(const Operand& x);
 /// How many elements are not 0, int64; without axes, of all.
-Tensor count_nonzero(const Operand& x, std::optional<Axes> axes = {});
+Tensor count_nonzero(const Operand& x, const AxisList& axes = {});
 /// The elements of x where the mask is true, as one axis; both are broadcast together.
 Tensor masked_select(const Operand& x, const Operand& mask);
 /// x with `value`, one element, where the mask is true; both are broadcast together.

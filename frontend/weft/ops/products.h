@@ -3,6 +3,7 @@
 // extents do not fit.
 #pragma once
 
+#include <initializer_list>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,6 +17,8 @@ namespace weft {
 /// axes, which broadcast. Many operands are multiplied in the order that takes the fewest steps
 /// where extents are known, else from left to right.
 Tensor einsum(const std::string& equation, const std::vector<Tensor>& operands,
+              std::source_location where = std::source_location::current());
+Tensor einsum(const std::string& equation, std::initializer_list<Tensor> operands,
               std::source_location where = std::source_location::current());
 Tensor einsum(const std::string& equation, const Operand& a);
 Tensor einsum(const std::string& equation, const Operand& a, const Operand& b);

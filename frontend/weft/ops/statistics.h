@@ -16,28 +16,28 @@ struct AminmaxResult {
 AminmaxResult aminmax(const Operand& x, std::optional<std::int64_t> dim = {}, bool keepdim = false);
 
 /// Of the elements that are not NaN.
-Tensor nansum(const Operand& x, std::optional<Axes> axes = {}, bool keepdims = false);
-Tensor nanmean(const Operand& x, std::optional<Axes> axes = {}, bool keepdims = false);
-Tensor nanvar(const Operand& x, std::optional<Axes> axes = {}, double correction = 1,
+Tensor nansum(const Operand& x, const AxisList& axes = {}, bool keepdims = false);
+Tensor nanmean(const Operand& x, const AxisList& axes = {}, bool keepdims = false);
+Tensor nanvar(const Operand& x, const AxisList& axes = {}, double correction = 1,
               bool keepdims = false);
-Tensor nanstd(const Operand& x, std::optional<Axes> axes = {}, double correction = 1,
+Tensor nanstd(const Operand& x, const AxisList& axes = {}, double correction = 1,
               bool keepdims = false);
 
 struct VarMeanResult {
   Tensor var, mean;
 };
-VarMeanResult var_mean(const Operand& x, std::optional<Axes> axes = {}, double correction = 1,
+VarMeanResult var_mean(const Operand& x, const AxisList& axes = {}, double correction = 1,
                        bool keepdims = false);
 struct StdMeanResult {
   Tensor std, mean;
 };
-StdMeanResult std_mean(const Operand& x, std::optional<Axes> axes = {}, double correction = 1,
+StdMeanResult std_mean(const Operand& x, const AxisList& axes = {}, double correction = 1,
                        bool keepdims = false);
 /// TensorFlow's: the mean, and the variance over the count.
 struct Moments {
   Tensor mean, variance;
 };
-Moments moments(const Operand& x, std::optional<Axes> axes = {}, bool keepdims = false);
+Moments moments(const Operand& x, const AxisList& axes = {}, bool keepdims = false);
 
 /// Covariance of variables (rows) over observations (columns); of a vector, its variance.
 /// `fweights` are whole: how often each observation was made; `aweights`: how much it counts.
@@ -55,22 +55,22 @@ Tensor equal(const Operand& a, const Operand& b);
 
 /// (Σ |x|^p)^(1/p); p may be 0 (counts what is not 0), negative, or infinite (the extreme
 /// magnitude).
-Tensor vector_norm(const Operand& x, double ord = 2, std::optional<Axes> dim = {},
+Tensor vector_norm(const Operand& x, double ord = 2, const AxisList& dim = {},
                    bool keepdim = false);
-Tensor norm(const Operand& x, double p = 2, std::optional<Axes> dim = {}, bool keepdim = false);
-Tensor frobenius_norm(const Operand& x, std::optional<Axes> dim = {}, bool keepdim = false);
+Tensor norm(const Operand& x, double p = 2, const AxisList& dim = {}, bool keepdim = false);
+Tensor frobenius_norm(const Operand& x, const AxisList& dim = {}, bool keepdim = false);
 /// Slices along `dim` whose p-norm is more than `maxnorm` are scaled down to it.
 Tensor renorm(const Operand& x, double p, std::int64_t dim, double maxnorm);
 /// x over its norm along `dim`, which is taken to be at least eps.
 Tensor normalize(const Operand& x, double p = 2, std::int64_t dim = 1, double eps = 1e-12);
 /// Keras's: x over the root of its sum of squares, which is taken to be at least eps.
-Tensor l2_normalize(const Operand& x, std::optional<Axes> axes = {}, double eps = 1e-12);
+Tensor l2_normalize(const Operand& x, const AxisList& axes = {}, double eps = 1e-12);
 
 // ONNX's reductions: the result has x's dtype, integers too.
-Tensor reduce_l1(const Operand& x, std::optional<Axes> axes = {}, bool keepdims = false);
-Tensor reduce_l2(const Operand& x, std::optional<Axes> axes = {}, bool keepdims = false);
-Tensor reduce_log_sum(const Operand& x, std::optional<Axes> axes = {}, bool keepdims = false);
-Tensor reduce_sum_square(const Operand& x, std::optional<Axes> axes = {}, bool keepdims = false);
+Tensor reduce_l1(const Operand& x, const AxisList& axes = {}, bool keepdims = false);
+Tensor reduce_l2(const Operand& x, const AxisList& axes = {}, bool keepdims = false);
+Tensor reduce_log_sum(const Operand& x, const AxisList& axes = {}, bool keepdims = false);
+Tensor reduce_sum_square(const Operand& x, const AxisList& axes = {}, bool keepdims = false);
 
 // ---- distances ----------------------------------------------------------------------------------
 
