@@ -112,7 +112,7 @@ void Function::save(const std::string& path) const {
   if (!file || error) throw IoError("cannot write " + path);
 }
 
-Function Function::load(const std::string& path, Device device) {
+Function Function::load(const std::string& path, Device device, Where where) {
   const std::string text = read_text(path);
   if (!text.starts_with(first_line)) throw ParseError(path + ":1: expected 'weft 1'");
   const std::size_t end = text.find('\n', first_line.size());
@@ -167,7 +167,7 @@ Function Function::load(const std::string& path, Device device) {
     function.updates.emplace_back(variables[static_cast<std::size_t>(updates[i])],
                                   Tensor(graph.outputs()[static_cast<std::size_t>(outputs) + i]));
   }
-  return Function(std::move(given), std::move(results), std::move(function));
+  return Function(std::move(given), std::move(results), std::move(function), where);
 }
 
 }  // namespace weft

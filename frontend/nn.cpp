@@ -1,16 +1,20 @@
 #include "weft/nn.h"
 
 #include <cmath>
+#include <utility>
 
 #include "apply.h"
 #include "ir/ops/attrs.h"
 #include "ir/ops/normalization.h"
+#include "value.h"
 #include "weft/eval.h"
 
 namespace weft::nn {
 
 namespace ops = ir::ops;
 using frontend::apply;
+using frontend::make;
+using frontend::Value;
 
 // ---- Module -------------------------------------------------------------------------------------
 
@@ -88,9 +92,27 @@ Tensor Module::register_parameter(std::string name, const Array& value) {
 
 // ---- modules ------------------------------------------------------------------------------------
 
-Tensor Sequential::forward(const Tensor& x) {
-  Tensor result = x;
-  for (const auto& step : steps_) result = step->forward(result);
+namespace {
+/// The line of the innermost call of a module on this thread.
+constinit thread_local SourceLocation called_from;
+}  // namespace
+
+Tensor Module::operator()(const Operand& x) {
+  struct Call {
+    SourceLocation outer;
+    explicit Call(SourceLocation where) : outer(std::exchange(called_from, where)) {}
+    ~Call() { called_from = outer; }
+  } const call(x.where());
+  return forward(Tensor(x.node()));
+}
+
+Tensor Layer::forward(const Tensor& x) {
+  return build({x.node(), called_from.known() ? called_from : x.node()->where()});
+}
+
+Tensor Sequential::build(const Operand& x) {
+  Tensor result(x.node());
+  for (const auto& step : steps_) result = (*step)({result.node(), x.where()});
   return result;
 }
 
@@ -113,7 +135,7 @@ Linear::Linear(std::int64_t in_features, std::int64_t out_features, bool has_bia
   weight = register_parameter("weight", uniform({out_features, in_features}, bound));
   if (has_bias) bias = register_parameter("bias", uniform({out_features}, bound));
 }
-Tensor Linear::forward(const Tensor& x) {
+Tensor Linear::build(const Operand& x) {
   return has_bias_ ? linear(x, weight, bias) : linear(x, weight);
 }
 
@@ -136,7 +158,7 @@ Conv::Conv(std::size_t spatial_axes, std::int64_t in_channels, std::int64_t out_
   weight = register_parameter("weight", uniform(shape, bound));
   if (options_.bias) bias = register_parameter("bias", uniform({out_channels}, bound));
 }
-Tensor Conv::forward(const Tensor& x) {
+Tensor Conv::build(const Operand& x) {
   const auto run = spatial_axes_ == 1 ? conv1d : spatial_axes_ == 2 ? conv2d : conv3d;
   return run(x, weight, options_.bias ? std::optional<Tensor>(bias) : std::nullopt, options_.stride,
              options_.padding, options_.dilation, options_.groups);
@@ -145,7 +167,7 @@ Tensor Conv::forward(const Tensor& x) {
 Embedding::Embedding(std::int64_t num_embeddings, std::int64_t embedding_dim) {
   weight = register_parameter("weight", randn({num_embeddings, embedding_dim}));
 }
-Tensor Embedding::forward(const Tensor& indices) { return embedding(indices, weight); }
+Tensor Embedding::build(const Operand& indices) { return embedding(indices, weight); }
 
 LayerNorm::LayerNorm(std::int64_t features, double eps, bool elementwise_affine)
     : eps_(eps), affine_(elementwise_affine) {
@@ -153,7 +175,7 @@ LayerNorm::LayerNorm(std::int64_t features, double eps, bool elementwise_affine)
   weight = register_parameter("weight", ones({features}));
   bias = register_parameter("bias", zeros({features}));
 }
-Tensor LayerNorm::forward(const Tensor& x) {
+Tensor LayerNorm::build(const Operand& x) {
   return affine_ ? layer_norm(x, weight, bias, eps_) : layer_norm(x, 1.0, 0.0, eps_);
 }
 
@@ -174,10 +196,10 @@ Tensor loss(const ir::Op& op, const Operand& input, const Operand& target, Reduc
 }  // namespace
 
 Tensor linear(const Operand& x, const Operand& weight) {
-  return matmul(x, apply(ops::matrix_transpose, {weight}));
+  return make(ops::matmul, {x, make(ops::matrix_transpose, {{weight.node(), x.where()}})});
 }
 Tensor linear(const Operand& x, const Operand& weight, const Operand& bias) {
-  return linear(x, weight) + bias;
+  return Value(linear(x, weight).node(), x.where()) + bias;
 }
 
 Tensor cross_entropy(const Operand& logits, const Operand& targets, Reduction reduction,
@@ -206,10 +228,10 @@ Tensor binary_cross_entropy_with_logits(const Operand& logits, const Operand& ta
 }
 
 Tensor layer_norm(const Operand& x, const Operand& weight, const Operand& bias, double eps) {
-  return apply(ops::standardize, {x}, ir::StandardizeAttrs{{-1}, eps}) * weight + bias;
+  return make(ops::standardize, {x}, ir::StandardizeAttrs{{-1}, eps}) * weight + bias;
 }
 Tensor embedding(const Operand& indices, const Operand& weight) {
-  return gather_rows(weight, indices);
+  return make(ops::gather_rows, {{weight.node(), indices.where()}, indices});
 }
 
 }  // namespace weft::nn

@@ -330,8 +330,8 @@ Tensor dropout(const Operand& x, double p, bool training) {
   if (!(p >= 0 && p <= 1))
     throw Error("dropout: probability " + std::to_string(p) + " is not in [0, 1]", x.where());
   if (!training || p == 0) return Tensor(x.node());
-  const Operand kept(bernoulli_like(x, 1 - p));
-  return p == 1 ? zeros_like(x) : x * kept * (1 / (1 - p));
+  const Value kept(bernoulli_like(x, 1 - p).node(), x.where());
+  return p == 1 ? zeros_like(x) : Tensor(Value(x) * kept * (1 / (1 - p)));
 }
 
 }  // namespace weft

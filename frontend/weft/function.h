@@ -101,7 +101,7 @@ class Function {
   /// beside it. UnsupportedOp where a custom operation over arrays is among its operations.
   void save(const std::string& path) const;
   /// What `save` wrote, to run on `device`, whichever it ran on. IoError, ParseError with the line.
-  static Function load(const std::string& path, Device device = {});
+  static Function load(const std::string& path, Device device = {}, Where where = Where::current());
 
   struct Impl;
   /// The library's own use. Error where this was moved from.

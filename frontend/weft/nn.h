@@ -23,7 +23,8 @@ class Module {
  public:
   virtual ~Module() = default;
   virtual Tensor forward(const Tensor& x) = 0;
-  Tensor operator()(const Tensor& x) { return forward(x); }
+  /// forward(x). What Weft's own modules build in it is on the line of the call.
+  Tensor operator()(const Operand& x);
 
   /// Own parameters first, then the children's, in order of registration.
   [[nodiscard]] std::vector<Tensor> parameters() const;
@@ -64,8 +65,16 @@ class Module {
   bool training_ = true;
 };
 
+/// A module of Weft's own: what it builds is on the line of its operand. In `forward`, that is the
+/// line of the innermost call of a module.
+class Layer : public Module {
+ public:
+  virtual Tensor build(const Operand& x) = 0;
+  Tensor forward(const Tensor& x) override;
+};
+
 /// Modules one after another.
-class Sequential : public Module {
+class Sequential : public Layer {
  public:
   Sequential() = default;
   template <class First, class... Rest>
@@ -84,17 +93,17 @@ class Sequential : public Module {
     steps_.push_back(register_module(std::to_string(steps_.size()), std::move(module)));
     return *this;
   }
-  Tensor forward(const Tensor& x) override;
+  Tensor build(const Operand& x) override;
 
  private:
   std::vector<std::shared_ptr<Module>> steps_;
 };
 
 /// x·Wᵀ + b; weight (out, in), both uniform in ±1/√in.
-class Linear : public Module {
+class Linear : public Layer {
  public:
   Linear(std::int64_t in_features, std::int64_t out_features, bool bias = true);
-  Tensor forward(const Tensor& x) override;
+  Tensor build(const Operand& x) override;
   Tensor weight, bias;
 
  private:
@@ -111,9 +120,9 @@ struct ConvOptions {
 
 /// Cross-correlation over one, two or three spatial axes; weight (out, in / groups, kernel…) and
 /// bias (out), both uniform in ±1/√(in / groups · kernel). Input (N, in, …) or (in, …).
-class Conv : public Module {
+class Conv : public Layer {
  public:
-  Tensor forward(const Tensor& x) override;
+  Tensor build(const Operand& x) override;
   Tensor weight, bias;
 
  protected:
@@ -144,38 +153,38 @@ class Conv3d : public Conv {
 };
 
 /// The stride is the window where not given.
-class MaxPool2d : public Module {
+class MaxPool2d : public Layer {
  public:
   explicit MaxPool2d(PerAxis kernel_size, PerAxis stride = {}, PerAxis padding = 0)
       : kernel_(std::move(kernel_size)), stride_(std::move(stride)), padding_(std::move(padding)) {}
-  Tensor forward(const Tensor& x) override { return max_pool2d(x, kernel_, stride_, padding_); }
+  Tensor build(const Operand& x) override { return max_pool2d(x, kernel_, stride_, padding_); }
 
  private:
   PerAxis kernel_, stride_, padding_;
 };
-class AvgPool2d : public Module {
+class AvgPool2d : public Layer {
  public:
   explicit AvgPool2d(PerAxis kernel_size, PerAxis stride = {}, PerAxis padding = 0)
       : kernel_(std::move(kernel_size)), stride_(std::move(stride)), padding_(std::move(padding)) {}
-  Tensor forward(const Tensor& x) override { return avg_pool2d(x, kernel_, stride_, padding_); }
+  Tensor build(const Operand& x) override { return avg_pool2d(x, kernel_, stride_, padding_); }
 
  private:
   PerAxis kernel_, stride_, padding_;
 };
 
 /// Rows of a table; weight (entries, width) is standard normal.
-class Embedding : public Module {
+class Embedding : public Layer {
  public:
   Embedding(std::int64_t num_embeddings, std::int64_t embedding_dim);
-  Tensor forward(const Tensor& indices) override;
+  Tensor build(const Operand& indices) override;
   Tensor weight;
 };
 
 /// Normalises the last axis, of extent `features`.
-class LayerNorm : public Module {
+class LayerNorm : public Layer {
  public:
   explicit LayerNorm(std::int64_t features, double eps = 1e-5, bool elementwise_affine = true);
-  Tensor forward(const Tensor& x) override;
+  Tensor build(const Operand& x) override;
   Tensor weight, bias;
 
  private:
@@ -183,93 +192,93 @@ class LayerNorm : public Module {
   bool affine_;
 };
 
-class Dropout : public Module {
+class Dropout : public Layer {
  public:
   explicit Dropout(double p = 0.5) : p_(p) {}
-  Tensor forward(const Tensor& x) override { return dropout(x, p_, is_training()); }
+  Tensor build(const Operand& x) override { return dropout(x, p_, is_training()); }
 
  private:
   double p_;
 };
 
 /// Joins axes start_dim to end_dim.
-class Flatten : public Module {
+class Flatten : public Layer {
  public:
   explicit Flatten(std::int64_t start_dim = 1, std::int64_t end_dim = -1)
       : start_(start_dim), end_(end_dim) {}
-  Tensor forward(const Tensor& x) override { return flatten(x, start_, end_); }
+  Tensor build(const Operand& x) override { return flatten(x, start_, end_); }
 
  private:
   std::int64_t start_, end_;
 };
 
 /// Splits one axis into several; one extent may be -1.
-class Unflatten : public Module {
+class Unflatten : public Layer {
  public:
   Unflatten(std::int64_t dim, Dims sizes) : dim_(dim), sizes_(std::move(sizes)) {}
-  Tensor forward(const Tensor& x) override { return unflatten(x, dim_, sizes_); }
+  Tensor build(const Operand& x) override { return unflatten(x, dim_, sizes_); }
 
  private:
   std::int64_t dim_;
   Dims sizes_;
 };
 
-class Identity : public Module {
+class Identity : public Layer {
  public:
-  Tensor forward(const Tensor& x) override { return x; }
+  Tensor build(const Operand& x) override { return Tensor(x.node()); }
 };
-class ReLU : public Module {
+class ReLU : public Layer {
  public:
-  Tensor forward(const Tensor& x) override { return relu(x); }
+  Tensor build(const Operand& x) override { return relu(x); }
 };
-class Sigmoid : public Module {
+class Sigmoid : public Layer {
  public:
-  Tensor forward(const Tensor& x) override { return sigmoid(x); }
+  Tensor build(const Operand& x) override { return sigmoid(x); }
 };
-class Tanh : public Module {
+class Tanh : public Layer {
  public:
-  Tensor forward(const Tensor& x) override { return tanh(x); }
+  Tensor build(const Operand& x) override { return tanh(x); }
 };
-class GELU : public Module {
+class GELU : public Layer {
  public:
-  Tensor forward(const Tensor& x) override { return gelu(x); }
+  Tensor build(const Operand& x) override { return gelu(x); }
 };
-class SiLU : public Module {
+class SiLU : public Layer {
  public:
-  Tensor forward(const Tensor& x) override { return silu(x); }
+  Tensor build(const Operand& x) override { return silu(x); }
 };
-class Softplus : public Module {
+class Softplus : public Layer {
  public:
-  Tensor forward(const Tensor& x) override { return softplus(x); }
+  Tensor build(const Operand& x) override { return softplus(x); }
 };
-class LeakyReLU : public Module {
+class LeakyReLU : public Layer {
  public:
   explicit LeakyReLU(double negative_slope = 0.01) : slope_(negative_slope) {}
-  Tensor forward(const Tensor& x) override { return leaky_relu(x, slope_); }
+  Tensor build(const Operand& x) override { return leaky_relu(x, slope_); }
 
  private:
   double slope_;
 };
-class ELU : public Module {
+class ELU : public Layer {
  public:
   explicit ELU(double alpha = 1) : alpha_(alpha) {}
-  Tensor forward(const Tensor& x) override { return elu(x, alpha_); }
+  Tensor build(const Operand& x) override { return elu(x, alpha_); }
 
  private:
   double alpha_;
 };
-class Softmax : public Module {
+class Softmax : public Layer {
  public:
   explicit Softmax(std::int64_t dim = -1) : dim_(dim) {}
-  Tensor forward(const Tensor& x) override { return softmax(x, dim_); }
+  Tensor build(const Operand& x) override { return softmax(x, dim_); }
 
  private:
   std::int64_t dim_;
 };
-class LogSoftmax : public Module {
+class LogSoftmax : public Layer {
  public:
   explicit LogSoftmax(std::int64_t dim = -1) : dim_(dim) {}
-  Tensor forward(const Tensor& x) override { return log_softmax(x, dim_); }
+  Tensor build(const Operand& x) override { return log_softmax(x, dim_); }
 
  private:
   std::int64_t dim_;

@@ -293,6 +293,9 @@ class Operand {
   Operand(bfloat16 value, std::source_location where = std::source_location::current())
       : Operand(static_cast<float>(value), where) {}
 
+  /// A node on a line that is known already (the library's own use).
+  Operand(ir::NodeRef node, SourceLocation where) : node_(std::move(node)), where_(where) {}
+
   [[nodiscard]] const ir::NodeRef& node() const { return node_; }
   [[nodiscard]] SourceLocation where() const { return where_; }
 

@@ -67,3 +67,75 @@ TEST_CASE("Contract: einsum of a list of one, two or three") {
   CHECK(array_equal(einsum("ij,jk->ik", both).value(), ones({2, 2})));
   CHECK(contains(message<ShapeError>([&] { (void)einsum("iij", {a}); }), here(__LINE__)));
 }
+
+namespace {
+struct TwoLayers : nn::Module {
+  std::shared_ptr<nn::Linear> inner =
+      register_module("inner", std::make_shared<nn::Linear>(4, 5));
+  Tensor forward(const Tensor& x) override {
+    return (*inner)(x) * 2.0;  // the line of what does not fit
+  }
+  static constexpr int line = __LINE__ - 2;
+};
+struct Residual : nn::Sequential {
+  Residual() : Sequential(nn::Linear(3, 3), nn::ReLU()) {}
+  Tensor forward(const Tensor& x) override { return x + Sequential::forward(x); }
+};
+}  // namespace
+
+TEST_CASE("Contract: errors in modules are on the user's line") {
+  const Tensor a({2, 3}, DType::float32, "a"), image({1, 3, 8, 8}, DType::float32, "image");
+  const auto thrown = [](auto&& f) { return message<ShapeError>(f); };
+  nn::Linear linear(4, 5);
+  CHECK(thrown([&] { (void)linear(a); }).ends_with(here(__LINE__)));
+  CHECK(thrown([&] { (void)nn::Conv2d(4, 2, 3)(image); }).ends_with(here(__LINE__)));
+  CHECK(thrown([&] { (void)nn::Conv2d(3, 2, 9)(image); }).ends_with(here(__LINE__)));
+  CHECK(thrown([&] { (void)nn::MaxPool2d(2)(a[0]); }).ends_with(here(__LINE__)));
+  CHECK(thrown([&] { (void)nn::LayerNorm(4)(a); }).ends_with(here(__LINE__)));
+  CHECK(thrown([&] { (void)nn::Softmax(7)(a); }).ends_with(here(__LINE__)));
+  CHECK(message<DTypeError>([&] { (void)nn::Embedding(4, 2)(a); }).ends_with(here(__LINE__)));
+  nn::Sequential chain(nn::Linear(3, 4), nn::ReLU(), nn::Linear(5, 2));
+  CHECK(thrown([&] { (void)chain(a); }).ends_with(here(__LINE__)));
+  TwoLayers two;  // a user's own module has lines of its own
+  CHECK(thrown([&] { (void)two(a); }).ends_with(here(TwoLayers::line)));
+  nn::Sequential around(nn::Identity{}, TwoLayers{});
+  CHECK(thrown([&] { (void)around(a); }).ends_with(here(TwoLayers::line)));
+  const Tensor late({2, 7}, DType::float32, "late");
+  const int made = __LINE__ - 1;  // called as a plain function, a layer knows its operand's
+  CHECK(thrown([&] { (void)linear.forward(late); }).ends_with(here(made)));
+}
+
+TEST_CASE("Contract: a layer may be built upon, and takes arrays") {
+  Residual block;
+  const Array x = randn({2, 3});
+  CHECK(block(x).value().shape() == Shape{2, 3});
+  nn::Linear linear(3, 3);
+  CHECK(allclose(linear(x).value(), linear.forward(Tensor(x)).value()));
+}
+
+TEST_CASE("Contract: functional forms of modules are on the user's line") {
+  const Tensor x({2, 3}, DType::float32), w({5, 4}, DType::float32), b({6}, DType::float32);
+  const Tensor fits({5, 3}, DType::float32);
+  const auto thrown = [](auto&& f) { return message<ShapeError>(f); };
+  CHECK(thrown([&] { (void)nn::linear(x, w, b); }).ends_with(here(__LINE__)));
+  CHECK(thrown([&] { (void)nn::linear(x, fits, b); }).ends_with(here(__LINE__)));
+  CHECK(thrown([&] { (void)nn::layer_norm(x, b, b); }).ends_with(here(__LINE__)));
+  CHECK(message<DTypeError>([&] { (void)nn::embedding(x, w); }).ends_with(here(__LINE__)));
+}
+
+TEST_CASE("Contract: a call of what modules built names the line that called them") {
+  Tensor x;
+  nn::Sequential net(nn::Linear(3, 4), nn::ReLU());
+  const Function f({x}, net(x));
+  const int line = __LINE__ - 1;
+  CHECK(message<ShapeError>([&] { f(ones({2, 5})); }).ends_with(here(line)));
+}
+
+TEST_CASE("Contract: a loaded function names the line that loaded it") {
+  const Tensor x({2, 3}, DType::float32, "x");
+  const std::string path = scratch("loaded.weft");
+  Function({x}, x + 1).save(path);
+  const Function f = Function::load(path);
+  const int line = __LINE__ - 1;
+  CHECK(message<ShapeError>([&] { f(ones({2, 4})); }).ends_with(here(line)));
+}
