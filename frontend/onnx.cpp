@@ -315,6 +315,9 @@ Model load(const std::string& path, Device device, std::source_location where) {
     const Built built = source->build(items, inputs, false);
     for (const Item& output : built.outputs)
       if (!output.tensor()) throw NeedsValue("an output is not a tensor");
+    const std::vector<Tensor> outputs = leaves(built.outputs);
+    for (std::size_t i = 0; i < outputs.size(); ++i)
+      if (outputs[i].name().empty()) Tensor(outputs[i]).name(output_names[i]);
     return model(inputs, leaves(built.outputs), built.function);
   } catch (const NeedsValue& e) { source->needs_values = e.what(); } catch (const Error& e) {
     if (concrete) throw;
@@ -340,7 +343,10 @@ void save(const std::string& path, const Function& function, std::source_locatio
     values.push_back(to_tensor_def(variable.value(), variable.name()));
   const ir::Graph graph =
       passes::resolve(passes::specialize(impl.graph, types), frontend::evaluate_constants);
-  const std::string bytes = module().write_model(to_model(graph, impl.inputs.size(), values));
+  std::vector<std::string> output_names;
+  for (const ir::NodeRef& output : impl.graph.outputs()) output_names.push_back(output->label());
+  const std::string bytes =
+      module().write_model(to_model(graph, impl.inputs.size(), values, output_names));
   std::ofstream file(path, std::ios::binary);
   file << bytes;
   file.close();

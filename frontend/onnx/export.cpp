@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <set>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "ir/builder.h"
 #include "ir/op.h"
@@ -84,10 +86,19 @@ class Writer {
     return cast(operand(node, i), *node.inputs()[i]->type().dtype, dtype);
   }
   std::string named(const ir::NodeRef& node) { return names_.at(node.get()); }
-  std::string fresh(const std::string& stem) { return stem + "_" + std::to_string(++count_); }
+  std::string fresh(const std::string& stem) {
+    while (true)
+      if (std::string name = stem + "_" + std::to_string(++count_); taken_.insert(name).second)
+        return name;
+  }
+  /// `name` itself for the first who wants it.
+  std::string claim(const std::string& name) {
+    return taken_.insert(name).second ? name : fresh(name);
+  }
 
  private:
   std::unordered_map<const Node*, std::string> names_;
+  std::unordered_set<std::string> taken_;
   std::size_t count_ = 0;
 };
 
@@ -369,7 +380,7 @@ std::string viewed(Writer& w, const Node& n) {
   std::vector<std::size_t> order;  // result axes, in the order of the operand's
   for (std::size_t i = 0; i < map->axes.size(); ++i) {
     const ir::ViewMap::AxisExpr& e = map->axes[i];
-    if (e.terms.size() > 1) throw UnsupportedOp("'" + std::string(n.op().name) + "' in ONNX");
+    if (e.terms.size() > 1) throw UnsupportedOp("axes that meet");
     if (e.terms.empty()) {
       dropped.push_back(static_cast<std::int64_t>(i));
       if (in[i] == Dim(1)) continue;
@@ -394,8 +405,7 @@ std::string viewed(Writer& w, const Node& n) {
   if (!dropped.empty()) x = w.emit("Squeeze", {x, w.constant(dropped)});
   std::vector<std::size_t> sorted = order;
   std::ranges::sort(sorted);
-  if (std::ranges::adjacent_find(sorted) != sorted.end())
-    throw UnsupportedOp("'" + std::string(n.op().name) + "' in ONNX");
+  if (std::ranges::adjacent_find(sorted) != sorted.end()) throw UnsupportedOp("axes that meet");
   if (sorted != order) {
     std::vector<std::int64_t> permutation;
     for (const std::size_t axis : sorted)
@@ -425,7 +435,7 @@ std::string joined(Writer& w, const Node& n) {
 std::string padded(Writer& w, const Node& n) {
   const auto& a = n.attrs().get<ir::PadAttrs>();
   for (const std::int64_t between : a.interior)
-    if (between != 0) throw UnsupportedOp("padding between elements in ONNX");
+    if (between != 0) throw UnsupportedOp("padding between elements");
   std::vector<std::int64_t> pads;
   for (const Dim& d : a.low) pads.push_back(known(d));
   for (const Dim& d : a.high) pads.push_back(known(d));
@@ -438,7 +448,9 @@ std::string positions(Writer& w, const Node& n) {
   Shape along(a.shape.size(), 1);
   along[axis] = known(a.shape[axis]);
   const std::string line = w.constant(arange(along[axis]).to(a.dtype).reshape(along));
-  return w.emit("Expand", {line, w.constant(to_shape(a.shape).value())});
+  Shape shape;
+  for (const Dim& extent : a.shape) shape.push_back(known(extent));
+  return w.emit("Expand", {line, w.constant(shape)});
 }
 
 std::string rows_of(Writer& w, const Node& n) {
@@ -450,7 +462,7 @@ std::string elements_of(Writer& w, const Node& n) {
 }
 std::string tuples_of(Writer& w, const Node& n) {
   const auto& a = n.attrs().get<ir::GatherNdAttrs>();
-  if (a.last) throw UnsupportedOp("gathering the last of several equal indices in ONNX");
+  if (a.last) throw UnsupportedOp("gathering the last of several equal indices");
   return w.emit("GatherND", {w.operand(n, 0), w.operand(n, 1)}, {attribute("batch_dims", a.batch)});
 }
 /// That indices are in range, ONNX's own operators check.
@@ -459,7 +471,7 @@ std::string in_range(Writer& w, const Node&) { return w.constant(Array(true)); }
 std::string running_sum(Writer& w, const Node& n) {
   const auto& a = n.attrs().get<ir::ScanAttrs<ir::Scan::sum>>();
   if (!is_floating(dtype_of(n)) && size_of(dtype_of(n)) < 4)
-    throw UnsupportedOp("running sums of " + std::string(name(dtype_of(n))) + " in ONNX");
+    throw UnsupportedOp("running sums of " + std::string(name(dtype_of(n))));
   return w.emit("CumSum", {w.operand(n, 0, dtype_of(n)), w.constant(Array(a.axis))},
                 {attribute("exclusive", std::int64_t{a.exclusive}),
                  attribute("reverse", std::int64_t{a.reverse})});
@@ -487,7 +499,7 @@ std::string sorted(Writer& w, const Node& n) {
 std::string one_result(Writer& w, const Node& n) {
   const Node& from = *n.inputs()[0];
   if (&from.op() != &ops::topk && &from.op() != &ops::sort)
-    throw UnsupportedOp("the results of '" + std::string(from.op().name) + "' in ONNX");
+    throw UnsupportedOp("the results of '" + std::string(from.op().name) + "'");
   return w.operand(n, 0) + (n.attrs().get<ir::GetAttrs>().index == 0 ? "" : places);
 }
 std::string literal(Writer& w, const Node& n) {
@@ -626,10 +638,31 @@ TypeDef type_of(const ir::Type& type) {
   return result;
 }
 
+/// That a row cannot be written, on the user's line; `written` has the operations as the user asked
+/// for them, of which it may be a part.
+[[noreturn]] void refuse(const Node& n, const ir::Graph& written, const std::string& why) {
+  std::set<std::string> asked;
+  for (const Node* x : ir::topological_order(written))
+    if (x->where().known() && x->where().line == n.where().line &&
+        std::string_view(x->where().file) == n.where().file &&
+        std::holds_alternative<ir::Expansion>(x->op().meaning))
+      asked.emplace(x->op().name);
+  const std::string own(n.op().name);
+  std::string message = "'" + own + "'";
+  if (!asked.empty() && !asked.contains(own)) {
+    message += ", of";
+    for (const std::string& name : asked)
+      message += (name == *asked.begin() ? " '" : " or '") + name + "'";
+    message += ",";
+  }
+  throw UnsupportedOp(message + " cannot be written as ONNX" + why, n.where());
+}
+
 }  // namespace
 
 ModelDef to_model(const ir::Graph& original, std::size_t given,
-                  const std::vector<TensorDef>& values) {
+                  const std::vector<TensorDef>& values,
+                  const std::vector<std::string>& output_names) {
   const ir::Graph graph = in_terms_of_onnx(original);
   Writer w;
   w.def.producer = "weft";
@@ -637,7 +670,7 @@ ModelDef to_model(const ir::Graph& original, std::size_t given,
   w.def.graph.name = "weft";
   for (std::size_t i = 0; i < graph.inputs().size(); ++i) {
     const Node& input = *graph.inputs()[i];
-    const std::string name = w.fresh(input.label().empty() ? "input" : input.label());
+    const std::string name = w.claim(input.label().empty() ? "input" : input.label());
     w.name(input, name);
     if (i < given) {
       w.def.graph.inputs.push_back({name, type_of(input.type())});
@@ -646,16 +679,20 @@ ModelDef to_model(const ir::Graph& original, std::size_t given,
       w.def.graph.initializers.back().name = name;
     }
   }
+  std::vector<std::string> names;  // before those of what is between
+  for (const std::string& name : output_names)
+    names.push_back(w.claim(name.empty() ? "output" : name));
   for (const Node* n : ir::topological_order(graph)) {
     if (&n->op() == &ops::input) continue;
     const Emit emit = emitter(*n);
-    if (!emit)
-      throw UnsupportedOp("'" + std::string(n->op().name) + "' cannot be written as ONNX",
-                          n->where());
-    w.name(*n, emit(w, *n));
+    if (!emit) refuse(*n, original, "");
+    try {
+      w.name(*n, emit(w, *n));
+    } catch (const UnsupportedOp& e) { refuse(*n, original, std::string(": ") + e.what()); }
   }
-  for (const ir::NodeRef& output : graph.outputs()) {
-    const std::string name = w.fresh("output");
+  for (std::size_t i = 0; i < graph.outputs().size(); ++i) {
+    const ir::NodeRef& output = graph.outputs()[i];
+    const std::string& name = names.at(i);
     w.def.graph.nodes.push_back({name, "Identity", "", {w.named(output)}, {name}, {}});
     w.def.graph.outputs.push_back({name, type_of(output->type())});
   }

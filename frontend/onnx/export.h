@@ -12,7 +12,10 @@
 namespace weft::onnx {
 
 /// `graph`, whose input types are known; inputs from `given` on hold `values` and become
-/// initializers. UnsupportedOp naming a row that ONNX cannot say.
-ModelDef to_model(const ir::Graph& graph, std::size_t given, const std::vector<TensorDef>& values);
+/// initializers. Inputs have the names of their labels, outputs these ones (empty: "output"), with a
+/// number behind where a name is taken. UnsupportedOp, on the user's line, naming a row that ONNX
+/// cannot say.
+ModelDef to_model(const ir::Graph& graph, std::size_t given, const std::vector<TensorDef>& values,
+                  const std::vector<std::string>& output_names);
 
 }  // namespace weft::onnx

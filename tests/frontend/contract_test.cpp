@@ -139,3 +139,45 @@ TEST_CASE("Contract: a loaded function names the line that loaded it") {
   const int line = __LINE__ - 1;
   CHECK(message<ShapeError>([&] { f(ones({2, 4})); }).ends_with(here(line)));
 }
+
+TEST_CASE("Contract: names go to ONNX and come back") {
+  const Tensor x({dim("N"), 4}, DType::float32, "image"), z({4}, DType::float32, "image");
+  Tensor y = relu(x) + z;
+  y.name("score");
+  const std::string path = scratch("names.onnx");
+  for (int round = 0; round < 2; ++round) {
+    if (round == 0) {
+      onnx::save(path, {x}, {(relu(x) * 2.0).name("score"), x + 1.0, x - 1.0});
+    } else {
+      const onnx::Model model = onnx::load(path);
+      onnx::save(path, model.function);
+    }
+    const onnx::Model model = onnx::load(path);
+    CHECK(model.input_names == std::vector<std::string>{"image"});
+    REQUIRE(model.output_names.size() == 3);
+    CHECK(model.output_names[0] == "score");
+    CHECK(model.output_names[1] == "output");
+    CHECK(array_equal(model.function(full({2, 4}, 3.f))[0], full({2, 4}, 6.f)));
+  }
+  onnx::save(path, {x, z}, {y, x});
+  const onnx::Model both = onnx::load(path);
+  CHECK(both.input_names[0] == "image");
+  CHECK(both.input_names[1] != "image");
+  CHECK(both.output_names[0] == "score");
+  CHECK(both.output_names[1] != "image");
+}
+
+TEST_CASE("Contract: what ONNX cannot say is named, with its line") {
+  const Tensor x({dim("N"), dim("N")}, DType::float32, "x");
+  const Tensor lower = tril(x);
+  const int line = __LINE__ - 1;
+  const std::string said =
+      message<UnsupportedOp>([&] { onnx::save(scratch("tril.onnx"), {x}, {lower}); });
+  CHECK(contains(said, "tril"));
+  CHECK(said.ends_with(here(line)));
+  const Tensor last = x[-1];
+  const int picked = __LINE__ - 1;
+  CHECK(message<UnsupportedOp>([&] {
+          onnx::save(scratch("last.onnx"), {x}, {last});
+        }).ends_with(here(picked)));
+}
