@@ -5,10 +5,25 @@
 #include "weft/eval.h"
 
 namespace weft::optim {
+namespace {
+
+/// What a parameter of this dtype is updated in.
+DType real_of(DType dtype) {
+  return dtype == DType::float64 || dtype == DType::complex128
+             ? DType::float64
+             : promote(DType::float32, default_dtype());
+}
+DType widest(const std::vector<Tensor>& parameters) {
+  DType dtype = real_of(DType::float32);
+  for (const Tensor& parameter : parameters) dtype = promote(dtype, real_of(parameter.dtype()));
+  return dtype;
+}
+
+}  // namespace
 
 Optimizer::Optimizer(std::vector<Tensor> parameters, double learning_rate)
     : parameters_(std::move(parameters)),
-      rate_(Variable(Array(learning_rate).to(default_dtype()), "learning_rate")) {
+      rate_(Variable(Array(learning_rate).to(widest(parameters_)), "learning_rate")) {
   if (parameters_.empty()) throw Error("an optimiser needs at least one parameter");
   if (!(learning_rate >= 0))
     throw Error("learning rate " + std::to_string(learning_rate) + " is negative");
@@ -20,6 +35,11 @@ std::vector<Tensor> Optimizer::state_like_parameters(const char* name) const {
     state.push_back(
         Variable(zeros(parameter.shape(), parameter.dtype()), parameter.name() + "." + name));
   return state;
+}
+
+Tensor Optimizer::rate_of(std::size_t parameter) const {
+  const DType dtype = real_of(parameters_[parameter].dtype());
+  return dtype == rate_.dtype() ? rate_ : rate_.to(dtype);
 }
 
 Updates Optimizer::updates(const Tensor& loss) { return updates(grad(loss, parameters_)); }
@@ -73,7 +93,13 @@ SGD::SGD(std::vector<Tensor> parameters, SGDOptions options)
     : Optimizer(std::move(parameters), options.lr), options_(options) {
   if (options.nesterov && (options.momentum <= 0 || options.dampening != 0))
     throw Error("SGD: Nesterov momentum needs momentum and no dampening");
-  if (options_.momentum != 0) momentum_ = state_like_parameters("momentum");
+  if (options_.momentum == 0) return;
+  momentum_ = state_like_parameters("momentum");
+  if (options_.dampening != 0) undampened_ = Variable(Array(1).to(rate_.dtype()), "undampened");
+}
+
+void SGD::shared_rule(Updates& into) {
+  if (undampened_) into.emplace_back(*undampened_, Array(1 - options_.dampening).to(rate_.dtype()));
 }
 
 void SGD::rule(std::size_t i, const Tensor& gradient, Updates& into) {
@@ -81,11 +107,12 @@ void SGD::rule(std::size_t i, const Tensor& gradient, Updates& into) {
   Tensor step =
       options_.weight_decay == 0 ? gradient : gradient + options_.weight_decay * parameter;
   if (options_.momentum != 0) {
-    const Tensor moved = options_.momentum * momentum_[i] + (1 - options_.dampening) * step;
+    const Tensor gained = undampened_ ? undampened_->to(rate_of(i).dtype()) * step : step;
+    const Tensor moved = options_.momentum * momentum_[i] + gained;
     into.emplace_back(momentum_[i], moved);
     step = options_.nesterov ? step + options_.momentum * moved : moved;
   }
-  into.emplace_back(parameter, parameter - rate_ * step);
+  into.emplace_back(parameter, parameter - rate_of(i) * step);
 }
 
 // ---- Adam ---------------------------------------------------------------------------------------
@@ -96,7 +123,7 @@ Adam::Adam(std::vector<Tensor> parameters, AdamOptions options, bool decoupled)
       decoupled_(decoupled),
       first_(state_like_parameters("first_moment")),
       second_(state_like_parameters("second_moment")),
-      count_(Variable(Array(0.f), "steps")) {}
+      count_(Variable(Array(0).to(rate_.dtype()), "steps")) {}
 
 void Adam::shared_rule(Updates& into) { into.emplace_back(count_, count_ + 1.0); }
 
@@ -106,11 +133,11 @@ void Adam::rule(std::size_t i, const Tensor& gradient, Updates& into) {
   const Tensor g = in_gradient ? gradient + options_.weight_decay * parameter : gradient;
   const Tensor first = options_.beta1 * first_[i] + (1 - options_.beta1) * g;
   const Tensor second = options_.beta2 * second_[i] + (1 - options_.beta2) * square(g);
-  const Tensor steps = count_ + 1.0;
-  const Tensor rate = rate_ / (1.0 - pow(options_.beta1, steps));
+  const Tensor at = rate_of(i), steps = count_.to(at.dtype()) + 1.0;
+  const Tensor rate = at / (1.0 - pow(options_.beta1, steps));
   const Tensor spread = sqrt(second) / sqrt(1.0 - pow(options_.beta2, steps)) + options_.eps;
   const bool decays = options_.weight_decay != 0 && decoupled_;
-  const Tensor decayed = decays ? parameter * (1.0 - rate_ * options_.weight_decay) : parameter;
+  const Tensor decayed = decays ? parameter * (1.0 - at * options_.weight_decay) : parameter;
   into.emplace_back(first_[i], first);
   into.emplace_back(second_[i], second);
   into.emplace_back(parameter, decayed - rate * first / spread);

@@ -40,8 +40,11 @@ class Optimizer {
   /// State that all parameters share (a step count).
   virtual void shared_rule(Updates&) {}
 
+  /// The learning rate as one parameter takes it: at least float32, and as wide as the parameter.
+  [[nodiscard]] Tensor rate_of(std::size_t parameter) const;
+
   std::vector<Tensor> parameters_;
-  Tensor rate_;
+  Tensor rate_;  // as wide as the widest parameter
 
  private:
   void build_step(Device device);
@@ -61,8 +64,10 @@ class SGD : public Optimizer {
 
  private:
   void rule(std::size_t parameter, const Tensor& gradient, Updates& into) override;
+  void shared_rule(Updates& into) override;
   SGDOptions options_;
   std::vector<Tensor> momentum_;
+  std::optional<Tensor> undampened_;  // what of a gradient goes into the momentum; the first whole
 };
 
 struct AdamOptions {
@@ -86,7 +91,7 @@ class Adam : public Optimizer {
   AdamOptions options_;
   bool decoupled_;
   std::vector<Tensor> first_, second_;
-  Tensor count_;  // steps taken, float32
+  Tensor count_;  // steps taken, in the dtype of the rate
 };
 class AdamW : public Adam {
  public:

@@ -181,3 +181,55 @@ TEST_CASE("Contract: what ONNX cannot say is named, with its line") {
           onnx::save(scratch("last.onnx"), {x}, {last});
         }).ends_with(here(picked)));
 }
+
+TEST_CASE("Contract: dampened momentum begins with the whole gradient") {
+  const auto descend = [](DType dtype, bool own_step) {
+    Variable w(Array{1.0, -2.0}.to(dtype), "w");
+    w.requires_grad(true);
+    optim::SGD sgd({w}, {.lr = 0.05, .momentum = 0.9, .dampening = 0.5});
+    const auto loss = [&] { return w[0] * w[0] + 3.0 * w[1] * w[1]; };
+    const Function step({}, loss(), {.updates = sgd.updates(loss())});
+    for (int i = 0; i < 7; ++i) {
+      if (!own_step) {
+        step({});
+        continue;
+      }
+      sgd.zero_grad();
+      loss().backward();
+      sgd.step();
+    }
+    return w.value();
+  };
+  double w[2] = {1, -2}, momentum[2] = {};
+  for (int i = 0; i < 7; ++i) {
+    const double gradient[2] = {2 * w[0], 6 * w[1]};
+    for (int k = 0; k < 2; ++k) {
+      momentum[k] = i == 0 ? gradient[k] : 0.9 * momentum[k] + 0.5 * gradient[k];
+      w[k] -= 0.05 * momentum[k];
+    }
+  }
+  CHECK(w[0] == doctest::Approx(-0.0797).epsilon(1e-3));
+  const Array expected{w[0], w[1]};
+  CHECK(allclose(descend(DType::float32, false), expected, 1e-5, 1e-6));
+  CHECK(allclose(descend(DType::float32, true), expected, 1e-5, 1e-6));
+  CHECK(allclose(descend(DType::float64, false), expected, 1e-13, 1e-14));
+  CHECK(allclose(descend(DType::float64, true), expected, 1e-13, 1e-14));
+}
+
+TEST_CASE("Contract: the learning rate is as wide as the parameters") {
+  const Variable wide(Array{1.0}, "wide"), narrow(Array{1.f}, "narrow");
+  optim::SGD sgd({narrow, wide}, {.lr = 0.1});
+  CHECK(sgd.learning_rate() == 0.1);
+  const std::vector<Tensor> ones_like_each{Tensor(Array{1.f}), Tensor(Array{1.0})};
+  const Function step({}, std::vector<Tensor>{}, {.updates = sgd.updates(ones_like_each)});
+  step({});
+  CHECK(wide.item<double>() == 1.0 - 0.1);
+  CHECK(narrow.item<float>() == 1.f - 0.1f);
+  CHECK(narrow.dtype() == DType::float32);
+  const Variable other(Array{1.0}, "other");
+  optim::Adam adam({other}, {.lr = 0.1});
+  const Function adapt({}, std::vector<Tensor>{},
+                       {.updates = adam.updates(std::vector<Tensor>{Tensor(Array{2.0})})});
+  adapt({});
+  CHECK(other.item<double>() == doctest::Approx(1 - 0.1 * 2 / (2 + 1e-8)).epsilon(1e-14));
+}
