@@ -5,6 +5,7 @@
 
 #include "ir/convert.h"
 #include "ir/error.h"
+#include "random_range.h"
 #include "runtime/philox.h"
 #include "runtime/thread_pool.h"
 
@@ -133,6 +134,7 @@ Array randint(std::int64_t lo, std::int64_t hi, Shape shape, DType dtype, Device
   if (lo >= hi)
     throw ShapeError("randint draws from [" + std::to_string(lo) + ", " + std::to_string(hi) +
                      "), which is empty");
+  frontend::demand_range("randint", lo, hi, dtype);
   Array out = empty(std::move(shape), dtype);
   runtime::fill_randint(dtype, out.mutable_bytes(), out.size(), lo, hi,
                         runtime::next_stream(out.size()));

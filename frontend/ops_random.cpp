@@ -6,6 +6,7 @@
 
 #include "ir/ops/distributions.h"
 #include "ir/ops/special.h"
+#include "random_range.h"
 #include "runtime/reactive.h"
 #include "value.h"
 
@@ -176,6 +177,7 @@ Tensor random_integers(const DrawSize& size, std::int64_t low, std::int64_t high
   demand(low < high, "random_integers: the range [low, high) is empty", size.where());
   constexpr std::int64_t most = std::int64_t{1} << 53;
   demand(low >= -most && high <= most, "random_integers: bounds within 2**53", size.where());
+  frontend::demand_range("random_integers", low, high, dtype, size.where());
   const DType whole = is_integer(dtype) ? dtype : DType::int64;
   return rounded(
       draw(ops::random_integer, size, whole, static_cast<double>(low), static_cast<double>(high)),

@@ -3,6 +3,9 @@
 #include <atomic>
 #include <cmath>
 #include <cstring>
+#include <string>
+
+#include "ir/error.h"
 
 namespace weft {
 namespace {
@@ -90,7 +93,11 @@ DType compute_dtype(DType t) {
 }
 
 DType default_dtype() { return the_default.load(std::memory_order_relaxed); }
-void set_default_dtype(DType t) { the_default.store(t, std::memory_order_relaxed); }
+void set_default_dtype(DType t) {
+  if (!is_floating(t))
+    throw DTypeError("the default dtype is a floating one, and cannot be " + std::string(name(t)));
+  the_default.store(t, std::memory_order_relaxed);
+}
 
 float16::float16(float value) {
   const std::uint32_t x = std::bit_cast<std::uint32_t>(value);

@@ -233,3 +233,16 @@ TEST_CASE("Contract: the learning rate is as wide as the parameters") {
   adapt({});
   CHECK(other.item<double>() == doctest::Approx(1 - 0.1 * 2 / (2 + 1e-8)).epsilon(1e-14));
 }
+
+TEST_CASE("Contract: dtypes that cannot hold what is asked") {
+  CHECK(contains(message<DTypeError>([] { set_default_dtype(DType::int32); }), "int32"));
+  CHECK_THROWS_AS(set_default_dtype(DType::complex64), DTypeError);
+  CHECK(default_dtype() == DType::float32);
+  CHECK(contains(message<DTypeError>([] { (void)randint(0, 1000, {8}, DType::int8); }), "int8"));
+  CHECK_THROWS_AS(randint(-1, 2, {8}, DType::uint8), DTypeError);
+  CHECK_THROWS_AS(randint(0, 3, {8}, DType::boolean), DTypeError);
+  CHECK(randint(-128, 128, {8}, DType::int8).dtype() == DType::int8);
+  CHECK(randint(0, 2, {8}, DType::boolean).dtype() == DType::boolean);
+  CHECK(randint(0, 256, {8}, DType::uint8).dtype() == DType::uint8);
+  CHECK_THROWS_AS(randint_like(Tensor(zeros({2}, DType::int8)), 0, 1000), DTypeError);
+}
