@@ -56,20 +56,35 @@ std::size_t index_of(const std::vector<Tensor>& tensors, const Tensor& wanted) {
   return static_cast<std::size_t>(it - tensors.begin());
 }
 
-/// The axes of the inputs that were declared with one unknown, each with the first of its name.
-std::vector<Function::Impl::Tie> ties_of(const std::vector<Tensor>& inputs) {
-  std::vector<Function::Impl::Tie> ties;
-  std::map<std::string, std::pair<std::size_t, std::size_t>, std::less<>> first;
+/// The axes of the inputs whose extents were declared, and are not constant.
+std::vector<Function::Impl::Declared> declared_extents(const std::vector<Tensor>& inputs) {
+  std::vector<Function::Impl::Declared> result;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     const std::optional<Dims>& shape = inputs[i].node()->type().shape;
     for (std::size_t axis = 0; shape && axis < shape->size(); ++axis) {
-      const auto symbol = (*shape)[axis].symbol_name();
-      if (!symbol) continue;
-      const auto [it, added] = first.try_emplace(std::string(*symbol), i, axis);
-      if (!added) ties.push_back({it->second.first, it->second.second, i, axis});
+      const Dim& extent = (*shape)[axis];
+      if (extent.is_constant()) continue;
+      Function::Impl::Declared d{i, axis, extent, {}, 0, 0};
+      std::size_t unknown = 0;
+      for (const DimExpr::Term& term : extent.expr()->terms()) {
+        if (term.factors.empty()) {
+          d.offset = term.coefficient;
+          continue;
+        }
+        ++unknown;
+        const DimExpr::Atom& atom = *term.factors[0];
+        if (term.factors.size() != 1 || atom.kind != DimExpr::AtomKind::symbol) continue;
+        d.symbol = atom.name;
+        d.factor = term.coefficient;
+      }
+      if (unknown != 1) d.symbol.clear();
+      result.push_back(std::move(d));
     }
   }
-  return ties;
+  std::ranges::stable_sort(result, {}, [](const Function::Impl::Declared& d) {
+    return d.extent.symbol_name() ? 0 : d.symbol.empty() ? 2 : 1;
+  });
+  return result;
 }
 
 /// The new value of a variable, in the variable's dtype where both are known and nothing of its
@@ -129,7 +144,7 @@ std::shared_ptr<Function::Impl> build(std::vector<Tensor> inputs,
   impl->options = std::move(options);
   impl->options.updates.clear();
   impl->where = where;
-  impl->ties = ties_of(impl->inputs);
+  impl->declared = declared_extents(impl->inputs);
   impl->seen.resize(impl->graph.inputs().size());
   impl->uploaded.resize(impl->captured.size());
   return impl;

@@ -49,17 +49,35 @@ bool is_among(const Array* array, std::span<const Array> written) {
 
 }  // namespace
 
-void Function::Impl::check_ties(std::span<const Array* const> arrays) const {
-  for (const Tie& tie : ties) {
-    const std::int64_t extent = arrays[tie.input]->shape()[tie.axis];
-    const std::int64_t other = arrays[tie.other_input]->shape()[tie.other_axis];
-    if (extent == other) continue;
-    const Dim& declared = (*inputs[tie.input].node()->type().shape)[tie.axis];
-    throw ShapeError("inputs " + std::to_string(tie.input) + " and " +
-                         std::to_string(tie.other_input) + ": " + declared.str() +
-                         " cannot be both " + std::to_string(extent) + " and " +
-                         std::to_string(other),
-                     where);
+void Function::Impl::check_declared(std::span<const Array* const> arrays) const {
+  DimBindings bindings;
+  std::vector<const Declared*> tellers;  // of each symbol that is bound, what told its value
+  for (const Declared& d : declared) {
+    const std::int64_t extent = arrays[d.input]->shape()[d.axis];
+    const auto fail = [&](const std::string& inputs_named, const std::string& what) {
+      throw ShapeError(inputs_named + ": " + d.extent.str() + " cannot be " + what, where);
+    };
+    std::vector<std::string> symbols;
+    d.extent.collect_symbols(symbols);
+    const bool bound = std::ranges::all_of(
+        symbols, [&](const std::string& symbol) { return bindings.find(symbol).has_value(); });
+    if (bound) {
+      if (d.extent.evaluate(bindings) == extent) continue;
+      const Declared& teller = **std::ranges::find(tellers, symbols[0], &Declared::symbol);
+      const std::string value = std::to_string(*bindings.find(symbols[0]));
+      fail("inputs " + std::to_string(teller.input) + " and " + std::to_string(d.input),
+           d.extent.symbol_name()
+               ? "both " + value + " and " + std::to_string(extent)
+               : std::to_string(extent) + " where " + symbols[0] + " is " + value);
+    }
+    if (d.symbol.empty()) continue;  // nothing tells what it should be
+    const std::int64_t multiple = (Dim(extent) - Dim(d.offset)).value();
+    if (multiple % d.factor != 0 || multiple / d.factor < 0)
+      fail("input " + std::to_string(d.input) + " (" + runtime::describe(*inputs[d.input].node()) +
+               ")",
+           std::to_string(extent) + " for any " + d.symbol);
+    bindings.bind(d.symbol, multiple / d.factor);
+    tellers.push_back(&d);
   }
 }
 
@@ -96,7 +114,7 @@ void Function::Impl::convert(std::span<const Array* const> given, std::span<cons
     else
       arrays[i] = &value;
   }
-  check_ties(arrays);
+  check_declared(arrays);
 }
 
 Array Function::Impl::placed(const Array& value, const ir::Node& of) const {

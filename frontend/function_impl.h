@@ -39,12 +39,18 @@ struct Function::Impl {
   FunctionOptions options;         // without the updates
   SourceLocation where;
 
-  /// Two axes of inputs that were declared with one unknown.
-  struct Tie {
-    std::size_t input, axis, other_input, other_axis;
+  /// An axis of an input whose extent was declared as `factor` times a symbol and `offset`; or as
+  /// something else that is not constant, and the symbol is empty. Bare symbols come first, then
+  /// what tells its symbol too, then what can only be checked.
+  struct Declared {
+    std::size_t input, axis;
+    Dim extent;
+    std::string symbol;
+    std::int64_t factor, offset;
   };
-  std::vector<Tie> ties;
-  void check_ties(std::span<const Array* const> arrays) const;
+  std::vector<Declared> declared;
+  /// ShapeError unless there are values of the symbols that give these extents.
+  void check_declared(std::span<const Array* const> arrays) const;
   /// A variable's new value is of the type that the variable was declared with.
   void check_update(std::size_t update, DType dtype, const Shape& shape) const;
 

@@ -10,6 +10,10 @@ namespace weft {
 namespace {
 
 ir::NodeRef placeholder(ir::Type type, std::string name, SourceLocation where) {
+  for (const Dim& extent : type.shape.value_or(Dims{}))
+    if (extent.constant().value_or(0) < 0)
+      throw ShapeError("a tensor of shape " + to_string(*type.shape) + ": an extent is negative",
+                       where);
   return ir::make_input(std::move(type), std::move(name), where);
 }
 

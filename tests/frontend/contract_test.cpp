@@ -246,3 +246,32 @@ TEST_CASE("Contract: dtypes that cannot hold what is asked") {
   CHECK(randint(0, 256, {8}, DType::uint8).dtype() == DType::uint8);
   CHECK_THROWS_AS(randint_like(Tensor(zeros({2}, DType::int8)), 0, 1000), DTypeError);
 }
+
+TEST_CASE("Contract: declared extents are held") {
+  const Dim n = dim("N");
+  const Tensor x({n, 2}, DType::float32, "x"), y({n * 2 + 1, 3}, DType::float32, "y");
+  const Function both({x, y}, {x + 1, y + 1}), alone({y}, y + 1);
+  const int line = __LINE__ - 1;
+  CHECK(both(ones({2, 2}), ones({5, 3}))[1].shape() == Shape{5, 3});
+  const std::string said = message<ShapeError>([&] { both(ones({2, 2}), ones({6, 3})); });
+  CHECK(said == "inputs 0 and 1: 2*N+1 cannot be 6 where N is 2" + here(line));
+  CHECK(alone(ones({7, 3}))[0].shape() == Shape{7, 3});
+  CHECK(contains(message<ShapeError>([&] { alone(ones({4, 3})); }), "2*N+1 cannot be 4"));
+  CHECK_THROWS_AS(alone(ones({0, 3})), ShapeError);
+  const Tensor half({floordiv(n, Dim(2))}, DType::float32, "half");
+  const Function halved({half, x}, {half + 1, x + 1});  // told by what comes behind it
+  CHECK(halved(ones({2}), ones({5, 2}))[0].shape() == Shape{2});
+  CHECK_THROWS_AS(halved(ones({3}), ones({5, 2})), ShapeError);
+  const Tensor left({n + 1}, DType::float32), right({n * 3}, DType::float32);
+  const Function linear({left, right}, {left + 1, right + 1});
+  CHECK(linear(ones({3}), ones({6}))[1].shape() == Shape{6});
+  CHECK_THROWS_AS(linear(ones({3}), ones({9})), ShapeError);
+  const Function same({x, Tensor({n}, DType::float32)}, x + 1);
+  CHECK(message<ShapeError>([&] { same(ones({2, 2}), ones({3})); }) ==
+        "inputs 0 and 1: N cannot be both 2 and 3" + here(__LINE__ - 2));
+}
+
+TEST_CASE("Contract: a negative extent is refused where it is declared") {
+  CHECK(message<ShapeError>([] { Tensor t({-2, 3}, DType::float32); }).ends_with(here(__LINE__)));
+  CHECK(message<ShapeError>([] { Tensor t({-2, 3}, "t"); }).ends_with(here(__LINE__)));
+}
