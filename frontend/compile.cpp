@@ -13,6 +13,7 @@
 #include "codegen/cuda/compiler.h"
 #include "codegen/interpret/interpreter.h"
 #include "codegen/schedule.h"
+#include "room.h"
 #include "runtime/array.h"
 #include "runtime/cuda_device.h"
 #include "runtime/cuda_program.h"
@@ -83,6 +84,10 @@ std::shared_ptr<const runtime::Program> compile(const ir::Graph& graph,
   pipeline.fuse = options.fuse;
   pipeline.fast_math = options.fast_math;
   pipeline.evaluate = evaluate_constants;
+  pipeline.admit = [&](const ir::Graph& typed) {
+    for (const ir::NodeRef& output : typed.outputs())
+      demand_room(output->type(), options.device, output->where());
+  };
   // Both are made now: they may begin to open what compiling needs while the passes run.
   ir::KernelCompiler* host = nullptr;
   ir::DeviceCompiler* there = nullptr;

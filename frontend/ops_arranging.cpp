@@ -6,6 +6,7 @@
 #include "ir/ops/attrs.h"
 #include "ir/ops/dynamic.h"
 #include "ir/ops/ordering.h"
+#include "room.h"
 #include "weft/ops.h"
 #include "weft/ops/indexing.h"
 
@@ -151,6 +152,18 @@ Tensor combinations(const Operand& x, std::int64_t r, bool with_replacement) {
   if (shape.size() != 1 || !shape[0].is_constant() || r < 0)
     call.fail("needs a vector of known extent, and a number of elements");
   const std::int64_t n = shape[0].value();
+  // How many rows there are: r, or the rest, of so many.
+  const auto chosen = static_cast<double>(r);
+  const double among = static_cast<double>(n) + (with_replacement ? chosen - 1 : 0);
+  const double least = r == 0 ? 0 : std::min(chosen, among - chosen);
+  double wanted = least < 0 ? 0 : 1;
+  for (double i = 0; i < least && wanted < 0x1p62; ++i) wanted *= (among - i) / (i + 1);
+  const Dims indices{Dim(static_cast<std::int64_t>(std::min(wanted, 0x1p62))), Dim(r)};
+  frontend::demand_room({DType::int64, indices}, {}, x.where());
+  if (wanted == 0) {
+    const NodeRef none = call.constant(ir::Literal::copy(DType::int64, {0, r}, nullptr));
+    return Tensor(call(ops::gather_rows, {x.node(), none}));
+  }
   std::vector<std::int64_t> rows, at(static_cast<std::size_t>(r));
   const auto lowest = [&](std::size_t i) { return at[i] + (with_replacement ? 0 : 1); };
   for (std::size_t i = 1; i < at.size(); ++i) at[i] = lowest(i - 1);

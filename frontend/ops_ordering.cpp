@@ -142,7 +142,21 @@ Tensor diff(const Operand& x, std::int64_t n, std::int64_t axis,
   if (prepend) parts.insert(parts.begin(), prepend->node());
   if (append) parts.push_back(append->node());
   Tensor result = parts.size() == 1 ? Tensor(x.node()) : line.joined(std::move(parts), axis);
-  for (std::int64_t i = 0; i < n; ++i) result = line(ops::diff, {result}, ir::AxisAttrs{axis});
+  constexpr std::int64_t most = 1 << 16;  // nodes
+  const auto empty = [&] {  // and stays so
+    const ir::Type type = runtime::live_type(*result.node());
+    if (!type.shape) return false;
+    const std::int64_t at = axis < 0 ? axis + std::ssize(*type.shape) : axis;
+    return (*type.shape)[static_cast<std::size_t>(at)] == Dim(0);
+  };
+  for (std::int64_t i = 0; i < n; ++i) {
+    result = line(ops::diff, {result}, ir::AxisAttrs{axis});
+    if (empty()) break;
+    if (i == most)
+      throw UnsupportedOp("diff: " + std::to_string(n) + " times, of " +
+                              ir::to_string(runtime::live_type(*x.node())),
+                          x.where());
+  }
   return result;
 }
 

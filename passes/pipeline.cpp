@@ -52,6 +52,7 @@ ir::Graph optimize(const ir::Graph& graph, std::span<const ir::Type> inputs,
                    const PipelineOptions& options) {
   ir::Graph current = specialize(graph, inputs);
   if (depends_on_values(current)) current = resolve(current, options.evaluate);
+  if (options.admit) options.admit(current);
   finished(names[0], current, options);
   for (const Stage& stage : stages) {
     current = stage.run(current, options);

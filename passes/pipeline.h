@@ -33,6 +33,9 @@ struct PipelineOptions {
   std::int64_t apart = 0;        // MemoryOptions::apart
   Splits split;                  // long reductions
   Evaluator evaluate;      // none: constants are not folded
+  /// Called with the graph once its types are known, before anything is made of them: refuses it by
+  /// throwing.
+  std::function<void(const ir::Graph&)> admit;
   /// Called with each pass's name and result.
   std::function<void(std::string_view pass, const ir::Graph& after)> observe;
 };

@@ -175,13 +175,25 @@ class Grouping {
     candidates.erase(std::unique(candidates.begin(), candidates.end()), candidates.end());
     for (const std::int64_t pieces : candidates) {
       if (pieces < least_tiles || !fits(members, shared, pieces)) continue;
-      for (std::int64_t tile = 1; pieces / tile >= least_tiles; ++tile) {
-        if (pieces % tile != 0) continue;
+      for (const std::int64_t tile : divisors(pieces)) {
+        if (pieces / tile < least_tiles) break;
         Choice choice = estimate(members, shared, pieces, tile);
         if (choice.gain > 0 && choice.gain >= best.gain) best = std::move(choice);
       }
     }
     return best;
+  }
+
+  /// In ascending order.
+  static std::vector<std::int64_t> divisors(std::int64_t n) {
+    std::vector<std::int64_t> low, high;
+    for (std::int64_t d = 1; d <= n / d; ++d) {
+      if (n % d != 0) continue;
+      low.push_back(d);
+      if (d != n / d) high.push_back(n / d);
+    }
+    low.insert(low.end(), high.rbegin(), high.rend());
+    return low;
   }
 
   std::vector<Shared> shared_slots(const std::vector<int>& members) {

@@ -220,17 +220,21 @@ NodeRef expand_channel_var(GraphBuilder& b, const Node& n, std::span<const NodeR
   return cast(apply(ops::var, {x}, v), *n.type().dtype).node();
 }
 
-/// Windows are few channels wide: so many slices of the padded squares are added.
+/// Windows are few channels wide: so many slices of the padded squares are added. What of a window
+/// never meets a channel is left out.
 NodeRef expand_response(GraphBuilder& b, const Node& n, std::span<const NodeRef> inputs) {
   const auto& a = n.attrs().get<ResponseNormAttrs>();
   const Expr x = widened({b, inputs[0]});
   const Dim channels = (*x.type().shape)[1];
   PadAttrs pad{Dims(rank_of(x), Dim(0)), Dims(rank_of(x), Dim(0)), {}, 0};
-  pad.low[1] = a.below;
-  pad.high[1] = a.size - 1 - a.below;
+  const std::int64_t reach = std::max<std::int64_t>(channels.constant().value_or(a.size), 1) - 1;
+  const std::int64_t below = std::min(a.below, reach),
+                     above = std::min(a.size - 1 - a.below, reach);
+  pad.low[1] = below;
+  pad.high[1] = above;
   const Expr squares = apply(ops::pad, {x * x}, pad);
   Expr total;
-  for (std::int64_t i = 0; i < a.size; ++i) {
+  for (std::int64_t i = 0; i <= below + above; ++i) {
     const Expr part =
         apply(ops::slice, {squares}, SliceAttrs{{1}, {Dim(i)}, {channels + Dim(i)}, {1}});
     total = total ? total + part : part;

@@ -275,3 +275,31 @@ TEST_CASE("Contract: a negative extent is refused where it is declared") {
   CHECK(message<ShapeError>([] { Tensor t({-2, 3}, DType::float32); }).ends_with(here(__LINE__)));
   CHECK(message<ShapeError>([] { Tensor t({-2, 3}, "t"); }).ends_with(here(__LINE__)));
 }
+
+TEST_CASE("Contract: what cannot be held is refused at once") {
+  const auto start = std::chrono::steady_clock::now();
+  const Tensor x(arange(6).reshape({2, 3})), im(ones({1, 1, 4, 4}));
+  CHECK(contains(message<Error>([&] { (void)tile(x, {1LL << 40, 1LL << 10}).value(); }),
+                 "out of memory"));
+  CHECK(diff(x, most).value().shape() == Shape{2, 0});
+  CHECK(array_equal(diff(x, 2).value(), Array{{0}, {0}}));
+  CHECK_THROWS_AS((void)interpolate(im, {most, 1}).value(), Error);
+  CHECK(contains(message<Error>([&] { (void)interpolate(im, {1 << 30, 1 << 30}).value(); }),
+                 "out of memory"));
+  CHECK(contains(message<Error>([&] { (void)combinations(Tensor(ones({100})), 50); }),
+                 "out of memory"));
+  CHECK(combinations(Tensor(ones({3})), most).value().shape() == Shape{0, most});
+  CHECK_THROWS_AS(combinations(Tensor(ones({3})), most, true), Error);
+  CHECK(combinations(Tensor(ones({5})), 3).value().shape() == Shape{10, 3});
+  CHECK(combinations(Tensor(ones({3})), 2, true).value().shape() == Shape{6, 2});
+  CHECK(combinations(Tensor(ones({3})), 0).value().shape() == Shape{1, 0});
+  CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(20));
+}
+
+TEST_CASE("Contract: windows wider than the channels cost no more than these") {
+  const Tensor x(randn({2, 3, 2}));
+  const Array wide = local_response_norm(x, 1000, 0.5, 0.75, 2).value();
+  const Array all = (x / pow(sum(x * x, {1}, true) * (0.5 / 1000) + 2.0, 0.75)).value();
+  CHECK(allclose(wide, all, 1e-6, 1e-7));
+  CHECK(local_response_norm(x, most).value().shape() == Shape{2, 3, 2});
+}
