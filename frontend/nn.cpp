@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "apply.h"
+#include "demand.h"
 #include "ir/ops/attrs.h"
 #include "ir/ops/normalization.h"
 #include "value.h"
@@ -196,6 +197,9 @@ Tensor loss(const ir::Op& op, const Operand& input, const Operand& target, Reduc
 }  // namespace
 
 Tensor linear(const Operand& x, const Operand& weight) {
+  const int rank = runtime::live_type(*x.node()).rank().value_or(0);
+  if (rank > 0 && runtime::live_type(*weight.node()).rank() == 2)
+    frontend::demand_product("linear", x, static_cast<std::size_t>(rank) - 1, weight, 1, x.where());
   return make(ops::matmul, {x, make(ops::matrix_transpose, {{weight.node(), x.where()}})});
 }
 Tensor linear(const Operand& x, const Operand& weight, const Operand& bias) {

@@ -1,8 +1,11 @@
 #include "weft/ops.h"
 
+#include <algorithm>
 #include <atomic>
+#include <functional>
 
 #include "apply.h"
+#include "demand.h"
 #include "ir/builder.h"
 #include "ir/ops/attrs.h"
 #include "line.h"
@@ -48,12 +51,22 @@ Tensor pointwise(const ir::Op& op, const Operand& a, const Operand& b) {
 namespace {
 
 /// ShapeError unless the operand's rank is `rank` or not known yet.
-void demand_rank(const char* what, const Operand& x, int rank) {
+void demand_rank(const char* what, const Operand& x, int rank, SourceLocation where) {
   const ir::Type& type = x.node()->type();
   if (type.rank().value_or(rank) != rank)
     throw ShapeError(std::string(what) + ": expected a tensor of " + std::to_string(rank) +
                          " axes, received " + ir::to_string(type),
-                     x.where());
+                     where);
+}
+
+/// (…, k)·(k, …) of operands of these ranks.
+Tensor product(const char* what, const Operand& a, int a_rank, const Operand& b, int b_rank) {
+  const SourceLocation where = a.where().known() ? a.where() : b.where();
+  demand_rank(what, a, a_rank, where);
+  demand_rank(what, b, b_rank, where);
+  const auto summed = static_cast<std::size_t>(std::max(b_rank - 2, 0));
+  frontend::demand_product(what, a, static_cast<std::size_t>(a_rank) - 1, b, summed, where);
+  return matmul(a, b);
 }
 
 /// Tells the random nodes of a process apart.
@@ -204,6 +217,14 @@ Tensor concatenate(const std::vector<Tensor>& parts, std::int64_t axis,
 }
 
 Tensor stack(const std::vector<Tensor>& parts, std::int64_t axis, std::source_location where) {
+  for (const Tensor& part : parts) {
+    const auto first = runtime::live_type(*parts[0].node()).shape,
+               other = runtime::live_type(*part.node()).shape;
+    if (first && other && !std::ranges::equal(*first, *other, std::not_fn(frontend::differ)))
+      throw ShapeError(
+          frontend::asked("stack", {&parts[0].node(), &part.node()}, "the shapes must be equal"),
+          where);
+  }
   std::vector<Tensor> rows;
   for (const Tensor& part : parts) rows.push_back(expand_dims(Operand(part, where), axis));
   return concatenate(rows, axis, where);
@@ -246,24 +267,18 @@ Tensor ones_like(const Operand& x) { return apply(ops::ones_like, {x}); }
 
 Tensor matmul(const Operand& a, const Operand& b) { return apply(ops::matmul, {a, b}); }
 Tensor mm(const Operand& a, const Operand& b) {
-  demand_rank("mm", a, 2);
-  demand_rank("mm", b, 2);
-  return matmul(a, b);
+  return product("mm", a, 2, b, 2);
 }
 Tensor mv(const Operand& a, const Operand& b) {
-  demand_rank("mv", a, 2);
-  demand_rank("mv", b, 1);
-  return matmul(a, b);
+  return product("mv", a, 2, b, 1);
 }
 Tensor bmm(const Operand& a, const Operand& b) {
-  demand_rank("bmm", a, 3);
-  demand_rank("bmm", b, 3);
-  return matmul(a, b);
+  return product("bmm", a, 3, b, 3);
 }
 Tensor dot(const Operand& a, const Operand& b) { return apply(ops::dot, {a, b}); }
 Tensor outer(const Operand& a, const Operand& b) {
-  demand_rank("outer", a, 1);
-  demand_rank("outer", b, 1);
+  demand_rank("outer", a, 1, a.where());
+  demand_rank("outer", b, 1, a.where());
   const Line line{a.where()};
   return line(ops::mul, {line(ops::expand_dims, {Tensor(a.node())}, ir::AxesAttrs{{1}}),
                          line(ops::expand_dims, {Tensor(b.node())}, ir::AxesAttrs{{0}})});

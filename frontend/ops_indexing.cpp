@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "call.h"
+#include "demand.h"
 #include "ir/ops/advanced_indexing.h"
 #include "ir/ops/attrs.h"
 #include "ir/ops/ordering.h"
@@ -46,6 +47,14 @@ TensorUpdate update(const Operand& x, std::int64_t dim, const Index& at) {
                          std::to_string(dim) + ", which it does not have",
                      x.where());
   return {Tensor(x.node()), along(dim, at), x.where()};
+}
+/// At the places that `index` says.
+TensorUpdate update(const char* what, const Operand& x, std::int64_t dim, const Operand& index) {
+  const auto dtype = runtime::live_type(*index.node()).dtype;
+  if (dtype && !is_integer(*dtype))
+    throw DTypeError(frontend::asked(what, {&x.node(), &index.node()}, "indices must be integers"),
+                     x.where());
+  return update(x, dim, Index(Tensor(index.node())));
 }
 
 }  // namespace
@@ -188,14 +197,14 @@ Tensor put(const Operand& x, const Operand& index, const Operand& source, bool a
 
 Tensor index_add(const Operand& x, std::int64_t dim, const Operand& index, const Operand& source,
                  double alpha) {
-  const TensorUpdate places = update(x, dim, Index(Tensor(index.node())));
+  const TensorUpdate places = update("index_add", x, dim, index);
   return alpha == 1 ? places.add(source) : places.add(source * alpha);
 }
 Tensor index_copy(const Operand& x, std::int64_t dim, const Operand& index, const Operand& source) {
-  return update(x, dim, Index(Tensor(index.node()))).set(source);
+  return update("index_copy", x, dim, index).set(source);
 }
 Tensor index_fill(const Operand& x, std::int64_t dim, const Operand& index, const Operand& value) {
-  return update(x, dim, Index(Tensor(index.node()))).set(value);
+  return update("index_fill", x, dim, index).set(value);
 }
 Tensor index_put(const Operand& x, const Tensors& indices, const Operand& values, bool accumulate) {
   const std::vector<Index> tuple(indices.begin(), indices.end());

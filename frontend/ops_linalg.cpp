@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "apply.h"
+#include "demand.h"
 #include "ir/ops/attrs.h"
 #include "ir/ops/linalg.h"
 #include "line.h"
@@ -236,6 +237,11 @@ LstsqResult lstsq(const Operand& A, const Operand& B, std::optional<double> rcon
              b_shape = runtime::live_type(*B.node()).shape;
   const bool vectors = a_shape && b_shape && a_shape->size() == b_shape->size() + 1 &&
                        std::equal(b_shape->begin(), b_shape->end(), a_shape->begin());
+  const std::size_t rows = a_shape ? a_shape->size() - 2 : 0;
+  if (a_shape && b_shape && !vectors &&
+      (b_shape->size() < 2 || frontend::differ((*a_shape)[rows], (*b_shape)[b_shape->size() - 2])))
+    throw ShapeError(frontend::asked("lstsq", {&A.node(), &B.node()}, "the rows must agree"),
+                     A.where());
   const Tensor b = vectors ? line.expand(handle(B), -1) : handle(B);
   const ir::RankAttrs how = tolerance({}, rcond);
   const Tensor x = line.mm(line(ops::pinv, {handle(A)}, how), b);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "apply.h"
+#include "demand.h"
 #include "ir/builder.h"
 #include "ir/ops/attrs.h"
 #include "ir/ops/spatial.h"
@@ -60,6 +61,12 @@ struct Call {
   /// A vector of channels beside (batch, channels, spatial axes…).
   [[nodiscard]] Tensor plus_bias(const Tensor& y, const std::optional<Tensor>& bias) const {
     if (!bias) return y;
+    const auto shape = runtime::live_type(*bias->node()).shape,
+               result = runtime::live_type(*y.node()).shape;
+    if (shape && (shape->size() != 1 || (result && frontend::differ((*shape)[0], (*result)[1]))))
+      throw ShapeError(frontend::asked(name, {&bias->node()}, "a bias has one element a channel") +
+                           (result ? ", of which there are " + (*result)[1].str() : ""),
+                       where);
     ir::AxesAttrs added;
     for (std::size_t i = 0; i < axes; ++i) added.axes.push_back(static_cast<std::int64_t>(i) + 1);
     return make(ops::add, {y, make(ops::expand_dims, {*bias}, added)});

@@ -303,3 +303,26 @@ TEST_CASE("Contract: windows wider than the channels cost no more than these") {
   CHECK(allclose(wide, all, 1e-6, 1e-7));
   CHECK(local_response_norm(x, most).value().shape() == Shape{2, 3, 2});
 }
+
+TEST_CASE("Contract: messages name what was asked") {
+  const Tensor a({2, 3}, DType::float32), b({4}, DType::float32), c({4, 3}, DType::float32);
+  const auto thrown = [](auto&& f) { return message<ShapeError>(f); };
+  CHECK(thrown([&] { (void)stack({a, b}); }) ==
+        "stack of float32(2, 3) and float32(4,): the shapes must be equal" + here(__LINE__ - 1));
+  CHECK(thrown([&] { (void)mv(a, b); }) ==
+        "mv of float32(2, 3) and float32(4,): the summed extents must agree, but are 3 and 4" +
+            here(__LINE__ - 2));
+  CHECK(thrown([&] { (void)a.mv(b); }).starts_with("mv of float32(2, 3) and float32(4,)"));
+  CHECK(thrown([&] { (void)a.mv(a); }).ends_with(here(__LINE__)));
+  CHECK(thrown([&] { (void)mm(a, a); }).starts_with("mm of float32(2, 3) and float32(2, 3)"));
+  CHECK(thrown([&] { (void)nn::linear(a, b.reshape({1, 4})); })
+            .starts_with("linear of float32(2, 3) and float32(1, 4): the summed extents"));
+  const Tensor image({1, 3, 8, 8}, DType::float32), kernel({2, 3, 3, 3}, DType::float32);
+  const Tensor bias({3}, DType::float32);
+  CHECK(thrown([&] { (void)conv2d(image, kernel, bias); }) ==
+        "conv2d of float32(3,): a bias has one element a channel, of which there are 2" +
+            here(__LINE__ - 2));
+  CHECK(thrown([&] { (void)lstsq(a, c); }).starts_with("lstsq of float32(2, 3) and float32(4, 3)"));
+  CHECK(message<DTypeError>([&] { (void)index_add(a, 0, b, a); })
+            .starts_with("index_add of float32(2, 3) and float32(4,)"));
+}
