@@ -43,8 +43,8 @@ struct FunctionStats {
   std::int64_t bytes_planned = 0;  // arena of one call
   std::int64_t bytes_moved = 0;    // per call, where extents are known
   double flops = 0;                // per call, where extents are known
-  /// Of a device's function: steps that run on the processor. They are users' functions,
-  /// eigenvalues of matrices that are not symmetric, Fourier transforms.
+  /// Of a device's function: steps that run on the processor. They are users' functions
+  /// and eigenvalues of matrices that are not symmetric.
   std::int64_t host_steps = 0;
 };
 
