@@ -111,6 +111,8 @@ std::vector<std::string> candidates() {
     if (entry.path().filename().string().starts_with("cuda")) toolkits.push_back(entry.path());
   }
   std::ranges::sort(toolkits);  // plain `cuda`, the chosen one, first
+  if (const char* home = std::getenv("CUDA_HOME"); home && *home)
+    toolkits.insert(toolkits.begin(), home);
   for (const std::string& toolkit : toolkits)
     for (const char* folder : {"/lib64/", "/lib/"})
       for (const char* version : {".13", ".12", ".11"})
