@@ -36,12 +36,6 @@ constexpr int cached_per_class = 8;
 std::atomic<std::int64_t> live{0};
 std::atomic<std::int64_t> failing_in{0};
 
-std::size_t physical_memory() {
-  static const std::size_t bytes = static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) *
-                                   static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
-  return bytes;
-}
-
 /// Multiples of 64 up to 256, then four classes a doubling: at most a quarter is wasted.
 int class_of(std::size_t bytes) {
   const std::size_t units = bytes == 0 ? 1 : (bytes + alignment - 1) / alignment;
@@ -301,6 +295,15 @@ BufferBlock* foreign_block(void* data, std::size_t bytes, std::shared_ptr<void> 
 }
 
 }  // namespace
+
+std::size_t physical_memory() noexcept {
+  static const std::size_t bytes = [] {
+    const long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    return pages <= 0 || page <= 0 ? SIZE_MAX
+                                   : static_cast<std::size_t>(pages) * static_cast<std::size_t>(page);
+  }();
+  return bytes;
+}
 
 Buffer Buffer::allocate(std::size_t bytes) { return Buffer(new_block(bytes).first); }
 

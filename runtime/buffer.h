@@ -81,6 +81,8 @@ class Buffer {
   BufferBlock* block_ = nullptr;
 };
 
+/// Of the processor's memory, in bytes; no limit where the system does not tell.
+std::size_t physical_memory() noexcept;
 /// Buffers alive now, borrowed ones included.
 std::int64_t live_buffers() noexcept;
 /// Bytes kept in the pool for reuse (thread caches apart).

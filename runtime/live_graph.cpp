@@ -93,8 +93,8 @@ void LiveEngine::leave_graph(LiveState& state) {
 void LiveEngine::handles_gone(LiveState& state) {
   const EngineLock locked = lock();
   if (state.held() || state.is_leaf()) return;
-  // What a draw gave belongs to all who use it.
-  if (!draws_anew(state.node)) invalidate(state);
+  // What a draw gave belongs to all who use it; what runs may be reading any.
+  if (!running_ && !draws_anew(state.node)) invalidate(state);
   changed_structure(state);
 }
 

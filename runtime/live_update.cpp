@@ -92,8 +92,7 @@ Array with_part(const Array& base, const BasicIndices& part, const Array& value,
   std::byte* bytes = whole.mutable_bytes();  // no one else's from here on
   const Array view = part_view(whole, part, where);
   bytes += view.offset() - whole.offset();
-  const Array source =
-      broadcast_view(value.to(base.device()).to(base.dtype()), view.shape());
+  const Array source = broadcast_view(value.to(base.device()).to(base.dtype()), view.shape());
   if (base.device().is_cpu())
     copy_strided(bytes, view.strides(), source.bytes(), source.strides(), view.shape(),
                  size_of(base.dtype()));
@@ -213,7 +212,7 @@ std::unique_ptr<Wave> LiveEngine::plan_update(std::span<LiveState* const> leaves
 }
 
 void LiveEngine::execute(Wave& wave, WaveRun& run) {
-  Running here{wave, running_, wave.calls_user ? ir::make_input({})->sequence() : 0};
+  Running here{wave, running_, wave.calls_user ? ir::make_input({})->sequence() : UINT64_MAX};
   struct Entered {
     explicit Entered(Running*& top, Running& wave) : running(top) { running = &wave; }
     ~Entered() { running = running->outer; }

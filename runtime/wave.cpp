@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include "ir/op.h"
+#include "ir/ops/control_flow.h"
 #include "ir/ops/ops.h"
 #include "ir/ops/placement.h"
 
@@ -42,10 +43,11 @@ bool is_costly(const ir::Op& op) {
   return std::visit(Visitor{}, op.meaning);
 }
 
+/// By itself, or in the graphs that it runs.
 bool may_call_user(const ir::Op& op) {
   const auto* external = std::get_if<ir::Extern>(&op.meaning);
-  return external &&
-         external->kind == ir::ExternKind::callback;
+  return (external && external->kind == ir::ExternKind::callback) || &op == &ir::ops::loop ||
+         &op == &ir::ops::branch || &op == &ir::ops::loop_pullback;
 }
 
 bool reads_other_result(const ir::Node& node) { return &node.op() == &ir::ops::get; }
@@ -303,8 +305,7 @@ bool still_planned(const Wave& wave) {
   return true;
 }
 
-WaveRun::WaveRun(Wave& wave)
-    : wave_(wave), results_(wave.results), fresh_(wave.results, 0) {}
+WaveRun::WaveRun(Wave& wave) : wave_(wave), results_(wave.results), fresh_(wave.results, 0) {}
 
 WaveRun::~WaveRun() {
   for (const WaveCell& cell : wave_.cells)

@@ -113,7 +113,9 @@ class AxisList {
   AxisList(None) {}
   AxisList(std::nullopt_t) {}
   template <class... T>
-    requires(sizeof...(T) > 0 && ((std::is_integral_v<T> && !std::is_same_v<T, bool>) && ...))
+    requires(sizeof...(T) > 0 &&
+             ((std::is_integral_v<T> || std::is_enum_v<T>) && ...) &&
+             ((std::is_convertible_v<T, std::int64_t> && !std::is_same_v<T, bool>) && ...))
   AxisList(T... axes) : axes_(Axes{static_cast<std::int64_t>(axes)...}) {}
   AxisList(Axes axes) : axes_(std::move(axes)) {}
   template <class T>

@@ -177,6 +177,57 @@ TEST_CASE("A callback cannot ask for itself, and hears of nothing before the upd
   CHECK(number(*result) == 3);
 }
 
+TEST_CASE("What a callback in a loop asks for is looked up as outside of one") {
+  std::function<void()> act = [] {};
+  const auto below_ten = [](std::span<const Tensor> x) { return std::vector{x[0] < 10.0}; };
+  const auto body = [&](std::span<const Tensor> x) {
+    return std::vector{plus_one(x[0], [&] { act(); })};
+  };
+  SUBCASE("the loop's own result") {
+    const ScopedEvalMode lazy(EvalMode::lazy);
+    Variable a(7.0);
+    std::optional<Tensor> result;
+    result.emplace(while_loop(below_ten, body, {a})[0]);
+    act = [&] { (void)result->value(); };
+    CHECK_THROWS_AS((void)result->value(), Error);
+    act = [] {};
+    CHECK(number(*result) == 10);
+  }
+  SUBCASE("what the update changes, before it fails") {
+    Variable a(7.0);
+    Tensor result = while_loop(below_ten, body, {a})[0], twice = a * 2;
+    CHECK(number(result) == 10);
+    std::optional<Tensor> fresh;
+    act = [&] {
+      fresh.emplace(a * 2);
+      (void)fresh->value();
+      throw std::runtime_error("later");
+    };
+    CHECK_THROWS(a.set_value(8.0));
+    act = [] {};
+    CHECK(number(a) == 7);
+    CHECK(number(twice) == 14);
+    CHECK(number(*fresh) == 14);
+  }
+}
+
+TEST_CASE("A callback may drop what the update reads") {
+  Variable a(1.0), other(7.0);
+  std::optional<Tensor> dropped(other * 2);
+  CHECK(number(*dropped) == 14);
+  bool drops = false;
+  Tensor result = plus_one(a, [&] {
+                    if (drops) dropped.reset();
+                  }) +
+                  *dropped;
+  CHECK(number(result) == 16);
+  drops = true;
+  a.set_value(2.0);
+  CHECK(number(result) == 17);
+  other.set_value(8.0);
+  CHECK(number(result) == 19);
+}
+
 TEST_CASE("A function with updates whose callback throws changes no variable") {
   bool fails = true;
   Variable w(1.0);

@@ -32,6 +32,9 @@ std::string scratch(const std::string& name) {
 TEST_CASE("Contract: functions reduce along the lists that methods take") {
   const Tensor x(arange(6.f).reshape({2, 3}));
   CHECK(array_equal(sum(x, {0}).value(), x.sum({0}).value()));
+  enum { batch, channel };
+  CHECK(array_equal(sum(x, {batch, channel}).value(), x.sum({0, 1}).value()));
+  CHECK(array_equal(x.sum(channel).value(), x.sum(1).value()));
   CHECK(array_equal(sum(x, 0).value(), x.sum(0).value()));
   CHECK(array_equal(sum(x, {{0}}).value(), Array{3.f, 5.f, 7.f}));
   CHECK(sum(x, {0, 1}).value().item<float>() == 15);
