@@ -23,7 +23,8 @@ struct ProductEnd {
 
 /// Whether a library may do the product: in its own order of sums, of matrices as they lie.
 bool suits_library(const Kernel&);
-/// None where nothing follows, or something else, or where the product is wanted beside its end.
+/// None where nothing follows, or something else, or where the product is wanted beside its end
+/// (gelu's is known with what it is given kept).
 std::optional<ProductEnd> find_product_end(const Kernel&);
 
 }  // namespace weft::ir

@@ -46,14 +46,18 @@ bool pays(const LibraryProduct& p) {
   return std::min(p.m, p.n) >= few && p.batches * p.m * p.n * p.k >= enough;
 }
 
+/// To TF32 or bfloat16.
+bool rounded(const LibraryProduct& p) {
+  return p.factors == DType::float32 && p.precision != MatmulPrecision::highest;
+}
+
 /// What a library does not know how to end, it writes as sums of full width, which another kernel
 /// reads again; our own do not. Long sums are worth that, the more so the slower the sums are; and
 /// tensor cores, which before sm_80 are the library's alone.
 bool pays_apart(const LibraryProduct& p, const CudaDevice& device) {
-  const bool rounded = p.factors == DType::float32 && p.precision != MatmulPrecision::highest;
   if (device.arch() == "sm_75") return true;
   constexpr std::int64_t narrow_depth = 2048, rounded_depth = 1024, wide_depth = 512;
-  return p.k >= (size_of(p.factors) == 2 ? narrow_depth : rounded ? rounded_depth : wide_depth);
+  return p.k >= (size_of(p.factors) == 2 ? narrow_depth : rounded(p) ? rounded_depth : wide_depth);
 }
 
 std::int64_t at(const Dim& dim, const DimBindings& bindings) {
@@ -121,7 +125,9 @@ std::unique_ptr<const CudaProduct> CudaProduct::plan(const ir::Kernel& kernel,
     p.out_alignment = std::min(alignment(made->out_), alignment(made->residual_));
     p.bias_alignment = alignment(made->bias_), p.before_alignment = alignment(made->before_);
     const auto ask = [&] { return library->plan(p, device.device().index()); };
-    if (sums && sums->dtype == p.result && p.end == ir::ProductEnd::Kind::none && !p.bias) {
+    // Rounded factors may be rounded in their sum, too.
+    if (sums && !rounded(p) && sums->dtype == p.result && p.end == ir::ProductEnd::Kind::none &&
+        !p.bias) {
       p.sums = sums->of_b ? LibraryProduct::Sums::of_b : LibraryProduct::Sums::of_a;
       made->planned_ = ask();
       made->sums_ = made->planned_ != nullptr;

@@ -36,7 +36,7 @@ template <class To, class From> WEFT_FUNCTION weft_point<To> weft_point_of(weft_
   return weft_make_point((To)x.re, (To)x.im);
 }
 
-// e^(-2 pi i k / n), 0 <= k < n, from an angle within an each of a turn.
+// e^(-2 pi i k / n), 0 <= k < n, from an angle within an eighth of a turn.
 WEFT_FUNCTION weft_point<double> weft_root(weft_i64 k, weft_i64 n) {
   const bool below = 2 * k > n;
   if (below) k = n - k;
@@ -135,14 +135,6 @@ WEFT_FUNCTION int weft_next_radix(weft_i64 n) {
   for (int r = 7; r <= 31; r += 2)
     if (weft_quotient(n, r) * r == n) return r;
   return 0;
-}
-WEFT_FUNCTION bool weft_has_passes(weft_i64 n) {
-  while (n > 1) {
-    const int r = weft_next_radix(n);
-    if (r == 0) return false;
-    n = weft_quotient(n, r);
-  }
-  return true;
 }
 // Two passes in registers are for float32: of float64 they would not leave room for other blocks.
 template <class T> WEFT_FUNCTION bool weft_run_as_one(int a, int b) {

@@ -1,5 +1,5 @@
-// A block a matrix, and 64 columns of a right side: whatever the size, by the same code, in global
-// memory that the caches hold.
+// Linear algebra: a block a matrix. Triangular factors and systems are here (of a right side a block
+// has 64 columns): whatever the size, by the same code, in global memory that the caches hold.
 #include "codegen/cuda/operation_linalg.h"
 
 #include "codegen/cuda/frame_text.h"

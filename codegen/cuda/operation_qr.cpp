@@ -18,7 +18,7 @@ WEFT_FUNCTION char* weft_room(char* scratch, weft_i64 bytes) {
 }
 // to[j, i] = from[i, j], both row by row.
 template <class T>
-WEFT_FUNCTION void weft_turn(const T* from, T* to, weft_i64 rows, weft_i64 columns) {
+WEFT_FUNCTION void weft_transposed_copy(const T* from, T* to, weft_i64 rows, weft_i64 columns) {
   for (weft_i64 e = threadIdx.x; e < rows * columns; e += blockDim.x) {
     const weft_i64 i = weft_quotient(e, columns);
     to[(e - i * columns) * rows + i] = from[e];
@@ -171,10 +171,10 @@ WEFT_FUNCTION void weft_packed_qr(const T* in, T* packed, T* taus, weft_i64 coun
   const weft_i64 shorter = weft_min(rows, columns), size = rows * columns;
   T* const a = (T*)weft_room(scratch, bytes);
   for (weft_i64 m = blockIdx.x; m < count; m += gridDim.x) {
-    weft_turn(in + m * size, a, rows, columns);
+    weft_transposed_copy(in + m * size, a, rows, columns);
     __syncthreads();
     weft_householder(a, rows, columns, a + size);
-    if (packed) weft_turn(a, packed + m * size, columns, rows);
+    if (packed) weft_transposed_copy(a, packed + m * size, columns, rows);
     for (weft_i64 j = threadIdx.x; j < shorter && taus; j += blockDim.x)
       taus[m * shorter + j] = a[size + j];
     __syncthreads();
@@ -189,7 +189,7 @@ WEFT_FUNCTION void weft_qr(const T* in, T* q, T* r, weft_i64 count, weft_i64 row
   T* const c = a + size;
   T* const taus = c + rows * width;
   for (weft_i64 m = blockIdx.x; m < count; m += gridDim.x) {
-    weft_turn(in + m * size, a, rows, columns);
+    weft_transposed_copy(in + m * size, a, rows, columns);
     __syncthreads();
     weft_householder(a, rows, columns, taus);
     for (weft_i64 e = threadIdx.x; e < width * columns && r; e += blockDim.x) {
@@ -199,7 +199,7 @@ WEFT_FUNCTION void weft_qr(const T* in, T* q, T* r, weft_i64 count, weft_i64 row
     if (q) {
       weft_identity(c, rows, width);
       weft_times_q(a, rows, shorter, taus, c, rows, width, true);
-      weft_turn(c, q + m * rows * width, width, rows);
+      weft_transposed_copy(c, q + m * rows * width, width, rows);
     }
     __syncthreads();
   }

@@ -89,9 +89,11 @@ template <class Operand, int tile, int threads> struct weft_tensor_lines {
   __device__ weft_tensor_lines(const Operand& operand, weft_i64 first, weft_i64 limit)
       : x(operand), extent((int)weft_min<weft_i64>(limit - first, tile)) {
     static_assert(threads % beside == 0 && each > 0 && places <= each && each % halves == 0, "");
+    // What is beyond the extent is not read, but has an address that a copy can have.
+    const int last = along ? extent - 1 : (extent - 1) / unit * unit;
     #pragma unroll
     for (int u = 0; u < places; ++u)
-      place[u] = x.own((Index)first + weft_min<int>(own(u), extent - 1));
+      place[u] = x.own((Index)first + weft_min<int>(own(u), last));
   }
   // Where an element is in shared memory, and a line of a row along the own axis.
   static __device__ int place_along(int own, int p) {

@@ -5,8 +5,8 @@
 //
 // By the ordinary cores a sum has the processor's order (ir/depth.h), and so its bits. Tensor cores
 // (from sm_80 on, for factors of 16 bits where the contraction need not be exact, and of 32 where
-// they may be rounded to TF32) add in theirs, in float32. Where there are few tiles and their sums are long, several blocks do parts of a sum,
-// which another launch adds up in order.
+// they may be rounded to TF32) add in theirs, in float32. Where there are few tiles and their sums
+// are long, several blocks do parts of a sum, which another launch adds up in order.
 #pragma once
 
 #include <string>

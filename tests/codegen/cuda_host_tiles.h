@@ -91,7 +91,7 @@ inline unsigned f16_bits(float x) {
 
 CUDA_HOST_FUNCTION void copy_async(unsigned to, const void* from, bool wanted, unsigned bytes) {
   if (to % bytes != 0 || to + bytes > sizeof weft_shared ||
-      (wanted && reinterpret_cast<unsigned long long>(from) % bytes != 0))
+      reinterpret_cast<unsigned long long>(from) % bytes != 0)
     return cuda_host_complain("cp.async of a bad place");
   cuda_host_copy_async(weft_shared + to, wanted ? from : nullptr, bytes);
 }

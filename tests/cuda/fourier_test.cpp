@@ -84,6 +84,8 @@ TEST_CASE("CUDA: Fourier transforms of lines longer than a block's memory") {
   real(randn({1, 2 * 2 * 19 * 29 * 31, 1}));
   real(randn({1, 3 * 11 * 29 * 31, 1}));
   real(randn({1, 3 * 31 * 37, 1}));  // convolved, by groups too
+  complex(randn({1, 96 * 1331, 1, 2}));  // three groups
+  of_complex(DType::float64)(randn({1, 16384, 1, 2}, DType::float64));
 }
 
 TEST_CASE("CUDA: Fourier transforms as they are called") {
