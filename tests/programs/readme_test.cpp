@@ -5,6 +5,7 @@
 #include <sstream>
 #include <string>
 
+#include "ir/op.h"
 #include "tests/programs/outcome.h"
 
 namespace {
@@ -35,4 +36,10 @@ TEST_CASE("README's quick start is the example, and prints what README says") {
   const Outcome printed = run(program("examples/quick_start"));
   CHECK(printed.code == 0);
   CHECK(printed.text == fenced(readme, "```", readme.find("It prints")));
+}
+
+TEST_CASE("README counts the operations that there are") {
+  const std::string readme = read(std::string(WEFT_SOURCE_DIR) + "/README.md");
+  const std::string count = std::to_string(weft::ir::all_ops().size());
+  CHECK(readme.find("- **Operations**: " + count + " rows") != std::string::npos);
 }
