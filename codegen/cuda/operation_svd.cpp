@@ -5,8 +5,8 @@
 // whole where that is asked for. With n the longer extent and Frobenius' norm, values are LAPACK's
 // within 2 sqrt(1 + n) epsilon |A|, U S Vᵀ is A within 4 sqrt(1 + n) epsilon |A|, and UᵀU and VVᵀ
 // are 1 within (1 + sqrt(n)) sqrt(1 + n) epsilon, as LAPACK's are.
-#include "codegen/cuda/operation_linalg.h"
 #include "codegen/cuda/frame_text.h"
+#include "codegen/cuda/operation_linalg.h"
 #include "codegen/cuda/scalar_text.h"
 
 namespace weft::codegen {
@@ -125,7 +125,7 @@ template <class T>
 WEFT_LONG bool weft_svd_one(const T* in, weft_i64 rows, weft_i64 columns, T scale,
                             const weft_svd_room<T>& r) {
   const bool tall = rows >= columns;
-  if (tall) weft_turn(in, r.base, rows, columns);
+  if (tall) weft_transposed_copy(in, r.base, rows, columns);
   T sum = T(0);
   __syncthreads();
   for (weft_i64 e = threadIdx.x; e < rows * columns; e += blockDim.x) {
@@ -172,7 +172,7 @@ WEFT_FUNCTION void weft_svd(const T* in, T* u, T* s, T* vh, weft_i64 count, weft
     if (!weft_svd_one(a, rows, columns, scale, r)) weft_report_values(fault, step, m, count, true);
     for (weft_i64 i = threadIdx.x; i < r.k && s; i += blockDim.x)
       sizes[i] = r.sizes[r.order[i]] / scale;
-    if (x && tall) weft_turn(r.x, x, width, r.longer);
+    if (x && tall) weft_transposed_copy(r.x, x, width, r.longer);
     for (weft_i64 e = threadIdx.x; e < along && x && !tall; e += blockDim.x) x[e] = r.x[e];
     for (weft_i64 e = threadIdx.x; e < across && y; e += blockDim.x) {
       const weft_i64 j = weft_quotient(e, r.k), i = e - j * r.k;

@@ -196,7 +196,7 @@ KERNEL beyond_an_array(int* x) {
 }
 KERNEL copies_waited_for(int* x) {
   int* all = (int*)weft_shared;
-  weft_copy_async_word(weft_place(all + threadIdx.x), x + threadIdx.x, true);
+  weft_copy_async<4>(weft_place(all + threadIdx.x), x + threadIdx.x, true);
   weft_commit_copies();
   weft_wait_copies<0>();
   __syncthreads();
@@ -204,7 +204,7 @@ KERNEL copies_waited_for(int* x) {
 }
 KERNEL copies_waited_for_late(int* x) {
   int* all = (int*)weft_shared;
-  weft_copy_async_word(weft_place(all + threadIdx.x), x + threadIdx.x, true);
+  weft_copy_async<4>(weft_place(all + threadIdx.x), x + threadIdx.x, true);
   weft_commit_copies();
   __syncthreads();
   weft_wait_copies<0>();
