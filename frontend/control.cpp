@@ -2,6 +2,7 @@
 
 #include "apply.h"
 #include "control_flow.h"
+#include "demand.h"
 #include "ir/ops/attrs.h"
 #include "ir/ops/cotangent.h"
 #include "ir/ops/host_function.h"

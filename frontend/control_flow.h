@@ -11,11 +11,6 @@
 
 namespace weft::frontend {
 
-/// Error where a function that is about to be called is empty.
-template <class F> void demand_function(const char* what, const F& function, SourceLocation where) {
-  if (!function) throw Error(std::string(what) + " is an empty function", where);
-}
-
 using Thunk = std::function<std::vector<Tensor>()>;
 /// The results of one function or the other, by a boolean of one element: only one of them is
 /// computed, in a stage of its own. Both give as many results.

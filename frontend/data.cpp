@@ -7,7 +7,7 @@
 #include <cstring>
 #include <numeric>
 
-#include "control_flow.h"
+#include "demand.h"
 #include "runtime/thread_pool.h"
 
 namespace weft::data {

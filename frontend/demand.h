@@ -10,10 +10,9 @@
 
 namespace weft::frontend {
 
-/// Whether two extents cannot be equal, by what is known of them.
-inline bool differ(const Dim& a, const Dim& b) {
-  const Dim apart = a - b;
-  return apart.is_constant() && apart.value() != 0;
+/// Error where a function that is about to be called is empty.
+template <class F> void demand_function(const char* what, const F& function, SourceLocation where) {
+  if (!function) throw Error(std::string(what) + " is an empty function", where);
 }
 
 /// `stack of float32(2, 3) and float32(4,): why`.
@@ -34,7 +33,7 @@ inline void demand_product(const char* what, const Operand& a, std::size_t i, co
     throw DTypeError(
         asked(what, {&a.node(), &b.node()}, "operands must have one dtype; cast one of them"),
         where);
-  if (x.shape && y.shape && differ((*x.shape)[i], (*y.shape)[j]))
+  if (x.shape && y.shape && always_differ((*x.shape)[i], (*y.shape)[j]))
     throw ShapeError(asked(what, {&a.node(), &b.node()},
                            "the summed extents must agree, but are " + (*x.shape)[i].str() +
                                " and " + (*y.shape)[j].str()),

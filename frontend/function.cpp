@@ -64,7 +64,8 @@ std::vector<Function::Impl::Declared> declared_extents(const std::vector<Tensor>
     for (std::size_t axis = 0; shape && axis < shape->size(); ++axis) {
       const Dim& extent = (*shape)[axis];
       if (extent.is_constant()) continue;
-      Function::Impl::Declared d{i, axis, extent, {}, 0, 0};
+      Function::Impl::Declared d{i, axis, extent, {}, {}, 0, 0};
+      extent.collect_symbols(d.symbols);
       std::size_t unknown = 0;
       for (const DimExpr::Term& term : extent.expr()->terms()) {
         if (term.factors.empty()) {

@@ -57,18 +57,16 @@ void Function::Impl::check_declared(std::span<const Array* const> arrays) const 
     const auto fail = [&](const std::string& inputs_named, const std::string& what) {
       throw ShapeError(inputs_named + ": " + d.extent.str() + " cannot be " + what, where);
     };
-    std::vector<std::string> symbols;
-    d.extent.collect_symbols(symbols);
     const bool bound = std::ranges::all_of(
-        symbols, [&](const std::string& symbol) { return bindings.find(symbol).has_value(); });
+        d.symbols, [&](const std::string& symbol) { return bindings.find(symbol).has_value(); });
     if (bound) {
       if (d.extent.evaluate(bindings) == extent) continue;
-      const Declared& teller = **std::ranges::find(tellers, symbols[0], &Declared::symbol);
-      const std::string value = std::to_string(*bindings.find(symbols[0]));
+      const Declared& teller = **std::ranges::find(tellers, d.symbols[0], &Declared::symbol);
+      const std::string value = std::to_string(*bindings.find(d.symbols[0]));
       fail("inputs " + std::to_string(teller.input) + " and " + std::to_string(d.input),
            d.extent.symbol_name()
                ? "both " + value + " and " + std::to_string(extent)
-               : std::to_string(extent) + " where " + symbols[0] + " is " + value);
+               : std::to_string(extent) + " where " + d.symbols[0] + " is " + value);
     }
     if (d.symbol.empty()) continue;  // nothing tells what it should be
     const std::int64_t multiple = (Dim(extent) - Dim(d.offset)).value();

@@ -45,6 +45,7 @@ struct Function::Impl {
   struct Declared {
     std::size_t input, axis;
     Dim extent;
+    std::vector<std::string> symbols;  // all that are in it
     std::string symbol;
     std::int64_t factor, offset;
   };

@@ -9,7 +9,7 @@
 #include <map>
 #include <mutex>
 
-#include "control_flow.h"
+#include "demand.h"
 #include "keras_values.h"
 #include "runtime/philox.h"
 #include "weft/weft.h"

@@ -217,10 +217,11 @@ Tensor concatenate(const std::vector<Tensor>& parts, std::int64_t axis,
 }
 
 Tensor stack(const std::vector<Tensor>& parts, std::int64_t axis, std::source_location where) {
+  std::optional<Dims> first;
+  if (!parts.empty()) first = runtime::live_type(*parts[0].node()).shape;
   for (const Tensor& part : parts) {
-    const auto first = runtime::live_type(*parts[0].node()).shape,
-               other = runtime::live_type(*part.node()).shape;
-    if (first && other && !std::ranges::equal(*first, *other, std::not_fn(frontend::differ)))
+    const auto other = runtime::live_type(*part.node()).shape;
+    if (first && other && !std::ranges::equal(*first, *other, std::not_fn(always_differ)))
       throw ShapeError(
           frontend::asked("stack", {&parts[0].node(), &part.node()}, "the shapes must be equal"),
           where);

@@ -240,7 +240,7 @@ LstsqResult lstsq(const Operand& A, const Operand& B, std::optional<double> rcon
                                   std::not_fn(frontend::differ));
   const std::size_t rows = a_shape ? a_shape->size() - 2 : 0;
   if (a_shape && b_shape && !vectors &&
-      (b_shape->size() < 2 || frontend::differ((*a_shape)[rows], (*b_shape)[b_shape->size() - 2])))
+      (b_shape->size() < 2 || always_differ((*a_shape)[rows], (*b_shape)[b_shape->size() - 2])))
     throw ShapeError(frontend::asked("lstsq", {&A.node(), &B.node()}, "the rows must agree"),
                      A.where());
   const Tensor b = vectors ? line.expand(handle(B), -1) : handle(B);

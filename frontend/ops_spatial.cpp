@@ -63,7 +63,7 @@ struct Call {
     if (!bias) return y;
     const auto shape = runtime::live_type(*bias->node()).shape,
                result = runtime::live_type(*y.node()).shape;
-    if (shape && (shape->size() != 1 || (result && frontend::differ((*shape)[0], (*result)[1]))))
+    if (shape && (shape->size() != 1 || (result && always_differ((*shape)[0], (*result)[1]))))
       throw ShapeError(frontend::asked(name, {&bias->node()}, "a bias has one element a channel") +
                            (result ? ", of which there are " + (*result)[1].str() : ""),
                        where);

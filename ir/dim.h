@@ -76,6 +76,8 @@ Dim floordiv(const Dim& a, const Dim& b);
 Dim mod(const Dim& a, const Dim& b);
 Dim max(const Dim& a, const Dim& b);
 Dim min(const Dim& a, const Dim& b);
+/// True where the extents differ for every binding.
+inline bool always_differ(const Dim& a, const Dim& b) { return a != b && (a - b).is_constant(); }
 inline Dim ceildiv(const Dim& a, const Dim& b) { return floordiv(a + b - Dim(1), b); }
 
 /// Throws ParseError. Accepts what `str` prints, with optional spaces.

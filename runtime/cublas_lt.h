@@ -1,7 +1,8 @@
 // cuBLASLt, opened at run time: libcublasLt.so of the loader's path, of CUDA_HOME or of
 // /usr/local/cuda*, or the file that the environment variable WEFT_CUBLASLT names (`none`: there is
-// none). It does products of plain matrices, some with what follows them. No header of CUDA is needed: the few functions
-// and values that are used are declared as the library's documentation gives them.
+// none). It does products of plain matrices, some with what follows them. No header of CUDA is
+// needed: the few functions and values that are used are declared as the library's documentation
+// gives them.
 //
 // Deterministic: an algorithm is chosen once for a product at concrete extents, from what the
 // library's heuristic proposes, and partial sums are added up in the type of the sums.

@@ -4,8 +4,8 @@
 // others as a convolution of a length that does (Bluestein), in float64. Twiddles are computed in
 // float64 within two ulps, and kept with the length's plan; plans are kept until those kept hold too
 // much. Devices do the same in the same order (codegen/cuda/operation_fourier.cpp). Neighbouring
-// lines run side by side in vector lanes, blocks of them on several threads. Results do not depend on
-// the number of threads, nor on the instruction set.
+// lines run side by side in vector lanes, blocks of them on several threads. Results do not depend
+// on the number of threads, nor on the instruction set.
 #pragma once
 
 #include <cstdint>

@@ -1,7 +1,7 @@
 // Histograms and the positions of what is not zero (runtime/extern_ordering.cpp).
+#include "codegen/cuda/frame_text.h"
 #include "codegen/cuda/operation_sort.h"
 #include "codegen/cuda/operation_writer.h"
-#include "codegen/cuda/frame_text.h"
 #include "codegen/cuda/scalar_text.h"
 
 namespace weft::codegen {

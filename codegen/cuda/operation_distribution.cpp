@@ -2,9 +2,9 @@
 // generator's blocks whose third counter word is 1, 2, … at its own place in the stream. A thread
 // draws an element; a warp takes a row of weights; a permutation is made of exchanges that all
 // threads follow at once.
+#include "codegen/cuda/frame_text.h"
 #include "codegen/cuda/operation_sort.h"
 #include "codegen/cuda/operation_writer.h"
-#include "codegen/cuda/frame_text.h"
 #include "codegen/cuda/scalar_text.h"
 #include "ir/ops/distributions.h"
 

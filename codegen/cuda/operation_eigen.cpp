@@ -3,8 +3,8 @@
 // one whatever runs when. It ends when nothing off the diagonal is worth turning. With Frobenius'
 // norm, values are LAPACK's within 2 sqrt(1 + n) epsilon |A|, V L Vᵀ is A within
 // 4 sqrt(1 + n) epsilon |A|, and VᵀV is 1 within (1 + sqrt(n)) sqrt(1 + n) epsilon, as LAPACK's is.
-#include "codegen/cuda/operation_linalg.h"
 #include "codegen/cuda/frame_text.h"
+#include "codegen/cuda/operation_linalg.h"
 #include "codegen/cuda/scalar_text.h"
 
 namespace weft::codegen {

@@ -1,7 +1,7 @@
 // Windows added up where they overlap (runtime/extern_spatial.cpp): an element of the result adds,
 // in the windows' order, what they hold for it.
-#include "codegen/cuda/operation_writer.h"
 #include "codegen/cuda/frame_text.h"
+#include "codegen/cuda/operation_writer.h"
 #include "codegen/cuda/scalar_text.h"
 #include "ir/ops/spatial.h"
 

@@ -2,9 +2,9 @@
 // writes nothing and is recorded. Where several indices name one place, integers meet in atomics,
 // which no order changes; floats are joined in the order of the indices, which are first sorted by
 // place (operation_sort.cpp); what is replaced goes to the last, which an atomic maximum finds.
+#include "codegen/cuda/frame_text.h"
 #include "codegen/cuda/operation_sort.h"
 #include "codegen/cuda/operation_writer.h"
-#include "codegen/cuda/frame_text.h"
 #include "codegen/cuda/scalar_text.h"
 #include "ir/ops/advanced_indexing.h"
 #include "ir/ops/attrs.h"

@@ -3,8 +3,8 @@
 // is opposite to what stood there, unless there is nothing below). With n the longer extent and
 // Frobenius' norm, Q R is A and R LAPACK's (of regular matrices) within 4 sqrt(1 + n) epsilon |A|,
 // and QᵀQ is 1 within 4 sqrt(1 + n) epsilon, whatever the matrix.
-#include "codegen/cuda/operation_linalg.h"
 #include "codegen/cuda/frame_text.h"
+#include "codegen/cuda/operation_linalg.h"
 #include "codegen/cuda/scalar_text.h"
 
 namespace weft::codegen {

@@ -3,8 +3,8 @@
 // and sqrt alone, in the processor's order.
 #include <bit>
 
-#include "codegen/cuda/operation_writer.h"
 #include "codegen/cuda/frame_text.h"
+#include "codegen/cuda/operation_writer.h"
 #include "codegen/cuda/scalar_text.h"
 #include "ir/ops/attrs.h"
 

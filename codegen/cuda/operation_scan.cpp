@@ -4,9 +4,9 @@
 // can change a bit: whole numbers wrap, extremes choose, and a sum is exact where all its parts are
 // multiples of one power of two and stay below 2^53 of it, which sums of float32 and narrower
 // usually are; else its lanes go one after another.
-#include "codegen/cuda/operation_writer.h"
-#include "codegen/cuda/operation_sort.h"
 #include "codegen/cuda/frame_text.h"
+#include "codegen/cuda/operation_sort.h"
+#include "codegen/cuda/operation_writer.h"
 #include "codegen/cuda/scalar_text.h"
 #include "ir/ops/ordering.h"
 

@@ -10,10 +10,6 @@ namespace {
 
 using ir::Kernel;
 
-DType dtype_of(const Kernel& k, int buffer) {
-  return k.buffers[static_cast<std::size_t>(buffer)].dtype;
-}
-
 std::int64_t up(std::int64_t n, std::int64_t by) { return (n + by - 1) / by; }
 
 /// What keeps a device busy: 200 of 132 multiprocessors.

@@ -40,10 +40,6 @@ std::string factor_type(DType t) {
   return cat({"weft_factor<", cuda_type(t), ", ", chip_type(t), ">"});
 }
 
-DType dtype_of(const Kernel& k, int buffer) {
-  return k.buffers[static_cast<std::size_t>(buffer)].dtype;
-}
-
 std::string number(std::int64_t value) { return dim_text(Dim(value)); }
 
 class ProductWriter {
@@ -248,8 +244,8 @@ class ProductWriter {
     if (!how_.tensor) parameters += ", weft_i64 block, weft_i64 piece";
     if (how_.parts > 1) parameters += ", char* workspace";
     out_.open(cat({"extern \"C\" __global__ void __launch_bounds__(",
-                   std::to_string(how_.threads()), blocks > 1 ? ", " + std::to_string(blocks) : "",
-                    ") ", entry, "(", parameters,
+                   std::to_string(how_.threads()),
+                   blocks > 1 ? ", " + std::to_string(blocks) : "", ") ", entry, "(", parameters,
                    ")"}));
     out_.line(cat({"typedef ", tiles_type(), " tiles;"}));
     write_extents(how_.images);

@@ -31,6 +31,9 @@ struct CudaProduct {
   [[nodiscard]] int tile_n() const { return across * columns; }
   [[nodiscard]] int threads() const { return down * across * (tensor ? 32 : 1); }
 };
+inline DType dtype_of(const ir::Kernel& k, int buffer) {
+  return k.buffers[static_cast<std::size_t>(buffer)].dtype;
+}
 /// Bytes of a factor or sum on the chip.
 inline std::int64_t chip_size(DType t) { return size_of(t) < 4 ? 4 : std::int64_t(size_of(t)); }
 /// `arch`: 90 for sm_90.

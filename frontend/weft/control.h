@@ -52,9 +52,8 @@ struct CustomOp {
   /// one that the update has yet to compute (Error).
   CustomForward forward = {};
   /// Cotangents of the operands, of their shapes, from operands, results and cotangents of the
-  /// results; without it
-  /// the form over tensors is differentiated through, and the form over arrays is not
-  /// differentiable. (Beside a form over tensors it is not available yet: UnsupportedOp.)
+  /// results; without it the form over tensors is differentiated through, and the form over arrays
+  /// is not differentiable. (Beside a form over tensors it is not available yet: UnsupportedOp.)
   std::function<std::vector<Tensor>(std::span<const Tensor> operands,
                                     std::span<const Tensor> results,
                                     std::span<const Tensor> cotangents)>

@@ -89,8 +89,6 @@ inline std::size_t normal_axis(std::int64_t axis, std::size_t rank) {
 /// Which axes of `rank` a reduction removes.
 std::vector<bool> reduced_axes(std::span<const std::int64_t> axes, bool all, std::size_t rank);
 Dims reduced_shape(const Dims& shape, const std::vector<bool>& reduced, bool keepdims);
-/// True where the extents differ for every binding.
-inline bool always_differ(const Dim& a, const Dim& b) { return a != b && (a - b).is_constant(); }
 /// Extents that must agree: the better known of the two; ShapeError where they cannot be equal.
 Dim unify(const InferContext&, const Dim& a, const Dim& b, const char* what);
 

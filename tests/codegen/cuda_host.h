@@ -36,7 +36,6 @@ float floorf(float) noexcept;
 float ceilf(float) noexcept;
 float truncf(float) noexcept;
 float rintf(float) noexcept;
-float fabsf(float) noexcept;
 float fminf(float, float) noexcept;
 float fmaxf(float, float) noexcept;
 float fmodf(float, float) noexcept;
@@ -54,21 +53,8 @@ double fmax(double, double) noexcept;
 double fmod(double, double) noexcept;
 }
 
-// Vectors of the toolkit that are loaded and stored whole.
-struct alignas(8) uint2 { unsigned x, y; };
+// A vector of the toolkit that is loaded and stored whole.
 struct alignas(16) uint4 { unsigned x, y, z, w; };
-struct alignas(8) int2 { int x, y; };
-struct alignas(16) int4 { int x, y, z, w; };
-struct alignas(8) float2 { float x, y; };
-struct alignas(16) float4 { float x, y, z, w; };
-struct alignas(16) double2 { double x, y; };
-CUDA_HOST_FUNCTION uint2 make_uint2(unsigned x, unsigned y) { return {x, y}; }
-CUDA_HOST_FUNCTION uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) {
-  return {x, y, z, w};
-}
-CUDA_HOST_FUNCTION int4 make_int4(int x, int y, int z, int w) { return {x, y, z, w}; }
-CUDA_HOST_FUNCTION float2 make_float2(float x, float y) { return {x, y}; }
-CUDA_HOST_FUNCTION float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
 
 namespace cuda_host {
 
@@ -119,10 +105,6 @@ const char* launch(const char* name, unsigned blocks, unsigned threads, Kernel k
 inline void __syncthreads() { cuda_host_block_barrier(); }
 inline void __syncwarp(unsigned mask = ~0u) { cuda_host_warp_barrier(mask); }
 inline void __threadfence() { cuda_host_fence(); }
-inline void __threadfence_block() { cuda_host_fence(); }
-inline void __nanosleep(unsigned) { cuda_host_pause(); }
-/// Lanes are asked one by one, so that none is known to be beside another.
-inline unsigned __activemask() { return 1u << cuda_host::lane(); }
 
 template <class T> T __shfl_sync(unsigned mask, T value, int lane, int width = 32) {
   const int first = cuda_host::lane() / width * width;
@@ -171,12 +153,6 @@ template <class T, class U> T atomicMax(T* at, U x) {
   return cuda_host::change(
       at, [=](T old) { return old < static_cast<T>(x) ? static_cast<T>(x) : old; });
 }
-template <class T, class U> T atomicAnd(T* at, U x) {
-  return cuda_host::change(at, [=](T old) { return static_cast<T>(old & static_cast<T>(x)); });
-}
-template <class T, class U> T atomicOr(T* at, U x) {
-  return cuda_host::change(at, [=](T old) { return static_cast<T>(old | static_cast<T>(x)); });
-}
 template <class T, class U> T atomicExch(T* at, U x) {
   return cuda_host::change(at, [=](T) { return static_cast<T>(x); });
 }
@@ -185,17 +161,8 @@ template <class T, class U, class V> T atomicCAS(T* at, U expected, V wanted) {
     return old == static_cast<T>(expected) ? static_cast<T>(wanted) : old;
   });
 }
-/// Counts up and wraps at a limit.
-inline unsigned atomicInc(unsigned* at, unsigned limit) {
-  return cuda_host::change(at, [=](unsigned old) { return old >= limit ? 0u : old + 1; });
-}
 
-template <class T> T __ldg(const T* at) { return *at; }
-template <class T> T __ldcs(const T* at) { return *at; }
-template <class T> T __ldcg(const T* at) { return *at; }
-template <class T> T __ldlu(const T* at) { return *at; }
 template <class T> void __stcs(T* at, T value) { *at = value; }
-template <class T> void __stcg(T* at, T value) { *at = value; }
 
 template <class To, class From> CUDA_HOST_FUNCTION To cuda_host_bits(From from) {
   To to;
@@ -204,8 +171,6 @@ template <class To, class From> CUDA_HOST_FUNCTION To cuda_host_bits(From from) 
 }
 inline float __uint_as_float(unsigned x) { return cuda_host_bits<float>(x); }
 inline unsigned __float_as_uint(float x) { return cuda_host_bits<unsigned>(x); }
-inline float __int_as_float(int x) { return cuda_host_bits<float>(x); }
-inline int __float_as_int(float x) { return cuda_host_bits<int>(x); }
 inline double __longlong_as_double(long long x) { return cuda_host_bits<double>(x); }
 inline long long __double_as_longlong(double x) { return cuda_host_bits<long long>(x); }
 inline int __mulhi(int a, int b) { return static_cast<int>((static_cast<long long>(a) * b) >> 32); }
@@ -219,12 +184,6 @@ inline unsigned long long __umul64hi(unsigned long long a, unsigned long long b)
   return static_cast<unsigned long long>((static_cast<unsigned __int128>(a) * b) >> 64);
 }
 inline int __popc(unsigned x) { return __builtin_popcount(x); }
-inline int __popcll(unsigned long long x) { return __builtin_popcountll(x); }
-inline int __clz(int x) { return x == 0 ? 32 : __builtin_clz(static_cast<unsigned>(x)); }
-inline int __clzll(long long x) {
-  return x == 0 ? 64 : __builtin_clzll(static_cast<unsigned long long>(x));
-}
-inline int __ffs(int x) { return __builtin_ffs(x); }
 inline int __ffsll(long long x) { return __builtin_ffsll(x); }
 
 #include "cuda_host_tiles.h"

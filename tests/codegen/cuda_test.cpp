@@ -1,5 +1,6 @@
 // The text of CUDA kernels: compiled by NVRTC, each for one of the architectures that we promise (no
-// GPU is needed), and compiled for the host through cuda_host.h and compared with the interpreter bit for bit.
+// GPU is needed), and compiled for the host through cuda_host.h and compared with the interpreter
+// bit for bit.
 #include <dlfcn.h>
 #include <doctest/doctest.h>
 #include <unistd.h>

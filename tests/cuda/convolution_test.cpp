@@ -11,21 +11,30 @@ using namespace weft;
 
 namespace {
 
-/// The result and its gradients, from values of some dtype.
-std::vector<Array> all_of(DType dtype, const std::vector<Array>& values, Device device,
-                          PerAxis stride, Padding padding) {
+/// What `outputs` makes of placeholders, from values in some dtype; in float64.
+template <class Outputs>
+std::vector<Array> computed(DType dtype, const std::vector<Array>& values, Device device,
+                            Outputs outputs) {
   std::vector<Tensor> in;
   std::vector<Array> given;
   for (const Array& v : values) {
     given.push_back(v.to(dtype).to(device));
     in.emplace_back(to_dims(v.shape()), dtype);
   }
-  const Tensor y = relu(conv2d(in[0], in[1], in[2], stride, padding));
-  std::vector<Tensor> outputs = grad(sum(y * y), in);
-  outputs.insert(outputs.begin(), y);
-  std::vector<Array> results = Function(in, outputs, {.device = device})(given);
+  std::vector<Array> results = Function(in, outputs(in), {.device = device})(given);
   for (Array& r : results) r = r.to(Device::cpu()).to(DType::float64);
   return results;
+}
+
+/// The result and its gradients.
+std::vector<Array> all_of(DType dtype, const std::vector<Array>& values, Device device,
+                          PerAxis stride, Padding padding) {
+  return computed(dtype, values, device, [&](const std::vector<Tensor>& in) {
+    const Tensor y = relu(conv2d(in[0], in[1], in[2], stride, padding));
+    std::vector<Tensor> outputs = grad(sum(y * y), in);
+    outputs.insert(outputs.begin(), y);
+    return outputs;
+  });
 }
 
 void compare(const std::vector<Array>& got, const std::vector<Array>& expected, double tolerance) {
@@ -66,19 +75,13 @@ namespace {
 /// relu(x * w + bias), and the gradients of x * w for a given cotangent, to x and to w.
 std::vector<Array> linear_in_each(DType dtype, const std::vector<Array>& values, Device device,
                                   PerAxis stride, Padding padding) {
-  std::vector<Tensor> in;
-  std::vector<Array> given;
-  for (const Array& v : values) {
-    given.push_back(v.to(dtype).to(device));
-    in.emplace_back(to_dims(v.shape()), dtype);
-  }
-  std::vector<Tensor> outputs{relu(conv2d(in[0], in[1], in[2], stride, padding))};
-  for (const Tensor& g : grad(sum(conv2d(in[0], in[1], {}, stride, padding) * in[3]),
-                              {in[0], in[1]}))
-    outputs.push_back(g);
-  std::vector<Array> results = Function(in, outputs, {.device = device})(given);
-  for (Array& r : results) r = r.to(Device::cpu()).to(DType::float64);
-  return results;
+  return computed(dtype, values, device, [&](const std::vector<Tensor>& in) {
+    std::vector<Tensor> outputs{relu(conv2d(in[0], in[1], in[2], stride, padding))};
+    for (const Tensor& g : grad(sum(conv2d(in[0], in[1], {}, stride, padding) * in[3]),
+                                {in[0], in[1]}))
+      outputs.push_back(g);
+    return outputs;
+  });
 }
 
 }  // namespace

@@ -151,7 +151,7 @@ TEST_CASE("CUDA linalg: QR has LAPACK's signs") {
           for (std::int64_t k = 0; k < r.rows; ++k)
             for (std::int64_t j = 0; j < std::min(k, r.columns); ++j) CHECK(r(m, k, j) == 0);
       }
-      if (!regular) return;
+      if (!regular || !has_lapack()) return;
       const std::vector<Array> want = here(value);
       for (const std::size_t i : {2, 4, 5})
         CHECK(within("R", distance(Batch(got[i]), Batch(want[i]), of), 4 * eps));
@@ -183,7 +183,8 @@ TEST_CASE("CUDA linalg: eigenvalues of symmetric matrices") {
     const auto check = [&](const Array& value) {
       CAPTURE(t);
       CAPTURE(to_string(std::span<const std::int64_t>(value.shape())));
-      const std::vector<Array> got = there(value), want = here(value);
+      const std::vector<Array> got = there(value);
+      const std::vector<Array> want = has_lapack() ? here(value) : std::vector<Array>{};
       const double eps = unit(t, value);
       const Batch of(got[0]);
       for (const std::size_t i : {1, 3}) {
@@ -192,7 +193,7 @@ TEST_CASE("CUDA linalg: eigenvalues of symmetric matrices") {
                                   [&](auto m, auto k, auto j) { return v(m, k, j) * l(m, 0, j); });
         CHECK(within("V L Vt", distance(times(scaled, turned(v)), of, of), 4 * eps));
         CHECK(within("V", skewness(v), (1 + std::sqrt(longer(value))) * eps));
-        CHECK(within("L", distance(l, Batch(want[i + 1]), of), 2 * eps));
+        if (has_lapack()) CHECK(within("L", distance(l, Batch(want[i + 1]), of), 2 * eps));
         for (std::int64_t m = 0; m < l.count; ++m)
           for (std::int64_t j = 1; j < l.columns; ++j) CHECK(l(m, 0, j - 1) <= l(m, 0, j));
       }
@@ -222,7 +223,8 @@ TEST_CASE("CUDA linalg: singular values") {
     const auto check = [&](const Array& value) {
       CAPTURE(t);
       CAPTURE(to_string(std::span<const std::int64_t>(value.shape())));
-      const std::vector<Array> got = there(value), want = here(value);
+      const std::vector<Array> got = there(value);
+      const std::vector<Array> want = has_lapack() ? here(value) : std::vector<Array>{};
       const double eps = unit(t, value);
       const Batch of(got[0]);
       for (const std::size_t i : {1, 4}) {
@@ -234,7 +236,7 @@ TEST_CASE("CUDA linalg: singular values") {
         CHECK(within("U S Vh", distance(times(scaled, first), of, of), 4 * eps));
         CHECK(within("U", skewness(u), (1 + std::sqrt(longer(value))) * eps));
         CHECK(within("Vh", skewness(turned(vh)), (1 + std::sqrt(longer(value))) * eps));
-        CHECK(within("S", distance(s, Batch(want[i + 1]), of), 2 * eps));
+        if (has_lapack()) CHECK(within("S", distance(s, Batch(want[i + 1]), of), 2 * eps));
         for (std::int64_t m = 0; m < s.count; ++m)
           for (std::int64_t j = 0; j < s.columns; ++j)
             CHECK(s(m, 0, j) >= (j + 1 < s.columns ? s(m, 0, j + 1) : 0));
@@ -250,6 +252,7 @@ TEST_CASE("CUDA linalg: singular values") {
 }
 
 TEST_CASE("CUDA linalg: matrices that are not finite") {
+  if (!has_lapack()) return;  // the processor's messages are LAPACK's
   const float bad[] = {std::numeric_limits<float>::quiet_NaN(),
                        std::numeric_limits<float>::infinity()};
   Tensor x({Dim::symbol("b"), Dim(3), Dim(3)}, DType::float32);
@@ -299,6 +302,7 @@ TEST_CASE("CUDA linalg: results that nobody wants change nothing") {
 }
 
 TEST_CASE("CUDA linalg: gradients") {
+  if (!has_lapack()) return;
   manual_seed(4);
   Tensor x({3, 6, 4}, DType::float64), y({2, 5, 5}, DType::float64);
   const Tensor w(randn({3, 6, 4}, DType::float64)), z(randn({2, 5, 5}, DType::float64));

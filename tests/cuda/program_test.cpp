@@ -28,6 +28,14 @@ void compare(const std::vector<Tensor>& inputs, const std::vector<Tensor>& outpu
   }
 }
 
+/// What it is given, by a step that no device has.
+Tensor on_processor(const Tensor& x) {
+  const CustomOp same{
+      .infer = [](std::span<const TensorType> t) { return std::vector(t.begin(), t.end()); },
+      .forward = [](std::span<const Array> a) { return std::vector<Array>(a.begin(), a.end()); }};
+  return custom_op("same", same)({x})[0];
+}
+
 }  // namespace
 
 TEST_CASE("CUDA: products have the processor's bits") {
@@ -58,10 +66,11 @@ TEST_CASE("CUDA: windows of images, rows and reductions have the processor's bit
 
 TEST_CASE("CUDA: steps that are no kernels run on the processor, and are counted") {
   Tensor x;
-  const Function f({x}, {real(eigvals(x * 2.0)), exp(x)}, {.device = gpu()});
+  const std::vector<Tensor> outputs{on_processor(x * 2.0), exp(x)};
+  const Function f({x}, outputs, {.device = gpu()});
   const Array values = randn({9, 9});
   const std::vector<Array> got = f(values);
-  const Function on_host({x}, {real(eigvals(x * 2.0)), exp(x)});
+  const Function on_host({x}, outputs);
   CHECK(same_bits(got[0], on_host(values)[0]));
   CHECK(got[0].device() == gpu());
   CHECK(f.stats().host_steps == 1);
@@ -198,12 +207,8 @@ TEST_CASE("CUDA: nothing is written in place before a step on the processor, whi
   const Function gather({table, at}, table[at], {.device = gpu()});
   const Variable w(eye(2).to(gpu()), "w"), v(eye(2).to(gpu()), "v");
   const Tensor moved = w + x;
-  const CustomOp same{
-      .infer = [](std::span<const TensorType> t) { return std::vector(t.begin(), t.end()); },
-      .forward = [](std::span<const Array> a) { return std::vector<Array>(a.begin(), a.end()); }};
-  const Tensor on_processor = custom_op("same", same)({moved})[0];
   const Function step({x}, moved,
-                      {.updates = {{w, moved}, {v, v + on_processor}}, .device = gpu()});
+                      {.updates = {{w, moved}, {v, v + on_processor(moved)}}, .device = gpu()});
   const Array one = ones({2, 2}).to(gpu());
   (void)step(one);
   CHECK(step.stats().host_steps == 1);

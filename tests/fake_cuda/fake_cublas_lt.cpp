@@ -5,7 +5,6 @@
 #include <dlfcn.h>
 
 #include <cmath>
-#include <complex>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -23,7 +22,7 @@ namespace {
 using Status = int;
 using Pointer = unsigned long long;
 constexpr Status success = 0, invalid_value = 7, not_supported = 15;
-enum Data { f32 = 0, f64 = 1, f16 = 2, c64 = 4, c128 = 5, bf16 = 14 };
+enum Data { f32 = 0, f64 = 1, f16 = 2, bf16 = 14 };
 /// Bits of an epilogue.
 enum End : std::uint32_t {
   plain = 1,
@@ -93,9 +92,7 @@ std::size_t size_of(int type) {
     case f16:
     case bf16: return 2;
     case f32: return 4;
-    case f64:
-    case c64: return 8;
-    case c128: return 16;
+    case f64: return 8;
     default: return 0;
   }
 }
@@ -114,17 +111,10 @@ const Driver& driver() {
   return found;
 }
 
-using Number = std::complex<double>;
-
-Number load(const char* at, int type) {
+double load(const char* at, int type) {
   switch (type) {
     case f32: {
       float x;
-      std::memcpy(&x, at, sizeof x);
-      return x;
-    }
-    case f64: {
-      double x;
       std::memcpy(&x, at, sizeof x);
       return x;
     }
@@ -140,33 +130,26 @@ Number load(const char* at, int type) {
       std::memcpy(&x, &bits, sizeof x);
       return x;
     }
-    case c64: {
-      float x[2];
-      std::memcpy(x, at, sizeof x);
-      return {x[0], x[1]};
-    }
     default: {
-      double x[2];
-      std::memcpy(x, at, sizeof x);
-      return {x[0], x[1]};
+      double x;
+      std::memcpy(&x, at, sizeof x);
+      return x;
     }
   }
 }
 
-void store(char* at, int type, Number value) {
+void store(char* at, int type, double value) {
   const auto put = [&](auto x) { std::memcpy(at, &x, sizeof x); };
   switch (type) {
-    case f32: return put(static_cast<float>(value.real()));
-    case f64: return put(value.real());
-    case f16: return put(static_cast<_Float16>(value.real()));
+    case f32: return put(static_cast<float>(value));
+    case f16: return put(static_cast<_Float16>(value));
     case bf16: {
-      const auto x = static_cast<float>(value.real());
+      const auto x = static_cast<float>(value);
       std::uint32_t bits;
       std::memcpy(&bits, &x, sizeof bits);
       bits = x != x ? bits | 0x400000 : bits + 0x7fff + (bits >> 16 & 1);
       return put(static_cast<std::uint16_t>(bits >> 16));
     }
-    case c64: return put(std::complex<float>(value));
     default: return put(value);
   }
 }
@@ -191,8 +174,6 @@ bool types_fit(const Description& d, const Layout& a, const Layout& b, const Lay
       return (d.compute == 68 || d.compute == 75 || d.compute == 77) && d.scale == f32 &&
              out.type == f32;
     case f64: return d.compute == 70 && d.scale == f64 && out.type == f64 && plain_end;
-    case c64: return d.compute != 70 && d.scale == c64 && out.type == c64 && plain_end;
-    case c128: return d.compute == 70 && d.scale == c128 && out.type == c128 && plain_end;
     default: return false;
   }
 }
@@ -252,7 +233,7 @@ struct Product {
   Layout a, b, c, out, aux;
   const char *at_a, *at_b, *at_c;
   char *at_out, *at_vector, *at_aux;
-  Number alpha, beta;
+  double alpha, beta;
 
   static std::int64_t place(const Layout& x, std::int64_t batch, std::uint64_t row,
                             std::uint64_t column) {
@@ -260,15 +241,15 @@ struct Product {
                            static_cast<std::int64_t>(row);
     return i * static_cast<std::int64_t>(size_of(x.type));
   }
-  static Number at(const Layout& x, const char* from, std::int64_t batch, std::uint64_t row,
+  static double at(const Layout& x, const char* from, std::int64_t batch, std::uint64_t row,
                    std::uint64_t column) {
     return load(from + place(x, batch, row, column), x.type);
   }
   [[nodiscard]] std::uint64_t depth() const { return d.transpose_a ? a.rows : a.columns; }
-  [[nodiscard]] Number of_a(std::int64_t batch, std::uint64_t i, std::uint64_t p) const {
+  [[nodiscard]] double of_a(std::int64_t batch, std::uint64_t i, std::uint64_t p) const {
     return at(a, at_a, batch, d.transpose_a ? p : i, d.transpose_a ? i : p);
   }
-  [[nodiscard]] Number of_b(std::int64_t batch, std::uint64_t p, std::uint64_t j) const {
+  [[nodiscard]] double of_b(std::int64_t batch, std::uint64_t p, std::uint64_t j) const {
     return at(b, at_b, batch, d.transpose_b ? j : p, d.transpose_b ? p : j);
   }
 
@@ -280,21 +261,20 @@ struct Product {
     return 0.5 * (1 + t) +
            0.5 * x * (1 - t * t) * 0.7978845608028654 * (1 + 3 * 0.044715 * x * x);
   }
-  [[nodiscard]] Number finished(Number value, std::int64_t batch, std::uint64_t i,
+  [[nodiscard]] double finished(double value, std::int64_t batch, std::uint64_t i,
                                 std::uint64_t j) const {
     if (d.ends(end_bias)) value += load(at_vector + i * size_of(out.type), out.type);
-    const double x = value.real();
-    if (d.ends(end_relu)) return x > 0 ? x : 0;
-    if (d.ends(end_gelu_grad)) return x * gelu_slope(at(aux, at_aux, batch, i, j).real());
+    if (d.ends(end_relu)) return value > 0 ? value : 0;
+    if (d.ends(end_gelu_grad)) return value * gelu_slope(at(aux, at_aux, batch, i, j));
     if (!d.ends(end_gelu)) return value;
     if (d.ends(end_aux)) store(at_aux + place(aux, batch, i, j), aux.type, value);
-    return gelu(x);
+    return gelu(value);
   }
 
   void sum_operand() const {
     const std::uint64_t n = d.ends(sums_of_a) ? out.rows : out.columns;
     for (std::uint64_t i = 0; i < n; ++i) {
-      Number sum = 0;
+      double sum = 0;
       for (std::uint64_t p = 0; p < depth(); ++p)
         sum += d.ends(sums_of_a) ? of_a(0, i, p) : of_b(0, p, i);
       store(at_vector + i * size_of(out.type), out.type, sum);
@@ -305,7 +285,7 @@ struct Product {
     for (std::int64_t batch = 0; batch < out.batches; ++batch)
       for (std::uint64_t j = 0; j < out.columns; ++j)
         for (std::uint64_t i = 0; i < out.rows; ++i) {
-          Number sum = 0;
+          double sum = 0;
           for (std::uint64_t p = 0; p < depth(); ++p) sum += of_a(batch, i, p) * of_b(batch, p, j);
           sum *= alpha;
           if (beta != 0.0) sum += beta * at(c, at_c, batch, i, j);

@@ -243,8 +243,6 @@ const char* cuda_host_exchange(unsigned mask, const void* value, unsigned size) 
   return self().seen;
 }
 
-void cuda_host_pause() { yield(); }
-
 void cuda_host_complain(const char* what) {
   complain("thread " + std::to_string(machine.current) + ": " + what);
 }

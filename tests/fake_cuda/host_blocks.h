@@ -58,8 +58,6 @@ const char* cuda_host_exchange(unsigned mask, const void* value, unsigned size);
 void cuda_host_fence();
 /// Comes before an atomic operation on `size` bytes.
 void cuda_host_atomic(const void* at, unsigned size);
-/// Lets other threads run.
-void cuda_host_pause();
 /// A copy (of zeros, where `from` is null) that leaves NaNs behind and arrives when it is waited for:
 /// with all groups but the last `pending`.
 void cuda_host_copy_async(void* to, const void* from, unsigned bytes);
