@@ -1,15 +1,20 @@
 #include "weft/control.h"
 
+#include <algorithm>
+
 #include "apply.h"
 #include "control_flow.h"
 #include "demand.h"
 #include "ir/ops/attrs.h"
+#include "ir/ops/control_flow.h"
 #include "ir/ops/cotangent.h"
 #include "ir/ops/host_function.h"
 #include "ir/ops/ops.h"
+#include "passes/autodiff.h"
 #include "runtime/extern.h"
 #include "runtime/reactive.h"
 #include "weft/ops.h"
+#include "weft/ops/indexing.h"
 
 namespace weft {
 
@@ -21,11 +26,104 @@ TensorType known(const ir::Type& type, const std::string& name) {
   return {*type.dtype, *type.shape};
 }
 
+/// Of the first operand that has one.
+SourceLocation line_of(const std::vector<Tensor>& operands) {
+  for (const Tensor& x : operands)
+    if (x.node()->where().known()) return x.node()->where();
+  return {};
+}
+
 std::vector<Tensor> handles(std::span<const ir::Expr> values) {
   std::vector<Tensor> result;
   for (const ir::Expr& value : values) result.emplace_back(value.node());
   return result;
 }
+
+/// A cotangent of its operand's shape: ShapeError now, or at the call where that is not known
+/// before.
+ir::Expr fitted(const std::string& name, const ir::Expr& cotangent, const ir::Expr& operand,
+                std::size_t i, SourceLocation where) {
+  const ir::Type &have = cotangent.type(), &want = operand.type();
+  if (want.dtype && category(*want.dtype) < Category::floating) return cotangent;  // not used
+  const auto has = have.shape ? to_shape(*have.shape) : std::nullopt;
+  const auto wants = want.shape ? to_shape(*want.shape) : std::nullopt;
+  if (!has || !wants) return ir::apply(ir::ops::cotangent_like, {cotangent, operand});
+  if (has != wants)
+    throw ShapeError("custom operation '" + name + "': backward gave " + ir::to_string(have) +
+                         " for operand " + std::to_string(i) + ", " + ir::to_string(want),
+                     where);
+  return cotangent;
+}
+
+/// What a user's function says of the first `count` operands.
+std::vector<ir::Expr> pulled_back(const std::string& name, const CustomBackward& backward,
+                                  const ir::GradArgs& args, std::size_t count) {
+  std::vector<ir::Expr> ys, gs;
+  for (std::size_t i = 0; i <= args.more.size(); ++i) {
+    ys.push_back(args.result(i));
+    gs.push_back(args.cotangent(i));
+  }
+  const std::vector<Tensor> operands = handles(std::span(args.x).first(count)),
+                            results = handles(ys), given = handles(gs);
+  const std::vector<Tensor> made = backward(operands, results, given);
+  if (made.size() != count)
+    throw Error("custom operation '" + name + "': backward gave " + std::to_string(made.size()) +
+                    " cotangents for " + std::to_string(count) + " operands",
+                args.node.where());
+  std::vector<ir::Expr> cotangents;
+  for (std::size_t i = 0; i < count; ++i)
+    cotangents.push_back(fitted(name, ir::Expr(args.y.builder(), made[i].node()), args.x[i], i,
+                                args.node.where()));
+  return cotangents;
+}
+
+/// Of a user's operation over tensors.
+class CustomGradient final : public ir::HostGradient {
+ public:
+  CustomGradient(std::string name, CustomBackward backward)
+      : name_(std::move(name)), backward_(std::move(backward)) {}
+  [[nodiscard]] std::vector<ir::Expr> grad(const ir::GradArgs& args) const override {
+    const auto given = static_cast<std::size_t>(args.attrs().get<ir::CallAttrs>().given);
+    return pulled_back(name_, backward_, args, given);
+  }
+
+ private:
+  std::string name_;
+  CustomBackward backward_;
+};
+
+/// Of a call that keeps nothing: its body is computed again from the operands, behind a barrier,
+/// once the cotangents are there.
+class Recomputation final : public ir::HostGradient {
+ public:
+  [[nodiscard]] std::vector<ir::Expr> grad(const ir::GradArgs& args) const override {
+    const ir::Graph& body = *args.attrs().get<ir::CallAttrs>().body;
+    for (const ir::Node* node : ir::topological_order(body))
+      if (runtime::draws_anew(*node) && &node->op() != &ir::ops::callback)
+        throw UnsupportedOp("checkpoint: " + std::string(node->op().name) +
+                                " would not give the same again; its shape must be known where "
+                                "the function is called",
+                            node->where());
+    ir::GraphBuilder& builder = args.y.builder();
+    std::vector<ir::NodeRef> given;
+    std::vector<std::size_t> which;
+    for (std::size_t i = 0; i <= args.more.size(); ++i)
+      if (const ir::Expr& g = i == 0 ? args.g : args.more[i - 1])
+        given.push_back(g.node()), which.push_back(i);
+    std::vector<ir::NodeRef> xs, ys;
+    for (const ir::Expr& x : args.x) {
+      std::vector<ir::NodeRef> operands{x.node()};
+      operands.insert(operands.end(), given.begin(), given.end());
+      xs.push_back(builder.make(ir::ops::barrier, std::move(operands)));
+    }
+    const std::vector<ir::NodeRef> results = ir::inline_graph(builder, body, xs);
+    for (const std::size_t i : which) ys.push_back(results[i]);
+    std::vector<ir::Expr> cotangents;
+    for (const ir::NodeRef& g : passes::gradient(ys, xs, given))
+      cotangents.emplace_back(builder, g);
+    return cotangents;
+  }
+};
 
 /// A user's operation as one node of the graph.
 class CustomFunction final : public runtime::HostCallback {
@@ -46,24 +144,7 @@ class CustomFunction final : public runtime::HostCallback {
 
   [[nodiscard]] std::vector<ir::Expr> grad(const ir::GradArgs& args) const override {
     if (!definition_.backward) return HostFunction::grad(args);
-    std::vector<ir::Expr> ys, gs;
-    for (std::size_t i = 0; i <= args.more.size(); ++i) {
-      ys.push_back(args.result(i));
-      gs.push_back(args.cotangent(i));
-    }
-    const std::vector<Tensor> operands = handles(args.x), results = handles(ys),
-                              given = handles(gs);
-    const std::vector<Tensor> made = definition_.backward(operands, results, given);
-    if (made.size() != args.x.size())
-      throw Error("custom operation '" + name_ + "': backward gave " +
-                      std::to_string(made.size()) + " cotangents for " +
-                      std::to_string(args.x.size()) + " operands",
-                  args.node.where());
-    std::vector<ir::Expr> cotangents;
-    for (std::size_t i = 0; i < made.size(); ++i)
-      cotangents.push_back(
-          fitted(ir::Expr(args.y.builder(), made[i].node()), args.x[i], i, args.node.where()));
-    return cotangents;
+    return pulled_back(name_, definition_.backward, args, args.x.size());
   }
 
   void call(std::span<const runtime::TensorView> inputs,
@@ -87,21 +168,6 @@ class CustomFunction final : public runtime::HostCallback {
   }
 
  private:
-  /// Of its operand's shape: ShapeError now, or at the call where that is not known before.
-  [[nodiscard]] ir::Expr fitted(const ir::Expr& cotangent, const ir::Expr& operand, std::size_t i,
-                                SourceLocation where) const {
-    const ir::Type &have = cotangent.type(), &want = operand.type();
-    if (want.dtype && category(*want.dtype) < Category::floating) return cotangent;  // not used
-    const auto has = have.shape ? to_shape(*have.shape) : std::nullopt;
-    const auto wants = want.shape ? to_shape(*want.shape) : std::nullopt;
-    if (!has || !wants) return ir::apply(ir::ops::cotangent_like, {cotangent, operand});
-    if (has != wants)
-      throw ShapeError("custom operation '" + name_ + "': backward gave " + ir::to_string(have) +
-                           " for operand " + std::to_string(i) + ", " + ir::to_string(want),
-                       where);
-    return cotangent;
-  }
-
   static Array copy(const runtime::TensorView& view) {
     Array array = Array::uninitialized(view.dtype, Shape(view.shape.begin(), view.shape.end()));
     runtime::convert_elements(view.dtype, view.data, view.dtype, array.mutable_bytes(),
@@ -113,20 +179,19 @@ class CustomFunction final : public runtime::HostCallback {
   CustomOp definition_;
 };
 
-[[noreturn]] void not_available(const char* what, std::source_location where) {
-  throw UnsupportedOp(std::string(what) + " is not available yet", where);
-}
-
 }  // namespace
 
 std::function<std::vector<Tensor>(const std::vector<Tensor>&)> custom_op(
     std::string name, CustomOp definition, std::source_location where) {
   if (const GraphFn& over_tensors = definition.forward.over_tensors()) {
-    if (definition.backward)
-      throw UnsupportedOp("custom operation '" + name +
-                          "': a backward function beside forward over tensors",
-                          where);
-    return [over_tensors](const std::vector<Tensor>& operands) { return over_tensors(operands); };
+    if (!definition.backward)
+      return [over_tensors](const std::vector<Tensor>& operands) { return over_tensors(operands); };
+    const ir::HostObject gradient = ir::host_gradient(
+        name, std::make_shared<const CustomGradient>(name, std::move(definition.backward)));
+    return [over_tensors, gradient](const std::vector<Tensor>& operands) {
+      return frontend::call("custom operation", over_tensors, operands, gradient,
+                            line_of(operands));
+    };
   }
   if (!definition.forward.over_arrays())
     throw Error("custom operation '" + name + "': it has no forward", where);
@@ -135,11 +200,8 @@ std::function<std::vector<Tensor>(const std::vector<Tensor>&)> custom_op(
   const auto function = std::make_shared<const CustomFunction>(name, std::move(definition));
   return [name, function](const std::vector<Tensor>& operands) {
     std::vector<ir::NodeRef> inputs;
-    SourceLocation where;
-    for (const Tensor& operand : operands) {
-      inputs.push_back(operand.node());
-      if (!where.known()) where = operand.node()->where();
-    }
+    for (const Tensor& operand : operands) inputs.push_back(operand.node());
+    const SourceLocation where = line_of(operands);
     const Tensor first = frontend::apply(ir::ops::callback, std::move(inputs),
                                          ir::callback_attrs(name, function), where);
     std::vector<Tensor> results{first};
@@ -255,10 +317,47 @@ std::vector<Tensor> while_loop(const GraphFn& cond_fn, const GraphFn& body_fn,
       },
       where);
 }
-GraphFn checkpoint(GraphFn, std::source_location where) { not_available("checkpoint", where); }
-GraphFn vmap(GraphFn, std::vector<std::int64_t>, std::vector<std::int64_t>,
-             std::source_location where) {
-  not_available("vmap", where);
+
+GraphFn checkpoint(GraphFn fn, std::source_location where) {
+  frontend::demand_function("checkpoint: fn", fn, where);
+  static const ir::HostObject gradient =
+      ir::host_gradient("checkpoint", std::make_shared<const Recomputation>());
+  return [fn = std::move(fn), where](std::span<const Tensor> operands) {
+    return frontend::call("checkpoint", fn, operands, gradient, where);
+  };
+}
+
+std::vector<std::optional<std::int64_t>> BatchAxes::of(const char* what, std::size_t count,
+                                                       std::source_location where) const {
+  if (axes_.size() != 1 && axes_.size() != count)
+    throw Error("vmap: " + std::to_string(axes_.size()) + " axes for " + std::to_string(count) +
+                    " " + what,
+                where);
+  std::vector<std::optional<std::int64_t>> axes;
+  for (std::size_t i = 0; i < count; ++i) axes.push_back(axes_[axes_.size() == 1 ? 0 : i].axis);
+  return axes;
+}
+
+GraphFn vmap(GraphFn fn, BatchAxes in_axes, BatchAxes out_axes, std::source_location where) {
+  frontend::demand_function("vmap: fn", fn, where);
+  return [=](std::span<const Tensor> operands) {
+    const auto axes = in_axes.of("operands", operands.size(), where);
+    std::vector<Tensor> moved;
+    for (std::size_t i = 0; i < operands.size(); ++i)
+      moved.push_back(axes[i].value_or(0) == 0 ? operands[i]
+                                               : movedim({operands[i], where}, *axes[i], 0));
+    std::vector<std::int64_t> batched;
+    for (const auto& axis : axes) batched.push_back(axis.has_value());
+    if (std::ranges::count(batched, 1) == 0)
+      throw Error("vmap: no operand has an axis to go over", where);
+    std::vector<Tensor> results = frontend::batched(fn, moved, std::move(batched), where);
+    const auto to = out_axes.of("results", results.size(), where);
+    for (std::size_t i = 0; i < results.size(); ++i) {
+      if (!to[i]) throw Error("vmap: every result has an axis more", where);
+      if (*to[i] != 0) results[i] = movedim({results[i], where}, 0, *to[i]);
+    }
+    return results;
+  };
 }
 
 }  // namespace weft

@@ -8,6 +8,7 @@
 #include "ir/ops/attrs.h"
 #include "ir/ops/control_flow.h"
 #include "ir/ops/ops.h"
+#include "ir/ops/vmap.h"
 #include "passes/autodiff.h"
 #include "passes/transform.h"
 #include "runtime/reactive.h"
@@ -25,6 +26,16 @@ std::vector<NodeRef> nodes_of(std::span<const Tensor> tensors) {
   return nodes;
 }
 
+/// The same draw wherever it stands: of a known shape, with no operand. Null where there is none.
+NodeRef standing_alone(const Node& draw) {
+  if (!draw.attrs().is<ir::RandomAttrs>()) return nullptr;
+  if (draw.inputs().empty()) return NodeRef(&draw);
+  if (!draw.type().shape) return nullptr;
+  auto attrs = draw.attrs().get<ir::RandomAttrs>();
+  attrs.shape = *draw.type().shape;
+  return ir::make_node(draw.op(), {}, std::move(attrs), draw.where(), draw.label());
+}
+
 /// Nodes made from here on are a function's own; older ones that it uses are captured.
 class Tracing {
  public:
@@ -34,7 +45,13 @@ class Tracing {
   void capture(std::span<const NodeRef> results) {
     const auto stop = [&](const Node& node) { return is_outer(node); };
     for (const Node* node : ir::topological_order(results, stop))
-      if (is_outer(*node) && known_.insert(node).second) captured_.emplace_back(node);
+      if (is_outer(*node) && known_.insert(node).second) add(*node, NodeRef(node));
+  }
+  /// Adds random draws among what `results` use, as far as they can stand outside.
+  void capture_draws(std::span<const NodeRef> results) {
+    for (const Node* node : ir::topological_order(results))
+      if (!known_.contains(node))
+        if (NodeRef draw = standing_alone(*node)) known_.insert(node), add(*node, std::move(draw));
   }
   [[nodiscard]] const std::vector<NodeRef>& captured() const { return captured_; }
 
@@ -44,9 +61,10 @@ class Tracing {
     passes::NodeMap map;
     std::vector<NodeRef> all = std::move(inputs);
     for (const NodeRef& input : all) map.set(input.get(), input);
-    for (const NodeRef& outer : captured_) {
-      all.push_back(ir::make_input(runtime::live_type(*outer), outer->label(), outer->where()));
-      map.set(outer.get(), all.back());
+    for (std::size_t i = 0; i < captured_.size(); ++i) {
+      const Node& outer = *captured_[i];
+      all.push_back(ir::make_input(runtime::live_type(outer), outer.label(), outer.where()));
+      map.set(stands_for_[i].get(), all.back());
     }
     const ir::Graph closed = passes::transform(
         ir::Graph({}, std::move(results)),
@@ -62,9 +80,13 @@ class Tracing {
   [[nodiscard]] bool is_outer(const Node& node) const {
     return node.sequence() < start_ && &node.op() != &ir::ops::constant;
   }
+  void add(const Node& used, NodeRef outer) {
+    stands_for_.emplace_back(&used);
+    captured_.push_back(std::move(outer));
+  }
   std::uint64_t start_;
   std::unordered_set<const Node*> known_;
-  std::vector<NodeRef> captured_;
+  std::vector<NodeRef> captured_, stands_for_;  // an operand, and what it is inside
 };
 
 bool draws(const ir::Graph& graph) {
@@ -99,7 +121,64 @@ std::vector<Tensor> results_of(const Tensor& node, std::size_t count, SourceLoca
   return results;
 }
 
+/// A function's body, on its operands and what was captured.
+struct Traced {
+  ir::GraphPtr body;
+  std::vector<NodeRef> operands;
+};
+Traced trace(const char* what, const GraphFn& fn, std::span<const Tensor> operands,
+             const std::vector<ir::Type>& types, bool draws_outside, SourceLocation where) {
+  Tracing tracing;
+  std::vector<Tensor> inputs;
+  for (std::size_t i = 0; i < operands.size(); ++i)
+    inputs.emplace_back(ir::make_input(types[i], operands[i].node()->label(), where));
+  const std::vector<NodeRef> results = nodes_of(fn(inputs));
+  if (results.empty()) throw Error(std::string(what) + ": the function has no result", where);
+  tracing.capture(results);
+  if (draws_outside) tracing.capture_draws(results);
+  Traced traced{std::make_shared<const ir::Graph>(tracing.close(nodes_of(inputs), results)),
+                nodes_of(operands)};
+  traced.operands.insert(traced.operands.end(), tracing.captured().begin(),
+                         tracing.captured().end());
+  return traced;
+}
+
 }  // namespace
+
+std::vector<Tensor> call(const char* what, const GraphFn& fn, std::span<const Tensor> operands,
+                         ir::HostObject gradient, SourceLocation where) {
+  std::vector<ir::Type> types;
+  for (const Tensor& x : operands) types.push_back(runtime::live_type(*x.node()));
+  Traced traced = trace(what, fn, operands, types, true, where);
+  const std::size_t count = traced.body->outputs().size();
+  return results_of(apply(ir::ops::call, std::move(traced.operands),
+                          ir::CallAttrs{std::move(traced.body),
+                                        static_cast<std::int64_t>(operands.size()),
+                                        std::move(gradient)},
+                          where),
+                    count, where);
+}
+
+std::vector<Tensor> batched(const GraphFn& fn, std::span<const Tensor> operands,
+                            std::vector<std::int64_t> batched, SourceLocation where) {
+  std::vector<ir::Type> types;
+  for (std::size_t i = 0; i < operands.size(); ++i) {
+    types.push_back(runtime::live_type(*operands[i].node()));
+    std::optional<Dims>& shape = types.back().shape;
+    if (batched[i] == 0 || !shape) continue;
+    if (shape->empty())
+      throw ShapeError("vmap: operand " + std::to_string(i) + ", " + ir::to_string(types.back()) +
+                           ", has no axis to go over",
+                       where);
+    shape->erase(shape->begin());
+  }
+  Traced traced = trace("vmap", fn, operands, types, false, where);
+  const std::size_t count = traced.body->outputs().size();
+  batched.resize(traced.operands.size());  // what was captured is the same for all
+  return results_of(apply(ir::ops::vmap, std::move(traced.operands),
+                          ir::VmapAttrs{std::move(traced.body), std::move(batched)}, where),
+                    count, where);
+}
 
 std::vector<Tensor> branch(const Tensor& condition, const Thunk& yes, const Thunk& no,
                            SourceLocation where) {

@@ -1,5 +1,5 @@
-// How functions over tensors become the graphs of conditions and loops. What such a function uses
-// of the tensors around it becomes an operand of the node.
+// How functions over tensors become the graphs of conditions, loops and calls. What such a function
+// uses of the tensors around it becomes an operand of the node.
 #pragma once
 
 #include <functional>
@@ -7,9 +7,21 @@
 #include <string>
 #include <vector>
 
+#include "weft/control.h"
 #include "weft/tensor.h"
 
 namespace weft::frontend {
+
+/// The results of `fn` as those of one node, whose gradient is the object's (an ir::HostGradient),
+/// asked about `operands` first and then about what was captured. Where shapes are known, random
+/// numbers are drawn outside, so that they are the same when `fn` is computed again.
+std::vector<Tensor> call(const char* what, const GraphFn& fn, std::span<const Tensor> operands,
+                         ir::HostObject gradient, SourceLocation where);
+
+/// The results of `fn`, which is for one example, over the first axes of the operands that are
+/// `batched` (1), as those of one node.
+std::vector<Tensor> batched(const GraphFn& fn, std::span<const Tensor> operands,
+                            std::vector<std::int64_t> batched, SourceLocation where);
 
 using Thunk = std::function<std::vector<Tensor>()>;
 /// The results of one function or the other, by a boolean of one element: only one of them is

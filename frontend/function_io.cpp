@@ -12,6 +12,7 @@
 #include <sstream>
 
 #include "function_impl.h"
+#include "ir/ops/ops.h"
 #include "ir/text.h"
 #include "weft/io.h"
 
@@ -67,7 +68,8 @@ void demand_no_callbacks(const ir::Graph& graph, const std::string& path) {
       for (const auto& [name, value] : node->attrs().fields()) {
         if (const auto* inner = std::get_if<ir::GraphPtr>(&value); inner && *inner)
           waiting.push_back(inner->get());
-        if (const auto* host = std::get_if<ir::HostObject>(&value))
+        const auto* host = std::get_if<ir::HostObject>(&value);
+        if (host && &node->op() == &ir::ops::callback)
           throw UnsupportedOp("cannot save " + path + ": the operation '" + host->name +
                                   "' calls a function of this program, which no file can hold; "
                                   "give it a forward over tensors",

@@ -237,7 +237,7 @@ LstsqResult lstsq(const Operand& A, const Operand& B, std::optional<double> rcon
              b_shape = runtime::live_type(*B.node()).shape;
   const bool vectors = a_shape && b_shape && a_shape->size() == b_shape->size() + 1 &&
                        std::equal(b_shape->begin(), b_shape->end(), a_shape->begin(),
-                                  std::not_fn(frontend::differ));
+                                  std::not_fn(always_differ));
   const std::size_t rows = a_shape ? a_shape->size() - 2 : 0;
   if (a_shape && b_shape && !vectors &&
       (b_shape->size() < 2 || always_differ((*a_shape)[rows], (*b_shape)[b_shape->size() - 2])))

@@ -10,8 +10,10 @@
 #include "ir/ops/attrs.h"
 #include "ir/ops/ops.h"
 #include "ir/ops/vjp.h"
+#include "ir/ops/vmap.h"
 #include "passes/resolve.h"
 #include "passes/specialize.h"
+#include "passes/vectorize.h"
 
 namespace weft::passes {
 namespace {
@@ -281,7 +283,9 @@ NodeRef differentiate(ir::GraphBuilder& builder, const Node& node, std::size_t o
   return found ? found.node() : ir::apply(ir::ops::zeros_like, {args.x[operand]}).node();
 }
 
-[[maybe_unused]] const bool registered = (ir::set_differentiator(differentiate), true);
+[[maybe_unused]] const bool registered = (ir::set_differentiator(differentiate),
+                                          ir::set_vectorizer({vectorize, vectorized_gradient}),
+                                          true);
 
 }  // namespace
 

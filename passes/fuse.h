@@ -93,6 +93,7 @@ struct Value {
   std::vector<int> leaves;  // free: the buffers that it reads
   int copy = -1;            // a dense copy of this view, where one was needed
   int depth = 0;            // views since the last buffer
+  int since = -1;           // view beyond a barrier: no reader is in a group before this one
 
   int group = -1;
   int phase = 0;  // even: along the row; odd: once a point; ascending in time

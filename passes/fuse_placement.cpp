@@ -32,7 +32,8 @@ int Fuser::add_group(Group g) {
 int Fuser::producer_group(const Value& v) {
   int last = -1;
   for (const int o : v.operands) {
-    if (o >= 0) last = std::max(last, value(root_[static_cast<std::size_t>(o)]).group);
+    if (o < 0) continue;
+    last = std::max({last, value(o).since, value(root_[static_cast<std::size_t>(o)]).group});
   }
   return last;
 }

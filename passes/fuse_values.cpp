@@ -6,6 +6,7 @@
 #include <cassert>
 #include <utility>
 
+#include "ir/ops/control_flow.h"
 #include "ir/ops/ops.h"
 #include "passes/body.h"
 
@@ -50,16 +51,28 @@ void Fuser::collect() {
   for (const ir::NodeRef& out : graph_.outputs()) margins_.erase(out.get());
   ir::NodeMap<std::uint32_t> position;
   std::vector<double> most(nodes.size());  // elements of the largest value that a node takes
+  std::vector<int> depth(nodes.size());
+  bool later = false;  // something is computed anew, when it is needed
   for (std::uint32_t i = 0; i < nodes.size(); ++i) {
     position.insert(nodes[i], i);
     most[i] = elements(nodes[i]->type());
-    for (const ir::NodeRef& in : nodes[i]->inputs())
-      most[i] = std::max(most[i], most[*position.find(in.get())]);
+    later = later || &nodes[i]->op() == &ir::ops::barrier;
+    for (const ir::NodeRef& in : nodes[i]->inputs()) {
+      const std::uint32_t from = *position.find(in.get());
+      most[i] = std::max(most[i], most[from]);
+      depth[i] = std::max(depth[i], depth[from] + 1);
+    }
   }
+  // A result that needs less comes first then, so that what it needs can go before others begin.
+  std::vector<std::int64_t> results;
+  for (const ir::NodeRef& out : graph_.outputs()) results.push_back(*position.find(out.get()));
+  if (later)
+    std::ranges::stable_sort(
+        results, {}, [&](std::int64_t i) { return depth[static_cast<std::size_t>(i)]; });
   std::vector<char> entered(nodes.size(), 0);
   std::vector<std::int64_t> left;  // to enter; ~i: node i, whose operands have all been added
-  for (const ir::NodeRef& out : graph_.outputs()) {
-    left.push_back(*position.find(out.get()));
+  for (const std::int64_t result : results) {
+    left.push_back(result);
     while (!left.empty()) {
       const std::int64_t top = left.back();
       left.pop_back();
@@ -195,6 +208,8 @@ void Fuser::visit_view(int v) {
   const int operand = value(v).operands[0];
   check_view(v);
   root_[static_cast<std::size_t>(v)] = root_[static_cast<std::size_t>(operand)];
+  value(v).since = value(operand).since;
+  if (&value(v).node->op() == &ir::ops::barrier) value(v).since = producer_group(value(v));
   value(v).depth = value(operand).kind == ValueKind::view ? value(operand).depth + 1 : 1;
   if (value(v).depth > view_depth) {
     root_[static_cast<std::size_t>(v)] = copy_of(v);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <unordered_set>
 
+#include "ir/ops/control_flow.h"
 #include "ir/ops/ops.h"
 #include "passes/specialize.h"
 
@@ -42,9 +43,17 @@ bool awaits_value(const Node& node) {
 }
 
 bool depends_on_values(const ir::Graph& graph) {
-  return std::ranges::any_of(ir::topological_order(graph), [](const Node* node) {
-    return expansion(*node) && expansion(*node)->values != 0;
-  });
+  std::vector<const ir::Graph*> waiting{&graph};
+  while (!waiting.empty()) {
+    const ir::Graph& next = *waiting.back();
+    waiting.pop_back();
+    for (const Node* node : ir::topological_order(next)) {
+      if (expansion(*node) && expansion(*node)->values != 0) return true;
+      if (&node->op() == &ir::ops::call)
+        waiting.push_back(node->attrs().get<ir::CallAttrs>().body.get());
+    }
+  }
+  return false;
 }
 
 ir::Graph resolve(const ir::Graph& graph, const Evaluator& evaluate) {

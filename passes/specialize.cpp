@@ -8,6 +8,7 @@
 
 #include "ir/ops/attrs.h"
 #include "ir/ops/complex.h"
+#include "ir/ops/control_flow.h"
 #include "ir/ops/ops.h"
 #include "passes/resolve.h"
 #include "passes/transform.h"
@@ -66,7 +67,7 @@ ir::Graph specialize(const ir::Graph& graph, std::span<const ir::Type> input_typ
     const Node& old = *graph.inputs()[i];
     map.set(&old, ir::make_input(input_types[i], old.label(), old.where()));
   }
-  return transform(
+  ir::Graph result = transform(
       graph,
       [&](const Node& node, std::vector<NodeRef> inputs) {
         if (&node.op() == &ir::ops::constant)
@@ -79,6 +80,13 @@ ir::Graph specialize(const ir::Graph& graph, std::span<const ir::Type> input_typ
                             node.label());
       },
       map);
+  // Gradients have been taken: what is called becomes part of the graph.
+  const auto called = [](const Node& node) { return &node.op() == &ir::ops::call; };
+  while (std::ranges::any_of(ir::topological_order(result),
+                             [&](const Node* node) { return called(*node); }))
+    result = expand_where(
+        result, [&](const Node& node, std::span<const NodeRef>) { return called(node); });
+  return result;
 }
 
 namespace {

@@ -8,6 +8,7 @@
 #include "ir/ops/control_flow.h"
 #include "ir/ops/ops.h"
 #include "ir/ops/placement.h"
+#include "ir/ops/vmap.h"
 
 namespace weft::runtime {
 namespace {
@@ -46,8 +47,8 @@ bool is_costly(const ir::Op& op) {
 /// By itself, or in the graphs that it runs.
 bool may_call_user(const ir::Op& op) {
   const auto* external = std::get_if<ir::Extern>(&op.meaning);
-  return (external && external->kind == ir::ExternKind::callback) || &op == &ir::ops::loop ||
-         &op == &ir::ops::branch || &op == &ir::ops::loop_pullback;
+  return (external && external->kind == ir::ExternKind::callback) || &op == &ir::ops::call ||
+         &op == &ir::ops::vmap || &op == &ir::ops::loop || &op == &ir::ops::branch || &op == &ir::ops::loop_pullback;
 }
 
 bool reads_other_result(const ir::Node& node) { return &node.op() == &ir::ops::get; }

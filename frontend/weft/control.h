@@ -1,7 +1,10 @@
 // A user's own operations, and control flow inside a graph.
 #pragma once
 
+#include <cstdint>
 #include <functional>
+#include <initializer_list>
+#include <optional>
 #include <source_location>
 #include <span>
 #include <string>
@@ -42,6 +45,11 @@ class CustomForward {
   ArrayFn arrays_;
 };
 
+using CustomBackward =
+    std::function<std::vector<Tensor>(std::span<const Tensor> operands,
+                                      std::span<const Tensor> results,
+                                      std::span<const Tensor> cotangents)>;
+
 /// A user's own operation: over tensors (its nodes become part of the graph, and fuse) or over
 /// arrays (called back).
 struct CustomOp {
@@ -53,11 +61,8 @@ struct CustomOp {
   CustomForward forward = {};
   /// Cotangents of the operands, of their shapes, from operands, results and cotangents of the
   /// results; without it the form over tensors is differentiated through, and the form over arrays
-  /// is not differentiable. (Beside a form over tensors it is not available yet: UnsupportedOp.)
-  std::function<std::vector<Tensor>(std::span<const Tensor> operands,
-                                    std::span<const Tensor> results,
-                                    std::span<const Tensor> cotangents)>
-      backward = {};
+  /// is not differentiable. Tensors that `forward` uses beside its operands get no gradient then.
+  CustomBackward backward = {};
 };
 
 /// Makes an operation of `definition`: call the result on tensors.
@@ -83,11 +88,36 @@ std::vector<Tensor> while_loop(const GraphFn& cond_fn, const GraphFn& body_fn,
 std::vector<Tensor> scan(const GraphFn& fn, const std::vector<Tensor>& init,
                          const std::vector<Tensor>& xs,
                          std::source_location where = std::source_location::current());
-/// `fn`, whose intermediate values are computed again in the backward pass. Not available yet:
-/// UnsupportedOp.
+/// `fn`, whose intermediate values are not kept for its gradient but computed again, once the
+/// cotangents of its results are there: memory for time (Chen et al. 2016). Random draws of known
+/// shape are kept; of one that depends on an unknown shape, the gradient is UnsupportedOp.
 GraphFn checkpoint(GraphFn fn, std::source_location where = std::source_location::current());
-/// `fn` over a batch axis of each operand. Not available yet: UnsupportedOp.
-GraphFn vmap(GraphFn fn, std::vector<std::int64_t> in_axes, std::vector<std::int64_t> out_axes,
+
+/// The axis of each operand (or result) that `vmap` goes over: `none` where an operand is the same
+/// for all examples; one axis alone is everybody's.
+class BatchAxes {
+ public:
+  struct Axis {
+    Axis(std::int64_t axis) : axis(axis) {}
+    Axis(None) {}
+    std::optional<std::int64_t> axis;
+  };
+  BatchAxes(std::int64_t axis) : axes_{axis} {}
+  BatchAxes(std::initializer_list<Axis> axes) : axes_(axes) {}
+  BatchAxes(const std::vector<std::int64_t>& axes) : axes_(axes.begin(), axes.end()) {}
+  /// One for each of `count`; Error, naming `what` they are of, where there are more or fewer.
+  [[nodiscard]] std::vector<std::optional<std::int64_t>> of(const char* what, std::size_t count,
+                                                            std::source_location where) const;
+
+ private:
+  std::vector<Axis> axes_;
+};
+/// `fn`, which is written for one example, over a batch: on operands with an axis more, of one
+/// extent, it gives results with an axis more. It becomes one expression over the whole batch, with
+/// gradients of every order; a user's operation over arrays and a few more (histogram) run example
+/// by example, of which there must be a known number. Draws of random_like kinds are each example's
+/// own; of a given shape, they are the same for all.
+GraphFn vmap(GraphFn fn, BatchAxes in_axes = 0, BatchAxes out_axes = 0,
              std::source_location where = std::source_location::current());
 
 }  // namespace weft

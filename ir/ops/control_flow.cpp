@@ -1,9 +1,11 @@
-// Conditions and loops whose bodies are graphs.
+// Conditions, loops and calls whose bodies are graphs.
 #include "ir/ops/control_flow.h"
 
 #include <algorithm>
 
+#include "ir/ops/host_function.h"
 #include "ir/ops/rules.h"
+#include "ir/ops/vmap.h"
 
 namespace weft::ir {
 namespace {
@@ -49,6 +51,35 @@ Type common(const Type& a, const Type& b) {
   if (a.dtype == b.dtype) type.dtype = a.dtype;
   if (a.shape == b.shape) type.shape = a.shape;
   return type;
+}
+
+// ---- call ----
+
+std::vector<Type> call_types(const InferContext& c) {
+  const auto& attrs = c.attrs.get<CallAttrs>();
+  if (!attrs.body || attrs.body->outputs().empty() ||
+      attrs.body->inputs().size() != c.inputs.size())
+    throw Error(c.describe() + ": the body does not have these operands", c.where);
+  GraphBuilder builder;
+  return types_of(inline_graph(builder, *attrs.body, c.inputs));
+}
+
+Refs expand_call(GraphBuilder& builder, const Node& node, std::span<const NodeRef> inputs) {
+  return inline_graph(builder, *node.attrs().get<CallAttrs>().body, inputs);
+}
+
+Exprs grad_call(const GradArgs& a) {
+  const HostObject& gradient = a.attrs().get<CallAttrs>().gradient;
+  if (!gradient.object)
+    throw UnsupportedOp("'" + gradient.name + "' was read from a file, without its gradient",
+                        a.node.where());
+  return host_gradient(gradient).grad(a);
+}
+
+std::optional<ViewMap> map_barrier(const Node& n) {
+  ViewMap map;
+  for (int axis = 0; axis < n.type().rank(); ++axis) map.axes.push_back({{{axis, 1}}});
+  return map;
 }
 
 // ---- branch ----
@@ -221,6 +252,22 @@ constexpr Op with(Op row, decltype(Expansion::expand_all) expand, GradRule grad,
 
 namespace ops {
 
+constinit const Op call = [] {
+  Op row = control<call_types>("call", "A graph's results, with a gradient of its own");
+  row.min_inputs = 0;
+  row.meaning = Expansion{.expand = nullptr, .expand_all = expand_call};
+  row.grad = grad_call;
+  row.parse_attrs = attrs_from_fields<CallAttrs>;
+  return row;
+}();
+constinit const Op barrier{
+    .name = "barrier",
+    .doc = "Operand 0, once the others are there; what is made of it is computed anew",
+    .max_inputs = -1,
+    .infer = infer_first,
+    .meaning = View{map_barrier},
+    .grad = [](const GradArgs& a) -> Exprs { return {a.g}; },
+};
 constinit const Op branch =
     with(control<branch_types>("branch", "The results of one graph or the other, by a condition"),
          expand_branch, grad_branch, attrs_from_fields<BranchAttrs>, "If");
@@ -231,7 +278,8 @@ constinit const Op loop_pullback =
     with(control<pullback_types>("loop_pullback", "Cotangents of a loop's operands"),
          expand_pullback, nullptr, attrs_from_fields<LoopAttrs>);
 
-constexpr const Op* control_flow_rows[] = {&branch, &loop, &loop_pullback};
+constexpr const Op* control_flow_rows[] = {&call, &barrier, &branch, &loop, &loop_pullback,
+                                           &vmap};
 
 }  // namespace ops
 

@@ -1,6 +1,7 @@
-// Conditions and loops: rows whose attributes hold graphs. Which graph counts depends on a value, so
-// they are expansions that need it: one that is chosen becomes part of the graph around it, and a
-// loop one iteration at a time.
+// Rows whose attributes hold graphs. Which graph of a condition or a loop counts depends on a value,
+// so they are expansions that need it: one that is chosen becomes part of the graph around it, and a
+// loop one iteration at a time. A call is a graph that stays one node until gradients have been
+// taken.
 #pragma once
 
 #include "ir/attrs.h"
@@ -35,8 +36,24 @@ struct LoopAttrs {
   }
 };
 
+struct CallAttrs {
+  GraphPtr body;              // (operands…) -> results…
+  std::int64_t given = 0;     // the operands that the user gave; others were captured
+  HostObject gradient;        // its object is a HostGradient; null where the call was read from text
+  template <class S, class F> static void fields(S& s, F&& f) {
+    f("body", s.body);
+    f("given", s.given);
+    f("gradient", s.gradient);
+  }
+};
+
 namespace ops {
 
+/// (operands…) -> the results of the graph.
+extern const Op call;
+/// (x, others…) -> x, once the others are there: what is computed from it is apart from what was
+/// computed from x itself, and later.
+extern const Op barrier;
 /// (condition, operands…) -> the results of one graph or the other.
 extern const Op branch;
 /// (condition, carried…, captured…) -> carried…, once the condition is false.

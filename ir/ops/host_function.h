@@ -1,18 +1,32 @@
-// What a `callback` node calls: the user's function as the graph sees it. The frontend derives from
-// it, adds the call over arrays, and hands it over in a HostObject made by `callback_attrs`.
+// What the frontend hands to nodes in a HostObject: gradients of its own, and the function that a
+// `callback` node calls, as the graph sees it (the call over arrays is added by what derives from
+// it).
 #pragma once
 
 #include "ir/builder.h"
 
 namespace weft::ir {
 
-class HostFunction {
+class HostGradient {
  public:
-  virtual ~HostFunction() = default;
+  virtual ~HostGradient() = default;
+  /// Cotangents of the operands; there may be fewer than operands.
+  [[nodiscard]] virtual std::vector<Expr> grad(const GradArgs&) const = 0;
+};
+
+inline HostObject host_gradient(std::string name, std::shared_ptr<const HostGradient> gradient) {
+  return {std::move(name), std::move(gradient)};
+}
+inline const HostGradient& host_gradient(const HostObject& object) {
+  return *static_cast<const HostGradient*>(object.object.get());
+}
+
+class HostFunction : public HostGradient {
+ public:
   /// Types of the results (at least one) from the operands' types, which may be partly unknown.
   [[nodiscard]] virtual std::vector<Type> infer(std::span<const Type> operands) const = 0;
-  /// Cotangents of the operands; throws UnsupportedOp unless overridden.
-  [[nodiscard]] virtual std::vector<Expr> grad(const GradArgs&) const;
+  /// Throws UnsupportedOp unless overridden.
+  [[nodiscard]] std::vector<Expr> grad(const GradArgs&) const override;
 };
 
 struct CallbackAttrs {
