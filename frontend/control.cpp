@@ -72,8 +72,8 @@ std::vector<ir::Expr> pulled_back(const std::string& name, const CustomBackward&
                 args.node.where());
   std::vector<ir::Expr> cotangents;
   for (std::size_t i = 0; i < count; ++i)
-    cotangents.push_back(fitted(name, ir::Expr(args.y.builder(), made[i].node()), args.x[i], i,
-                                args.node.where()));
+    cotangents.push_back(
+        fitted(name, ir::Expr(args.y.builder(), made[i].node()), args.x[i], i, args.node.where()));
   return cotangents;
 }
 
@@ -250,9 +250,9 @@ std::vector<Tensor> scan_of_nothing(const GraphFn& fn, const std::vector<Tensor>
   for (std::size_t i = init.size(); i < made.size(); ++i) {
     const ir::Type type = runtime::live_type(*made[i].node());
     if (!type.concrete())
-      throw ShapeError("scan: over no elements the type of a result must be known, not " +
-                           ir::to_string(type),
-                       where);
+      throw ShapeError(
+          "scan: over no elements the type of a result must be known, not " + ir::to_string(type),
+          where);
     Shape shape = *to_shape(*type.shape);
     shape.insert(shape.begin(), 0);
     results.emplace_back(zeros(std::move(shape), *type.dtype), where);
@@ -330,9 +330,9 @@ GraphFn checkpoint(GraphFn fn, std::source_location where) {
 std::vector<std::optional<std::int64_t>> BatchAxes::of(const char* what, std::size_t count,
                                                        std::source_location where) const {
   if (axes_.size() != 1 && axes_.size() != count)
-    throw Error("vmap: " + std::to_string(axes_.size()) + " axes for " + std::to_string(count) +
-                    " " + what,
-                where);
+    throw Error(
+        "vmap: " + std::to_string(axes_.size()) + " axes for " + std::to_string(count) + " " + what,
+        where);
   std::vector<std::optional<std::int64_t>> axes;
   for (std::size_t i = 0; i < count; ++i) axes.push_back(axes_[axes_.size() == 1 ? 0 : i].axis);
   return axes;

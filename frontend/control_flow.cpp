@@ -151,12 +151,12 @@ std::vector<Tensor> call(const char* what, const GraphFn& fn, std::span<const Te
   for (const Tensor& x : operands) types.push_back(runtime::live_type(*x.node()));
   Traced traced = trace(what, fn, operands, types, true, where);
   const std::size_t count = traced.body->outputs().size();
-  return results_of(apply(ir::ops::call, std::move(traced.operands),
-                          ir::CallAttrs{std::move(traced.body),
-                                        static_cast<std::int64_t>(operands.size()),
-                                        std::move(gradient)},
-                          where),
-                    count, where);
+  return results_of(
+      apply(ir::ops::call, std::move(traced.operands),
+            ir::CallAttrs{std::move(traced.body), static_cast<std::int64_t>(operands.size()),
+                          std::move(gradient)},
+            where),
+      count, where);
 }
 
 std::vector<Tensor> batched(const GraphFn& fn, std::span<const Tensor> operands,
@@ -223,8 +223,8 @@ std::vector<Tensor> loop(const Tensor& condition, const std::vector<Tensor>& ini
   std::vector<NodeRef> operands{condition.node()};
   for (const Tensor& value : init) operands.push_back(value.node());
   operands.insert(operands.end(), tracing.captured().begin(), tracing.captured().end());
-  return results_of(apply(ir::ops::loop, std::move(operands), std::move(attrs), where),
-                    init.size(), where);
+  return results_of(apply(ir::ops::loop, std::move(operands), std::move(attrs), where), init.size(),
+                    where);
 }
 
 }  // namespace weft::frontend

@@ -56,9 +56,9 @@ ir::Attrs shifted(const Node& node, const Dim& batch) {
   if (all)
     for (auto& [name, value] : fields) {
       if (name != "axes") continue;
-      std::vector<std::int64_t> axes;
-      for (std::size_t i = 0; i < shape_of(*node.input(0)).size(); ++i)
-        axes.push_back(static_cast<std::int64_t>(i) + 1);
+      std::vector<std::int64_t> axes;  // of what is reduced, or was
+      const std::size_t rank = std::max(shape_of(*node.input(0)).size(), shape_of(node).size());
+      for (std::size_t i = 0; i < rank; ++i) axes.push_back(static_cast<std::int64_t>(i) + 1);
       value = std::move(axes);
     }
   return node.op().parse_attrs(fields);
@@ -159,8 +159,8 @@ class Batching {
         axes.push_back(1 + (axis < 0 ? axis + rank : axis));
       return builder_.make(ir::ops::permute, {whole(*x)}, ir::AxesAttrs{std::move(axes)});
     }
-    const bool same_elements = &node.op() == &ir::ops::squeeze ||
-                               &node.op() == &ir::ops::expand_dims || !view.map(node);
+    const bool same_elements =
+        &node.op() == &ir::ops::squeeze || &node.op() == &ir::ops::expand_dims || !view.map(node);
     return same_elements && node.type().dtype == x->type().dtype
                ? reshaped(whole(*x), with_batch(shape_of(node)))
                : with_axis(node);
@@ -179,8 +179,7 @@ class Batching {
     if (value(node.input(0)).batched) def.a.insert(def.a.begin(), label);
     if (value(node.input(1)).batched) def.b.insert(def.b.begin(), label);
     def.out.insert(def.out.begin(), label);
-    return builder_.make(ir::ops::contract,
-                         {value(node.input(0)).node, value(node.input(1)).node},
+    return builder_.make(ir::ops::contract, {value(node.input(0)).node, value(node.input(1)).node},
                          ir::ContractAttrs{def.a, def.b, def.out}, node.where());
   }
 
@@ -201,9 +200,9 @@ class Batching {
   }
 
   NodeRef over_batch(const Node& node, const ir::Expansion&) {
-    throw UnsupportedOp("vmap: " + std::string(node.op().name) +
-                            " depends on a value that is known at a call only",
-                        node.where());
+    throw UnsupportedOp(
+        "vmap: " + std::string(node.op().name) + " depends on a value that is known at a call only",
+        node.where());
   }
 
   NodeRef over_batch(const Node& node, const ir::Extern& meaning) {
@@ -290,8 +289,7 @@ class Batching {
         prepend(shape, 1);
         x = reshaped(x, std::move(shape));
       }
-      joined.push_back(
-          builder_.make(ir::ops::concatenate, std::move(of_each), ir::AxisAttrs{0}));
+      joined.push_back(builder_.make(ir::ops::concatenate, std::move(of_each), ir::AxisAttrs{0}));
     }
     if (joined.size() == 1) return several_.extract(&node).mapped().front();
     return joined.front();
@@ -299,8 +297,8 @@ class Batching {
   NodeRef example(const NodeRef& of, std::int64_t number) {
     const Value& x = value(of);
     if (!x.batched) return x.node;
-    const NodeRef one = builder_.make(
-        ir::ops::slice, {x.node}, ir::SliceAttrs{{0}, {Dim(number)}, {Dim(number + 1)}, {1}});
+    const NodeRef one = builder_.make(ir::ops::slice, {x.node},
+                                      ir::SliceAttrs{{0}, {Dim(number)}, {Dim(number + 1)}, {1}});
     return reshaped(one, shape_of(*of));
   }
 
@@ -355,8 +353,7 @@ std::vector<ir::Expr> vectorized_gradient(const ir::GradArgs& args) {
     ir::Expr g(builder, i == 0 ? pulled
                                : builder.make(ir::ops::get, {pulled},
                                               ir::GetAttrs{static_cast<std::int64_t>(i)}));
-    if (attrs.batched[i] == 0)
-      g = ir::apply(ir::ops::sum, {g}, ir::ReduceAttrs{{0}, false, false});
+    if (attrs.batched[i] == 0) g = ir::apply(ir::ops::sum, {g}, ir::ReduceAttrs{{0}, false, false});
     result.push_back(std::move(g));
   }
   return result;

@@ -13,10 +13,9 @@ std::optional<Dim> batch_of(const InferContext& c, const VmapAttrs& attrs) {
   for (std::size_t i = 0; i < c.inputs.size(); ++i) {
     const auto& shape = c.type(i).shape;
     if (attrs.batched[i] == 0 || !shape) continue;
-    if (shape->empty())
-      fail_shape(c, "operand " + std::to_string(i) + " has no axis to go over");
-    batch = batch ? unify(c, *batch, shape->front(), "the extents that are gone over")
-                  : shape->front();
+    if (shape->empty()) fail_shape(c, "operand " + std::to_string(i) + " has no axis to go over");
+    batch =
+        batch ? unify(c, *batch, shape->front(), "the extents that are gone over") : shape->front();
   }
   return batch;
 }

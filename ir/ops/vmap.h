@@ -27,6 +27,6 @@ void set_vectorizer(Vectorizer);
 namespace ops {
 /// (operands…) -> results, each with the batch as its first axis.
 extern const Op vmap;
-}
+}  // namespace ops
 
 }  // namespace weft::ir

@@ -11,6 +11,7 @@
 #include <string>
 #include <type_traits>
 
+#include "folder.h"
 #include "weft/onnx.h"
 #include "weft/weft.h"
 
@@ -31,17 +32,6 @@ template <class E, class F> std::string message(F&& f) {
 bool names_line(const std::string& text, int line) {
   return text.find("api_test.cpp:" + std::to_string(line)) != std::string::npos;
 }
-
-struct Folder {
-  Folder() {
-    std::string name = (std::filesystem::temp_directory_path() / "weft-api-XXXXXX").string();
-    REQUIRE(mkdtemp(name.data()) != nullptr);
-    path = name;
-  }
-  ~Folder() { std::filesystem::remove_all(path); }
-  [[nodiscard]] std::string operator/(const char* file) const { return path + "/" + file; }
-  std::string path;
-};
 
 }  // namespace
 
@@ -424,7 +414,6 @@ TEST_CASE("API: control flow in the graph") {
   CHECK_THROWS_AS(scan(rows, {Tensor(7.0)}, {Tensor({0, dim("N")}, DType::float32)}), ShapeError);
   const GraphFn small = [](std::span<const Tensor> v) { return List{sum(v[0]) < 20}; };
   CHECK(array_equal(while_loop(small, twice, {x})[0].value(), Array{4.0, 8.0, 12.0}));
-  // To come:
   const Tensor batch(Array{{1.0, 2.0}, {3.0, 4.0}});
   CHECK(array_equal(vmap(twice, {0}, {0})(std::vector{batch})[0].value(),
                     Array{{2.0, 4.0}, {6.0, 8.0}}));

@@ -9,6 +9,7 @@
 #include <functional>
 #include <random>
 
+#include "folder.h"
 #include "ir/error.h"
 #include "weft/io.h"
 
@@ -16,13 +17,6 @@ using namespace weft;
 namespace fs = std::filesystem;
 
 namespace {
-
-struct Folder {
-  fs::path path = fs::temp_directory_path() / ("weft_io_test_" + std::to_string(getpid()));
-  Folder() { fs::create_directories(path); }
-  ~Folder() { fs::remove_all(path); }
-  [[nodiscard]] std::string operator/(const char* name) const { return (path / name).string(); }
-};
 
 std::string slurp(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
@@ -89,7 +83,7 @@ TEST_CASE("npy: round trips of every dtype") {
     save_npy(dir / "a.npy", array);
     CHECK(same_bits(load_npy(dir / "a.npy"), array));
   }
-  CHECK(std::distance(fs::directory_iterator(dir.path), {}) == 1);
+  CHECK(std::distance(fs::directory_iterator(fs::path(dir.path())), {}) == 1);
 }
 
 TEST_CASE("npy: the bytes are NumPy's") {
@@ -110,7 +104,7 @@ TEST_CASE("npy: the bytes are NumPy's") {
 TEST_CASE("npy: errors say where") {
   const Folder dir;
   CHECK_THROWS_AS(load_npy(dir / "none.npy"), IoError);
-  CHECK_THROWS_AS(load_npy(dir.path.string()), IoError);
+  CHECK_THROWS_AS(load_npy(dir.path()), IoError);
   CHECK_THROWS_AS(save_npy(dir / "no/such/folder.npy", Array(1)), IoError);
   const auto with_shape = [&](const std::string& shape) {
     std::string header = "{'descr': '<f8', 'fortran_order': False, 'shape': " + shape + ", }";
