@@ -75,10 +75,10 @@ class OperationWriter {
   void launch(const Launch&, std::string_view function,
               std::initializer_list<std::string> arguments);
   /// What an index that is out of range is told with: see ir::DeviceKernel::fault.
-  void fault(std::string message) { result_.code.fault = std::move(message); }
+  void fault(std::string_view message) { result_.code.fault = message; }
   /// Likewise of values that are no indices.
-  void value_fault(std::string lines) {
-    fault(std::move(lines));
+  void value_fault(std::string_view lines) {
+    fault(lines);
     result_.code.fault_of_index = false;
   }
   /// How far the step moves the random stream.
