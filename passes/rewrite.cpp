@@ -28,10 +28,10 @@ constexpr std::array table{
     Rewrite{"pow_one", "(pow ?x 1)", "?x", Promise::exact},
     Rewrite{"neg_neg", "(neg (neg ?x))", "?x", Promise::exact},
     Rewrite{"abs_abs", "(abs (abs ?x))", "(abs ?x)", Promise::exact},
-    Rewrite{"abs_neg", "(abs (neg ?x))", "(abs ?x)", Promise::exact},
+    Rewrite{"abs_neg", "(abs (neg ?x:s))", "(abs ?x)", Promise::exact},
     Rewrite{"square_neg", "(square (neg ?x))", "(square ?x)", Promise::exact},
     Rewrite{"relu_relu", "(relu (relu ?x))", "(relu ?x)", Promise::exact},
-    Rewrite{"mul_minus_one", "(mul ?x -1)", "(neg ?x)", Promise::exact},
+    Rewrite{"mul_minus_one", "(mul ?x:n -1)", "(neg ?x)", Promise::exact},
     Rewrite{"sub_neg", "(sub ?x (neg ?y))", "(add ?x ?y)", Promise::exact},
     Rewrite{"add_neg", "(add ?x (neg ?y))", "(sub ?x ?y)", Promise::exact},
     Rewrite{"mul_neg_neg", "(mul (neg ?x) (neg ?y))", "(mul ?x ?y)", Promise::exact},
@@ -45,16 +45,17 @@ constexpr std::array table{
     Rewrite{"transpose_twice", "(matrix_transpose (matrix_transpose ?x))", "?x", Promise::exact},
 
     // mend cancellation and overflow; elsewhere within the replacement's own bound
-    Rewrite{"log1p", "(log (add ?x 1))", "(log1p ?x)", Promise::accurate},
+    Rewrite{"log1p", "(log (add ?x:f 1))", "(log1p ?x)", Promise::accurate},
     Rewrite{"expm1", "(sub (exp ?x) 1)", "(expm1 ?x)", Promise::accurate},
     Rewrite{"log_softmax", "(log (softmax ?x @a))", "(log_softmax ?x @a)", Promise::accurate},
     Rewrite{"logsumexp", "(log (sum (exp ?x) @a))", "(logsumexp ?x @a)", Promise::accurate},
-    Rewrite{"sigmoid", "(div 1 (add 1 (exp (neg ?x))))", "(sigmoid ?x)", Promise::accurate},
-    Rewrite{"sigmoid_reciprocal", "(reciprocal (add 1 (exp (neg ?x))))", "(sigmoid ?x)",
+    Rewrite{"sigmoid", "(div 1 (add 1 (exp (neg ?x:f))))", "(sigmoid ?x)", Promise::accurate},
+    Rewrite{"sigmoid_reciprocal", "(reciprocal (add 1 (exp (neg ?x:f))))", "(sigmoid ?x)",
             Promise::accurate},
     Rewrite{"softplus", "(log1p (exp ?x))", "(softplus ?x)", Promise::accurate},
-    Rewrite{"log_sigmoid", "(log (sigmoid ?x))", "(neg (softplus (neg ?x)))", Promise::accurate},
-    Rewrite{"square", "(pow ?x 2)", "(square ?x)", Promise::accurate},
+    Rewrite{"log_sigmoid", "(log (sigmoid ?x:f))", "(neg (softplus (neg ?x)))", Promise::accurate},
+    Rewrite{"log_sigmoid_whole", "(log (sigmoid ?x))", "(log_sigmoid ?x)", Promise::accurate},
+    Rewrite{"square", "(pow ?x:n 2)", "(square ?x)", Promise::accurate},
 
     // in the layout that the reader wants: the update of a weight, say
     Rewrite{"transposed_product", "(matrix_transpose (matmul ?a:2 ?b:2))",
@@ -81,6 +82,7 @@ bool commutes(const ir::Op& op) {
 struct Pattern {
   enum class Kind : std::uint8_t { value, number, operation } kind = Kind::value;
   char variable = 0;  // value
+  char only = 0;      // of these dtypes; 0: of all
   int least_rank = 0;
   double number = 0;
   const ir::Op* op = nullptr;
@@ -98,7 +100,13 @@ class PatternParser {
     Pattern p;
     if (take('?')) {
       p.variable = next();
-      if (take(':')) p.least_rank = next() - '0';
+      if (take(':')) {
+        const char c = next();
+        if (c < 'a')
+          p.least_rank = c - '0';
+        else
+          p.only = c;
+      }
       return p;
     }
     if (!take('(')) {
@@ -140,6 +148,13 @@ struct Bindings {
 
 std::size_t letter(char variable) { return static_cast<std::size_t>(variable - 'a'); }
 
+bool is_of(const Node& node, char dtypes) {
+  const std::optional<DType> t = node.type().dtype;
+  if (dtypes == 0) return true;
+  if (dtypes == 'f') return t && (is_floating(*t) || is_complex(*t));
+  return t && (dtypes == 's' ? is_signed(*t) : *t != DType::boolean);
+}
+
 bool matches(const Pattern& pattern, const Node& node, Bindings& bound);
 
 bool operands_match(const Pattern& pattern, const Node& node, Bindings& bound, bool swapped) {
@@ -154,6 +169,7 @@ bool matches(const Pattern& pattern, const Node& node, Bindings& bound) {
     case Pattern::Kind::value: {
       if (pattern.least_rank > 0 && node.type().rank().value_or(0) < pattern.least_rank)
         return false;
+      if (!is_of(node, pattern.only)) return false;
       const Node*& known = bound.values[letter(pattern.variable)];
       if (known) return known == &node;
       known = &node;

@@ -1,8 +1,10 @@
 // The rewrite engine and its tables. A rewrite is a row: a pattern, what replaces it, and what it
 // promises. Patterns are written as expressions over the catalogue's names:
 //
-//   (mul ?x 1)                ?x any value (?x:2 of two axes or more); a number matches a
-//                             constant of that value everywhere (0 is not -0)
+//   (mul ?x 1)                ?x any value; a number matches a constant of that value everywhere (0
+//                             is not -0)
+//   (abs (neg ?x:s))          ?x:2 has two axes or more, ?x:f is floating or complex, ?x:s has a
+//                             sign, ?x:n is not boolean
 //   (log (softmax ?x @a))     @a binds an operation's attributes, for the replacement to carry over
 //
 // Operands of commutative operations match in either order. A replacement whose type is not the
