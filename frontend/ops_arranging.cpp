@@ -219,6 +219,7 @@ Tensors chunk(const Operand& x, std::int64_t chunks, std::int64_t dim) {
                      each = std::max<std::int64_t>(1, (n + chunks - 1) / chunks);
   std::vector<Dim> places;
   for (std::int64_t at = each; at < n; at += each) places.emplace_back(at);
+  if (n == 0) places.assign(static_cast<std::size_t>(chunks - 1), 0);  // as many as asked for
   return cut(call, x.node(), axis, places);
 }
 

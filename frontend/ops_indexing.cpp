@@ -128,18 +128,15 @@ Tensor take_along_dim(const Operand& x, const Operand& indices, std::optional<st
   if (!dim)
     return Tensor(call(ops::gather, {flattened(call, x.node()), flattened(call, indices.node())},
                        ir::AxisAttrs{0}));
-  Dims from = call.dims(x.node()), at = call.dims(indices.node());
-  if (from.size() != at.size()) call.fail("both operands must have one number of axes");
-  const auto axis = static_cast<std::size_t>(call.axis(*dim, std::ssize(from)));
-  for (std::size_t i = 0; i < from.size(); ++i) {
-    if (i == axis) continue;
-    if (from[i] == Dim(1)) from[i] = at[i];
-    if (at[i] == Dim(1)) at[i] = from[i];
-  }
+  const std::int64_t rank = call.rank(x.node()), axis = call.axis(*dim, rank);
+  if (call.rank(indices.node()) != rank) call.fail("both operands must have one number of axes");
+  const auto beside = [&](const ir::NodeRef& given, const ir::NodeRef& other) {  // off the axis
+    const ir::NodeRef flat = call(ops::sum, {other}, ir::ReduceAttrs{{axis}, false, true});
+    return call(ops::broadcast_like, {given, call(ops::eq, {given, flat})});
+  };
   return Tensor(call(ops::gather,
-                     {call(ops::broadcast_to, {x.node()}, ir::ShapeAttrs{from}),
-                      call(ops::broadcast_to, {indices.node()}, ir::ShapeAttrs{at})},
-                     ir::AxisAttrs{*dim}));
+                     {beside(x.node(), indices.node()), beside(indices.node(), x.node())},
+                     ir::AxisAttrs{axis}));
 }
 
 Tensor gather_nd(const Operand& x, const Operand& indices, std::int64_t batch_dims) {

@@ -63,7 +63,8 @@ std::optional<Piece> piece_of(const Node& node) {
     if (extent(*piece.source, i) == extent(node, i)) continue;
     ++cut;
     piece.axis = i;
-    piece.begin = offset.value();
+    piece.begin =
+        std::min(offset.value(), extent(node, i));  // an empty one may begin behind the end
   }
   return cut == 1 ? std::optional(piece) : std::nullopt;
 }

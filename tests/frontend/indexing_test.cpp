@@ -510,3 +510,19 @@ TEST_CASE("A shape that depends on values is known where they are") {
   p.set_value(Array{1, 5});
   CHECK(chosen.shape() == Shape{1});
 }
+
+TEST_CASE("Pieces that lie beyond the end are empty, in gradients too") {
+  const Variable x(Array{1., 2., 3., 4.});
+  const Tensors parts = tensor_split(x, std::vector<std::int64_t>{9, 3});
+  CHECK(parts[1].value().size() == 0);
+  const Tensor loss = sum(parts[0] * 2.0) + sum(parts[1]) + sum(parts[2]);
+  same(grad(loss, {x})[0], Array{2., 2., 2., 3.});
+  CHECK(chunk(Tensor(zeros({2, 0})), 3, 1).size() == 3);
+}
+
+TEST_CASE("take_along_dim broadcasts extents that are not known") {
+  Tensor x({dim("N"), dim("M")}, DType::float64), i({dim("K"), dim("L")}, DType::int64);
+  const Function f({x, i}, take_along_dim(x, i, 1));
+  same(f(counting({3, 4}), Array{{2, 0}})[0], Array{{2., 0.}, {6., 4.}, {10., 8.}});
+  same(f(counting({1, 4}), Array{{2, 0}, {1, 1}})[0], Array{{2., 0.}, {1., 1.}});
+}
