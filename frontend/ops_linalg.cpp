@@ -8,6 +8,7 @@
 #include "demand.h"
 #include "ir/ops/attrs.h"
 #include "ir/ops/linalg.h"
+#include "ir/ops/statistics.h"
 #include "line.h"
 #include "runtime/reactive.h"
 #include "weft/ops.h"
@@ -217,7 +218,10 @@ Tensor eigvals(const Operand& A) { return eig(A).eigenvalues; }
 Tensor solve(const Operand& A, const Operand& B, bool left) {
   const Line line(A);
   if (left) return line(ops::solve, {handle(A), handle(B)}, ir::SolveAttrs{});
-  return line.t(line(ops::solve, {handle(A), line.t(handle(B))}, ir::SolveAttrs{true}));
+  // (Transposed, a matrix could look like a batch of vectors.)
+  const Tensor lu = line(ops::lu_factor, {handle(A)}, ir::LuAttrs{"solve"});
+  return line.t(
+      line(ops::lu_solve, {lu, line.get(lu, 1), line.t(handle(B))}, ir::SolveAttrs{true}));
 }
 Tensor solve_triangular(const Operand& A, const Operand& B, bool upper, bool left,
                         bool unitriangular) {
@@ -338,8 +342,7 @@ Tensor norm_of_matrices(const Line& line, const Tensor& a, const MatrixOrd& ord,
     return keepdim ? line.expand(r, -1) : r;
   };
   if (ord.name() == "nuc") return of_singular_values(ops::sum);
-  if (ord.name() == "fro")
-    return line(ops::sqrt, {reduce(ops::sum, line(ops::square, {a}), {-2, -1}, keepdim)});
+  if (ord.name() == "fro") return line(ops::norm, {a}, ir::NormAttrs{2, {-2, -1}, false, keepdim});
   const double p = ord.p();
   const ir::Op& extreme = p > 0 ? ops::amax : ops::amin;
   if (std::fabs(p) == 2) return of_singular_values(extreme);

@@ -155,7 +155,7 @@ Exprs grad_svd(const GradArgs& a) {
 Exprs grad_eigh(const GradArgs& a) {
   const Expr v = a.result(1);
   if (!a.more[0]) return {mm(v * as_row(a.g), tr(v))};
-  const Expr turned = mm(tr(v), a.more[0]) / gaps(a.y);
+  const Expr turned = skew(mm(tr(v), a.more[0])) * 0.5 / gaps(a.y);  // so that A's is symmetric
   const Expr inner = where(on_diagonal(turned), as_row(a.cotangent(0)), turned);
   return {mm(mm(v, inner), tr(v))};
 }

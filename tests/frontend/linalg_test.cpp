@@ -699,3 +699,29 @@ TEST_CASE("linalg: the same bits whatever the number of threads") {
   for (std::size_t i = 0; i < results[0].size(); ++i)
     CHECK(array_equal(results[0][i], results[1][i]));
 }
+
+TEST_CASE("linalg: X A = B takes B for matrices, however it looks") {
+  const Tensor scaled = Tensor(eye(3, DType::float64)) * Tensor(Array{{{1.}}, {{2.}}, {{4.}}});
+  const Array b{{1., 2., 3.}, {4., 5., 6.}, {7., 8., 9.}};
+  CHECK(array_equal(solve(scaled, b, false).value(),
+                    (Tensor(b) / Tensor(Array{{{1.}}, {{2.}}, {{4.}}})).value()));
+  const Tensor two = Tensor(ones({2, 1, 1}, DType::float64)) * Tensor(eye(3, DType::float64));
+  CHECK_THROWS_AS((void)solve(two, Array{{1., 2.}, {3., 4.}, {5., 6.}}, false).value(), ShapeError);
+}
+
+TEST_CASE("linalg: the gradient of eigenvectors is symmetric") {
+  // The vector of the larger value of [[a, b], [b, c]] is (cos t, sin t) with
+  // cos t sin t = b / sqrt((a - c)^2 + 4 b^2).
+  const Variable a(Array{{4., 2.}, {2., 1.}});
+  const Tensor v = eigh(a).eigenvectors;
+  const Tensor g = grad(v[{0, 1}] * v[{1, 1}], {a})[0];
+  CHECK(distance(g, Array{{-0.048, 0.036}, {0.036, 0.048}}) < 1e-15);
+}
+
+TEST_CASE("linalg: matrix norms of complex numbers are right or refused") {
+  const Tensor z = complex(Array{{3., 0.}}, Array{{4., 0.}});
+  CHECK(matrix_norm(z, 1).value().item<double>() == 5);
+  CHECK_THROWS_AS((void)matrix_norm(z).value(), UnsupportedOp);
+  const Variable zero(zeros({2, 2}, DType::float64));
+  CHECK(array_equal(grad(matrix_norm(zero), {zero})[0].value(), zeros({2, 2}, DType::float64)));
+}
