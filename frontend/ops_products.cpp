@@ -1,6 +1,7 @@
 #include "weft/ops/products.h"
 
 #include "apply.h"
+#include "ir/ops/complex.h"
 #include "ir/ops/products.h"
 #include "runtime/reactive.h"
 #include "value.h"
@@ -62,7 +63,7 @@ Tensor inner(const Operand& a, const Operand& b) {
   return tensordot(a, b, {-1}, {-1});
 }
 Tensor vecdot(const Operand& x, const Operand& y, std::int64_t dim) {
-  return reduce(ops::sum, Value(x) * Value(y), Axes{dim});
+  return reduce(ops::sum, make(ops::conj, {x}) * Value(y), Axes{dim});
 }
 Tensor kron(const Operand& a, const Operand& b) { return apply(ops::kron, {a, b}); }
 Tensor cross(const Operand& a, const Operand& b, std::int64_t dim) {

@@ -116,7 +116,9 @@ Tensor dist(const Operand& a, const Operand& b, double p) {
   return norm_of(Value(a) - Value(b), p, {}, false);
 }
 Tensor cosine_similarity(const Operand& x1, const Operand& x2, std::int64_t dim, double eps) {
-  const auto unit = [&](const Value& x) {
+  const Value both = Value(x1) * Value(x2);  // for its shape, whose axes `dim` counts
+  const auto unit = [&](const Value& given) {
+    const Value x = make(ops::broadcast_like, {given, both});
     return x / at_least(norm_of(x, 2, Axes{dim}, true), eps);
   };
   return reduce(ops::sum, unit(x1) * unit(x2), Axes{dim});

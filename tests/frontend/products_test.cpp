@@ -147,3 +147,10 @@ TEST_CASE("addmm and its kin; chains; integer and boolean products") {
   CHECK(product.dtype() == DType::int32);
   CHECK(values(product) == List{-38, -83, -44, -98});
 }
+
+TEST_CASE("vecdot conjugates its first operand") {
+  const Tensor x = complex(Array{1., 0.}, Array{2., 1.}), y = complex(Array{3., 2.}, Array{4., 0.});
+  const Tensor r = vecdot(x, y);  // (1 - 2i)(3 + 4i) - 2i
+  CHECK(real(r).value().item<double>() == 11);
+  CHECK(imag(r).value().item<double>() == -4);
+}

@@ -149,3 +149,12 @@ TEST_CASE("comparisons as tensors; reductions that keep integers") {
   CHECK(values(reduce_sum_square(x, Axes{1})) == List{5, 25});
   check_close(values(reduce_log_sum(Array{{1.0, 2.0}}, Axes{1})), {std::log(3.0)});
 }
+
+TEST_CASE("Cosines are taken along an axis of the shape in which both meet") {
+  const Array x{1., 2.}, y{{1., 2.}, {1., 0.}};
+  check_close(values(cosine_similarity(x, y, 0)), {1, std::sqrt(0.5)});
+  check_close(values(cosine_similarity(y, Array{{3.}, {0.}}, 1)), {3 / std::sqrt(10.), 0});
+  Tensor a({dim("N")}, DType::float64), b({dim("M"), dim("N")}, DType::float64);
+  const Function f({a, b}, cosine_similarity(a, b, 0));
+  check_close(f(x, y)[0].tolist<double>(), {1, std::sqrt(0.5)});
+}

@@ -29,7 +29,7 @@ Tensor tensordot(const Operand& a, const Operand& b, std::int64_t dims = 2);
 Tensor tensordot(const Operand& a, const Operand& b, Axes a_axes, Axes b_axes);
 /// Over the last axis of each.
 Tensor inner(const Operand& a, const Operand& b);
-/// Σ x·y along an axis, broadcasting.
+/// Σ conj(x)·y along an axis, broadcasting.
 Tensor vecdot(const Operand& x, const Operand& y, std::int64_t dim = -1);
 /// Blocks of b, one an element of a; any ranks.
 Tensor kron(const Operand& a, const Operand& b);
