@@ -48,7 +48,9 @@ Tensor mvlgamma(const Operand& x, std::int64_t p) {
 
 Tensor logit(const Operand& x, std::optional<double> eps) {
   const Line line(x);
-  const ir::NodeRef p = eps ? clip(x, *eps, 1 - *eps).node() : x.node();
+  // Of the dtype that its logarithm has: integers are neither clipped nor subtracted as such.
+  const ir::NodeRef real = line(ops::cast_like, {x.node(), line(ops::log, {x.node()})});
+  const ir::NodeRef p = eps ? clip({real, line.where}, *eps, 1 - *eps).node() : real;
   const ir::NodeRef rest = line(ops::log1p, {line(ops::neg, {p})});
   return Tensor(line(ops::sub, {line(ops::log, {p}), rest}));
 }
@@ -65,13 +67,23 @@ Tensor addcdiv(const Operand& x, const Operand& a, const Operand& b, double valu
   return apply(ops::addcdiv, {x, a, b}, ir::ValueAttrs{value});
 }
 
+namespace {
+
+/// alpha * b, of the dtype in which b meets a: a boolean b does not become int64 first.
+ir::NodeRef scaled(const Line& line, const Operand& a, const Operand& b, const Operand& alpha) {
+  const ir::NodeRef met = line(ops::cast_like, {b.node(), line(ops::add, {a.node(), b.node()})});
+  return line(ops::mul, {met, alpha.node()});
+}
+
+}  // namespace
+
 Tensor add(const Operand& a, const Operand& b, const Operand& alpha) {
   const Line line(a, b);
-  return Tensor(line(ops::add, {a.node(), line(ops::mul, {b.node(), alpha.node()})}));
+  return Tensor(line(ops::add, {a.node(), scaled(line, a, b, alpha)}));
 }
 Tensor sub(const Operand& a, const Operand& b, const Operand& alpha) {
   const Line line(a, b);
-  return Tensor(line(ops::sub, {a.node(), line(ops::mul, {b.node(), alpha.node()})}));
+  return Tensor(line(ops::sub, {a.node(), scaled(line, a, b, alpha)}));
 }
 Tensor rsub(const Operand& a, const Operand& b, const Operand& alpha) { return sub(b, a, alpha); }
 
@@ -85,8 +97,9 @@ Tensor div(const Operand& a, const Operand& b, std::string_view rounding_mode) {
 
 Tensor float_power(const Operand& a, const Operand& b) {
   const Line line(a, b);
+  const ir::NodeRef one = Tensor(Array(1.0)).node();  // what meets it is float64, or complex128
   const auto wide = [&](const Operand& x) {
-    return line(ops::cast, {x.node()}, ir::CastAttrs{DType::float64});
+    return line(ops::cast_like, {x.node(), line(ops::mul, {x.node(), one})});
   };
   return Tensor(line(ops::pow, {wide(a), wide(b)}));
 }
@@ -147,8 +160,11 @@ Tensor relu6(const Operand& x) { return hardtanh(x, 0, 6); }
 Tensor prelu(const Operand& x, const Operand& weight) {
   const Line line(x, weight);
   const ir::Type w = runtime::live_type(*weight.node()), t = runtime::live_type(*x.node());
-  if (!w.shape || w.shape->empty() || (w.shape->size() == 1 && (*w.shape)[0] == Dim(1)))
-    return Tensor(line(ops::prelu, {x.node(), weight.node()}));
+  if (!w.shape || w.shape->empty()) return Tensor(line(ops::prelu, {x.node(), weight.node()}));
+  if (w.shape->size() == 1 && (*w.shape)[0] == Dim(1)) {
+    const ir::NodeRef one = line(ops::reshape, {weight.node()}, ir::ShapeAttrs{{}});
+    return Tensor(line(ops::prelu, {x.node(), one}));
+  }
   if (w.shape->size() != 1 || !t.shape || t.shape->empty())
     throw ShapeError("prelu of " + ir::to_string(t) + " and " + ir::to_string(w) +
                          ": needs one weight, or a vector of one for each entry of axis 1",

@@ -73,7 +73,7 @@ ScalarValue gelu_float32(ScalarValue x) {
   const ScalarValue scale = poly((t - 5.625) * (inverse * line), mills_float) * (inverse * sum);
   const Pair square = two_product(t, t);
   const ScalarValue power = exp_kernel(square.hi * -0.5, square.lo * -0.5, Grade::single);
-  const ScalarValue tail = scale * abs(x) * power;  // not beyond 14.75: there power is 0
+  const ScalarValue tail = scale * t * power;  // beyond 14.75 power is 0
   return select(lt(x, 0), -tail, x - tail);
 }
 

@@ -201,6 +201,10 @@ double largest(DType t) {
   return t == DType::float32 ? double{std::numeric_limits<float>::max()}
                              : std::numeric_limits<double>::max();
 }
+Type infer_nan_to_num(const InferContext& c) {
+  refuse_complex(c);
+  return infer_first(c);
+}
 NodeRef expand_nan_to_num(GraphBuilder& b, const Node& n, std::span<const NodeRef> inputs) {
   const Expr x(b, inputs[0]);
   const DType t = *x.type().dtype;
@@ -478,7 +482,7 @@ constinit const Op isclose{
 constinit const Op nan_to_num{
     .name = "nan_to_num",
     .doc = "NaN and infinities replaced by finite numbers",
-    .infer = infer_first,
+    .infer = infer_nan_to_num,
     .meaning = Expansion{expand_nan_to_num},
     .grad = [](const GradArgs& a) -> Exprs {
       return {ir::where(apply(isfinite, {a.x[0]}), a.g, none_of(a))};

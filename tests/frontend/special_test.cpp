@@ -273,3 +273,38 @@ TEST_CASE("what where does not select does not leak into gradients") {
   const Function f({unknown}, {later});
   CHECK(f(f64(at).value())[0].tolist<double>() == V{0, 0, 0.25});
 }
+
+TEST_CASE("Whole numbers and booleans are computed as the floats that they become") {
+  const Tensor bytes(Array{0, 1, 2}.to(DType::uint8)), bits(Array{true, false});
+  check(logit(bytes), {-inf, inf, nan_value});
+  check(logit(bits), {inf, -inf});
+  const std::vector<double> kept = logit(bytes, 0.25).value().tolist<double>();
+  CHECK(kept[0] == doctest::Approx(-1.0986123));
+  CHECK(kept[2] == doctest::Approx(1.0986123));
+  check(bits * -1, {-1, 0});
+  check(pow(bits, 2), {1, 0});
+  CHECK(log(sigmoid(bytes)).value().tolist<double>()[2] == doctest::Approx(-0.12692801));
+  check(abs(-bytes), {0, 255, 254});
+  const Tensor sum = add(bytes, Tensor(Array{true, true, false}), 2);
+  CHECK(sum.dtype() == DType::uint8);
+  check(sum, {2, 3, 2});
+}
+
+TEST_CASE("Powers in float64 keep imaginary parts") {
+  const Tensor z = complex(Array{3.f}, Array{4.f}), r = float_power(z, 2);
+  CHECK(r.dtype() == DType::complex128);
+  CHECK(real(r).value().item<double>() == doctest::Approx(-7));
+  CHECK(imag(r).value().item<double>() == doctest::Approx(24));
+  CHECK(float_power(i32({2}), i32({-1})).dtype() == DType::float64);
+  CHECK_THROWS_AS((void)nan_to_num(z).value(), UnsupportedOp);
+}
+
+TEST_CASE("gelu is infinite at infinity, in every dtype") {
+  for (const DType t : {DType::float16, DType::bfloat16, DType::float32, DType::float64})
+    CHECK(gelu(Tensor(Array(inf).to(t))).value().item<double>() == inf);
+}
+
+TEST_CASE("One weight of prelu has no axis") {
+  CHECK(prelu(Tensor(-2.0), Array{0.5}).value().shape().empty());
+  check(prelu(f64({-2, 3}), Array{0.5}), {-1, 3});
+}

@@ -75,7 +75,7 @@ Tensor rsub(const Operand& a, const Operand& b, const Operand& alpha = 1);
 /// Division, rounded as `rounding_mode` says: "trunc", "floor", or "" for not at all; Error for
 /// others. x/0 of integers is 0.
 Tensor div(const Operand& a, const Operand& b, std::string_view rounding_mode);
-/// a to the power b in float64, whatever their dtypes.
+/// a to the power b in float64, whatever their dtypes; in complex128 where one is complex.
 Tensor float_power(const Operand& a, const Operand& b);
 /// Rounded to `decimals` places after the point (before it where negative), half to even.
 Tensor round(const Operand& x, std::int64_t decimals);
