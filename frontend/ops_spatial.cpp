@@ -538,20 +538,30 @@ Tensor nn::pad(const Operand& x, std::vector<std::int64_t> widths, const std::st
     edges.low[rank - 1 - i] = widths[2 * i];
     edges.high[rank - 1 - i] = widths[2 * i + 1];
   }
-  if (mode != "constant") return apply(ops::edge_pad, {x}, edges);
-  ir::PadAttrs attrs;
-  attrs.value = value;
+  if (mode != "constant" && mode != "circular") return apply(ops::edge_pad, {x}, edges);
+  // First what is cut off, then what is added.
+  const Dims shape = *runtime::live_type(*x.node()).shape;
   ir::SliceAttrs cut;
   for (std::size_t i = 0; i < rank; ++i) {
-    attrs.low.emplace_back(std::max<std::int64_t>(edges.low[i], 0));
-    attrs.high.emplace_back(std::max<std::int64_t>(edges.high[i], 0));
-    if (edges.low[i] >= 0 && edges.high[i] >= 0) continue;
+    std::int64_t &low = edges.low[i], &high = edges.high[i];
+    if (low >= 0 && high >= 0) continue;
+    const std::int64_t begin = std::max<std::int64_t>(-low, 0),
+                       off = begin + std::max<std::int64_t>(-high, 0);
+    if (shape[i].constant().value_or(off) < off)
+      throw ShapeError("pad of " + ir::to_string(x.node()->type()) + ": more cut off than there is",
+                       x.where());
     cut.axes.push_back(static_cast<std::int64_t>(i));
-    cut.starts.emplace_back(std::max<std::int64_t>(-edges.low[i], 0));
-    cut.stops.emplace_back(edges.high[i] < 0 ? edges.high[i] : ir::slice_open_high);
+    cut.starts.emplace_back(begin);
+    cut.stops.emplace_back(high < 0 ? high : ir::slice_open_high);
     cut.steps.push_back(1);
+    low = std::max<std::int64_t>(low, 0), high = std::max<std::int64_t>(high, 0);
   }
   const Tensor kept = cut.axes.empty() ? Tensor(x.node()) : apply(ops::slice, {x}, cut);
+  if (mode == "circular") return apply(ops::edge_pad, {kept.node()}, edges, x.where());
+  ir::PadAttrs attrs;
+  attrs.value = value;
+  attrs.low.assign(edges.low.begin(), edges.low.end());
+  attrs.high.assign(edges.high.begin(), edges.high.end());
   return apply(ops::pad, {kept.node()}, attrs, x.where());
 }
 

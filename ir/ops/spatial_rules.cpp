@@ -16,7 +16,7 @@ WindowPlace place_windows(const Dim& extent, const Dim& size, std::int64_t strid
     return {half, total - half, count};
   }
   const Dim padded = extent + low + high, room = padded - reach;
-  if (room.is_constant() && room.value() < 0)
+  if (room.is_constant() && room.value() < 0 && !(round_up && room.value() > -stride))
     throw ShapeError("a window that spans " + reach.str() + " elements does not fit in " +
                      padded.str() + " (the padded extent)");
   if (!round_up) return {low, high, floordiv(room, step) + 1};

@@ -238,3 +238,17 @@ TEST_CASE("convolution: an image that is one number everywhere lies nowhere") {
   CHECK(slopes[0] == doctest::Approx(2 * 31 * 31));
   CHECK(slopes[4] == doctest::Approx(2 * 32 * 32));
 }
+
+TEST_CASE("Circular margins repeat what is left where some is cut off") {
+  CHECK(values(nn::pad(range({5}), {-1, 2}, "circular")) == Numbers{1, 2, 3, 4, 1, 2});
+  CHECK(values(nn::pad(range({3}), {1, -1}, "circular")) == Numbers{1, 0, 1});
+  CHECK_THROWS_AS((void)nn::pad(range({3}), {-2, -2}), ShapeError);
+}
+
+TEST_CASE("A window may hang over the end from the first one on, in ceil mode") {
+  const Tensor x = numbers({1, 2, 3, 4}, {1, 1, 4});
+  CHECK(values(max_pool1d(x, 3, 2, 0, 2, true)) == Numbers{3});
+  CHECK(values(avg_pool1d(x, 5, 2, 0, true)) == Numbers{2.5});
+  CHECK_THROWS_AS((void)max_pool1d(x, 3, 2, 0, 2), ShapeError);
+  CHECK_THROWS_AS((void)max_pool1d(x, 3, 1, 0, 2, true), ShapeError);
+}
