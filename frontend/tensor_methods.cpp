@@ -1,6 +1,8 @@
 // The operations that are also methods of Tensor.
 #include "apply.h"
+#include "demand.h"
 #include "ir/ops/placement.h"
+#include "runtime/reactive.h"
 #include "weft/ops.h"
 
 namespace weft {
@@ -56,10 +58,24 @@ Tensor Tensor::squeeze(std::int64_t axis, Where where) const {
 Tensor Tensor::unsqueeze(std::int64_t axis, Where where) const {
   return weft::unsqueeze({*this, where}, axis);
 }
+/// An extent of -1 stays as it is.
 Tensor Tensor::expand(Dims shape, Where where) const {
+  const auto own = runtime::live_type(*node()).shape;
+  for (std::size_t i = 0; i < shape.size(); ++i) {
+    if (shape[i] != Dim(-1)) continue;
+    const std::size_t after = shape.size() - i;  // axes are counted from the last
+    if (!own || own->size() < after)
+      throw ShapeError(frontend::asked("expand", {&node()}, "has no extent that -1 could keep"),
+                       SourceLocation(where));
+    shape[i] = (*own)[own->size() - after];
+  }
   return weft::broadcast_to({*this, where}, std::move(shape));
 }
-Tensor Tensor::t(Where where) const { return weft::transpose({*this, where}, -1, -2); }
+/// A vector or a scalar is its own.
+Tensor Tensor::t(Where where) const {
+  if (const auto rank = runtime::live_type(*node()).rank(); rank && *rank < 2) return *this;
+  return weft::transpose({*this, where}, -1, -2);
+}
 Tensor Tensor::mm(const Operand& other) const {
   return weft::mm({*this, std::source_location{}}, other);
 }

@@ -526,3 +526,12 @@ TEST_CASE("API: errors derive from Error and name the user's line") {
   CHECK(names_line(message<ShapeError>([&] { (void)a.mm(b); }), __LINE__));
   CHECK(names_line(message<ShapeError>([&] { (void)a.reshape({4, 2}); }), __LINE__));
 }
+
+TEST_CASE("expand keeps extents of -1; t leaves vectors as they are") {
+  const Tensor x(Array{{1.f}, {2.f}});
+  CHECK(array_equal(x.expand({-1, 2}).value(), Array{{1.f, 1.f}, {2.f, 2.f}}));
+  CHECK(x.expand({3, -1, 4}).value().shape() == Shape{3, 2, 4});
+  CHECK_THROWS_AS((void)x.expand({-1, 2, 1}), ShapeError);
+  CHECK(array_equal(Tensor(Array{1.f, 2.f}).t().value(), Array{1.f, 2.f}));
+  CHECK(Tensor(3.f).t().value().shape().empty());
+}
