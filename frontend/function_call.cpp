@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "function_impl.h"
+#include "runtime/cuda_device.h"
 #include "runtime/table.h"
 
 namespace weft {
@@ -40,6 +41,20 @@ bool serves(const Array& have, DType dtype, const runtime::LayoutRef& dense, Dev
   return have.dtype() == dtype && (have.layout() == dense || have.shape() == shape) &&
          have.is_contiguous() && have.buffer().writable() && have.device() == device;
 }
+
+/// A result that its place gets when the call has succeeded.
+struct Aside {
+  Array& wanted;
+  Array made;
+  bool fits;
+  void deliver() {
+    if (!fits)
+      wanted = std::move(made);
+    else
+      runtime::transfer(made.device(), wanted.mutable_bytes(), made.device(), made.bytes(),
+                        made.nbytes());
+  }
+};
 
 /// Whether `array` is one of those that will be written.
 bool is_among(const Array* array, std::span<const Array> written) {
@@ -213,12 +228,23 @@ void Function::Impl::run(std::span<const Array* const> given, Results results,
   const auto fresh = [&](std::size_t i) {
     return Array::laid_out(program.output_dtype(i), layouts[i], options.device);
   };
+  std::vector<Aside> aside;
   if (results.fresh) results.fresh->reserve(output_count);
   for (std::size_t i = 0; i < output_count; ++i) {
-    Array& output = results.fresh ? results.fresh->emplace_back(fresh(i)) : results.into[i];
-    if (!results.fresh && !serves(output, program.output_dtype(i), layouts[i], options.device))
-      output = fresh(i);
-    output_data[i] = const_cast<std::byte*>(output.bytes());
+    const Array* output = nullptr;
+    if (results.fresh) {
+      output = &results.fresh->emplace_back(fresh(i));
+    } else {
+      Array& wanted = results.into[i];
+      const bool fits = serves(wanted, program.output_dtype(i), layouts[i], options.device);
+      if (fits && !program.may_fail()) {
+        output = &wanted;
+      } else {
+        aside.reserve(output_count);  // addresses stay
+        output = &aside.emplace_back(Aside{wanted, fresh(i), fits}).made;
+      }
+    }
+    output_data[i] = const_cast<std::byte*>(output->bytes());
   }
   std::vector<Array>
       replaced;  // new values of the variables, in place where nobody else has the old ones
@@ -238,6 +264,7 @@ void Function::Impl::run(std::span<const Array* const> given, Results results,
     program.run_observed(*sizes, input_data.data(), output_data.data(), *observer);
   else
     program.run(*sizes, input_data.data(), output_data.data());
+  for (Aside& a : aside) a.deliver();
   if (lease) lease->commit(std::move(replaced));
 }
 

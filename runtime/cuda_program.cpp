@@ -47,6 +47,7 @@ CudaProgram::CudaProgram(Device device, ir::Plan plan, ir::DeviceCompiler& compi
   frames_.reserve(kept_frames);  // so that giving one back never fails
   find_code(compiler);
   keep_what_host_steps_may_lose();
+  may_fail_ = host_steps() > 0 || nan_checks_wanted();
   for (const ir::Literal& literal : plan_.constants) {
     constants_.push_back(device_.allocate(literal.nbytes()));
     device_.upload(constants_.back().data(), literal.data(), literal.nbytes());

@@ -260,6 +260,13 @@ std::shared_ptr<const Sizes> Program::size(std::span<const Shape* const> input_s
   return sizes;
 }
 
+Program::Program(ir::Plan plan) : plan_(std::move(plan)) {
+  may_fail_ = nan_checks_wanted() || std::ranges::any_of(plan_.steps, [](const ir::Step& step) {
+                const auto* external = std::get_if<ir::ExternStep>(&step.what);
+                return external && external->may_fail;
+              });
+}
+
 std::shared_ptr<Sizes> Program::fixed_sizes() const {
   const bool fixed =
       std::ranges::all_of(plan_.inputs, [](const ir::Type& type) { return type.concrete(); });

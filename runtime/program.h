@@ -64,6 +64,8 @@ class Program {
     return plan_.slots[static_cast<std::size_t>(plan_.outputs[i])].dtype;
   }
   [[nodiscard]] static std::size_t arena_bytes(const Sizes& sizes);
+  /// Whether a call may fail after it has begun to write.
+  [[nodiscard]] bool may_fail() const { return may_fail_; }
 
   /// Runs once. `inputs` and `outputs` point at dense, C-ordered data of the plan's dtypes and the
   /// sizes' shapes, one an input and an output; a null output is not wanted where the plan has it
@@ -81,7 +83,7 @@ class Program {
                             StepObserver& observer) const = 0;
 
  protected:
-  explicit Program(ir::Plan plan) : plan_(std::move(plan)) {}
+  explicit Program(ir::Plan plan);
   /// Of a plan without unknowns, else null. What needs code is still to be added.
   [[nodiscard]] std::shared_ptr<Sizes> fixed_sizes() const;
   /// What this kind of program needs of a plan at these extents, apart from what all do.
@@ -95,6 +97,7 @@ class Program {
       executables_;  // one a kernel, or null; further code
 
   std::shared_ptr<const Sizes> fixed_;  // where the plan has no unknowns
+  bool may_fail_;
 
  private:
   [[nodiscard]] std::shared_ptr<Sizes> without_code(std::span<const Shape* const>) const;

@@ -329,3 +329,22 @@ TEST_CASE("Contract: messages name what was asked") {
   CHECK(message<DTypeError>([&] { (void)index_add(a, 0, b, a); })
             .starts_with("index_add of float32(2, 3) and float32(4,)"));
 }
+
+TEST_CASE("Contract: a call that fails leaves the arrays that it was to fill") {
+  const Tensor x({3}, DType::float32), at({1}, DType::int64);
+  const Tensor twice = x * 2.0;
+  const Function f({x, at}, {twice, cumsum(twice, 0), twice[at]});
+  std::vector<Array> out{full({3}, 9.f), full({2}, 9.f), full({1}, 9.f)};  // one does not fit
+  const void* const place = out[0].data<float>();
+  const Array values{1.f, 2.f, 3.f};
+  const std::vector<Array> wrong{values, Array{7}}, right{values, Array{2}};
+  CHECK_THROWS_AS(f.call_into(out, wrong), IndexError);
+  CHECK(out[0].tolist<float>() == std::vector<float>{9, 9, 9});
+  CHECK(out[1].tolist<float>() == std::vector<float>{9, 9});
+  CHECK(out[2].tolist<float>() == std::vector<float>{9});
+  f.call_into(out, right);
+  CHECK(out[0].tolist<float>() == std::vector<float>{2, 4, 6});
+  CHECK(out[1].tolist<float>() == std::vector<float>{2, 6, 12});
+  CHECK(out[2].tolist<float>() == std::vector<float>{6});
+  CHECK(out[0].data<float>() == place);  // which is where the caller wants it
+}
