@@ -5,6 +5,7 @@
 #pragma once
 
 #include "tests/fake_cuda/host_blocks.h"
+#include "tests/fake_cuda/host_calls.h"
 
 #define WEFT_CUDA_HOST
 #define __global__

@@ -11,7 +11,6 @@
 #include <fstream>
 #include <functional>
 #include <iterator>
-#include <regex>
 #include <string>
 #include <vector>
 
@@ -29,19 +28,25 @@ std::string read(const std::filesystem::path& file) {
   return {std::istreambuf_iterator<char>(stream), {}};
 }
 
+std::vector<std::string> kernels_in(const std::string& text) {
+  const std::string begin = "__global__ void ", bounds = "__launch_bounds__(";
+  std::vector<std::string> names;
+  for (auto at = text.find(begin); at != text.npos; at = text.find(begin, at)) {
+    at += begin.size();
+    if (text.compare(at, bounds.size(), bounds) == 0) at = text.find(") ", at) + 2;
+    names.push_back(text.substr(at, text.find('(', at) - at));
+  }
+  return names;
+}
+
 /// Beside each kernel, what the stand-in for the driver asks for.
 std::string with_binders(const std::string& text) {
-  static const std::regex kernel(R"(__global__ void (?:__launch_bounds__\([^)]*\) )?(\w+)\()");
   std::string all = "#include \"tests/fake_cuda/fake_kernel.h\"\n" + text;
   all += "extern \"C\" const CudaHostModule* fake_module() { return cuda_host::module(); }\n";
-  for (auto it = std::sregex_iterator(text.begin(), text.end(), kernel);
-       it != std::sregex_iterator(); ++it) {
-    const std::string name = (*it)[1].str();
+  for (const std::string& name : kernels_in(text))
     all += "extern \"C\" fake_cuda::Parameters fake_parameters_" + name +
-           "() { return fake_cuda::parameters(" + name + "); }\n" +
-           "extern \"C\" void fake_call_" + name +
-           "(void** arguments) { fake_cuda::call(" + name + ", arguments); }\n";
-  }
+           "() { return fake_cuda::parameters(" + name + "); }\n" + "extern \"C\" void fake_call_" +
+           name + "(void** arguments) { fake_cuda::call(" + name + ", arguments); }\n";
   return all;
 }
 

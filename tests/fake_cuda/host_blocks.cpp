@@ -1,8 +1,10 @@
 #include "host_blocks.h"
 
-#include <setjmp.h>
 #include <sys/mman.h>
 #include <ucontext.h>
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/common_interface_defs.h>
+#endif
 
 #include <algorithm>
 #include <cstring>
@@ -35,9 +37,32 @@ struct AsyncCopy {
   unsigned bytes;
 };
 
+/// For __builtin_setjmp: jumps of the standard library's are followed by sanitizers, each on the
+/// stack that it believes to be the thread's.
+using Place = void*[5];
+
+/// AddressSanitizer is told which is used.
+struct Stack {
+  const void* bottom = nullptr;
+  std::size_t size = 0;
+  void* kept = nullptr;  // by it, while another is used
+};
+#ifdef __SANITIZE_ADDRESS__
+void leave(Stack& from, const Stack& to) {
+  __sanitizer_start_switch_fiber(&from.kept, to.bottom, to.size);
+}
+void arrive(const Stack& at, Stack& from) {
+  __sanitizer_finish_switch_fiber(at.kept, &from.bottom, &from.size);
+}
+#else
+void leave(Stack&, const Stack&) {}
+void arrive(const Stack&, Stack&) {}
+#endif
+
 struct Fibre {
+  Stack stack;
   ucontext_t first;          // where it begins
-  jmp_buf at;                // and goes on
+  Place at;                  // and goes on
   bool begun = false;
   Doing doing = Doing::done;
   std::uint32_t mask = 0;    // of the warp operation that it waits in,
@@ -52,7 +77,8 @@ struct Machine {
   char* stacks = nullptr;
   std::vector<std::unique_ptr<Fibre>> fibres;
   unsigned count = 0, current = 0;
-  jmp_buf scheduler;
+  Place scheduler;
+  Stack scheduler_stack;
   CudaHostLaunch launch{};
 };
 Machine machine;
@@ -60,11 +86,16 @@ Machine machine;
 Fibre& fibre(unsigned thread) { return *machine.fibres[thread]; }
 Fibre& self() { return fibre(machine.current); }
 
+[[noreturn]] __attribute__((noinline)) void go_on(Place& at) { __builtin_longjmp(at, 1); }
+
 __attribute__((noinline)) void yield() {
-  if (!_setjmp(self().at)) _longjmp(machine.scheduler, 1);
+  leave(self().stack, machine.scheduler_stack);
+  if (!__builtin_setjmp(self().at)) go_on(machine.scheduler);
+  arrive(self().stack, machine.scheduler_stack);
 }
 
 void live() {
+  arrive(self().stack, machine.scheduler_stack);
   for (;;) {
     machine.launch.kernel(machine.launch.arguments);
     self().doing = Doing::done;
@@ -76,11 +107,13 @@ __attribute__((noinline)) void resume(unsigned thread) {
   machine.current = thread;
   threadIdx.x = thread;
   set_thread(thread);
-  Fibre& f = fibre(thread);
-  if (_setjmp(machine.scheduler)) return;
-  if (f.begun) _longjmp(f.at, 1);
-  f.begun = true;
-  setcontext(&f.first);
+  leave(machine.scheduler_stack, self().stack);
+  if (!__builtin_setjmp(machine.scheduler)) {
+    if (self().begun) go_on(self().at);
+    self().begun = true;
+    setcontext(&self().first);
+  }
+  arrive(machine.scheduler_stack, self().stack);
 }
 
 void prepare(unsigned threads) {
@@ -97,6 +130,7 @@ void prepare(unsigned threads) {
     f.copies.clear();
     f.groups.clear();
     if (f.begun && f.doing == Doing::done) continue;   // it waits for its next block
+    f.stack = {machine.stacks + stack_size * t, stack_size};
     getcontext(&f.first);
     f.first.uc_stack.ss_sp = machine.stacks + stack_size * t;
     f.first.uc_stack.ss_size = stack_size;

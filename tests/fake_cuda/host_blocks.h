@@ -4,8 +4,8 @@
 // runs them (host_blocks.cpp, host_memory.cpp). No header of the standard library: every kernel's
 // text is compiled with it.
 //
-// Kernels are compiled with `-fsanitize=thread`, whose calls before every load and store the library
-// takes itself. A launch fails with a report, as a device's would or should:
+// Kernels are compiled with `-fsanitize=thread`, whose calls before every load and store come to the
+// library (host_calls.h). A launch fails with a report, as a device's would or should:
 // - two threads touch a byte, one of them writes, and no barrier (or, between blocks, fence and
 //   atomic operation) orders them; the order is that of CUDA's memory model (__syncthreads of the
 //   block, __syncwarp of the lanes of a mask; shuffles and votes order nothing), not the one in
@@ -65,6 +65,8 @@ void cuda_host_commit_async();
 void cuda_host_wait_async(unsigned pending);
 /// Fails the launch, for an emulated instruction.
 void cuda_host_complain(const char* what);
+/// Ends the launch at a use, in a line of the kernel's text, that a type says is wrong.
+void cuda_host_misuse(const char* what, unsigned line);
 /// A load or store that the compiler did not announce (memcpy in emulated instructions).
 void cuda_host_load(const void* at, unsigned long long bytes);
 void cuda_host_store(const void* at, unsigned long long bytes);

@@ -247,20 +247,6 @@ const std::string& complaint() { return state.complaint; }
 
 }  // namespace cuda_host
 
-/// Where in the text of a kernel.
-struct HostPlace {
-  const char* file;
-  unsigned line, column;
-};
-
-static void wrong(const char* what, const HostPlace& place) {
-  using namespace cuda_host;
-  if (!state.launch.module) return;
-  complain(who(state.block, state.current) + " uses " + what + ", in line " +
-           std::to_string(place.line) + " of its program");
-  give_up();
-}
-
 extern "C" {
 
 using cuda_host::access, cuda_host::state;
@@ -286,41 +272,11 @@ void cuda_host_atomic(const void* at, unsigned size) {
                         static_cast<std::uint16_t>(state.current)});
 }
 
-// What the compiler calls before loads and stores. (Where this library is built with the sanitizer,
-// kernels are not: cuda_host_compile.h.)
-#ifndef __SANITIZE_THREAD__
-void __tsan_init() {}
-void __tsan_func_entry(void*) {}
-void __tsan_func_exit() {}
-void __tsan_read_range(const void* at, unsigned long bytes) { access(at, bytes, false); }
-void __tsan_write_range(const void* at, unsigned long bytes) { access(at, bytes, true); }
-void __tsan_read1(const void* at) { access(at, 1, false); }
-void __tsan_read2(const void* at) { access(at, 2, false); }
-void __tsan_read4(const void* at) { access(at, 4, false); }
-void __tsan_read8(const void* at) { access(at, 8, false); }
-void __tsan_read16(const void* at) { access(at, 16, false); }
-void __tsan_write1(const void* at) { access(at, 1, true); }
-void __tsan_write2(const void* at) { access(at, 2, true); }
-void __tsan_write4(const void* at) { access(at, 4, true); }
-void __tsan_write8(const void* at) { access(at, 8, true); }
-void __tsan_write16(const void* at) { access(at, 16, true); }
-void __tsan_unaligned_read2(const void* at) { access(at, 2, false); }
-void __tsan_unaligned_read4(const void* at) { access(at, 4, false); }
-void __tsan_unaligned_read8(const void* at) { access(at, 8, false); }
-void __tsan_unaligned_read16(const void* at) { access(at, 16, false); }
-void __tsan_unaligned_write2(const void* at) { access(at, 2, true); }
-void __tsan_unaligned_write4(const void* at) { access(at, 4, true); }
-void __tsan_unaligned_write8(const void* at) { access(at, 8, true); }
-void __tsan_unaligned_write16(const void* at) { access(at, 16, true); }
-#endif
-
-
-// What the compiler calls where a type says that an access is wrong.
-void __ubsan_handle_type_mismatch_v1(const HostPlace* place, unsigned long) {
-  wrong("an address that is not aligned", *place);
+void cuda_host_misuse(const char* what, unsigned line) {
+  using namespace cuda_host;
+  if (!state.launch.module) return;
+  complain(who(state.block, state.current) + " uses " + what + ", in line " + std::to_string(line) +
+           " of its program");
+  give_up();
 }
-void __ubsan_handle_out_of_bounds(const HostPlace* place, unsigned long) {
-  wrong("an index beyond its array", *place);
-}
-
 }
