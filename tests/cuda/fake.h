@@ -18,6 +18,7 @@ inline Device gpu() { return Device::cuda(0); }
 
 struct FakeCuda {
   decltype(&fake_cuda_counts) counts;
+  decltype(&fake_cuda_alive) alive;
   decltype(&fake_cuda_fail) fail;
   decltype(&fake_cuda_fail_kernel) fail_kernel;
   decltype(&fake_cuda_meanwhile) meanwhile;
@@ -48,6 +49,7 @@ inline bool stand_in() {
 inline FakeCuda uncounted() {
   constexpr const char* why = "a real device fails when it wants to";
   return {[] { return FakeCudaCounts{}; },
+          [] { return FakeCudaAlive{}; },
           [](const char*, int, int) { throw std::logic_error(why); },
           [](int) { throw std::logic_error(why); },
           [](const char*, int, const std::function<void()>&) { throw std::logic_error(why); },
@@ -65,6 +67,7 @@ inline const FakeCuda& fake_cuda() {
     };
     FakeCuda fake{};
     get(fake.counts, "fake_cuda_counts");
+    get(fake.alive, "fake_cuda_alive");
     get(fake.fail, "fake_cuda_fail");
     get(fake.fail_kernel, "fake_cuda_fail_kernel");
     get(fake.meanwhile, "fake_cuda_meanwhile");

@@ -28,7 +28,13 @@ struct FakeCudaCounts {
 };
 /// Since the process began.
 FakeCudaCounts fake_cuda_counts();
-/// The n-th call of a function from now on fails with this error, once; 1 is the next.
+/// What is alive: code, and recordings with what they were made into.
+struct FakeCudaAlive {
+  long modules, graphs;
+};
+FakeCudaAlive fake_cuda_alive();
+/// The n-th call of a function from now on fails with this error, once; 1 is the next. Of any
+/// function where the name is empty, but for those that give something back.
 void fake_cuda_fail(const char* function, int n, int error);
 /// The next kernel that runs fails with this error, which whatever waits for it is told, and every
 /// call from then on.

@@ -15,6 +15,7 @@
 #include <mutex>
 #include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -94,6 +95,7 @@ struct Fake {
   std::map<std::string, std::pair<int, Status>> failures;
   std::map<std::string, std::pair<int, Work>> meanwhile;
   FakeCudaCounts counts{};
+  FakeCudaAlive alive{};
   std::size_t memory = std::size_t{1} << 30;
   Status lost = success, broken = success;   // broken: by a kernel, for good
   std::string report;   // of the kernel that went wrong
@@ -197,11 +199,18 @@ Status enter(const char* function) {
     f.meanwhile.erase(other);
     work();
   }
-  const auto it = f.failures.find(function);
-  if (it == f.failures.end() || --it->second.first > 0) return success;
-  const Status error = it->second.second;
-  f.failures.erase(it);
-  return error;
+  const std::string_view asked(function);
+  const bool gives_back = asked.find("Free") != asked.npos || asked.find("Destroy") != asked.npos ||
+                          asked.find("Unload") != asked.npos;
+  for (const char* const name : {function, ""}) {
+    if (!*name && gives_back) break;
+    const auto it = f.failures.find(name);
+    if (it == f.failures.end() || --it->second.first > 0) continue;
+    const Status error = it->second.second;
+    f.failures.erase(it);
+    return error;
+  }
+  return success;
 }
 
 /// Runs the first thing in a stream, and before it what it waits for.
@@ -315,6 +324,10 @@ extern "C" {
 FakeCudaCounts fake_cuda_counts() {
   const std::scoped_lock lock(fake().mutex);
   return fake().counts;
+}
+FakeCudaAlive fake_cuda_alive() {
+  const std::scoped_lock lock(fake().mutex);
+  return fake().alive;
 }
 void fake_cuda_fail(const char* function, int n, int error) {
   const std::scoped_lock lock(fake().mutex);
@@ -600,7 +613,7 @@ Status cuModuleLoadData(Module** module, const void* image) {
     close(file);
     if (!library) return invalid_image;
     *module = new Module{library, current};
-    ++fake().counts.loads;
+    ++fake().counts.loads, ++fake().alive.modules;
     return success;
   });
 }
@@ -611,6 +624,7 @@ Status cuModuleUnload(Module* module) {
     std::erase_if(fake().kernels, [&](const auto& k) { return k.first.first == module; });
     dlclose(module->library);   // a kernel of its that has not run yet would be a fault
     delete module;
+    --fake().alive.modules;
     return success;
   });
 }
@@ -676,6 +690,7 @@ Status cuStreamEndCapture(Stream* stream, GraphRef** graph) {
   if (!recorded) return invalid_value;
   if (!is_joined(*recorded)) return capture_unjoined;
   *graph = new GraphRef(recorded);
+  ++fake().alive.graphs;
   return success;
 }
 /// A node's handle: its number and one.
@@ -713,16 +728,17 @@ Status cuStreamUpdateCaptureDependencies(Stream* stream, void** nodes, std::size
     return success;
   });
 }
+/// Of a lost device, too.
 Status cuGraphDestroy(GraphRef* graph) {
-  return call("cuGraphDestroy", [&] {
-    delete graph;
-    return success;
-  });
+  const std::scoped_lock lock(fake().mutex);
+  delete graph;
+  --fake().alive.graphs;
+  return enter("cuGraphDestroy");
 }
 Status cuGraphInstantiateWithFlags(GraphRef** made, GraphRef* graph, unsigned long long) {
   return call("cuGraphInstantiateWithFlags", [&] {
     *made = new GraphRef(*graph);
-    ++fake().counts.captures;
+    ++fake().counts.captures, ++fake().alive.graphs;
     fake().counts.nodes += static_cast<long>((*graph)->nodes.size());
     for (const Node& node : (*graph)->nodes)
       fake().counts.waits += static_cast<long>(node.waits.size());
