@@ -12,8 +12,10 @@
 #include <sstream>
 
 #include "function_impl.h"
+#include "ir/builder.h"
 #include "ir/ops/ops.h"
 #include "ir/text.h"
+#include "passes/transform.h"
 #include "weft/io.h"
 
 namespace weft {
@@ -78,6 +80,23 @@ void demand_no_callbacks(const ir::Graph& graph, const std::string& path) {
   }
 }
 
+/// The same graph where no input is computed: what stands above one is no part of it.
+ir::Graph with_leaf_inputs(const ir::Graph& graph) {
+  const auto computed = [](const ir::NodeRef& input) { return &input->op() != &ir::ops::input; };
+  if (std::ranges::none_of(graph.inputs(), computed)) return graph;
+  ir::GraphBuilder builder;
+  passes::NodeMap map;
+  for (const ir::NodeRef& input : graph.inputs())
+    if (computed(input))
+      map.set(input.get(), ir::make_input(input->type(), input->label(), input->where()));
+  return passes::transform(
+      graph,
+      [&](const ir::Node& node, std::vector<ir::NodeRef> operands) {
+        return passes::keep(builder, node, std::move(operands));
+      },
+      map);
+}
+
 }  // namespace
 
 void Function::save(const std::string& path) const {
@@ -93,7 +112,7 @@ void Function::save(const std::string& path) const {
     values.emplace(name, runtime::from_literal(literal));
     return name;
   };
-  const std::string graph = ir::to_text(impl.graph, options);
+  const std::string graph = ir::to_text(with_leaf_inputs(impl.graph), options);
 
   const std::filesystem::path beside =
       std::filesystem::path(path).replace_extension(".safetensors");

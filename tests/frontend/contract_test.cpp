@@ -143,6 +143,18 @@ TEST_CASE("Contract: a loaded function names the line that loaded it") {
   CHECK(message<ShapeError>([&] { f(ones({2, 4})); }).ends_with(here(line)));
 }
 
+TEST_CASE("Contract: a function of what is computed is saved, and takes it as an input") {
+  const std::string path = scratch("computed.weft");
+  Tensor x({2}, DType::float64, "x");
+  const Tensor twice = x * 2, result = twice + x;
+  const Variable w(Array{1.0, 1.0});
+  Function({twice, x}, {result + w, twice}).save(path);
+  const Function f = Function::load(path);
+  const std::vector<Array> found = f(Array{10.0, 20.0}, Array{1.0, 2.0});
+  CHECK(array_equal(found[0], Array{12.0, 23.0}));
+  CHECK(array_equal(found[1], Array{10.0, 20.0}));
+}
+
 TEST_CASE("Contract: names go to ONNX and come back") {
   const Tensor x({dim("N"), 4}, DType::float32, "image"), z({4}, DType::float32, "image");
   Tensor y = relu(x) + z;
