@@ -131,9 +131,17 @@ class CustomFunction final : public runtime::HostCallback {
   CustomFunction(std::string name, CustomOp definition)
       : name_(std::move(name)), definition_(std::move(definition)) {}
 
+  /// The same, known to give as many results as it gives of these operands.
+  [[nodiscard]] std::shared_ptr<const CustomFunction> counted(
+      std::span<const ir::Type> operands) const {
+    auto same = std::make_shared<CustomFunction>(*this);
+    same->results_ = infer(operands).size();
+    return same;
+  }
+
   [[nodiscard]] std::vector<ir::Type> infer(std::span<const ir::Type> operands) const override {
     for (const ir::Type& type : operands)
-      if (!type.known()) return {ir::Type{}};
+      if (!type.known()) return std::vector<ir::Type>(results_);
     std::vector<TensorType> types;
     for (const ir::Type& type : operands) types.push_back(known(type, name_));
     std::vector<ir::Type> results;
@@ -177,6 +185,7 @@ class CustomFunction final : public runtime::HostCallback {
 
   std::string name_;
   CustomOp definition_;
+  std::size_t results_ = 1;  // of operands whose types are not known
 };
 
 }  // namespace
@@ -200,10 +209,19 @@ std::function<std::vector<Tensor>(const std::vector<Tensor>&)> custom_op(
   const auto function = std::make_shared<const CustomFunction>(name, std::move(definition));
   return [name, function](const std::vector<Tensor>& operands) {
     std::vector<ir::NodeRef> inputs;
-    for (const Tensor& operand : operands) inputs.push_back(operand.node());
+    std::vector<ir::Type> types;  // of the values, where a tensor's own says less
+    for (const Tensor& operand : operands) {
+      inputs.push_back(operand.node());
+      types.push_back(runtime::live_type(*operand.node()));
+      if (!types.back().known() && operand.has_value())  // it depends on values
+        types.back() = {operand.dtype(), to_dims(operand.shape())};
+    }
     const SourceLocation where = line_of(operands);
+    const bool says_more = std::ranges::any_of(
+        operands, [](const Tensor& operand) { return !operand.node()->type().known(); });
+    const auto here = says_more ? function->counted(types) : function;
     const Tensor first = frontend::apply(ir::ops::callback, std::move(inputs),
-                                         ir::callback_attrs(name, function), where);
+                                         ir::callback_attrs(name, here), where);
     std::vector<Tensor> results{first};
     for (std::size_t i = 1; i <= first.node()->extra_types().size(); ++i)
       results.push_back(frontend::apply(ir::ops::get, {first.node()},
@@ -278,11 +296,12 @@ std::vector<Tensor> scan(const GraphFn& fn, const std::vector<Tensor>& init,
     length = extent;
   }
   if (*length == 0) return scan_of_nothing(fn, init, xs, where);
-  std::vector<Tensor> carry = init;
+  std::vector<Tensor> carry = init, rows;
+  for (const Tensor& x : xs) rows.push_back(frontend::of_extent({x, where}, 0, *length));
   std::vector<std::vector<Tensor>> outputs;
   for (std::int64_t i = 0; i < *length; ++i) {
     std::vector<Tensor> operands = carry;
-    for (const Tensor& x : xs) operands.push_back(x[Index(i, where)]);
+    for (const Tensor& x : rows) operands.push_back(x[Index(i, where)]);
     std::vector<Tensor> results = fn(operands);
     demand_carry(results, init, where);
     outputs.resize(results.size() - init.size());

@@ -8,9 +8,11 @@
 #include "demand.h"
 #include "ir/builder.h"
 #include "ir/ops/attrs.h"
+#include "ir/ops/cotangent.h"
 #include "line.h"
 #include "runtime/reactive.h"
 #include "value.h"
+#include "weft/ops/indexing.h"
 
 namespace weft {
 
@@ -36,6 +38,19 @@ Tensor apply(const ir::Op& op, std::initializer_list<Operand> operands, ir::Attr
     if (!where.known()) where = operand.where();
   }
   return apply(op, std::move(inputs), std::move(attrs), where);
+}
+
+Tensor of_extent(const Operand& x, std::int64_t axis, std::int64_t extent) {
+  const int rank = *runtime::live_type(*x.node()).rank();
+  const auto at = static_cast<std::size_t>(axis < 0 ? axis + rank : axis);
+  if (const auto& shape = x.node()->type().shape; shape && (*shape)[at].is_constant())
+    return Tensor(x.node());
+  std::vector<std::int64_t> repeats(static_cast<std::size_t>(rank), 1);
+  repeats[at] = extent;
+  // Taken for its type alone: x's, of the extent that is wanted.
+  const Tensor like = axis == 0 ? gather_rows(x, zeros({extent}, DType::int64))
+                                : tile(narrow(x, axis, 0, 1), std::move(repeats));
+  return apply(ops::cotangent_like, {x.node(), like.node()}, {}, x.where());
 }
 
 Tensor pointwise(const ir::Op& op, const Operand& x) {
@@ -256,10 +271,12 @@ std::vector<Tensor> split(const Operand& x, std::int64_t parts, std::int64_t axi
     throw ShapeError("split of " + ir::to_string(type) + ": extent " + extent.str() +
                          " is not a multiple of " + std::to_string(parts),
                      x.where());
+  const auto n = extent.constant();
+  const Operand whole(n ? frontend::of_extent(x, axis, *n).node() : x.node(), x.where());
   std::vector<Tensor> result;
   for (std::int64_t i = 0; i < parts; ++i)
-    result.push_back(
-        apply(ops::slice, {x}, ir::SliceAttrs{{at}, {each * Dim(i)}, {each * Dim(i + 1)}, {1}}));
+    result.push_back(apply(ops::slice, {whole},
+                           ir::SliceAttrs{{at}, {each * Dim(i)}, {each * Dim(i + 1)}, {1}}));
   return result;
 }
 

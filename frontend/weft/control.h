@@ -53,7 +53,7 @@ using CustomBackward =
 /// A user's own operation: over tensors (its nodes become part of the graph, and fuse) or over
 /// arrays (called back).
 struct CustomOp {
-  /// Types of the results; needed by the form over arrays.
+  /// Types of the results (one while an operand's is unknown); needed by the form over arrays.
   std::function<std::vector<TensorType>(std::span<const TensorType> operands)> infer = {};
   /// Results over arrays must be of the types that `infer` gave. A function over arrays runs in the
   /// middle of an update: it may compute tensors of its own, but must not set values, nor ask for

@@ -246,6 +246,74 @@ TEST_CASE("A function with updates whose callback throws changes no variable") {
   CHECK(number(watched) == 4);
 }
 
+TEST_CASE("What an update that failed kept alive is gone with its handles") {
+  const auto run = [] {
+    Variable a(1.0);
+    bool fails = false;
+    Tensor called = plus_one(a, [&] {
+      if (fails) throw std::runtime_error("callback");
+    });
+    CHECK(number(called) == 2);
+    fails = true;
+    CHECK_THROWS_WITH(a.set_value(5.0), doctest::Contains("callback"));
+  };
+  run();
+  const std::int64_t before = live_objects();
+  run();
+  CHECK(live_objects() == before);
+}
+
+TEST_CASE("A call_into that throws leaves the outputs as they were") {
+  bool fails = true;
+  Variable table(Array{10.0, 20.0}), w(zeros({2}));
+  Tensor x("x"), at("at");
+  const auto unchanged = [](const Function& f, std::vector<Array> inputs) {
+    std::vector<Array> outputs{Array{1.0, 2.0}, Array{3.0, 4.0}, Array(5.0)};
+    CHECK_THROWS(f.call_into(outputs, inputs));
+    CHECK(array_equal(outputs[0], Array{1.0, 2.0}));
+    CHECK(array_equal(outputs[1], Array{3.0, 4.0}));
+    CHECK(array_equal(outputs[2], Array(5.0)));
+  };
+  const Tensor called = plus_one(sum(x), [&] {
+    if (fails) throw std::runtime_error("callback");
+  });
+  const Function calls({x}, {x * 2, called + x, called});
+  unchanged(calls, {Array{1.0, 1.0}});
+  const Function gathers({x, at}, {x * 2, exp(x), sum(table[at])});
+  unchanged(gathers, {Array{1.0, 1.0}, Array{0, 2}});
+  unchanged(gathers, {Array{1.0, 1.0, 1.0}, Array{0, 2}});
+  const Function updates({x}, {x * 2, exp(x), sum(x)}, {.updates = {{w, x}}});
+  unchanged(updates, {Array{1.0, 1.0, 1.0}});
+
+  fails = false;
+  std::vector<Array> outputs{Array{1.0, 2.0}, Array{3.0, 4.0}, Array(5.0)};
+  calls.call_into(outputs, std::vector<Array>{Array{1.0, 1.0}});
+  CHECK(array_equal(outputs[0], Array{2.0, 2.0}));
+  CHECK(array_equal(outputs[1], Array{4.0, 4.0}));
+  CHECK(array_equal(outputs[2], Array(3.0)));
+}
+
+TEST_CASE("An operation has all its results where its operand's type is its value's") {
+  const auto both =
+      custom_op("both", CustomOp{.infer =
+                                     [](std::span<const TensorType> t) {
+                                       return std::vector{t[0], t[0]};
+                                     },
+                                 .forward =
+                                     [](std::span<const Array> x) {
+                                       const double v = x[0].item<double>();
+                                       return std::vector<Array>{Array(v * v), Array(3 * v)};
+                                     }});
+  Tensor p("p");
+  p.set_value(2.0);
+  const std::vector<Tensor> results = both({p});
+  REQUIRE(results.size() == 2);
+  CHECK(number(results[0] + results[1]) == 10);
+  p.set_value(3.0);
+  CHECK(number(results[0]) == 9);
+  CHECK(number(results[1]) == 9);
+}
+
 TEST_CASE("A callback that hundreds read runs once") {
   int runs = 0;
   const Tensor x("x"), called = plus_one(x, [&] { ++runs; });
