@@ -38,8 +38,9 @@ class LiveEngine {
   void enter_graph(const EngineLock&, const ir::Node& node);
   void leave_graph(LiveState& state);
   void handles_gone(LiveState& state);
-  /// The node's record, made when there is none.
-  LiveState& record(const EngineLock&, const ir::Node& node);
+  /// The node's record, made when there is none; `made` is told of it and of those made with it.
+  LiveState& record(const EngineLock&, const ir::Node& node,
+                    std::vector<LiveState*>* made = nullptr);
   const ir::Type& live_type(const EngineLock&, LiveState& state);
 
   /// The current value; null after waiting, when all has to be looked at again.
@@ -72,6 +73,7 @@ class LiveEngine {
  private:
   LiveState& create(const ir::Node& node);
   void check_types(const EngineLock&, LiveState& state);
+  ir::Type infer_live(LiveState& state);
   void wait(EngineLock&, const LiveState& state);
   bool wait_for_turns(EngineLock&, const Wave& wave);
   std::uint64_t epoch(LiveState& state);

@@ -30,6 +30,17 @@ void merge(std::shared_ptr<Component>& a, std::shared_ptr<Component>& b) {
 bool is_constant(const Node& node) { return &node.op() == &ir::ops::constant; }
 bool is_settable(const Node& node) { return &node.op() == &ir::ops::input; }
 
+/// Of a node whose operands have records.
+bool type_depends_on_values(const Node& node) {
+  if (node.type().concrete()) return false;
+  const auto* expansion = std::get_if<ir::Expansion>(&node.op().meaning);
+  for (std::size_t i = 0; i < node.inputs().size(); ++i) {
+    const bool waits = expansion && expansion->needs_value(i) && !is_constant(*node.input(i));
+    if (waits || state_of(*node.input(i))->by_value) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 LiveEngine& LiveEngine::get() {
@@ -51,6 +62,7 @@ LiveState& LiveEngine::create(const Node& node) {
   auto made = std::make_unique<LiveState>(node);
   LiveState& state = *made;
   state.unready = is_settable(node) ? 1 : 0;
+  state.by_value = type_depends_on_values(node);
   if (is_constant(node)) {
     state.valid = true;  // the array is made when someone asks
   } else {
@@ -100,6 +112,10 @@ void LiveEngine::handles_gone(LiveState& state) {
 
 void LiveEngine::invalidate(LiveState& state) noexcept {
   state.valid = false;
+  if (state.by_value) {
+    state.live.reset();
+    state.stand_in = {};
+  }
   if (state.held()) return;  // the old value tells whether the new one differs
   state.stored = false;
   const Array dropped = std::move(state.value);  // (a fresh Array would allocate its shape)
@@ -116,11 +132,18 @@ void LiveEngine::enter_graph(const EngineLock& locked, const Node& node) {
     if (!known->held()) changed_structure(*known);
     return;
   }
-  check_types(locked, record(locked, node));
+  std::vector<LiveState*> made;
+  record(locked, node, &made);
+  for (LiveState* state : made) check_types(locked, *state);
 }
 
-LiveState& LiveEngine::record(const EngineLock&, const Node& node) {
+LiveState& LiveEngine::record(const EngineLock&, const Node& node, std::vector<LiveState*>* made) {
   if (LiveState* known = state_of(node)) return *known;
+  const auto add = [&](const Node& one) -> LiveState& {
+    LiveState& state = create(one);
+    if (made) made->push_back(&state);
+    return state;
+  };
   const auto is_known = [](const Node& n) { return n.state() != nullptr; };
   bool shallow = true;  // the ordinary case: only constants, if anything, are new
   for (const NodeRef& input : node.inputs()) {
@@ -130,15 +153,22 @@ LiveState& LiveEngine::record(const EngineLock&, const Node& node) {
     else
       shallow = false;
   }
-  if (shallow) return create(node);
+  if (shallow) return add(node);
   const NodeRef root(&node);
   for (const Node* above : ir::topological_order(std::span(&root, 1), is_known))
-    if (!is_known(*above)) create(*above);
+    if (!is_known(*above)) add(*above);
   return *state_of(node);
 }
 
 void LiveEngine::check_types(const EngineLock& locked, LiveState& state) {
-  if (state.ready() && !state.is_leaf() && !state.node.type().concrete()) live_type(locked, state);
+  if (!state.ready() || state.is_leaf()) return;
+  if (!state.node.type().concrete()) return (void)live_type(locked, state);
+  // Its own type is known, but its rule has not seen those of all its operands.
+  if (std::ranges::all_of(state.node.inputs(),
+                          [](const NodeRef& input) { return input->type().concrete(); }))
+    return;
+  for (const NodeRef& input : state.node.inputs()) live_type(locked, *state_of(*input));
+  (void)infer_live(state);
 }
 
 // ---- types --------------------------------------------------------------------------------------
@@ -156,37 +186,44 @@ const NodeRef& stand_in(LiveState& state, const ir::Type& type) {
   return state.stand_in;
 }
 
+/// A type is known from the node, from its value, from an earlier look, or (null here) from the
+/// operands' types.
+const ir::Type* known_type(LiveState& s) {
+  if (s.node.type().concrete()) return &s.node.type();
+  const bool has_value = s.stored && s.valid;
+  if (s.live && !(s.by_value && has_value)) return &*s.live;
+  if (has_value) return &s.live.emplace(with_value(s.node, s.value));
+  return s.is_leaf() ? &s.node.type() : nullptr;
+}
+
 }  // namespace
 
+/// By the type rule, of operands whose types are known.
+ir::Type LiveEngine::infer_live(LiveState& state) {
+  const Node& node = state.node;
+  std::vector<NodeRef> operands;
+  for (const NodeRef& input : node.inputs()) {
+    LiveState& producer = *state_of(*input);
+    const ir::Type& type = *known_type(producer);
+    const bool own = is_constant(*input) || type == input->type() || &node.op() == &ir::ops::get;
+    operands.push_back(own ? input : stand_in(producer, type));
+  }
+  return node.op().infer({node.op(), operands, node.attrs(), node.where()});
+}
+
 const ir::Type& LiveEngine::live_type(const EngineLock&, LiveState& asked) {
-  // A type is known from the node, from its value, from an earlier look, or from the operands'
-  // types.
-  const auto find = [](LiveState& s) -> const ir::Type* {
-    if (s.node.type().concrete()) return &s.node.type();
-    if (s.live) return &*s.live;
-    if (s.stored && s.valid) return &s.live.emplace(with_value(s.node, s.value));
-    return s.is_leaf() ? &s.node.type() : nullptr;
-  };
-  if (const ir::Type* known = find(asked)) return *known;
+  if (const ir::Type* known = known_type(asked)) return *known;
   const NodeRef root(&asked.node);
-  const auto stop = [&](const Node& n) { return find(*state_of(n)) != nullptr; };
+  const auto stop = [&](const Node& n) { return known_type(*state_of(n)) != nullptr; };
   for (const Node* node : ir::topological_order(std::span(&root, 1), stop)) {
     LiveState& state = *state_of(*node);
-    if (find(state)) continue;
-    std::vector<NodeRef> operands;
-    for (const NodeRef& input : node->inputs()) {
-      LiveState& producer = *state_of(*input);
-      const ir::Type* type = find(producer);
-      const bool own =
-          is_constant(*input) || *type == input->type() || !input->extra_types().empty();
-      operands.push_back(own ? input : stand_in(producer, *type));
-    }
-    ir::Type type = node->op().infer({node->op(), operands, node->attrs(), node->where()});
+    if (known_type(state)) continue;
+    ir::Type type = infer_live(state);
     // Unset inputs: say nothing that would have to be taken back.
     if (!state.ready()) type = type.known() ? type : node->type();
     state.live = std::move(type);
   }
-  return *find(asked);
+  return *known_type(asked);
 }
 
 // ---- marks and attachments ----------------------------------------------------------------------

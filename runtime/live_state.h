@@ -92,6 +92,7 @@ class LiveState final : public ir::NodeState {
   bool valid = false;         // …which is current
   bool marked = false;        // see set_marks
   bool floats = false;        // computed from nothing but constants and lone numbers
+  bool by_value = false;      // what its type is may depend on values too
 
   // Notes of the plan being made; meaningful only where the stamp is the plan's.
   std::uint64_t affected = 0, needed = 0, wanted = 0, entered = 0;

@@ -234,7 +234,7 @@ std::vector<Note> LiveEngine::notes_of(Wave& wave, WaveRun& run,
                                        std::span<const LeafChange> leaves) {
   std::vector<Note> notes;
   const auto add = [&](LiveState& state, const Array& value) {
-    if (!state.watched()) return;
+    if (!state.watched() || (state.stored && same_value(state.value, value))) return;
     for (const auto& watcher : state.extras->watchers) notes.push_back({watcher, value});
   };
   for (const LeafChange& change : leaves) add(*change.leaf, change.value);

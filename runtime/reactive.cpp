@@ -14,7 +14,7 @@ using ir::Node;
 using ir::NodeRef;
 
 struct OpenTransaction {
-  int depth = 0;
+  std::vector<std::size_t> levels;  // of each open one, how many changes there were before it
   std::vector<Change> changes;
 };
 thread_local OpenTransaction transaction;
@@ -55,6 +55,15 @@ Array own(Array value, std::optional<DType> dtype) {
   return value;
 }
 
+/// For a part of `rank` axes: as NumPy assigns, leading axes of one element are not counted.
+Array without_leading_ones(Array value, std::size_t rank) {
+  const Shape& shape = value.shape();
+  const auto first = std::ranges::find_if(shape, [](std::int64_t n) { return n != 1; });
+  const auto spare = std::ssize(shape) - static_cast<std::ptrdiff_t>(rank);
+  if (spare <= 0 || first - shape.begin() < spare) return value;
+  return value.reshape(Shape(shape.begin() + spare, shape.end()));
+}
+
 /// Checks what can be checked before the update.
 void prepare(Change& change) {
   const Node& node = *change.leaf;
@@ -77,6 +86,7 @@ void prepare(Change& change) {
   const Array base = pending == transaction.changes.rend() ? value(change.leaf) : pending->value;
   check_category(change, base.dtype());
   const Array part = part_view(base, *change.part, change.where);
+  change.value = without_leading_ones(std::move(change.value), part.shape().size());
   try {
     (void)broadcast_view(change.value, part.shape());
   } catch (const ShapeError&) {
@@ -91,12 +101,16 @@ void update(std::span<const Change> changes, Push push) {
   LiveEngine& engine = LiveEngine::get();
   std::vector<Note> notes;
   std::vector<NodeRef> pinned;
+  std::exception_ptr failed;
   {
     EngineLock locked = engine.lock();
-    for (const Change& change : changes) engine.record(locked, *change.leaf);
-    while (!engine.update(locked, changes, push, notes)) {}
+    try {
+      for (const Change& change : changes) engine.record(locked, *change.leaf);
+      while (!engine.update(locked, changes, push, notes)) {}
+    } catch (...) { failed = std::current_exception(); }
     pinned = engine.take_pinned(locked);
   }
+  if (failed) std::rethrow_exception(failed);
   if (!notes.empty()) deliver(std::move(notes));
 }
 
@@ -130,7 +144,7 @@ void deliver(std::vector<Note> notes) {
 
 void set_value(Change change, Push push) {
   prepare(change);
-  if (transaction.depth > 0) {
+  if (!transaction.levels.empty()) {
     transaction.changes.push_back(std::move(change));
     return;
   }
@@ -142,15 +156,16 @@ void set_values(std::vector<Change> changes, Push push) {
   if (!changes.empty()) update(changes, push);
 }
 
-void begin_transaction() { ++transaction.depth; }
+void begin_transaction() { transaction.levels.push_back(transaction.changes.size()); }
 
 void end_transaction(bool discard, Push push) {
-  if (--transaction.depth > 0) {
-    if (discard) transaction.changes.clear();
-    return;
-  }
-  const std::vector<Change> changes = std::exchange(transaction.changes, {});
-  if (!discard && !changes.empty()) update(changes, push);
+  std::vector<Change>& all = transaction.changes;
+  const auto first = all.begin() + static_cast<std::ptrdiff_t>(transaction.levels.back());
+  transaction.levels.pop_back();
+  if (discard) all.erase(first, all.end());
+  if (!transaction.levels.empty()) return;
+  const std::vector<Change> changes = std::exchange(all, {});
+  if (!changes.empty()) update(changes, push);
 }
 
 bool has_value(const NodeRef& node) {
@@ -170,18 +185,22 @@ std::vector<Array> values(std::span<const NodeRef> nodes) {
   std::vector<Note> notes;
   std::vector<Array> result;
   std::vector<NodeRef> pinned;
+  std::exception_ptr failed;
   {
     EngineLock locked = engine.lock();
-    while (result.size() < nodes.size()) {
-      const NodeRef& node = nodes[result.size()];
-      if (const Array* found = engine.pull(locked, engine.record(locked, *node), notes))
-        result.push_back(*found);
-      else
-        result.clear();
-    }
+    try {
+      while (result.size() < nodes.size()) {
+        const NodeRef& node = nodes[result.size()];
+        if (const Array* found = engine.pull(locked, engine.record(locked, *node), notes))
+          result.push_back(*found);
+        else
+          result.clear();
+      }
+    } catch (...) { failed = std::current_exception(); }
     pinned = engine.take_pinned(locked);
   }
-  if (!notes.empty()) deliver(std::move(notes));
+  if (!notes.empty()) deliver(std::move(notes));  // what was computed before one failed is there
+  if (failed) std::rethrow_exception(failed);
   return result;
 }
 
@@ -261,7 +280,11 @@ Lease::Lease(std::span<const NodeRef> variables, std::span<const NodeRef> reads)
       engine.end_turns(locked, leaves_);
       throw;
     }
-    for (std::size_t i = 0; i < leaves_.size(); ++i) values_[i] = std::move(leaves_[i]->value);
+    told_.resize(leaves_.size());
+    for (std::size_t i = 0; i < leaves_.size(); ++i) {
+      values_[i] = std::move(leaves_[i]->value);
+      if (leaves_[i]->watched()) told_[i] = values_[i];
+    }
     open_ = true;
     pinned = engine.take_pinned(locked);
   }
@@ -298,10 +321,10 @@ void Lease::commit(std::vector<Array> values) {
     engine.end_turns(locked, leaves_);
     open_ = false;
     try {
-      for (const LiveState* leaf : leaves_)
-        if (leaf->watched())
-          for (const auto& watcher : leaf->extras->watchers)
-            notes.push_back({watcher, leaf->value});
+      for (std::size_t i = 0; i < leaves_.size(); ++i)
+        if (const LiveState& leaf = *leaves_[i];
+            leaf.watched() && !(told_[i] && same_value(*told_[i], leaf.value)))
+          for (const auto& watcher : leaf.extras->watchers) notes.push_back({watcher, leaf.value});
       engine.refresh_watched(locked, leaves_, notes);
     } catch (...) {
       failed = std::current_exception();

@@ -101,7 +101,7 @@ void set_values(std::vector<Change> changes, Push push);
 /// This thread's transaction. Changes are checked when they are made, and applied together when the
 /// outermost ends.
 void begin_transaction();
-/// Ends one level; the outermost applies the changes unless `discard`.
+/// Ends one level, whose own changes are dropped where `discard`; the outermost applies what is left.
 void end_transaction(bool discard, Push push);
 
 // ---- watching -----------------------------------------------------------------------------------
@@ -136,6 +136,7 @@ class Lease {
   std::vector<ir::NodeRef> variables_;
   std::vector<LiveState*> leaves_;  // theirs
   std::vector<Array> values_, reads_;
+  std::vector<std::optional<Array>> told_;  // what watchers of a variable know: kept beside it
   bool open_ = false;
 };
 

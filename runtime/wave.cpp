@@ -283,7 +283,8 @@ void collect_affected(Wave& wave, std::uint64_t stamp, bool types_changed) {
     stack.pop_back();
     for (const LiveState::Link& link : state->consumers) {
       if (link.consumer->affected == stamp) continue;
-      if (!types_changed && link.consumer->node.op().takes_type_only(link.operand)) continue;
+      const bool same_type = !types_changed && !state->by_value;
+      if (same_type && link.consumer->node.op().takes_type_only(link.operand)) continue;
       link.consumer->affected = stamp;
       wave.affected.push_back(link.consumer);
       stack.push_back(link.consumer);
@@ -357,10 +358,14 @@ const Array& LiveState::current_on(Device device) {
   return kept.to;
 }
 
-bool same_small_value(const Array& a, const Array& b) {
-  if (!a.device().is_cpu() || !b.device().is_cpu()) return false;  // looking would be waiting
-  return a.dtype() == b.dtype() && a.nbytes() <= compared_bytes && a.shape() == b.shape() &&
+bool same_value(const Array& a, const Array& b) {
+  if (!a.device().is_cpu() || !b.device().is_cpu()) return false;
+  return a.dtype() == b.dtype() && a.shape() == b.shape() &&
          (a.size() == 0 || std::memcmp(a.bytes(), b.bytes(), a.nbytes()) == 0);
+}
+
+bool same_small_value(const Array& a, const Array& b) {
+  return a.nbytes() <= compared_bytes && same_value(a, b);
 }
 
 }  // namespace weft::runtime

@@ -59,7 +59,9 @@ class WaveRun {
   std::vector<char> fresh_;
 };
 
-/// Same bits, for values small enough that looking costs nothing.
+/// Same bits. False on a device, where looking would be waiting.
+bool same_value(const Array& a, const Array& b);
+/// The same, for values small enough that looking costs nothing; false for others.
 bool same_small_value(const Array& a, const Array& b);
 
 }  // namespace weft::runtime

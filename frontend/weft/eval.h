@@ -29,7 +29,7 @@ EvalMode eval_mode();
 
 /// Collects this thread's `set_value`s into one consistent update. Reads inside see the old values.
 /// Nested ones join the outermost. The destructor commits (and may throw) unless an exception is
-/// unwinding, which discards.
+/// unwinding, which discards what was set while it was open, and no more.
 class Transaction {
  public:
   Transaction();

@@ -8,9 +8,13 @@
 
 #include "runtime/buffer.h"
 #include "thrown.h"
+#include "weft/control.h"
 #include "weft/eval.h"
+#include "weft/function.h"
 #include "weft/grad.h"
 #include "weft/ops.h"
+#include "weft/ops/indexing.h"
+#include "weft/ops/ordering.h"
 
 using namespace weft;
 
@@ -177,6 +181,53 @@ TEST_CASE("A transaction is one consistent update") {
   CHECK_FALSE(v.has_value());
 }
 
+TEST_CASE("A nested transaction that is discarded takes what was set in it, and no more") {
+  Variable a(1.0), b(2.0), c(3.0);
+  {
+    Transaction outer;
+    a.set_value(10.0);
+    try {
+      Transaction inner;
+      b.set_value(20.0);
+      throw 1;
+    } catch (int) {}
+    c.set_value(30.0);
+  }
+  CHECK(number(a) == 10);
+  CHECK(number(b) == 2);
+  CHECK(number(c) == 30);
+  try {
+    Transaction outer;
+    {
+      Transaction inner;
+      b.set_value(20.0);
+    }
+    throw 1;
+  } catch (int) {}
+  CHECK(number(b) == 2);
+}
+
+TEST_CASE("Watchers hear of changes only, of large values and of a function's updates too") {
+  Variable large(ones({100})), w(1.0), big(zeros({100}));
+  Tensor twice = large * 2.f, limited = minimum(w, 2.0);
+  int heard = 0;
+  const auto count = [&](const Array&) { ++heard; };
+  const auto s1 = large.on_change(count), s2 = twice.on_change(count), s3 = w.on_change(count),
+             s4 = limited.on_change(count), s5 = big.on_change(count);
+  large.set_value(ones({100}));
+  CHECK(heard == 0);
+  large.set_value(zeros({100}));
+  CHECK(heard == 2);
+  Tensor step({}, DType::float32, "step");
+  const Function add({step}, w, {.updates = {{w, w + step}, {big, big + step}}});
+  (void)add(0.0);
+  CHECK(heard == 2);
+  (void)add(1.0);
+  CHECK(heard == 5);
+  (void)add(1.0);
+  CHECK(heard == 7);  // what is limited stays
+}
+
 TEST_CASE("Watchers run after the update, each once, and may set values") {
   Variable a(1.0), total(0.0);
   Tensor twice = a * 2, sign_only = sign(a);
@@ -273,6 +324,65 @@ TEST_CASE("Part of an input") {
   const Array kept = m.value();
   m.set_value({0, 0}, 6);
   CHECK(kept.data<float>()[0] == 5);
+}
+
+TEST_CASE("A part takes what NumPy assigns to it: leading axes of one are not counted") {
+  Variable m(zeros({2, 3}));
+  m.set_value({1}, Array{{{1.f, 2.f, 3.f}}});
+  CHECK(array_equal(m.value(), Array{{0.f, 0.f, 0.f}, {1.f, 2.f, 3.f}}));
+  m.set_value({0, 0}, Array{{7.f}});
+  CHECK(array_equal(m.value(), Array{{7.f, 0.f, 0.f}, {1.f, 2.f, 3.f}}));
+  CHECK_THROWS_AS(m.set_value({0}, Array{{1.f, 2.f, 3.f}, {4.f, 5.f, 6.f}}), ShapeError);
+}
+
+TEST_CASE("Rules run at once on the types of values, whatever the declared ones say") {
+  Variable a(zeros({3, 4, 1})), b(zeros({4}));
+  Tensor p("p");
+  p.set_value(ones({4, 1, 3}));
+  CHECK_THROWS_AS(a.at(1).set(p), ShapeError);
+  CHECK_THROWS_AS(sort(p).values + b, ShapeError);
+  CHECK(sort(p).values.shape() == Shape{4, 1, 3});
+}
+
+TEST_CASE("What is built for one extent refuses another") {
+  Tensor p("p");
+  p.set_value(arange(4, DType::float64));
+  Tensor half = split(p, 2)[1];
+  Tensor sums = scan(
+      [](std::span<const Tensor> v) {
+        const Tensor sum = v[0] + v[1];
+        return std::vector{sum, sum};
+      },
+      {Tensor(0.0)}, {p})[1];
+  CHECK(array_equal(half.value(), Array{2.0, 3.0}));
+  CHECK(array_equal(sums.value(), Array{0.0, 1.0, 3.0, 6.0}));
+  CHECK_THROWS_AS(p.set_value(arange(6, DType::float64)), ShapeError);
+  CHECK_THROWS_AS(p.set_value(arange(2, DType::float64)), ShapeError);
+  p.set_value(Array{4.0, 3.0, 2.0, 1.0});
+  CHECK(array_equal(half.value(), Array{2.0, 1.0}));
+  CHECK(array_equal(sums.value(), Array{4.0, 7.0, 9.0, 10.0}));
+  CHECK(array_equal(grad(sum(half * half), {p})[0].value(), Array{0.0, 0.0, 4.0, 2.0}));
+}
+
+TEST_CASE("What takes a type alone follows one that depends on values") {
+  Variable x(Array{1.0, -1.0, 2.0});
+  Tensor chosen = x[x > 0], like = ones_like(chosen), count = sum(ones_like(chosen * 2)),
+         size = shape(chosen);
+  CHECK(array_equal(like.value(), Array{1.0, 1.0}));
+  CHECK(number(count) == 2);
+  x.set_value(Array{1.0, 1.0, 2.0});
+  CHECK(array_equal(like.value(), Array{1.0, 1.0, 1.0}));
+  CHECK(number(count) == 3);
+  CHECK(array_equal(size.value(), Array{3}));
+
+  Tensor p("p"), positive = p[p > 0];
+  p.set_value(Array{1.0, -1.0, 2.0});
+  CHECK(positive.value().size() == 2);
+  CHECK(positive.shape() == Shape{2});
+  p.set_value(Array{1.0, 1.0, 2.0});
+  CHECK(positive.value().size() == 3);
+  CHECK(positive.shape() == Shape{3});
+  CHECK(array_equal((positive + Array{1.0, 2.0, 3.0}).value(), Array{2.0, 3.0, 5.0}));
 }
 
 TEST_CASE("Dtypes and shapes of placeholders follow their values") {
