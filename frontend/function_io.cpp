@@ -101,7 +101,8 @@ ir::Graph with_leaf_inputs(const ir::Graph& graph) {
 
 void Function::save(const std::string& path) const {
   const Impl& impl = this->impl();
-  demand_no_callbacks(impl.graph, path);
+  const ir::Graph saved = with_leaf_inputs(impl.graph);
+  demand_no_callbacks(saved, path);
   NamedArrays values;
   for (std::size_t i = 0; i < impl.captured.size(); ++i)
     values.emplace("v" + std::to_string(i), impl.captured[i].value());
@@ -112,7 +113,7 @@ void Function::save(const std::string& path) const {
     values.emplace(name, runtime::from_literal(literal));
     return name;
   };
-  const std::string graph = ir::to_text(with_leaf_inputs(impl.graph), options);
+  const std::string graph = ir::to_text(saved, options);
 
   const std::filesystem::path beside =
       std::filesystem::path(path).replace_extension(".safetensors");

@@ -48,12 +48,13 @@ class LiveEngine {
   /// False after waiting, with nothing done.
   bool update(EngineLock&, std::span<const Change> changes, Push push, std::vector<Note>& notes);
   /// What a Lease's commit makes stale, worked out before it: changes no value, and may fail.
-  Wave* plan_install(const EngineLock&, std::span<LiveState* const> leaves);
+  Wave* plan_install(const EngineLock&, std::span<LiveState* const> leaves, bool types_changed);
   /// Values given back by a Lease: cannot fail. `wave` is what plan_install gave.
   void install(const EngineLock&, Wave* wave, std::span<LiveState* const> leaves,
-               std::vector<Array>& values) noexcept;
+               std::vector<Array>& values, bool types_changed) noexcept;
   /// Computes the watched tensors that are stale below these leaves.
-  void refresh_watched(EngineLock&, std::span<LiveState* const> leaves, std::vector<Note>& notes);
+  void refresh_watched(EngineLock&, std::span<LiveState* const> leaves, bool types_changed,
+                       std::vector<Note>& notes);
 
   /// Takes the calling thread's turn on all of `leaves`, or waits and returns false.
   bool take_turns(EngineLock&, std::span<LiveState* const> leaves);

@@ -20,6 +20,11 @@ bool same_type(const Array& a, const Array& b) {
   return a.dtype() == b.dtype() && a.shape() == b.shape() && a.device() == b.device();
 }
 
+void forget_type(LiveState& state) noexcept {
+  state.live.reset();
+  state.stand_in = {};
+}
+
 /// Leaves that are set for the first time: what depends on them may become able to have a value.
 /// Taken back unless kept.
 class Readiness {
@@ -262,17 +267,13 @@ void LiveEngine::commit(Wave& wave, WaveRun& run, std::span<LeafChange> leaves,
                         bool types_changed) noexcept {
   for (LiveState* state : wave.affected) {
     invalidate(*state);
-    if (!types_changed) continue;
-    state->live.reset();
-    state->stand_in = {};
+    if (types_changed) forget_type(*state);
   }
   for (LeafChange& change : leaves) {
     LiveState& leaf = *change.leaf;
     leaf.value = std::move(change.value);
     leaf.stored = leaf.valid = true;
-    if (!types_changed) continue;
-    leaf.live.reset();
-    leaf.stand_in = {};
+    if (types_changed) forget_type(leaf);
   }
   commit_results(wave, run);
 }
@@ -396,29 +397,36 @@ const Array* LiveEngine::pull(EngineLock& locked, LiveState& state, std::vector<
 
 // ---- leases -------------------------------------------------------------------------------------
 
-Wave* LiveEngine::plan_install(const EngineLock&, std::span<LiveState* const> leaves) {
+Wave* LiveEngine::plan_install(const EngineLock&, std::span<LiveState* const> leaves,
+                               bool types_changed) {
   if (leaves.empty()) return nullptr;
-  Wave* wave = find_wave(leaves, Push::none);
-  return wave ? wave : keep_wave(plan_update(leaves, Push::none, false));
+  Wave* wave = types_changed ? nullptr : find_wave(leaves, Push::none);
+  return wave ? wave : keep_wave(plan_update(leaves, Push::none, types_changed));
 }
 
 void LiveEngine::install(const EngineLock&, Wave* wave, std::span<LiveState* const> leaves,
-                         std::vector<Array>& values) noexcept {
-  for (std::size_t i = 0; i < leaves.size(); ++i) leaves[i]->value = std::move(values[i]);
+                         std::vector<Array>& values, bool types_changed) noexcept {
+  for (std::size_t i = 0; i < leaves.size(); ++i) {
+    leaves[i]->value = std::move(values[i]);
+    if (!types_changed) continue;
+    forget_type(*leaves[i]);
+    changed_structure(*leaves[i]);
+  }
   if (!wave) return;
   for (LiveState* state : wave->affected) {
     invalidate(*state);
+    if (types_changed) forget_type(*state);
     marks_ -= state->marked ? 1 : 0;
     state->marked = false;
   }
 }
 
 void LiveEngine::refresh_watched(EngineLock& locked, std::span<LiveState* const> leaves,
-                                 std::vector<Note>& notes) {
+                                 bool types_changed, std::vector<Note>& notes) {
   if (watchers_ == 0) return;
   Wave below;
   below.changed.assign(leaves.begin(), leaves.end());
-  collect_affected(below, new_stamp(), false);
+  collect_affected(below, new_stamp(), types_changed);
   std::vector<NodeRef> watched;  // alive while the mutex is given up
   for (LiveState* state : below.affected)
     if (state->watched() && state->ready() && !state->valid) watched.emplace_back(&state->node);

@@ -275,7 +275,7 @@ Lease::Lease(std::span<const NodeRef> variables, std::span<const NodeRef> reads)
         waited = !engine.take_turns(locked, leaves_);
     }
     try {
-      (void)engine.plan_install(locked, leaves_);  // now, so that the commit finds it
+      (void)engine.plan_install(locked, leaves_, false);  // now, so that the commit finds it
     } catch (...) {
       engine.end_turns(locked, leaves_);
       throw;
@@ -314,10 +314,14 @@ void Lease::commit(std::vector<Array> values) {
   std::exception_ptr failed;
   {
     EngineLock locked = engine.lock();
-    for (std::size_t i = 0; i < leaves_.size(); ++i)
+    bool types_changed = false;
+    for (std::size_t i = 0; i < leaves_.size(); ++i) {
       if (!(leaves_[i]->home() == values[i].device())) engine.changed_structure(*leaves_[i]);
-    Wave* const wave = engine.plan_install(locked, leaves_);
-    engine.install(locked, wave, leaves_, values);
+      types_changed |=
+          values_[i].dtype() != values[i].dtype() || values_[i].shape() != values[i].shape();
+    }
+    Wave* const wave = engine.plan_install(locked, leaves_, types_changed);
+    engine.install(locked, wave, leaves_, values, types_changed);
     engine.end_turns(locked, leaves_);
     open_ = false;
     try {
@@ -325,7 +329,7 @@ void Lease::commit(std::vector<Array> values) {
         if (const LiveState& leaf = *leaves_[i];
             leaf.watched() && !(told_[i] && same_value(*told_[i], leaf.value)))
           for (const auto& watcher : leaf.extras->watchers) notes.push_back({watcher, leaf.value});
-      engine.refresh_watched(locked, leaves_, notes);
+      engine.refresh_watched(locked, leaves_, types_changed, notes);
     } catch (...) {
       failed = std::current_exception();
     }  // what was noted is delivered all the same

@@ -126,8 +126,8 @@ class Lease {
 
   [[nodiscard]] Array& value(std::size_t i) { return values_[i]; }
   [[nodiscard]] std::span<const Array> reads() const { return reads_; }
-  /// Gives the variables new values, of their own types. That needs no memory unless the graph was
-  /// changed since the turn began; their dependents are stale from then on. Then watched dependents
+  /// Gives the variables new values. That needs no memory unless these are of other types, or the
+  /// graph was changed since the turn began; their dependents are stale from then on. Then watched dependents
   /// are computed and watchers run: what these throw reaches the caller and undoes nothing.
   void commit(std::vector<Array> values);
 

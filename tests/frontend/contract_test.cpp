@@ -153,6 +153,12 @@ TEST_CASE("Contract: a function of what is computed is saved, and takes it as an
   const std::vector<Array> found = f(Array{10.0, 20.0}, Array{1.0, 2.0});
   CHECK(array_equal(found[0], Array{12.0, 23.0}));
   CHECK(array_equal(found[1], Array{10.0, 20.0}));
+  const CustomOp called{
+      .infer = [](std::span<const TensorType> t) { return std::vector(t.begin(), t.end()); },
+      .forward = [](std::span<const Array> a) { return std::vector(a.begin(), a.end()); }};
+  const Tensor above = custom_op("called", called)({x})[0];
+  Function({above}, above + 1).save(path);  // the callback is no part of it
+  CHECK(array_equal(Function::load(path)(Array{1.0, 2.0})[0], Array{2.0, 3.0}));
 }
 
 TEST_CASE("Contract: names go to ONNX and come back") {

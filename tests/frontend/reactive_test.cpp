@@ -385,6 +385,27 @@ TEST_CASE("What takes a type alone follows one that depends on values") {
   CHECK(array_equal((positive + Array{1.0, 2.0, 3.0}).value(), Array{2.0, 3.0, 5.0}));
 }
 
+TEST_CASE(
+    "A function's update may change the type of a placeholder, and what depends on it follows") {
+  Tensor p("p"), next("next"), ones_of = ones_like(p), twice = p * 2, size = shape(p);
+  p.set_value(Array{1.0, 2.0});
+  CHECK(array_equal(ones_of.value(), Array{1.0, 1.0}));
+  CHECK(twice.shape() == Shape{2});
+  std::vector<Array> heard;
+  const auto s = size.on_change([&](const Array& value) { heard.push_back(value); });
+  const Function f({next}, next, {.updates = {{p, next}}});
+  (void)f(Array{{1.f, 2.f, 3.f}});
+  CHECK(array_equal(ones_of.value(), Array{{1.f, 1.f, 1.f}}));
+  CHECK(ones_of.dtype() == DType::float32);
+  CHECK(twice.shape() == Shape{1, 3});
+  CHECK(array_equal(twice.value(), Array{{2.f, 4.f, 6.f}}));
+  REQUIRE(heard.size() == 1);
+  CHECK(array_equal(heard[0], Array{1, 3}));
+  (void)f(Array{{4.f, 5.f, 6.f}});
+  CHECK(array_equal(twice.value(), Array{{8.f, 10.f, 12.f}}));
+  CHECK(heard.size() == 1);
+}
+
 TEST_CASE("Dtypes and shapes of placeholders follow their values") {
   Tensor a("a");
   Tensor b = a + 1;
