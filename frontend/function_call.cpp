@@ -237,7 +237,7 @@ void Function::Impl::run(std::span<const Array* const> given, Results results,
     } else {
       Array& wanted = results.into[i];
       const bool fits = serves(wanted, program.output_dtype(i), layouts[i], options.device);
-      if (fits && !program.may_fail()) {
+      if (fits && !program.may_fail_after(i)) {
         output = &wanted;
       } else {
         aside.reserve(output_count);  // addresses stay

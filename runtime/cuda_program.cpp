@@ -47,7 +47,8 @@ CudaProgram::CudaProgram(Device device, ir::Plan plan, ir::DeviceCompiler& compi
   frames_.reserve(kept_frames);  // so that giving one back never fails
   find_code(compiler);
   keep_what_host_steps_may_lose();
-  may_fail_ = host_steps() > 0 || nan_checks_wanted();
+  // What its own steps find is told later, and undoes nothing; a step on the processor throws here.
+  last_risk_ = host_steps() > 0 || nan_checks_wanted() ? std::ssize(plan_.steps) : -1;
   for (const ir::Literal& literal : plan_.constants) {
     constants_.push_back(device_.allocate(literal.nbytes()));
     device_.upload(constants_.back().data(), literal.data(), literal.nbytes());

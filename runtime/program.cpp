@@ -261,10 +261,11 @@ std::shared_ptr<const Sizes> Program::size(std::span<const Shape* const> input_s
 }
 
 Program::Program(ir::Plan plan) : plan_(std::move(plan)) {
-  may_fail_ = nan_checks_wanted() || std::ranges::any_of(plan_.steps, [](const ir::Step& step) {
-                const auto* external = std::get_if<ir::ExternStep>(&step.what);
-                return external && external->may_fail;
-              });
+  for (std::size_t i = 0; i < plan_.steps.size(); ++i) {
+    const auto* external = std::get_if<ir::ExternStep>(&plan_.steps[i].what);
+    if (nan_checks_wanted() || (external && external->may_fail))
+      last_risk_ = static_cast<std::ptrdiff_t>(i);
+  }
 }
 
 std::shared_ptr<Sizes> Program::fixed_sizes() const {

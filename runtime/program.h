@@ -64,8 +64,11 @@ class Program {
     return plan_.slots[static_cast<std::size_t>(plan_.outputs[i])].dtype;
   }
   [[nodiscard]] static std::size_t arena_bytes(const Sizes& sizes);
-  /// Whether a call may fail after it has begun to write.
-  [[nodiscard]] bool may_fail() const { return may_fail_; }
+  /// Whether a call may fail after it has begun to write this output.
+  [[nodiscard]] bool may_fail_after(std::size_t output) const {
+    const ir::Slot& slot = plan_.slots[static_cast<std::size_t>(plan_.outputs[output])];
+    return slot.kind == ir::Slot::Kind::output && slot.first_step <= last_risk_;
+  }
 
   /// Runs once. `inputs` and `outputs` point at dense, C-ordered data of the plan's dtypes and the
   /// sizes' shapes, one an input and an output; a null output is not wanted where the plan has it
@@ -97,7 +100,7 @@ class Program {
       executables_;  // one a kernel, or null; further code
 
   std::shared_ptr<const Sizes> fixed_;  // where the plan has no unknowns
-  bool may_fail_;
+  std::ptrdiff_t last_risk_ = -1;  // the last step that may fail
 
  private:
   [[nodiscard]] std::shared_ptr<Sizes> without_code(std::span<const Shape* const>) const;
