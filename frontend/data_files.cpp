@@ -22,10 +22,12 @@ std::string read_file(const std::string& path) {
   std::array<char, 1 << 16> block;
   while (true) {
     const int n = gzread(file.get(), block.data(), block.size());
-    int code = Z_OK;
-    if (n < 0)
-      throw ParseError(path + ": damaged at byte " + std::to_string(content.size()) + ": " +
-                       gzerror(file.get(), &code));
+    if (n < 0) {
+      int code = Z_OK;
+      const std::string what = gzerror(file.get(), &code);
+      if (code == Z_ERRNO) throw IoError("cannot read " + what);
+      throw ParseError(path + ": damaged at byte " + std::to_string(content.size()) + ": " + what);
+    }
     if (n == 0) break;
     content.append(block.data(), static_cast<std::size_t>(n));
     if (content.size() > largest_file) throw ParseError(path + ": larger than 4 GiB when unpacked");
@@ -80,12 +82,10 @@ Array load_idx(const std::string& path) {
   if (bytes.size() < header) throw malformed(bytes.size(), "cut off in the extents");
   Shape shape;
   for (std::size_t i = 0; i < rank; ++i) shape.push_back(big_endian(bytes, 4 + 4 * i));
-  std::size_t expected = 0;
-  try {
-    expected = static_cast<std::size_t>(element_count(shape)) * size_of(*dtype);
-  } catch (const ShapeError&) {
-    throw malformed(4, "extents " + to_string(shape) + " are too large");
-  }
+  std::size_t expected = size_of(*dtype);
+  for (const std::int64_t extent : shape)
+    if (__builtin_mul_overflow(expected, static_cast<std::size_t>(extent), &expected))
+      throw malformed(4, "extents " + to_string(shape) + " are too large");
   if (bytes.size() - header != expected)
     throw malformed(bytes.size(), "expected " + std::to_string(expected) +
                                       " bytes of elements, found " +
@@ -104,16 +104,22 @@ Array load_csv(const std::string& path) {
   std::int64_t rows = 0, columns = 0, line = 1;
   const char* at = text.data();
   const char* end = at + text.size();
+  const auto skip_blanks = [&] {
+    while (at != end && (*at == ' ' || *at == '\t')) ++at;
+  };
   while (at != end) {
     std::int64_t fields = 0;
     while (true) {
       double value = 0;
+      skip_blanks();
+      if (end - at > 1 && at[0] == '+' && at[1] != '-') ++at;
       const auto [next, error] = std::from_chars(at, end, value);
       if (error != std::errc{})
         throw ParseError(path + ": line " + std::to_string(line) + ": expected a number");
       values.push_back(value);
       ++fields;
       at = next;
+      skip_blanks();
       if (at == end || *at != ',') break;
       ++at;
     }

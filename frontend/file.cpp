@@ -6,6 +6,8 @@
 #include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
+#include <system_error>
 
 namespace weft::frontend {
 
@@ -59,17 +61,28 @@ void Source::fail(std::uint64_t offset, const std::string& problem) const {
   throw ParseError(name_ + ": byte " + std::to_string(offset) + ": " + problem);
 }
 
-Sink::Sink(std::string path) : path_(std::move(path)) {
-  static std::atomic<int> number{0};
-  partial_ = path_ + "." + std::to_string(getpid()) + "-" + std::to_string(number++) + ".partial";
+Sink::Sink(std::string path) : path_(std::move(path)), target_(path_) {
+  struct stat old {};
+  const bool exists = stat(path_.c_str(), &old) == 0;
+  if (exists && !S_ISREG(old.st_mode)) {  // a device or a pipe takes what is written
+    partial_ = target_;
+  } else {
+    std::error_code missing;  // a link goes on pointing to what it does
+    const std::filesystem::path real = std::filesystem::canonical(path_, missing);
+    if (!missing) target_ = real.string();
+    static std::atomic<int> number{0};
+    partial_ =
+        target_ + "." + std::to_string(getpid()) + "-" + std::to_string(number++) + ".partial";
+  }
   file_ = std::fopen(partial_.c_str(), "wbe");
   if (!file_) fail("cannot be created");
+  if (exists) fchmod(fileno(file_), old.st_mode & 07777);  // as private as it was
 }
 
 Sink::~Sink() {
   if (!file_) return;
   std::fclose(file_);
-  std::remove(partial_.c_str());
+  if (partial_ != target_) std::remove(partial_.c_str());
 }
 
 void Sink::write(const void* data, std::size_t count) {
@@ -79,7 +92,8 @@ void Sink::write(const void* data, std::size_t count) {
 
 void Sink::commit() {
   if (std::fflush(file_) != 0) fail("cannot be written");
-  if (std::rename(partial_.c_str(), path_.c_str()) != 0) fail("cannot be put in place");
+  if (partial_ != target_ && std::rename(partial_.c_str(), target_.c_str()) != 0)
+    fail("cannot be put in place");
   std::fclose(file_);
   file_ = nullptr;
 }

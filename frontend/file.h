@@ -48,7 +48,7 @@ class Source {
 };
 
 /// A file being written: it takes its name when `commit` is called, and is removed when it never
-/// is.
+/// is. What is there and no regular file (a device, a pipe) is written as it is.
 class Sink {
  public:
   explicit Sink(std::string path);
@@ -62,7 +62,7 @@ class Sink {
 
  private:
   [[noreturn]] void fail(const char* what) const;
-  std::string path_, partial_;
+  std::string path_, target_, partial_;  // as given, links followed, what is written
   std::FILE* file_ = nullptr;
   std::uint64_t written_ = 0;
 };

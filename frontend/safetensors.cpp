@@ -14,6 +14,7 @@ using frontend::Source;
 using Json = nlohmann::json;
 
 constexpr std::uint64_t max_header = 100u << 20;  // the format's own limit
+constexpr const char* metadata_key = "__metadata__";
 
 constexpr std::array<std::pair<std::string_view, DType>, 14> codes{{
     {"BOOL", DType::boolean},
@@ -80,6 +81,8 @@ Json parse_header(const Source& file, const std::string& text) {
     return header;
   } catch (const Json::parse_error& e) {
     file.fail(8 + e.byte, std::string("the header is not JSON: ") + e.what());
+  } catch (const Json::out_of_range& e) {  // a number that no double holds
+    file.fail(8, std::string("the header is not JSON: ") + e.what());
   }
 }
 
@@ -93,26 +96,30 @@ NamedArrays load_safetensors(const std::string& path,
     file.fail(0, "not a safetensors file: a header of " + std::to_string(length) + " bytes");
   const Json header = parse_header(file, file.text(8, length));
   NamedArrays arrays;
+  std::map<std::string, std::string> strings;
   for (const auto& [name, entry] : header.items()) {
-    if (name != "__metadata__") {
+    if (name != metadata_key) {
       arrays.emplace(name, read_tensor(file, 8 + length, name, entry));
       continue;
     }
     if (!entry.is_object()) file.fail(8, "__metadata__ is not an object");
     for (const auto& [key, value] : entry.items()) {
       if (!value.is_string()) file.fail(8, "__metadata__ holds something other than strings");
-      if (metadata) (*metadata)[key] = value.get<std::string>();
+      strings[key] = value.get<std::string>();
     }
   }
+  if (metadata) *metadata = std::move(strings);
   return arrays;
 }
 
 void save_safetensors(const std::string& path, const NamedArrays& arrays,
                       const std::map<std::string, std::string>& metadata) {
   Json header = Json::object();
-  if (!metadata.empty()) header["__metadata__"] = metadata;
+  if (!metadata.empty()) header[metadata_key] = metadata;
   std::uint64_t offset = 0;
   for (const auto& [name, array] : arrays) {
+    if (name == metadata_key)
+      throw IoError(path + ": the format keeps the name '" + name + "' for strings");
     const auto code = std::find_if(codes.begin(), codes.end(),
                                    [&](const auto& c) { return c.second == array.dtype(); });
     if (code == codes.end())

@@ -161,6 +161,43 @@ TEST_CASE("damaged files are errors, never crashes") {
   fuzz(dir / "bad.st", slurp(dir / "a.st"), [](const std::string& p) { load_safetensors(p); });
 }
 
+TEST_CASE("safetensors: a failed load changes nothing, and numbers may be absurd") {
+  const Folder dir;
+  const auto load = [&](const std::string& header, std::map<std::string, std::string>* metadata) {
+    const std::string length{static_cast<char>(header.size()), 0, 0, 0, 0, 0, 0, 0};
+    spit(dir / "a.st", length + header + "abcd");
+    return load_safetensors(dir / "a.st", metadata);
+  };
+  std::map<std::string, std::string> metadata{{"old", "1"}};
+  const std::string strings = R"({"__metadata__":{"k":"v"})";
+  CHECK_THROWS_AS(
+      load(strings + R"(,"a":{"dtype":"F32","shape":[1e999],"data_offsets":[0,4]}})", &metadata),
+      ParseError);
+  CHECK_THROWS_AS(
+      load(strings + R"(,"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", &metadata),
+      ParseError);
+  CHECK(metadata == std::map<std::string, std::string>{{"old", "1"}});
+  load(strings + "}", &metadata);
+  CHECK(metadata == std::map<std::string, std::string>{{"k", "v"}});
+  CHECK_THROWS_AS(save_safetensors(dir / "b.st", {{"__metadata__", Array(1)}}), IoError);
+}
+
+TEST_CASE("files are written where a name points, and are as private as before") {
+  const Folder dir;
+  save_npy(dir / "a.npy", Array(1));
+  fs::permissions(dir / "a.npy", fs::perms::owner_read | fs::perms::owner_write);
+  fs::create_symlink("a.npy", dir / "link.npy");
+  save_npy(dir / "link.npy", Array(2));
+  CHECK(fs::is_symlink(dir / "link.npy"));
+  CHECK(load_npy(dir / "a.npy").item<int>() == 2);
+  CHECK(fs::status(dir / "a.npy").permissions() ==
+        (fs::perms::owner_read | fs::perms::owner_write));
+  save_npy("/dev/null", Array(3));
+  CHECK(fs::is_character_file("/dev/null"));
+  CHECK_THROWS_AS(save_npy("/dev/full", ones({100000})), IoError);
+  CHECK(fs::is_character_file("/dev/full"));
+}
+
 TEST_CASE("dlpack: shared both ways, released once") {
   Array a{{1.f, 2.f}, {3.f, 4.f}};
   dlpack::ManagedTensor* out = to_dlpack(a);

@@ -247,9 +247,15 @@ TEST_CASE("numbers in text say where they are wrong") {
     return data::load_csv(path);
   };
   CHECK(array_equal(load("1,2.5\r\n-3,4e2\n"), Array{{1.0, 2.5}, {-3.0, 400.0}}));
-  for (const std::string text : {"1,2\n3\n", "1,x\n", "1,\n", "1 2\n", ",", "1,2\n\n"})
+  CHECK(array_equal(load(" 1, +2.5\t\n-3 ,4e2"), Array{{1.0, 2.5}, {-3.0, 400.0}}));
+  for (const std::string text : {"+-1\n", "1,2\n3\n", "1,x\n", "1,\n", "1 2\n", ",", "1,2\n\n"})
     CHECK_THROWS_WITH_AS(load(text), doctest::Contains("line "), ParseError);
   CHECK_THROWS_AS(data::digits(path), ParseError);
+  std::ofstream(path, std::ios::binary) << std::string("\0\0\x0E\2\x80\0\0\0\x40\0\0\0", 12);
+  CHECK_THROWS_AS(data::load_idx(path), ParseError);  // 2^61 elements of eight bytes
   std::filesystem::remove(path);
   CHECK_THROWS_AS(load_npy(path), IoError);
+  const std::string folder = std::filesystem::temp_directory_path().string();
+  CHECK_THROWS_AS(data::load_csv(folder), IoError);
+  CHECK_THROWS_AS(data::load_idx(folder), IoError);
 }
