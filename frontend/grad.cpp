@@ -1,5 +1,7 @@
 #include "weft/grad.h"
 
+#include <algorithm>
+
 #include "apply.h"
 #include "ir/builder.h"
 #include "ir/ops/cotangent.h"
@@ -78,7 +80,11 @@ std::vector<Tensor> grad(const Tensor& loss, const std::vector<Tensor>& xs,
         throw ShapeError("grad of " + ir::to_string(type) +
                              ": a value of more than one element needs vjp and a cotangent",
                          where);
-  const ir::NodeRef ys[] = {loss.node()}, seeds[] = {nullptr};
+  // What is not known to have one element is looked at when it is.
+  const bool single =
+      type.shape && std::ranges::count(*type.shape, Dim(1)) == std::ssize(*type.shape);
+  const Tensor y = single ? loss : reshape({loss, where}, {});
+  const ir::NodeRef ys[] = {y.node()}, seeds[] = {nullptr};
   return tensors(passes::gradient(ys, nodes(xs), seeds));
 }
 

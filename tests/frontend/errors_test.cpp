@@ -251,6 +251,16 @@ TEST_CASE("Errors: cotangents and tangents of another shape") {
   CHECK(array_equal(g.value(), Array{2.0, 2.0}));
 }
 
+TEST_CASE("Errors: a gradient of what turns out to have several elements") {
+  const Tensor x("x");
+  const Variable w(2.0, "w");
+  const int line = __LINE__ + 1;
+  const Function f({x}, grad(x * w, {w}));
+  CHECK(array_equal(f(Array(3.0))[0], Array(3.0)));
+  CHECK(array_equal(f(Array{3.0})[0], Array(3.0)));
+  CHECK(contains(message<ShapeError>([&] { f(Array{1.0, 2.0}); }), at(line)));
+}
+
 TEST_CASE("Errors: a user's backward that gives another shape") {
   const auto wrong = custom_op(
       "wrong",
