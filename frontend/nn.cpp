@@ -3,7 +3,6 @@
 #include <cmath>
 #include <utility>
 
-#include "apply.h"
 #include "demand.h"
 #include "ir/ops/attrs.h"
 #include "ir/ops/normalization.h"
@@ -13,7 +12,6 @@
 namespace weft::nn {
 
 namespace ops = ir::ops;
-using frontend::apply;
 using frontend::make;
 using frontend::Value;
 
@@ -182,20 +180,6 @@ Tensor LayerNorm::build(const Operand& x) {
 
 // ---- functional forms ---------------------------------------------------------------------------
 
-namespace {
-std::string spelled(Reduction reduction) {
-  switch (reduction) {
-    case Reduction::mean: return "mean";
-    case Reduction::sum: return "sum";
-    case Reduction::none: return "none";
-  }
-  __builtin_unreachable();
-}
-Tensor loss(const ir::Op& op, const Operand& input, const Operand& target, Reduction reduction) {
-  return apply(op, {input, target}, ir::LossAttrs{spelled(reduction)});
-}
-}  // namespace
-
 Tensor linear(const Operand& x, const Operand& weight) {
   const int rank = runtime::live_type(*x.node()).rank().value_or(0);
   if (rank > 0 && runtime::live_type(*weight.node()).rank() == 2)
@@ -204,31 +188,6 @@ Tensor linear(const Operand& x, const Operand& weight) {
 }
 Tensor linear(const Operand& x, const Operand& weight, const Operand& bias) {
   return Value(linear(x, weight).node(), x.where()) + bias;
-}
-
-Tensor cross_entropy(const Operand& logits, const Operand& targets, Reduction reduction,
-                     std::int64_t ignore_index, double label_smoothing) {
-  return apply(ops::cross_entropy, {logits, targets},
-               ir::ClassLossAttrs{spelled(reduction), ignore_index, label_smoothing});
-}
-Tensor nll_loss(const Operand& log_probabilities, const Operand& targets, Reduction reduction,
-                std::int64_t ignore_index) {
-  return apply(ops::nll_loss, {log_probabilities, targets},
-               ir::ClassLossAttrs{spelled(reduction), ignore_index});
-}
-Tensor mse_loss(const Operand& input, const Operand& target, Reduction reduction) {
-  return loss(ops::mse_loss, input, target, reduction);
-}
-Tensor l1_loss(const Operand& input, const Operand& target, Reduction reduction) {
-  return loss(ops::l1_loss, input, target, reduction);
-}
-Tensor binary_cross_entropy(const Operand& probabilities, const Operand& targets,
-                            Reduction reduction) {
-  return loss(ops::binary_cross_entropy, probabilities, targets, reduction);
-}
-Tensor binary_cross_entropy_with_logits(const Operand& logits, const Operand& targets,
-                                        Reduction reduction) {
-  return loss(ops::binary_cross_entropy_with_logits, logits, targets, reduction);
 }
 
 Tensor layer_norm(const Operand& x, const Operand& weight, const Operand& bias, double eps) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -290,19 +291,26 @@ enum class Reduction : std::uint8_t { mean, sum, none };
 
 Tensor linear(const Operand& x, const Operand& weight);
 Tensor linear(const Operand& x, const Operand& weight, const Operand& bias);
-/// Scores (N, C) or (C); targets are class numbers, or probabilities of the scores' shape.
+/// Scores (N, C, …) or (C); targets are class numbers, or probabilities of the scores' shape.
+/// `weight` (C) scales the loss of each class, and the mean is a weighted one of class numbers.
 Tensor cross_entropy(const Operand& logits, const Operand& targets,
                      Reduction reduction = Reduction::mean, std::int64_t ignore_index = -100,
-                     double label_smoothing = 0);
+                     double label_smoothing = 0, const std::optional<Tensor>& weight = {});
 /// Log-probabilities and class numbers.
 Tensor nll_loss(const Operand& log_probabilities, const Operand& targets,
-                Reduction reduction = Reduction::mean, std::int64_t ignore_index = -100);
+                Reduction reduction = Reduction::mean, std::int64_t ignore_index = -100,
+                const std::optional<Tensor>& weight = {});
 Tensor mse_loss(const Operand& input, const Operand& target, Reduction reduction = Reduction::mean);
 Tensor l1_loss(const Operand& input, const Operand& target, Reduction reduction = Reduction::mean);
+/// Of probabilities, or of scores; targets have their shape (ShapeError). `weight` broadcasts to
+/// the losses, `pos_weight` scales those of what is.
 Tensor binary_cross_entropy(const Operand& probabilities, const Operand& targets,
-                            Reduction reduction = Reduction::mean);
+                            Reduction reduction = Reduction::mean,
+                            const std::optional<Tensor>& weight = {});
 Tensor binary_cross_entropy_with_logits(const Operand& logits, const Operand& targets,
-                                        Reduction reduction = Reduction::mean);
+                                        Reduction reduction = Reduction::mean,
+                                        const std::optional<Tensor>& weight = {},
+                                        const std::optional<Tensor>& pos_weight = {});
 Tensor layer_norm(const Operand& x, const Operand& weight, const Operand& bias, double eps = 1e-5);
 Tensor embedding(const Operand& indices, const Operand& weight);
 

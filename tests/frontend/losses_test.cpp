@@ -76,6 +76,56 @@ TEST_CASE("margins") {
         doctest::Approx(5));
 }
 
+TEST_CASE("weights of classes and of samples") {
+  const double low = std::log(4.0), high = std::log(4.0 / 3);  // of probabilities 1/4, 3/4
+  const Array x{{0.0, std::log(3.0)}, {0.0, std::log(3.0)}, {0.0, std::log(3.0)}};
+  const Array t{0, 1, -100};
+  const Tensor w(Array{2.0, 0.5});
+  const auto ce = [&](Reduction reduction, double smoothing) {
+    return nn::cross_entropy(x, t, reduction, -100, smoothing, w);
+  };
+  check_close(values(ce(Reduction::none, 0)), {2 * low, 0.5 * high, 0});
+  CHECK(number(ce(Reduction::sum, 0)) == doctest::Approx(2 * low + 0.5 * high));
+  CHECK(number(ce(Reduction::mean, 0)) == doctest::Approx((2 * low + 0.5 * high) / 2.5));
+  const double even = 0.25 / 2 * (2 * low + 0.5 * high);  // a quarter, over both classes
+  check_close(values(ce(Reduction::none, 0.25)),
+              {0.75 * 2 * low + even, 0.75 * 0.5 * high + even, 0});
+  const Array shares{{1.0, 0.0}, {0.5, 0.5}, {0.0, 1.0}};
+  CHECK(number(nn::cross_entropy(x, shares, Reduction::mean, -100, 0, w)) ==
+        doctest::Approx((2 * low + (low + 0.25 * high) + 0.5 * high) / 3));
+  const Tensor log_p = log_softmax(x, 1);
+  CHECK(number(nn::nll_loss(log_p, t, Reduction::mean, -100, w)) ==
+        doctest::Approx((2 * low + 0.5 * high) / 2.5));
+  const Tensor planes = log_p.reshape({3, 2, 1});  // axis 1 is the classes'
+  CHECK(number(nn::nll_loss(planes, t.reshape({3, 1}), Reduction::mean, -100, w)) ==
+        doctest::Approx((2 * low + 0.5 * high) / 2.5));
+  const Array p{0.25, 0.75}, hit{1.0, 0.0}, score{-std::log(3.0), std::log(3.0)};
+  check_close(values(nn::binary_cross_entropy(p, hit, Reduction::none, Tensor(Array{1.0, 3.0}))),
+              {low, 3 * low});
+  check_close(values(nn::binary_cross_entropy_with_logits(
+                  score, hit, Reduction::none, Tensor(Array{1.0, 3.0}), Tensor(Array{5.0, 5.0}))),
+              {5 * low, 3 * low});
+  check_close(values(nn::gaussian_nll_loss(Array{{1.0, 2.0}, {1.0, 2.0}}, zeros({2, 2}),
+                                           Array{1.0, 4.0}, false, 1e-6, Reduction::none)),
+              {0.5, 2, 0.5 * (std::log(4.0) + 0.25), 0.5 * (std::log(4.0) + 1)});
+}
+
+TEST_CASE("losses refuse targets that do not belong to the scores") {
+  const Tensor column(rand({3, 1})), row(rand({3}));
+  CHECK_THROWS_AS(nn::binary_cross_entropy(column, row), ShapeError);
+  CHECK_THROWS_AS(nn::binary_cross_entropy_with_logits(column, row), ShapeError);
+  const Tensor scores(rand({2, 3}));
+  CHECK_THROWS_AS(nn::cross_entropy(scores, Array{0, 1}, Reduction::mean, -100, 1.5), Error);
+  CHECK_THROWS_AS(
+      nn::cross_entropy(scores, Array{0, 1}, Reduction::mean, -100, 0, row[{Slice(0, 2)}]),
+      ShapeError);
+  CHECK_THROWS_AS(nn::multi_margin_loss(scores, Array{0}), ShapeError);
+  CHECK_THROWS_AS(nn::multi_margin_loss(scores, Array{0, 3}).value(), IndexError);
+  CHECK_THROWS_AS(nn::multilabel_margin_loss(scores, Array{{0, 3, -1}, {0, -1, 0}}).value(),
+                  IndexError);
+  CHECK_THROWS_AS(nn::cosine_embedding_loss(scores, scores, ones({2, 1})), ShapeError);
+}
+
 TEST_CASE("losses of tensors of unknown type, and their gradients") {
   Tensor x("x"), t("t");
   const Tensor loss = nn::multilabel_margin_loss(x, t);
