@@ -47,6 +47,7 @@ struct BackwardPlan {
 
 struct GradientState final : runtime::Attachment {
   std::atomic<bool> requires_grad = false;
+  std::atomic<bool> frozen = false;  // it was turned off
   std::atomic<bool> detached = false;
   std::atomic<bool> accumulated = false;  // `gradient` is more than zeros
   std::mutex mutex;                       // guards the rest; nothing is called under it
@@ -292,6 +293,15 @@ void frontend::note_new_tensor(const NodeRef& node) {
   tracking_epoch.fetch_add(1);
 }
 
+bool frontend::is_frozen(const NodeRef& node) {
+  const GradientState* state = find_state(*node);
+  return state && state->frozen;
+}
+bool frontend::has_gradient(const NodeRef& node) {
+  const GradientState* state = find_state(*node);
+  return state && state->accumulated;
+}
+
 NoGrad::NoGrad() : previous_(std::exchange(no_grad, true)) {}
 NoGrad::~NoGrad() { no_grad = previous_; }
 
@@ -306,7 +316,9 @@ Tensor& Tensor::requires_grad(bool on, Where where) {
     throw DTypeError("requires_grad of " + runtime::describe(*node()) + ", " + to_string(type) +
                          ": only floating tensors have gradients",
                      where);
-  if (state_of(node()).requires_grad.exchange(on) != on) tracking_epoch.fetch_add(1);
+  GradientState& state = state_of(node());
+  state.frozen = !on;
+  if (state.requires_grad.exchange(on) != on) tracking_epoch.fetch_add(1);
   return *this;
 }
 

@@ -1,13 +1,17 @@
 #include "weft/nn.h"
 
+#include <algorithm>
 #include <cmath>
+#include <unordered_set>
 #include <utility>
 
 #include "demand.h"
 #include "ir/ops/attrs.h"
 #include "ir/ops/normalization.h"
+#include "load_values.h"
 #include "value.h"
 #include "weft/eval.h"
+#include "weft/ops/normalization.h"
 
 namespace weft::nn {
 
@@ -23,8 +27,11 @@ void Module::collect(const std::string& prefix, NamedTensors& into) const {
 }
 
 NamedTensors Module::named_parameters() const {
-  NamedTensors result;
-  collect("", result);
+  NamedTensors all, result;
+  collect("", all);
+  std::unordered_set<const ir::Node*> seen;
+  for (auto& entry : all)
+    if (seen.insert(entry.second.node().get()).second) result.push_back(std::move(entry));
   return result;
 }
 
@@ -63,28 +70,37 @@ Module& Module::to(Device device) {
 }
 
 NamedArrays Module::state_dict() const {
+  NamedTensors all;
+  collect("", all);
   NamedArrays state;
-  for (const auto& [name, tensor] : named_parameters()) state.emplace(name, tensor.value());
+  for (const auto& [name, tensor] : all) state.emplace(name, tensor.value());
   return state;
 }
 
-void Module::load_state_dict(const NamedArrays& state) {
-  const NamedTensors named = named_parameters();
-  for (const auto& [name, tensor] : named) {
-    const auto found = state.find(name);
-    if (found == state.end()) throw Error("load_state_dict: there is no '" + name + "'");
-    if (found->second.shape() != tensor.shape())
-      throw ShapeError("load_state_dict: '" + name + "' has shape " +
-                       to_string(found->second.shape()) + ", expected " +
-                       to_string(tensor.shape()));
-  }
-  Transaction together;
-  for (auto [name, tensor] : named) tensor.set_value(state.at(name));
-  together.commit();
+void Module::load_state_dict(const NamedArrays& state, bool strict, Where where) {
+  NamedTensors all;
+  collect("", all);
+  frontend::load_values("load_state_dict", all, state, strict, where);
 }
 
-Tensor Module::register_parameter(std::string name, const Array& value) {
-  Tensor parameter(value, {.requires_grad = true, .name = name});
+void Module::demand_free(const std::string& name, Where where) const {
+  const auto taken = [&](const auto& entry) { return entry.first == name; };
+  if (name.empty() || name.find('.') != std::string::npos)
+    throw Error("a module cannot register '" + name + "': a name has no dots, and is not empty",
+                where);
+  if (std::ranges::any_of(own_, taken) || std::ranges::any_of(children_, taken))
+    throw Error("a module cannot register '" + name + "': it has one of that name", where);
+}
+
+void Module::add_child(std::string name, std::shared_ptr<Module> child, Where where) {
+  demand_free(name, where);
+  if (!child) throw Error("a module cannot register '" + name + "': it is null", where);
+  children_.emplace_back(std::move(name), std::move(child));
+}
+
+Tensor Module::register_parameter(std::string name, const Array& value, Where where) {
+  demand_free(name, where);
+  Tensor parameter(value, {.requires_grad = true, .name = name}, where);
   own_.emplace_back(std::move(name), parameter);
   return parameter;
 }
@@ -169,13 +185,14 @@ Embedding::Embedding(std::int64_t num_embeddings, std::int64_t embedding_dim) {
 Tensor Embedding::build(const Operand& indices) { return embedding(indices, weight); }
 
 LayerNorm::LayerNorm(std::int64_t features, double eps, bool elementwise_affine)
-    : eps_(eps), affine_(elementwise_affine) {
+    : features_(features), eps_(eps), affine_(elementwise_affine) {
   if (!affine_) return;
   weight = register_parameter("weight", ones({features}));
   bias = register_parameter("bias", zeros({features}));
 }
 Tensor LayerNorm::build(const Operand& x) {
-  return affine_ ? layer_norm(x, weight, bias, eps_) : layer_norm(x, 1.0, 0.0, eps_);
+  if (!affine_) return weft::layer_norm(x, {features_}, {}, {}, eps_);
+  return weft::layer_norm(x, {features_}, weight, bias, eps_);
 }
 
 // ---- functional forms ---------------------------------------------------------------------------
@@ -191,7 +208,10 @@ Tensor linear(const Operand& x, const Operand& weight, const Operand& bias) {
 }
 
 Tensor layer_norm(const Operand& x, const Operand& weight, const Operand& bias, double eps) {
-  return make(ops::standardize, {x}, ir::StandardizeAttrs{{-1}, eps}) * weight + bias;
+  Dims features = runtime::live_type(*weight.node()).shape.value_or(Dims{});
+  if (features.size() != 1)  // one number for all, or not known yet
+    return make(ops::standardize, {x}, ir::StandardizeAttrs{{-1}, eps}) * weight + bias;
+  return weft::layer_norm(x, std::move(features), Tensor(weight.node()), Tensor(bias.node()), eps);
 }
 Tensor embedding(const Operand& indices, const Operand& weight) {
   return make(ops::gather_rows, {{weight.node(), indices.where()}, indices});

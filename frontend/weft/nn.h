@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <optional>
+#include <source_location>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -22,6 +23,8 @@ using NamedTensors = std::vector<std::pair<std::string, Tensor>>;
 /// Owns parameters and child modules by name. Copies share both.
 class Module {
  public:
+  using Where = std::source_location;
+
   virtual ~Module() = default;
   virtual Tensor forward(const Tensor& x) = 0;
   /// forward(x). What Weft's own modules build in it is on the line of the call.
@@ -29,7 +32,7 @@ class Module {
 
   /// Own parameters first, then the children's, in order of registration.
   [[nodiscard]] std::vector<Tensor> parameters() const;
-  /// The same with dotted names: `0.weight`.
+  /// The same with dotted names: `0.weight`. What has several names is there once, by its first.
   [[nodiscard]] NamedTensors named_parameters() const;
   [[nodiscard]] std::int64_t parameter_count() const;
 
@@ -42,24 +45,36 @@ class Module {
   /// Moves every parameter, or none where it throws (what depends on them has to follow).
   Module& to(Device device);
 
+  /// Under every name.
   [[nodiscard]] NamedArrays state_dict() const;
-  /// Every parameter must be there, of its shape; Error names the first that is not. Changes
-  /// nothing when it throws.
-  void load_state_dict(const NamedArrays& state);
+  /// Every parameter must be there, of its shape, and nothing else; Error names the first that is
+  /// not. `strict` false: names that only one side has are passed over. Changes nothing when it
+  /// throws.
+  void load_state_dict(const NamedArrays& state, bool strict = true,
+                       Where where = Where::current());
 
  protected:
   Module() = default;
   Module(const Module&) = default;
   Module& operator=(const Module&) = default;
-  Tensor register_parameter(std::string name, const Array& value);
+  /// Names are without dots, and given once (Error).
+  Tensor register_parameter(std::string name, const Array& value, Where where = Where::current());
   template <class M>
-  std::shared_ptr<M> register_module(std::string name, std::shared_ptr<M> child) {
-    children_.emplace_back(std::move(name), child);
+  std::shared_ptr<M> register_module(std::string name, std::shared_ptr<M> child,
+                                     Where where = Where::current()) {
+    add_child(std::move(name), child, where);
     return child;
+  }
+  template <class M>
+  requires std::is_base_of_v<Module, M> std::shared_ptr<M> register_module(
+      std::string name, M child, Where where = Where::current()) {
+    return register_module(std::move(name), std::make_shared<M>(std::move(child)), where);
   }
 
  private:
   void collect(const std::string& prefix, NamedTensors& into) const;
+  void demand_free(const std::string& name, Where where) const;
+  void add_child(std::string name, std::shared_ptr<Module> child, Where where);
 
   NamedTensors own_;
   std::vector<std::pair<std::string, std::shared_ptr<Module>>> children_;
@@ -79,10 +94,10 @@ class Sequential : public Layer {
  public:
   Sequential() = default;
   template <class First, class... Rest>
-  requires(
-      std::is_base_of_v<Module, std::remove_cvref_t<First>> &&
-      !std::is_same_v<std::remove_cvref_t<First>, Sequential>) explicit Sequential(First&& first,
-                                                                                   Rest&&... rest) {
+  requires(std::is_base_of_v<Module, std::remove_cvref_t<First>> &&
+           !(sizeof...(Rest) == 0 &&
+             std::is_same_v<std::remove_cvref_t<First>,
+                            Sequential>)) explicit Sequential(First&& first, Rest&&... rest) {
     push_back(std::forward<First>(first));
     (push_back(std::forward<Rest>(rest)), ...);
   }
@@ -153,24 +168,57 @@ class Conv3d : public Conv {
       : Conv(3, in_channels, out_channels, std::move(kernel_size), std::move(options)) {}
 };
 
-/// The stride is the window where not given.
+/// The stride is the window where not given. (Constructors from an array of numbers take
+/// `MaxPool2d({2, 3})`, which could otherwise be a copy of `MaxPool2d{2, 3}`.)
 class MaxPool2d : public Layer {
  public:
-  explicit MaxPool2d(PerAxis kernel_size, PerAxis stride = {}, PerAxis padding = 0)
-      : kernel_(std::move(kernel_size)), stride_(std::move(stride)), padding_(std::move(padding)) {}
-  Tensor build(const Operand& x) override { return max_pool2d(x, kernel_, stride_, padding_); }
+  explicit MaxPool2d(PerAxis kernel_size, PerAxis stride = {}, PerAxis padding = 0,
+                     PerAxis dilation = 1, bool ceil_mode = false)
+      : kernel_(std::move(kernel_size)),
+        stride_(std::move(stride)),
+        padding_(std::move(padding)),
+        dilation_(std::move(dilation)),
+        ceil_mode_(ceil_mode) {}
+  template <std::size_t N>
+  explicit MaxPool2d(const std::int64_t (&kernel_size)[N], PerAxis stride = {}, PerAxis padding = 0,
+                     PerAxis dilation = 1, bool ceil_mode = false)
+      : MaxPool2d(PerAxis(std::vector<std::int64_t>(kernel_size, kernel_size + N)),
+                  std::move(stride), std::move(padding), std::move(dilation), ceil_mode) {}
+  Tensor build(const Operand& x) override {
+    return max_pool2d(x, kernel_, stride_, padding_, dilation_, ceil_mode_);
+  }
 
  private:
-  PerAxis kernel_, stride_, padding_;
+  PerAxis kernel_, stride_, padding_, dilation_;
+  bool ceil_mode_;
 };
 class AvgPool2d : public Layer {
  public:
-  explicit AvgPool2d(PerAxis kernel_size, PerAxis stride = {}, PerAxis padding = 0)
-      : kernel_(std::move(kernel_size)), stride_(std::move(stride)), padding_(std::move(padding)) {}
-  Tensor build(const Operand& x) override { return avg_pool2d(x, kernel_, stride_, padding_); }
+  explicit AvgPool2d(PerAxis kernel_size, PerAxis stride = {}, PerAxis padding = 0,
+                     bool ceil_mode = false, bool count_include_pad = true,
+                     std::optional<std::int64_t> divisor_override = {})
+      : kernel_(std::move(kernel_size)),
+        stride_(std::move(stride)),
+        padding_(std::move(padding)),
+        ceil_mode_(ceil_mode),
+        count_include_pad_(count_include_pad),
+        divisor_override_(divisor_override) {}
+  template <std::size_t N>
+  explicit AvgPool2d(const std::int64_t (&kernel_size)[N], PerAxis stride = {}, PerAxis padding = 0,
+                     bool ceil_mode = false, bool count_include_pad = true,
+                     std::optional<std::int64_t> divisor_override = {})
+      : AvgPool2d(PerAxis(std::vector<std::int64_t>(kernel_size, kernel_size + N)),
+                  std::move(stride), std::move(padding), ceil_mode, count_include_pad,
+                  divisor_override) {}
+  Tensor build(const Operand& x) override {
+    return avg_pool2d(x, kernel_, stride_, padding_, ceil_mode_, count_include_pad_,
+                      divisor_override_);
+  }
 
  private:
   PerAxis kernel_, stride_, padding_;
+  bool ceil_mode_, count_include_pad_;
+  std::optional<std::int64_t> divisor_override_;
 };
 
 /// Rows of a table; weight (entries, width) is standard normal.
@@ -189,6 +237,7 @@ class LayerNorm : public Layer {
   Tensor weight, bias;
 
  private:
+  std::int64_t features_;
   double eps_;
   bool affine_;
 };

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "thrown.h"
 #include "weft/weft.h"
 
 namespace {
@@ -55,6 +56,12 @@ void check_rule(const Make& make,
 TEST_CASE("SGD with everything that it has") {
   check_rule([](auto p) { return std::make_unique<optim::SGD>(p, optim::SGDOptions{.lr = 0.1}); },
              [](double w, double g, int, std::size_t) { return w - 0.1 * g; });
+  check_rule(
+      [](auto p) {
+        return std::make_unique<optim::SGD>(
+            p, optim::SGDOptions{.lr = 0.01, .weight_decay = 0.5, .maximize = true});
+      },
+      [](double w, double g, int, std::size_t) { return w - 0.01 * (0.5 * w - g); });
   std::vector<double> m(2);
   check_rule(
       [](auto p) {
@@ -228,9 +235,9 @@ TEST_CASE("a convolutional network tells lying bars from standing ones") {
                        nn::AvgPool2d(1), nn::Flatten(), nn::Linear(16, 2));
   CHECK(model.parameter_count() == 4 * 9 + 4 + 4 * 4 * 9 + 16 * 2 + 2);
   optim::Adam adam(model.parameters(), {.lr = 0.02});
-  data::Trainer trainer(
-      model, adam, [](const Tensor& y, const Tensor& t) { return nn::cross_entropy(y, t); },
-      {.epochs = 30, .batch_size = 32, .progress = false});
+  data::Trainer trainer(model, adam,
+                        [](const Tensor& y, const Tensor& t) { return nn::cross_entropy(y, t); },
+                        {.epochs = 30, .batch_size = 32, .progress = false});
   const data::Dataset set{images, Array::from(classes)};
   const auto results = trainer.fit(set, set);
   CHECK(results.back().accuracy > 0.95);
@@ -258,4 +265,134 @@ TEST_CASE("numbers in text say where they are wrong") {
   const std::string folder = std::filesystem::temp_directory_path().string();
   CHECK_THROWS_AS(data::load_csv(folder), IoError);
   CHECK_THROWS_AS(data::load_idx(folder), IoError);
+}
+
+TEST_CASE("a parameter that is frozen, or that no backward reached, stays as it is") {
+  for (const bool compiled : {false, true}) {
+    CAPTURE(compiled);
+    Tensor w(Array{1.0}, {.requires_grad = true}), kept(Array{1.0}, {.requires_grad = true});
+    Variable plain(Array{1.0});  // was never asked, and is trained by `updates`
+    optim::SGD sgd({w, kept, plain}, {.lr = 0.1, .momentum = 0.9, .weight_decay = 0.5});
+    kept.requires_grad(false);
+    const Tensor loss = sum(w * w + kept * kept + plain * plain);
+    if (compiled) {
+      Function({}, loss, {.updates = sgd.updates(loss)})();
+    } else {
+      loss.backward();
+      sgd.step();
+    }
+    CHECK(w.item<double>() == doctest::Approx(0.75));
+    CHECK(kept.item<double>() == 1);
+    CHECK(plain.item<double>() == doctest::Approx(compiled ? 0.75 : 1));
+  }
+  // Adam counts the steps of each: the first one of each is as long as the learning rate.
+  Tensor early(Array{1.0}, {.requires_grad = true}), late(Array{1.0}, {.requires_grad = true});
+  optim::Adam adam({early, late}, {.lr = 0.125});
+  adam.step();  // no gradient at all
+  CHECK(early.item<double>() == 1);
+  for (int i = 0; i < 4; ++i) {
+    adam.zero_grad();
+    (i < 2 ? sum(early * early) : sum(early * early + late * late)).backward();
+    adam.step();
+    CHECK((late.item<double>() == 1) == (i < 2));
+    if (i == 2) CHECK(late.item<double>() == doctest::Approx(0.875));
+  }
+}
+
+TEST_CASE("optimisers refuse what they cannot train, on the user's line") {
+  const Tensor w(Array{1.f}, {.requires_grad = true, .name = "w"});
+  const auto refused = [](const std::string& part, int line, auto&& f) {
+    const std::string text = message<Error>(f);
+    CAPTURE(text);
+    CHECK(contains(text, part));
+    CHECK(text.ends_with("(learning_test.cpp:" + std::to_string(line) + ")"));
+  };
+  using optim::Adam, optim::SGD;
+  refused("given twice", __LINE__, [&] { SGD({w, w}, {}); });
+  refused("no value", __LINE__, [&] { SGD({Tensor("empty")}, {}); });
+  refused("computed", __LINE__, [&] { SGD({w * 2.f}, {}); });
+  refused("only floating", __LINE__, [&] { SGD({Variable(Array{1})}, {}); });
+  refused("momentum", __LINE__, [&] { SGD({w}, {.momentum = -1}); });
+  refused("weight decay", __LINE__, [&] { SGD({w}, {.weight_decay = -1}); });
+  refused("learning rate", __LINE__, [&] { SGD({w}, {.lr = std::nan("")}); });
+  refused("beta1", __LINE__, [&] { Adam({w}, {.beta1 = 1}); });
+  refused("beta2", __LINE__, [&] { Adam({w}, {.beta2 = -0.1}); });
+  refused("eps", __LINE__, [&] { Adam({w}, {.eps = -1}); });
+  SGD sgd({w}, {.lr = 0.1});
+  refused("more than one element", __LINE__, [&] { sgd.updates(w * Array{1.f, 2.f}); });
+  refused("shape (2,)", __LINE__, [&] { sgd.updates(std::vector<Tensor>{Array{1.f, 2.f}}); });
+  refused("expected 1 gradients", __LINE__, [&] { sgd.updates(std::vector<Tensor>{}); });
+  CHECK(w.item<float>() == 1);
+}
+
+TEST_CASE("an optimiser goes on from its state") {
+  const auto run = [](optim::Optimizer& optimizer, const Tensor& w, int steps) {
+    for (int i = 0; i < steps; ++i) {
+      optimizer.zero_grad();
+      sum(w * w * w).backward();
+      optimizer.step();
+    }
+  };
+  const optim::AdamOptions options{.lr = 0.1, .amsgrad = true};
+  Tensor w(Array{2.0, 1.0}, {.requires_grad = true});
+  optim::Adam adam({w}, options);
+  run(adam, w, 3);
+  const NamedArrays state = adam.state_dict();
+  CHECK(state.at("steps").item<int>() == 3);
+  CHECK(state.at("0.first_moment").shape() == Shape{2});
+  Tensor again(w.value(), {.requires_grad = true});
+  optim::Adam other({again}, options);
+  NamedArrays wrong = state;
+  wrong["0.second_moment"] = zeros({3});
+  CHECK_THROWS_AS(other.load_state_dict(wrong), ShapeError);
+  CHECK_THROWS_AS(optim::SGD({again}, {}).load_state_dict(state), Error);
+  other.load_state_dict(state);
+  adam.set_learning_rate(0.05);
+  other.set_learning_rate(0.05);
+  run(adam, w, 3);
+  run(other, again, 3);
+  CHECK(array_equal(w.value(), again.value()));
+}
+
+namespace {
+struct Tied : nn::Module {
+  std::shared_ptr<nn::Linear> in = register_module("in", nn::Linear(3, 3, false));
+  std::shared_ptr<nn::Linear> out = register_module("out", in);
+  Tensor forward(const Tensor& x) override { return (*out)(tanh((*in)(x))); }
+  void name_twice() { register_parameter("in", ones({1})); }
+  void name_dotted() { register_parameter("a.b", ones({1})); }
+  void add_nothing() { register_module("none", std::shared_ptr<nn::Linear>()); }
+};
+}  // namespace
+
+TEST_CASE("modules: shared parameters count once, names are names, states are whole") {
+  Tied tied;
+  CHECK(tied.parameter_count() == 9);
+  CHECK(tied.named_parameters().size() == 1);
+  NamedArrays state = tied.state_dict();
+  CHECK(state.size() == 2);
+  optim::SGD sgd(tied.parameters(), {.lr = 0.1});
+  sum(tied(ones({1, 3}))).backward();
+  sgd.step();
+  CHECK(!array_equal(tied.in->weight.value(), state.at("in.weight")));
+  tied.load_state_dict(state);
+  CHECK(array_equal(tied.in->weight.value(), state.at("in.weight")));
+  state["later"] = ones({1});
+  CHECK(contains(message<Error>([&] { tied.load_state_dict(state); }), "'later'"));
+  tied.load_state_dict(state, false);
+  tied.load_state_dict({}, false);
+  CHECK_THROWS_AS(tied.name_twice(), Error);
+  CHECK_THROWS_AS(tied.name_dotted(), Error);
+  CHECK_THROWS_AS(tied.add_nothing(), Error);
+  CHECK(tied.named_parameters().size() == 1);
+
+  nn::Sequential nested(nn::Sequential(nn::MaxPool2d({2, 1}), nn::AvgPool2d({1, 2}, {}, 0, true)),
+                        nn::Flatten());
+  CHECK(array_equal(nested(arange(6.f).reshape({1, 1, 2, 3})).value(), Array{{3.5f, 5.f}}));
+  CHECK(array_equal(nn::MaxPool2d(2, 1, 0, 2)(arange(9.f).reshape({1, 1, 3, 3})).value(),
+                    Array::from(std::vector<float>{8}, {1, 1, 1, 1})));
+  for (const bool affine : {false, true}) {  // no broadcasting in place of the features
+    CHECK_THROWS_AS(nn::LayerNorm(4, 1e-5, affine)(ones({2, 1})), ShapeError);
+    CHECK_THROWS_AS(nn::LayerNorm(1, 1e-5, affine)(ones({2, 4})), ShapeError);
+  }
 }
