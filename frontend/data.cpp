@@ -12,23 +12,34 @@
 
 namespace weft::data {
 
-Dataset Dataset::slice(std::int64_t begin, std::int64_t end) const {
+namespace {
+/// ShapeError unless there is one target a sample.
+void demand_pairs(const Dataset& set, SourceLocation where) {
+  if (set.inputs.shape().empty() || set.targets.shape().empty() ||
+      set.targets.shape()[0] != set.size())
+    throw ShapeError("a data set of " + to_string(set.inputs.shape()) + " inputs and " +
+                         to_string(set.targets.shape()) + " targets",
+                     where);
+}
+}  // namespace
+
+Dataset Dataset::slice(std::int64_t begin, std::int64_t end, std::source_location where) const {
   if (begin < 0 || end < begin || end > size())
     throw IndexError("samples " + std::to_string(begin) + " to " + std::to_string(end) + " of " +
-                     std::to_string(size()));
+                         std::to_string(size()),
+                     where);
+  demand_pairs(*this, where);
   return {runtime::slice_view(inputs, 0, begin, end - begin, 1),
           runtime::slice_view(targets, 0, begin, end - begin, 1)};
 }
 
 // ---- loader -------------------------------------------------------------------------------------
 
-DataLoader::DataLoader(Dataset dataset, LoaderOptions options)
+DataLoader::DataLoader(Dataset dataset, LoaderOptions options, std::source_location where)
     : dataset_{dataset.inputs.contiguous(), dataset.targets.contiguous()}, options_(options) {
   if (options_.batch_size < 1)
-    throw Error("a batch of " + std::to_string(options_.batch_size) + " samples");
-  if (dataset_.targets.shape().empty() || dataset_.targets.shape()[0] != dataset_.size())
-    throw ShapeError("a data set of " + to_string(dataset_.inputs.shape()) + " inputs and " +
-                     to_string(dataset_.targets.shape()) + " targets");
+    throw Error("a batch of " + std::to_string(options_.batch_size) + " samples", where);
+  demand_pairs(dataset_, where);
 }
 
 std::int64_t DataLoader::size() const {
@@ -76,7 +87,7 @@ Array take_rows(const Array& from, std::span<const std::int64_t> order) {
 
 }  // namespace
 
-Dataset DataLoader::Iterator::operator*() const {
+const Dataset DataLoader::Iterator::operator*() const {
   const std::int64_t batch = loader_->options_.batch_size;
   const std::int64_t begin = at_ * batch, end = std::min(begin + batch, loader_->dataset_.size());
   if (order_.empty()) return loader_->dataset_.slice(begin, end);
@@ -122,35 +133,40 @@ class ProgressBar {
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
-Function evaluation(nn::Module& model, const Array& like, Device device) {
+Function evaluation(nn::Module& model, const Array& like, Device device,
+                    std::source_location where) {
+  struct Evaluating {
+    nn::Module& model;
+    explicit Evaluating(nn::Module& m) : model(m) { model.eval(); }
+    ~Evaluating() { model.train(); }
+  } const evaluating(model);
   Dims shape = to_dims(like.shape());
-  if (!shape.empty()) shape[0] = dim("N");
-  const Tensor x(shape, like.dtype(), "x");
-  const bool training = model.is_training();
-  model.eval();
-  Tensor outputs = model(x);
-  model.train(training);
-  return Function({x}, outputs, {.device = device, .name = "predict"});
+  shape[0] = dim("N");
+  const Tensor x(shape, like.dtype(), "x", where);
+  return Function({x}, model({x, where}), {.device = device, .name = "predict"}, where);
 }
 
 }  // namespace
 
-Trainer::Trainer(nn::Module& model, optim::Optimizer& optimizer, Loss loss, TrainerOptions options)
+Trainer::Trainer(nn::Module& model, optim::Optimizer& optimizer, Loss loss, TrainerOptions options,
+                 Where where)
     : model_(model), optimizer_(optimizer), loss_(std::move(loss)), options_(options) {
-  frontend::demand_function("Trainer: loss", loss_, {});
+  frontend::demand_function("Trainer: loss", loss_, where);
 }
 
-void Trainer::build(const Dataset& train) {
+void Trainer::build(const Dataset& train, Where where) {
   Dims x_shape = to_dims(train.inputs.shape()), t_shape = to_dims(train.targets.shape());
   x_shape[0] = t_shape[0] = dim("N");
-  const Tensor x(x_shape, train.inputs.dtype(), "x"), t(t_shape, train.targets.dtype(), "t");
+  const Tensor x(x_shape, train.inputs.dtype(), "x", where),
+      t(t_shape, train.targets.dtype(), "t", where);
   model_.train();
-  const Tensor loss = loss_(model_(x), t);
-  step_.emplace(
-      std::vector<Tensor>{x, t}, loss,
-      FunctionOptions{
-          .updates = optimizer_.updates(loss), .device = options_.device, .name = "train_step"});
-  predict_.emplace(evaluation(model_, train.inputs, options_.device));
+  const Tensor loss = loss_(model_({x, where}), t);
+  Function step(
+      {x, t}, loss,
+      {.updates = optimizer_.updates(loss, where), .device = options_.device, .name = "train_step"},
+      where);
+  predict_.emplace(evaluation(model_, train.inputs, options_.device, where));
+  step_.emplace(std::move(step));
 }
 
 const Function& Trainer::step() const {
@@ -187,12 +203,15 @@ class KeptRate {
 }  // namespace
 
 std::vector<EpochResult> Trainer::fit(const Dataset& train, const Dataset& test,
-                                      const std::function<void(const EpochResult&)>& watch) {
-  if (train.size() == 0) throw ShapeError("there are no samples to train with");
-  if (!step_) build(train);
-  const DataLoader loader(train, {.batch_size = options_.batch_size,
-                                  .shuffle = options_.shuffle,
-                                  .drop_last = options_.drop_last});
+                                      const std::function<void(const EpochResult&)>& watch,
+                                      Where where) {
+  if (train.size() == 0) throw ShapeError("there are no samples to train with", where);
+  const DataLoader loader(train,
+                          {.batch_size = options_.batch_size,
+                           .shuffle = options_.shuffle,
+                           .drop_last = options_.drop_last},
+                          where);
+  if (!step_) build(train, where);
   const auto steps = static_cast<double>(loader.size() * options_.epochs);
   KeptRate rate(optimizer_);
   std::vector<EpochResult> results;
@@ -230,7 +249,7 @@ std::vector<EpochResult> Trainer::fit(const Dataset& train, const Dataset& test,
     result.seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     bar.draw(done, result.loss);
-    if (test.size() > 0) result.accuracy = accuracy(test);
+    if (test.size() > 0) result.accuracy = accuracy(test, where);
     bar.clear();
     if (watch) watch(result);
     results.push_back(std::move(result));
@@ -238,21 +257,20 @@ std::vector<EpochResult> Trainer::fit(const Dataset& train, const Dataset& test,
   return results;
 }
 
-double Trainer::accuracy(const Dataset& test) {
-  const DataLoader loader(test, {.batch_size = std::min<std::int64_t>(test.size(), 1000)});
-  std::int64_t right = 0;
+double Trainer::accuracy(const Dataset& test, Where where) {
+  if (test.size() == 0) throw ShapeError("there are no samples to predict", where);
+  const DataLoader loader(test, {.batch_size = std::min<std::int64_t>(test.size(), 1000)}, where);
+  std::int64_t right = 0, all = 0;
   for (const Dataset& batch : loader) {
-    const Array outputs = predict()(batch.inputs).front();
-    const std::vector<float> scores = outputs.tolist<float>();
-    const std::vector<std::int64_t> targets = batch.targets.tolist<std::int64_t>();
-    const std::size_t classes = scores.size() / std::max<std::size_t>(targets.size(), 1);
-    for (std::size_t i = 0; i < targets.size(); ++i) {
-      const auto first = scores.begin() + static_cast<std::ptrdiff_t>(i * classes);
-      right += std::max_element(first, first + static_cast<std::ptrdiff_t>(classes)) - first ==
-               targets[i];
-    }
+    const Tensor outputs = predict()(batch.inputs).front().to(Device::cpu());
+    Tensor targets = batch.targets.to(Device::cpu());
+    if (outputs.ndim() < 2) return 0;
+    if (targets.shape() == outputs.shape()) targets = argmax(targets, 1);
+    const Tensor hits = argmax(outputs, 1) == targets;
+    right += sum(hits).item<std::int64_t>();
+    all += hits.size();
   }
-  return static_cast<double>(right) / static_cast<double>(std::max<std::int64_t>(test.size(), 1));
+  return static_cast<double>(right) / static_cast<double>(all);
 }
 
 }  // namespace weft::data

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <source_location>
 #include <string>
 #include <vector>
 
@@ -18,7 +19,8 @@ struct Dataset {
   Array inputs, targets;
   [[nodiscard]] std::int64_t size() const { return inputs.shape().empty() ? 0 : inputs.shape()[0]; }
   /// Samples [begin, end), sharing storage.
-  [[nodiscard]] Dataset slice(std::int64_t begin, std::int64_t end) const;
+  [[nodiscard]] Dataset slice(std::int64_t begin, std::int64_t end,
+                              std::source_location where = std::source_location::current()) const;
 };
 
 /// An IDX file (LeCun's format), gzipped or not: its own dtype and shape. ParseError names the path
@@ -42,7 +44,8 @@ struct LoaderOptions {
 /// Batches of a data set. `for (const Dataset& batch : loader)` is one epoch.
 class DataLoader {
  public:
-  DataLoader(Dataset dataset, LoaderOptions options);
+  DataLoader(Dataset dataset, LoaderOptions options,
+             std::source_location where = std::source_location::current());
   [[nodiscard]] std::int64_t size() const;  // batches an epoch
   [[nodiscard]] const Dataset& dataset() const { return dataset_; }
 
@@ -50,7 +53,7 @@ class DataLoader {
    public:
     Iterator(const DataLoader* loader, std::vector<std::int64_t> order, std::int64_t at)
         : loader_(loader), order_(std::move(order)), at_(at) {}
-    Dataset operator*() const;
+    const Dataset operator*() const;  // const: `auto&` in a loop binds to it, and keeps it
     Iterator& operator++() {
       ++at_;
       return *this;
@@ -74,7 +77,7 @@ class DataLoader {
 struct EpochResult {
   std::int64_t epoch = 0;
   double loss = 0;      // mean over the training batches
-  double accuracy = 0;  // of the test set; 0 without one
+  double accuracy = 0;  // of the test set; 0 without one, or where its targets are no classes
   double seconds = 0;   // training alone
   std::vector<float> batch_losses;
 };
@@ -96,20 +99,24 @@ struct TrainerOptions {
 class Trainer {
  public:
   using Loss = std::function<Tensor(const Tensor& outputs, const Tensor& targets)>;
-  Trainer(nn::Module& model, optim::Optimizer& optimizer, Loss loss, TrainerOptions options);
+  using Where = std::source_location;
+  Trainer(nn::Module& model, optim::Optimizer& optimizer, Loss loss, TrainerOptions options,
+          Where where = Where::current());
 
   /// `watch` sees each epoch; the results are returned too.
   std::vector<EpochResult> fit(const Dataset& train, const Dataset& test = {},
-                               const std::function<void(const EpochResult&)>& watch = {});
-  /// Share of samples whose largest output is at the target.
-  double accuracy(const Dataset& test);
+                               const std::function<void(const EpochResult&)>& watch = {},
+                               Where where = Where::current());
+  /// Share of samples whose largest output (along axis 1) is at the target, or where the target,
+  /// of the outputs' shape, is largest too.
+  double accuracy(const Dataset& test, Where where = Where::current());
   /// The compiled step; throws Error before the first `fit`.
   [[nodiscard]] const Function& step() const;
   /// (inputs) -> outputs, in evaluation mode.
   [[nodiscard]] const Function& predict() const;
 
  private:
-  void build(const Dataset& train);
+  void build(const Dataset& train, Where where);
 
   nn::Module& model_;
   optim::Optimizer& optimizer_;

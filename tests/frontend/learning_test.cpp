@@ -396,3 +396,34 @@ TEST_CASE("modules: shared parameters count once, names are names, states are wh
     CHECK_THROWS_AS(nn::LayerNorm(1, 1e-5, affine)(ones({2, 4})), ShapeError);
   }
 }
+
+TEST_CASE("the trainer refuses what does not belong together, and measures what it can") {
+  nn::Linear model(2, 2);
+  optim::SGD sgd(model.parameters(), {.lr = 0.1});
+  const auto mse = [](const Tensor& y, const Tensor& t) { return nn::mse_loss(y, t); };
+  data::Trainer trainer(model, sgd, mse, {.progress = false});
+  const Array x = randn({10, 2});
+  CHECK_THROWS_AS(trainer.fit({x, Array(3)}), ShapeError);
+  CHECK_THROWS_AS(trainer.fit({x, zeros({9, 2})}), ShapeError);
+  trainer.fit({x, x});
+  const std::string text = message<ShapeError>([&] { trainer.fit({ones({4, 3}), ones({4, 2})}); });
+  CHECK(contains(text, "(4, 3)"));
+  CHECK(contains(text, "learning_test.cpp"));
+  model.weight.set_value(eye(2));
+  model.bias.set_value(zeros({2}));
+  CHECK(trainer.accuracy({x, x}) == 1);  // targets that are distributions
+  CHECK(trainer.accuracy({x, argmax(-x, 1).value()}) == 0);
+  CHECK_THROWS_AS(trainer.accuracy({}), ShapeError);
+  const auto apart = [](const Tensor& y, const Tensor& t) {
+    return nn::mse_loss(y, t, nn::Reduction::none);
+  };
+  data::Trainer vague(model, sgd, apart, {.progress = false});
+  CHECK_THROWS_AS(vague.fit({x, x}), ShapeError);  // a loss of more than one element
+  CHECK(array_equal(model.weight.value(), eye(2)));
+
+  std::int64_t seen = 0;
+  const data::DataLoader loader({x, x}, {.batch_size = 4});
+  for (auto& [inputs, targets] : loader) seen += inputs.size() + targets.size();
+  CHECK(seen == 40);
+  CHECK_THROWS_AS(static_cast<void>(data::Dataset{x, zeros({3})}.slice(0, 2)), ShapeError);
+}
