@@ -1,8 +1,10 @@
 // Evaluation modes, transactions and values, over the reactive engine.
 #include "weft/eval.h"
 
+#include <algorithm>
 #include <exception>
 
+#include "apply.h"
 #include "compile.h"
 #include "ir/node.h"
 #include "live.h"
@@ -36,7 +38,7 @@ class Cells final : public runtime::CellCompiler {
   }
 };
 
-runtime::BasicIndex basic_index(const Index& index, SourceLocation where) {
+runtime::BasicIndex basic_index(const Index& index) {
   using Kind = runtime::BasicIndex::Kind;
   const auto bound = [](const Bound& b) -> std::optional<std::int64_t> {
     if (b.integer()) return *b.integer();
@@ -56,8 +58,16 @@ runtime::BasicIndex basic_index(const Index& index, SourceLocation where) {
     }
     case Index::Kind::tensor: break;
   }
-  throw UnsupportedOp(
-      "set_value with an index tensor; use x.at(index).set(v), or integers and slices", where);
+  __builtin_unreachable();  // names elements, not a part
+}
+
+bool names_elements(const Index& index) { return index.kind() == Index::Kind::tensor; }
+
+/// The row-major numbers of the elements of `x` that `index` names.
+Array places_of(const Tensor& x, const std::vector<Index>& index, SourceLocation where) {
+  const Shape shape = x.value().shape();
+  const Tensor numbers(arange(element_count(shape)).reshape(shape));
+  return frontend::indexed(numbers, index, where).value().contiguous();
 }
 
 }  // namespace
@@ -117,9 +127,14 @@ void Tensor::set_value(std::initializer_list<Index> index, const Array& value, W
 }
 
 void Tensor::set_value(const std::vector<Index>& index, const Array& value, Where where) {
-  runtime::BasicIndices part;
-  for (const Index& one : index) part.push_back(basic_index(one, where));
-  runtime::set_value({node(), value, std::move(part), where}, frontend::push_mode());
+  runtime::Change change{node(), value, {}, where};
+  if (std::ranges::any_of(index, names_elements)) {
+    change.places = places_of(*this, index, where);
+  } else {
+    change.part.emplace();
+    for (const Index& one : index) change.part->push_back(basic_index(one));
+  }
+  runtime::set_value(std::move(change), frontend::push_mode());
 }
 
 Subscription Tensor::on_change(std::function<void(const Array&)> watcher) const {

@@ -4,6 +4,7 @@
 // the value in place, and goes back the same way.
 #include <algorithm>
 
+#include "apply.h"
 #include "ir/builder.h"
 #include "ir/ops/advanced_indexing.h"
 #include "ir/ops/attrs.h"
@@ -422,6 +423,10 @@ Tensor Tensor::operator[](const Index& at) const {
 Tensor Tensor::operator[](std::initializer_list<Index> at) const {
   const std::span tuple(at.begin(), at.size());
   return Tensor(Indexing(node(), tuple, first_line(tuple)).result());
+}
+
+Tensor frontend::indexed(const Tensor& x, const std::vector<Index>& index, SourceLocation where) {
+  return Tensor(Indexing(x.node(), index, where).result());
 }
 
 TensorUpdate Tensor::at(std::initializer_list<Index> at, Where where) const {

@@ -1,6 +1,7 @@
 // Updates: leaves get values, what depends on them follows, all of it or nothing.
 #include <algorithm>
 #include <cassert>
+#include <cstring>
 
 #include "ir/builder.h"
 #include "ir/graph.h"
@@ -106,6 +107,26 @@ Array with_part(const Array& base, const BasicIndices& part, const Array& value,
   return whole;
 }
 
+/// Of dense elements, on the processor.
+Array with_places(const Array& base, const Array& places, const Array& value,
+                  SourceLocation where) {
+  Array whole = base.to(Device::cpu()).contiguous();
+  const Array source =
+      broadcast_view(value.to(Device::cpu()).to(base.dtype()), places.shape()).contiguous();
+  const std::size_t width = size_of(base.dtype());
+  std::byte* const bytes = whole.mutable_bytes();
+  const auto* const place = places.data<std::int64_t>();
+  for (std::int64_t i = 0; i < places.size(); ++i) {
+    if (place[i] < 0 || place[i] >= whole.size())
+      throw IndexError("set_value: there is no element " + std::to_string(place[i]) + " of " +
+                           std::to_string(whole.size()),
+                       where);
+    std::memcpy(bytes + static_cast<std::size_t>(place[i]) * width,
+                source.bytes() + static_cast<std::size_t>(i) * width, width);
+  }
+  return whole.to(base.device());
+}
+
 }  // namespace
 
 // ---- turns --------------------------------------------------------------------------------------
@@ -155,10 +176,12 @@ std::vector<LeafChange> LiveEngine::fold(std::span<const Change> changes) const 
   for (const Change& change : changes) {
     LiveState& leaf = *state_of(*change.leaf);
     auto known = std::ranges::find(leaves, &leaf, &LeafChange::leaf);
-    if (change.part) {
+    if (!change.is_whole()) {
       if (known == leaves.end() && !leaf.valid) unset(leaf);
       const Array& base = known != leaves.end() ? known->value : leaf.value;
-      Array whole = with_part(base, *change.part, change.value, change.where);
+      Array whole = change.part
+                        ? with_part(base, *change.part, change.value, change.where)
+                        : with_places(base, *change.places, change.value, change.where);
       if (known != leaves.end())
         known->value = std::move(whole);
       else

@@ -73,7 +73,7 @@ void prepare(Change& change) {
                 change.where);
   const ir::Type& declared = node.type();
   if (declared.dtype) check_category(change, *declared.dtype);
-  if (!change.part) {
+  if (change.is_whole()) {
     if (declared.shape && !shape_fits(*declared.shape, change.value.shape()))
       throw ShapeError(asked(change) + ", to " + type_text(change.value) + ": the shapes differ",
                        change.where);
@@ -82,15 +82,16 @@ void prepare(Change& change) {
   }
   const auto pending =
       std::ranges::find_if(transaction.changes.rbegin(), transaction.changes.rend(),
-                           [&](const Change& c) { return c.leaf == change.leaf && !c.part; });
+                           [&](const Change& c) { return c.leaf == change.leaf && c.is_whole(); });
   const Array base = pending == transaction.changes.rend() ? value(change.leaf) : pending->value;
   check_category(change, base.dtype());
-  const Array part = part_view(base, *change.part, change.where);
-  change.value = without_leading_ones(std::move(change.value), part.shape().size());
+  const Shape part = change.places ? change.places->shape()
+                                   : part_view(base, *change.part, change.where).shape();
+  change.value = without_leading_ones(std::move(change.value), part.size());
   try {
-    (void)broadcast_view(change.value, part.shape());
+    (void)broadcast_view(change.value, part);
   } catch (const ShapeError&) {
-    throw ShapeError(asked(change) + ": a part of shape " + to_string(part.shape()) +
+    throw ShapeError(asked(change) + ": a part of shape " + to_string(part) +
                          " cannot hold " + type_text(change.value),
                      change.where);
   }

@@ -86,12 +86,15 @@ Array part_view(const Array& base, const BasicIndices& index, SourceLocation whe
 /// marked stale).
 enum class Push : std::uint8_t { held, watched, none };
 
-/// A new value for a leaf, or for the part of it that `part` names.
+/// A new value for a leaf, or for the part of it that `part` names, or for the elements with these
+/// row-major numbers (int64, of any shape; of equal ones the last counts).
 struct Change {
   ir::NodeRef leaf;
   Array value;
   std::optional<BasicIndices> part = {};
   SourceLocation where = {};
+  std::optional<Array> places = {};
+  [[nodiscard]] bool is_whole() const { return !part && !places; }
 };
 /// Joins this thread's transaction, else is one update of its own, pushed as `push` says.
 void set_value(Change change, Push push);

@@ -529,3 +529,32 @@ TEST_CASE("Threads set different inputs") {
   CHECK(number(c) == 1000);
   CHECK(number(d) == 2000);
 }
+
+TEST_CASE("Reactive: parts of an input that masks and index tensors name") {
+  Variable x(Array{{1.0, 2.0}, {3.0, 4.0}, {5.0, 6.0}}, "x");
+  const Tensor total = sum(x);
+  CHECK(total.item<double>() == 21);
+  x.set_value({x > 3.5}, Array(0.0));
+  CHECK(array_equal(x.value(), Array{{1.0, 2.0}, {3.0, 0.0}, {0.0, 0.0}}));
+  CHECK(total.item<double>() == 6);
+  x.set_value({Array{2, 0}}, Array{{7.0, 8.0}, {9.0, 10.0}});  // rows, in this order
+  CHECK(array_equal(x.value(), Array{{9.0, 10.0}, {3.0, 0.0}, {7.0, 8.0}}));
+  x.set_value({Array{0, 0}, Array{1, 1}}, Array{5.0, 6.0});  // the last counts
+  CHECK(x.value().data<double>()[1] == 6);
+  x.set_value({Slice(1, none), Array{-1}}, Array(1.0));
+  CHECK(array_equal(x.value(), Array{{9.0, 6.0}, {3.0, 1.0}, {7.0, 1.0}}));
+  {
+    Transaction together;
+    x.set_value({Array{0}}, Array(0.0));
+    x.set_value({0, 1}, Array(4.0));
+    x.set_value({Array{1}, Array{0}}, Array(2.0));
+  }
+  CHECK(array_equal(x.value(), Array{{0.0, 4.0}, {2.0, 1.0}, {7.0, 1.0}}));
+  CHECK(total.item<double>() == 15);
+  CHECK_THROWS_AS(x.set_value({Array{3}}, Array(0.0)), IndexError);
+  CHECK_THROWS_AS(x.set_value({Array{true, false}}, Array(0.0)), Error);
+  CHECK_THROWS_AS(x.set_value({Array{0, 1}}, Array{1.0, 2.0, 3.0}), ShapeError);
+  CHECK(total.item<double>() == 15);
+  Tensor unset("unset");
+  CHECK_THROWS_AS(unset.set_value({Array{0}}, Array(0.0)), UnsetInput);
+}
