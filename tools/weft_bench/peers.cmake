@@ -4,14 +4,16 @@ set(native -O3 -ffp-contract=fast)
 if(NOT WEFT_PORTABLE)
   list(APPEND native -march=native)
 endif()
-set_source_files_properties(weft_bench/machine_limits.cpp PROPERTIES COMPILE_OPTIONS "${native}")
+set_source_files_properties(weft_bench/machine_limits.cpp PROPERTIES COMPILE_OPTIONS "${native}"
+  SKIP_PRECOMPILE_HEADERS ON)
 
 find_package(Eigen3 QUIET NO_MODULE)
 if(Eigen3_FOUND AND NOT WEFT_PORTABLE)
   get_target_property(eigen Eigen3::Eigen INTERFACE_INCLUDE_DIRECTORIES)
   target_include_directories(weft-bench SYSTEM PRIVATE ${eigen})
   set_source_files_properties(weft_bench/peer_eigen.cpp PROPERTIES
-    COMPILE_DEFINITIONS WEFT_BENCH_EIGEN=1 COMPILE_OPTIONS "${native};-Wno-maybe-uninitialized")
+    COMPILE_DEFINITIONS WEFT_BENCH_EIGEN=1 COMPILE_OPTIONS "${native};-Wno-maybe-uninitialized"
+    SKIP_PRECOMPILE_HEADERS ON)
 endif()
 
 # The rows in Python travel in the program, as text.
