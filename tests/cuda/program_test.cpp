@@ -76,6 +76,23 @@ TEST_CASE("CUDA: steps that are no kernels run on the processor, and are counted
   CHECK(f.stats().host_steps == 1);
 }
 
+TEST_CASE("CUDA: batches and what is computed again have the processor's bits") {
+  manual_seed(6);
+  const Variable w((randn({24, 24}) * 0.2).value());
+  Tensor x, y;
+  const GraphFn block = checkpoint([&](std::span<const Tensor> v) {
+    return std::vector<Tensor>{tanh(matmul(v[0], w)) * v[0]};
+  });
+  const Tensor loss = sum(block(block(std::vector{x}))[0]);
+  const GraphFn each = [](std::span<const Tensor> v) {
+    return std::vector<Tensor>{softmax(matmul(v[0], v[1]), -1), cumsum(v[0], 0), sum(v[0])};
+  };
+  std::vector<Tensor> outputs = vmap(each, {0, none})(std::vector{x, y});
+  const std::vector<Tensor> slopes = grad(loss + sum(outputs[0] * outputs[0]), {x, y});
+  outputs.insert(outputs.end(), slopes.begin(), slopes.end());
+  compare({x, y}, outputs, {randn({7, 24}), randn({24, 5})});
+}
+
 TEST_CASE("CUDA: random draws are the processor's") {
   const Function on_host({}, {uniform(Shape{40}) * 2.0}),
       on_device({}, {uniform(Shape{40}) * 2.0}, {.device = gpu()});
