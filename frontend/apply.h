@@ -18,9 +18,4 @@ Tensor apply(const ir::Op& op, std::vector<ir::NodeRef> inputs, ir::Attrs attrs,
 /// x[index].
 Tensor indexed(const Tensor& x, const std::vector<Index>& index, SourceLocation where);
 
-/// x, for what is built for one extent of an axis: x's own, where that is fixed, or the present
-/// value's. ShapeError at the update or the call that brings another. (Along axis 0 of any number
-/// of axes; along others of as many as there are now.)
-Tensor of_extent(const Operand& x, std::int64_t axis, std::int64_t extent);
-
 }  // namespace weft::frontend

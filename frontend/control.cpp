@@ -5,6 +5,7 @@
 #include "apply.h"
 #include "control_flow.h"
 #include "demand.h"
+#include "extents.h"
 #include "ir/ops/attrs.h"
 #include "ir/ops/control_flow.h"
 #include "ir/ops/cotangent.h"

@@ -6,6 +6,7 @@
 
 #include "apply.h"
 #include "demand.h"
+#include "extents.h"
 #include "ir/builder.h"
 #include "ir/ops/attrs.h"
 #include "ir/ops/cotangent.h"
@@ -53,6 +54,15 @@ Tensor of_extent(const Operand& x, std::int64_t axis, std::int64_t extent) {
   return apply(ops::cotangent_like, {x.node(), like.node()}, {}, x.where());
 }
 
+Tensor of_shape(const Operand& x) {
+  const ir::Type now = runtime::live_type(*x.node());
+  if (x.node()->type().concrete() || !now.concrete()) return Tensor(x.node());
+  // Taken for its type alone.
+  const Tensor zero(ir::make_constant(ir::Literal::scalar(*now.dtype, 0)));
+  const Tensor like = apply(ops::broadcast_to, {zero}, ir::ShapeAttrs{*now.shape});
+  return apply(ops::cotangent_like, {x.node(), like.node()}, {}, x.where());
+}
+
 Tensor pointwise(const ir::Op& op, const Operand& x) {
   return apply(op, {x.node()}, {}, x.where());
 }
@@ -67,7 +77,7 @@ namespace {
 
 /// ShapeError unless the operand's rank is `rank` or not known yet.
 void demand_rank(const char* what, const Operand& x, int rank, SourceLocation where) {
-  const ir::Type& type = x.node()->type();
+  const ir::Type type = runtime::live_type(*x.node());
   if (type.rank().value_or(rank) != rank)
     throw ShapeError(std::string(what) + ": expected a tensor of " + std::to_string(rank) +
                          " axes, received " + ir::to_string(type),
@@ -164,6 +174,7 @@ Tensor reshape(const Operand& x, Dims shape) {
 }
 
 Tensor flatten(const Operand& x, std::int64_t start_dim, std::int64_t end_dim) {
+  if (start_dim == 0 && end_dim == -1) return reshape(x, {Dim(-1)});
   const ir::Type type = runtime::live_type(*x.node());
   if (!type.shape)
     throw ShapeError("flatten: the number of axes of its operand must be known; use reshape",
@@ -181,7 +192,7 @@ Tensor flatten(const Operand& x, std::int64_t start_dim, std::int64_t end_dim) {
   result.push_back(product(std::span(shape).subspan(static_cast<std::size_t>(first),
                                                     static_cast<std::size_t>(last - first + 1))));
   result.insert(result.end(), shape.begin() + last + 1, shape.end());
-  return reshape(x, std::move(result));
+  return reshape({frontend::of_shape(x).node(), x.where()}, std::move(result));
 }
 
 Tensor permute(const Operand& x, Axes axes) {

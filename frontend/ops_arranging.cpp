@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "call.h"
+#include "extents.h"
 #include "ir/ops/advanced_indexing.h"
 #include "ir/ops/attrs.h"
 #include "ir/ops/dynamic.h"
@@ -42,7 +43,7 @@ Tensor tile(const Operand& x, std::vector<std::int64_t> repeats) {
 Tensor repeat_interleave(const Operand& x, std::int64_t repeats, std::optional<std::int64_t> dim) {
   const Call call{"repeat_interleave", x.where()};
   if (repeats < 0) call.fail("a negative count");
-  NodeRef from = x.node();
+  NodeRef from = frontend::of_shape(x).node();
   Dims shape = call.dims(from);
   if (!dim) {
     shape = {product(shape)};
@@ -148,7 +149,8 @@ Tensor cartesian_prod(const Tensors& tensors, CallSite where) {
 
 Tensor combinations(const Operand& x, std::int64_t r, bool with_replacement) {
   const Call call{"combinations", x.where()};
-  const Dims shape = call.dims(x.node());
+  const NodeRef from = frontend::of_shape(x).node();
+  const Dims shape = call.dims(from);
   if (shape.size() != 1 || !shape[0].is_constant() || r < 0)
     call.fail("needs a vector of known extent, and a number of elements");
   const std::int64_t n = shape[0].value();
@@ -162,7 +164,7 @@ Tensor combinations(const Operand& x, std::int64_t r, bool with_replacement) {
   frontend::demand_room({DType::int64, indices}, {}, x.where());
   if (wanted == 0) {
     const NodeRef none = call.constant(ir::Literal::copy(DType::int64, {0, r}, nullptr));
-    return Tensor(call(ops::gather_rows, {x.node(), none}));
+    return Tensor(call(ops::gather_rows, {from, none}));
   }
   std::vector<std::int64_t> rows, at(static_cast<std::size_t>(r));
   const auto lowest = [&](std::size_t i) { return at[i] + (with_replacement ? 0 : 1); };
@@ -181,7 +183,7 @@ Tensor combinations(const Operand& x, std::int64_t r, bool with_replacement) {
   }
   const std::int64_t count = r == 0 ? 1 : std::ssize(rows) / std::max<std::int64_t>(r, 1);
   const NodeRef index = call.constant(ir::Literal::copy(DType::int64, {count, r}, rows.data()));
-  return Tensor(call(ops::gather_rows, {x.node(), index}));
+  return Tensor(call(ops::gather_rows, {from, index}));
 }
 
 // ---- pieces -------------------------------------------------------------------------------------

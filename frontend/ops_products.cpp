@@ -1,6 +1,7 @@
 #include "weft/ops/products.h"
 
 #include "apply.h"
+#include "extents.h"
 #include "ir/ops/complex.h"
 #include "ir/ops/products.h"
 #include "runtime/reactive.h"
@@ -59,7 +60,9 @@ Tensor tensordot(const Operand& a, const Operand& b, Axes a_axes, Axes b_axes) {
 }
 Tensor inner(const Operand& a, const Operand& b) {
   for (const Operand* x : {&a, &b})
-    if (runtime::live_type(*x->node()).rank() == 0) return a * b;
+    if (runtime::live_type(*x->node()).rank() == 0)
+      return Value(frontend::of_shape(a).node(), a.where()) *
+             Value(frontend::of_shape(b).node(), b.where());
   return tensordot(a, b, {-1}, {-1});
 }
 Tensor vecdot(const Operand& x, const Operand& y, std::int64_t dim) {

@@ -160,7 +160,9 @@ Tensor relu6(const Operand& x) { return hardtanh(x, 0, 6); }
 Tensor prelu(const Operand& x, const Operand& weight) {
   const Line line(x, weight);
   const ir::Type w = runtime::live_type(*weight.node()), t = runtime::live_type(*x.node());
-  if (!w.shape || w.shape->empty()) return Tensor(line(ops::prelu, {x.node(), weight.node()}));
+  if (!w.shape)
+    throw ShapeError("prelu: the number of axes of its weight must be known", line.where);
+  if (w.shape->empty()) return Tensor(line(ops::prelu, {x.node(), weight.node()}));
   if (w.shape->size() == 1 && (*w.shape)[0] == Dim(1)) {
     const ir::NodeRef one = line(ops::reshape, {weight.node()}, ir::ShapeAttrs{{}});
     return Tensor(line(ops::prelu, {x.node(), one}));

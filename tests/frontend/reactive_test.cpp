@@ -15,6 +15,7 @@
 #include "weft/ops.h"
 #include "weft/ops/indexing.h"
 #include "weft/ops/ordering.h"
+#include "weft/ops/products.h"
 
 using namespace weft;
 
@@ -362,6 +363,34 @@ TEST_CASE("What is built for one extent refuses another") {
   CHECK(array_equal(half.value(), Array{2.0, 1.0}));
   CHECK(array_equal(sums.value(), Array{4.0, 7.0, 9.0, 10.0}));
   CHECK(array_equal(grad(sum(half * half), {p})[0].value(), Array{0.0, 0.0, 4.0, 2.0}));
+
+  const auto refuses = [](const Array& now, const Array& later, auto build) {
+    Tensor x("x");
+    x.set_value(now);
+    const Tensor built = build(x);
+    CHECK_THROWS_AS(x.set_value(later), ShapeError);
+  };
+  const Array three = ones({3}), one = ones({1});
+  refuses(three, one, [](const Tensor& x) { return repeat_interleave(x, 2, 0); });
+  refuses(three, ones({4}), [](const Tensor& x) { return combinations(x); });
+  refuses(Array(2.f), three, [&](const Tensor& x) { return inner(x, three); });
+  refuses(ones({2, 3, 4}), ones({4, 3, 2}), [](const Tensor& x) { return flatten(x, 1); });
+
+  Tensor whole("whole");
+  whole.set_value(ones({2, 3}));
+  const Tensor flat = flatten(whole);
+  whole.set_value(ones({3, 4}));
+  CHECK(flat.shape() == Shape{12});
+}
+
+TEST_CASE("Products refuse the values of placeholders that are no matrices") {
+  Tensor a("a"), b("b");
+  a.set_value(1.0);
+  b.set_value(2.0);
+  CHECK_THROWS_AS(bmm(a, b), ShapeError);
+  CHECK_THROWS_AS(mm(a, b), ShapeError);
+  CHECK_THROWS_AS(mv(a, b), ShapeError);
+  CHECK_THROWS_AS(dot(a, b), ShapeError);
 }
 
 TEST_CASE("What takes a type alone follows one that depends on values") {

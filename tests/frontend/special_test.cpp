@@ -197,6 +197,7 @@ TEST_CASE("activations have their values") {
   check(prelu(image, f64({0.5, 2})), {-0.5, -1, -6, -8});
   check(prelu(image, f64({0.25})), {-0.25, -0.5, -0.75, -1});
   CHECK(contains(message<ShapeError>([&] { prelu(image, image); }), "prelu"));
+  CHECK(contains(message<ShapeError>([&] { prelu(image, Tensor("w")); }), "must be known"));
   check(sum(softmax2d(image)), {4});
   const std::vector<double> drawn =
       rrelu(f64({-1, -1, -1, 5}), 0.25, 0.5, true).value().tolist<double>();
