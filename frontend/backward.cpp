@@ -5,9 +5,12 @@
 //
 // What draws anew (a random draw, a user's operation over arrays) gave y a value that another run
 // need not give: its gradient rule stands in the cell, and its value is an input of it.
+//
+// Running statistics that nothing has counted yet move in the same cell (gradient_state.h).
 #include <algorithm>
 #include <atomic>
 #include <mutex>
+#include <optional>
 #include <unordered_set>
 
 #include "apply.h"
@@ -42,6 +45,9 @@ struct BackwardPlan {
   std::vector<const Node*> between;  // what depends on these, y included
   bool seeded = false;               // the cotangent is given, the next input
   std::vector<char> accumulate;      // one an x: its gradient so far is a further input
+  std::vector<const Node*> running;  // outputs with running statistics
+  std::vector<char> counted;         // one each: their pass is counted
+  frontend::RunningUpdates updates;  // of the others
   std::shared_ptr<runtime::CellCode> code;
 };
 
@@ -52,6 +58,7 @@ struct GradientState final : runtime::Attachment {
   std::atomic<bool> accumulated = false;  // `gradient` is more than zeros
   std::mutex mutex;                       // guards the rest; nothing is called under it
   NodeRef gradient;                       // a leaf
+  std::optional<frontend::Running> running;
   std::vector<std::shared_ptr<const BackwardPlan>> plans;
 
   static std::unique_ptr<runtime::Attachment> make() { return std::make_unique<GradientState>(); }
@@ -94,6 +101,23 @@ bool is_start(const Node& node) {
   return is_leaf(node) || is_detached(node);
 }
 
+bool is_counted(const Node& output) {
+  const Node* twin[] = {frontend::find_running(output)->twin.get()};
+  return runtime::find_marked(twin) != nullptr;
+}
+
+/// Running statistics of what y is computed from; the updates of those that are not counted.
+void trace_running(const NodeRef& y, BackwardPlan& plan) {
+  std::vector<const Node*> uncounted;
+  for (const Node* node : ir::topological_order(std::span(&y, 1), is_leaf)) {
+    if (!frontend::find_running(*node)) continue;
+    plan.running.push_back(node);
+    plan.counted.push_back(is_counted(*node) ? 1 : 0);
+    if (!plan.counted.back()) uncounted.push_back(node);
+  }
+  plan.updates = frontend::running_updates(std::move(uncounted));
+}
+
 BackwardPlan trace(const NodeRef& y) {
   BackwardPlan plan;
   std::unordered_set<const Node*> dependent;  // on a leaf that requires a gradient
@@ -106,7 +130,10 @@ BackwardPlan trace(const NodeRef& y) {
   const auto starts = [&](const Node& node) {
     return is_start(node) || (runtime::draws_anew(node) && !dependent.contains(&node));
   };
-  for (const Node* node : ir::topological_order(std::span(&y, 1), starts)) {
+  trace_running(y, plan);
+  std::vector<NodeRef> roots{y};
+  for (const auto& [variable, next] : plan.updates) roots.push_back(next);
+  for (const Node* node : ir::topological_order(roots, starts)) {
     if (starts(*node)) plan.inputs.push_back(node);
     if (!dependent.contains(node)) continue;
     if (is_leaf(*node)) {
@@ -138,7 +165,8 @@ std::vector<NodeRef> with_values(std::vector<NodeRef> nodes, passes::NodeMap& gi
   return {graph.outputs().begin(), graph.outputs().end()};
 }
 
-/// The cell's graph on inputs of these values: gradients of all xs, added to what has accumulated.
+/// The cell's graph on inputs of these values: gradients of all xs, added to what has accumulated,
+/// then the running statistics.
 ir::Graph gradient_graph(const BackwardPlan& plan, const NodeRef& y,
                          std::span<const Array> values) {
   std::vector<ir::Type> types;
@@ -146,6 +174,7 @@ ir::Graph gradient_graph(const BackwardPlan& plan, const NodeRef& y,
     types.push_back({value.dtype(), to_dims(value.shape())});
   std::vector<NodeRef> wanted = references(plan.drawn);
   wanted.insert(wanted.begin(), y);
+  for (const auto& [variable, next] : plan.updates) wanted.push_back(next);
   const ir::Graph forward =
       passes::specialize(ir::Graph(references(plan.inputs), std::move(wanted)), types);
 
@@ -161,13 +190,16 @@ ir::Graph gradient_graph(const BackwardPlan& plan, const NodeRef& y,
     return inputs.back();
   };
   passes::NodeMap given;
-  for (const NodeRef& draw : forward.outputs().subspan(1)) given.set(draw.get(), add_input());
+  const auto beside = forward.outputs().subspan(1);
+  for (const NodeRef& draw : beside.first(plan.drawn.size())) given.set(draw.get(), add_input());
   const NodeRef seed[] = {plan.seeded ? add_input() : NodeRef()};
-  std::vector<NodeRef> gradients = passes::gradient(forward.outputs().first(1), xs, seed);
-  if (!plan.drawn.empty()) gradients = with_values(std::move(gradients), given);
-  for (std::size_t i = 0; i < gradients.size(); ++i)
-    if (plan.accumulate[i]) gradients[i] = ir::make_node(ir::ops::add, {add_input(), gradients[i]});
-  return ir::Graph(std::move(inputs), std::move(gradients), "backward");
+  std::vector<NodeRef> results = passes::gradient(forward.outputs().first(1), xs, seed);
+  const auto next = beside.subspan(plan.drawn.size());
+  results.insert(results.end(), next.begin(), next.end());
+  if (!plan.drawn.empty()) results = with_values(std::move(results), given);
+  for (std::size_t i = 0; i < xs.size(); ++i)
+    if (plan.accumulate[i]) results[i] = ir::make_node(ir::ops::add, {add_input(), results[i]});
+  return ir::Graph(std::move(inputs), std::move(results), "backward");
 }
 
 void check_seed(const NodeRef& y, const Array* cotangent, SourceLocation where) {
@@ -199,6 +231,8 @@ std::shared_ptr<const BackwardPlan> find_plan(const NodeRef& y, bool seeded) {
     bool same = true;
     for (std::size_t i = 0; i < plan->xs.size() && same; ++i)
       same = (plan->accumulate[i] != 0) == find_state(*plan->xs[i])->accumulated;
+    for (std::size_t i = 0; i < plan->running.size() && same; ++i)
+      same = (plan->counted[i] != 0) == is_counted(*plan->running[i]);
     if (same) return plan;
   }
   auto plan = std::make_shared<BackwardPlan>(trace(y));
@@ -215,7 +249,8 @@ void keep_plan(const NodeRef& y, std::shared_ptr<const BackwardPlan> plan) {
   auto& plans = state.plans;
   std::erase_if(plans, [&](const auto& old) {
     return old->epoch != plan->epoch ||
-           (old->seeded == plan->seeded && old->accumulate == plan->accumulate);
+           (old->seeded == plan->seeded && old->accumulate == plan->accumulate &&
+            old->counted == plan->counted);
   });
   if (plans.size() >= kept) plans.erase(plans.begin());
   plans.push_back(std::move(plan));
@@ -272,15 +307,18 @@ void run_backward(const NodeRef& y, const Array* cotangent, bool retain, SourceL
   } else if (runtime::wants_native(*plan->code)) {
     runtime::make_native(*plan->code, gradient_graph(*plan, y, values), values);
   }
-  std::vector<Array> gradients = runtime::run_cell(*plan->code, values);
+  const std::vector<Array> results = runtime::run_cell(*plan->code, values);
 
   std::vector<runtime::Change> changes;
-  for (std::size_t i = 0; i < gradients.size(); ++i)
-    changes.push_back({gradient_leaf(NodeRef(plan->xs[i])),
-                       gradients[i].to(runtime::device_of(NodeRef(plan->xs[i]))),
-                       {},
-                       where});
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    const bool is_gradient = i < plan->xs.size();
+    const NodeRef of =
+        is_gradient ? NodeRef(plan->xs[i]) : plan->updates[i - plan->xs.size()].first;
+    changes.push_back(
+        {is_gradient ? gradient_leaf(of) : of, results[i].to(runtime::device_of(of)), {}, where});
+  }
   runtime::set_values(std::move(changes), frontend::push_mode());
+  frontend::mark_counted(plan->running);
   for (const Node* x : plan->xs) state_of(NodeRef(x)).accumulated = true;
   if (!retain) runtime::set_marks(plan->between);
 }
@@ -300,6 +338,16 @@ bool frontend::is_frozen(const NodeRef& node) {
 bool frontend::has_gradient(const NodeRef& node) {
   const GradientState* state = find_state(*node);
   return state && state->accumulated;
+}
+
+void frontend::note_running(const NodeRef& output, Running running) {
+  state_of(output).running = std::move(running);
+  Pass::add(output);
+}
+
+const frontend::Running* frontend::find_running(const Node& node) {
+  const GradientState* state = find_state(node);
+  return state && state->running ? &*state->running : nullptr;
 }
 
 NoGrad::NoGrad() : previous_(std::exchange(no_grad, true)) {}

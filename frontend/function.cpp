@@ -5,10 +5,12 @@
 #include <chrono>
 #include <map>
 #include <optional>
+#include <span>
 #include <unordered_map>
 #include <unordered_set>
 
 #include "function_impl.h"
+#include "gradient_state.h"
 #include "ir/builder.h"
 #include "ir/ops/attrs.h"
 #include "ir/ops/ops.h"
@@ -98,6 +100,20 @@ ir::NodeRef in_dtype_of(const Tensor& variable, const Tensor& value, SourceLocat
   return ir::make_node(ir::ops::cast, {value.node()}, ir::CastAttrs{*wanted}, where);
 }
 
+/// The running statistics of layers that were built in training mode: a call is a pass through them.
+void add_running(std::span<const ir::NodeRef> roots, const std::vector<Tensor>& inputs,
+                 std::vector<std::pair<Tensor, Tensor>>& updates) {
+  std::unordered_set<const ir::Node*> set;  // by the user, or given at each call
+  for (const Tensor& input : inputs) set.insert(input.node().get());
+  const auto stop = [&](const ir::Node& node) { return set.contains(&node); };
+  std::vector<const ir::Node*> outputs;
+  for (const ir::Node* node : ir::topological_order(roots, stop))
+    if (!set.contains(node) && frontend::find_running(*node)) outputs.push_back(node);
+  for (const auto& [variable, value] : updates) set.insert(variable.node().get());
+  for (const auto& [variable, next] : frontend::running_updates(std::move(outputs)))
+    if (!set.contains(variable.get())) updates.emplace_back(Tensor(variable), Tensor(next));
+}
+
 std::shared_ptr<Function::Impl> build(std::vector<Tensor> inputs,
                                       const std::vector<Tensor>& outputs, FunctionOptions options,
                                       SourceLocation where) {
@@ -112,6 +128,10 @@ std::shared_ptr<Function::Impl> build(std::vector<Tensor> inputs,
   for (const Tensor& output : outputs) roots.push_back(output.node());
   for (const auto& [variable, value] : options.updates)
     roots.push_back(in_dtype_of(variable, value, where));
+  const std::size_t asked = options.updates.size();
+  add_running(roots, inputs, options.updates);
+  for (const auto& [variable, next] : std::span(options.updates).subspan(asked))
+    roots.push_back(in_dtype_of(variable, next, where));
   impl->captured = capture(roots, inputs, options.name, where);
   std::unordered_set<const ir::Node*> updated;
   for (const auto& [variable, value] : options.updates) {

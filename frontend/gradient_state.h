@@ -1,5 +1,10 @@
-// What `backward` keeps with a node.
+// What `backward` keeps with a node, and what a node keeps for it.
 #pragma once
+
+#include <functional>
+#include <span>
+#include <utility>
+#include <vector>
 
 #include "runtime/reactive.h"
 
@@ -13,5 +18,46 @@ void note_new_tensor(const ir::NodeRef& node);
 bool is_frozen(const ir::NodeRef& node);
 /// Whether a `backward` has reached it since its gradient was zeroed.
 bool has_gradient(const ir::NodeRef& node);
+
+// ---- running statistics -------------------------------------------------------------------------
+//
+// What a layer in training mode wants of its variables in every pass through its output. A pass is a
+// call of a Function, a call of a module on values, or a `backward` that none of these has counted
+// since what the output is computed from was last set.
+
+struct Running {
+  std::vector<ir::NodeRef> variables;
+  /// Their values after a pass, from those before it.
+  std::function<std::vector<ir::NodeRef>(std::span<const ir::NodeRef>)> next;
+  /// Computed from what the output is, and part of no graph: marked once a pass is counted.
+  ir::NodeRef twin;
+};
+/// To be called where the output is built, within a Pass or as one of its own.
+void note_running(const ir::NodeRef& output, Running running);
+/// Null where there is none.
+[[nodiscard]] const Running* find_running(const ir::Node& node);
+
+/// Variables and their values after passes through all these outputs, in the order in which the
+/// outputs were built.
+using RunningUpdates = std::vector<std::pair<ir::NodeRef, ir::NodeRef>>;
+RunningUpdates running_updates(std::vector<const ir::Node*> outputs);
+/// A pass through these outputs is counted.
+void mark_counted(std::span<const ir::Node* const> outputs);
+
+/// The call of a module: counts what was noted on this thread since it began and has a value, unless
+/// evaluation is lazy. Those within another join that.
+class Pass {
+ public:
+  Pass();
+  ~Pass();
+  Pass(const Pass&) = delete;
+  Pass& operator=(const Pass&) = delete;
+  void count();
+  static void add(const ir::NodeRef& output);
+
+ private:
+  std::vector<ir::NodeRef> outputs_;
+  Pass* outer_;
+};
 
 }  // namespace weft::frontend
