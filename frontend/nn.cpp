@@ -2,16 +2,21 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <unordered_set>
 #include <utility>
 
 #include "demand.h"
+#include "gradient_state.h"
 #include "ir/ops/attrs.h"
 #include "ir/ops/normalization.h"
 #include "load_values.h"
+#include "nn_initial.h"
 #include "value.h"
+#include "weft/array.h"
 #include "weft/eval.h"
 #include "weft/ops/normalization.h"
+#include "weft/ops/ordering.h"
 
 namespace weft::nn {
 
@@ -21,25 +26,40 @@ using frontend::Value;
 
 // ---- Module -------------------------------------------------------------------------------------
 
-void Module::collect(const std::string& prefix, NamedTensors& into) const {
-  for (const auto& [name, tensor] : own_) into.emplace_back(prefix + name, tensor);
-  for (const auto& [name, child] : children_) child->collect(prefix + name + ".", into);
+namespace {
+std::vector<Tensor> without_names(const NamedTensors& named) {
+  std::vector<Tensor> result;
+  for (const auto& [name, tensor] : named) result.push_back(tensor);
+  return result;
+}
+}  // namespace
+
+void Module::collect(const std::string& prefix, NamedTensors Module::*own,
+                     NamedTensors& into) const {
+  for (const auto& [name, tensor] : this->*own) into.emplace_back(prefix + name, tensor);
+  for (const auto& [name, child] : children_) child->collect(prefix + name + ".", own, into);
 }
 
-NamedTensors Module::named_parameters() const {
+NamedTensors Module::named(NamedTensors Module::*own) const {
   NamedTensors all, result;
-  collect("", all);
+  collect("", own, all);
   std::unordered_set<const ir::Node*> seen;
   for (auto& entry : all)
     if (seen.insert(entry.second.node().get()).second) result.push_back(std::move(entry));
   return result;
 }
+NamedTensors Module::named_parameters() const { return named(&Module::own_); }
+NamedTensors Module::named_buffers() const { return named(&Module::buffers_); }
 
-std::vector<Tensor> Module::parameters() const {
-  std::vector<Tensor> result;
-  for (auto& [name, tensor] : named_parameters()) result.push_back(tensor);
-  return result;
+NamedTensors Module::named_state() const {
+  NamedTensors all;
+  collect("", &Module::own_, all);
+  collect("", &Module::buffers_, all);
+  return all;
 }
+
+std::vector<Tensor> Module::parameters() const { return without_names(named_parameters()); }
+std::vector<Tensor> Module::buffers() const { return without_names(named_buffers()); }
 
 std::int64_t Module::parameter_count() const {
   std::int64_t count = 0;
@@ -64,23 +84,20 @@ Module& Module::requires_grad(bool on) {
 
 Module& Module::to(Device device) {
   Transaction together;
-  for (Tensor& parameter : parameters()) parameter.set_value(parameter.value().to(device));
+  for (const NamedTensors& all : {named_parameters(), named_buffers()})
+    for (auto [name, tensor] : all) tensor.set_value(tensor.value().to(device));
   together.commit();
   return *this;
 }
 
 NamedArrays Module::state_dict() const {
-  NamedTensors all;
-  collect("", all);
   NamedArrays state;
-  for (const auto& [name, tensor] : all) state.emplace(name, tensor.value());
+  for (const auto& [name, tensor] : named_state()) state.emplace(name, tensor.value());
   return state;
 }
 
 void Module::load_state_dict(const NamedArrays& state, bool strict, Where where) {
-  NamedTensors all;
-  collect("", all);
-  frontend::load_values("load_state_dict", all, state, strict, where);
+  frontend::load_values("load_state_dict", named_state(), state, strict, where);
 }
 
 void Module::demand_free(const std::string& name, Where where) const {
@@ -88,7 +105,8 @@ void Module::demand_free(const std::string& name, Where where) const {
   if (name.empty() || name.find('.') != std::string::npos)
     throw Error("a module cannot register '" + name + "': a name has no dots, and is not empty",
                 where);
-  if (std::ranges::any_of(own_, taken) || std::ranges::any_of(children_, taken))
+  if (std::ranges::any_of(own_, taken) || std::ranges::any_of(buffers_, taken) ||
+      std::ranges::any_of(children_, taken))
     throw Error("a module cannot register '" + name + "': it has one of that name", where);
 }
 
@@ -105,6 +123,13 @@ Tensor Module::register_parameter(std::string name, const Array& value, Where wh
   return parameter;
 }
 
+Tensor Module::register_buffer(std::string name, const Array& value, Where where) {
+  demand_free(name, where);
+  Tensor buffer = Variable(value, name, where);
+  buffers_.emplace_back(std::move(name), buffer);
+  return buffer;
+}
+
 // ---- modules ------------------------------------------------------------------------------------
 
 namespace {
@@ -118,7 +143,14 @@ Tensor Module::operator()(const Operand& x) {
     explicit Call(SourceLocation where) : outer(std::exchange(called_from, where)) {}
     ~Call() { called_from = outer; }
   } const call(x.where());
-  return forward(Tensor(x.node()));
+  frontend::Pass pass;
+  Tensor y = forward(Tensor(x.node()));
+  pass.count();
+  return y;
+}
+
+Tensor Module::forward(const Tensor&) {
+  throw UnsupportedOp("this module has no forward of one tensor", called_from);
 }
 
 Tensor Layer::forward(const Tensor& x) {
@@ -131,68 +163,295 @@ Tensor Sequential::build(const Operand& x) {
   return result;
 }
 
-namespace {
+Module& ModuleList::operator[](std::size_t i) const {
+  if (i >= items_.size())
+    throw IndexError("module " + std::to_string(i) + " of a list of " +
+                     std::to_string(items_.size()));
+  return *items_[i];
+}
 
-/// Uniform in ±bound.
-Array uniform(Shape shape, double bound) {
+bool ModuleDict::contains(const std::string& name) const {
+  return std::ranges::find(items_, name, &Item::first) != items_.end();
+}
+Module& ModuleDict::operator[](const std::string& name) const {
+  const auto found = std::ranges::find(items_, name, &Item::first);
+  if (found == items_.end()) throw IndexError("there is no module '" + name + "'");
+  return *found->second;
+}
+
+Array detail::uniform(Shape shape, double bound) {
   Array array = rand(std::move(shape), DType::float32);
   float* values = array.mutable_data<float>();
   for (std::int64_t i = 0; i < array.size(); ++i)
     values[i] = static_cast<float>((2.0 * values[i] - 1.0) * bound);
   return array.to(default_dtype());
 }
-
-}  // namespace
+double detail::bound_of(std::int64_t fan) {
+  return fan > 0 ? 1 / std::sqrt(static_cast<double>(fan)) : 0;
+}
 
 Linear::Linear(std::int64_t in_features, std::int64_t out_features, bool has_bias)
     : has_bias_(has_bias) {
-  const double bound = in_features > 0 ? 1 / std::sqrt(static_cast<double>(in_features)) : 0;
-  weight = register_parameter("weight", uniform({out_features, in_features}, bound));
-  if (has_bias) bias = register_parameter("bias", uniform({out_features}, bound));
+  const double bound = detail::bound_of(in_features);
+  weight = register_parameter("weight", detail::uniform({out_features, in_features}, bound));
+  if (has_bias) bias = register_parameter("bias", detail::uniform({out_features}, bound));
 }
 Tensor Linear::build(const Operand& x) {
   return has_bias_ ? linear(x, weight, bias) : linear(x, weight);
 }
 
-Conv::Conv(std::size_t spatial_axes, std::int64_t in_channels, std::int64_t out_channels,
-           PerAxis kernel_size, ConvOptions options)
-    : spatial_axes_(spatial_axes), options_(std::move(options)) {
+Bilinear::Bilinear(std::int64_t in1_features, std::int64_t in2_features, std::int64_t out_features,
+                   bool has_bias)
+    : has_bias_(has_bias) {
+  const double bound = detail::bound_of(in1_features);
+  weight = register_parameter("weight",
+                              detail::uniform({out_features, in1_features, in2_features}, bound));
+  if (has_bias) bias = register_parameter("bias", detail::uniform({out_features}, bound));
+}
+Tensor Bilinear::operator()(const Operand& x1, const Operand& x2) const {
+  return has_bias_ ? bilinear(x1, x2, weight, bias) : bilinear(x1, x2, weight);
+}
+
+PReLU::PReLU(std::int64_t num_parameters, double init) {
+  weight = register_parameter("weight", full({num_parameters}, init, default_dtype()));
+}
+
+// ---- over images --------------------------------------------------------------------------------
+
+namespace {
+
+/// The weight's shape, (rows, columns / groups, kernel…); ShapeError where there is none.
+Shape conv_weight(const char* what, std::size_t spatial_axes, std::int64_t in_channels,
+                  std::int64_t out_channels, std::int64_t groups, PerAxis& kernel_size,
+                  bool transposed) {
   if (kernel_size.values.size() == 1)
     kernel_size.values.resize(spatial_axes, kernel_size.values[0]);
-  const std::int64_t groups = options_.groups;
   if (kernel_size.values.size() != spatial_axes || groups < 1 || in_channels % groups != 0 ||
       out_channels % groups != 0)
-    throw ShapeError("a convolution over " + std::to_string(spatial_axes) + " axes from " +
+    throw ShapeError(std::string(what) + " over " + std::to_string(spatial_axes) + " axes from " +
                      std::to_string(in_channels) + " to " + std::to_string(out_channels) +
                      " channels in " + std::to_string(groups) + " groups, with a kernel of " +
                      to_string(std::span<const std::int64_t>(kernel_size.values)));
-  Shape shape{out_channels, in_channels / groups};
+  Shape shape = transposed ? Shape{in_channels, out_channels / groups}
+                           : Shape{out_channels, in_channels / groups};
   shape.insert(shape.end(), kernel_size.values.begin(), kernel_size.values.end());
-  const std::int64_t fan_in = out_channels > 0 ? element_count(shape) / out_channels : 0;
-  const double bound = fan_in > 0 ? 1 / std::sqrt(static_cast<double>(fan_in)) : 0;
-  weight = register_parameter("weight", uniform(shape, bound));
-  if (options_.bias) bias = register_parameter("bias", uniform({out_channels}, bound));
+  return shape;
+}
+
+double conv_bound(const Shape& weight) {
+  return detail::bound_of(weight[0] > 0 ? element_count(weight) / weight[0] : 0);
+}
+
+const char* spelled(PadMode mode) {
+  switch (mode) {
+    case PadMode::constant: return "constant";
+    case PadMode::reflect: return "reflect";
+    case PadMode::replicate: return "replicate";
+    case PadMode::circular: return "circular";
+  }
+  __builtin_unreachable();
+}
+
+/// What `pad` takes for a convolution's own padding: margins of the last axis first.
+std::vector<std::int64_t> conv_margins(std::size_t spatial_axes, const Padding& padding,
+                                       const PerAxis& dilation, const Shape& weight) {
+  const auto at = [&](const PerAxis& list, std::size_t axis) {
+    return list.values.size() == 1 ? list.values[0] : list.values.at(axis);
+  };
+  std::vector<std::int64_t> widths;
+  for (std::size_t axis = spatial_axes; axis-- > 0;) {
+    const std::int64_t total = at(dilation, axis) * (weight[axis + 2] - 1);
+    const bool same = padding.mode == "same", none = padding.mode == "valid";
+    const std::int64_t before = same ? total / 2 : none ? 0 : at(padding.widths, axis);
+    widths.insert(widths.end(), {before, same ? total - before : before});
+  }
+  return widths;
+}
+
+}  // namespace
+
+Conv::Conv(std::size_t spatial_axes, std::int64_t in_channels, std::int64_t out_channels,
+           PerAxis kernel_size, ConvOptions options)
+    : spatial_axes_(spatial_axes), options_(std::move(options)) {
+  const Shape shape = conv_weight("a convolution", spatial_axes, in_channels, out_channels,
+                                  options_.groups, kernel_size, false);
+  const std::string& mode = options_.padding_mode;
+  if (mode != "zeros" && mode != "reflect" && mode != "replicate" && mode != "circular")
+    throw Error(
+        "a convolution's padding_mode is \"zeros\", \"reflect\", \"replicate\" or "
+        "\"circular\", not \"" +
+        mode + '"');
+  for (const PerAxis& list : {options_.padding.widths, options_.dilation})
+    if (mode != "zeros" && list.values.size() != 1 && list.values.size() != spatial_axes)
+      throw ShapeError("a convolution over " + std::to_string(spatial_axes) +
+                       " axes with padding or dilation of " + std::to_string(list.values.size()));
+  weight = register_parameter("weight", detail::uniform(shape, conv_bound(shape)));
+  if (options_.bias)
+    bias = register_parameter("bias", detail::uniform({out_channels}, conv_bound(shape)));
 }
 Tensor Conv::build(const Operand& x) {
   const auto run = spatial_axes_ == 1 ? conv1d : spatial_axes_ == 2 ? conv2d : conv3d;
+  const auto b = options_.bias ? std::optional<Tensor>(bias) : std::nullopt;
+  if (options_.padding_mode == "zeros")
+    return run(x, weight, b, options_.stride, options_.padding, options_.dilation, options_.groups);
+  const Tensor padded =
+      pad(x, conv_margins(spatial_axes_, options_.padding, options_.dilation, weight.shape()),
+          options_.padding_mode);
+  return run({padded.node(), x.where()}, weight, b, options_.stride, 0, options_.dilation,
+             options_.groups);
+}
+
+ConvTranspose::ConvTranspose(std::size_t spatial_axes, std::int64_t in_channels,
+                             std::int64_t out_channels, PerAxis kernel_size,
+                             ConvTransposeOptions options)
+    : spatial_axes_(spatial_axes), options_(std::move(options)) {
+  const Shape shape = conv_weight("a transposed convolution", spatial_axes, in_channels,
+                                  out_channels, options_.groups, kernel_size, true);
+  weight = register_parameter("weight", detail::uniform(shape, conv_bound(shape)));
+  if (options_.bias)
+    bias = register_parameter("bias", detail::uniform({out_channels}, conv_bound(shape)));
+}
+Tensor ConvTranspose::build(const Operand& x) {
+  const auto run = spatial_axes_ == 1   ? conv_transpose1d
+                   : spatial_axes_ == 2 ? conv_transpose2d
+                                        : conv_transpose3d;
   return run(x, weight, options_.bias ? std::optional<Tensor>(bias) : std::nullopt, options_.stride,
-             options_.padding, options_.dilation, options_.groups);
+             options_.padding, options_.output_padding, options_.groups, options_.dilation);
 }
 
-Embedding::Embedding(std::int64_t num_embeddings, std::int64_t embedding_dim) {
-  weight = register_parameter("weight", randn({num_embeddings, embedding_dim}));
+Pad::Pad(std::size_t spatial_axes, PadMode mode, PerAxis padding, double value)
+    : widths_(std::move(padding.values)), mode_(mode), value_(value) {
+  if (widths_.size() == 1) widths_.resize(2 * spatial_axes, widths_[0]);
+  if (widths_.size() != 2 * spatial_axes)
+    throw ShapeError("padding of " + std::to_string(spatial_axes) + " axes by " +
+                     std::to_string(widths_.size()) + " margins");
 }
-Tensor Embedding::build(const Operand& indices) { return embedding(indices, weight); }
+Tensor Pad::build(const Operand& x) { return pad(x, widths_, spelled(mode_), value_); }
 
-LayerNorm::LayerNorm(std::int64_t features, double eps, bool elementwise_affine)
-    : features_(features), eps_(eps), affine_(elementwise_affine) {
-  if (!affine_) return;
-  weight = register_parameter("weight", ones({features}));
-  bias = register_parameter("bias", zeros({features}));
+// ---- tables -------------------------------------------------------------------------------------
+
+namespace {
+
+/// Counted from 0; IndexError where there is no such row.
+std::optional<std::int64_t> padding_row(std::optional<std::int64_t> given, std::int64_t entries) {
+  if (given && (*given < -entries || *given >= entries))
+    throw IndexError("padding_idx " + std::to_string(*given) + " of a table of " +
+                     std::to_string(entries));
+  return given && *given < 0 ? *given + entries : given;
 }
-Tensor LayerNorm::build(const Operand& x) {
-  if (!affine_) return weft::layer_norm(x, {features_}, {}, {}, eps_);
-  return weft::layer_norm(x, {features_}, weight, bias, eps_);
+
+Array table(std::int64_t entries, std::int64_t width, std::optional<std::int64_t> padding) {
+  Array values = randn({entries, width}, DType::float32);
+  if (padding) std::fill_n(values.mutable_data<float>() + *padding * width, width, 0.f);
+  return values.to(default_dtype());
+}
+
+}  // namespace
+
+Embedding::Embedding(std::int64_t num_embeddings, std::int64_t embedding_dim,
+                     std::optional<std::int64_t> padding_idx)
+    : padding_idx_(padding_row(padding_idx, num_embeddings)) {
+  weight = register_parameter("weight", table(num_embeddings, embedding_dim, padding_idx_));
+}
+Embedding::Embedding(const Array& values, std::optional<std::int64_t> padding_idx) {
+  if (values.ndim() != 2)
+    throw ShapeError("a table of shape " + to_string(values.shape()) + ": needs two axes");
+  padding_idx_ = padding_row(padding_idx, values.shape()[0]);
+  weight = register_parameter("weight", values);
+}
+Embedding Embedding::from_pretrained(const Array& embeddings, bool freeze,
+                                     std::optional<std::int64_t> padding_idx) {
+  Embedding result(embeddings, padding_idx);
+  result.requires_grad(!freeze);
+  return result;
+}
+Tensor Embedding::build(const Operand& indices) { return embedding(indices, weight, padding_idx_); }
+
+EmbeddingBag::EmbeddingBag(std::int64_t num_embeddings, std::int64_t embedding_dim,
+                           EmbeddingBagOptions options)
+    : options_(std::move(options)) {
+  if (options_.mode != "sum" && options_.mode != "mean" && options_.mode != "max")
+    throw Error("EmbeddingBag: the mode is \"sum\", \"mean\" or \"max\", not \"" + options_.mode +
+                '"');
+  options_.padding_idx = padding_row(options_.padding_idx, num_embeddings);
+  weight = register_parameter("weight", table(num_embeddings, embedding_dim, options_.padding_idx));
+}
+Tensor EmbeddingBag::build(const Operand& indices) { return (*this)(indices, std::nullopt); }
+
+namespace {
+
+/// Rows (n, width) in bags: which bag each is in, and a value with one row a bag.
+Tensor reduced_bags(const std::string& mode, const Value& rows, const Value& valid,
+                    const Value& bag, const Value& per_bag) {
+  const auto operand = [](const Value& x) { return Operand(x.node(), x.where()); };
+  const Value zeros = make(ops::zeros_like, {per_bag});
+  const Value column = make(ops::expand_dims, {valid}, ir::AxesAttrs{{-1}});
+  if (mode == "max") {
+    constexpr double lowest = -std::numeric_limits<double>::infinity();
+    const Value kept = frontend::where(column, rows, rows.scalar(lowest));
+    const Value at =
+        make(ops::broadcast_like, {make(ops::expand_dims, {bag}, ir::AxesAttrs{{-1}}), kept});
+    const Tensor most =
+        scatter_reduce(operand(zeros + lowest), 0, operand(at), operand(kept), "amax");
+    const Value m(most.node(), rows.where());
+    return frontend::where(make(ops::eq, {m, m.scalar(lowest)}), zeros, m);
+  }
+  const auto sum = [&](const Value& into, const Value& of) -> Value {
+    return {index_add(operand(into), 0, operand(bag), operand(of)).node(), rows.where()};
+  };
+  const Value total = sum(zeros, frontend::where(column, rows, rows.scalar(0)));
+  if (mode == "sum") return total;
+  const Value none = frontend::reduce(ops::sum, zeros, Axes{1});
+  const Value count = sum(none, make(ops::cast_like, {valid, rows}));
+  return total / make(ops::expand_dims, {make(ops::maximum, {count, count.scalar(1)})},
+                      ir::AxesAttrs{{-1}});
+}
+
+}  // namespace
+
+Tensor EmbeddingBag::operator()(const Operand& given, const std::optional<Tensor>& offsets,
+                                const std::optional<Tensor>& per_sample_weights) const {
+  const SourceLocation where = given.where();
+  const auto fail = [&](const char* why) {
+    throw ShapeError(frontend::asked("EmbeddingBag", {&given.node()}, why), where);
+  };
+  if (per_sample_weights && options_.mode != "sum")
+    throw Error("EmbeddingBag: only rows that are summed have weights", where);
+  const auto rank = runtime::live_type(*given.node()).rank();
+  if (rank != (offsets ? 1 : 2))
+    fail(offsets ? "with offsets, indices have one axis"
+                 : "without offsets, indices have two axes");
+  const auto operand = [&](const Value& x) { return Operand(x.node(), where); };
+  const auto flat = [&](const Value& x) -> Value {
+    return {reshape(operand(x), {Dim(-1)}).node(), where};
+  };
+  const Value indices = flat(given), all(weight.node(), where);
+  // Bags are told apart by where their first index is.
+  Value bag = indices, per_bag = all;
+  const Value places = make(ops::iota_like, {indices}, ir::AxisAttrs{0});
+  if (offsets) {
+    Value first(offsets->node(), where);
+    if (options_.include_last_offset)
+      first = {narrow(operand(first), 0, 0, offsets->size() - 1).node(), where};
+    bag = {
+        searchsorted(operand(first), operand(make(ops::cast_like, {places, first})), true).node(),
+        where};
+    bag = bag - 1.0;
+    per_bag = make(ops::cast_like, {make(ops::expand_dims, {first}, ir::AxesAttrs{{-1}}), all});
+  } else {
+    bag = flat(make(ops::iota_like, {given}, ir::AxisAttrs{0}));
+    const Value some = frontend::reduce(ops::sum, given, Axes{1}, true);
+    per_bag = make(ops::cast_like, {some, all});
+  }
+  const Value width = frontend::reduce(ops::sum, all, Axes{0}, true);  // for its type
+  per_bag = make(ops::zeros_like, {per_bag}) + make(ops::zeros_like, {width});
+  Value rows = make(ops::gather_rows, {all, indices});
+  if (per_sample_weights)
+    rows = rows *
+           make(ops::expand_dims, {flat({per_sample_weights->node(), where})}, ir::AxesAttrs{{-1}});
+  const double padding = static_cast<double>(options_.padding_idx.value_or(-1));
+  const Value valid = make(ops::ne, {indices, indices.scalar(padding)});
+  return reduced_bags(options_.mode, rows, valid, bag, per_bag);
 }
 
 // ---- functional forms ---------------------------------------------------------------------------
@@ -213,8 +472,14 @@ Tensor layer_norm(const Operand& x, const Operand& weight, const Operand& bias, 
     return make(ops::standardize, {x}, ir::StandardizeAttrs{{-1}, eps}) * weight + bias;
   return weft::layer_norm(x, std::move(features), Tensor(weight.node()), Tensor(bias.node()), eps);
 }
-Tensor embedding(const Operand& indices, const Operand& weight) {
-  return make(ops::gather_rows, {{weight.node(), indices.where()}, indices});
+Tensor embedding(const Operand& indices, const Operand& weight,
+                 std::optional<std::int64_t> padding_idx) {
+  const Value rows = make(ops::gather_rows, {{weight.node(), indices.where()}, indices});
+  if (!padding_idx) return rows;
+  const Value i = indices;
+  const Value padded = make(ops::eq, {i, i.scalar(static_cast<double>(*padding_idx))});
+  return frontend::where(make(ops::expand_dims, {padded}, ir::AxesAttrs{{-1}}),
+                         make(ops::stop_gradient, {rows}), rows);
 }
 
 }  // namespace weft::nn

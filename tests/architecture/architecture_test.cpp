@@ -211,7 +211,9 @@ std::string own_header(const std::string& path) {
   if (const std::string folder = "frontend/"; stem.starts_with(folder)) {
     const std::string name = stem.substr(folder.size());
     names.push_back(folder + "weft/" + name + ".h");
-    if (name.starts_with("ops_")) names.push_back(folder + "weft/ops/" + name.substr(4) + ".h");
+    for (const std::string family : {"ops", "nn"})
+      if (name.starts_with(family + "_"))
+        names.push_back(folder + "weft/" + family + "/" + name.substr(family.size() + 1) + ".h");
   }
   for (const std::string& name : names)
     if (fs::exists(fs::path(WEFT_SOURCE_DIR) / name)) return name;

@@ -1,11 +1,11 @@
 // Losses that are expressions of other operations. Names, arguments and defaults are PyTorch's;
-// inputs and targets broadcast where they are compared element by element. weft/nn.h has the
+// inputs and targets broadcast where they are compared element by element. weft/nn/functional.h has the
 // others.
 #pragma once
 
 #include <optional>
 
-#include "weft/nn.h"
+#include "weft/nn/functional.h"
 
 namespace weft::nn {
 
