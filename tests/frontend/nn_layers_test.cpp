@@ -1,0 +1,577 @@
+// Layers beyond those of learning_test.cpp. Parameters are set to cos(start + 0.37 i); expected values
+// were computed by the formulas of PyTorch's documentation, in NumPy, or are worked by hand.
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "thrown.h"
+#include "weft/weft.h"
+
+using namespace weft;
+using nn::Reduction;
+
+namespace {
+
+using List = std::vector<double>;
+using Names = std::vector<std::string>;
+
+List values(const Tensor& t) { return t.value().tolist<double>(); }
+void check_close(const List& got, const List& want, double tolerance = 1e-7) {
+  REQUIRE(got.size() == want.size());
+  for (std::size_t i = 0; i < got.size(); ++i)
+    CHECK(got[i] == doctest::Approx(want[i]).epsilon(tolerance));
+}
+
+Array filled(const Shape& shape, double start) {
+  List list(static_cast<std::size_t>(element_count(shape)));
+  for (std::size_t i = 0; i < list.size(); ++i)
+    list[i] = std::cos(start + 0.37 * static_cast<double>(i));
+  return Array::from(list, shape);
+}
+/// Parameters from 1, 2, … on, in order.
+void fill(nn::Module& module, double start = 1) {
+  for (Tensor& parameter : module.parameters())
+    parameter.set_value(filled(parameter.shape(), start++));
+}
+
+Names names(const nn::Module& module) {
+  Names result;
+  for (const auto& [name, tensor] : module.named_parameters()) result.push_back(name);
+  return result;
+}
+
+/// New modules hold float64 until this ends.
+struct Doubles {
+  DType before = default_dtype();
+  Doubles() { set_default_dtype(DType::float64); }
+  ~Doubles() { set_default_dtype(before); }
+};
+
+/// Gradients of `loss` against differences of its values, a few elements of each parameter.
+void check_gradients(const std::vector<Tensor>& parameters, const std::function<Tensor()>& loss) {
+  const Tensor l = loss();
+  const std::vector<Tensor> g = grad(l, parameters);
+  for (std::size_t p = 0; p < parameters.size(); ++p) {
+    Tensor parameter = parameters[p];
+    const Array held = parameter.value();
+    const List slope = values(g[p]);
+    for (std::size_t i = 0; i < slope.size(); i += 1 + slope.size() / 3) {
+      CAPTURE(parameter.name());
+      CAPTURE(i);
+      const auto at = [&](double step) {
+        List moved = held.tolist<double>();
+        moved[i] += step;
+        parameter.set_value(Array::from(moved, held.shape()));
+        return l.item<double>();
+      };
+      const double difference = (at(1e-5) - at(-1e-5)) / 2e-5;
+      CHECK(slope[i] == doctest::Approx(difference).epsilon(1e-5));
+    }
+    parameter.set_value(held);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("recurrent layers") {
+  const Doubles doubles;
+  const Tensor x = filled({3, 1, 2}, 0.1);
+  nn::RNN rnn(2, 2);
+  CHECK(names(rnn) == Names{"weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"});
+  fill(rnn);
+  const auto [y, h_n] = rnn(x);
+  check_close(values(y), {-0.7297582601650175, -0.9591437118953948, -0.217845331902386,
+                          0.02693254142232536, -0.9290071676956297, -0.7373066689811355});
+  CHECK(h_n.shape() == Shape{1, 1, 2});
+  check_close(values(h_n), {-0.9290071676956297, -0.7373066689811355});
+
+  nn::LSTM lstm(2, 2);
+  fill(lstm);
+  const auto [out, state] = lstm(x);
+  check_close(values(out), {-0.13348283939532238, 0.1066912335984257, -0.04021991207014906,
+                            0.1541151633441955, 0.051722365637841584, 0.20640169774259268});
+  check_close(values(state.c), {0.06675968003027227, 0.26446600483970717});
+  check_gradients(lstm.parameters(), [&] { return sum(square(lstm(x).output)); });
+
+  nn::GRU gru(2, 2);
+  fill(gru);
+  check_close(values(gru(x).output), {-0.7176385668513805, 0.44048095616903526, -0.5987620876765363,
+                                      0.39813558229435, -0.25787292625590863, 0.32805492568438294});
+  check_gradients(gru.parameters(), [&] { return sum(square(gru(x).output)); });
+}
+
+TEST_CASE("recurrent layers: both directions, several layers, arrangements, states") {
+  const Doubles doubles;
+  const Tensor x = filled({3, 2, 2}, 0.1);
+  nn::GRU both(2, 2, {.bidirectional = true});
+  fill(both);
+  nn::GRU one(2, 2);
+  const auto copy = [&](std::size_t first) {
+    for (std::size_t i = 0; i < 4; ++i)
+      one.parameters()[i].set_value(both.parameters()[first + i].value());
+  };
+  const Tensor y = both(x).output, h = both(x).h_n;
+  CHECK(y.shape() == Shape{3, 2, 4});
+  CHECK(h.shape() == Shape{2, 2, 2});
+  copy(0);
+  CHECK(allclose(narrow(y, 2, 0, 2).value(), one(x).output.value()));
+  copy(4);
+  CHECK(allclose(narrow(y, 2, 2, 2).value(), flip(one(flip(x, {0})).output, {0}).value()));
+  CHECK(allclose(h[1].value(), y[{0, Slice(), Slice(2, none)}].value()));
+
+  nn::LSTM deep(2, 3,
+                {.num_layers = 2, .batch_first = true, .bidirectional = true, .proj_size = 2});
+  CHECK(names(deep).size() == 20);
+  CHECK(names(deep)[4] == "weight_hr_l0");
+  CHECK(names(deep)[5] == "weight_ih_l0_reverse");
+  CHECK(deep.parameters()[10].shape() == Shape{12, 4});  // weight_ih_l1
+  const auto [out, state] = deep(transpose(x, 0, 1));
+  CHECK(out.shape() == Shape{2, 3, 4});
+  CHECK(state.h.shape() == Shape{4, 2, 2});
+  CHECK(state.c.shape() == Shape{4, 2, 3});
+  const auto [alone, last] = deep(x[{Slice(), 1}]);  // a sample without a batch axis
+  CHECK(allclose(alone.value(), out[1].value()));
+  CHECK(allclose(last.c.value(), state.c[{Slice(), 1}].value()));
+
+  // Half the sequence, and on from there.
+  nn::LSTM whole(2, 2);
+  const auto [before, middle] = whole(x[Slice(0, 2)]);
+  const auto [after, end] = whole(x[Slice(2, 3)], middle);
+  CHECK(allclose(concatenate({before, after}).value(), whole(x).output.value()));
+
+  // In a function whose batch is not known.
+  const Tensor p({3, dim("N"), 2}, DType::float64);
+  CHECK(allclose(Function({p}, whole(p).output)(x.value())[0], whole(x).output.value()));
+  nn::Sequential chain(nn::RNN(2, 3), nn::Linear(3, 1));
+  CHECK(chain(x).shape() == Shape{3, 2, 1});
+}
+
+TEST_CASE("recurrent layers: dropout between layers, errors") {
+  manual_seed(1);
+  nn::RNN deep(2, 4, {.num_layers = 2, .dropout = 0.9});
+  const Tensor x(ones({2, 3, 2}));
+  CHECK(!array_equal(deep(x).output.value(), deep(x).output.value()));
+  deep.eval();
+  CHECK(array_equal(deep(x).output.value(), deep(x).output.value()));
+
+  nn::LSTM lstm(2, 3);
+  const std::string here = "(nn_layers_test.cpp:";
+  CHECK(contains(message<ShapeError>([&] {
+                   (void)lstm(zeros({4, 2, 5}));
+                 }),
+                 "LSTM of float32(4, 2, 5): expected 2 features " + here));
+  CHECK(contains(message<ShapeError>([&] { (void)lstm(zeros({2})); }), here));
+  CHECK(contains(message<ShapeError>([&] { (void)lstm(zeros({0, 2, 2})); }), "there is no step"));
+  CHECK(contains(message<ShapeError>([&] {
+                   (void)lstm(Tensor({dim("L"), 1, 2}, DType::float32));
+                 }),
+                 "the number of steps must be known " + here));
+  const Tensor h(zeros({1, 2, 4}));
+  CHECK(contains(message<ShapeError>([&] {
+                   (void)lstm(zeros({4, 2, 2}), nn::LSTMState{h, h});
+                 }),
+                 "the first h is (1, 2, 4), expected (1, 2, 3) " + here));
+  CHECK(contains(message<DTypeError>([&] { (void)lstm(zeros({4, 2, 2}, DType::float64)); }), here));
+  CHECK_THROWS_AS(nn::GRU(2, 3, {.proj_size = 2}), Error);
+  CHECK_THROWS_AS(nn::LSTM(2, 3, {.proj_size = 3}), ShapeError);
+  CHECK_THROWS_AS(nn::RNN(2, 3, {.nonlinearity = "sigmoid"}), Error);
+  CHECK_THROWS_AS(nn::RNN(2, 0), ShapeError);
+  CHECK_THROWS_AS(nn::RNN(2, 3, {.dropout = 2}), Error);
+}
+
+TEST_CASE("recurrent cells are one step") {
+  const Doubles doubles;
+  nn::RNNCell unit(1, 1, true, "relu");
+  nn::init::ones_(unit.weight_ih);
+  nn::init::ones_(unit.weight_hh);
+  nn::init::ones_(unit.bias_ih);
+  nn::init::ones_(unit.bias_hh);
+  check_close(values(unit(Array{{2.0}}, Tensor(Array{{3.0}}))), {7});
+  nn::LSTM lstm(2, 2);
+  nn::LSTMCell cell(2, 2);
+  CHECK(names(cell) == Names{"weight_ih", "weight_hh", "bias_ih", "bias_hh"});
+  fill(lstm);
+  fill(cell);
+  const Tensor x = filled({2, 1, 2}, 0.1);
+  const auto [h, c] = cell(x[1], cell(x[0]));
+  CHECK(allclose(h.value(), lstm(x).output[1].value()));
+  CHECK(allclose(c.value(), lstm(x).state.c[0].value()));
+  nn::GRUCell gate(2, 2, false);
+  CHECK(gate.parameter_count() == 24);
+  CHECK(gate(x[{0, 0}]).shape() == Shape{2});
+}
+
+TEST_CASE("attention of several heads") {
+  const Doubles doubles;
+  nn::MultiheadAttention mha(4, 2, {.batch_first = true});
+  CHECK(names(mha) == Names{"in_proj_weight", "in_proj_bias", "out_proj.weight", "out_proj.bias"});
+  check_close(values(*mha.in_proj_bias), List(12, 0));
+  fill(mha);
+  const Tensor x = filled({1, 2, 4}, 0.2);
+  const List seen{-2.0566725840185183, -0.15323377952436337, 1.463732448314591,
+                  0.4651438171878197,  -3.652408279625402,   0.8052874396321293,
+                  3.233289495970334,   -0.17248017778224634};
+  const auto [y, weights] = mha(x, x, x);
+  check_close(values(y), seen);
+  check_close(values(*weights), {0.9989609741367378, 0.0010390258632622558, 0.009755841524092538,
+                                 0.9902441584759074});
+  CHECK(!mha(x, x, x, {.need_weights = false}).attn_output_weights);
+  check_close(values(mha.forward(x)), seen);
+  check_gradients(mha.parameters(), [&] { return sum(square(mha(x, x, x * 1.0).attn_output)); });
+
+  const List causal{-2.053586578472655,
+                    -0.15308528503233462,
+                    1.4606733712423596,
+                    0.46444057972078917,
+                    seen[4],
+                    seen[5],
+                    seen[6],
+                    seen[7]};
+  const Tensor later(Array{{false, true}, {false, false}});
+  check_close(values(mha(x, x, x, {.attn_mask = later}).attn_output), causal);
+  check_close(values(mha(x, x, x, {.is_causal = true}).attn_output), causal);
+  check_close(values(mha(x, x, x, {.attn_mask = stack({later, later})}).attn_output), causal);
+  const Tensor added(nn::Transformer::generate_square_subsequent_mask(2));
+  check_close(values(mha(x, x, x, {.attn_mask = added}).attn_output), causal);
+  const auto padded = mha(x, x, x, {.key_padding_mask = Tensor(Array{{false, true}})});
+  check_close(values(*padded.attn_output_weights), {1, 0, 1, 0});
+  CHECK(allclose(mha(x[0], x[0], x[0]).attn_output.value(), y[0].value()));
+
+  nn::MultiheadAttention other(4, 2, {.bias = false, .kdim = 3, .vdim = 5});
+  CHECK(names(other) ==
+        Names{"q_proj_weight", "k_proj_weight", "v_proj_weight", "out_proj.weight"});
+  CHECK(
+      other(filled({2, 3, 4}, 0), filled({6, 3, 3}, 0), filled({6, 3, 5}, 0)).attn_output.shape() ==
+      Shape{2, 3, 4});
+  CHECK_THROWS_AS(nn::MultiheadAttention(4, 3), ShapeError);
+  CHECK(contains(message<ShapeError>([&] {
+                   (void)mha(x, x, x, {.key_padding_mask = Tensor(Array{false, true})});
+                 }),
+                 "(nn_layers_test.cpp:"));
+  CHECK(contains(message<ShapeError>([&] {
+                   (void)mha(x, filled({1, 2, 3}, 0), x);
+                 }),
+                 "(nn_layers_test.cpp:"));
+}
+
+TEST_CASE("transformers are attention, products and norms") {
+  const Doubles doubles;
+  for (const bool first : {false, true}) {
+    CAPTURE(first);
+    nn::TransformerEncoderLayer layer(
+        4, 2, {.dim_feedforward = 3, .dropout = 0, .batch_first = true, .norm_first = first});
+    const Names order{"self_attn.in_proj_weight",
+                      "self_attn.in_proj_bias",
+                      "self_attn.out_proj.weight",
+                      "self_attn.out_proj.bias",
+                      "linear1.weight",
+                      "linear1.bias",
+                      "linear2.weight",
+                      "linear2.bias",
+                      "norm1.weight",
+                      "norm1.bias",
+                      "norm2.weight",
+                      "norm2.bias"};
+    CHECK(names(layer) == order);
+    fill(layer);
+    const Tensor x = filled({1, 2, 4}, 0.2);
+    const auto p = layer.parameters();
+    nn::MultiheadAttention attention(4, 2, {.batch_first = true});
+    for (std::size_t i = 0; i < 4; ++i) attention.parameters()[i].set_value(p[i].value());
+    const auto norm = [&](const Tensor& t, std::size_t at) {
+      return nn::layer_norm(t, p[at], p[at + 1]);
+    };
+    const auto forward = [&](const Tensor& t) {
+      return nn::linear(relu(nn::linear(t, p[4], p[5])), p[6], p[7]);
+    };
+    Tensor y = first ? x + attention.forward(norm(x, 8)) : norm(x + attention.forward(x), 8);
+    y = first ? y + forward(norm(y, 10)) : norm(y + forward(y), 10);
+    CHECK(allclose(layer(x).value(), y.value(), 1e-9, 1e-9));
+    check_gradients({p[0], p[6], p[8]}, [&] { return sum(layer(x) * filled({1, 2, 4}, 3)); });
+  }
+  nn::TransformerEncoderLayer layer(4, 2, {.dim_feedforward = 3, .dropout = 0});
+  nn::TransformerEncoder encoder(layer, 2, nn::LayerNorm(4));
+  CHECK(names(encoder).size() == 26);
+  CHECK(names(encoder)[12] == "layers.1.self_attn.in_proj_weight");
+  CHECK(names(encoder)[24] == "norm.weight");
+  const Tensor x = filled({2, 1, 4}, 0.2);
+  CHECK(allclose(encoder(x).value(), nn::LayerNorm(4)(layer(layer(x))).value()));
+  nn::init::zeros_(layer.parameters()[0]);  // copies are their own
+  CHECK(encoder.parameters()[0].value().tolist<double>()[0] != 0);
+
+  nn::TransformerDecoderLayer below(4, 2, {.dim_feedforward = 3, .dropout = 0});
+  CHECK(names(below)[4] == "multihead_attn.in_proj_weight");
+  CHECK(names(below).back() == "norm3.bias");
+  nn::TransformerDecoder decoder(below, 2);
+  CHECK(allclose(decoder(x, x).value(), below(below(x, x), x).value()));
+  nn::Transformer both({.d_model = 4,
+                        .nhead = 2,
+                        .num_encoder_layers = 1,
+                        .num_decoder_layers = 1,
+                        .layer = {.dim_feedforward = 3}});
+  both.eval();
+  const nn::TransformerMasks causal{.decoder = {.tgt_is_causal = true}};
+  const Array one = both(x, x, causal).value();
+  const Tensor changed = concatenate({x[Slice(0, 1)], filled({1, 1, 4}, 9)});
+  CHECK(allclose(both(x, changed, causal)[0].value(), Tensor(one)[0].value()));
+  CHECK_THROWS_AS(both.forward(x), UnsupportedOp);
+  CHECK_THROWS_AS(nn::TransformerEncoderLayer(4, 2, {.activation = "tanh"}), Error);
+}
+
+TEST_CASE("tables") {
+  const Doubles doubles;
+  nn::Embedding table(3, 2, -1);
+  check_close(values(table.weight[2]), {0, 0});
+  const Tensor i(Array{2, 0, 2});
+  check_close(values(grad(sum(table(i)), {table.weight})[0]), {1, 1, 0, 0, 0, 0});
+  const Array rows{{1.0, 2.0}, {3.0, 4.0}, {5.0, 0.0}};
+  nn::Embedding kept = nn::Embedding::from_pretrained(rows);
+  CHECK(!kept.weight.requires_grad());
+  check_close(values(kept(i)), {5, 0, 1, 2, 5, 0});
+  CHECK_THROWS_AS(nn::Embedding(3, 2, 3), IndexError);
+
+  const Tensor bags(Array{{2, 0}, {1, 1}}), flat(Array{2, 0, 1}), offsets(Array{0, 2, 2});
+  const auto bag = [&](const char* mode, std::optional<std::int64_t> padding = {}) {
+    nn::EmbeddingBag result(3, 2, {.mode = mode, .padding_idx = padding});
+    result.weight.set_value(rows);
+    return result;
+  };
+  check_close(values(bag("sum")(bags)), {6, 2, 6, 8});
+  check_close(values(bag("mean")(bags)), {3, 1, 3, 4});
+  check_close(values(bag("max")(bags)), {5, 2, 3, 4});
+  check_close(values(bag("sum")(flat, offsets)), {6, 2, 0, 0, 3, 4});
+  check_close(values(bag("mean")(flat, offsets)), {3, 1, 0, 0, 3, 4});
+  check_close(values(bag("max")(flat, offsets)), {5, 2, 0, 0, 3, 4});
+  check_close(values(bag("mean", 2)(bags)), {1, 2, 3, 4});
+  check_close(values(bag("sum")(bags, {}, Tensor(Array{{2.0, 1.0}, {0.0, -1.0}}))),
+              {11, 2, -3, -4});
+  nn::EmbeddingBag last(3, 2, {.mode = "sum", .include_last_offset = true});
+  last.weight.set_value(rows);
+  check_close(values(last(flat, Tensor(Array{0, 2, 3}))), {6, 2, 3, 4});
+  CHECK_THROWS_AS(nn::EmbeddingBag(3, 2, {.mode = "min"}), Error);
+  CHECK(contains(message<ShapeError>([&] { (void)last(flat); }), "(nn_layers_test.cpp:"));
+}
+
+TEST_CASE("layers over images") {
+  const Doubles doubles;
+  nn::ConvTranspose1d spread(1, 1, 3, {.stride = 2, .output_padding = 1, .bias = false});
+  spread.weight.set_value(Array{1.0, 2.0, 3.0}.reshape({1, 1, 3}));
+  check_close(values(spread(Array{{1.0, 10.0}})), {1, 2, 13, 20, 30, 0});
+  CHECK(nn::ConvTranspose2d(4, 6, {3, 5}, {.groups = 2}).weight.shape() == Shape{4, 3, 3, 5});
+  CHECK_THROWS_AS(nn::ConvTranspose1d(3, 4, 3, {.groups = 2}), ShapeError);
+  nn::Conv1d around(1, 1, 3, {.padding = "same", .bias = false, .padding_mode = "circular"});
+  around.weight.set_value(Array{1.0, 0.0, 10.0}.reshape({1, 1, 3}));
+  check_close(values(around(Array{{1.0, 2.0, 3.0}})), {23, 31, 12});
+  CHECK_THROWS_AS(nn::Conv1d(1, 1, 3, {.padding_mode = "mirror"}), Error);
+
+  const Tensor line = Array{{{1.0, 5.0, 2.0, 4.0}}};
+  check_close(values(nn::MaxPool1d(2)(line)), {5, 4});
+  check_close(values(nn::AvgPool1d(3, 1, 1, false, false)(line)), {3, 8.0 / 3, 11.0 / 3, 3});
+  check_close(values(nn::AdaptiveAvgPool1d(2)(line)), {3, 3});
+  check_close(values(nn::AdaptiveMaxPool1d(1)(line)), {5});
+  check_close(values(nn::LPPool1d(2, 2)(line)), {std::sqrt(26.0), std::sqrt(20.0)});
+  check_close(values(nn::ReflectionPad1d(1)(line)), {5, 1, 5, 2, 4, 2});
+  check_close(values(nn::ReplicationPad1d({0, 2})(line)), {1, 5, 2, 4, 4, 4});
+  check_close(values(nn::CircularPad1d(1)(line)), {4, 1, 5, 2, 4, 1});
+  check_close(values(nn::ConstantPad1d({1, -1}, 9)(line)), {9, 1, 5, 2});
+  CHECK(nn::ZeroPad2d({1, 2, 3, 4})(zeros({1, 1, 2, 2})).shape() == Shape{1, 1, 9, 5});
+  CHECK_THROWS_AS(nn::ZeroPad2d({1, 2}), ShapeError);
+  check_close(values(nn::Upsample({.scale_factor = {2}})(line)), {1, 1, 5, 5, 2, 2, 4, 4});
+  CHECK(nn::PixelShuffle(2)(zeros({1, 8, 3, 3})).shape() == Shape{1, 2, 6, 6});
+  CHECK(nn::Unfold(2)(zeros({1, 1, 3, 3})).shape() == Shape{1, 4, 4});
+}
+
+TEST_CASE("norms, products and activations as layers") {
+  const Doubles doubles;
+  check_close(values(nn::LayerNorm({2, 2}, 0.5)(Array{{1.0, 3.0}, {2.0, 6.0}})),
+              {-1, 0, -0.5, 1.5});
+  CHECK(names(nn::LayerNorm(4, 1e-5, true, false)) == Names{"weight"});
+  check_close(values(nn::RMSNorm(2, 0.0)(Array{{3.0, 4.0}})),
+              {3 / std::sqrt(12.5), 4 / std::sqrt(12.5)});
+  nn::GroupNorm groups(1, 2, 0);
+  groups.bias.set_value(Array{1.0, 2.0});
+  check_close(values(groups(Array{{1.0, 3.0}})), {0, 3});
+  CHECK_THROWS_AS(nn::GroupNorm(2, 3), ShapeError);
+  CHECK_THROWS_AS(groups(zeros({1, 3})), ShapeError);
+
+  nn::Bilinear product(2, 1, 1);
+  product.weight.set_value(Array{2.0, 3.0}.reshape({1, 2, 1}));
+  product.bias.set_value(Array{1.0});
+  check_close(values(product(Array{{1.0, 10.0}}, Array{{5.0}})), {161});
+  nn::PReLU slope(2);
+  check_close(values(slope(Array{{-4.0, 8.0}})), {-1, 8});
+  const Tensor x = Array{-4.0, 0.25, 8.0};
+  check_close(values(nn::ReLU6()(x)), {0, 0.25, 6});
+  check_close(values(nn::Hardtanh(-1, 2)(x)), {-1, 0.25, 2});
+  check_close(values(nn::Hardswish()(x)), {0, 0.25 * 3.25 / 6, 8});
+  check_close(values(nn::Softsign()(x)), {-0.8, 0.2, 8.0 / 9});
+  check_close(values(nn::Threshold(1, -7)(x)), {-7, -7, 8});
+  check_close(values(nn::GLU(0)(Array{3.0, 0.0})), {1.5});
+  check_close(values(nn::Softshrink()(x)), {-3.5, 0, 7.5});
+  check_close(values(nn::Softmin()(Array{0.0, std::log(3.0)})), {0.75, 0.25});
+
+  manual_seed(4);
+  nn::Dropout2d channels(0.5);
+  const List kept = values(channels(ones({1, 64, 2, 2})));
+  for (std::size_t i = 0; i < kept.size(); i += 4)
+    CHECK((kept[i] == kept[i + 3] && (kept[i] == 0 || kept[i] == 2)));
+  channels.eval();
+  check_close(values(channels(x)), {-4, 0.25, 8});
+}
+
+TEST_CASE("losses with weights") {
+  const Array scores{{1.0, 2.0, 0.5}, {0.0, -1.0, 1.0}, {0.3, 0.2, 0.1}}, classes{1, 2, 0};
+  const Tensor weight(Array{1.0, 2.0, 0.5});
+  const auto number = [](const Tensor& t) { return t.item<double>(); };
+  nn::CrossEntropyLoss loss{.weight = weight};
+  CHECK(number(loss(scores, classes)) == doctest::Approx(0.6098523996192353));
+  CHECK(number(nn::NLLLoss{.weight = weight}(log_softmax(scores, 1), classes)) ==
+        doctest::Approx(0.6098523996192353));
+  loss.ignore_index = 2;
+  CHECK(number(loss(scores, classes)) == doctest::Approx(0.6435601388150445));
+  loss = {.weight = weight, .label_smoothing = 0.3};
+  CHECK(number(loss(scores, classes)) == doctest::Approx(0.815717010840193));
+  loss.reduction = Reduction::none;
+  check_close(values(loss(scores, classes)),
+              {0.9876453721889031, 0.7853241751110661, 1.0820399906407063});
+  const Array shares{{0.2, 0.3, 0.5}, {1.0, 0.0, 0.0}, {0.1, 0.1, 0.8}};
+  CHECK(number(nn::CrossEntropyLoss{.weight = weight}(scores, shares)) ==
+        doctest::Approx(1.0905177271727309));
+  CHECK_THROWS_AS(nn::CrossEntropyLoss{.label_smoothing = 2}(scores, classes), Error);
+  CHECK_THROWS_AS(nn::CrossEntropyLoss{.weight = weight}(scores, Array{1, 2, 3}).value(),
+                  IndexError);
+
+  const Array z{0.5, -1.0, 2.0}, t{1.0, 0.0, 0.3};
+  check_close(values(nn::BCEWithLogitsLoss{.reduction = Reduction::none,
+                                           .pos_weight = Tensor(Array{3.0})}(z, t)),
+              {1.42223095254032, 0.3132616875182228, 1.603084817668756});
+  CHECK(number(nn::BCELoss{.weight = Tensor(Array{1.0, 2.0, 3.0})}(sigmoid(z), t)) ==
+        doctest::Approx(1.8937947974484903));
+  CHECK(number(nn::MSELoss()(z, t)) == doctest::Approx((0.25 + 1 + 2.89) / 3));
+  CHECK(number(nn::L1Loss{.reduction = Reduction::sum}(z, t)) == doctest::Approx(3.2));
+  CHECK(number(nn::SmoothL1Loss{.beta = 0.5}(z, t)) ==
+        doctest::Approx((0.5 - 0.25 + 1 - 0.25 + 1.7 - 0.25) / 3));
+  CHECK(number(nn::TripletMarginLoss{.eps = 0}(Array{{0.0, 0.0}}, Array{{3.0, 4.0}},
+                                               Array{{0.0, 1.0}})) == doctest::Approx(5));
+}
+
+TEST_CASE("initial values") {
+  using namespace nn::init;
+  CHECK(calculate_gain("relu") == doctest::Approx(std::sqrt(2.0)));
+  CHECK(calculate_gain("tanh") == doctest::Approx(5.0 / 3));
+  CHECK(calculate_gain("leaky_relu", 0.2) == doctest::Approx(std::sqrt(2 / 1.04)));
+  CHECK(calculate_gain("conv2d") == 1);
+  CHECK(calculate_gain("selu") == 0.75);
+  CHECK(contains(message<Error>([] { (void)calculate_gain("gelu"); }), "(nn_layers_test.cpp:"));
+
+  manual_seed(7);
+  Variable w(zeros({40, 50, 2}));  // fan_in 100, fan_out 80
+  const auto moments_of = [&] {
+    const List v = values(w);
+    double sum = 0, squares = 0, most = 0;
+    for (const double x : v) {
+      sum += x;
+      squares += x * x;
+      most = std::max(most, std::abs(x));
+    }
+    return std::array{sum / 4000, std::sqrt(squares / 4000), most};
+  };
+  const auto check = [&](double deviation, double bound) {
+    const auto [mean, spread, most] = moments_of();
+    CHECK(std::abs(mean) < deviation / 10);
+    CHECK(spread == doctest::Approx(deviation).epsilon(0.05));
+    if (bound > 0) CHECK((most <= bound && most > bound * 0.98));
+  };
+  const double root3 = std::sqrt(3.0);
+  uniform_(w, -2, 2);
+  check(2 / root3, 2);
+  normal_(w, 0, 3);
+  check(3, 0);
+  xavier_uniform_(w, 2);
+  check(2 * std::sqrt(2.0 / 180), 2 * std::sqrt(6.0 / 180));
+  xavier_normal_(w);
+  check(std::sqrt(2.0 / 180), 0);
+  kaiming_uniform_(w, 0, "fan_out", "relu");
+  check(std::sqrt(2.0 / 80), root3 * std::sqrt(2.0 / 80));
+  kaiming_normal_(w, 1);
+  check(std::sqrt(1.0 / 100), 0);
+  trunc_normal_(w, 0, 1, -0.5, 0.5);
+  check(0.28405, 0.5);  // of a normal within half a deviation
+  constant_(w, 1.5);
+  CHECK(array_equal(w.value(), full({40, 50, 2}, 1.5f)));
+
+  Variable m(zeros({2, 3})), c(zeros({2, 2, 3}));
+  CHECK(array_equal(eye_(m).value(), eye(2, 3)));
+  CHECK(array_equal(
+      dirac_(c).value(),
+      Array{0.f, 1.f, 0.f, 0.f, 0.f, 0.f, 0.f, 0.f, 0.f, 0.f, 1.f, 0.f}.reshape({2, 2, 3})));
+  orthogonal_(m, 2);
+  CHECK(allclose(matmul(m, transpose(m, 0, 1)).value(), full({2, 2}, 4.f) * eye(2), 1e-5, 1e-5));
+  Variable s(zeros({10, 3}));
+  sparse_(s, 0.25, 1);
+  CHECK(count_nonzero(s).item<std::int64_t>() == 3 * 7);
+  const std::string here = "(nn_layers_test.cpp:";
+  Variable v(zeros({3})), whole(zeros({2, 2}, DType::int64));
+  CHECK(contains(message<ShapeError>([&] { xavier_uniform_(v); }), here));
+  CHECK(contains(message<ShapeError>([&] { dirac_(m); }), here));
+  CHECK(contains(message<Error>([&] { kaiming_normal_(m, 0, "fan"); }), here));
+  CHECK(contains(message<DTypeError>([&] { normal_(whole); }), here));
+}
+
+TEST_CASE("gradients clipped, parameters as a vector") {
+  const Tensor a(Array{3.0, 0.0}, {.requires_grad = true}), b(Array{4.0}, {.requires_grad = true});
+  (sum(square(a)) + sum(square(b))).backward();  // gradients 6, 0 and 8
+  CHECK(nn::utils::clip_grad_norm_({a, b}, 5) == doctest::Approx(10));
+  check_close(values(a.grad()), {3, 0}, 1e-5);
+  check_close(values(b.grad()), {4}, 1e-5);
+  CHECK(nn::utils::clip_grad_norm_({a, b}, 50) == doctest::Approx(5).epsilon(1e-5));
+  check_close(values(b.grad()), {4}, 1e-5);
+  nn::utils::clip_grad_value_({a, b}, 3.5);
+  check_close(values(b.grad()), {3.5}, 1e-5);
+  const double infinity = std::numeric_limits<double>::infinity();
+  CHECK(nn::utils::clip_grad_norm_({a, b}, 50, infinity) == doctest::Approx(3.5));
+  const auto clipped = nn::utils::clip_grad_norm(grad(sum(a * b), {a, b}), 1);
+  check_close(values(clipped[0]), {0.8 / std::sqrt(1.64), 0.8 / std::sqrt(1.64)}, 0.3);
+  CHECK_THROWS_AS(nn::utils::clip_grad_norm_({a}, -1), Error);
+
+  check_close(values(nn::utils::parameters_to_vector({a, b})), {3, 0, 4});
+  nn::utils::vector_to_parameters(Array{1.0, 2.0, 5.0}, {a, b});
+  check_close(values(a), {1, 2});
+  check_close(values(b), {5});
+  CHECK_THROWS_AS(nn::utils::vector_to_parameters(Array{1.0}, {a, b}), ShapeError);
+}
+
+TEST_CASE("modules in lists and by name") {
+  struct Tower : nn::Module {
+    std::shared_ptr<nn::ModuleList> steps =
+        register_module("steps", std::make_shared<nn::ModuleList>());
+    std::shared_ptr<nn::ModuleDict> heads =
+        register_module("heads", std::make_shared<nn::ModuleDict>());
+    Tower() {
+      steps->push_back(nn::Linear(2, 3)).push_back(nn::Linear(3, 3));
+      heads->insert("mean", nn::Linear(3, 1)).insert("norm", nn::BatchNorm1d(3));
+    }
+    Tensor forward(const Tensor& x) override {
+      Tensor y = x;
+      for (const auto& step : *steps) y = relu((*step)(y));
+      return (*heads)["mean"]((*heads)["norm"](y));
+    }
+  } tower;
+  CHECK(names(tower) == Names{"steps.0.weight", "steps.0.bias", "steps.1.weight", "steps.1.bias",
+                              "heads.mean.weight", "heads.mean.bias", "heads.norm.weight",
+                              "heads.norm.bias"});
+  CHECK(tower.named_buffers()[2].first == "heads.norm.num_batches_tracked");
+  CHECK(tower(ones({4, 2})).shape() == Shape{4, 1});
+  CHECK(tower.buffers()[2].item<std::int64_t>() == 1);
+  tower.eval();
+  CHECK(!(*tower.heads)["norm"].is_training());
+  CHECK(tower.steps->size() == 2);
+  CHECK_THROWS_AS((void)(*tower.steps)[2], IndexError);
+  CHECK_THROWS_AS((void)(*tower.heads)["variance"], IndexError);
+  CHECK_THROWS_AS(tower.heads->insert("mean", nn::Identity()), Error);
+  CHECK(contains(message<UnsupportedOp>([&] { (void)(*tower.steps)(ones({2})); }),
+                 "(nn_layers_test.cpp:"));
+}
