@@ -95,24 +95,31 @@ Value class_loss(const ir::Op& op, const Value& x, const Value& t, Reduction red
 
 /// A weight a class, for losses over axis 1 of the scores (or the only one).
 struct ClassWeights {
+  const char* what;
+  Value scores;
   Value each;  // (C)
-  Value wide;  // as it lies along the scores
 
-  ClassWeights(const char* what, const Operand& scores, const Tensor& weight)
-      : each(weight.node(), scores.where()), wide(each) {
+  ClassWeights(const char* name, const Operand& of, const Tensor& weight)
+      : what(name), scores(of), each(weight.node(), of.where()) {
     const auto x = runtime::live_type(*scores.node()).shape;
     const auto w = runtime::live_type(*weight.node()).shape;
-    if (!x || x->empty() || !w)
-      throw ShapeError(asked(what, {&scores.node(), &weight.node()},
-                             "with weights, the shape of the scores must be known"),
-                       scores.where());
-    if (w->size() != 1 || always_differ((*x)[x->size() == 1 ? 0 : 1], (*w)[0]))
-      throw ShapeError(asked(what, {&scores.node(), &weight.node()}, "needs one weight a class"),
-                       scores.where());
+    if ((w && w->size() != 1) ||
+        (w && x && !x->empty() && always_differ((*x)[x->size() == 1 ? 0 : 1], (*w)[0])))
+      fail("needs one weight a class");
+  }
+
+  [[noreturn]] void fail(const char* why) const {
+    throw ShapeError(asked(what, {&scores.node(), &each.node()}, why), scores.where());
+  }
+
+  /// As they lie along the scores.
+  [[nodiscard]] Value wide() const {
+    const auto rank = runtime::live_type(*scores.node()).rank();
+    if (!rank) fail("with weights, the number of axes of the scores must be known");
     Axes after;
-    for (std::size_t i = 2; i < x->size(); ++i) after.push_back(static_cast<std::int64_t>(i) - 1);
-    if (!after.empty()) wide = make(ops::expand_dims, {each}, ir::AxesAttrs{after});
-    wide = make(ops::broadcast_like, {wide, Value(scores)});
+    for (int axis = 2; axis < *rank; ++axis) after.push_back(axis - 1);
+    const Value lying = after.empty() ? each : make(ops::expand_dims, {each}, ir::AxesAttrs{after});
+    return make(ops::broadcast_like, {lying, scores});
   }
 
   /// Losses of class numbers weighted, and `extra` where they count; the mean is a weighted one.
@@ -147,11 +154,11 @@ Tensor cross_entropy(const Operand& logits, const Operand& targets, Reduction re
   const Value share = label_smoothing / classes(weights.each, weights.each);
   if (is_floating(*dtype)) {
     const Value smooth = label_smoothing == 0 ? t : t * (1 - label_smoothing) + share;
-    return class_loss(ops::cross_entropy, x, smooth * weights.wide, reduction);
+    return class_loss(ops::cross_entropy, x, smooth * weights.wide(), reduction);
   }
   const Value losses = class_loss(ops::cross_entropy, x, t, Reduction::none, ignore_index);
   if (label_smoothing == 0) return weights.apply(losses, t, ignore_index, reduction);
-  const Value all = class_loss(ops::cross_entropy, x, weights.wide, Reduction::none);
+  const Value all = class_loss(ops::cross_entropy, x, weights.wide(), Reduction::none);
   return weights.apply(losses * (1 - label_smoothing), t, ignore_index, reduction, all * share);
 }
 

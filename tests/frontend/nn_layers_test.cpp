@@ -443,6 +443,10 @@ TEST_CASE("losses with weights") {
   CHECK_THROWS_AS(nn::CrossEntropyLoss{.label_smoothing = 2}(scores, classes), Error);
   CHECK_THROWS_AS(nn::CrossEntropyLoss{.weight = weight}(scores, Array{1, 2, 3}).value(),
                   IndexError);
+  const Tensor later("scores");  // of unknown type
+  const Function late({later}, nn::CrossEntropyLoss{.weight = weight}(later, classes));
+  CHECK(late(scores).front().item<double>() == doctest::Approx(0.6098523996192353));
+  CHECK_THROWS_AS(nn::CrossEntropyLoss{.weight = weight}(later, shares), ShapeError);
 
   const Array z{0.5, -1.0, 2.0}, t{1.0, 0.0, 0.3};
   check_close(values(nn::BCEWithLogitsLoss{.reduction = Reduction::none,
@@ -571,7 +575,24 @@ TEST_CASE("modules in lists and by name") {
   CHECK(tower.steps->size() == 2);
   CHECK_THROWS_AS((void)(*tower.steps)[2], IndexError);
   CHECK_THROWS_AS((void)(*tower.heads)["variance"], IndexError);
-  CHECK_THROWS_AS(tower.heads->insert("mean", nn::Identity()), Error);
-  CHECK(contains(message<UnsupportedOp>([&] { (void)(*tower.steps)(ones({2})); }),
-                 "(nn_layers_test.cpp:"));
+  const std::string here = "(nn_layers_test.cpp:";
+  CHECK(contains(message<Error>([&] { tower.heads->insert("mean", nn::Identity()); }), here));
+  const std::shared_ptr<nn::Linear> none;
+  CHECK(contains(message<Error>([&] { tower.steps->push_back(none); }), here));
+  CHECK(tower.steps->size() == 2);
+  CHECK(tower.heads->size() == 2);
+  CHECK(contains(message<UnsupportedOp>([&] { (void)(*tower.steps)(ones({2})); }), here));
+
+  const auto norm = std::make_shared<nn::BatchNorm1d>(3);
+  nn::Sequential tied;
+  tied.push_back(norm).push_back(norm);
+  CHECK(tied.buffers().size() == 3);  // once each, and under every name in the state
+  CHECK(tied.state_dict().size() == 10);
+  struct Twice : nn::Module {
+    Twice() {
+      register_buffer("w", ones({1}));
+      register_parameter("w", ones({1}));
+    }
+  };
+  CHECK_THROWS_AS(Twice(), Error);
 }

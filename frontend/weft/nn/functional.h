@@ -23,7 +23,9 @@ Tensor linear(const Operand& x, const Operand& weight);
 Tensor linear(const Operand& x, const Operand& weight, const Operand& bias);
 
 /// Scores (N, C, …) or (C); targets are class numbers, or probabilities of the scores' shape.
-/// `weight` (C) scales the loss of each class, and the mean is a weighted one of class numbers.
+/// `weight` (C): what each class counts for; the mean of class numbers is over their weights. With
+/// weights the targets' dtype must be known (DTypeError), and for probabilities and smoothing the
+/// number of axes of the scores (ShapeError).
 Tensor cross_entropy(const Operand& logits, const Operand& targets,
                      Reduction reduction = Reduction::mean, std::int64_t ignore_index = -100,
                      double label_smoothing = 0, const std::optional<Tensor>& weight = {});
@@ -34,10 +36,11 @@ Tensor nll_loss(const Operand& log_probabilities, const Operand& targets,
 Tensor mse_loss(const Operand& input, const Operand& target, Reduction reduction = Reduction::mean);
 Tensor l1_loss(const Operand& input, const Operand& target, Reduction reduction = Reduction::mean);
 /// Of probabilities, or of scores; targets have their shape (ShapeError). `weight` broadcasts to
-/// the losses, `pos_weight` scales those of what is.
+/// the losses and scales each.
 Tensor binary_cross_entropy(const Operand& probabilities, const Operand& targets,
                             Reduction reduction = Reduction::mean,
                             const std::optional<Tensor>& weight = {});
+/// `pos_weight` scales what a target of 1 counts for.
 Tensor binary_cross_entropy_with_logits(const Operand& logits, const Operand& targets,
                                         Reduction reduction = Reduction::mean,
                                         const std::optional<Tensor>& weight = {},

@@ -75,7 +75,6 @@ class Module {
 
  private:
   void collect(const std::string& prefix, NamedTensors Module::*own, NamedTensors& into) const;
-  [[nodiscard]] NamedTensors named(NamedTensors Module::*own) const;
   [[nodiscard]] NamedTensors named_state() const;  // parameters, then buffers, under every name
   void demand_free(const std::string& name, Where where) const;
   void add_child(std::string name, std::shared_ptr<Module> child, Where where);
@@ -101,18 +100,19 @@ class Sequential : public Layer {
  public:
   Sequential() = default;
   template <class First, class... Rest>
-  requires(
-      ModuleType<First> &&
-      !std::is_same_v<std::remove_cvref_t<First>, Sequential>) explicit Sequential(First&& first,
+  requires(ModuleType<First> && !(sizeof...(Rest) == 0 &&
+                                  std::is_same_v<std::remove_cvref_t<First>,
+                                                 Sequential>)) explicit Sequential(First&& first,
                                                                                    Rest&&... rest) {
     push_back(std::forward<First>(first));
     (push_back(std::forward<Rest>(rest)), ...);
   }
-  template <ModuleType M> Sequential& push_back(M&& module) {
-    return push_back(std::make_shared<std::remove_cvref_t<M>>(std::forward<M>(module)));
+  template <ModuleType M> Sequential& push_back(M&& module, Where where = Where::current()) {
+    return push_back(std::make_shared<std::remove_cvref_t<M>>(std::forward<M>(module)), where);
   }
-  template <class M> Sequential& push_back(std::shared_ptr<M> module) {
-    steps_.push_back(register_module(std::to_string(steps_.size()), std::move(module)));
+  template <class M>
+  Sequential& push_back(std::shared_ptr<M> module, Where where = Where::current()) {
+    steps_.push_back(register_module(std::to_string(steps_.size()), std::move(module), where));
     return *this;
   }
   Tensor build(const Operand& x) override;
@@ -125,11 +125,12 @@ class Sequential : public Layer {
 class ModuleList : public Module {
  public:
   ModuleList() = default;
-  template <ModuleType M> ModuleList& push_back(M&& module) {
-    return push_back(std::make_shared<std::remove_cvref_t<M>>(std::forward<M>(module)));
+  template <ModuleType M> ModuleList& push_back(M&& module, Where where = Where::current()) {
+    return push_back(std::make_shared<std::remove_cvref_t<M>>(std::forward<M>(module)), where);
   }
-  template <class M> ModuleList& push_back(std::shared_ptr<M> module) {
-    items_.push_back(register_module(std::to_string(items_.size()), std::move(module)));
+  template <class M>
+  ModuleList& push_back(std::shared_ptr<M> module, Where where = Where::current()) {
+    items_.push_back(register_module(std::to_string(items_.size()), std::move(module), where));
     return *this;
   }
   [[nodiscard]] std::size_t size() const { return items_.size(); }
@@ -148,12 +149,14 @@ class ModuleDict : public Module {
   using Item = std::pair<std::string, std::shared_ptr<Module>>;
   ModuleDict() = default;
   /// Error where the name is taken, empty, or has dots.
-  template <ModuleType M> ModuleDict& insert(std::string name, M&& module) {
+  template <ModuleType M>
+  ModuleDict& insert(std::string name, M&& module, Where where = Where::current()) {
     return insert(std::move(name),
-                  std::make_shared<std::remove_cvref_t<M>>(std::forward<M>(module)));
+                  std::make_shared<std::remove_cvref_t<M>>(std::forward<M>(module)), where);
   }
-  template <class M> ModuleDict& insert(std::string name, std::shared_ptr<M> module) {
-    auto child = register_module(name, std::move(module));
+  template <class M>
+  ModuleDict& insert(std::string name, std::shared_ptr<M> module, Where where = Where::current()) {
+    auto child = register_module(name, std::move(module), where);
     items_.emplace_back(std::move(name), std::move(child));
     return *this;
   }

@@ -1,6 +1,6 @@
 // Losses that are expressions of other operations. Names, arguments and defaults are PyTorch's;
-// inputs and targets broadcast where they are compared element by element. weft/nn/functional.h has the
-// others.
+// inputs and targets broadcast where they are compared element by element. The others are in
+// weft/nn/functional.h.
 #pragma once
 
 #include <optional>
