@@ -59,6 +59,7 @@ struct GradientState final : runtime::Attachment {
   std::mutex mutex;                       // guards the rest; nothing is called under it
   NodeRef gradient;                       // a leaf
   std::optional<frontend::Running> running;
+  Array nothing;  // the zeros in `gradient` that stand for none
   std::vector<std::shared_ptr<const BackwardPlan>> plans;
 
   static std::unique_ptr<runtime::Attachment> make() { return std::make_unique<GradientState>(); }
@@ -256,6 +257,14 @@ void keep_plan(const NodeRef& y, std::shared_ptr<const BackwardPlan> plan) {
   plans.push_back(std::move(plan));
 }
 
+/// Zeros in a gradient leaf.
+void set_nothing(GradientState& state, const NodeRef& gradient, const Array& like) {
+  runtime::set_values({{gradient, zeros_like(like)}}, frontend::push_mode());
+  const Array zeros = runtime::value(gradient);
+  const std::scoped_lock lock(state.mutex);
+  state.nothing = zeros;
+}
+
 /// x's gradient leaf; zeros where nothing has accumulated yet.
 NodeRef gradient_leaf(const NodeRef& x) {
   GradientState& state = state_of(x);
@@ -270,7 +279,7 @@ NodeRef gradient_leaf(const NodeRef& x) {
   if (state.accumulated || !runtime::has_value(x)) return gradient;
   const Array value = runtime::value(x);
   if (!runtime::has_value(gradient) || runtime::value(gradient).shape() != value.shape())
-    runtime::set_values({{gradient, zeros_like(value)}}, frontend::push_mode());
+    set_nothing(state, gradient, value);
   return gradient;
 }
 
@@ -319,7 +328,12 @@ void run_backward(const NodeRef& y, const Array* cotangent, bool retain, SourceL
   }
   runtime::set_values(std::move(changes), frontend::push_mode());
   frontend::mark_counted(plan->running);
-  for (const Node* x : plan->xs) state_of(NodeRef(x)).accumulated = true;
+  for (const Node* x : plan->xs) {
+    GradientState& state = state_of(NodeRef(x));
+    state.accumulated = true;
+    const std::scoped_lock lock(state.mutex);
+    state.nothing = {};
+  }
   if (!retain) runtime::set_marks(plan->between);
 }
 
@@ -335,9 +349,25 @@ bool frontend::is_frozen(const NodeRef& node) {
   const GradientState* state = find_state(*node);
   return state && state->frozen;
 }
-bool frontend::has_gradient(const NodeRef& node) {
-  const GradientState* state = find_state(*node);
-  return state && state->accumulated;
+
+bool frontend::has_gradient(const NodeRef& x) {
+  GradientState& state = state_of(x);
+  if (state.accumulated) return true;
+  NodeRef gradient;
+  Array nothing;
+  {
+    const std::scoped_lock lock(state.mutex);
+    gradient = state.gradient;
+    nothing = state.nothing;
+  }
+  return gradient && runtime::has_value(gradient) &&
+         runtime::value(gradient).bytes() != nothing.bytes();
+}
+
+void frontend::keep_gradient(const NodeRef& x) {
+  GradientState& state = state_of(x);
+  const std::scoped_lock lock(state.mutex);
+  state.nothing = {};
 }
 
 void frontend::note_running(const NodeRef& output, Running running) {
@@ -394,7 +424,7 @@ void Tensor::zero_grad() const {
     gradient = state.gradient;
   }
   if (gradient && runtime::has_value(gradient))
-    runtime::set_values({{gradient, zeros_like(runtime::value(gradient))}}, frontend::push_mode());
+    set_nothing(state, gradient, runtime::value(gradient));
 }
 
 Tensor Tensor::detach(Where where) const {

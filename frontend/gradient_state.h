@@ -16,8 +16,10 @@ void note_new_tensor(const ir::NodeRef& node);
 /// Whether `requires_grad` was turned off, which tells a frozen parameter from a Variable that was
 /// never asked.
 bool is_frozen(const ir::NodeRef& node);
-/// Whether a `backward` has reached it since its gradient was zeroed.
-bool has_gradient(const ir::NodeRef& node);
+/// Whether x's gradient was computed or set since it was last zeroed.
+bool has_gradient(const ir::NodeRef& x);
+/// Zeros in it are a gradient from now on.
+void keep_gradient(const ir::NodeRef& x);
 
 // ---- running statistics -------------------------------------------------------------------------
 //

@@ -1,14 +1,15 @@
+// What all optimisers share: groups, rates, state and the step. Their formulas are in
+// optim_formulas.cpp.
 #include "weft/optim.h"
 
 #include <algorithm>
-#include <cmath>
-#include <unordered_set>
+#include <set>
 
 #include "gradient_state.h"
 #include "ir/ops/ops.h"
-#include "load_values.h"
 #include "runtime/reactive.h"
 #include "weft/eval.h"
+#include "weft/ops/complex.h"
 
 namespace weft::optim {
 namespace {
@@ -25,68 +26,202 @@ DType widest(const std::vector<Tensor>& parameters) {
   return dtype;
 }
 
-/// `parameters`, which an optimiser can change.
-std::vector<Tensor> demand_parameters(std::vector<Tensor> parameters, SourceLocation where) {
-  if (parameters.empty()) throw Error("an optimiser needs at least one parameter", where);
-  std::unordered_set<const ir::Node*> seen;
-  for (const Tensor& parameter : parameters) {
-    const ir::NodeRef& node = parameter.node();
-    const auto fail = [&](const char* why) {
-      throw Error("optimiser: " + runtime::describe(*node) + why, where);
-    };
-    if (&node->op() != &ir::ops::input) fail(" is computed or constant; a parameter is a Variable");
-    if (!parameter.has_value()) fail(" has no value");
+Tensor in(DType dtype, const Tensor& x) { return x.dtype() == dtype ? x : x.to(dtype); }
+/// A complex tensor as pairs of real numbers.
+Tensor in_reals(const Tensor& x, bool complex) { return complex ? view_as_real(x) : x; }
+
+/// A parameter is a leaf that holds floating or complex values, and stands in one place alone.
+void demand_parameters(const char* optimizer, const std::vector<Tensor>& given,
+                       std::vector<Tensor> there, SourceLocation where) {
+  const std::string who = std::string(optimizer) + ": ";
+  if (given.empty()) throw Error(who + "the list of parameters is empty", where);
+  for (const Tensor& parameter : given) {
+    const std::string what = runtime::describe(*parameter.node());
+    if (&parameter.node()->op() != &ir::ops::input)
+      throw Error(who + "only leaves can be optimised, not " + what + ", which is computed by " +
+                      std::string(parameter.node()->op().name),
+                  where);
+    if (!parameter.has_value())
+      throw UnsetInput(who + what + " has no value, as a parameter does", where);
     if (category(parameter.dtype()) < Category::floating)
-      throw DTypeError("optimiser: " + runtime::describe(*node) + ", " +
-                           to_string(runtime::live_type(*node)) +
+      throw DTypeError(who + what + " is of " + std::string(weft::name(parameter.dtype())) +
                            ": only floating tensors have gradients",
                        where);
-    if (!seen.insert(node.get()).second) fail(" is given twice");
+    if (std::ranges::find(there, parameter.node(), &Tensor::node) != there.end())
+      throw Error(who + what + " is given twice: a parameter belongs to one group, once", where);
+    there.push_back(parameter);
   }
-  return parameters;
 }
 
-void demand_option(bool fits, const char* name, double value, SourceLocation where) {
-  if (!fits) throw Error(std::string(name) + " of " + std::to_string(value), where);
+Tensor gradient_input(const Tensor& parameter) {
+  return Tensor(to_dims(parameter.shape()), parameter.dtype(), parameter.name() + ".grad");
 }
 
 }  // namespace
 
-Optimizer::Optimizer(std::vector<Tensor> parameters, double learning_rate, Where where)
-    : parameters_(demand_parameters(std::move(parameters), where)),
-      rate_(Variable(Array(learning_rate).to(widest(parameters_)), "learning_rate")),
-      state_{{"learning_rate", rate_}} {
-  demand_option(learning_rate >= 0, "optimiser: a learning rate", learning_rate, where);
+// ---- one step of one parameter ------------------------------------------------------------------
+
+Step::Step(ParamGroup& group, std::size_t parameter, const Tensor& gradient)
+    : w(in_reals(group.params_[parameter], is_complex(group.params_[parameter].dtype()))),
+      g(in_reals(gradient, is_complex(group.params_[parameter].dtype()))),
+      lr(in(real_of(group.params_[parameter].dtype()), *group.rate_)),
+      group_(group),
+      index_(parameter),
+      parameter_(group.params_[parameter]) {}
+
+Tensor& Step::slot(const std::string& name, const std::function<Array()>& initial) {
+  State& state = group_.states_[index_];
+  auto found = state.find(name);
+  if (found == state.end())
+    found = state.emplace(name, Variable(initial(), parameter_.name() + "." + name)).first;
+  return slots_.emplace_back(Slot{found->second, found->second}).next;
 }
 
-std::vector<Tensor> Optimizer::state_like_parameters(const char* name) {
-  std::vector<Tensor> state;
-  for (const Tensor& parameter : parameters_) {
-    state_.emplace_back(
-        std::to_string(state.size()) + "." + name,
-        Variable(zeros(parameter.shape(), parameter.dtype()), parameter.name() + "." + name));
-    state.push_back(state_.back().second);
+Tensor& Step::state(const std::string& name, double initial) {
+  return slot(name, [&] { return full(w.shape(), initial, w.dtype()); });
+}
+
+Tensor& Step::number(const std::string& name, double initial) {
+  return slot(name, [&] { return Array(initial).to(lr.dtype()); });
+}
+
+Tensor Step::t() {
+  if (!group_.steps_taken_)
+    group_.steps_taken_ = Variable(Array(0).to(group_.rate_->dtype()), "steps");
+  const std::optional<Tensor>& missed = group_.missed_[index_];
+  return in(lr.dtype(), missed ? *group_.steps_taken_ - *missed : *group_.steps_taken_) + 1.0;
+}
+
+Share Step::momentum(double constant) const {
+  if (!group_.moving_momentum_) return constant;
+  return Share(in(lr.dtype(), *group_.moving_momentum_));
+}
+
+void Step::finish(Updates& into) {
+  group_.formula_(*this);
+  for (Slot& slot : slots_) into.emplace_back(slot.variable, slot.next);
+  into.emplace_back(parameter_, is_complex(parameter_.dtype()) ? view_as_complex(w) : w);
+}
+
+// ---- groups -------------------------------------------------------------------------------------
+
+void ParamGroup::next_values(std::span<const std::optional<Tensor>> gradients, Updates& into) {
+  const std::size_t before = into.size();
+  for (std::size_t i = 0; i < params_.size(); ++i)
+    if (gradients[i]) Step(*this, i, *gradients[i]).finish(into);
+  if (steps_taken_ && into.size() > before) into.emplace_back(*steps_taken_, *steps_taken_ + 1.0);
+}
+
+void ParamGroup::make_state() {
+  std::vector<std::optional<Tensor>> gradients;
+  for (const Tensor& parameter : params_) gradients.emplace_back(gradient_input(parameter));
+  Updates unused;
+  next_values(gradients, unused);
+}
+
+bool ParamGroup::miss(std::size_t parameter) {
+  std::optional<Tensor>& missed = missed_[parameter];
+  const double before = missed ? missed->item<double>() : 0;
+  const Array now = Array(before + 1).to(rate_->dtype());
+  if (missed)
+    missed->set_value(now);
+  else
+    missed = Variable(now, "steps_missed");
+  return before == 0;
+}
+
+void ParamGroup::set_steps(const std::vector<double>& steps) {
+  if (!steps_taken_) return;
+  const double most = *std::ranges::max_element(steps);
+  const DType dtype = rate_->dtype();
+  steps_taken_->set_value(Array(most).to(dtype).to(steps_taken_->device()));
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    missed_[i].reset();
+    if (steps[i] < most) missed_[i] = Variable(Array(most - steps[i]).to(dtype), "steps_missed");
   }
-  return state;
 }
 
-Tensor Optimizer::shared_state(const char* name, double value) {
-  return state_.emplace_back(name, Variable(Array(value).to(rate_.dtype()), name)).second;
+void Optimizer::add_group(std::vector<Tensor> params, Rule rule, Where where) {
+  demand_parameters(rule.optimizer, params, parameters_, where);
+  ParamGroup group;
+  group.rate_ = Variable(Array(rule.lr).to(widest(params)), "learning_rate");
+  group.lr_ = rule.lr;
+  group.momentum_ = rule.momentum;
+  group.formula_ = std::move(rule.formula);
+  group.states_.resize(params.size());
+  group.missed_.resize(params.size());
+  group.params_ = std::move(params);
+  if (group.formula_) group.make_state();
+  groups_.reserve(groups_.size() + 1);
+  parameters_.insert(parameters_.end(), group.params_.begin(), group.params_.end());
+  groups_.push_back(std::move(group));
+  steps_.clear();
 }
 
-Tensor Optimizer::rate_of(std::size_t parameter) const {
-  const DType dtype = real_of(parameters_[parameter].dtype());
-  return dtype == rate_.dtype() ? rate_ : rate_.to(dtype);
+const ParamGroup& Optimizer::at(std::size_t group) const {
+  if (group >= groups_.size())
+    throw IndexError("group " + std::to_string(group) + " of an optimiser of " +
+                     std::to_string(groups_.size()));
+  return groups_[group];
+}
+
+void Optimizer::set_learning_rate(double rate) {
+  for (std::size_t group = 0; group < groups_.size(); ++group) set_learning_rate(group, rate);
+}
+
+void Optimizer::set_learning_rate(std::size_t group, double rate) {
+  Tensor variable = *at(group).rate_;
+  variable.set_value(Array(rate).to(variable.dtype()));
+  groups_[group].lr_ = rate;
+}
+
+void Optimizer::set_initial_learning_rate(std::size_t group, double rate) {
+  (void)at(group);
+  groups_[group].initial_lr_ = rate;
+}
+
+void Optimizer::set_momentum(std::size_t group, double value, Where where) {
+  if (!at(group).momentum_)
+    throw Error("the optimiser has neither momentum nor beta1 to set", where);
+  ParamGroup& changed = groups_[group];
+  const Array number = Array(value).to(changed.rate_->dtype());
+  if (changed.moving_momentum_) {
+    changed.moving_momentum_->set_value(number);
+  } else {
+    if (given_away_)
+      throw Error(
+          "momentum is a constant in the updates that were given to a function: what sets it (a "
+          "scheduler that cycles it) is made before these",
+          where);
+    changed.moving_momentum_ = Variable(number, "momentum");
+    changed.make_state();  // without momentum there was none of it
+    steps_.clear();
+  }
+  changed.momentum_ = value;
+}
+
+// ---- steps --------------------------------------------------------------------------------------
+
+Updates Optimizer::next_values(std::span<const std::optional<Tensor>> gradients) {
+  Updates result;
+  for (ParamGroup& group : groups_) {
+    group.next_values(gradients.first(group.params_.size()), result);
+    gradients = gradients.subspan(group.params_.size());
+  }
+  return result;
 }
 
 Updates Optimizer::updates(const Tensor& loss, Where where) {
-  std::vector<bool> which;
   std::vector<Tensor> trained;
-  for (const Tensor& parameter : parameters_) {
-    which.push_back(!frontend::is_frozen(parameter.node()));
-    if (which.back()) trained.push_back(parameter);
-  }
-  return updates_of(which, grad(loss, trained, where));
+  for (const Tensor& parameter : parameters_)
+    if (!frontend::is_frozen(parameter.node())) trained.push_back(parameter);
+  const std::vector<Tensor> slopes = grad(loss, trained, where);
+  std::vector<std::optional<Tensor>> gradients;
+  auto next = slopes.begin();
+  for (const Tensor& parameter : parameters_)
+    gradients.push_back(frontend::is_frozen(parameter.node()) ? std::optional<Tensor>() : *next++);
+  given_away_ = true;
+  return next_values(gradients);
 }
 
 Updates Optimizer::updates(const std::vector<Tensor>& gradients, Where where) {
@@ -94,170 +229,199 @@ Updates Optimizer::updates(const std::vector<Tensor>& gradients, Where where) {
     throw Error("optimiser: expected " + std::to_string(parameters_.size()) +
                     " gradients, received " + std::to_string(gradients.size()),
                 where);
-  std::vector<bool> which;
-  std::vector<Tensor> taken;
+  std::vector<std::optional<Tensor>> taken(gradients.begin(), gradients.end());
   for (std::size_t i = 0; i < gradients.size(); ++i) {
+    const ir::NodeRef& parameter = parameters_[i].node();
     const ir::Type type = runtime::live_type(*gradients[i].node());
     const auto shape = type.shape ? to_shape(*type.shape) : std::nullopt;
     if (shape && shape != parameters_[i].shape())
-      throw ShapeError("optimiser: the gradient of " + runtime::describe(*parameters_[i].node()) +
+      throw ShapeError("optimiser: the gradient of " + runtime::describe(*parameter) +
                            " has shape " + to_string(*shape) + ", expected " +
                            to_string(parameters_[i].shape()),
                        where);
-    which.push_back(!frontend::is_frozen(parameters_[i].node()));
-    if (which.back()) taken.push_back(gradients[i]);
+    if (frontend::is_frozen(parameter)) taken[i].reset();
   }
-  return updates_of(which, taken);
+  given_away_ = true;
+  return next_values(taken);
 }
 
-Updates Optimizer::updates_of(const std::vector<bool>& which,
-                              const std::vector<Tensor>& gradients) {
-  Updates result;
-  if (gradients.empty()) return result;
-  shared_rule(result);
-  for (std::size_t i = 0, next = 0; i < parameters_.size(); ++i)
-    if (which[i]) rule(i, gradients[next++], result);
-  return result;
-}
-
-const Function& Optimizer::step_for(const std::vector<bool>& which, Where where) {
-  const Device device = parameters_.front().device();
-  if (const auto found = steps_.find(which); found != steps_.end()) {
-    if (found->second.device() == device) return found->second;
-    steps_.clear();  // the module has moved
-  }
-  std::vector<Tensor> gradients, state;
+Function Optimizer::build_step(const std::vector<bool>& having, Device device, Where where) {
+  std::vector<std::optional<Tensor>> gradients(parameters_.size());
+  std::vector<Tensor> inputs, state;
   for (std::size_t i = 0; i < parameters_.size(); ++i)
-    if (which[i])
-      gradients.emplace_back(to_dims(parameters_[i].shape()), parameters_[i].dtype(),
-                             parameters_[i].name() + ".grad");
-  Updates all = updates_of(which, gradients);
+    if (having[i]) inputs.push_back(*(gradients[i] = gradient_input(parameters_[i])));
+  Updates all = next_values(gradients);
   for (const auto& [variable, next] : all)
     if (std::ranges::find(parameters_, variable.node(), &Tensor::node) == parameters_.end())
       state.push_back(variable);
-  Function built(gradients, std::vector<Tensor>{},
+  Function built(inputs, std::vector<Tensor>{},
                  {.updates = std::move(all), .device = device, .name = "optimiser_step"}, where);
   Transaction together;  // state that was updated elsewhere follows the parameters
   for (Tensor& variable : state)
     if (variable.device() != device) variable.set_value(variable.value().to(device));
   together.commit();
-  return steps_.emplace(which, std::move(built)).first->second;
+  return built;
 }
 
 void Optimizer::step(Where where) {
-  std::vector<bool> which;
+  const Device device = parameters_.front().device();
+  std::vector<bool> having;
   std::vector<Array> gradients;
   for (const Tensor& parameter : parameters_) {
-    which.push_back(frontend::has_gradient(parameter.node()) &&
-                    !frontend::is_frozen(parameter.node()));
-    if (which.back()) gradients.push_back(parameter.grad().value());
+    having.push_back(frontend::has_gradient(parameter.node()) &&
+                     !frontend::is_frozen(parameter.node()));
+    if (having.back()) gradients.push_back(parameter.grad().value());
   }
   if (gradients.empty()) return;
-  step_for(which, where)(gradients);
-  for (std::size_t i = 0; i < which.size(); ++i)
-    if (!which[i] && pass_over(i))
-      std::erase_if(steps_, [&](const auto& step) { return step.first[i]; });
+  auto found = steps_.find(having);
+  if (found == steps_.end() || found->second.device() != device) {  // the module may have moved
+    Function built = build_step(having, device, where);
+    if (found == steps_.end() || steps_.size() >= 8) steps_.clear();
+    found = steps_.insert_or_assign(having, std::move(built)).first;
+  }
+  found->second(gradients);
+  if (count_missed(having)) steps_.clear();
 }
 
-void Optimizer::zero_grad() const {
-  for (const Tensor& parameter : parameters_) parameter.zero_grad();
+/// Those that did not step while others of their group did; true where a formula has changed.
+bool Optimizer::count_missed(const std::vector<bool>& having) {
+  bool changed = false;
+  auto begin = having.begin();
+  for (ParamGroup& group : groups_) {
+    const auto end = begin + std::ssize(group.params_);
+    const bool stepped = group.steps_taken_ && std::find(begin, end, true) != end;
+    for (auto it = begin; it != end; ++it)
+      if (stepped && !*it) changed |= group.miss(static_cast<std::size_t>(it - begin));
+    begin = end;
+  }
+  return changed;
 }
 
-void Optimizer::set_learning_rate(double rate) { rate_.set_value(Array(rate).to(rate_.dtype())); }
-double Optimizer::learning_rate() const { return rate_.item<double>(); }
+Array Optimizer::step(const std::function<Tensor()>& closure, Where where) {
+  if (!closure) throw Error("step: closure is an empty function", where);
+  Array loss = closure().value();
+  step(where);
+  return loss;
+}
 
-NamedArrays Optimizer::state_dict() const {
-  NamedArrays result;
-  for (const auto& [name, variable] : state_) result.emplace(name, variable.value());
+void Optimizer::zero_grad(bool set_to_none) const {
+  for (const Tensor& parameter : parameters_) {
+    const bool kept = !set_to_none && frontend::has_gradient(parameter.node());
+    parameter.zero_grad();
+    if (kept) frontend::keep_gradient(parameter.node());
+  }
+}
+
+// ---- state --------------------------------------------------------------------------------------
+
+namespace {
+
+std::string of_parameter(std::size_t parameter, const std::string& name) {
+  return "state." + std::to_string(parameter) + "." + name;
+}
+std::string in_group(std::size_t group, const char* name) {
+  return "param_groups." + std::to_string(group) + "." + name;
+}
+
+/// Reads what was saved, and knows what nobody asked for.
+class Saved {
+ public:
+  Saved(const NamedArrays& saved, SourceLocation where) : saved_(saved), where_(where) {
+    for (const auto& [name, array] : saved) unread_.insert(name);
+  }
+  const Array& read(const std::string& name, const Shape& shape) {
+    const auto found = saved_.find(name);
+    if (found == saved_.end()) throw Error("load_state_dict: there is no '" + name + "'", where_);
+    if (found->second.shape() != shape)
+      throw ShapeError("load_state_dict: '" + name + "' has shape " +
+                           to_string(found->second.shape()) + ", expected " + to_string(shape),
+                       where_);
+    unread_.erase(name);
+    return found->second;
+  }
+  std::optional<double> number(const std::string& name) {
+    if (!saved_.contains(name)) return std::nullopt;
+    return read(name, {}).item<double>();
+  }
+  void demand_all_read() const {
+    if (!unread_.empty())
+      throw Error("load_state_dict: '" + *unread_.begin() + "' is not of this optimiser", where_);
+  }
+
+ private:
+  const NamedArrays& saved_;
+  SourceLocation where_;
+  std::set<std::string> unread_;
+};
+
+}  // namespace
+
+std::vector<std::pair<std::string, Tensor>> Optimizer::named_state() const {
+  std::vector<std::pair<std::string, Tensor>> result;
+  std::size_t parameter = 0;
+  for (const ParamGroup& group : groups_)
+    for (const State& state : group.states_) {
+      for (const auto& [name, tensor] : state)
+        result.emplace_back(of_parameter(parameter, name), tensor);
+      ++parameter;
+    }
   return result;
 }
 
-void Optimizer::load_state_dict(const NamedArrays& state, Where where) {
-  frontend::load_values("optimiser: load_state_dict", state_, state, true, where);
-  steps_.clear();  // a rule depends on what was passed over
-}
-
-// ---- SGD ----------------------------------------------------------------------------------------
-
-SGD::SGD(std::vector<Tensor> parameters, SGDOptions options, Where where)
-    : Optimizer(std::move(parameters), options.lr, where), options_(options) {
-  demand_option(options.momentum >= 0, "SGD: a momentum", options.momentum, where);
-  demand_option(options.weight_decay >= 0, "SGD: a weight decay", options.weight_decay, where);
-  if (options.nesterov && (options.momentum == 0 || options.dampening != 0))
-    throw Error("SGD: Nesterov momentum needs momentum and no dampening", where);
-  if (options_.momentum == 0) return;
-  momentum_ = state_like_parameters("momentum");
-  if (options_.dampening != 0) undampened_ = shared_state("undampened", 1);
-}
-
-void SGD::shared_rule(Updates& into) {
-  if (undampened_) into.emplace_back(*undampened_, Array(1 - options_.dampening).to(rate_.dtype()));
-}
-
-void SGD::rule(std::size_t i, const Tensor& gradient, Updates& into) {
-  const Tensor& parameter = parameters_[i];
-  Tensor step = options_.maximize ? -gradient : gradient;
-  if (options_.weight_decay != 0) step = step + options_.weight_decay * parameter;
-  if (options_.momentum != 0) {
-    const Tensor gained = undampened_ ? undampened_->to(rate_of(i).dtype()) * step : step;
-    const Tensor moved = options_.momentum * momentum_[i] + gained;
-    into.emplace_back(momentum_[i], moved);
-    step = options_.nesterov ? step + options_.momentum * moved : moved;
+NamedArrays Optimizer::state_dict() const {
+  NamedArrays saved;
+  for (const auto& [name, tensor] : named_state()) saved.emplace(name, tensor.value());
+  for (std::size_t g = 0, parameter = 0; g < groups_.size(); ++g) {
+    const ParamGroup& group = groups_[g];
+    for (const std::optional<Tensor>& missed : group.missed_) {
+      const std::string name = of_parameter(parameter++, "step");
+      if (!group.steps_taken_) continue;
+      const Tensor& steps = *group.steps_taken_;
+      saved.emplace(name, (missed ? steps - *missed : steps).value());
+    }
+    saved.emplace(in_group(g, "lr"), group.lr_);
+    if (group.initial_lr_) saved.emplace(in_group(g, "initial_lr"), *group.initial_lr_);
+    if (group.moving_momentum_) saved.emplace(in_group(g, "momentum"), *group.momentum_);
   }
-  into.emplace_back(parameter, parameter - rate_of(i) * step);
+  return saved;
 }
 
-// ---- Adam ---------------------------------------------------------------------------------------
-
-Adam::Adam(std::vector<Tensor> parameters, AdamOptions options, bool decoupled, Where where)
-    : Optimizer(std::move(parameters), options.lr, where),
-      options_(options),
-      decoupled_(decoupled),
-      first_(state_like_parameters("first_moment")),
-      second_(state_like_parameters("second_moment")),
-      count_(shared_state("steps", 0)) {
-  demand_option(options.beta1 >= 0 && options.beta1 < 1, "Adam: a beta1", options.beta1, where);
-  demand_option(options.beta2 >= 0 && options.beta2 < 1, "Adam: a beta2", options.beta2, where);
-  demand_option(options.eps >= 0, "Adam: an eps", options.eps, where);
-  demand_option(options.weight_decay >= 0, "Adam: a weight decay", options.weight_decay, where);
-  if (options.amsgrad) largest_ = state_like_parameters("largest_second_moment");
-  for (std::size_t i = 0; i < parameters_.size(); ++i)
-    without_.push_back(shared_state((std::to_string(i) + ".steps_without").c_str(), 0));
-}
-
-void Adam::shared_rule(Updates& into) { into.emplace_back(count_, count_ + 1.0); }
-
-bool Adam::pass_over(std::size_t i) {
-  const double before = without_[i].item<double>();
-  without_[i].set_value(Array(before + 1).to(rate_.dtype()));
-  return before == 0;
-}
-
-void Adam::rule(std::size_t i, const Tensor& gradient, Updates& into) {
-  const Tensor& parameter = parameters_[i];
-  const Tensor down = options_.maximize ? -gradient : gradient;
-  const bool in_gradient = options_.weight_decay != 0 && !decoupled_;
-  const Tensor g = in_gradient ? down + options_.weight_decay * parameter : down;
-  const Tensor first = options_.beta1 * first_[i] + (1 - options_.beta1) * g;
-  const Tensor second = options_.beta2 * second_[i] + (1 - options_.beta2) * square(g);
-  const Tensor at = rate_of(i);
-  // Only a parameter that steps went without reads how many: the others share one number.
-  const bool shared = without_[i].item<double>() == 0;
-  const Tensor steps = (shared ? count_ : count_ - without_[i]).to(at.dtype()) + 1.0;
-  // 1 - beta^steps, to the last bit also where beta is near 1.
-  const auto correction = [&](double beta) { return -expm1(steps * std::log(beta)); };
-  const Tensor rate = at / correction(options_.beta1);
-  Tensor spread = second;
-  if (options_.amsgrad) {
-    spread = maximum(largest_[i], second);
-    into.emplace_back(largest_[i], spread);
+void Optimizer::load_state_dict(const NamedArrays& saved, Where where) {
+  struct Numbers {
+    double lr;
+    std::optional<double> initial_lr, momentum;
+    std::vector<double> steps;
+  };
+  Saved from(saved, where);
+  std::vector<Numbers> numbers;
+  for (std::size_t g = 0, parameter = 0; g < groups_.size(); ++g) {
+    numbers.push_back({from.read(in_group(g, "lr"), {}).item<double>(),
+                       from.number(in_group(g, "initial_lr")),
+                       from.number(in_group(g, "momentum")),
+                       {}});
+    if (numbers.back().momentum) set_momentum(g, *groups_[g].momentum_, where);  // it moves now
+    for (std::size_t i = 0; i < groups_[g].params_.size(); ++i, ++parameter)
+      if (groups_[g].steps_taken_)
+        numbers.back().steps.push_back(
+            from.read(of_parameter(parameter, "step"), {}).item<double>());
   }
-  spread = sqrt(spread) / sqrt(correction(options_.beta2)) + options_.eps;
-  const bool decays = options_.weight_decay != 0 && decoupled_;
-  const Tensor decayed = decays ? parameter * (1.0 - at * options_.weight_decay) : parameter;
-  into.emplace_back(first_[i], first);
-  into.emplace_back(second_[i], second);
-  into.emplace_back(parameter, decayed - rate * first / spread);
+  const auto state = named_state();
+  std::vector<Array> values;
+  for (const auto& [name, tensor] : state)
+    values.push_back(from.read(name, tensor.shape()).to(tensor.dtype()).to(tensor.device()));
+  from.demand_all_read();
+
+  Transaction together;
+  for (std::size_t i = 0; i < state.size(); ++i)
+    Tensor(state[i].second).set_value(values[i], where);
+  for (std::size_t g = 0; g < groups_.size(); ++g) {
+    set_learning_rate(g, numbers[g].lr);
+    groups_[g].initial_lr_ = numbers[g].initial_lr;
+    if (numbers[g].momentum) set_momentum(g, *numbers[g].momentum, where);
+    groups_[g].set_steps(numbers[g].steps);
+  }
+  together.commit();
+  steps_.clear();  // a formula depends on what was missed
 }
 
 }  // namespace weft::optim

@@ -1,12 +1,20 @@
 // Optimisers. Two faces of one rule: `updates(loss)` gives pairs for a Function, so that forward,
 // backward and update are one compiled program; `step()` applies the gradients that `backward()`
 // accumulated. Names and defaults are PyTorch's.
+//
+// An optimiser is its options: these hold its numbers, and its formula, which is written once and
+// makes both faces. Options of one's own with a `next` make an optimiser of one's own. Parameters
+// come in groups, each with its options; learning rates are variables, so that a schedule
+// (weft/lr_scheduler.h) sets them without compiling anew, inside functions too.
 #pragma once
 
+#include <concepts>
+#include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
-#include <source_location>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,112 +28,341 @@ namespace weft::optim {
 
 using Updates = std::vector<std::pair<Tensor, Tensor>>;
 
-/// Parameters are tensors that hold floating values, each given once (Error). One whose
-/// `requires_grad` was turned off stays as it is, weight decay and all.
+class Step;
+
+/// A parameter's own state, by name.
+using State = std::map<std::string, Tensor>;
+
+/// Parameters that share their options.
+class ParamGroup {
+ public:
+  [[nodiscard]] const std::vector<Tensor>& params() const { return params_; }
+  [[nodiscard]] double lr() const { return lr_; }
+  /// Where schedulers start from; nothing before there is one.
+  [[nodiscard]] std::optional<double> initial_lr() const { return initial_lr_; }
+  /// The momentum, or beta1; nothing where the optimiser has neither.
+  [[nodiscard]] std::optional<double> momentum() const { return momentum_; }
+
+ private:
+  friend class Optimizer;
+  friend class Step;
+  /// Variables and their next values, from gradients; a parameter without one stands still.
+  void next_values(std::span<const std::optional<Tensor>> gradients, Updates& into);
+  /// The formula makes the state that it asks for.
+  void make_state();
+  /// A step went without a parameter, which counts its own; true where its formula is another now.
+  bool miss(std::size_t parameter);
+  void set_steps(const std::vector<double>& steps);
+
+  std::vector<Tensor> params_;
+  std::vector<State> states_;                  // one a parameter
+  std::vector<std::optional<Tensor>> missed_;  // steps that went without it, once there are any
+  std::function<void(Step&)> formula_;
+  double lr_ = 0;
+  std::optional<double> initial_lr_, momentum_;
+  std::optional<Tensor> rate_;             // as wide as the widest parameter
+  std::optional<Tensor> moving_momentum_;  // once a scheduler sets it
+  std::optional<Tensor> steps_taken_;      // once a formula asks for it
+};
+
+/// A coefficient and what it leaves to one: β and 1 - β.
+struct Share {
+  Operand part, rest;
+  Share(double part_of_one) : part(part_of_one), rest(1 - part_of_one) {}
+  explicit Share(const Tensor& part_of_one) : part(part_of_one), rest(1.0 - part_of_one) {}
+};
+
+/// One parameter in one step: what a formula reads, and where it leaves what comes next. A complex
+/// parameter is seen as pairs of real numbers.
+class Step {
+ public:
+  Tensor w;   // the parameter; a formula assigns its next value
+  Tensor g;   // its gradient
+  Tensor lr;  // the learning rate: at least float32, and as wide as the parameter
+  /// State like the parameter, at first `initial`; a formula assigns its next value.
+  Tensor& state(const std::string& name, double initial = 0);
+  /// State of one number.
+  Tensor& number(const std::string& name, double initial);
+  /// The number of this step of the parameter's, from 1 on.
+  [[nodiscard]] Tensor t();
+  /// `constant`, or what a scheduler sets in its place.
+  [[nodiscard]] Share momentum(double constant) const;
+  [[nodiscard]] bool momentum_moves() const { return group_.moving_momentum_.has_value(); }
+
+ private:
+  friend class ParamGroup;
+  Step(ParamGroup& group, std::size_t parameter, const Tensor& gradient);
+  Tensor& slot(const std::string& name, const std::function<Array()>& initial);
+  /// Runs the formula.
+  void finish(Updates& into);
+
+  struct Slot {
+    Tensor variable, next;
+  };
+  ParamGroup& group_;
+  std::size_t index_;
+  const Tensor& parameter_;
+  std::deque<Slot> slots_;  // whose addresses stay
+};
+
+/// Moved, not copied. Schedulers and trainers refer to it.
 class Optimizer {
  public:
   using Where = std::source_location;
-
   virtual ~Optimizer() = default;
-  /// Every parameter and piece of state with its value after one step down d loss.
-  Updates updates(const Tensor& loss, Where where = Where::current());
-  /// The same from gradients that are tensors already, one a parameter.
-  Updates updates(const std::vector<Tensor>& gradients, Where where = Where::current());
-  /// Applies what `backward()` accumulated, as one compiled program. A parameter that no `backward`
-  /// reached since its gradient was zeroed stays as it is.
-  void step(Where where = Where::current());
-  void zero_grad() const;
-  [[nodiscard]] const std::vector<Tensor>& parameters() const { return parameters_; }
-  /// The learning rate is a variable: a schedule sets it without compiling anew.
-  void set_learning_rate(double rate);
-  [[nodiscard]] double learning_rate() const;
+  Optimizer(Optimizer&&) = default;
+  Optimizer& operator=(Optimizer&&) = default;
 
-  /// What training goes on from: the learning rate, and the state, `0.momentum` that of the first
-  /// parameter.
+  /// Every parameter and piece of state with its value after one step down d loss; those that are
+  /// frozen (`requires_grad(false)`) stand still.
+  virtual Updates updates(const Tensor& loss, Where where = Where::current());
+  /// The same from gradients that are tensors already, one a parameter.
+  virtual Updates updates(const std::vector<Tensor>& gradients, Where where = Where::current());
+  /// Applies what `backward()` accumulated, as one compiled program. Parameters without a gradient
+  /// since these were zeroed stand still, as does their state.
+  virtual void step(Where where = Where::current());
+  /// `closure` zeroes the gradients, computes the loss, calls its `backward()` and returns it. What
+  /// that loss was.
+  virtual Array step(const std::function<Tensor()>& closure, Where where = Where::current());
+  /// With false, zeros are gradients: momentum and decay go on.
+  void zero_grad(bool set_to_none = true) const;
+
+  /// Those of all groups, in order.
+  [[nodiscard]] const std::vector<Tensor>& parameters() const { return parameters_; }
+  [[nodiscard]] const std::vector<ParamGroup>& param_groups() const { return groups_; }
+
+  /// The learning rate is a variable: a schedule sets it without compiling anew.
+  void set_learning_rate(double rate);  // of every group
+  void set_learning_rate(std::size_t group, double rate);
+  [[nodiscard]] double learning_rate(std::size_t group = 0) const { return at(group).lr_; }
+  /// Momentum, or beta1: a constant of compiled steps until it is first set. Error where the
+  /// optimiser has neither, or where `updates` has given the constant away.
+  void set_momentum(std::size_t group, double value, Where where = Where::current());
+  void set_initial_learning_rate(std::size_t group, double rate);
+
+  /// State and learning rates, by name: `state.0.exp_avg`, `param_groups.0.lr`. Other options are
+  /// the constructor's.
   [[nodiscard]] NamedArrays state_dict() const;
-  /// Takes what an optimiser of the same kind for the same parameters gave; Error names the first
-  /// entry that is not there, not of its shape, or too many. Changes nothing when it throws.
-  void load_state_dict(const NamedArrays& state, Where where = Where::current());
+  /// Error names what is missing, not of its shape, or not of this optimiser. Changes nothing when
+  /// it throws.
+  void load_state_dict(const NamedArrays& saved, Where where = Where::current());
 
  protected:
-  Optimizer(std::vector<Tensor> parameters, double learning_rate, Where where);
-  /// Zeros like each parameter, held by the optimiser.
-  std::vector<Tensor> state_like_parameters(const char* name);
-  /// A number that all parameters share, in the dtype of the rate.
-  Tensor shared_state(const char* name, double value);
-  /// One parameter's new value and its state's.
-  virtual void rule(std::size_t parameter, const Tensor& gradient, Updates& into) = 0;
-  /// State that all parameters share (a step count).
-  virtual void shared_rule(Updates&) {}
-  /// A step went without this parameter; true where its rule is another one from now on.
-  virtual bool pass_over(std::size_t /*parameter*/) { return false; }
-
-  /// The learning rate as one parameter takes it: at least float32, and as wide as the parameter.
-  [[nodiscard]] Tensor rate_of(std::size_t parameter) const;
-
-  std::vector<Tensor> parameters_;
-  Tensor rate_;  // as wide as the widest parameter
+  Optimizer() = default;
+  struct Rule {
+    const char* optimizer;
+    double lr;
+    std::optional<double> momentum;
+    std::function<void(Step&)> formula;
+  };
+  void add_group(std::vector<Tensor> params, Rule rule, Where where);
 
  private:
-  Updates updates_of(const std::vector<bool>& which, const std::vector<Tensor>& gradients);
-  const Function& step_for(const std::vector<bool>& which, Where where);
-  std::vector<std::pair<std::string, Tensor>> state_;
-  std::map<std::vector<bool>, Function> steps_;  // by the parameters that they change
+  [[nodiscard]] const ParamGroup& at(std::size_t group) const;
+  Updates next_values(std::span<const std::optional<Tensor>> gradients);
+  bool count_missed(const std::vector<bool>& having);
+  [[nodiscard]] Function build_step(const std::vector<bool>& having, Device device, Where where);
+  [[nodiscard]] std::vector<std::pair<std::string, Tensor>> named_state() const;
+
+  std::vector<ParamGroup> groups_;
+  std::vector<Tensor> parameters_;
+  std::map<std::vector<bool>, Function> steps_;  // by who has a gradient
+  bool given_away_ = false;  // `updates` was asked: functions hold the options as constants
 };
 
+/// An optimiser of groups with these options, which check themselves and know their formula.
+template <class Options> class Descent : public Optimizer {
+ public:
+  struct Group {
+    std::vector<Tensor> params;
+    Options options = {};
+  };
+  explicit Descent(std::vector<Tensor> parameters, Options options = {},
+                   Where where = Where::current())
+      : defaults_(std::move(options)) {
+    add_param_group(std::move(parameters), defaults_, where);
+  }
+  /// (A template, so that `{}` is an empty list of parameters.)
+  template <std::same_as<Where> At = Where>
+  explicit Descent(std::vector<Group> groups, At where = At::current()) {
+    if (groups.empty())
+      throw Error(std::string(Options::name) + ": no groups of parameters", where);
+    defaults_ = groups.front().options;
+    for (Group& group : groups)
+      add_param_group(std::move(group.params), std::move(group.options), where);
+  }
+  /// With the constructor's options.
+  void add_param_group(std::vector<Tensor> params, Where where = Where::current()) {
+    add_param_group(std::move(params), defaults_, where);
+  }
+  void add_param_group(std::vector<Tensor> params, Options options,
+                       Where where = Where::current()) {
+    options.check(where);
+    std::optional<double> momentum;
+    if constexpr (requires { options.momentum; }) momentum = options.momentum;
+    if constexpr (requires { options.beta1; }) momentum = options.beta1;
+    add_group(std::move(params),
+              {Options::name, options.lr, momentum, [options](Step& step) { options.next(step); }},
+              where);
+  }
+
+ private:
+  Options defaults_;
+};
+
+// `weight_decay` adds that much of a parameter to its gradient (L2) unless it is `decoupled`;
+// `maximize` climbs. `check` throws Error where a number cannot be.
+
+/// Stochastic gradient descent, with Polyak's momentum or Nesterov's (Sutskever et al. 2013).
 struct SGDOptions {
+  static constexpr const char* name = "SGD";
   double lr = 1e-3;
   double momentum = 0;
   double dampening = 0;
   double weight_decay = 0;
   bool nesterov = false;
   bool maximize = false;
+  void check(SourceLocation where) const;
+  void next(Step& s) const;
 };
-class SGD : public Optimizer {
- public:
-  SGD(std::vector<Tensor> parameters, SGDOptions options, Where where = Where::current());
+using SGD = Descent<SGDOptions>;
 
- private:
-  void rule(std::size_t parameter, const Tensor& gradient, Updates& into) override;
-  void shared_rule(Updates& into) override;
-  SGDOptions options_;
-  std::vector<Tensor> momentum_;
-  std::optional<Tensor> undampened_;  // what of a gradient goes into the momentum; the first whole
-};
-
+/// Adam (Kingma and Ba 2015); `amsgrad`: Reddi, Kale and Kumar 2018.
 struct AdamOptions {
+  static constexpr const char* name = "Adam";
   double lr = 1e-3;
   double beta1 = 0.9, beta2 = 0.999;
   double eps = 1e-8;
   double weight_decay = 0;
   bool amsgrad = false;
   bool maximize = false;
+  void check(SourceLocation where) const;
+  void next(Step& s) const;
 };
-/// Kingma and Ba 2015. With `decoupled`, Loshchilov and Hutter's AdamW.
-class Adam : public Optimizer {
- public:
-  explicit Adam(std::vector<Tensor> parameters, AdamOptions options = {},
-                Where where = Where::current())
-      : Adam(std::move(parameters), options, false, where) {}
+using Adam = Descent<AdamOptions>;
 
- protected:
-  Adam(std::vector<Tensor> parameters, AdamOptions options, bool decoupled, Where where);
+/// Adam with decoupled decay of weights (Loshchilov and Hutter 2019).
+struct AdamWOptions {
+  static constexpr const char* name = "AdamW";
+  double lr = 1e-3;
+  double beta1 = 0.9, beta2 = 0.999;
+  double eps = 1e-8;
+  double weight_decay = 1e-2;
+  bool amsgrad = false;
+  bool maximize = false;
+  void check(SourceLocation where) const;
+  void next(Step& s) const;
+};
+using AdamW = Descent<AdamWOptions>;
 
- private:
-  void rule(std::size_t parameter, const Tensor& gradient, Updates& into) override;
-  void shared_rule(Updates& into) override;
-  bool pass_over(std::size_t parameter) override;
-  AdamOptions options_;
-  bool decoupled_;
-  std::vector<Tensor> first_, second_, largest_;
-  Tensor count_;                 // steps taken, in the dtype of the rate
-  std::vector<Tensor> without_;  // those of them that went without each parameter
+/// Adam by the largest gradient (Kingma and Ba 2015, section 7).
+struct AdamaxOptions {
+  static constexpr const char* name = "Adamax";
+  double lr = 2e-3;
+  double beta1 = 0.9, beta2 = 0.999;
+  double eps = 1e-8;
+  double weight_decay = 0;
+  bool maximize = false;
+  void check(SourceLocation where) const;
+  void next(Step& s) const;
 };
-class AdamW : public Adam {
- public:
-  explicit AdamW(std::vector<Tensor> parameters, AdamOptions options = {.weight_decay = 1e-2},
-                 Where where = Where::current())
-      : Adam(std::move(parameters), options, true, where) {}
+using Adamax = Descent<AdamaxOptions>;
+
+/// Adam with Nesterov's momentum (Dozat 2016).
+struct NAdamOptions {
+  static constexpr const char* name = "NAdam";
+  double lr = 2e-3;
+  double beta1 = 0.9, beta2 = 0.999;
+  double eps = 1e-8;
+  double weight_decay = 0;
+  double momentum_decay = 4e-3;
+  bool decoupled_weight_decay = false;
+  bool maximize = false;
+  void check(SourceLocation where) const;
+  void next(Step& s) const;
 };
+using NAdam = Descent<NAdamOptions>;
+
+/// Adam whose first steps, of uncertain variance, are rectified (Liu et al. 2020).
+struct RAdamOptions {
+  static constexpr const char* name = "RAdam";
+  double lr = 1e-3;
+  double beta1 = 0.9, beta2 = 0.999;
+  double eps = 1e-8;
+  double weight_decay = 0;
+  bool decoupled_weight_decay = false;
+  bool maximize = false;
+  void check(SourceLocation where) const;
+  void next(Step& s) const;
+};
+using RAdam = Descent<RAdamOptions>;
+
+/// Adagrad (Duchi, Hazan and Singer 2011).
+struct AdagradOptions {
+  static constexpr const char* name = "Adagrad";
+  double lr = 1e-2;
+  double lr_decay = 0;
+  double weight_decay = 0;
+  double initial_accumulator_value = 0;
+  double eps = 1e-10;
+  bool maximize = false;
+  void check(SourceLocation where) const;
+  void next(Step& s) const;
+};
+using Adagrad = Descent<AdagradOptions>;
+
+/// Adadelta (Zeiler 2012).
+struct AdadeltaOptions {
+  static constexpr const char* name = "Adadelta";
+  double lr = 1;
+  double rho = 0.9;
+  double eps = 1e-6;
+  double weight_decay = 0;
+  bool maximize = false;
+  void check(SourceLocation where) const;
+  void next(Step& s) const;
+};
+using Adadelta = Descent<AdadeltaOptions>;
+
+/// RMSprop (Hinton's lecture 6e, 2012); `centered`: Graves 2013.
+struct RMSpropOptions {
+  static constexpr const char* name = "RMSprop";
+  double lr = 1e-2;
+  double alpha = 0.99;
+  double eps = 1e-8;
+  double weight_decay = 0;
+  double momentum = 0;
+  bool centered = false;
+  bool maximize = false;
+  void check(SourceLocation where) const;
+  void next(Step& s) const;
+};
+using RMSprop = Descent<RMSpropOptions>;
+
+/// Resilient propagation (Riedmiller and Braun 1993): signs of gradients alone.
+struct RpropOptions {
+  static constexpr const char* name = "Rprop";
+  double lr = 1e-2;
+  std::pair<double, double> etas = {0.5, 1.2};
+  std::pair<double, double> step_sizes = {1e-6, 50};
+  bool maximize = false;
+  void check(SourceLocation where) const;
+  void next(Step& s) const;
+};
+using Rprop = Descent<RpropOptions>;
+
+/// Averaged stochastic gradient descent (Polyak and Juditsky 1992); the average is the state `ax`.
+struct ASGDOptions {
+  static constexpr const char* name = "ASGD";
+  double lr = 1e-2;
+  double lambd = 1e-4;
+  double alpha = 0.75;
+  double t0 = 1e6;
+  double weight_decay = 0;
+  bool maximize = false;
+  void check(SourceLocation where) const;
+  void next(Step& s) const;
+};
+using ASGD = Descent<ASGDOptions>;
 
 }  // namespace weft::optim

@@ -95,9 +95,11 @@ TEST_CASE("Adam and AdamW") {
     std::vector<double> m(2), v(2);
     check_rule(
         [&](auto p) -> std::unique_ptr<optim::Optimizer> {
-          const optim::AdamOptions options{.lr = lr, .weight_decay = decay};
-          if (decoupled) return std::make_unique<optim::AdamW>(p, options);
-          return std::make_unique<optim::Adam>(p, options);
+          if (decoupled)
+            return std::make_unique<optim::AdamW>(
+                p, optim::AdamWOptions{.lr = lr, .weight_decay = decay});
+          return std::make_unique<optim::Adam>(p,
+                                               optim::AdamOptions{.lr = lr, .weight_decay = decay});
         },
         [&](double w, double g, int step, std::size_t i) {
           if (!decoupled) g += decay * w;
@@ -338,12 +340,12 @@ TEST_CASE("an optimiser goes on from its state") {
   optim::Adam adam({w}, options);
   run(adam, w, 3);
   const NamedArrays state = adam.state_dict();
-  CHECK(state.at("steps").item<int>() == 3);
-  CHECK(state.at("0.first_moment").shape() == Shape{2});
+  CHECK(state.at("state.0.step").item<int>() == 3);
+  CHECK(state.at("state.0.exp_avg").shape() == Shape{2});
   Tensor again(w.value(), {.requires_grad = true});
   optim::Adam other({again}, options);
   NamedArrays wrong = state;
-  wrong["0.second_moment"] = zeros({3});
+  wrong["state.0.exp_avg_sq"] = zeros({3});
   CHECK_THROWS_AS(other.load_state_dict(wrong), ShapeError);
   CHECK_THROWS_AS(optim::SGD({again}, {}).load_state_dict(state), Error);
   other.load_state_dict(state);

@@ -1,0 +1,378 @@
+// Optimisers against numbers worked out element by element, in Python, from the algorithm boxes of
+// PyTorch's documentation; groups, rates, state, and what is refused.
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <complex>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "thrown.h"
+#include "weft/weft.h"
+
+using namespace weft;
+
+namespace {
+
+using Made = std::unique_ptr<optim::Optimizer>;
+using Make = std::function<Made(std::vector<Tensor>)>;
+
+template <class Options> Make make(Options options) {
+  return [options](std::vector<Tensor> p) {
+    return std::make_unique<optim::Descent<Options>>(std::move(p), options);
+  };
+}
+
+Tensor bowl(const Tensor& w) { return sum(w * w * Tensor(Array{0.5, 3.0}.to(w.dtype()))); }
+Tensor start(DType dtype = DType::float64) {
+  return Tensor(Array{1.0, -2.0}.to(dtype), {.requires_grad = true, .name = "w"});
+}
+void descend(const Tensor& w, optim::Optimizer& optimizer) {
+  optimizer.zero_grad();
+  bowl(w).backward();
+  optimizer.step();
+}
+
+/// 0.5 w0² + 3 w1² from (1, -2): w after 1, 3 and 8 steps.
+std::vector<double> path(const Make& make, bool compiled) {
+  const Tensor w = start();
+  const Made optimizer = make({w});
+  const Function step({}, std::vector<Tensor>{}, {.updates = optimizer->updates(bowl(w))});
+  std::vector<double> seen;
+  for (int i = 1; i <= 8; ++i) {
+    if (compiled)
+      step();
+    else
+      descend(w, *optimizer);
+    const std::vector<double> now = w.value().tolist<double>();
+    if (i == 1 || i == 3 || i == 8) seen.insert(seen.end(), now.begin(), now.end());
+  }
+  CHECK((!compiled || step.stats().compilations == 1));
+  return seen;
+}
+
+struct Case {
+  const char* what;
+  Make make;
+  std::vector<double> expected;
+};
+std::vector<Case> cases();
+
+std::string here(int line) { return " (optim_test.cpp:" + std::to_string(line) + ")"; }
+
+}  // namespace
+
+TEST_CASE("Optim: eight steps of every formula") {
+  for (const Case& one : cases()) {
+    CAPTURE(one.what);
+    for (const bool compiled : {true, false}) {
+      const std::vector<double> found = path(one.make, compiled);
+      for (std::size_t i = 0; i < 6; ++i)
+        CHECK(found[i] == doctest::Approx(one.expected[i]).epsilon(1e-10));
+    }
+  }
+}
+
+TEST_CASE("Optim: what was saved goes on") {
+  for (const Case& one : cases()) {
+    CAPTURE(one.what);
+    const Tensor w = start();
+    const Made before = one.make({w});
+    for (int i = 0; i < 3; ++i) descend(w, *before);
+    const NamedArrays saved = before->state_dict();
+    const Tensor v(w.value(), {.requires_grad = true});
+    const Made after = one.make({v});
+    after->load_state_dict(saved);
+    for (int i = 3; i < 8; ++i) descend(v, *after);
+    const std::vector<double> found = v.value().tolist<double>();
+    for (std::size_t i = 0; i < 2; ++i)
+      CHECK(found[i] == doctest::Approx(one.expected[4 + i]).epsilon(1e-10));
+  }
+  const Tensor w = start();
+  optim::Adam adam({w}, {.amsgrad = true});
+  std::vector<std::string> names;
+  for (const auto& [name, array] : adam.state_dict()) names.push_back(name);
+  CHECK(names == std::vector<std::string>{"param_groups.0.lr", "state.0.exp_avg",
+                                          "state.0.exp_avg_sq", "state.0.max_exp_avg_sq",
+                                          "state.0.step"});
+  const auto refused = [&](NamedArrays state, const char* part) {
+    const std::string said = message<Error>([&] { adam.load_state_dict(state); });
+    CHECK(contains(said, part));
+    CHECK(said.ends_with(here(__LINE__ - 2)));
+    CHECK(adam.learning_rate() == 1e-3);
+  };
+  NamedArrays state = adam.state_dict();
+  state["param_groups.0.lr"] = Array(7.0);
+  state["state.0.exp_avg"] = zeros({3});
+  refused(state, "'state.0.exp_avg' has shape (3,), expected (2,)");
+  state.erase("state.0.exp_avg");
+  refused(state, "there is no 'state.0.exp_avg'");
+  state["state.0.exp_avg"] = zeros({2});
+  state["state.1.exp_avg"] = zeros({2});
+  refused(state, "'state.1.exp_avg' is not of this optimiser");
+}
+
+TEST_CASE("Optim: a rate is set without compiling anew") {
+  const Tensor w = start();
+  optim::SGD sgd({w}, {.lr = 0.1});
+  const Function step({}, std::vector<Tensor>{}, {.updates = sgd.updates(bowl(w))});
+  step();
+  sgd.set_learning_rate(0.05);
+  step();
+  descend(w, sgd);
+  CHECK(w.value().tolist<double>()[0] == doctest::Approx(0.9 * 0.95 * 0.95).epsilon(1e-14));
+  CHECK(w.value().tolist<double>()[1] == doctest::Approx(-2 * 0.4 * 0.7 * 0.7).epsilon(1e-14));
+  CHECK(step.stats().compilations == 1);
+  CHECK(sgd.learning_rate() == 0.05);
+  const Tensor narrow = start(DType::float32);
+  CHECK(optim::SGD({narrow}, {.lr = 0.1}).learning_rate() == 0.1);  // not 0.1f
+}
+
+TEST_CASE("Optim: groups have options of their own") {
+  const Tensor a = start(), b = start(), c = start(), d = start();
+  optim::SGD sgd({{{a}, {.lr = 0.1}}, {{b}, {.lr = 0.2, .momentum = 0.5, .weight_decay = 0.5}}});
+  sgd.add_param_group({c});
+  sgd.add_param_group({d}, {.lr = 0.4, .maximize = true});
+  REQUIRE(sgd.param_groups().size() == 4);
+  CHECK(sgd.parameters().size() == 4);
+  CHECK(sgd.param_groups()[1].params().size() == 1);
+  CHECK(sgd.param_groups()[2].lr() == 0.1);
+  const auto step = [&] {
+    sgd.zero_grad();
+    (a[0] + b[0] + c[0] + d[0]).backward();  // each gradient is (1, 0)
+    sgd.step();
+  };
+  step();
+  CHECK(a.value().tolist<double>() == std::vector<double>{1 - 0.1, -2});
+  CHECK(allclose(b.value(), Array{1 - 0.2 * 1.5, -2 + 0.2}, 1e-14));
+  CHECK(c.value().tolist<double>() == std::vector<double>{1 - 0.1, -2});
+  CHECK(d.value().tolist<double>() == std::vector<double>{1 + 0.4, -2});
+  sgd.set_learning_rate(3, 0.0);
+  step();
+  // momentum (1.5, -1), then 0.5 · that + gradient + 0.5 · (0.7, -1.8)
+  CHECK(allclose(b.value(), Array{0.7 - 0.2 * (0.75 + 1.35), -1.8 + 0.2 * (0.5 + 0.9)}, 1e-14));
+  CHECK(d.value().tolist<double>() == std::vector<double>{1 + 0.4, -2});
+  CHECK_THROWS_AS(sgd.set_learning_rate(4, 1), IndexError);
+}
+
+TEST_CASE("Optim: without a gradient a parameter stands still") {
+  const Tensor a = start(), b = start(), frozen = start();
+  Tensor(frozen).requires_grad(false);
+  optim::SGD sgd({a, b, frozen}, {.lr = 0.1, .momentum = 0.5, .weight_decay = 0.1});
+  const std::vector<double> first{1, -2};
+  sgd.step();
+  CHECK(a.value().tolist<double>() == first);
+  a[0].backward();
+  sgd.step();
+  CHECK(allclose(a.value(), Array{1 - 0.1 * 1.1, -2 + 0.1 * 0.2}, 1e-14));
+  CHECK(b.value().tolist<double>() == first);
+  CHECK(frozen.value().tolist<double>() == first);
+  sgd.zero_grad();
+  sgd.step();
+  CHECK(allclose(a.value(), Array{0.89, -1.98}, 1e-14));
+  a[0].backward();
+  sgd.zero_grad(false);  // zeros: decay and momentum go on
+  sgd.step();
+  CHECK(
+      allclose(a.value(), Array{0.89 - 0.1 * (0.55 + 0.089), -1.98 + 0.1 * (0.1 + 0.198)}, 1e-14));
+  CHECK(b.value().tolist<double>() == first);
+  Tensor gradient = b.grad();  // the user's own
+  gradient.set_value(Array{1.0, 0.0});
+  sgd.step();
+  CHECK(allclose(b.value(), Array{1 - 0.1 * 1.1, -2 + 0.1 * 0.2}, 1e-14));
+
+  // Each counts its own steps, and those that were saved.
+  const Tensor early(Array{1.0}, {.requires_grad = true}),
+      late(Array{1.0}, {.requires_grad = true});
+  optim::Adam adam({early, late}, {.lr = 0.125});
+  const auto down = [&](optim::Adam& by, const Tensor& loss) {
+    by.zero_grad();
+    loss.backward();
+    by.step();
+  };
+  down(adam, early * early);
+  down(adam, early * early);
+  const NamedArrays saved = adam.state_dict();
+  CHECK(saved.at("state.0.step").item<double>() == 2);
+  CHECK(saved.at("state.1.step").item<double>() == 0);
+  optim::Adam other({early, late}, {.lr = 0.125});
+  other.load_state_dict(saved);
+  down(other, early * early + late * late);
+  CHECK(late.item<double>() == doctest::Approx(0.875));
+  CHECK(other.state_dict().at("state.1.step").item<double>() == 1);
+}
+
+TEST_CASE("Optim: a complex parameter is two real ones") {
+  const auto both = [](const Make& make) {
+    const Tensor z(Array{std::complex<double>(1, -2)}, {.requires_grad = true}), w = start();
+    const Made of_z = make({z}), of_w = make({w});
+    for (int i = 0; i < 3; ++i) {
+      of_z->zero_grad();
+      (real(z) * real(z) * 0.5 + imag(z) * imag(z) * 3.0).sum().backward();
+      of_z->step();
+      descend(w, *of_w);
+    }
+    CHECK(allclose(view_as_real(z).value().reshape({2}), w.value(), 1e-12));
+  };
+  both(make(optim::SGDOptions{.lr = 0.1, .momentum = 0.9}));
+  both(make(optim::AdamOptions{.lr = 0.1}));
+  both(make(optim::RpropOptions{.lr = 0.1}));
+}
+
+TEST_CASE("Optim: float32 keeps what a rate near one leaves") {
+  const Tensor w = start(DType::float32);
+  optim::Adam adam({w}, {.lr = 0.5});
+  descend(w, adam);  // the first step is the rate
+  CHECK(w.value().tolist<float>()[0] == doctest::Approx(0.5).epsilon(2e-7));
+  CHECK(w.value().tolist<float>()[1] == doctest::Approx(-1.5).epsilon(2e-7));
+}
+
+namespace {
+
+/// A formula of one's own: down the sign of what has gathered.
+struct SignOptions {
+  static constexpr const char* name = "Sign";
+  double lr = 0.5;
+  void check(SourceLocation) const {}
+  void next(optim::Step& s) const {
+    Tensor& gathered = s.state("gathered");
+    gathered = gathered + s.g;
+    s.w = s.w - s.lr * sign(gathered) / s.t();
+  }
+};
+
+}  // namespace
+
+TEST_CASE("Optim: formulas of one's own, and closures") {
+  const Tensor w = start();
+  optim::Descent<SignOptions> mine({w});
+  int calls = 0;
+  const auto closure = [&] {
+    ++calls;
+    mine.zero_grad();
+    Tensor loss = bowl(w);
+    loss.backward();
+    return loss;
+  };
+  CHECK(mine.step(closure).item<double>() == 12.5);
+  mine.step(closure);
+  CHECK(calls == 2);
+  CHECK(w.value().tolist<double>() == std::vector<double>{0.25, -1.25});
+  CHECK_THROWS_AS(mine.step(std::function<Tensor()>()), Error);
+}
+
+TEST_CASE("Optim: what cannot be is refused, on the user's line") {
+  const Tensor w = start(), unset("unset"), twice = w * 2, whole(Array{1, 2}, TensorOptions{});
+  const auto refused = [](auto&& f, const std::string& part, int line) {
+    const std::string said = message<Error>(f);
+    CAPTURE(said);
+    CHECK(contains(said, part));
+    CHECK(said.ends_with(here(line)));
+  };
+  using namespace optim;
+  refused([&] { Adam({w}, {.lr = -1}); }, "Adam: invalid learning rate -1, expected at least 0",
+          __LINE__);
+  refused([&] { Adam({w}, {.lr = std::nan("")}); }, "invalid learning rate nan", __LINE__);
+  refused([&] { Adam({w}, {.beta1 = 1}); }, "invalid beta1 1, expected in [0, 1)", __LINE__);
+  refused([&] { NAdam({w}, {.beta2 = -0.5}); }, "NAdam: invalid beta2 -0.5", __LINE__);
+  refused([&] { AdamW({w}, {.eps = -1}); }, "AdamW: invalid eps", __LINE__);
+  refused([&] { SGD({w}, {.momentum = -1}); }, "invalid momentum", __LINE__);
+  refused([&] { SGD({w}, {.weight_decay = -1}); }, "invalid weight decay", __LINE__);
+  refused([&] { SGD({w}, {.nesterov = true}); }, "requires a momentum and zero damp", __LINE__);
+  refused([&] { Adagrad({w}, {.lr_decay = -1}); }, "invalid lr_decay", __LINE__);
+  refused([&] { Adadelta({w}, {.rho = 1.5}); }, "invalid rho 1.5", __LINE__);
+  refused([&] { Rprop({w}, {.etas = {0.5, 0.9}}); }, "invalid etas 0.9", __LINE__);
+  refused([&] { RAdam(std::vector<Tensor>()); }, "the list of parameters is empty", __LINE__);
+  refused([&] { SGD(std::vector<SGD::Group>()); }, "SGD: no groups", __LINE__);
+  refused([&] { SGD({w, w}, {}); }, "is given twice", __LINE__);
+  refused([&] { SGD({twice}, {}); }, "only leaves can be optimised", __LINE__);
+  refused([&] { SGD({unset}, {}); }, "has no value", __LINE__);
+  refused([&] { SGD({whole}, {}); }, "only floating tensors have gradients", __LINE__);
+  SGD sgd({w});
+  refused([&] { sgd.add_param_group({start(), w}); }, "is given twice", __LINE__);
+  CHECK(sgd.param_groups().size() == 1);
+  refused([&] { (void)sgd.updates(std::vector<Tensor>()); }, "expected 1 gradients", __LINE__);
+  refused([&] { (void)sgd.updates(w); }, "grad of float64(2,)", __LINE__);
+  refused([&] { Adagrad({w}).set_momentum(0, 0.5); }, "neither momentum nor beta1", __LINE__);
+}
+
+namespace {
+
+std::vector<Case> cases() {
+  using namespace optim;
+  return {
+      {"SGD, dampened",
+       make(SGDOptions{.lr = 0.05, .momentum = 0.9, .dampening = 0.5, .weight_decay = 0.1}),
+       {0.945, -1.39, 0.77766215625, 0.1517788125, 0.213741061222, 1.27221571359}},
+      {"SGD, Nesterov, uphill",
+       make(SGDOptions{.lr = 0.01, .momentum = 0.9, .nesterov = true, .maximize = true}),
+       {1.019, -2.228, 1.081887659, -3.068980688, 1.36912333313, -8.74002616754}},
+      {"Adam, amsgrad",
+       make(AdamOptions{.lr = 0.1, .beta2 = 0.5, .weight_decay = 0.1, .amsgrad = true}),
+       {0.900000000909, -1.90000000008, 0.695472265156, -1.69744483102, 0.257701096801,
+        -1.21018876555}},
+      {"Adam",
+       make(AdamOptions{.lr = 0.1, .beta2 = 0.5, .weight_decay = 0.1}),
+       {0.900000000909, -1.90000000008, 0.694788439593, -1.69744483102, 0.0692925533685,
+        -1.15469149833}},
+      {"Adam, uphill",
+       make(AdamOptions{.lr = 0.1, .maximize = true}),
+       {1.099999999, -2.09999999992, 1.30049005232, -2.30035239579, 1.80819446736, -2.80586138097}},
+      {"AdamW, which decays by 0.01",
+       make(AdamWOptions{.lr = 0.1}),
+       {0.899000001, -1.89800000008, 0.698911184716, -1.69494451387, 0.231548081651,
+        -1.1994753223}},
+      {"Adamax",
+       make(AdamaxOptions{.lr = 0.1, .weight_decay = 0.1}),
+       {0.900000000909, -1.90000000008, 0.715499474492, -1.70764823508, 0.343362085186,
+        -1.27320032229}},
+      {"NAdam",
+       make(NAdamOptions{.lr = 0.1, .weight_decay = 0.1}),
+       {0.894354823125, -1.89435482225, 0.752729267391, -1.74750850085, 0.437787070376,
+        -1.39502598911}},
+      {"NAdam, decoupled",
+       make(NAdamOptions{
+           .lr = 0.1, .weight_decay = 0.1, .momentum_decay = 0.1, .decoupled_weight_decay = true}),
+       {0.88429375453, -1.87429375356, 0.727208101453, -1.69224735554, 0.392386748925,
+        -1.2731130155}},
+      {"RAdam",
+       make(RAdamOptions{.lr = 0.1, .weight_decay = 0.1}),
+       {0.89, -0.78, 0.689058263741, 0.560104486308, 0.504140087596, 0.897833927457}},
+      {"RAdam, decoupled, never long enough",
+       make(RAdamOptions{
+           .lr = 0.1, .beta2 = 0.9, .weight_decay = 0.1, .decoupled_weight_decay = true}),
+       {0.89, -0.78, 0.690537572538, 0.546789663624, 0.40830056402, 0.825963244225}},
+      {"Adagrad",
+       make(AdagradOptions{.lr = 0.5}),
+       {0.50000000005, -1.5, 0.156398736068, -0.983634466214, 0.00950305246605, -0.408377764696}},
+      {"Adagrad with everything",
+       make(AdagradOptions{
+           .lr = 0.5, .lr_decay = 0.1, .weight_decay = 0.1, .initial_accumulator_value = 0.2}),
+       {0.536816443452, -1.50033559303, 0.223046807917, -1.04409826562, 0.0485615017333,
+        -0.595682025871}},
+      {"Adadelta",
+       make(AdadeltaOptions{}),
+       {0.996837738151, -1.99683772245, 0.990309082801, -1.99030074967, 0.97345379614,
+        -1.97335116114}},
+      {"Adadelta with everything",
+       make(AdadeltaOptions{.lr = 0.5, .rho = 0.8, .eps = 1e-3, .weight_decay = 0.1}),
+       {0.96471748355, -1.96464525477, 0.891089584297, -1.88979058225, 0.70978121162,
+        -1.69532894337}},
+      {"RMSprop",
+       make(RMSpropOptions{.lr = 0.05, .alpha = 0.9}),
+       {0.841886121992, -1.84188611741, 0.654358942158, -1.64192907446, 0.378357118615,
+        -1.31218066411}},
+      {"RMSprop with everything",
+       make(RMSpropOptions{
+           .lr = 0.05, .alpha = 0.9, .weight_decay = 0.1, .momentum = 0.5, .centered = true}),
+       {0.833333338384, -1.83333333379, 0.448471205591, -1.42442476822, -0.00623022226386,
+        -0.643061942526}},
+      {"Rprop", make(RpropOptions{.lr = 0.4}), {0.6, -1.6, -0.456, -0.544, 0.0048, -0.0256}},
+      {"ASGD",
+       make(ASGDOptions{.lr = 0.1, .lambd = 0.1, .t0 = 2, .weight_decay = 0.1}),
+       {0.88, -0.76, 0.683534271323, -0.113746981136, 0.369616656096, -0.00119657133229}},
+  };
+}
+
+}  // namespace
