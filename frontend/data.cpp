@@ -152,6 +152,15 @@ Trainer::Trainer(nn::Module& model, optim::Optimizer& optimizer, Loss loss, Trai
                  Where where)
     : model_(model), optimizer_(optimizer), loss_(std::move(loss)), options_(options) {
   frontend::demand_function("Trainer: loss", loss_, where);
+  const optim::lr_scheduler::LRScheduler* scheduler = options_.scheduler;
+  if (!scheduler) return;
+  if (options_.schedule)
+    throw Error("Trainer: a schedule and a scheduler both set the learning rate; give one of them",
+                where);
+  if (&scheduler->optimizer() != &optimizer_)
+    throw Error("Trainer: the scheduler is of another optimiser", where);
+  if (scheduler->needs_metric() && options_.schedule_batches)
+    throw Error("Trainer: a scheduler that looks at the loss is stepped after each epoch", where);
 }
 
 void Trainer::build(const Dataset& train, Where where) {
@@ -180,24 +189,28 @@ const Function& Trainer::predict() const {
 
 namespace {
 
-/// Puts the optimiser's learning rate back, however training ends.
-class KeptRate {
+/// Puts the optimiser's learning rates back, however training ends.
+class KeptRates {
  public:
-  explicit KeptRate(optim::Optimizer& optimizer)
-      : optimizer_(optimizer), rate_(optimizer.learning_rate()) {}
-  KeptRate(const KeptRate&) = delete;
-  KeptRate& operator=(const KeptRate&) = delete;
-  ~KeptRate() {
+  explicit KeptRates(optim::Optimizer& optimizer) : optimizer_(optimizer) {
+    for (const optim::ParamGroup& group : optimizer.param_groups()) rates_.push_back(group.lr());
+  }
+  KeptRates(const KeptRates&) = delete;
+  KeptRates& operator=(const KeptRates&) = delete;
+  ~KeptRates() {
     try {
-      optimizer_.set_learning_rate(rate_);
+      scale(1);
     } catch (...) {  // without memory for one number, the rate stays scaled
     }
   }
-  void scale(double factor) { optimizer_.set_learning_rate(rate_ * factor); }
+  void scale(double factor) {
+    for (std::size_t i = 0; i < rates_.size(); ++i)
+      optimizer_.set_learning_rate(i, rates_[i] * factor);
+  }
 
  private:
   optim::Optimizer& optimizer_;
-  double rate_;
+  std::vector<double> rates_;
 };
 
 }  // namespace
@@ -213,7 +226,8 @@ std::vector<EpochResult> Trainer::fit(const Dataset& train, const Dataset& test,
                           where);
   if (!step_) build(train, where);
   const auto steps = static_cast<double>(loader.size() * options_.epochs);
-  KeptRate rate(optimizer_);
+  std::optional<KeptRates> rates;
+  if (options_.schedule) rates.emplace(optimizer_);
   std::vector<EpochResult> results;
   for (std::int64_t epoch = 1; epoch <= options_.epochs; ++epoch) {
     const auto start = std::chrono::steady_clock::now();
@@ -234,12 +248,13 @@ std::vector<EpochResult> Trainer::fit(const Dataset& train, const Dataset& test,
       unread = 0;
     };
     for (const Dataset& batch : loader) {
-      if (options_.schedule)
-        rate.scale(
+      if (rates)
+        rates->scale(
             options_.schedule(static_cast<double>((epoch - 1) * loader.size() + done) / steps));
       const Array inputs[] = {batch.inputs, batch.targets};
       step_->call_into(std::span(&losses[unread++], 1), inputs);
       ++done;
+      if (options_.scheduler && options_.schedule_batches) options_.scheduler->step(where);
       if (unread < most_unread) continue;
       read();
       bar.draw(done, total / static_cast<double>(done));
@@ -249,6 +264,8 @@ std::vector<EpochResult> Trainer::fit(const Dataset& train, const Dataset& test,
     result.seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     bar.draw(done, result.loss);
+    if (options_.scheduler && !options_.schedule_batches)
+      options_.scheduler->step_on(result.loss, where);
     if (test.size() > 0) result.accuracy = accuracy(test, where);
     bar.clear();
     if (watch) watch(result);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "weft/function.h"
+#include "weft/lr_scheduler.h"
 #include "weft/nn.h"
 #include "weft/optim.h"
 
@@ -93,6 +94,10 @@ struct TrainerOptions {
   /// Factor on the optimiser's learning rate, from the share of the steps that are done; none:
   /// constant.
   std::function<double(double done)> schedule = {};
+  /// Or a scheduler of that optimiser, stepped after each epoch (with its mean loss, for one that
+  /// looks at it) or after each batch. The rates stay as it leaves them.
+  optim::lr_scheduler::LRScheduler* scheduler = nullptr;
+  bool schedule_batches = false;
 };
 
 /// Trains a classifier: forward, backward and update in one compiled program.

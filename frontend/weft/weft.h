@@ -10,6 +10,7 @@
 #include "weft/function.h"
 #include "weft/grad.h"
 #include "weft/io.h"
+#include "weft/lr_scheduler.h"
 #include "weft/nn.h"
 #include "weft/ops.h"
 #include "weft/ops/attention.h"
