@@ -142,10 +142,10 @@ class Optimizer {
 
   /// State and learning rates, by name: `state.0.exp_avg`, `param_groups.0.lr`. Other options are
   /// the constructor's.
-  [[nodiscard]] NamedArrays state_dict() const;
+  [[nodiscard]] virtual NamedArrays state_dict() const;
   /// Error names what is missing, not of its shape, or not of this optimiser. Changes nothing when
   /// it throws.
-  void load_state_dict(const NamedArrays& saved, Where where = Where::current());
+  virtual void load_state_dict(const NamedArrays& saved, Where where = Where::current());
 
  protected:
   Optimizer() = default;
@@ -364,5 +364,63 @@ struct ASGDOptions {
   void next(Step& s) const;
 };
 using ASGD = Descent<ASGDOptions>;
+
+// ---- LBFGS --------------------------------------------------------------------------------------
+
+enum class LineSearch : std::uint8_t { none, strong_wolfe };
+struct LBFGSOptions {
+  double lr = 1;
+  std::int64_t max_iter = 20;                 // a step
+  std::optional<std::int64_t> max_eval = {};  // a step; max_iter · 5 / 4
+  double tolerance_grad = 1e-7;
+  double tolerance_change = 1e-9;
+  std::int64_t history_size = 100;
+  LineSearch line_search_fn = LineSearch::none;
+};
+/// Quasi-Newton steps from the last gradients (Liu and Nocedal 1989), of whole gradients rather than
+/// batches. Each step evaluates its closure several times and looks at what comes out, so there are
+/// no updates for a Function (UnsupportedOp).
+class LBFGS : public Optimizer {
+ public:
+  explicit LBFGS(std::vector<Tensor> parameters, LBFGSOptions options = {},
+                 Where where = Where::current());
+  using Optimizer::updates;
+  Updates updates(const std::vector<Tensor>& gradients, Where where = Where::current()) override;
+  /// Error: it needs the closure.
+  void step(Where where = Where::current()) override;
+  Array step(const std::function<Tensor()>& closure, Where where = Where::current()) override;
+  [[nodiscard]] NamedArrays state_dict() const override;
+  void load_state_dict(const NamedArrays& saved, Where where = Where::current()) override;
+
+ private:
+  /// A point on the line that is searched: how far, the loss, its gradient, and that along the line.
+  struct Point {
+    double t, loss;
+    Tensor gradient;
+    double slope;
+  };
+  struct Past {
+    Tensor y, s;  // change of the gradient, of the parameters
+    double rho;   // 1 / y·s
+  };
+  struct Memory {
+    std::int64_t steps = 0;
+    std::deque<Past> past;
+    std::vector<Tensor> last;  // the direction and the gradient
+    double t = 0, scale = 1;   // how far it went; the diagonal of the first inverse Hessian
+  };
+  struct Search;
+
+  [[nodiscard]] Tensor flat_parameters() const;
+  [[nodiscard]] Tensor flat_gradient() const;
+  void set_parameters(const Tensor& flat);
+  [[nodiscard]] Tensor direction(const Tensor& gradient);
+  void iterate(const std::function<Tensor()>& closure, double loss);
+  Point evaluate(const std::function<Tensor()>& closure, const Tensor& from, double t,
+                 const Tensor& direction);
+
+  LBFGSOptions options_;
+  Memory memory_;
+};
 
 }  // namespace weft::optim

@@ -262,6 +262,114 @@ TEST_CASE("Optim: formulas of one's own, and closures") {
   CHECK_THROWS_AS(mine.step(std::function<Tensor()>()), Error);
 }
 
+namespace {
+
+/// Rosenbrock's valley, from its usual start.
+struct Valley {
+  Tensor w = Tensor(Array{-1.2, 1.0}, {.requires_grad = true, .name = "w"});
+  optim::LBFGS lbfgs;
+  int calls = 0;
+  explicit Valley(optim::LBFGSOptions options) : lbfgs({w}, options) {}
+  Tensor loss() const { return square(1.0 - w[0]) + 100.0 * square(w[1] - square(w[0])); }
+  double step() {
+    const auto closure = [&] {
+      ++calls;
+      lbfgs.zero_grad();
+      loss().backward();
+      return loss();
+    };
+    return lbfgs.step(closure).item<double>();
+  }
+};
+
+}  // namespace
+
+TEST_CASE("Optim: LBFGS goes the way of libtorch's") {
+  using namespace optim;
+  struct Way {
+    LBFGSOptions options;
+    int calls;
+    std::vector<double> losses, w;
+  };
+  const LineSearch wolfe = LineSearch::strong_wolfe;
+  const std::vector<Way> ways{{{.max_iter = 4},
+                               4,
+                               {24.2, 6.41244254698, 3.966616871},
+                               {-0.925363237785, 1.02077869983, -0.988348906307, 0.988272746663,
+                                -0.153165771856, -0.380639956116}},
+                              {{.lr = 0.1, .max_iter = 4, .history_size = 2},
+                               4,
+                               {24.2, 7.7624152652, 5.77339722988},
+                               {-1.10556518259, 1.03981861044, -1.08214433925, 1.05111672369,
+                                -1.06563051517, 1.0582321411}},
+                              {{.max_iter = 4, .line_search_fn = wolfe},
+                               5,
+                               {24.2, 4.12112677577, 3.90914427952},
+                               {-1.02887953483, 1.06550295168, -0.943127801208, 0.852966272541,
+                                -0.516027772885, 0.22654582579}}};
+  for (const Way& way : ways) {
+    Valley valley(way.options), resumed(way.options);
+    for (std::size_t i = 0; i < 3; ++i) {
+      CAPTURE(i);
+      CHECK(valley.step() == doctest::Approx(way.losses[i]).epsilon(1e-8));
+      CHECK(valley.calls == way.calls * static_cast<int>(i + 1));
+      CHECK(allclose(valley.w.value(), Array{way.w[2 * i], way.w[2 * i + 1]}, 1e-8));
+      if (i != 1) continue;
+      resumed.w.set_value(valley.w.value());
+      resumed.lbfgs.load_state_dict(valley.lbfgs.state_dict());
+    }
+    resumed.step();
+    CHECK(allclose(resumed.w.value(), valley.w.value(), 1e-12));
+  }
+  Valley whole({.line_search_fn = wolfe});
+  for (int i = 0; i < 3; ++i) whole.step();
+  CHECK(whole.calls == 45);  // 25, 19, then one that finds nothing to do
+  CHECK(allclose(whole.w.value(), Array{0.999981421079, 0.999961965181}, 1e-7));
+}
+
+TEST_CASE("Optim: what LBFGS cannot do, it says; what fails, it undoes") {
+  Valley valley({.max_iter = 4});
+  const auto ends = [](const std::string& said, const char* part, int line) {
+    CAPTURE(said);
+    CHECK(contains(said, part));
+    CHECK(said.ends_with(here(line)));
+  };
+  ends(message<Error>([&] { valley.lbfgs.step(); }), "needs a closure", __LINE__);
+  ends(message<UnsupportedOp>([&] { (void)valley.lbfgs.updates(valley.loss()); }), "no updates",
+       __LINE__ - 1);
+  ends(message<Error>([&] { valley.lbfgs.load_state_dict({}); }), "no 'state.0.n_iter'", __LINE__);
+  int calls = 0;
+  const auto failing = [&]() -> Tensor {
+    if (++calls == 3) throw Error("enough");
+    valley.lbfgs.zero_grad();
+    valley.loss().backward();
+    return valley.loss();
+  };
+  CHECK_THROWS_AS(valley.lbfgs.step(failing), Error);
+  CHECK(valley.w.value().tolist<double>() == std::vector<double>{-1.2, 1.0});
+  CHECK(valley.step() == doctest::Approx(24.2));
+  CHECK(allclose(valley.w.value(), Array{-0.925363237785, 1.02077869983}, 1e-9));
+  CHECK_THROWS_AS(optim::LBFGS({valley.w}, {.max_iter = 0}), Error);
+}
+
+TEST_CASE("Optim: LBFGS over several parameters, narrow and complex ones too") {
+  Tensor a(Array{3.f, -1.f}, {.requires_grad = true}), b(Array{{2.0}}, {.requires_grad = true}),
+      z(Array{std::complex<double>(1, -2)}, {.requires_grad = true});
+  optim::LBFGS lbfgs({a, b, z}, {.line_search_fn = optim::LineSearch::strong_wolfe});
+  const auto loss = [&] {
+    return sum(square(a - 1.0)) + 2.0 * sum(square(b + 1.0)) + sum(square(abs(z - 1.0)));
+  };
+  lbfgs.step([&] {
+    lbfgs.zero_grad();
+    loss().backward();
+    return loss();
+  });
+  CHECK(allclose(a.value(), ones({2}), 1e-4, 1e-4));
+  CHECK(a.dtype() == DType::float32);
+  CHECK(allclose(b.value(), Array{{-1.0}}, 1e-4, 1e-4));
+  CHECK(allclose(view_as_real(z).value(), Array{{1.0, 0.0}}, 1e-4, 1e-4));
+}
+
 TEST_CASE("Optim: what cannot be is refused, on the user's line") {
   const Tensor w = start(), unset("unset"), twice = w * 2, whole(Array{1, 2}, TensorOptions{});
   const auto refused = [](auto&& f, const std::string& part, int line) {
