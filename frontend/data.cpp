@@ -3,12 +3,14 @@
 #include <unistd.h>
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <numeric>
 
 #include "demand.h"
 #include "runtime/thread_pool.h"
+#include "weft/ops/random.h"
 
 namespace weft::data {
 
@@ -33,36 +35,11 @@ Dataset Dataset::slice(std::int64_t begin, std::int64_t end, std::source_locatio
           runtime::slice_view(targets, 0, begin, end - begin, 1)};
 }
 
-// ---- loader -------------------------------------------------------------------------------------
-
-DataLoader::DataLoader(Dataset dataset, LoaderOptions options, std::source_location where)
-    : dataset_{dataset.inputs.contiguous(), dataset.targets.contiguous()}, options_(options) {
-  if (options_.batch_size < 1)
-    throw Error("a batch of " + std::to_string(options_.batch_size) + " samples", where);
-  demand_pairs(dataset_, where);
-}
-
-std::int64_t DataLoader::size() const {
-  const std::int64_t n = dataset_.size(), batch = options_.batch_size;
-  return n / batch + (n % batch != 0 && !options_.drop_last ? 1 : 0);
-}
-
-DataLoader::Iterator DataLoader::begin() const {
-  std::vector<std::int64_t> order;
-  if (options_.shuffle) {  // Fisher and Yates
-    order.resize(static_cast<std::size_t>(dataset_.size()));
-    std::iota(order.begin(), order.end(), 0);
-    const std::vector<double> draws = rand({dataset_.size()}, DType::float64).tolist<double>();
-    for (std::size_t i = order.size(); i > 1; --i)
-      std::swap(order[i - 1],
-                order[static_cast<std::size_t>(draws[i - 1] * static_cast<double>(i))]);
-  }
-  return {this, std::move(order), 0};
-}
+// ---- parts and wholes ---------------------------------------------------------------------------
 
 namespace {
 
-/// Rows `order[begin, end)` of `from`, in that order.
+/// Rows of `from` in this order.
 Array take_rows(const Array& from, std::span<const std::int64_t> order) {
   if (!from.device().is_cpu()) {  // gathered where they are
     const Array rows = Array::from(order).to(from.device());
@@ -85,11 +62,179 @@ Array take_rows(const Array& from, std::span<const std::int64_t> order) {
   return result;
 }
 
+/// Fisher and Yates.
+void shuffle(std::vector<std::int64_t>& order) {
+  const std::vector<double> draws = rand({std::ssize(order)}, DType::float64).tolist<double>();
+  for (std::size_t i = order.size(); i > 1; --i)
+    std::swap(order[i - 1], order[static_cast<std::size_t>(draws[i - 1] * static_cast<double>(i))]);
+}
+
+std::vector<std::int64_t> count_to(std::int64_t n) {
+  std::vector<std::int64_t> order(static_cast<std::size_t>(n));
+  std::iota(order.begin(), order.end(), 0);
+  return order;
+}
+std::vector<std::int64_t> permutation(std::int64_t n) {
+  std::vector<std::int64_t> order = count_to(n);
+  shuffle(order);
+  return order;
+}
+
+void demand_places(const std::vector<std::int64_t>& places, std::int64_t size,
+                   SourceLocation where) {
+  for (const std::int64_t place : places)
+    if (place < 0 || place >= size)
+      throw IndexError("sample " + std::to_string(place) + " of " + std::to_string(size), where);
+}
+
 }  // namespace
+
+TensorDataset::TensorDataset(Array all_inputs, Array all_targets, Where where)
+    : Dataset{std::move(all_inputs), std::move(all_targets)} {
+  demand_pairs(*this, where);
+}
+
+Subset::Subset(const Dataset& dataset, const std::vector<std::int64_t>& indices, Where where) {
+  demand_pairs(dataset, where);
+  demand_places(indices, dataset.size(), where);
+  inputs = take_rows(dataset.inputs.contiguous(), indices);
+  targets = take_rows(dataset.targets.contiguous(), indices);
+}
+
+ConcatDataset::ConcatDataset(const std::vector<Dataset>& datasets, Where where) {
+  if (datasets.empty()) throw Error("ConcatDataset: there are no data sets", where);
+  std::vector<Tensor> all_inputs, all_targets;
+  for (const Dataset& one : datasets) {
+    demand_pairs(one, where);
+    all_inputs.push_back(Variable(one.inputs));
+    all_targets.push_back(Variable(one.targets));
+  }
+  inputs = concatenate(all_inputs, 0, where).value();
+  targets = concatenate(all_targets, 0, where).value();
+}
+
+namespace {
+
+/// Shares of n samples as numbers of them.
+std::vector<std::int64_t> counts_of(const std::vector<double>& lengths, std::int64_t n,
+                                    SourceLocation where) {
+  const double sum = std::accumulate(lengths.begin(), lengths.end(), 0.0);
+  const bool shares = std::abs(sum - 1) <= 1e-9;
+  std::vector<std::int64_t> counts;
+  for (const double length : lengths) {
+    if (!(length >= 0 && length <= static_cast<double>(n)))
+      throw Error("random_split: a part of " + std::to_string(length), where);
+    counts.push_back(static_cast<std::int64_t>(shares ? length * static_cast<double>(n) : length));
+  }
+  std::int64_t left = n - std::accumulate(counts.begin(), counts.end(), std::int64_t{0});
+  for (std::size_t i = 0; shares && left > 0; i = (i + 1) % counts.size(), --left) ++counts[i];
+  if (left != 0)
+    throw Error("random_split: the lengths do not add up to the " + std::to_string(n) +
+                    " samples that there are",
+                where);
+  return counts;
+}
+
+}  // namespace
+
+std::vector<Dataset> random_split(const Dataset& dataset, const SplitLengths& lengths,
+                                  std::source_location where) {
+  const std::vector<std::int64_t> counts = counts_of(lengths.values, dataset.size(), where);
+  const std::vector<std::int64_t> order = permutation(dataset.size());
+  std::vector<Dataset> parts;
+  auto begin = order.begin();
+  for (const std::int64_t count : counts) {
+    parts.push_back(Subset(dataset, {begin, begin + count}, where));
+    begin += count;
+  }
+  return parts;
+}
+
+// ---- samplers -----------------------------------------------------------------------------------
+
+std::vector<std::int64_t> SequentialSampler::draw() const { return count_to(size_); }
+
+RandomSampler::RandomSampler(const Dataset& data_source, bool replacement,
+                             std::optional<std::int64_t> num_samples, Where where)
+    : from_(data_source.size()),
+      num_samples_(num_samples.value_or(from_)),
+      replacement_(replacement) {
+  if (num_samples_ < 1 || from_ < 1)
+    throw Error(
+        "RandomSampler: " + std::to_string(num_samples_) + " samples of " + std::to_string(from_),
+        where);
+}
+std::vector<std::int64_t> RandomSampler::draw() const {
+  if (replacement_) return randint(0, from_, {num_samples_}).tolist<std::int64_t>();
+  std::vector<std::int64_t> all;
+  while (std::ssize(all) < num_samples_) {
+    const std::vector<std::int64_t> once = permutation(from_);
+    all.insert(all.end(), once.begin(), once.end());
+  }
+  all.resize(static_cast<std::size_t>(num_samples_));
+  return all;
+}
+
+std::vector<std::int64_t> SubsetRandomSampler::draw() const {
+  std::vector<std::int64_t> order = indices_;
+  shuffle(order);
+  return order;
+}
+
+WeightedRandomSampler::WeightedRandomSampler(const std::vector<double>& weights,
+                                             std::int64_t num_samples, bool replacement,
+                                             Where where)
+    : weights_(Array::from(weights)), num_samples_(num_samples), replacement_(replacement) {
+  const auto fits = [](double weight) { return weight >= 0 && std::isfinite(weight); };
+  const auto some = std::ranges::count_if(weights, [](double weight) { return weight > 0; });
+  if (!std::ranges::all_of(weights, fits) || num_samples < 1 || some < 1 ||
+      (!replacement && some < num_samples))
+    throw Error("WeightedRandomSampler: " + std::to_string(num_samples) + " samples of " +
+                    std::to_string(some) + " with a weight; weights are finite and not negative",
+                where);
+}
+std::vector<std::int64_t> WeightedRandomSampler::draw() const {
+  return multinomial(Variable(weights_), num_samples_, replacement_).value().tolist<std::int64_t>();
+}
+
+// ---- loader -------------------------------------------------------------------------------------
+
+DataLoader::DataLoader(Dataset dataset, LoaderOptions options, std::source_location where)
+    : dataset_{dataset.inputs.contiguous(), dataset.targets.contiguous()},
+      options_(std::move(options)) {
+  if (options_.batch_size < 1)
+    throw Error("a batch of " + std::to_string(options_.batch_size) + " samples", where);
+  demand_pairs(dataset_, where);
+  if (options_.shuffle && options_.sampler)
+    throw Error("a loader shuffles or has a sampler, not both", where);
+}
+
+std::int64_t DataLoader::samples() const {
+  return options_.sampler ? options_.sampler->size() : dataset_.size();
+}
+
+std::int64_t DataLoader::size() const {
+  const std::int64_t n = samples(), batch = options_.batch_size;
+  return n / batch + (n % batch != 0 && !options_.drop_last ? 1 : 0);
+}
+
+DataLoader::Iterator DataLoader::begin() const {
+  std::vector<std::int64_t> order;
+  if (options_.sampler) {
+    order = options_.sampler->draw();
+    demand_places(order, dataset_.size(), {});
+    if (std::ssize(order) != samples())
+      throw Error("a sampler of " + std::to_string(samples()) + " samples drew " +
+                  std::to_string(order.size()));
+  } else if (options_.shuffle) {
+    order = permutation(dataset_.size());
+  }
+  return {this, std::move(order), 0};
+}
 
 const Dataset DataLoader::Iterator::operator*() const {
   const std::int64_t batch = loader_->options_.batch_size;
-  const std::int64_t begin = at_ * batch, end = std::min(begin + batch, loader_->dataset_.size());
+  const std::int64_t begin = at_ * batch, end = std::min(begin + batch, loader_->samples());
   if (order_.empty()) return loader_->dataset_.slice(begin, end);
   const auto rows = std::span(order_).subspan(static_cast<std::size_t>(begin),
                                               static_cast<std::size_t>(end - begin));

@@ -3,9 +3,12 @@
 
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
+#include <memory>
 #include <optional>
 #include <source_location>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "weft/function.h"
@@ -37,10 +40,106 @@ const std::vector<std::string>& fashion_mnist_classes();
 /// 8×8 digits as float32 in [0, 1], shape (1797, 64), and int64 classes, in the file's order.
 Dataset digits(const std::string& path = {});
 
+// ---- parts and wholes: data sets made of others, whose samples they copy ------------------------
+
+/// As many inputs as targets; ShapeError otherwise.
+struct TensorDataset : Dataset {
+  using Where = std::source_location;
+  TensorDataset(Array inputs, Array targets, Where where = Where::current());
+};
+/// The samples at these places, in this order; IndexError where there is none.
+struct Subset : Dataset {
+  using Where = std::source_location;
+  Subset(const Dataset& dataset, const std::vector<std::int64_t>& indices,
+         Where where = Where::current());
+};
+/// One after another.
+struct ConcatDataset : Dataset {
+  using Where = std::source_location;
+  explicit ConcatDataset(const std::vector<Dataset>& datasets, Where where = Where::current());
+};
+
+/// Numbers of samples, or shares that add up to 1.
+struct SplitLengths {
+  std::vector<double> values;
+  template <class T>
+    requires std::is_arithmetic_v<T>
+  SplitLengths(std::initializer_list<T> lengths) : values(lengths.begin(), lengths.end()) {}
+  template <class T>
+    requires std::is_arithmetic_v<T>
+  SplitLengths(const std::vector<T>& lengths) : values(lengths.begin(), lengths.end()) {}
+};
+/// Parts of a data set in random order, from the process's random numbers. What shares leave over
+/// goes to the first parts, a sample each.
+std::vector<Dataset> random_split(const Dataset& dataset, const SplitLengths& lengths,
+                                  std::source_location where = std::source_location::current());
+
+// ---- samplers -----------------------------------------------------------------------------------
+
+/// Which samples an epoch has, in which order; random ones from the process's random numbers.
+class Sampler {
+ public:
+  virtual ~Sampler() = default;
+  [[nodiscard]] virtual std::int64_t size() const = 0;
+  /// As many places as `size` says, for one epoch.
+  [[nodiscard]] virtual std::vector<std::int64_t> draw() const = 0;
+};
+class SequentialSampler : public Sampler {
+ public:
+  explicit SequentialSampler(const Dataset& data_source) : size_(data_source.size()) {}
+  [[nodiscard]] std::int64_t size() const override { return size_; }
+  [[nodiscard]] std::vector<std::int64_t> draw() const override;
+
+ private:
+  std::int64_t size_;
+};
+/// Without replacement each sample once, and again from the first where `num_samples` (which is the
+/// size of the data set unless it is given) asks for more.
+class RandomSampler : public Sampler {
+ public:
+  using Where = std::source_location;
+  explicit RandomSampler(const Dataset& data_source, bool replacement = false,
+                         std::optional<std::int64_t> num_samples = {},
+                         Where where = Where::current());
+  [[nodiscard]] std::int64_t size() const override { return num_samples_; }
+  [[nodiscard]] std::vector<std::int64_t> draw() const override;
+
+ private:
+  std::int64_t from_, num_samples_;
+  bool replacement_;
+};
+/// These places in random order.
+class SubsetRandomSampler : public Sampler {
+ public:
+  explicit SubsetRandomSampler(std::vector<std::int64_t> indices) : indices_(std::move(indices)) {}
+  [[nodiscard]] std::int64_t size() const override { return std::ssize(indices_); }
+  [[nodiscard]] std::vector<std::int64_t> draw() const override;
+
+ private:
+  std::vector<std::int64_t> indices_;
+};
+/// Each place as often as its weight says.
+class WeightedRandomSampler : public Sampler {
+ public:
+  using Where = std::source_location;
+  WeightedRandomSampler(const std::vector<double>& weights, std::int64_t num_samples,
+                        bool replacement = true, Where where = Where::current());
+  [[nodiscard]] std::int64_t size() const override { return num_samples_; }
+  [[nodiscard]] std::vector<std::int64_t> draw() const override;
+
+ private:
+  Array weights_;
+  std::int64_t num_samples_;
+  bool replacement_;
+};
+
+// ---- loaders ------------------------------------------------------------------------------------
+
 struct LoaderOptions {
   std::int64_t batch_size = 1;
   bool shuffle = false;  // a new order each epoch, from the process's random numbers
   bool drop_last = false;
+  std::shared_ptr<const Sampler> sampler = {};  // in place of `shuffle`
 };
 /// Batches of a data set. `for (const Dataset& batch : loader)` is one epoch.
 class DataLoader {
@@ -70,6 +169,7 @@ class DataLoader {
   [[nodiscard]] Iterator end() const { return {this, {}, size()}; }
 
  private:
+  [[nodiscard]] std::int64_t samples() const;  // an epoch
   Dataset dataset_;
   LoaderOptions options_;
 };

@@ -1,6 +1,7 @@
 // Modules, optimisers, data sets and the training loop, against formulas written out here in plain C++.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
@@ -188,6 +189,95 @@ TEST_CASE("loaders give every sample once an epoch") {
   CHECK_THROWS_AS(data::DataLoader(set, {.batch_size = 0}), Error);
   CHECK_THROWS_AS(data::DataLoader({zeros({3, 1}), zeros({4})}, {}), ShapeError);
   CHECK_THROWS_AS(static_cast<void>(set.slice(5, 11)), IndexError);
+}
+
+TEST_CASE("parts and wholes of data sets") {
+  using namespace data;
+  const TensorDataset set(arange(10).reshape({10, 1}), arange(10));
+  const auto at = [](const Dataset& part) {
+    CHECK(array_equal(part.inputs.reshape({part.size()}), part.targets));  // rows stay together
+    return part.targets.tolist<std::int64_t>();
+  };
+  using Places = std::vector<std::int64_t>;
+  const Subset some(set, {7, 0, 7});
+  CHECK(at(some) == Places{7, 0, 7});
+  CHECK(at(ConcatDataset({some, set.slice(8, 10)})) == Places{7, 0, 7, 8, 9});
+  manual_seed(4);
+  // 30 % and 30 % of 10, and 40 %; then shares that leave two samples over.
+  for (const auto& [lengths, counts] :
+       std::vector<std::pair<SplitLengths, Places>>{{{3, 7}, {3, 7}},
+                                                    {{0.3, 0.3, 0.4}, {3, 3, 4}},
+                                                    {{0.25, 0.25, 0.25, 0.25}, {3, 3, 2, 2}}}) {
+    const std::vector<Dataset> parts = random_split(set, lengths);
+    Places all, sizes;
+    for (const Dataset& part : parts) {
+      sizes.push_back(part.size());
+      for (const std::int64_t place : at(part)) all.push_back(place);
+    }
+    CHECK(sizes == counts);
+    CHECK_FALSE(std::ranges::is_sorted(all));
+    std::ranges::sort(all);
+    CHECK(all == arange(10).tolist<std::int64_t>());
+  }
+  CHECK_THROWS_AS(Subset(set, {10}), IndexError);
+  CHECK_THROWS_AS(Subset(set, {-1}), IndexError);
+  CHECK_THROWS_AS(TensorDataset(zeros({3, 1}), zeros({4})), ShapeError);
+  CHECK_THROWS_AS(ConcatDataset({set, Dataset{zeros({3, 2}, DType::int64), arange(3)}}),
+                  ShapeError);
+  CHECK_THROWS_AS(random_split(set, {3, 8}), Error);
+  CHECK_THROWS_AS(random_split(set, {-1, 11}), Error);
+}
+
+TEST_CASE("samplers say what an epoch has") {
+  using namespace data;
+  using Places = std::vector<std::int64_t>;
+  const Dataset set{arange(6).reshape({6, 1}), arange(6)};
+  const auto epoch = [&](std::shared_ptr<const Sampler> sampler, bool drop_last = false) {
+    const DataLoader loader(
+        set, {.batch_size = 4, .drop_last = drop_last, .sampler = std::move(sampler)});
+    Places seen;
+    std::int64_t batches = 0;
+    for (const Dataset& batch : loader) {
+      ++batches;
+      for (const auto v : batch.targets.tolist<std::int64_t>()) seen.push_back(v);
+    }
+    CHECK(batches == loader.size());
+    return seen;
+  };
+  manual_seed(5);
+  const Places all = arange(6).tolist<std::int64_t>();
+  CHECK(epoch(std::make_shared<SequentialSampler>(set)) == all);
+  CHECK(epoch(std::make_shared<SequentialSampler>(set), true) == Places{0, 1, 2, 3});
+  Places once = epoch(std::make_shared<RandomSampler>(set));
+  CHECK(once != all);
+  std::ranges::sort(once);
+  CHECK(once == all);
+  const Places twice = epoch(std::make_shared<RandomSampler>(set, false, 9));
+  CHECK(twice.size() == 9);
+  CHECK(std::set<std::int64_t>(twice.begin(), twice.begin() + 6).size() == 6);
+  const Places many = epoch(std::make_shared<RandomSampler>(set, true, 600));
+  for (const std::int64_t place : all)  // 100 expected, of deviation 9
+    CHECK(std::abs(std::ranges::count(many, place) - 100) < 45);
+  Places odd = epoch(std::make_shared<SubsetRandomSampler>(Places{1, 3, 5}));
+  std::ranges::sort(odd);
+  CHECK(odd == Places{1, 3, 5});
+  const Places drawn =
+      epoch(std::make_shared<WeightedRandomSampler>(std::vector<double>{0, 1, 0, 3, 0, 0}, 400));
+  CHECK(drawn.size() == 400);
+  CHECK(std::abs(std::ranges::count(drawn, 1) - 100) < 45);
+  CHECK(std::ranges::count(drawn, 3) == 400 - std::ranges::count(drawn, 1));
+  Places both = epoch(
+      std::make_shared<WeightedRandomSampler>(std::vector<double>{0, 1, 0, 3, 0, 0}, 2, false));
+  std::ranges::sort(both);
+  CHECK(both == Places{1, 3});
+
+  CHECK_THROWS_AS(WeightedRandomSampler({0, 1}, 2, false), Error);
+  CHECK_THROWS_AS(WeightedRandomSampler({-1, 1}, 2), Error);
+  CHECK_THROWS_AS(WeightedRandomSampler({0, 0}, 2), Error);
+  CHECK_THROWS_AS(RandomSampler(set, false, 0), Error);
+  CHECK_THROWS_AS(epoch(std::make_shared<SubsetRandomSampler>(Places{6})), IndexError);
+  const auto sampler = std::make_shared<SequentialSampler>(set);
+  CHECK_THROWS_AS(DataLoader(set, {.shuffle = true, .sampler = sampler}), Error);
 }
 
 TEST_CASE("the trainer learns, follows its schedule and puts the rate back") {
