@@ -216,12 +216,11 @@ Updates Optimizer::updates(const Tensor& loss, Where where) {
   for (const Tensor& parameter : parameters_)
     if (!frontend::is_frozen(parameter.node())) trained.push_back(parameter);
   const std::vector<Tensor> slopes = grad(loss, trained, where);
-  std::vector<std::optional<Tensor>> gradients;
+  std::vector<Tensor> gradients;  // nobody looks at those of what is frozen
   auto next = slopes.begin();
   for (const Tensor& parameter : parameters_)
-    gradients.push_back(frontend::is_frozen(parameter.node()) ? std::optional<Tensor>() : *next++);
-  given_away_ = true;
-  return next_values(gradients);
+    gradients.push_back(frontend::is_frozen(parameter.node()) ? parameter : *next++);
+  return updates(gradients, where);
 }
 
 Updates Optimizer::updates(const std::vector<Tensor>& gradients, Where where) {
