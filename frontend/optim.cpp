@@ -3,10 +3,11 @@
 #include "weft/optim.h"
 
 #include <algorithm>
-#include <set>
+#include <iterator>
 
 #include "gradient_state.h"
 #include "ir/ops/ops.h"
+#include "load_values.h"
 #include "runtime/reactive.h"
 #include "weft/eval.h"
 #include "weft/ops/complex.h"
@@ -105,11 +106,20 @@ void Step::finish(Updates& into) {
 
 // ---- groups -------------------------------------------------------------------------------------
 
-void ParamGroup::next_values(std::span<const std::optional<Tensor>> gradients, Updates& into) {
+bool ParamGroup::next_values(std::span<const std::optional<Tensor>> gradients, Updates& into) {
   const std::size_t before = into.size();
   for (std::size_t i = 0; i < params_.size(); ++i)
     if (gradients[i]) Step(*this, i, *gradients[i]).finish(into);
-  if (steps_taken_ && into.size() > before) into.emplace_back(*steps_taken_, *steps_taken_ + 1.0);
+  if (!steps_taken_ || into.size() == before) return false;
+  into.emplace_back(*steps_taken_, *steps_taken_ + 1.0);
+  bool first = false;
+  for (std::size_t i = 0; i < params_.size(); ++i) {
+    if (gradients[i]) continue;
+    first |= !missed_[i];
+    if (!missed_[i]) missed_[i] = Variable(Array(0).to(rate_->dtype()), "steps_missed");
+    into.emplace_back(*missed_[i], *missed_[i] + 1.0);
+  }
+  return first;
 }
 
 void ParamGroup::make_state() {
@@ -119,15 +129,9 @@ void ParamGroup::make_state() {
   next_values(gradients, unused);
 }
 
-bool ParamGroup::miss(std::size_t parameter) {
-  std::optional<Tensor>& missed = missed_[parameter];
-  const double before = missed ? missed->item<double>() : 0;
-  const Array now = Array(before + 1).to(rate_->dtype());
-  if (missed)
-    missed->set_value(now);
-  else
-    missed = Variable(now, "steps_missed");
-  return before == 0;
+double ParamGroup::steps_of(std::size_t parameter) const {
+  const std::optional<Tensor>& missed = missed_[parameter];
+  return steps_taken_->item<double>() - (missed ? missed->item<double>() : 0);
 }
 
 void ParamGroup::set_steps(const std::vector<double>& steps) {
@@ -136,8 +140,11 @@ void ParamGroup::set_steps(const std::vector<double>& steps) {
   const DType dtype = rate_->dtype();
   steps_taken_->set_value(Array(most).to(dtype).to(steps_taken_->device()));
   for (std::size_t i = 0; i < steps.size(); ++i) {
-    missed_[i].reset();
-    if (steps[i] < most) missed_[i] = Variable(Array(most - steps[i]).to(dtype), "steps_missed");
+    const Array missed = Array(most - steps[i]).to(dtype);
+    if (missed_[i])
+      missed_[i]->set_value(missed.to(missed_[i]->device()));
+    else if (steps[i] < most)
+      missed_[i] = Variable(missed, "steps_missed");
   }
 }
 
@@ -184,20 +191,23 @@ void Optimizer::set_momentum(std::size_t group, double value, Where where) {
   if (!at(group).momentum_)
     throw Error("the optimiser has neither momentum nor beta1 to set", where);
   ParamGroup& changed = groups_[group];
-  const Array number = Array(value).to(changed.rate_->dtype());
-  if (changed.moving_momentum_) {
-    changed.moving_momentum_->set_value(number);
-  } else {
-    if (given_away_)
-      throw Error(
-          "momentum is a constant in the updates that were given to a function: what sets it (a "
-          "scheduler that cycles it) is made before these",
-          where);
-    changed.moving_momentum_ = Variable(number, "momentum");
-    changed.make_state();  // without momentum there was none of it
+  if (!changed.moving_momentum_) {
+    move_momentum(changed, where);
     steps_.clear();
   }
+  changed.moving_momentum_->set_value(Array(value).to(changed.rate_->dtype()));
   changed.momentum_ = value;
+}
+
+void Optimizer::move_momentum(ParamGroup& group, Where where) const {
+  if (group.moving_momentum_) return;
+  if (given_away_)
+    throw Error(
+        "momentum is a constant in the updates that were given to a function: what sets it (a "
+        "scheduler that cycles it) is made before these",
+        where);
+  group.moving_momentum_ = Variable(Array(*group.momentum_).to(group.rate_->dtype()), "momentum");
+  group.make_state();  // without momentum there was none of it
 }
 
 // ---- steps --------------------------------------------------------------------------------------
@@ -205,7 +215,8 @@ void Optimizer::set_momentum(std::size_t group, double value, Where where) {
 Updates Optimizer::next_values(std::span<const std::optional<Tensor>> gradients) {
   Updates result;
   for (ParamGroup& group : groups_) {
-    group.next_values(gradients.first(group.params_.size()), result);
+    const bool changed = group.next_values(gradients.first(group.params_.size()), result);
+    if (changed) steps_.clear();
     gradients = gradients.subspan(group.params_.size());
   }
   return result;
@@ -244,7 +255,10 @@ Updates Optimizer::updates(const std::vector<Tensor>& gradients, Where where) {
   return next_values(taken);
 }
 
-Function Optimizer::build_step(const std::vector<bool>& having, Device device, Where where) {
+const Function& Optimizer::step_for(const std::vector<bool>& having, Where where) {
+  const Device device = parameters_.front().device();
+  const auto known = steps_.find(having);
+  if (known != steps_.end() && known->second.device() == device) return known->second;
   std::vector<std::optional<Tensor>> gradients(parameters_.size());
   std::vector<Tensor> inputs, state;
   for (std::size_t i = 0; i < parameters_.size(); ++i)
@@ -259,11 +273,12 @@ Function Optimizer::build_step(const std::vector<bool>& having, Device device, W
   for (Tensor& variable : state)
     if (variable.device() != device) variable.set_value(variable.value().to(device));
   together.commit();
-  return built;
+  constexpr std::size_t most = 8;
+  if (steps_.size() >= most) steps_.clear();
+  return steps_.insert_or_assign(having, std::move(built)).first->second;
 }
 
 void Optimizer::step(Where where) {
-  const Device device = parameters_.front().device();
   std::vector<bool> having;
   std::vector<Array> gradients;
   for (const Tensor& parameter : parameters_) {
@@ -271,29 +286,7 @@ void Optimizer::step(Where where) {
                      !frontend::is_frozen(parameter.node()));
     if (having.back()) gradients.push_back(parameter.grad().value());
   }
-  if (gradients.empty()) return;
-  auto found = steps_.find(having);
-  if (found == steps_.end() || found->second.device() != device) {  // the module may have moved
-    Function built = build_step(having, device, where);
-    if (found == steps_.end() || steps_.size() >= 8) steps_.clear();
-    found = steps_.insert_or_assign(having, std::move(built)).first;
-  }
-  found->second(gradients);
-  if (count_missed(having)) steps_.clear();
-}
-
-/// Those that did not step while others of their group did; true where a formula has changed.
-bool Optimizer::count_missed(const std::vector<bool>& having) {
-  bool changed = false;
-  auto begin = having.begin();
-  for (ParamGroup& group : groups_) {
-    const auto end = begin + std::ssize(group.params_);
-    const bool stepped = group.steps_taken_ && std::find(begin, end, true) != end;
-    for (auto it = begin; it != end; ++it)
-      if (stepped && !*it) changed |= group.miss(static_cast<std::size_t>(it - begin));
-    begin = end;
-  }
-  return changed;
+  if (!gradients.empty()) step_for(having, where)(gradients);
 }
 
 Array Optimizer::step(const std::function<Tensor()>& closure, Where where) {
@@ -322,43 +315,12 @@ std::string in_group(std::size_t group, const char* name) {
   return "param_groups." + std::to_string(group) + "." + name;
 }
 
-/// Reads what was saved, and knows what nobody asked for.
-class Saved {
- public:
-  Saved(const NamedArrays& saved, SourceLocation where) : saved_(saved), where_(where) {
-    for (const auto& [name, array] : saved) unread_.insert(name);
-  }
-  const Array& read(const std::string& name, const Shape& shape) {
-    const auto found = saved_.find(name);
-    if (found == saved_.end()) throw Error("load_state_dict: there is no '" + name + "'", where_);
-    if (found->second.shape() != shape)
-      throw ShapeError("load_state_dict: '" + name + "' has shape " +
-                           to_string(found->second.shape()) + ", expected " + to_string(shape),
-                       where_);
-    unread_.erase(name);
-    return found->second;
-  }
-  std::optional<double> number(const std::string& name) {
-    if (!saved_.contains(name)) return std::nullopt;
-    return read(name, {}).item<double>();
-  }
-  void demand_all_read() const {
-    if (!unread_.empty())
-      throw Error("load_state_dict: '" + *unread_.begin() + "' is not of this optimiser", where_);
-  }
-
- private:
-  const NamedArrays& saved_;
-  SourceLocation where_;
-  std::set<std::string> unread_;
-};
-
 }  // namespace
 
-std::vector<std::pair<std::string, Tensor>> Optimizer::named_state() const {
-  std::vector<std::pair<std::string, Tensor>> result;
+Optimizer::Named Optimizer::named_state(const std::vector<ParamGroup>& groups) {
+  Named result;
   std::size_t parameter = 0;
-  for (const ParamGroup& group : groups_)
+  for (const ParamGroup& group : groups)
     for (const State& state : group.states_) {
       for (const auto& [name, tensor] : state)
         result.emplace_back(of_parameter(parameter, name), tensor);
@@ -369,15 +331,13 @@ std::vector<std::pair<std::string, Tensor>> Optimizer::named_state() const {
 
 NamedArrays Optimizer::state_dict() const {
   NamedArrays saved;
-  for (const auto& [name, tensor] : named_state()) saved.emplace(name, tensor.value());
+  for (const auto& [name, tensor] : named_state(groups_)) saved.emplace(name, tensor.value());
   for (std::size_t g = 0, parameter = 0; g < groups_.size(); ++g) {
     const ParamGroup& group = groups_[g];
-    for (const std::optional<Tensor>& missed : group.missed_) {
-      const std::string name = of_parameter(parameter++, "step");
-      if (!group.steps_taken_) continue;
-      const Tensor& steps = *group.steps_taken_;
-      saved.emplace(name, (missed ? steps - *missed : steps).value());
-    }
+    for (std::size_t i = 0; i < group.params_.size(); ++i, ++parameter)
+      if (group.steps_taken_)
+        saved.emplace(of_parameter(parameter, "step"),
+                      Array(group.steps_of(i)).to(group.rate_->dtype()));
     saved.emplace(in_group(g, "lr"), group.lr_);
     if (group.initial_lr_) saved.emplace(in_group(g, "initial_lr"), *group.initial_lr_);
     if (group.moving_momentum_) saved.emplace(in_group(g, "momentum"), *group.momentum_);
@@ -385,41 +345,41 @@ NamedArrays Optimizer::state_dict() const {
   return saved;
 }
 
-void Optimizer::load_state_dict(const NamedArrays& saved, Where where) {
-  struct Numbers {
-    double lr;
-    std::optional<double> initial_lr, momentum;
-    std::vector<double> steps;
-  };
-  Saved from(saved, where);
-  std::vector<Numbers> numbers;
-  for (std::size_t g = 0, parameter = 0; g < groups_.size(); ++g) {
-    numbers.push_back({from.read(in_group(g, "lr"), {}).item<double>(),
-                       from.number(in_group(g, "initial_lr")),
-                       from.number(in_group(g, "momentum")),
-                       {}});
-    if (numbers.back().momentum) set_momentum(g, *groups_[g].momentum_, where);  // it moves now
-    for (std::size_t i = 0; i < groups_[g].params_.size(); ++i, ++parameter)
-      if (groups_[g].steps_taken_)
-        numbers.back().steps.push_back(
-            from.read(of_parameter(parameter, "step"), {}).item<double>());
+void Optimizer::load_state_dict(const NamedArrays& saved, Where where) { load(saved, {}, where); }
+
+void Optimizer::load(const NamedArrays& saved, Named into, Where where) {
+  std::vector<ParamGroup> groups = groups_;  // what they are once all is known to fit
+  for (std::size_t g = 0, parameter = 0; g < groups.size(); ++g) {
+    ParamGroup& group = groups[g];
+    const std::string initial = in_group(g, "initial_lr"), momentum = in_group(g, "momentum");
+    into.emplace_back(in_group(g, "lr"), *group.rate_);
+    if (saved.contains(initial)) into.emplace_back(initial, Variable(0.0));
+    if (group.momentum_ && saved.contains(momentum)) {
+      move_momentum(group, where);
+      into.emplace_back(momentum, *group.moving_momentum_);
+    }
+    for (std::size_t i = 0; i < group.params_.size(); ++i, ++parameter)
+      if (group.steps_taken_) into.emplace_back(of_parameter(parameter, "step"), Variable(0.0));
   }
-  const auto state = named_state();
-  std::vector<Array> values;
-  for (const auto& [name, tensor] : state)
-    values.push_back(from.read(name, tensor.shape()).to(tensor.dtype()).to(tensor.device()));
-  from.demand_all_read();
+  std::ranges::move(named_state(groups), std::back_inserter(into));
 
   Transaction together;
-  for (std::size_t i = 0; i < state.size(); ++i)
-    Tensor(state[i].second).set_value(values[i], where);
-  for (std::size_t g = 0; g < groups_.size(); ++g) {
-    set_learning_rate(g, numbers[g].lr);
-    groups_[g].initial_lr_ = numbers[g].initial_lr;
-    if (numbers[g].momentum) set_momentum(g, *numbers[g].momentum, where);
-    groups_[g].set_steps(numbers[g].steps);
+  frontend::load_values("load_state_dict", into, saved, true, where);
+  const auto number = [&](const std::string& name) { return saved.at(name).item<double>(); };
+  for (std::size_t g = 0, parameter = 0; g < groups.size(); ++g) {
+    ParamGroup& group = groups[g];
+    const std::string initial = in_group(g, "initial_lr"), momentum = in_group(g, "momentum");
+    group.lr_ = number(in_group(g, "lr"));
+    group.initial_lr_.reset();
+    if (saved.contains(initial)) group.initial_lr_ = number(initial);
+    if (saved.contains(momentum)) group.momentum_ = number(momentum);
+    std::vector<double> steps;
+    for (std::size_t i = 0; i < group.params_.size(); ++i, ++parameter)
+      if (group.steps_taken_) steps.push_back(number(of_parameter(parameter, "step")));
+    group.set_steps(steps);
   }
   together.commit();
+  groups_ = std::move(groups);
   steps_.clear();  // a formula depends on what was missed
 }
 

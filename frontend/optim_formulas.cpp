@@ -37,7 +37,8 @@ void demand(const char* optimizer, SourceLocation where, std::initializer_list<B
 }
 
 template <class Options> void demand_common(const Options& o, SourceLocation where) {
-  demand(o.name, where, {not_negative("learning rate", o.lr), not_negative("weight decay", o.weight_decay)});
+  demand(o.name, where,
+         {not_negative("learning rate", o.lr), not_negative("weight decay", o.weight_decay)});
   if constexpr (requires { o.eps; }) demand(o.name, where, {not_negative("eps", o.eps)});
   if constexpr (requires { o.beta1; })
     demand(o.name, where, {below_one("beta1", o.beta1), below_one("beta2", o.beta2)});

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "gradient_state.h"
 #include "weft/eval.h"
 #include "weft/ops/complex.h"
 #include "weft/optim.h"
@@ -61,7 +62,9 @@ void LBFGS::step(Where where) { throw Error("LBFGS: step needs a closure, step(c
 Tensor LBFGS::flat_parameters() const { return flat(parameters()); }
 Tensor LBFGS::flat_gradient() const {
   std::vector<Tensor> gradients;
-  for (const Tensor& parameter : parameters()) gradients.push_back(parameter.grad());
+  for (const Tensor& parameter : parameters())
+    gradients.push_back(frontend::is_frozen(parameter.node()) ? zeros_like(parameter)
+                                                              : parameter.grad());
   return flat(gradients);
 }
 void LBFGS::set_parameters(const Tensor& all) {
@@ -73,7 +76,8 @@ void LBFGS::set_parameters(const Tensor& all) {
     if (complex) shape.emplace_back(2);
     const std::int64_t end = begin + parameter.size() * (complex ? 2 : 1);
     const Tensor part = reshape(all[{Slice(begin, end)}], shape);
-    parameter.set_value((complex ? view_as_complex(part) : part).to(parameter.dtype()).value());
+    if (!frontend::is_frozen(parameter.node()))
+      parameter.set_value((complex ? view_as_complex(part) : part).to(parameter.dtype()).value());
     begin = end;
   }
   together.commit();
@@ -260,40 +264,40 @@ NamedArrays LBFGS::state_dict() const {
 }
 
 void LBFGS::load_state_dict(const NamedArrays& saved, Where where) {
-  NamedArrays others = saved;
   const Tensor like = flat_parameters();
-  const auto take = [&](const char* name, std::optional<Shape> shape) {
-    const auto found = others.find(std::string("state.0.") + name);
-    if (found == others.end())
-      throw Error("load_state_dict: there is no 'state.0." + std::string(name) + "'", where);
-    const Array value = found->second;
-    if (shape && value.shape() != *shape)
-      throw ShapeError("load_state_dict: '" + found->first + "' has shape " +
-                           to_string(value.shape()) + ", expected " + to_string(*shape),
-                       where);
-    others.erase(found);
-    return value;
+  const auto steps = saved.find("state.0.n_iter"), rho = saved.find("state.0.ro");
+  const bool began =
+      steps != saved.end() && steps->second.size() == 1 && steps->second.item<std::int64_t>() > 0;
+  const std::int64_t count = rho != saved.end() && rho->second.ndim() == 1 ? rho->second.size() : 0;
+  Named into;
+  const auto take = [&](const char* name, const Shape& shape, DType dtype) {
+    into.emplace_back(std::string("state.0.") + name, Variable(zeros(shape, dtype)));
   };
-  const auto vector = [&](const Array& value) {
-    return Variable(value.contiguous().to(like.dtype()).to(like.device()));
-  };
-  Memory m;
-  m.steps = take("n_iter", Shape{}).item<std::int64_t>();
-  if (m.steps > 0) {
-    m.last = {vector(take("d", like.shape())), vector(take("prev_flat_grad", like.shape()))};
-    m.t = take("t", Shape{}).item<double>();
-    m.scale = take("H_diag", Shape{}).item<double>();
-    const std::vector<double> rho = take("ro", std::nullopt).tolist<double>();
-    const auto count = std::ssize(rho);
-    if (count > 0) {
-      const Array y = take("old_dirs", Shape{count, like.size()}),
-                  s = take("old_stps", Shape{count, like.size()});
-      for (std::int64_t i = 0; i < count; ++i)
-        m.past.push_back({vector(runtime::select_view(y, 0, i)),
-                          vector(runtime::select_view(s, 0, i)), rho[static_cast<std::size_t>(i)]});
-    }
+  take("n_iter", {}, DType::int64);
+  if (began) {
+    for (const char* name : {"d", "prev_flat_grad"}) take(name, like.shape(), like.dtype());
+    for (const char* name : {"t", "H_diag"}) take(name, {}, DType::float64);
+    take("ro", {count}, DType::float64);
   }
-  Optimizer::load_state_dict(others, where);
+  if (began && count > 0)
+    for (const char* name : {"old_dirs", "old_stps"})
+      take(name, {count, like.size()}, like.dtype());
+  load(saved, into, where);
+
+  const auto value = [&](std::size_t i) { return into[i].second.value(); };
+  const auto vector = [&](const Array& x) { return Variable(x.contiguous().to(like.device())); };
+  Memory m;
+  m.steps = value(0).item<std::int64_t>();
+  if (began) {
+    m.last = {vector(value(1)), vector(value(2))};
+    m.t = value(3).item<double>();
+    m.scale = value(4).item<double>();
+    const std::vector<double> ro = value(5).tolist<double>();
+    for (std::int64_t i = 0; i < count; ++i)
+      m.past.push_back({vector(runtime::select_view(value(6), 0, i)),
+                        vector(runtime::select_view(value(7), 0, i)),
+                        ro[static_cast<std::size_t>(i)]});
+  }
   memory_ = std::move(m);
 }
 

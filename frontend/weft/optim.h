@@ -46,12 +46,13 @@ class ParamGroup {
  private:
   friend class Optimizer;
   friend class Step;
-  /// Variables and their next values, from gradients; a parameter without one stands still.
-  void next_values(std::span<const std::optional<Tensor>> gradients, Updates& into);
+  /// Variables and their next values, from gradients; a parameter without one stands still. True
+  /// where it is the first time for one of them: its formula is another then.
+  bool next_values(std::span<const std::optional<Tensor>> gradients, Updates& into);
   /// The formula makes the state that it asks for.
   void make_state();
-  /// A step went without a parameter, which counts its own; true where its formula is another now.
-  bool miss(std::size_t parameter);
+  /// How many a parameter has made, once `steps_taken_` is there.
+  [[nodiscard]] double steps_of(std::size_t parameter) const;
   void set_steps(const std::vector<double>& steps);
 
   std::vector<Tensor> params_;
@@ -156,13 +157,17 @@ class Optimizer {
     std::function<void(Step&)> formula;
   };
   void add_group(std::vector<Tensor> params, Rule rule, Where where);
+  using Named = std::vector<std::pair<std::string, Tensor>>;
+  /// Loads the state, and with it what `into` names.
+  void load(const NamedArrays& saved, Named into, Where where);
 
  private:
   [[nodiscard]] const ParamGroup& at(std::size_t group) const;
   Updates next_values(std::span<const std::optional<Tensor>> gradients);
-  bool count_missed(const std::vector<bool>& having);
-  [[nodiscard]] Function build_step(const std::vector<bool>& having, Device device, Where where);
-  [[nodiscard]] std::vector<std::pair<std::string, Tensor>> named_state() const;
+  const Function& step_for(const std::vector<bool>& having, Where where);
+  /// Momentum is a variable from now on.
+  void move_momentum(ParamGroup& group, Where where) const;
+  [[nodiscard]] static Named named_state(const std::vector<ParamGroup>& groups);
 
   std::vector<ParamGroup> groups_;
   std::vector<Tensor> parameters_;
@@ -377,7 +382,7 @@ struct LBFGSOptions {
   std::int64_t history_size = 100;
   LineSearch line_search_fn = LineSearch::none;
 };
-/// Quasi-Newton steps from the last gradients (Liu and Nocedal 1989), of whole gradients rather than
+/// Quasi-Newton steps from the last gradients (Liu and Nocedal 1989), of all data rather than
 /// batches. Each step evaluates its closure several times and looks at what comes out, so there are
 /// no updates for a Function (UnsupportedOp).
 class LBFGS : public Optimizer {
@@ -393,7 +398,7 @@ class LBFGS : public Optimizer {
   void load_state_dict(const NamedArrays& saved, Where where = Where::current()) override;
 
  private:
-  /// A point on the line that is searched: how far, the loss, its gradient, and that along the line.
+  /// A point on the line that is searched: how far, the loss, its gradient, its slope there.
   struct Point {
     double t, loss;
     Tensor gradient;
