@@ -37,6 +37,7 @@ float floorf(float) noexcept;
 float ceilf(float) noexcept;
 float truncf(float) noexcept;
 float rintf(float) noexcept;
+float fabsf(float) noexcept;
 float fminf(float, float) noexcept;
 float fmaxf(float, float) noexcept;
 float fmodf(float, float) noexcept;
