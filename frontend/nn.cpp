@@ -32,6 +32,14 @@ std::vector<Tensor> without_names(const NamedTensors& named) {
   for (const auto& [name, tensor] : named) result.push_back(tensor);
   return result;
 }
+
+/// Each tensor by its first name alone.
+NamedTensors once(NamedTensors all) {
+  std::unordered_set<const ir::Node*> seen;
+  std::erase_if(all,
+                [&](const auto& entry) { return !seen.insert(entry.second.node().get()).second; });
+  return all;
+}
 }  // namespace
 
 void Module::collect(const std::string& prefix, NamedTensors Module::*own,
@@ -40,22 +48,23 @@ void Module::collect(const std::string& prefix, NamedTensors Module::*own,
   for (const auto& [name, child] : children_) child->collect(prefix + name + ".", own, into);
 }
 
-NamedTensors Module::named(NamedTensors Module::*own) const {
-  NamedTensors all, result;
-  collect("", own, all);
-  std::unordered_set<const ir::Node*> seen;
-  for (auto& entry : all)
-    if (seen.insert(entry.second.node().get()).second) result.push_back(std::move(entry));
-  return result;
+NamedTensors Module::named_parameters() const {
+  NamedTensors result;
+  collect("", &Module::own_, result);
+  return once(std::move(result));
 }
-NamedTensors Module::named_parameters() const { return named(&Module::own_); }
-NamedTensors Module::named_buffers() const { return named(&Module::buffers_); }
+
+NamedTensors Module::named_buffers() const {
+  NamedTensors result;
+  collect("", &Module::buffers_, result);
+  return once(std::move(result));
+}
 
 NamedTensors Module::named_state() const {
-  NamedTensors all;
-  collect("", &Module::own_, all);
-  collect("", &Module::buffers_, all);
-  return all;
+  NamedTensors result;
+  collect("", &Module::own_, result);
+  collect("", &Module::buffers_, result);
+  return result;
 }
 
 std::vector<Tensor> Module::parameters() const { return without_names(named_parameters()); }
@@ -84,8 +93,7 @@ Module& Module::requires_grad(bool on) {
 
 Module& Module::to(Device device) {
   Transaction together;
-  for (const NamedTensors& all : {named_parameters(), named_buffers()})
-    for (auto [name, tensor] : all) tensor.set_value(tensor.value().to(device));
+  for (auto& [name, tensor] : once(named_state())) tensor.set_value(tensor.value().to(device));
   together.commit();
   return *this;
 }
