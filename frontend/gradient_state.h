@@ -23,9 +23,9 @@ void keep_gradient(const ir::NodeRef& x);
 
 // ---- running statistics -------------------------------------------------------------------------
 //
-// What a layer in training mode wants of its variables in every pass through its output. A pass is a
-// call of a Function, a call of a module on values, or a `backward` that none of these has counted
-// since what the output is computed from was last set.
+// What a layer in training mode wants of its variables in every pass through its output. A pass is
+// a call of a Function, a call of a module on values, or a `backward` that none of these has
+// counted since what the output is computed from was last set.
 
 struct Running {
   std::vector<ir::NodeRef> variables;
@@ -46,8 +46,8 @@ RunningUpdates running_updates(std::vector<const ir::Node*> outputs);
 /// A pass through these outputs is counted.
 void mark_counted(std::span<const ir::Node* const> outputs);
 
-/// The call of a module: counts what was noted on this thread since it began and has a value, unless
-/// evaluation is lazy. Those within another join that.
+/// The call of a module: counts what was noted on this thread since it began and has a value,
+/// unless evaluation is lazy. Those within another join that.
 class Pass {
  public:
   Pass();

@@ -1,5 +1,5 @@
-// Layers beyond those of learning_test.cpp. Parameters are set to cos(start + 0.37 i); expected values
-// were computed by the formulas of PyTorch's documentation, in NumPy, or are worked by hand.
+// Layers beyond those of learning_test.cpp. Parameters are set to cos(start + 0.37 i); expected
+// values were computed by the formulas of PyTorch's documentation, in NumPy, or are worked by hand.
 #include <doctest/doctest.h>
 
 #include <cmath>

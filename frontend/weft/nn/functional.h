@@ -1,6 +1,6 @@
 // Functional forms: what modules do, on parameters that the caller has. Losses that are expressions
-// of other operations are in weft/ops/losses.h; operations of weft:: that PyTorch's functional module
-// has too are here by its names.
+// of other operations are in weft/ops/losses.h; operations of weft:: that PyTorch's functional
+// module has too are here by its names.
 #pragma once
 
 #include <optional>

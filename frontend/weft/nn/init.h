@@ -1,9 +1,9 @@
 // Initial values of parameters (`nn::init`) and what is done to all of them or to their gradients
 // (`nn::utils`). Names, arguments and defaults are PyTorch's.
 //
-// The functions of `init` draw from the process's random numbers (`manual_seed`), set the value of a
-// parameter (a tensor with a value that is not computed) and return it. Error where its shape does
-// not allow what is asked, and nothing is changed.
+// The functions of `init` draw from the process's random numbers (`manual_seed`), set the value of
+// a parameter (a tensor with a value that is not computed) and return it. Error where its shape
+// does not allow what is asked, and nothing is changed.
 #pragma once
 
 #include <optional>
@@ -16,9 +16,9 @@ namespace weft::nn::init {
 
 using Where = std::source_location;
 
-/// The factor that keeps the variance of what goes through an activation: of "linear", "conv1d" (and
-/// its kin), "sigmoid", "tanh", "relu", "leaky_relu" (`param`: its slope, 0.01) or "selu". Error for
-/// others.
+/// The factor that keeps the variance of what goes through an activation: of "linear", "conv1d"
+/// (and its kin), "sigmoid", "tanh", "relu", "leaky_relu" (`param`: its slope, 0.01) or "selu".
+/// Error for others.
 double calculate_gain(const std::string& nonlinearity, std::optional<double> param = {},
                       Where where = Where::current());
 
@@ -35,8 +35,8 @@ Tensor eye_(Tensor tensor, Where where = Where::current());
 /// Of three to five axes, a convolution's weight: it leaves its input as it is, group by group.
 Tensor dirac_(Tensor tensor, std::int64_t groups = 1, Where where = Where::current());
 
-// fan_in is the extent of axis 1 times those from axis 2 on, fan_out that of axis 0 times these; two
-// axes at least.
+// fan_in is the extent of axis 1 times those from axis 2 on, fan_out that of axis 0 times these;
+// two axes at least.
 /// Uniform in ±gain √(6 / (fan_in + fan_out)).
 Tensor xavier_uniform_(Tensor tensor, double gain = 1, Where where = Where::current());
 /// Normal of deviation gain √(2 / (fan_in + fan_out)).

@@ -1,5 +1,5 @@
-// Layers without much of their own: products, tables, dropout, shapes, activations. Names, arguments
-// and defaults are PyTorch's; parameters begin with PyTorch's distributions.
+// Layers without much of their own: products, tables, dropout, shapes, activations. Names,
+// arguments and defaults are PyTorch's; parameters begin with PyTorch's distributions.
 #pragma once
 
 #include <optional>
@@ -26,8 +26,8 @@ class Linear : public Layer {
   bool has_bias_;
 };
 
-/// x1 (…, in1), x2 (…, in2): y[…, o] = Σ x1[…, i] · weight[o, i, j] · x2[…, j] + bias[o]; weight and
-/// bias uniform in ±1/√in1. ShapeError where extents do not fit.
+/// x1 (…, in1), x2 (…, in2): y[…, o] = Σ x1[…, i] · weight[o, i, j] · x2[…, j] + bias[o]; weight
+/// and bias uniform in ±1/√in1. ShapeError where extents do not fit.
 class Bilinear : public Module {
  public:
   Bilinear(std::int64_t in1_features, std::int64_t in2_features, std::int64_t out_features,

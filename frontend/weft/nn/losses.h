@@ -1,6 +1,6 @@
-// Losses as objects: settings, and a call on (input, target) that gives the functional form's result
-// (weft/nn/functional.h, weft/ops/losses.h, where formulas and errors are). Names and defaults are
-// PyTorch's: `nn::CrossEntropyLoss{.label_smoothing = 0.1}`.
+// Losses as objects: settings, and a call on (input, target) that gives the functional form's
+// result (weft/nn/functional.h, weft/ops/losses.h, where formulas and errors are). Names and
+// defaults are PyTorch's: `nn::CrossEntropyLoss{.label_smoothing = 0.1}`.
 #pragma once
 
 #include <optional>

@@ -43,14 +43,15 @@ class Module {
   [[nodiscard]] bool is_training() const { return training_; }
   void zero_grad() const;
   Module& requires_grad(bool on);
-  /// Moves every parameter and buffer, or none where it throws (what depends on them has to follow).
+  /// Moves every parameter and buffer, or none where it throws (what depends on them has to
+  /// follow).
   Module& to(Device device);
 
   /// Parameters and buffers, under every name.
   [[nodiscard]] NamedArrays state_dict() const;
-  /// Every parameter and buffer must be there, of its shape, and nothing else; Error names the first
-  /// that is not. `strict` false: names that only one side has are passed over. Changes nothing when
-  /// it throws.
+  /// Every parameter and buffer must be there, of its shape, and nothing else; Error names the
+  /// first that is not. `strict` false: names that only one side has are passed over. Changes
+  /// nothing when it throws.
   void load_state_dict(const NamedArrays& state, bool strict = true,
                        Where where = Where::current());
 

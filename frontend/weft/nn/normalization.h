@@ -1,5 +1,5 @@
-// Normalising layers. Names, arguments and defaults are PyTorch's; the functions that they stand for
-// are in weft/ops/normalization.h.
+// Normalising layers. Names, arguments and defaults are PyTorch's; the functions that they stand
+// for are in weft/ops/normalization.h.
 //
 // Running statistics are buffers: running_mean, running_var and num_batches_tracked. In training
 // mode every pass moves them once, as PyTorch's forward does: the call of the module where its
@@ -16,8 +16,8 @@
 
 namespace weft::nn {
 
-/// Normalises the last axes, of shape `normalized_shape` (or the last one, of extent `features`), and
-/// scales and shifts each element: weight (ones) and bias (zeros) have that shape.
+/// Normalises the last axes, of shape `normalized_shape` (or the last one, of extent `features`),
+/// and scales and shifts each element: weight (ones) and bias (zeros) have that shape.
 class LayerNorm : public Layer {
  public:
   explicit LayerNorm(std::int64_t features, double eps = 1e-5, bool elementwise_affine = true,
@@ -37,8 +37,8 @@ class LayerNorm : public Layer {
   bool affine_, has_bias_;
 };
 
-/// Over the root of the mean square of the last axes; weight (ones) has their shape. eps: by default
-/// the spacing of numbers at 1.
+/// Over the root of the mean square of the last axes; weight (ones) has their shape. eps: by
+/// default the spacing of numbers at 1.
 class RMSNorm : public Layer {
  public:
   explicit RMSNorm(std::int64_t features, std::optional<double> eps = {},
@@ -58,8 +58,8 @@ class RMSNorm : public Layer {
   bool affine_;
 };
 
-/// Of (N, C, …): over the C / num_groups channels of each group, sample by sample; weight (ones) and
-/// bias (zeros) are one a channel. ShapeError where the channels do not make groups.
+/// Of (N, C, …): over the C / num_groups channels of each group, sample by sample; weight (ones)
+/// and bias (zeros) are one a channel. ShapeError where the channels do not make groups.
 class GroupNorm : public Layer {
  public:
   GroupNorm(std::int64_t num_groups, std::int64_t num_channels, double eps = 1e-5,
@@ -149,8 +149,8 @@ struct InstanceNormOptions {
   bool affine = false;
   bool track_running_stats = false;
 };
-/// Each channel of each sample of (N, C, L) or (C, L) by itself; by running statistics in evaluation,
-/// where these are tracked (num_batches_tracked stays 0, as PyTorch's does).
+/// Each channel of each sample of (N, C, L) or (C, L) by itself; by running statistics in
+/// evaluation, where these are tracked (num_batches_tracked stays 0, as PyTorch's does).
 class InstanceNorm1d : public RunningNorm {
  public:
   explicit InstanceNorm1d(std::int64_t num_features, InstanceNormOptions o = {})

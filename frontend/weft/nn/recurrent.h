@@ -1,11 +1,11 @@
-// Recurrent layers. Names, arguments, defaults and the names and layouts of parameters are PyTorch's;
-// all parameters are uniform in ±1/√hidden_size.
+// Recurrent layers. Names, arguments, defaults and the names and layouts of parameters are
+// PyTorch's; all parameters are uniform in ±1/√hidden_size.
 //
-// Sequences are (L, N, input_size), with `batch_first` (N, L, input_size), or (L, input_size) of one
-// sample. L, which is unrolled into the graph, must be known: ShapeError. Results are (L, N, D·H), or
-// likewise, with D = 2 if bidirectional, else 1, and H = proj_size if positive, else hidden_size. The
-// first states, zeros unless given, and the last ones are (D·num_layers, N, H), layer by layer,
-// forward before backward (without N: of one sample).
+// Sequences are (L, N, input_size), with `batch_first` (N, L, input_size), or (L, input_size) of
+// one sample. L, which is unrolled into the graph, must be known: ShapeError. Results are (L, N,
+// D·H), or likewise, with D = 2 if bidirectional, else 1, and H = proj_size if positive, else
+// hidden_size. The first states, zeros unless given, and the last ones are (D·num_layers, N, H),
+// layer by layer, forward before backward (without N: of one sample).
 #pragma once
 
 #include <optional>
@@ -40,8 +40,8 @@ enum class Gates : std::uint8_t { tanh, relu, lstm, gru };
 }
 
 /// What the layers share: parameters weight_ih_l0 (gates · hidden, input), weight_hh_l0 (gates ·
-/// hidden, H), bias_ih_l0, bias_hh_l0 and weight_hr_l0 (proj, hidden) where there is one, then those
-/// with `_reverse`, then the next layer's.
+/// hidden, H), bias_ih_l0, bias_hh_l0 and weight_hr_l0 (proj, hidden) where there is one, then
+/// those with `_reverse`, then the next layer's.
 class Recurrent : public Layer {
  public:
   /// The output alone, from zeros.

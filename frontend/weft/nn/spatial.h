@@ -272,8 +272,8 @@ using ChannelShuffle = detail::Rearranging<weft::channel_shuffle>;
 
 enum class PadMode : std::uint8_t { constant, reflect, replicate, circular };
 
-/// Margins of the spatial axes: one number for all, or (before, after) of each axis, the last first.
-/// ShapeError for another number of them.
+/// Margins of the spatial axes: one number for all, or (before, after) of each axis, the last
+/// first. ShapeError for another number of them.
 class Pad : public Layer {
  public:
   Tensor build(const Operand& x) override;

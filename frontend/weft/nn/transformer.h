@@ -1,10 +1,11 @@
-// Attention and transformers. Names, arguments, defaults and the names and layouts of parameters are
-// PyTorch's.
+// Attention and transformers. Names, arguments, defaults and the names and layouts of parameters
+// are PyTorch's.
 //
-// Sequences are (L, N, E), with `batch_first` (N, L, E), or (L, E) of one sample. Masks: boolean, true
-// where a query must not see a key (the opposite of scaled_dot_product_attention's), or floating,
-// added to the scores; their dtype must be known (DTypeError). A query that sees no key gives zeros
-// (PyTorch: NaN). `is_causal` needs no mask beside it, and sets one where there is none.
+// Sequences are (L, N, E), with `batch_first` (N, L, E), or (L, E) of one sample. Masks: boolean,
+// true where a query must not see a key (the opposite of scaled_dot_product_attention's), or
+// floating, added to the scores; their dtype must be known (DTypeError). A query that sees no key
+// gives zeros (PyTorch: NaN). `is_causal` needs no mask beside it, and sets one where there is
+// none.
 #pragma once
 
 #include <memory>
@@ -36,8 +37,8 @@ struct AttentionOutput {
 
 /// softmax(q kᵀ / √d) v of `num_heads` heads of d = embed_dim / num_heads features, of projected
 /// queries (L, N, E), keys (S, N, kdim) and values (S, N, vdim), projected back. Parameters:
-/// in_proj_weight (3E, E), or where kdim or vdim differ q_proj_weight (E, E), k_proj_weight (E, kdim)
-/// and v_proj_weight (E, vdim), Xavier uniform; in_proj_bias (3E), zeros; out_proj.
+/// in_proj_weight (3E, E), or where kdim or vdim differ q_proj_weight (E, E), k_proj_weight (E,
+/// kdim) and v_proj_weight (E, vdim), Xavier uniform; in_proj_bias (3E), zeros; out_proj.
 /// As a Layer: of a sequence to itself. ShapeError where extents or masks do not fit.
 class MultiheadAttention : public Layer {
  public:
@@ -90,8 +91,8 @@ class TransformerLayer : public Layer {
 };
 }  // namespace detail
 
-/// Attention of a sequence to itself, then two products with an activation between; each is added to
-/// what it was given and normalised, after (or, with norm_first, before). Parameters: self_attn,
+/// Attention of a sequence to itself, then two products with an activation between; each is added
+/// to what it was given and normalised, after (or, with norm_first, before). Parameters: self_attn,
 /// linear1, linear2, norm1, norm2.
 class TransformerEncoderLayer : public detail::TransformerLayer {
  public:
@@ -169,8 +170,8 @@ struct TransformerMasks {
   bool src_is_causal = false;
   DecoderMasks decoder = {};
 };
-/// An encoder and a decoder, each with a norm at the end. Parameters of two axes and more are Xavier
-/// uniform.
+/// An encoder and a decoder, each with a norm at the end. Parameters of two axes and more are
+/// Xavier uniform.
 class Transformer : public Module {
  public:
   explicit Transformer(TransformerOptions options = {});

@@ -23,7 +23,8 @@ Tensor kl_div(const Operand& input, const Operand& target, Reduction reduction =
 Tensor poisson_nll_loss(const Operand& input, const Operand& target, bool log_input = true,
                         bool full = false, double eps = 1e-8,
                         Reduction reduction = Reduction::mean);
-/// `var` has input's shape, or an extent of 1 last, or no last axis; it is taken to be at least eps.
+/// `var` has input's shape, or an extent of 1 last, or no last axis; it is taken to be at least
+/// eps.
 Tensor gaussian_nll_loss(const Operand& input, const Operand& target, const Operand& var,
                          bool full = false, double eps = 1e-6,
                          Reduction reduction = Reduction::mean);
