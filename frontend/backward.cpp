@@ -218,6 +218,16 @@ void check_seed(const NodeRef& y, const Array* cotangent, SourceLocation where) 
                      where);
 }
 
+/// x's gradients add up for as long as they have its shape.
+void check_gradient(const Node& x, const Array& gradient, SourceLocation where) {
+  const Shape shape = runtime::value(NodeRef(&x)).shape();
+  if (gradient.shape() != shape)
+    throw ShapeError("backward: " + runtime::describe(x) + " is of shape " + to_string(shape) +
+                         ", and its gradient so far of " + to_string(gradient.shape()) +
+                         "; call zero_grad() once its shape has changed",
+                     where);
+}
+
 /// The plan for y as things stand: a kept one, or a copy to be completed with code.
 std::shared_ptr<const BackwardPlan> find_plan(const NodeRef& y, bool seeded) {
   const std::uint64_t epoch = tracking_epoch.load();
@@ -303,6 +313,9 @@ void run_backward(const NodeRef& y, const Array* cotangent, bool retain, SourceL
   for (std::size_t i = 0; i < plan->xs.size(); ++i)
     if (plan->accumulate[i]) leaves.push_back(gradient_leaf(NodeRef(plan->xs[i])));
   std::vector<Array> values = runtime::values(leaves);
+  auto so_far = values.begin() + seed_at;
+  for (std::size_t i = 0; i < plan->xs.size(); ++i)
+    if (plan->accumulate[i]) check_gradient(*plan->xs[i], *so_far++, where);
   if (cotangent)
     values.insert(
         values.begin() + seed_at,

@@ -41,6 +41,11 @@ class Tracing {
  public:
   Tracing() : start_(ir::make_input({})->sequence()) {}
 
+  /// What the function is called on. (Other inputs that it makes hold values: they are captured.)
+  void call_on(std::span<const Tensor> carried) {
+    for (const Tensor& value : carried) carried_.insert(value.node().get());
+  }
+
   /// Adds what `results` use of older tensors.
   void capture(std::span<const NodeRef> results) {
     const auto stop = [&](const Node& node) { return is_outer(node); };
@@ -78,6 +83,7 @@ class Tracing {
 
  private:
   [[nodiscard]] bool is_outer(const Node& node) const {
+    if (&node.op() == &ir::ops::input) return !carried_.contains(&node);
     return node.sequence() < start_ && &node.op() != &ir::ops::constant;
   }
   void add(const Node& used, NodeRef outer) {
@@ -85,7 +91,7 @@ class Tracing {
     captured_.push_back(std::move(outer));
   }
   std::uint64_t start_;
-  std::unordered_set<const Node*> known_;
+  std::unordered_set<const Node*> carried_, known_;
   std::vector<NodeRef> captured_, stands_for_;  // an operand, and what it is inside
 };
 
@@ -132,6 +138,7 @@ Traced trace(const char* what, const GraphFn& fn, std::span<const Tensor> operan
   std::vector<Tensor> inputs;
   for (std::size_t i = 0; i < operands.size(); ++i)
     inputs.emplace_back(ir::make_input(types[i], operands[i].node()->label(), where));
+  tracing.call_on(inputs);
   const std::vector<NodeRef> results = nodes_of(fn(inputs));
   if (results.empty()) throw Error(std::string(what) + ": the function has no result", where);
   tracing.capture(results);
@@ -209,6 +216,7 @@ std::vector<Tensor> loop(const Tensor& condition, const std::vector<Tensor>& ini
   std::vector<Tensor> carried;
   for (const Tensor& value : init)
     carried.emplace_back(ir::make_input(runtime::live_type(*value.node()), {}, where));
+  tracing.call_on(carried);
   const auto [again, next] = body(carried);
   if (next.size() != init.size())
     throw Error("a loop's body gives " + std::to_string(next.size()) + " values for " +

@@ -126,6 +126,34 @@ TEST_CASE("Placeholders without types have gradients once they have values") {
   CHECK(allclose(w.grad().value(), Array{1.f, 2.f}));
 }
 
+TEST_CASE("Gradients of a shape that is no more are not added to") {
+  Tensor x("x");
+  x.set_value(Array{1.0, 2.0, 3.0});
+  x.requires_grad(true);
+  Tensor y = sum(x * x);
+  y.backward(true);
+  x.set_value(Array{5.0});
+  CHECK_THROWS_AS(y.backward(true), ShapeError);
+  CHECK(array_equal(x.grad().value(), Array{2.0, 4.0, 6.0}));
+  x.zero_grad();
+  y.backward();
+  CHECK(array_equal(x.grad().value(), Array{10.0}));
+}
+
+TEST_CASE("A loop's body may make variables of its own") {
+  Variable a(2.0);
+  const auto below = [](std::span<const Tensor> v) { return std::vector{v[0] < 100.0}; };
+  const auto body = [](std::span<const Tensor> v) {
+    const Variable three(3.0);
+    return std::vector{v[0] * three};
+  };
+  const Tensor result = while_loop(below, body, {a})[0];
+  CHECK(result.item<double>() == 162);
+  CHECK(grad(result, {a})[0].item<double>() == 81);
+  a.set_value(50.0);
+  CHECK(result.item<double>() == 150);
+}
+
 TEST_CASE("A training loop with backward") {
   Variable w(zeros({3})), x(Array{{1.f, 0.f, 2.f}, {0.f, 1.f, 1.f}}), t(Array{3.f, 1.f});
   w.requires_grad(true);
