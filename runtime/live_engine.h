@@ -94,6 +94,8 @@ class LiveEngine {
   Wave* find_wave(std::span<LiveState* const> leaves, Push push);
   std::unique_ptr<Wave> plan_update(std::span<LiveState* const> leaves, Push push,
                                     bool types_changed);
+  static void make_room_for(const Wave& wave);
+  /// Cannot fail where there is room.
   static Wave* keep_wave(std::unique_ptr<Wave> wave);
   void execute(Wave& wave, WaveRun& run);
   void commit(Wave& wave, WaveRun& run, std::span<LeafChange> leaves, bool types_changed) noexcept;

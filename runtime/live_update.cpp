@@ -209,8 +209,13 @@ Wave* LiveEngine::find_wave(std::span<LiveState* const> leaves, Push push) {
   return nullptr;
 }
 
+void LiveEngine::make_room_for(const Wave& wave) {
+  wave.changed.front()->extra().waves.reserve(waves_kept);
+}
+
 Wave* LiveEngine::keep_wave(std::unique_ptr<Wave> wave) {
-  auto& kept = wave->changed.front()->extra().waves;
+  make_room_for(*wave);
+  auto& kept = wave->changed.front()->extras->waves;
   std::erase_if(kept, [&](const auto& old) {
     return old->push == wave->push && old->changed == wave->changed;
   });
@@ -346,6 +351,7 @@ bool LiveEngine::update(EngineLock& locked, std::span<const Change> changes, Pus
     append(notes, take_heard());
     if (types_changed)
       for (LiveState* leaf : states) changed_structure(*leaf);
+    if (planned && planned->repeatable) make_room_for(*planned);  // the last that can fail
     commit(*wave, run, leaves, types_changed);
     readiness.keep();
   }

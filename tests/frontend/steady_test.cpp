@@ -6,6 +6,8 @@
 #include <cstdlib>
 #include <new>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "weft/optim.h"
 #include "weft/weft.h"
@@ -15,9 +17,11 @@ using namespace weft;
 namespace {
 
 thread_local std::int64_t allocations = 0;
+thread_local std::int64_t failing_in = 0;  // the allocation that fails; 0: none does
 
 void* counted(std::size_t bytes) {
   ++allocations;
+  if (failing_in > 0 && --failing_in == 0) throw std::bad_alloc();
   if (void* memory = std::malloc(bytes ? bytes : 1)) return memory;
   throw std::bad_alloc();
 }
@@ -95,4 +99,28 @@ TEST_CASE("A training step allocates as often as the last, and touches no fresh 
   CHECK(ten.faults < 10);
   CHECK(ten.allocations <= 10 * 20);  // lists of a turn on the variables, none of a value
   CHECK(step(in, to)[0].item<float>() < first);
+}
+
+TEST_CASE("An update is all or nothing wherever memory ends" * doctest::skip(!pooled)) {
+  using Floats = std::vector<float>;
+  int failures = 0;
+  for (std::int64_t n = 1, left = 0; left == 0; ++n) {
+    CAPTURE(n);
+    Variable a(Array{1.f, 2.f});
+    const Tensor y = a * 2.0 + 1.0;
+    CHECK(y.value().tolist<float>() == Floats{3, 5});
+    const Array next{5.f, 6.f};
+    bool thrown = false;
+    failing_in = n;
+    try {
+      a.set_value(next);
+    } catch (const std::bad_alloc&) { thrown = true; } catch (const OutOfMemory&) {
+      thrown = true;
+    }
+    left = std::exchange(failing_in, 0);
+    failures += thrown;
+    CHECK(a.value().tolist<float>() == (thrown ? Floats{1, 2} : Floats{5, 6}));
+    CHECK(y.value().tolist<float>() == (thrown ? Floats{3, 5} : Floats{11, 13}));
+  }
+  CHECK(failures > 0);
 }
