@@ -674,9 +674,9 @@ using GraphRef = std::shared_ptr<Graph>;
 Status cuStreamBeginCapture_v2(Stream* stream, int mode) {
   return call("cuStreamBeginCapture_v2", [&] {
     if (stream->capturing || records || mode != 1) return capture_unsupported;
-    records = true;   // what may fail for that is this thread's, and no other's
     stream->capturing = std::make_shared<Graph>();
     stream->capturing->device = stream->device;
+    records = true;   // what may fail for that is this thread's, and no other's
     return success;
   });
 }
