@@ -37,7 +37,7 @@ CuPointer address(const void* p) { return reinterpret_cast<CuPointer>(p); }
 
 CudaModule::~CudaModule() {
   const CudaDriver& driver = device_.driver();
-  if (!device_.try_enter()) return;
+  if (!module_ || !device_.try_enter()) return;
   (void)driver.synchronize.status(device_.stream());
   (void)driver.unload_module.status(module_);
 }
@@ -326,13 +326,12 @@ std::shared_ptr<const CudaModule> CudaDevice::load(
   std::erase_if(modules_, [](const auto& entry) { return entry.second.expired(); });
   std::weak_ptr<const CudaModule>& known = modules_[image.get()];
   if (auto loaded = known.lock()) return loaded;
-  enter();
-  CuModule module = nullptr;
-  demand(driver_.load_module.name,
-         [&] { return driver_.load_module.status(&module, image->code.data()); });
   // The image lives as long as the module, so that its address stays its own.
-  std::shared_ptr<const CudaModule> loaded(new CudaModule(*this, module),
+  const std::shared_ptr<CudaModule> loaded(new CudaModule(*this),
                                            [image](const CudaModule* gone) { delete gone; });
+  enter();
+  demand(driver_.load_module.name,
+         [&] { return driver_.load_module.status(&loaded->module_, image->code.data()); });
   known = loaded;
   return loaded;
 }

@@ -38,7 +38,7 @@ class CudaDevice;
 /// Code loaded on a device, unloaded with this.
 class CudaModule {
  public:
-  CudaModule(const CudaDevice& device, CuModule module) : device_(device), module_(module) {}
+  explicit CudaModule(const CudaDevice& device) : device_(device) {}
   ~CudaModule();  // waits for what may still run it
   CudaModule(const CudaModule&) = delete;
   CudaModule& operator=(const CudaModule&) = delete;
@@ -46,8 +46,9 @@ class CudaModule {
   [[nodiscard]] CuFunction function(const std::string& name, int shared = 0) const;
 
  private:
+  friend class CudaDevice;
   const CudaDevice& device_;
-  CuModule module_;
+  CuModule module_ = nullptr;
 };
 
 class CudaDevice {
