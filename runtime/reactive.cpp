@@ -257,6 +257,7 @@ Lease::Lease(std::span<const NodeRef> variables, std::span<const NodeRef> reads)
   LiveEngine& engine = LiveEngine::get();
   std::vector<Note> notes;
   values_.resize(variables_.size());
+  told_.resize(variables_.size());
   std::vector<NodeRef> pinned;
   {
     EngineLock locked = engine.lock();
@@ -281,7 +282,6 @@ Lease::Lease(std::span<const NodeRef> variables, std::span<const NodeRef> reads)
       engine.end_turns(locked, leaves_);
       throw;
     }
-    told_.resize(leaves_.size());
     for (std::size_t i = 0; i < leaves_.size(); ++i) {
       values_[i] = std::move(leaves_[i]->value);
       if (leaves_[i]->watched()) told_[i] = values_[i];

@@ -89,10 +89,13 @@ class StandIn {
     setenv("WEFT_CUDA_DRIVER", (folder + "/libfake_driver.so").c_str(), 1);
     setenv("WEFT_CUDA_PATH", folder.c_str(), 1);
     setenv("WEFT_CUBLASLT", "/nowhere/libcublasLt.so", 1);
+    setenv("WEFT_CACHE_DIR", cache_.path.c_str(), 1);  // what it compiles is nobody else's
 #endif
   }
   ~StandIn() {
-    for (const char* name : {"WEFT_CUDA_DRIVER", "WEFT_CUDA_PATH", "WEFT_CUBLASLT"}) unsetenv(name);
+    for (const char* name :
+         {"WEFT_CUDA_DRIVER", "WEFT_CUDA_PATH", "WEFT_CUBLASLT", "WEFT_CACHE_DIR"})
+      unsetenv(name);
   }
   StandIn(const StandIn&) = delete;
   StandIn& operator=(const StandIn&) = delete;
@@ -100,6 +103,7 @@ class StandIn {
 
  private:
   bool here_ = false;
+  Folder cache_;
 };
 
 bool contains(const std::string& text, const std::string& part) {
