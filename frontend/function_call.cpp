@@ -56,6 +56,13 @@ struct Aside {
   }
 };
 
+/// Where a result lies until then.
+[[gnu::noinline]] const Array& put_aside(std::vector<Aside>& aside, std::size_t most, Array& wanted,
+                                         Array made, bool fits) {
+  aside.reserve(most);  // addresses stay
+  return aside.emplace_back(Aside{wanted, std::move(made), fits}).made;
+}
+
 /// Whether `array` is one of those that will be written.
 bool is_among(const Array* array, std::span<const Array> written) {
   const std::less<> before;
@@ -231,20 +238,13 @@ void Function::Impl::run(std::span<const Array* const> given, Results results,
   std::vector<Aside> aside;
   if (results.fresh) results.fresh->reserve(output_count);
   for (std::size_t i = 0; i < output_count; ++i) {
-    const Array* output = nullptr;
-    if (results.fresh) {
-      output = &results.fresh->emplace_back(fresh(i));
-    } else {
-      Array& wanted = results.into[i];
-      const bool fits = serves(wanted, program.output_dtype(i), layouts[i], options.device);
-      if (fits && !program.may_fail_after(i)) {
-        output = &wanted;
-      } else {
-        aside.reserve(output_count);  // addresses stay
-        output = &aside.emplace_back(Aside{wanted, fresh(i), fits}).made;
-      }
-    }
-    output_data[i] = const_cast<std::byte*>(output->bytes());
+    const bool fits = !results.fresh &&
+                      serves(results.into[i], program.output_dtype(i), layouts[i], options.device);
+    const Array& output = fits && !program.may_fail_after(i) ? results.into[i]
+                          : results.fresh
+                              ? results.fresh->emplace_back(fresh(i))
+                              : put_aside(aside, output_count, results.into[i], fresh(i), fits);
+    output_data[i] = const_cast<std::byte*>(output.bytes());
   }
   std::vector<Array>
       replaced;  // new values of the variables, in place where nobody else has the old ones

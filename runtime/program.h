@@ -66,6 +66,7 @@ class Program {
   [[nodiscard]] static std::size_t arena_bytes(const Sizes& sizes);
   /// Whether a call may fail after it has begun to write this output.
   [[nodiscard]] bool may_fail_after(std::size_t output) const {
+    if (last_risk_ < 0) return false;
     const ir::Slot& slot = plan_.slots[static_cast<std::size_t>(plan_.outputs[output])];
     return slot.kind == ir::Slot::Kind::output && slot.first_step <= last_risk_;
   }
