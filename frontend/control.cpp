@@ -112,10 +112,10 @@ class Recomputation final : public ir::HostGradient {
       if (const ir::Expr& g = i == 0 ? args.g : args.more[i - 1])
         given.push_back(g.node()), which.push_back(i);
     std::vector<ir::NodeRef> xs, ys;
-    for (const ir::Expr& x : args.x) {
+    for (const ir::Expr& x : args.x) {  // each a node of its own: two operands may be one
       std::vector<ir::NodeRef> operands{x.node()};
       operands.insert(operands.end(), given.begin(), given.end());
-      xs.push_back(builder.make(ir::ops::barrier, std::move(operands)));
+      xs.push_back(ir::make_node(ir::ops::barrier, std::move(operands), {}, args.node.where()));
     }
     const std::vector<ir::NodeRef> results = ir::inline_graph(builder, body, xs);
     for (const std::size_t i : which) ys.push_back(results[i]);

@@ -65,7 +65,7 @@ bool names_elements(const Index& index) { return index.kind() == Index::Kind::te
 
 /// The row-major numbers of the elements of `x` that `index` names.
 Array places_of(const Tensor& x, const std::vector<Index>& index, SourceLocation where) {
-  const Shape shape = x.value().shape();
+  const Shape shape = runtime::value_to_change(x.node()).shape();
   const Tensor numbers(arange(element_count(shape)).reshape(shape));
   return frontend::indexed(numbers, index, where).value().contiguous();
 }

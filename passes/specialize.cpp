@@ -35,32 +35,72 @@ Unknowns bind_unknowns(const ir::Graph& graph, std::span<const ir::Type> input_t
   return unknowns;
 }
 
-/// The node's attributes with what is known by now in place of these unknowns.
-ir::Attrs substituted(const Node& node, const Unknowns& unknowns) {
-  if (unknowns.empty() || node.attrs().empty() || !node.op().parse_attrs) return node.attrs();
-  const auto known = [&](std::string_view name) -> std::optional<Dim> {
-    const auto found = unknowns.find(std::string(name));
-    return found == unknowns.end() ? std::nullopt : std::optional(found->second);
-  };
-  bool changed = false;
-  std::vector<ir::NamedAttr> fields = node.attrs().fields();
-  for (auto& [name, value] : fields) {
-    Dims* dims = std::get_if<Dims>(&value);
-    if (!dims) continue;
-    for (Dim& dim : *dims) {
+/// Puts what is known by now in place of these unknowns, wherever they stand.
+class Substitution {
+ public:
+  explicit Substitution(Unknowns unknowns) : unknowns_(std::move(unknowns)) {}
+
+  /// The node on its new inputs.
+  NodeRef rebuild(ir::GraphBuilder& builder, const Node& node, std::vector<NodeRef> inputs) const {
+    ir::Attrs attrs = of(node);
+    if (attrs == node.attrs()) return keep(builder, node, std::move(inputs));
+    return builder.make(node.op(), std::move(inputs), std::move(attrs), node.where(), node.label());
+  }
+
+ private:
+  [[nodiscard]] ir::Attrs of(const Node& node) const {
+    if (unknowns_.empty() || node.attrs().empty() || !node.op().parse_attrs) return node.attrs();
+    std::vector<ir::NamedAttr> fields = node.attrs().fields();
+    bool changed = false;
+    for (auto& [name, value] : fields) {
+      if (Dims* dims = std::get_if<Dims>(&value)) {
+        changed |= into(*dims);
+      } else if (auto* graph = std::get_if<ir::GraphPtr>(&value); graph && *graph) {
+        *graph = std::make_shared<const ir::Graph>(of(**graph));
+        changed = true;
+      }
+    }
+    return changed ? node.op().parse_attrs(fields) : node.attrs();
+  }
+
+  bool into(Dims& dims) const {
+    bool changed = false;
+    for (Dim& dim : dims) {
       if (dim.is_constant()) continue;
-      dim = dim.substitute(known);
+      dim = dim.substitute([&](std::string_view name) -> std::optional<Dim> {
+        const auto found = unknowns_.find(std::string(name));
+        return found == unknowns_.end() ? std::nullopt : std::optional(found->second);
+      });
       changed = true;
     }
+    return changed;
   }
-  return changed ? node.op().parse_attrs(fields) : node.attrs();
-}
+
+  /// A graph that an attribute holds: it may name the unknowns of the graph around it.
+  [[nodiscard]] ir::Graph of(const ir::Graph& graph) const {
+    ir::GraphBuilder builder;
+    NodeMap map;
+    for (const NodeRef& input : graph.inputs()) {
+      ir::Type type = input->type();
+      if (type.shape) into(*type.shape);
+      map.set(input.get(), ir::make_input(std::move(type), input->label(), input->where()));
+    }
+    return transform(
+        graph,
+        [&](const Node& node, std::vector<NodeRef> inputs) {
+          return rebuild(builder, node, std::move(inputs));
+        },
+        map);
+  }
+
+  Unknowns unknowns_;
+};
 
 }  // namespace
 
 ir::Graph specialize(const ir::Graph& graph, std::span<const ir::Type> input_types) {
   assert(input_types.size() == graph.inputs().size());
-  const Unknowns unknowns = bind_unknowns(graph, input_types);
+  const Substitution substitution(bind_unknowns(graph, input_types));
   ir::GraphBuilder builder;
   NodeMap map;
   for (std::size_t i = 0; i < input_types.size(); ++i) {
@@ -74,10 +114,7 @@ ir::Graph specialize(const ir::Graph& graph, std::span<const ir::Type> input_typ
           return builder.constant(node.attrs().get<ir::ConstantAttrs>().value, node.type().weak);
         // Gradient rules conjugate what might be complex; now it is known not to be.
         if (&node.op() == &ir::ops::conj && !is_complex(*inputs[0]->type().dtype)) return inputs[0];
-        ir::Attrs attrs = substituted(node, unknowns);
-        if (attrs == node.attrs()) return keep(builder, node, std::move(inputs));
-        return builder.make(node.op(), std::move(inputs), std::move(attrs), node.where(),
-                            node.label());
+        return substitution.rebuild(builder, node, std::move(inputs));
       },
       map);
   // Gradients have been taken: what is called becomes part of the graph.

@@ -80,10 +80,7 @@ void prepare(Change& change) {
     change.value = own(std::move(change.value), declared.dtype);
     return;
   }
-  const auto pending =
-      std::ranges::find_if(transaction.changes.rbegin(), transaction.changes.rend(),
-                           [&](const Change& c) { return c.leaf == change.leaf && c.is_whole(); });
-  const Array base = pending == transaction.changes.rend() ? value(change.leaf) : pending->value;
+  const Array base = value_to_change(change.leaf);
   check_category(change, base.dtype());
   const Shape part = change.places ? change.places->shape()
                                    : part_view(base, *change.part, change.where).shape();
@@ -141,6 +138,14 @@ void deliver(std::vector<Note> notes) {
   }
   delivery.running = false;
   if (first) std::rethrow_exception(first);
+}
+
+Array value_to_change(const NodeRef& leaf) {
+  const std::vector<Change>& changes = transaction.changes;
+  const auto pending = std::ranges::find_if(
+      changes.rbegin(), changes.rend(),
+      [&](const Change& change) { return change.leaf == leaf && change.is_whole(); });
+  return pending == changes.rend() ? value(leaf) : pending->value;
 }
 
 void set_value(Change change, Push push) {

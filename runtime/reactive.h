@@ -96,6 +96,9 @@ struct Change {
   std::optional<Array> places = {};
   [[nodiscard]] bool is_whole() const { return !part && !places; }
 };
+/// What a change of a part is a part of: the last whole value that this thread's transaction has for
+/// it, or its present one.
+Array value_to_change(const ir::NodeRef& leaf);
 /// Joins this thread's transaction, else is one update of its own, pushed as `push` says.
 void set_value(Change change, Push push);
 /// The same for several leaves, as one update, now: no part of a transaction.

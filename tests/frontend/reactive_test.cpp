@@ -587,3 +587,22 @@ TEST_CASE("Reactive: parts of an input that masks and index tensors name") {
   Tensor unset("unset");
   CHECK_THROWS_AS(unset.set_value({Array{0}}, Array(0.0)), UnsetInput);
 }
+
+TEST_CASE("Reactive: parts of a whole value that the same transaction set") {
+  Tensor x("x");
+  x.set_value(Array{1.0, 2.0});
+  {
+    Transaction together;
+    x.set_value(Array{{1.0, 2.0, 3.0}, {4.0, 5.0, 6.0}});
+    x.set_value({Array{1}, Array{2, 0}}, Array{7.0, 8.0});
+    x.set_value({0, -1}, Array(9.0));
+  }
+  CHECK(array_equal(x.value(), Array{{1.0, 2.0, 9.0}, {8.0, 5.0, 7.0}}));
+  Tensor fresh("fresh");
+  {
+    Transaction together;
+    fresh.set_value(Array{1.0, 2.0, 3.0});
+    fresh.set_value({Array{true, false, true}}, Array(0.0));
+  }
+  CHECK(array_equal(fresh.value(), Array{0.0, 2.0, 0.0}));
+}

@@ -146,6 +146,33 @@ TEST_CASE("checkpoint: what is drawn at random is drawn once") {
   }
 }
 
+TEST_CASE("checkpoint: extents with names, a tensor given and captured, one given twice") {
+  const Dim n = dim("n");
+  const Tensor x({n, 2, 3}, DType::float64, "x");
+  const std::vector<GraphFn> bodies{
+      [&](Operands v) { return List{sin(reshape(v[0], Dims{n * Dim(2), Dim(3)}))}; },
+      [&](Operands v) {
+        return List{v[0] * broadcast_to(sum(v[0], Axes{0}, true), Dims{n, Dim(2), Dim(3)})};
+      },
+      [&](Operands v) { return List{v[0] * sum(x)}; },
+      [&](Operands v) { return List{checkpoint([&](Operands u) { return List{u[0] * u[1]}; })(
+                            List{v[0], v[0]})[0]}; },
+  };
+  for (const GraphFn& body : bodies) {
+    const auto both = [&](const GraphFn& fn) {
+      const Tensor y = fn(List{x})[0];
+      return Function({x}, {y, grad(sum(y * y), {x})[0]});
+    };
+    const Function plain = both(body), again = both(checkpoint(body));
+    for (const std::int64_t extent : {3, 5, 3}) {
+      const Array value = randn({extent, 2, 3}, DType::float64);
+      const std::vector<Array> want = plain(value), got = again(value);
+      CHECK(allclose(got[0], want[0]));
+      CHECK(allclose(got[1], want[1]));
+    }
+  }
+}
+
 // ---- vmap ---------------------------------------------------------------------------------------
 
 TEST_CASE("vmap: axes of operands and results") {
@@ -188,6 +215,24 @@ TEST_CASE("vmap: placeholders without types, nested, with gradients inside and o
   const GraphFn pairs = vmap(vmap(product, {none, 0}), {0, none});
   CHECK(array_equal(pairs(List{Tensor(Array{1.0, 2.0}), Tensor(Array{3.0, 4.0, 5.0})})[0].value(),
                     Array{{3.0, 4.0, 5.0}, {6.0, 8.0, 10.0}}));
+}
+
+TEST_CASE("vmap and loops: extents with names inside") {
+  const Dim m = dim("m");
+  const Tensor x({2, m}, DType::float64, "x");
+  const Tensor y = vmap([&](Operands v) {
+    return List{v[0] * broadcast_to(sum(v[0]), Dims{m})};
+  })(List{x})[0];
+  const Tensor z = while_loop(
+      [](Operands v) { return List{sum(v[0]) < 20.0}; },
+      [&](Operands v) { return List{v[0] + broadcast_to(sum(v[0]), Dims{m})}; }, {y[0]})[0];
+  const Function f({x}, {y, grad(sum(y), {x})[0], z, grad(sum(z), {x})[0]});
+  const std::vector<Array> got = f(Array{{1.0, 2.0}, {3.0, 5.0}});
+  CHECK(array_equal(got[0], Array{{3.0, 6.0}, {24.0, 40.0}}));
+  CHECK(array_equal(got[1], Array{{6.0, 6.0}, {16.0, 16.0}}));  // of (sum of a row)^2
+  CHECK(array_equal(got[2], Array{12.0, 15.0}));                // 9 grows by a factor of 3, once
+  CHECK(array_equal(got[3], Array{{18.0, 18.0}, {0.0, 0.0}}));
+  CHECK(f(Array{{1.0, 2.0, 3.0}, {3.0, 5.0, 0.0}})[0].shape() == Shape{2, 3});
 }
 
 TEST_CASE("vmap: captured tensors, updates, loops and a user's function over arrays") {
