@@ -55,7 +55,7 @@ struct GradientState final : runtime::Attachment {
   std::atomic<bool> requires_grad = false;
   std::atomic<bool> frozen = false;  // it was turned off
   std::atomic<bool> detached = false;
-  std::atomic<bool> accumulated = false;  // `gradient` is more than zeros
+  std::atomic<bool> accumulated = false;  // `gradient` was computed since it was last zeroed
   std::mutex mutex;                       // guards the rest; nothing is called under it
   NodeRef gradient;                       // a leaf
   std::optional<frontend::Running> running;
@@ -241,7 +241,7 @@ std::shared_ptr<const BackwardPlan> find_plan(const NodeRef& y, bool seeded) {
     if (plan->epoch != epoch || plan->seeded != seeded) continue;
     bool same = true;
     for (std::size_t i = 0; i < plan->xs.size() && same; ++i)
-      same = (plan->accumulate[i] != 0) == find_state(*plan->xs[i])->accumulated;
+      same = (plan->accumulate[i] != 0) == frontend::has_gradient(NodeRef(plan->xs[i]));
     for (std::size_t i = 0; i < plan->running.size() && same; ++i)
       same = (plan->counted[i] != 0) == is_counted(*plan->running[i]);
     if (same) return plan;
@@ -249,7 +249,8 @@ std::shared_ptr<const BackwardPlan> find_plan(const NodeRef& y, bool seeded) {
   auto plan = std::make_shared<BackwardPlan>(trace(y));
   plan->epoch = epoch;
   plan->seeded = seeded;
-  for (const Node* x : plan->xs) plan->accumulate.push_back(find_state(*x)->accumulated ? 1 : 0);
+  for (const NodeRef& x : references(plan->xs))
+    plan->accumulate.push_back(frontend::has_gradient(x) ? 1 : 0);
   return plan;
 }
 
@@ -275,7 +276,7 @@ void set_nothing(GradientState& state, const NodeRef& gradient, const Array& lik
   state.nothing = zeros;
 }
 
-/// x's gradient leaf; zeros where nothing has accumulated yet.
+/// x's gradient leaf; zeros where there is no gradient yet.
 NodeRef gradient_leaf(const NodeRef& x) {
   GradientState& state = state_of(x);
   NodeRef gradient;
@@ -288,7 +289,8 @@ NodeRef gradient_leaf(const NodeRef& x) {
   }
   if (state.accumulated || !runtime::has_value(x)) return gradient;
   const Array value = runtime::value(x);
-  if (!runtime::has_value(gradient) || runtime::value(gradient).shape() != value.shape())
+  if (!runtime::has_value(gradient) ||
+      (runtime::value(gradient).shape() != value.shape() && !frontend::has_gradient(x)))
     set_nothing(state, gradient, value);
   return gradient;
 }

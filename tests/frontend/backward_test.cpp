@@ -140,6 +140,22 @@ TEST_CASE("Gradients of a shape that is no more are not added to") {
   CHECK(array_equal(x.grad().value(), Array{10.0}));
 }
 
+TEST_CASE("Gradients that the user set are added to") {
+  Variable x(Array{1.0, 2.0});
+  x.requires_grad(true);
+  const Tensor y = sum(x * x);
+  Tensor gradient = x.grad();
+  for (int i = 0; i < 2; ++i) {
+    gradient.set_value(Array{5.0, 5.0});
+    y.backward(true);
+    CHECK(array_equal(x.grad().value(), Array{7.0, 9.0}));
+    x.zero_grad();
+    y.backward(true);
+    CHECK(array_equal(x.grad().value(), Array{2.0, 4.0}));
+    x.zero_grad();
+  }
+}
+
 TEST_CASE("A loop's body may make variables of its own") {
   Variable a(2.0);
   const auto below = [](std::span<const Tensor> v) { return std::vector{v[0] < 100.0}; };
