@@ -7,6 +7,8 @@
 #include <numbers>
 #include <utility>
 
+#include "demand.h"
+
 namespace weft::optim::lr_scheduler {
 namespace {
 
@@ -31,8 +33,7 @@ std::vector<Factor> one_each(const char* what, std::vector<Factor> given, std::s
              std::to_string(given.size()),
          where);
   for (const Factor& factor : given)
-    demand(static_cast<bool>(factor), std::string(what) + ": lr_lambda is an empty function",
-           where);
+    frontend::demand_function((std::string(what) + ": lr_lambda").c_str(), factor, where);
   return given;
 }
 
@@ -89,7 +90,7 @@ void LRScheduler::go_to(std::int64_t epoch, Where where) {
 
 void LRScheduler::restart(Where where) {
   for (std::size_t g = 0; g < base_lrs_.size(); ++g) optimizer_.set_learning_rate(g, base_lrs_[g]);
-  go_to(0, where);
+  rewind(where);
 }
 
 void LRScheduler::fields(const std::string& prefix, Fields& into) {
@@ -177,7 +178,8 @@ ConstantLR::ConstantLR(Optimizer& optimizer, double factor, std::int64_t total_i
 }
 double ConstantLR::rate(std::size_t g) const {
   if (last_epoch_ == 0) return now(g) * factor_;
-  return last_epoch_ == total_iters_ ? now(g) / factor_ : now(g);
+  if (last_epoch_ != total_iters_) return now(g);
+  return factor_ > 0 ? now(g) / factor_ : base_lrs_[g];
 }
 
 LinearLR::LinearLR(Optimizer& optimizer, double start_factor, double end_factor,
@@ -236,12 +238,7 @@ double CosineAnnealingLR::rate(std::size_t g) const {
 CosineAnnealingWarmRestarts::CosineAnnealingWarmRestarts(Optimizer& optimizer, std::int64_t T_0,
                                                          std::int64_t T_mult, double eta_min,
                                                          std::int64_t last_epoch, Where where)
-    : LRScheduler(optimizer, last_epoch, where),
-      t_0_(T_0),
-      t_mult_(T_mult),
-      eta_min_(eta_min),
-      t_cur_(number(last_epoch)),
-      t_i_(number(T_0)) {
+    : LRScheduler(optimizer, last_epoch, where), t_0_(T_0), t_mult_(T_mult), eta_min_(eta_min) {
   demand(T_0 > 0, "CosineAnnealingWarmRestarts: T_0 must be positive, not " + std::to_string(T_0),
          where);
   demand(T_mult >= 1,
@@ -253,7 +250,7 @@ double CosineAnnealingWarmRestarts::rate(std::size_t g) const {
   return eta_min_ + (base_lrs_[g] - eta_min_) * one_plus_cos(t_cur_ / t_i_) / 2;
 }
 void CosineAnnealingWarmRestarts::step(Where where) {
-  if (last_epoch_ < 0) return step(0.0, where);
+  if (starting_ || last_epoch_ < 0) return step(number(last_epoch_ + 1), where);
   t_cur_ += 1;
   if (t_cur_ >= t_i_) {
     t_cur_ -= t_i_;
@@ -359,7 +356,8 @@ double OneCycleLR::level(const std::vector<double>& levels, bool of_momentum) co
   double begin = 0;
   auto phase = phases_.begin();
   for (; phase + 1 != phases_.end() && step > phase->end; ++phase) begin = phase->end;
-  const double share = (step - begin) / (phase->end - begin);
+  // A phase of no length is over.
+  const double share = phase->end > begin ? (step - begin) / (phase->end - begin) : 1;
   const double
       from = levels[static_cast<std::size_t>(of_momentum ? phase->momentum_from : phase->lr_from)],
       to = levels[static_cast<std::size_t>(of_momentum ? phase->momentum_to : phase->lr_to)];
@@ -469,94 +467,6 @@ void ReduceLROnPlateau::fields(const std::string& prefix, Fields& into) {
   into.emplace_back(prefix + "best", &best_);
   into.emplace_back(prefix + "num_bad_epochs", &num_bad_epochs_);
   into.emplace_back(prefix + "cooldown_counter", &cooldown_counter_);
-}
-
-// ---- several ------------------------------------------------------------------------------------
-
-namespace {
-
-/// All are there, are of one optimiser and step without a metric; the first of them.
-const std::shared_ptr<LRScheduler>& first_of(const char* what, const Schedulers& schedulers,
-                                             const Optimizer* optimizer, SourceLocation where) {
-  const std::string who = std::string(what) + ": ";
-  demand(!schedulers.empty(), who + "there are no schedulers", where);
-  for (std::size_t i = 0; i < schedulers.size(); ++i) {
-    const std::string which = who + "scheduler " + std::to_string(i);
-    demand(schedulers[i] != nullptr, which + " is null", where);
-    if (!optimizer) optimizer = &schedulers[i]->optimizer();
-    demand(&schedulers[i]->optimizer() == optimizer, which + " is of another optimiser", where);
-    demand(!schedulers[i]->needs_metric(), which + " needs a metric, which step() has none of",
-           where);
-  }
-  return schedulers.front();
-}
-
-}  // namespace
-
-SequentialLR::SequentialLR(Optimizer& optimizer, Schedulers schedulers,
-                           std::vector<std::int64_t> milestones, std::int64_t last_epoch,
-                           Where where)
-    : LRScheduler(optimizer, last_epoch, where),
-      schedulers_(std::move(schedulers)),
-      milestones_(std::move(milestones)) {
-  (void)first_of("SequentialLR", schedulers_, &optimizer, where);
-  demand(milestones_.size() + 1 == schedulers_.size(),
-         "SequentialLR: " + std::to_string(schedulers_.size()) +
-             " schedulers need one milestone fewer, received " + std::to_string(milestones_.size()),
-         where);
-  for (std::size_t g = 0; g < base_lrs_.size(); ++g) optimizer.set_learning_rate(g, base_lrs_[g]);
-  undo();  // each made its first step when it was made: the first one's alone stands
-  last_epoch_ = last_epoch + 1;
-  schedulers_.front()->start(where);
-  last_lr_ = schedulers_.front()->get_last_lr();
-}
-void SequentialLR::step(Where where) {
-  const auto begun = std::ranges::upper_bound(milestones_, last_epoch_ + 1);
-  LRScheduler& current = *schedulers_[static_cast<std::size_t>(begun - milestones_.begin())];
-  const bool begins = begun != milestones_.begin() && *(begun - 1) == last_epoch_ + 1;
-  if (begins)
-    current.restart(where);
-  else
-    current.step(where);
-  ++last_epoch_;
-  last_lr_ = current.get_last_lr();
-}
-void SequentialLR::restart(Where where) {
-  last_epoch_ = 0;
-  schedulers_.front()->restart(where);
-  last_lr_ = schedulers_.front()->get_last_lr();
-}
-void SequentialLR::undo() {
-  LRScheduler::undo();
-  for (const auto& scheduler : schedulers_) scheduler->undo();
-}
-void SequentialLR::fields(const std::string& prefix, Fields& into) {
-  LRScheduler::fields(prefix, into);
-  for (std::size_t i = 0; i < schedulers_.size(); ++i)
-    schedulers_[i]->fields(prefix + "_schedulers." + std::to_string(i) + ".", into);
-}
-
-ChainedScheduler::ChainedScheduler(Schedulers schedulers, Where where)
-    : LRScheduler(first_of("ChainedScheduler", schedulers, nullptr, where)->optimizer_, -1, where),
-      schedulers_(std::move(schedulers)) {
-  go_to(0, where);
-}
-void ChainedScheduler::step(Where where) {
-  for (const auto& scheduler : schedulers_) scheduler->step(where);
-  go_to(last_epoch_ + 1, where);
-}
-void ChainedScheduler::restart(Where where) {
-  for (const auto& scheduler : schedulers_) scheduler->restart(where);
-  go_to(0, where);
-}
-void ChainedScheduler::undo() {
-  LRScheduler::undo();
-  for (const auto& scheduler : schedulers_) scheduler->undo();
-}
-void ChainedScheduler::fields(const std::string& prefix, Fields& into) {
-  LRScheduler::fields(prefix, into);
-  for (std::size_t i = 0; i < schedulers_.size(); ++i)
-    schedulers_[i]->fields(prefix + "_schedulers." + std::to_string(i) + ".", into);
 }
 
 }  // namespace weft::optim::lr_scheduler

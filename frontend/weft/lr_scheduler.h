@@ -65,10 +65,13 @@ class LRScheduler {
   bool starting_ = false;
 
  private:
+  friend class SchedulerOfSeveral;
   friend class SequentialLR;
   friend class ChainedScheduler;
   /// To epoch 0, from the initial rates.
   virtual void restart(Where where);
+  /// To epoch 0, from the rates that there are.
+  virtual void rewind(Where where) { go_to(0, where); }
   /// As before the first step.
   virtual void undo() { --last_epoch_; }
 };
@@ -171,9 +174,9 @@ class CosineAnnealingWarmRestarts : public LRScheduler {
  private:
   double rate(std::size_t group) const override;
   void fields(const std::string& prefix, Fields& into) override;
-  void restart(Where where) override { step(0.0, where); }
+  void rewind(Where where) override { step(0.0, where); }
   std::int64_t t_0_, t_mult_;
-  double eta_min_, t_cur_, t_i_;
+  double eta_min_, t_cur_ = 0, t_i_ = 0;
 };
 
 using Factor = std::function<double(std::int64_t epoch)>;
@@ -310,34 +313,40 @@ class ReduceLROnPlateau : public LRScheduler {
 
 using Schedulers = std::vector<std::shared_ptr<LRScheduler>>;
 
+/// What is made of others, which set the rates.
+class SchedulerOfSeveral : public LRScheduler {
+ protected:
+  SchedulerOfSeveral(Optimizer& optimizer, Schedulers schedulers, std::int64_t last_epoch,
+                     Where where)
+      : LRScheduler(optimizer, last_epoch, where), schedulers_(std::move(schedulers)) {}
+  void undo() override;
+  Schedulers schedulers_;
+
+ private:
+  double rate(std::size_t group) const override { return now(group); }
+  void fields(const std::string& prefix, Fields& into) override;
+};
+
 /// One scheduler after another, each from its milestone on.
-class SequentialLR : public LRScheduler {
+class SequentialLR : public SchedulerOfSeveral {
  public:
   SequentialLR(Optimizer& optimizer, Schedulers schedulers, std::vector<std::int64_t> milestones,
                std::int64_t last_epoch = -1, Where where = Where::current());
   void step(Where where = Where::current()) override;
 
  private:
-  double rate(std::size_t group) const override { return now(group); }
-  void fields(const std::string& prefix, Fields& into) override;
-  void restart(Where where) override;
-  void undo() override;
-  Schedulers schedulers_;
+  void rewind(Where where) override;
   std::vector<std::int64_t> milestones_;
 };
 
 /// Several schedulers at once: each goes on from the rates that the one before it set.
-class ChainedScheduler : public LRScheduler {
+class ChainedScheduler : public SchedulerOfSeveral {
  public:
   explicit ChainedScheduler(Schedulers schedulers, Where where = Where::current());
   void step(Where where = Where::current()) override;
 
  private:
-  double rate(std::size_t group) const override { return now(group); }
-  void fields(const std::string& prefix, Fields& into) override;
-  void restart(Where where) override;
-  void undo() override;
-  Schedulers schedulers_;
+  void rewind(Where where) override;
 };
 
 }  // namespace weft::optim::lr_scheduler

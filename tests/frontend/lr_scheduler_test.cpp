@@ -60,6 +60,11 @@ TEST_CASE("Schedules: steps, powers and cosines") {
   }
   {
     Rig rig(0.05);
+    ConstantLR s(rig.sgd, 0, 2);
+    check(rig, s, {0, 0, 0.05, 0.05});
+  }
+  {
+    Rig rig(0.05);
     LinearLR s(rig.sgd, 0.5, 1, 4);
     check(rig, s, {0.025, 0.03125, 0.0375, 0.04375, 0.05, 0.05});
   }
@@ -151,6 +156,20 @@ TEST_CASE("Schedules: cycles move momentum too") {
                            .three_phase = true});
     check(rig, s, {0.1, 0.4, 0.7, 1, 0.7, 0.4, 0.1, 0.01});
     CHECK(s.base_lrs() == std::vector<double>{0.1});
+  }
+  for (const double pct_start : {0.25, 1.0}) {  // a phase has no length
+    Rig rig(1);
+    OneCycleLR s(rig.sgd, {.max_lr = 1.0,
+                           .total_steps = 4,
+                           .pct_start = pct_start,
+                           .anneal_strategy = Anneal::linear,
+                           .cycle_momentum = false,
+                           .div_factor = 10,
+                           .final_div_factor = 10});
+    if (pct_start < 1)
+      check(rig, s, {1, 0.67, 0.34, 0.01});
+    else
+      check(rig, s, {0.1, 0.4, 0.7, 1, 0.01});
   }
   {
     Rig rig(1);
@@ -267,6 +286,19 @@ TEST_CASE("Schedules: one after another, and at once") {
                         std::make_shared<ExponentialLR>(rig.sgd, 0.9)});
     check(rig, s, {0.1, 0.09, 0.81, 0.729});
   }
+  {
+    Rig rig(1);
+    const auto begin = std::make_shared<StepLR>(rig.sgd, 1, 0.5);
+    const auto both = std::make_shared<ChainedScheduler>(Schedulers{
+        std::make_shared<ConstantLR>(rig.sgd, 0.1, 2),
+        std::make_shared<ExponentialLR>(rig.sgd, 0.9),
+        std::make_shared<SequentialLR>(rig.sgd,
+                                       Schedulers{std::make_shared<ConstantLR>(rig.sgd, 0.5, 9),
+                                                  std::make_shared<StepLR>(rig.sgd, 1)},
+                                       std::vector<std::int64_t>{8})});
+    SequentialLR s(rig.sgd, {begin, both}, {3});
+    check(rig, s, {1, 0.5, 0.25, 0.05, 0.045, 0.405, 0.3645});
+  }
   Rig rig(1), other(1);
   const auto step = std::make_shared<StepLR>(rig.sgd, 1);
   CHECK_THROWS_AS(SequentialLR(rig.sgd, {step}, {1}), Error);
@@ -315,6 +347,14 @@ TEST_CASE("Schedules: what was saved goes on") {
   CHECK(second.get_last_lr() == std::vector<double>{0.4});
   CosineAnnealingLR third(resumed.sgd, 4, 0, 1);
   CHECK(third.get_last_lr()[0] == doctest::Approx(0.4));
+  CosineAnnealingWarmRestarts restarts(resumed.sgd, 2, 2, 0, 5), unbroken(begun.sgd, 2, 2);
+  for (int i = 0; i < 6; ++i) unbroken.step();  // epoch 6 is the first of eight
+  for (int i = 0; i < 3; ++i) {
+    CHECK(restarts.last_epoch() == unbroken.last_epoch());
+    CHECK(restarts.get_last_lr() == unbroken.get_last_lr());
+    restarts.step();
+    unbroken.step();
+  }
 }
 
 TEST_CASE("Schedules: groups have their own rates") {
