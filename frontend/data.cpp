@@ -122,9 +122,10 @@ std::vector<std::int64_t> counts_of(const std::vector<double>& lengths, std::int
   const bool shares = std::abs(sum - 1) <= 1e-9;
   std::vector<std::int64_t> counts;
   for (const double length : lengths) {
-    if (!(length >= 0 && length <= static_cast<double>(n)))
+    const double count = shares ? std::floor(length * static_cast<double>(n)) : length;
+    if (!(count >= 0 && count <= static_cast<double>(n) && count == std::floor(count)))
       throw Error("random_split: a part of " + std::to_string(length), where);
-    counts.push_back(static_cast<std::int64_t>(shares ? length * static_cast<double>(n) : length));
+    counts.push_back(static_cast<std::int64_t>(count));
   }
   std::int64_t left = n - std::accumulate(counts.begin(), counts.end(), std::int64_t{0});
   for (std::size_t i = 0; shares && left > 0; i = (i + 1) % counts.size(), --left) ++counts[i];

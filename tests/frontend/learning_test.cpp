@@ -226,6 +226,8 @@ TEST_CASE("parts and wholes of data sets") {
                   ShapeError);
   CHECK_THROWS_AS(random_split(set, {3, 8}), Error);
   CHECK_THROWS_AS(random_split(set, {-1, 11}), Error);
+  CHECK_THROWS_AS(random_split(set, {3.5, 7.0}), Error);
+  CHECK(random_split(Dataset{zeros({0, 1}), zeros({0})}, {0.5, 0.5}).size() == 2);
 }
 
 TEST_CASE("samplers say what an epoch has") {
