@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <iterator>
 
+#include "demand.h"
 #include "gradient_state.h"
 #include "ir/ops/ops.h"
 #include "load_values.h"
@@ -290,7 +291,7 @@ void Optimizer::step(Where where) {
 }
 
 Array Optimizer::step(const std::function<Tensor()>& closure, Where where) {
-  if (!closure) throw Error("step: closure is an empty function", where);
+  frontend::demand_function("step: closure", closure, where);
   Array loss = closure().value();
   step(where);
   return loss;

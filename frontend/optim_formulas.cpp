@@ -221,11 +221,11 @@ void RpropOptions::check(SourceLocation where) const {
 }
 void RpropOptions::next(Step& s) const {
   const Tensor g = maximize ? -s.g : s.g;
-  Tensor &before = s.state("prev"), &size = s.state("step_size", lr);
+  Tensor &before = s.state("prev"), &size = s.state("step_size");
   const Tensor same = g * before;  // above 0 where the sign is the last step's
   const Tensor factor =
       where(same > 0.0, etas.second, where(same < 0.0, etas.first, ones_like(same)));
-  size = clip(size * factor, step_sizes.first, step_sizes.second);
+  size = clip(where(s.t() > 1.0, size, s.lr) * factor, step_sizes.first, step_sizes.second);
   before = where(same < 0.0, 0.0, g);
   s.w = s.w - sign(before) * size;
 }
@@ -234,7 +234,8 @@ void ASGDOptions::check(SourceLocation where) const { demand_common(*this, where
 void ASGDOptions::next(Step& s) const {
   const Tensor g = gradient(s, *this), t = s.t();
   Tensor &eta = s.number("eta", lr), &average = s.state("ax");
-  s.w = s.w * (1.0 - lambd * eta) - eta * g;
+  const Tensor rate = where(t > 1.0, eta, s.lr);
+  s.w = s.w * (1.0 - lambd * rate) - rate * g;
   average = average + (s.w - average) / maximum(t - 1.0 - t0, 1.0);
   eta = s.lr / pow(1.0 + lambd * s.lr * t, alpha);
 }

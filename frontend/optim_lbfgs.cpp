@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "demand.h"
 #include "gradient_state.h"
 #include "weft/eval.h"
 #include "weft/ops/complex.h"
@@ -98,8 +99,8 @@ Tensor LBFGS::direction(const Tensor& gradient) {
   const Tensor y = plus(gradient, -1, m.last[1]), s = kept(number(m.t, gradient) * m.last[0]);
   const double ys = product(y, s);
   if (ys > 1e-10) {
-    if (std::ssize(m.past) == options_.history_size) m.past.pop_front();
     m.past.push_back({y, s, 1 / ys});
+    while (std::ssize(m.past) > options_.history_size) m.past.pop_front();
     m.scale = ys / product(y, y);
   }
   std::vector<double> alphas;
@@ -224,7 +225,7 @@ void LBFGS::iterate(const Closure& closure, double loss) {
 }
 
 Array LBFGS::step(const Closure& closure, Where where) {
-  if (!closure) throw Error("step: closure is an empty function", where);
+  frontend::demand_function("step: closure", closure, where);
   const Memory before = memory_;
   const Tensor start = flat_parameters();
   try {

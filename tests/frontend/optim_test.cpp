@@ -129,6 +129,19 @@ TEST_CASE("Optim: a rate is set without compiling anew") {
   CHECK(optim::SGD({narrow}, {.lr = 0.1}).learning_rate() == 0.1);  // not 0.1f
 }
 
+TEST_CASE("Optim: the first step has the rate that there is then") {
+  const auto first = [](const Make& make) {
+    const Tensor w(Array{1.0}, {.requires_grad = true});
+    const Made optimizer = make({w});
+    optimizer->set_learning_rate(0.25);
+    sum(w).backward();
+    optimizer->step();
+    return w.item<double>();
+  };
+  CHECK(first(make(optim::RpropOptions{.lr = 0.1})) == 0.75);
+  CHECK(first(make(optim::ASGDOptions{.lr = 0.1, .lambd = 0})) == 0.75);
+}
+
 TEST_CASE("Optim: groups have options of their own") {
   const Tensor a = start(), b = start(), c = start(), d = start();
   optim::SGD sgd({{{a}, {.lr = 0.1}}, {{b}, {.lr = 0.2, .momentum = 0.5, .weight_decay = 0.5}}});
@@ -398,6 +411,12 @@ TEST_CASE("Optim: what LBFGS cannot do, it says; what fails, it undoes") {
   CHECK(valley.step() == doctest::Approx(24.2));
   CHECK(allclose(valley.w.value(), Array{-0.925363237785, 1.02077869983}, 1e-9));
   CHECK_THROWS_AS(optim::LBFGS({valley.w}, {.max_iter = 0}), Error);
+  Valley shorter({.max_iter = 4, .history_size = 2});
+  valley.step();
+  shorter.lbfgs.load_state_dict(valley.lbfgs.state_dict());
+  CHECK(shorter.lbfgs.state_dict().at("state.0.ro").size() > 2);
+  shorter.step();
+  CHECK(shorter.lbfgs.state_dict().at("state.0.ro").size() == 2);
 }
 
 TEST_CASE("Optim: LBFGS over several parameters, narrow and complex ones too") {
