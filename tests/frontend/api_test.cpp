@@ -11,7 +11,7 @@
 #include <string>
 #include <type_traits>
 
-#include "folder.h"
+#include "tests/folder.h"
 #include "weft/onnx.h"
 #include "weft/weft.h"
 

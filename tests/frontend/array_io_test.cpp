@@ -9,8 +9,8 @@
 #include <functional>
 #include <random>
 
-#include "folder.h"
 #include "ir/error.h"
+#include "tests/folder.h"
 #include "weft/io.h"
 
 using namespace weft;

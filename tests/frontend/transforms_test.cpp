@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-#include "folder.h"
+#include "tests/folder.h"
 #include "thrown.h"
 #include "weft/nn.h"
 #include "weft/ops/indexing.h"

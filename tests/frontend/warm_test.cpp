@@ -6,6 +6,7 @@
 #include <fstream>
 #include <string>
 
+#include "tests/folder.h"
 #include "weft/weft.h"
 
 using namespace weft;
@@ -41,10 +42,8 @@ TEST_CASE("child: one compiled call" * doctest::skip()) {
 }
 
 TEST_CASE("A process with a warm cache never opens LLVM") {
-  std::string folder = (std::filesystem::temp_directory_path() / "weft-warm-XXXXXX").string();
-  REQUIRE(mkdtemp(folder.data()) != nullptr);
-  CHECK(succeeds(folder, "1"));  // and leaves its code there
-  CHECK(succeeds(folder, "0"));
-  CHECK_FALSE(succeeds(folder, "1"));  // the child does look
-  std::filesystem::remove_all(folder);
+  const Folder folder;
+  CHECK(succeeds(folder.path(), "1"));  // and leaves its code there
+  CHECK(succeeds(folder.path(), "0"));
+  CHECK_FALSE(succeeds(folder.path(), "1"));  // the child does look
 }

@@ -8,6 +8,7 @@
 #include <sstream>
 #include <string>
 
+#include "tests/folder.h"
 #include "tests/programs/outcome.h"
 
 namespace {
@@ -81,15 +82,14 @@ TEST_CASE("weft-bench: what peers compute is what the row says") {
 TEST_CASE(
     "weft-bench writes records, a table and a picture; its exit code says whether goals were "
     "reached") {
-  std::string folder = (fs::temp_directory_path() / "weft-bench-test-XXXXXX").string();
-  REQUIRE(mkdtemp(folder.data()) != nullptr);
+  const weft::Folder folder;
   const Outcome done = run(program("weft-bench") + " --only '^E1$' --quick --threads 1 --json " +
-                           folder + "/records.json --plot " + folder + "/plot.svg");
+                           folder / "records.json" + " --plot " + folder / "plot.svg");
   CAPTURE(done.text);
   CHECK((done.code == 0 || done.code == 1));  // as quick as this machine is today
   CHECK((done.code == 1) == (done.text.find("MISSED") != std::string::npos));
   CHECK(done.text.find("x floor") != std::string::npos);
-  std::ifstream records(folder + "/records.json");
+  std::ifstream records(folder / "records.json");
   bool found = false;
   for (std::string line; std::getline(records, line);) {
     const json record = json::parse(line);
@@ -98,10 +98,9 @@ TEST_CASE(
   }
   CHECK(found);
   std::ostringstream picture;
-  picture << std::ifstream(folder + "/plot.svg").rdbuf();
+  picture << std::ifstream(folder / "plot.svg").rdbuf();
   CHECK(picture.str().starts_with("<svg"));
   CHECK(picture.str().ends_with("</svg>\n"));
-  fs::remove_all(folder);
 }
 
 TEST_CASE("weft-bench refuses what it cannot do") {

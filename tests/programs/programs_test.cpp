@@ -1,5 +1,5 @@
-// The programs as a user meets them: run as processes on small files made here; exit codes, output, and one clear line
-// where a file is damaged.
+// The programs as a user meets them: run as processes on small files made here; exit codes, output,
+// and one clear line where a file is damaged.
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <spawn.h>
@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/folder.h"
 #include "weft/weft.h"
 
 extern char** environ;
@@ -32,20 +33,6 @@ std::string slurp(const fs::path& path) {
 void spew(const fs::path& path, const std::string& bytes) {
   std::ofstream(path, std::ios::binary) << bytes;
 }
-
-/// A folder that goes away with its test.
-struct Folder {
-  Folder() {
-    std::string name = (fs::temp_directory_path() / "weft-programs-XXXXXX").string();
-    REQUIRE(mkdtemp(name.data()) != nullptr);
-    path = name;
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  ~Folder() { fs::remove_all(path); }
-  std::string operator/(const char* name) const { return (path / name).string(); }
-  fs::path path;
-};
 
 struct Outcome {
   int code = -1;  // 128 + signal where one ended it
@@ -89,7 +76,7 @@ class StandIn {
     setenv("WEFT_CUDA_DRIVER", (folder + "/libfake_driver.so").c_str(), 1);
     setenv("WEFT_CUDA_PATH", folder.c_str(), 1);
     setenv("WEFT_CUBLASLT", "/nowhere/libcublasLt.so", 1);
-    setenv("WEFT_CACHE_DIR", cache_.path.c_str(), 1);  // what it compiles is nobody else's
+    setenv("WEFT_CACHE_DIR", cache_.path().c_str(), 1);  // what it compiles is nobody else's
 #endif
   }
   ~StandIn() {
@@ -173,7 +160,7 @@ TEST_CASE("weft-operations: the table in the documentation is that of the rows")
   CHECK(same.err == "");
   CHECK(same.code == 0);
   const Folder scratch;
-  spew(scratch.path / "old.md", "# Operations\n");
+  spew(scratch / "old.md", "# Operations\n");
   CHECK(run("weft-operations", {"--check", scratch / "old.md"}).code == 1);
   CHECK(run("weft-operations", {"--check", scratch / "none.md"}).code == 2);
 }
@@ -206,17 +193,17 @@ TEST_CASE("weft-run runs, saves, compares and times a function") {
   CHECK(run("weft-run", {model, x, "--save", y}).code == 0);
   CHECK(array_equal(load_npy(y), model_output));
 
-  const Outcome same = run("weft-run", {model, "--check", folder.path.string(), "--stats"});
+  const Outcome same = run("weft-run", {model, "--check", folder.path(), "--stats"});
   CHECK(same.code == 0);
   CHECK(contains(same.out, "as expected"));
   CHECK(contains(same.out, "kernels"));
   save_npy(y, Array{{10.5f, 4.25f}, {2.5f, 1.5f}});
-  const Outcome other = run("weft-run", {model, "--check", folder.path.string()});
+  const Outcome other = run("weft-run", {model, "--check", folder.path()});
   CHECK(other.code == 1);
   CHECK(contains(other.out, "expected 1.5"));
-  CHECK(run("weft-run", {model, "--check", folder.path.string(), "--atol", "0.3"}).code == 0);
+  CHECK(run("weft-run", {model, "--check", folder.path(), "--atol", "0.3"}).code == 0);
   save_npy(y, Array{1.f});
-  CHECK(contains(run("weft-run", {model, "--check", folder.path.string()}).out,
+  CHECK(contains(run("weft-run", {model, "--check", folder.path()}).out,
                  "instead of float32(1,)"));
 
   const std::string trace = folder / "trace.json";
@@ -291,11 +278,11 @@ TEST_CASE("weft-run says what is wrong with files") {
 
 TEST_CASE("weft-train trains on small data, and what it saves runs") {
   const Folder folder;
-  save_images(folder.path, "train", 640);
-  save_images(folder.path, "t10k", 50);
+  save_images(folder.path(), "train", 640);
+  save_images(folder.path(), "t10k", 50);
   const std::string model = folder / "model.weft", curve = folder / "curve.svg",
                     samples = folder / "samples";
-  const std::vector<std::string> base{"fashion-mnist", "--data", folder.path.string(),
+  const std::vector<std::string> base{"fashion-mnist", "--data", folder.path(),
                                       "--batch-size",  "32",     "--epochs"};
   const auto with = [&](std::vector<std::string> more) {
     more.insert(more.begin(), base.begin(), base.end());
@@ -361,7 +348,7 @@ TEST_CASE("weft-run and weft-train on a device") {
   save_model(model);
   save_npy(x, model_input);
   save_npy(y, model_output);
-  const Outcome same = run("weft-run", {model, "--check", folder.path.string(), "--device",
+  const Outcome same = run("weft-run", {model, "--check", folder.path(), "--device",
                                         "cuda:1", "--stats", "--repeat", "2", "--profile", trace});
   CAPTURE(same.err);
   CHECK(same.code == 0);
@@ -371,12 +358,12 @@ TEST_CASE("weft-run and weft-train on a device") {
                 "device cuda:2 is not available: the driver has 2 device(s)");
   check_refused(run("weft-run", {model, x, "--device", "gpu"}), "weft-run", "no device 'gpu'");
 
-  save_images(folder.path, "train", 64);
-  save_images(folder.path, "t10k", 20);
+  save_images(folder.path(), "train", 64);
+  save_images(folder.path(), "t10k", 20);
   const std::string samples = folder / "samples", saved = folder / "trained.weft";
   const auto train = [&](const char* where) {
     return run("weft-train",
-               {"fashion-mnist", "--data", folder.path.string(), "--batch-size", "32", "--epochs",
+               {"fashion-mnist", "--data", folder.path(), "--batch-size", "32", "--epochs",
                 "1", "--device", where, "--save", saved, "--samples", samples});
   };
   const Outcome there = train("cuda");

@@ -19,6 +19,7 @@
 #include "ir/error.h"
 #include "runtime/processors.h"
 #include "runtime/thread_pool.h"
+#include "tests/folder.h"
 
 using namespace weft::runtime;
 
@@ -182,9 +183,8 @@ TEST_CASE("callers that work at once share the threads") {
 
 TEST_CASE("processors: what quotas of this process's groups and of those around them leave") {
   namespace fs = std::filesystem;
-  std::string name = (fs::temp_directory_path() / "weft-groups-XXXXXX").string();
-  REQUIRE(mkdtemp(name.data()) != nullptr);
-  const fs::path root(name);
+  const weft::Folder folder;
+  const fs::path root(folder.path());
   const auto write = [&](const std::string& path, const std::string& text) {
     fs::create_directories((root / path).parent_path());
     std::ofstream(root / path) << text;
@@ -207,7 +207,6 @@ TEST_CASE("processors: what quotas of this process's groups and of those around 
   CHECK(usable_processors(root.string()) == all);
   write("sys/fs/cgroup/cpu,cpuacct/box/cpu.cfs_quota_us", "100000\n");
   CHECK(usable_processors(root.string()) == 1);
-  fs::remove_all(root);
 }
 
 TEST_CASE("a forked child has a pool of its own" * doctest::skip(!can_fork)) {
