@@ -51,7 +51,8 @@ double number(std::int64_t n) { return static_cast<double>(n); }
 
 // ---- what all have in common --------------------------------------------------------------------
 
-LRScheduler::LRScheduler(Optimizer& optimizer, std::int64_t last_epoch, Where where)
+LRScheduler::LRScheduler(Optimizer& optimizer, std::int64_t last_epoch, Where where,
+                         const std::vector<double>& rates)
     : optimizer_(optimizer), last_epoch_(last_epoch) {
   for (std::size_t g = 0; g < optimizer.param_groups().size(); ++g) {
     const ParamGroup& group = optimizer.param_groups()[g];
@@ -59,7 +60,8 @@ LRScheduler::LRScheduler(Optimizer& optimizer, std::int64_t last_epoch, Where wh
            "initial_lr of group " + std::to_string(g) +
                " is not known, as it has to be to resume: load the optimiser's state first",
            where);
-    if (!group.initial_lr()) optimizer.set_initial_learning_rate(g, group.lr());
+    if (!group.initial_lr())
+      optimizer.set_initial_learning_rate(g, rates.empty() ? group.lr() : rates[g]);
     base_lrs_.push_back(*group.initial_lr());
   }
 }
@@ -378,7 +380,10 @@ void OneCycleLR::step(Where where) {
 }
 
 CyclicLR::CyclicLR(Optimizer& optimizer, CyclicOptions options, Where where)
-    : LRScheduler(optimizer, options.last_epoch, where), options_(std::move(options)) {
+    : LRScheduler(optimizer, options.last_epoch, where,
+                  one_each("CyclicLR: base_lr", options.base_lr, optimizer.param_groups().size(),
+                           where)),
+      options_(std::move(options)) {
   CyclicOptions& o = options_;
   if (o.step_size_down == 0) o.step_size_down = o.step_size_up;
   demand(o.step_size_up > 0 && o.step_size_down > 0,

@@ -43,7 +43,9 @@ class LRScheduler {
   void load_state_dict(const NamedArrays& saved, Where where = Where::current());
 
  protected:
-  LRScheduler(Optimizer& optimizer, std::int64_t last_epoch, Where where);
+  /// `rates`: what the groups begin with, where that is not what they have.
+  LRScheduler(Optimizer& optimizer, std::int64_t last_epoch, Where where,
+              const std::vector<double>& rates = {});
   /// The rate of a group at `last_epoch()`; it may build on the rate that the group has.
   [[nodiscard]] virtual double rate(std::size_t group) const = 0;
   /// Momentum, or beta1, of a scheduler that cycles it too.

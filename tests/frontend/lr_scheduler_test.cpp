@@ -274,6 +274,15 @@ TEST_CASE("Schedules: one after another, and at once") {
   }
   {
     Rig rig(1);
+    const CyclicOptions cycle{
+        .base_lr = 0.1, .max_lr = 0.5, .step_size_up = 2, .cycle_momentum = false};
+    const Schedulers parts{std::make_shared<CyclicLR>(rig.sgd, cycle),
+                           std::make_shared<ExponentialLR>(rig.sgd, 0.5)};
+    SequentialLR s(rig.sgd, parts, {3});  // the first sets what the others begin with
+    check(rig, s, {0.1, 0.3, 0.5, 0.1, 0.05});
+  }
+  {
+    Rig rig(1);
     const Schedulers parts{std::make_shared<LinearLR>(rig.sgd, 0.25, 1, 3),
                            std::make_shared<CosineAnnealingLR>(rig.sgd, 2),
                            std::make_shared<StepLR>(rig.sgd, 1, 0.5)};
