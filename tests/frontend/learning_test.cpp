@@ -1,4 +1,5 @@
-// Modules, optimisers, data sets and the training loop, against formulas written out here in plain C++.
+// Modules, optimisers, data sets and the training loop, against formulas written out here in plain
+// C++.
 #include <doctest/doctest.h>
 
 #include <algorithm>

@@ -1,4 +1,5 @@
-// weft-bench as a user meets it: what it lists, what one measurement prints, its files and its refusals. No times.
+// weft-bench as a user meets it: what it lists, what one measurement prints, its files and its
+// refusals. No times.
 #include <doctest/doctest.h>
 
 #include <cstdlib>
