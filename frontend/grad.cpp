@@ -3,10 +3,12 @@
 #include <algorithm>
 
 #include "apply.h"
+#include "control_flow.h"
 #include "ir/builder.h"
 #include "ir/ops/cotangent.h"
 #include "ir/ops/ops.h"
 #include "passes/autodiff.h"
+#include "passes/resolve.h"
 #include "runtime/reactive.h"
 #include "weft/ops.h"
 
@@ -92,30 +94,34 @@ std::vector<Tensor> vjp(const std::vector<Tensor>& ys, const std::vector<Tensor>
                         const std::vector<Tensor>& cotangents, std::source_location where) {
   demand_floating("vjp", xs, where);
   demand_count("vjp: cotangents", ys.size(), cotangents.size(), where);
-  return tensors(passes::gradient(nodes(ys), nodes(xs), fitted("vjp: cotangent", cotangents, ys, where)));
+  return tensors(
+      passes::gradient(nodes(ys), nodes(xs), fitted("vjp: cotangent", cotangents, ys, where)));
 }
 
 std::vector<Tensor> jvp(const std::vector<Tensor>& ys, const std::vector<Tensor>& xs,
                         const std::vector<Tensor>& tangents, std::source_location where) {
   demand_floating("jvp", xs, where);
   demand_count("jvp: tangents", xs.size(), tangents.size(), where);
-  return tensors(passes::pushforward(nodes(ys), nodes(xs), fitted("jvp: tangent", tangents, xs, where)));
+  return tensors(
+      passes::pushforward(nodes(ys), nodes(xs), fitted("jvp: tangent", tangents, xs, where)));
 }
 
 Tensor jacobian(const Tensor& y, const Tensor& x, std::source_location where) {
   const Shape y_shape = y.shape(), x_shape = x.shape();
   const std::int64_t rows = element_count(y_shape);
-  const Array units = eye(rows, y.dtype());
+  Shape shape = y_shape, each = y_shape;
+  shape.insert(shape.end(), x_shape.begin(), x_shape.end());
+  if (rows == 0) return Tensor(zeros(shape, x.dtype()), where);
+  each.insert(each.begin(), rows);
+  const Tensor units(eye(rows, y.dtype()).reshape(each), where);
+  const GraphFn row = [&](std::span<const Tensor> g) { return vjp({y}, {x}, {g[0]}, where); };
   std::vector<Tensor> result;
-  for (std::int64_t row = 0; row < rows; ++row) {
-    const Tensor cotangent(runtime::select_view(units, 0, row).contiguous().reshape(y_shape),
-                           where);
-    result.push_back(vjp({y}, {x}, {cotangent}, where).front());
-  }
-  Dims shape = to_dims(y_shape);
-  for (const std::int64_t extent : x_shape) shape.emplace_back(extent);
-  if (rows == 0) return Tensor(zeros(*to_shape(shape), x.dtype()), where);
-  return reshape({stack(result, 0, where), where}, shape);
+  if (passes::depends_on_values(ir::Graph({}, {y.node()})))  // what a batch need not have a form for
+    for (std::int64_t i = 0; i < rows; ++i)
+      result.push_back(row(std::vector{units[Index(i, where)]}).front());
+  const Tensor all = result.empty() ? frontend::batched(row, std::span(&units, 1), {1}, where).front()
+                                    : stack(result, 0, where);
+  return reshape({all, where}, to_dims(shape));
 }
 
 Tensor hessian(const Tensor& y, const Tensor& x, std::source_location where) {

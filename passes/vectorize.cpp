@@ -1,12 +1,14 @@
 #include "passes/vectorize.h"
 
 #include <algorithm>
+#include <cassert>
 #include <unordered_map>
 
 #include "ir/ops/advanced_indexing.h"
 #include "ir/ops/attrs.h"
 #include "ir/ops/control_flow.h"
 #include "ir/ops/ops.h"
+#include "ir/ops/ordering.h"
 #include "ir/ops/products.h"
 #include "ir/ops/vmap.h"
 #include "passes/autodiff.h"
@@ -209,6 +211,7 @@ class Batching {
     using enum ir::ExternKind;
     switch (meaning.kind) {
       case gather_rows: return gathered(node);
+      case sort: return &node.op() == &ir::ops::row_order ? one_by_one(node) : with_axis(node);
       case random_uniform:
       case random_normal:
       case random_bernoulli:
@@ -216,7 +219,6 @@ class Batching {
       case gather:
       case scatter_add:
       case scatter:
-      case sort:
       case topk:
       case cumulate:
       case fold:
@@ -255,13 +257,14 @@ class Batching {
                          ir::GatherNdAttrs{.batch = 1}, node.where());
   }
 
-  /// The row itself on operands with the batch, if that gives what it should.
+  /// The row itself on operands with the batch.
   NodeRef with_axis(const Node& node) {
     Refs operands;
     for (const NodeRef& input : node.inputs()) operands.push_back(whole(*input));
     NodeRef made =
         builder_.make(node.op(), std::move(operands), shifted(node, batch_), node.where());
-    return made->type().shape == with_batch(shape_of(node)) ? made : one_by_one(node);
+    assert(made->type().shape == with_batch(shape_of(node)));
+    return made;
   }
 
   NodeRef one_by_one(const Node& node) {
@@ -282,7 +285,7 @@ class Batching {
                                     : builder_.make(ir::ops::get, {made},
                                                     ir::GetAttrs{static_cast<std::int64_t>(k)}));
     }
-    Refs& joined = several_[&node];
+    Refs joined;
     for (Refs& of_each : results) {
       for (NodeRef& x : of_each) {
         Dims shape = *x->type().shape;
@@ -291,8 +294,9 @@ class Batching {
       }
       joined.push_back(builder_.make(ir::ops::concatenate, std::move(of_each), ir::AxisAttrs{0}));
     }
-    if (joined.size() == 1) return several_.extract(&node).mapped().front();
-    return joined.front();
+    const NodeRef first = joined.front();
+    if (joined.size() > 1) several_.emplace(&node, std::move(joined));
+    return first;
   }
   NodeRef example(const NodeRef& of, std::int64_t number) {
     const Value& x = value(of);

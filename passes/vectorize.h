@@ -1,6 +1,6 @@
-// What a `vmap` node (ir/ops/vmap.h) stands for: the rows of its body with the batch as a first axis
-// of all that depends on it. What the body makes of numbers that are the same for all examples is
-// made once.
+// What a `vmap` node (ir/ops/vmap.h) stands for: the rows of its body with the batch as a first
+// axis of all that depends on it. What the body makes of numbers that are the same for all examples
+// is made once.
 //
 // A row takes a first axis by its meaning: pointwise rows broadcast, contractions get a label more,
 // views, regions, reductions and most extern rows move the axes that their attributes name. What has

@@ -112,10 +112,7 @@ void LiveEngine::handles_gone(LiveState& state) {
 
 void LiveEngine::invalidate(LiveState& state) noexcept {
   state.valid = false;
-  if (state.by_value) {
-    state.live.reset();
-    state.stand_in = {};
-  }
+  if (state.by_value) state.forget_type();
   if (state.held()) return;  // the old value tells whether the new one differs
   state.stored = false;
   const Array dropped = std::move(state.value);  // (a fresh Array would allocate its shape)

@@ -69,6 +69,11 @@ class LiveState final : public ir::NodeState {
     value = from_literal(node.attrs().get<ir::ConstantAttrs>().value);
     stored = true;
   }
+  /// The next value may be of another one.
+  void forget_type() noexcept {
+    live.reset();
+    stand_in = {};
+  }
   /// The value that the wave under way sees.
   [[nodiscard]] const Array& current() const { return pending ? *pending : value; }
   /// The same on a device, for one that may be brought there: see `floats`.

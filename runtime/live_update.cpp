@@ -21,11 +21,6 @@ bool same_type(const Array& a, const Array& b) {
   return a.dtype() == b.dtype() && a.shape() == b.shape() && a.device() == b.device();
 }
 
-void forget_type(LiveState& state) noexcept {
-  state.live.reset();
-  state.stand_in = {};
-}
-
 /// Leaves that are set for the first time: what depends on them may become able to have a value.
 /// Taken back unless kept.
 class Readiness {
@@ -295,13 +290,13 @@ void LiveEngine::commit(Wave& wave, WaveRun& run, std::span<LeafChange> leaves,
                         bool types_changed) noexcept {
   for (LiveState* state : wave.affected) {
     invalidate(*state);
-    if (types_changed) forget_type(*state);
+    if (types_changed) state->forget_type();
   }
   for (LeafChange& change : leaves) {
     LiveState& leaf = *change.leaf;
     leaf.value = std::move(change.value);
     leaf.stored = leaf.valid = true;
-    if (types_changed) forget_type(leaf);
+    if (types_changed) leaf.forget_type();
   }
   commit_results(wave, run);
 }
@@ -438,13 +433,13 @@ void LiveEngine::install(const EngineLock&, Wave* wave, std::span<LiveState* con
   for (std::size_t i = 0; i < leaves.size(); ++i) {
     leaves[i]->value = std::move(values[i]);
     if (!types_changed) continue;
-    forget_type(*leaves[i]);
+    leaves[i]->forget_type();
     changed_structure(*leaves[i]);
   }
   if (!wave) return;
   for (LiveState* state : wave->affected) {
     invalidate(*state);
-    if (types_changed) forget_type(*state);
+    if (types_changed) state->forget_type();
     marks_ -= state->marked ? 1 : 0;
     state->marked = false;
   }

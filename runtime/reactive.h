@@ -96,18 +96,19 @@ struct Change {
   std::optional<Array> places = {};
   [[nodiscard]] bool is_whole() const { return !part && !places; }
 };
-/// What a change of a part is a part of: the last whole value that this thread's transaction has for
-/// it, or its present one.
+/// What a change of a part is a part of: the last whole value that this thread's transaction has
+/// for it, or its present one.
 Array value_to_change(const ir::NodeRef& leaf);
 /// Joins this thread's transaction, else is one update of its own, pushed as `push` says.
 void set_value(Change change, Push push);
 /// The same for several leaves, as one update, now: no part of a transaction.
 void set_values(std::vector<Change> changes, Push push);
 
-/// This thread's transaction. Changes are checked when they are made, and applied together when the
-/// outermost ends.
+/// This thread's transaction. Changes are checked when they are made, and applied together when
+/// the outermost ends.
 void begin_transaction();
-/// Ends one level, whose own changes are dropped where `discard`; the outermost applies what is left.
+/// Ends one level, whose own changes are dropped where `discard`; the outermost applies what is
+/// left.
 void end_transaction(bool discard, Push push);
 
 // ---- watching -----------------------------------------------------------------------------------
@@ -133,8 +134,9 @@ class Lease {
   [[nodiscard]] Array& value(std::size_t i) { return values_[i]; }
   [[nodiscard]] std::span<const Array> reads() const { return reads_; }
   /// Gives the variables new values. That needs no memory unless these are of other types, or the
-  /// graph was changed since the turn began; their dependents are stale from then on. Then watched dependents
-  /// are computed and watchers run: what these throw reaches the caller and undoes nothing.
+  /// graph was changed since the turn began; their dependents are stale from then on. Then watched
+  /// dependents are computed and watchers run: what these throw reaches the caller and undoes
+  /// nothing.
   void commit(std::vector<Array> values);
 
  private:

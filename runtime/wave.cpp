@@ -48,7 +48,8 @@ bool is_costly(const ir::Op& op) {
 bool may_call_user(const ir::Op& op) {
   const auto* external = std::get_if<ir::Extern>(&op.meaning);
   return (external && external->kind == ir::ExternKind::callback) || &op == &ir::ops::call ||
-         &op == &ir::ops::vmap || &op == &ir::ops::loop || &op == &ir::ops::branch || &op == &ir::ops::loop_pullback;
+         &op == &ir::ops::vmap || &op == &ir::ops::branch || &op == &ir::ops::loop ||
+         &op == &ir::ops::loop_pullback;
 }
 
 bool reads_other_result(const ir::Node& node) { return &node.op() == &ir::ops::get; }

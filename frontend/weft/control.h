@@ -83,8 +83,8 @@ std::vector<Tensor> while_loop(const GraphFn& cond_fn, const GraphFn& body_fn,
                                const std::vector<Tensor>& init,
                                std::source_location where = std::source_location::current());
 /// fn(carry…, x…) -> (carry…, y…), over the first axis of `xs`, whose extent must be known:
-/// unrolled into the graph. Returns the last carry, then each y stacked (over no elements of xs, `fn`
-/// is asked once for the types of its results).
+/// unrolled into the graph. Returns the last carry, then each y stacked (over no elements of xs,
+/// `fn` is asked once for the types of its results).
 std::vector<Tensor> scan(const GraphFn& fn, const std::vector<Tensor>& init,
                          const std::vector<Tensor>& xs,
                          std::source_location where = std::source_location::current());
@@ -115,8 +115,9 @@ class BatchAxes {
 /// `fn`, which is written for one example, over a batch: on operands with an axis more, of one
 /// extent, it gives results with an axis more. It becomes one expression over the whole batch, with
 /// gradients of every order; a user's operation over arrays and a few more (histogram) run example
-/// by example, of which there must be a known number. Draws of random_like kinds are each example's
-/// own; of a given shape, they are the same for all.
+/// by example, of which there must be a known number. What has no type before a call (nonzero, a
+/// loop) has no batch: UnsupportedOp. Draws of random_like kinds are each example's own; of a given
+/// shape, they are the same for all.
 GraphFn vmap(GraphFn fn, BatchAxes in_axes = 0, BatchAxes out_axes = 0,
              std::source_location where = std::source_location::current());
 

@@ -23,7 +23,7 @@ std::vector<Tensor> vjp(const std::vector<Tensor>& ys, const std::vector<Tensor>
 std::vector<Tensor> jvp(const std::vector<Tensor>& ys, const std::vector<Tensor>& xs,
                         const std::vector<Tensor>& tangents,
                         std::source_location where = std::source_location::current());
-/// y's shape followed by x's; both must be known.
+/// y's shape followed by x's; both must be known. One `vjp` over the batch of y's elements.
 Tensor jacobian(const Tensor& y, const Tensor& x,
                 std::source_location where = std::source_location::current());
 /// x's shape twice; y has one element.

@@ -1,7 +1,7 @@
-// Rows whose attributes hold graphs. Which graph of a condition or a loop counts depends on a value,
-// so they are expansions that need it: one that is chosen becomes part of the graph around it, and a
-// loop one iteration at a time. A call is a graph that stays one node until gradients have been
-// taken.
+// Rows whose attributes hold graphs. Which graph of a condition or a loop counts depends on a
+// value, so they are expansions that need it: one that is chosen becomes part of the graph around
+// it, and a loop one iteration at a time. A call is a graph that stays one node until gradients
+// have been taken.
 #pragma once
 
 #include "ir/attrs.h"
@@ -37,9 +37,9 @@ struct LoopAttrs {
 };
 
 struct CallAttrs {
-  GraphPtr body;              // (operands…) -> results…
-  std::int64_t given = 0;     // the operands that the user gave; others were captured
-  HostObject gradient;        // its object is a HostGradient; null where the call was read from text
+  GraphPtr body;           // (operands…) -> results…
+  std::int64_t given = 0;  // the operands that the user gave; others were captured
+  HostObject gradient;     // its object is a HostGradient; null where the call was read from text
   template <class S, class F> static void fields(S& s, F&& f) {
     f("body", s.body);
     f("given", s.given);

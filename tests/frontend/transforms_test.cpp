@@ -274,6 +274,21 @@ TEST_CASE("vmap: what cannot be gone over") {
   CHECK_THROWS_AS(vmap(GraphFn{}), Error);
 }
 
+TEST_CASE("jacobian: of a matrix, differentiated again, of what depends on values") {
+  Variable x(Array{2.0, 3.0});
+  const Tensor y = stack({x * x, stack({prod(x), sum(x)})});
+  const Tensor slopes = jacobian(y, x);
+  CHECK(array_equal(slopes.value(), Array{{{4.0, 0.0}, {0.0, 6.0}}, {{3.0, 2.0}, {1.0, 1.0}}}));
+  CHECK(array_equal(grad(sum(slopes * slopes), {x})[0].value(), Array{20.0, 30.0}));
+  const Tensor doubled = while_loop([](Operands v) { return List{sum(v[0]) < 20.0}; },
+                                    [](Operands v) { return List{v[0] + v[0]}; }, {x})[0];
+  const Tensor of_loop = jacobian(doubled, x);
+  CHECK(array_equal(of_loop.value(), Array{{4.0, 0.0}, {0.0, 4.0}}));
+  x.set_value(Array{1.0, 1.5});
+  CHECK(array_equal(of_loop.value(), Array{{8.0, 0.0}, {0.0, 8.0}}));
+  CHECK(array_equal(slopes.value(), Array{{{2.0, 0.0}, {0.0, 3.0}}, {{1.5, 1.0}, {1.0, 1.0}}}));
+}
+
 TEST_CASE("functions with calls and batches are saved and loaded") {
   const Folder folder;
   Tensor x({3, 2}, DType::float64);
