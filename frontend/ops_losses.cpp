@@ -61,8 +61,8 @@ Value checked(const char* name, const Value& x, const Value& target, const Value
   return only(make(ops::check_index, {target, count}, ir::CheckIndexAttrs{name, ignore}), x);
 }
 
-/// ShapeError where it is known that the first `axes` (none: all) of the scores are not those of
-/// the targets.
+/// ShapeError where it is known that the axes of the scores, but for the last `without_axes`, are
+/// not those of the targets.
 void demand_targets(const char* what, const Operand& scores, const Operand& target,
                     std::size_t without_axes = 0) {
   const auto x = runtime::live_type(*scores.node()).shape;
@@ -125,7 +125,8 @@ struct ClassWeights {
   /// Losses of class numbers weighted, and `extra` where they count; the mean is a weighted one.
   [[nodiscard]] Tensor apply(const Value& losses, const Value& target, std::int64_t ignore_index,
                              Reduction reduction, const std::optional<Value>& extra = {}) const {
-    const Value valid = make(ops::ne, {target, target.scalar(static_cast<double>(ignore_index))});
+    const Value ignored(Operand(Array(ignore_index)).node(), target.where());  // of all its bits
+    const Value valid = make(ops::ne, {target, ignored});
     const Value row = frontend::where(valid, target, target.scalar(0));
     const Value weights = only(valid, make(ops::gather_rows, {each, row}));
     const Value all = extra ? losses * weights + only(valid, *extra) : losses * weights;

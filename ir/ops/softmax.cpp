@@ -192,8 +192,9 @@ struct ClassTerms {
   Expr spread;      // empty without smoothing
 };
 
+/// Not weak: beside targets of few bits it would be another number.
 Expr integer_scalar(GraphBuilder& b, std::int64_t value) {
-  return {b, b.constant(Literal::scalar_int(DType::int64, value), true)};
+  return {b, b.constant(Literal::scalar_int(DType::int64, value))};
 }
 
 ClassTerms class_terms(const Expr& scores, const Expr& targets, const ClassLossAttrs& a,

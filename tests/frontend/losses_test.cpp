@@ -110,6 +110,17 @@ TEST_CASE("weights of classes and of samples") {
               {0.5, 2, 0.5 * (std::log(4.0) + 0.25), 0.5 * (std::log(4.0) + 1)});
 }
 
+TEST_CASE("classes of few bits are none of them the ignored one") {
+  const Array x = randn({2, 200}), few = Array{156, 3}.to(DType::uint8), t{156, 3};
+  const Tensor log_p = log_softmax(x, 1), w(rand({200}));  // 156 is -100 of eight bits
+  CHECK(number(nn::cross_entropy(x, few)) == number(nn::cross_entropy(x, t)));
+  CHECK(number(nn::nll_loss(log_p, few)) == number(nn::nll_loss(log_p, t)));
+  const auto weighted = [&](const Array& targets) {
+    return number(nn::nll_loss(log_p, targets, Reduction::mean, -100, w));
+  };
+  CHECK(weighted(few) == weighted(t));
+}
+
 TEST_CASE("losses refuse targets that do not belong to the scores") {
   const Tensor column(rand({3, 1})), row(rand({3}));
   CHECK_THROWS_AS(nn::binary_cross_entropy(column, row), ShapeError);
