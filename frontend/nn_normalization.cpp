@@ -123,9 +123,9 @@ Tensor RunningNorm::checked(const Operand& x, bool& batched) const {
   demand_channels(name_, x, batched ? 1 : 0, features_);
   const auto shape = type.shape ? to_shape(*type.shape) : std::nullopt;
   const bool by_batch = is_training() || !options_.track_running_stats;
-  if (shape && features_ > 0 && by_batch && (per_sample_ || is_training())) {
-    const std::int64_t samples = per_sample_ && batched ? (*shape)[0] : 1;
-    if (element_count(*shape) == features_ * samples)
+  if (shape && by_batch && (per_sample_ || is_training())) {
+    const std::int64_t means = features_ * (per_sample_ && batched ? (*shape)[0] : 1);
+    if (means > 0 && element_count(*shape) == means)
       fail("its statistics need more than one value a channel" +
            std::string(per_sample_ ? " of a sample" : ""));
   }
@@ -179,8 +179,11 @@ void RunningNorm::track(const Operand& x, const Operand& output, const Operand& 
     const Value share = momentum          ? mean.scalar(*momentum)
                         : sample_rank > 0 ? mean.scalar(0)
                                           : 1.0 / make(ops::cast_like, {count, mean});
+    const Value size = make(ops::count, {x}, ir::ReduceAttrs{{}, true, false});
+    const Value some = make(ops::gt, {size, size.scalar(0)});  // nothing has no statistics
     const auto moved = [&](const Value& old, const Value& batch) {
-      return (old * (1.0 - share) + make(ops::cast_like, {batch, old}) * share).node();
+      const Value next = old * (1.0 - share) + make(ops::cast_like, {batch, old}) * share;
+      return frontend::where(some, next, old).node();
     };
     return std::vector{moved(mean, make(ops::channel_mean, {x})),
                        moved(variance, unbiased_variance(x, sample_rank)), count.node()};

@@ -199,6 +199,7 @@ TEST_CASE("instance normalisation: by sample, by running statistics where these 
                    (void)plain(Array{{1.f}, {2.f}});
                  }),
                  "more than one value a channel of a sample"));
+  CHECK(plain(zeros({0, 2, 1})).shape() == Shape{0, 2, 1});
 }
 
 TEST_CASE("what batch normalisation refuses") {
@@ -221,6 +222,9 @@ TEST_CASE("what batch normalisation refuses") {
   const Tensor x({dim("N"), 2}, DType::float32);
   const Function f({x}, norm(x));
   f(Array{{3.f, 5.f}});
+  check_close(values(norm.running_mean), {0.3, 0.5});
+  check_close(values(norm.running_var), {0.9, 0.9});
+  f(zeros({0, 2}));  // of nothing there are none
   check_close(values(norm.running_mean), {0.3, 0.5});
   check_close(values(norm.running_var), {0.9, 0.9});
   CHECK(norm.eval().is_training() == false);
