@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <unordered_set>
 #include <utility>
@@ -289,6 +290,12 @@ Conv::Conv(std::size_t spatial_axes, std::int64_t in_channels, std::int64_t out_
         "a convolution's padding_mode is \"zeros\", \"reflect\", \"replicate\" or "
         "\"circular\", not \"" +
         mode + '"');
+  const std::string& named = options_.padding.mode;
+  if (!named.empty() && named != "same" && named != "valid")
+    throw Error("a convolution's padding is \"same\", \"valid\" or numbers, not \"" + named + '"');
+  if (named == "same" &&
+      !std::ranges::all_of(options_.stride.values, [](std::int64_t s) { return s == 1; }))
+    throw ShapeError("a convolution's padding \"same\" needs a stride of 1");
   for (const PerAxis& list : {options_.padding.widths, options_.dilation})
     if (mode != "zeros" && list.values.size() != 1 && list.values.size() != spatial_axes)
       throw ShapeError("a convolution over " + std::to_string(spatial_axes) +
@@ -341,11 +348,18 @@ Tensor Pad::build(const Operand& x) { return pad(x, widths_, spelled(mode_), val
 namespace {
 
 /// Counted from 0; IndexError where there is no such row.
-std::optional<std::int64_t> padding_row(std::optional<std::int64_t> given, std::int64_t entries) {
+std::optional<std::int64_t> padding_row(std::optional<std::int64_t> given, std::int64_t entries,
+                                        SourceLocation where = {}) {
   if (given && (*given < -entries || *given >= entries))
-    throw IndexError("padding_idx " + std::to_string(*given) + " of a table of " +
-                     std::to_string(entries));
+    throw IndexError(
+        "padding_idx " + std::to_string(*given) + " of a table of " + std::to_string(entries),
+        where);
   return given && *given < 0 ? *given + entries : given;
+}
+
+/// A number to compare indices with, however few bits these have.
+Value beside(const Value& indices, std::int64_t number) {
+  return {Operand(Array(number)).node(), indices.where()};
 }
 
 Array table(std::int64_t entries, std::int64_t width, std::optional<std::int64_t> padding) {
@@ -425,26 +439,36 @@ Tensor EmbeddingBag::operator()(const Operand& given, const std::optional<Tensor
   };
   if (per_sample_weights && options_.mode != "sum")
     throw Error("EmbeddingBag: only rows that are summed have weights", where);
-  const auto rank = runtime::live_type(*given.node()).rank();
-  if (rank != (offsets ? 1 : 2))
+  const auto shape = runtime::live_type(*given.node()).shape;
+  if (!shape || shape->size() != (offsets ? 1 : 2))
     fail(offsets ? "with offsets, indices have one axis"
                  : "without offsets, indices have two axes");
+  if (per_sample_weights) {
+    const auto weights = runtime::live_type(*per_sample_weights->node()).shape;
+    if (weights && !std::ranges::equal(*weights, *shape, std::not_fn(always_differ)))
+      fail("per_sample_weights are one an index");
+  }
   const auto operand = [&](const Value& x) { return Operand(x.node(), where); };
   const auto flat = [&](const Value& x) -> Value {
     return {reshape(operand(x), {Dim(-1)}).node(), where};
   };
   const Value indices = flat(given), all(weight.node(), where);
+  Value valid = options_.padding_idx
+                    ? make(ops::ne, {indices, beside(indices, *options_.padding_idx)})
+                    : make(ops::eq, {indices, indices});
   // Bags are told apart by where their first index is.
   Value bag = indices, per_bag = all;
-  const Value places = make(ops::iota_like, {indices}, ir::AxisAttrs{0});
   if (offsets) {
     Value first(offsets->node(), where);
-    if (options_.include_last_offset)
-      first = {narrow(operand(first), 0, 0, offsets->size() - 1).node(), where};
-    bag = {
-        searchsorted(operand(first), operand(make(ops::cast_like, {places, first})), true).node(),
-        where};
-    bag = bag - 1.0;
+    const Value places =
+        make(ops::cast_like, {make(ops::iota_like, {indices}, ir::AxisAttrs{0}), first});
+    const auto only = [&](const Value& within) { valid = make(ops::logical_and, {valid, within}); };
+    if (options_.include_last_offset) {
+      only(make(ops::lt, {places, {frontend::indexed(*offsets, {-1}, where).node(), where}}));
+      first = {frontend::indexed(*offsets, {Slice(0, -1)}, where).node(), where};
+    }
+    bag = Value(searchsorted(operand(first), operand(places), true).node(), where) - 1.0;
+    only(make(ops::ge, {bag, bag.scalar(0)}));
     per_bag = make(ops::cast_like, {make(ops::expand_dims, {first}, ir::AxesAttrs{{-1}}), all});
   } else {
     bag = flat(make(ops::iota_like, {given}, ir::AxisAttrs{0}));
@@ -457,8 +481,6 @@ Tensor EmbeddingBag::operator()(const Operand& given, const std::optional<Tensor
   if (per_sample_weights)
     rows = rows *
            make(ops::expand_dims, {flat({per_sample_weights->node(), where})}, ir::AxesAttrs{{-1}});
-  const double padding = static_cast<double>(options_.padding_idx.value_or(-1));
-  const Value valid = make(ops::ne, {indices, indices.scalar(padding)});
   return reduced_bags(options_.mode, rows, valid, bag, per_bag);
 }
 
@@ -476,7 +498,7 @@ Tensor linear(const Operand& x, const Operand& weight, const Operand& bias) {
 
 Tensor layer_norm(const Operand& x, const Operand& weight, const Operand& bias, double eps) {
   Dims features = runtime::live_type(*weight.node()).shape.value_or(Dims{});
-  if (features.size() != 1)  // one number for all, or not known yet
+  if (features.empty())  // one number for all, or not known yet
     return make(ops::standardize, {x}, ir::StandardizeAttrs{{-1}, eps}) * weight + bias;
   return weft::layer_norm(x, std::move(features), Tensor(weight.node()), Tensor(bias.node()), eps);
 }
@@ -484,8 +506,14 @@ Tensor embedding(const Operand& indices, const Operand& weight,
                  std::optional<std::int64_t> padding_idx) {
   const Value rows = make(ops::gather_rows, {{weight.node(), indices.where()}, indices});
   if (!padding_idx) return rows;
-  const Value i = indices;
-  const Value padded = make(ops::eq, {i, i.scalar(static_cast<double>(*padding_idx))});
+  const auto shape = runtime::live_type(*weight.node()).shape;
+  const auto entries = shape ? shape->front().constant() : std::nullopt;
+  if (entries)
+    padding_idx = padding_row(padding_idx, *entries, indices.where());
+  else if (*padding_idx < 0)
+    throw ShapeError("embedding: a padding_idx from the end needs the table's entries to be known",
+                     indices.where());
+  const Value padded = make(ops::eq, {indices, beside(indices, *padding_idx)});
   return frontend::where(make(ops::expand_dims, {padded}, ir::AxesAttrs{{-1}}),
                          make(ops::stop_gradient, {rows}), rows);
 }

@@ -97,7 +97,19 @@ State advance(Gates gates, const Value& x, const Value& y, const State& s, std::
   __builtin_unreachable();
 }
 
-/// Zeros of (batch…, size), in x's dtype.
+/// ShapeError where it is known that a state is not of this shape.
+void demand_state(const char* name, const char* what, const Tensor& state, const Dims& expected,
+                  const Operand& x) {
+  const auto shape = runtime::live_type(*state.node()).shape;
+  if (shape && !std::ranges::equal(*shape, expected, std::not_fn(always_differ)))
+    throw ShapeError(
+        frontend::asked(name, {&x.node()},
+                        std::string(what) + " is " + to_string(std::span<const Dim>(*shape)) +
+                            ", expected " + to_string(std::span<const Dim>(expected))),
+        x.where());
+}
+
+/// Zeros of this shape, in x's dtype.
 Value zeros_beside(const Operand& x, Dims shape) {
   const Value zero = make(ops::cast_like, {Value(x).scalar(0), x});
   return {broadcast_to(operand(zero), std::move(shape)).node(), x.where()};
@@ -174,18 +186,10 @@ Tensor Recurrent::sequence(const Operand& x, std::int64_t& steps, Dim& batch) co
 Tensor Recurrent::first_state(const char* what, const std::optional<Tensor>& given,
                               std::int64_t size, const Operand& x, const Dim& batch,
                               bool batched) const {
-  const auto runs = std::ssize(weights_);
-  if (!given) return zeros_beside(x, {Dim(runs), batch, Dim(size)});
-  Dims expected{Dim(runs), batch, Dim(size)};
+  Dims expected{Dim(std::ssize(weights_)), batch, Dim(size)};
+  if (!given) return zeros_beside(x, std::move(expected));
   if (!batched) expected.erase(expected.begin() + 1);
-  const auto shape = runtime::live_type(*given->node()).shape;
-  if (shape && (shape->size() != expected.size() ||
-                !std::ranges::equal(*shape, expected, std::not_fn(always_differ))))
-    throw ShapeError(
-        frontend::asked(name_of(gates_), {&x.node()},
-                        std::string(what) + " is " + to_string(std::span<const Dim>(*shape)) +
-                            ", expected " + to_string(std::span<const Dim>(expected))),
-        x.where());
+  demand_state(name_of(gates_), what, *given, expected, x);
   return batched ? *given : expand_dims(on(*given, x.where()), 1);
 }
 
@@ -270,14 +274,17 @@ void add_cell(Cell& cell, Gates gates, std::int64_t input_size, std::int64_t hid
 
 /// What was given, or zeros of (batch, size) as x has it.
 Value cell_state(const std::optional<Tensor>& given, const Operand& x, std::int64_t size) {
-  if (given) return {given->node(), x.where()};
+  constexpr const char* name = "a recurrent cell";
   auto shape = runtime::live_type(*x.node()).shape;
-  if (!shape || shape->empty())
-    throw ShapeError(frontend::asked("a recurrent cell", {&x.node()},
-                                     "without a state, the axes of its operand must be known"),
-                     x.where());
+  if (!shape && given) return {given->node(), x.where()};
+  if (!shape || (shape->size() != 1 && shape->size() != 2))
+    throw ShapeError(
+        frontend::asked(name, {&x.node()}, "expected one or two known axes, batch and features"),
+        x.where());
   shape->back() = Dim(size);
-  return zeros_beside(x, *shape);
+  if (!given) return zeros_beside(x, *shape);
+  demand_state(name, "the state", *given, *shape, x);
+  return {given->node(), x.where()};
 }
 
 template <class Cell>

@@ -236,8 +236,11 @@ Tensor residual(const Tensor& x, LayerNorm& norm, bool norm_first, SourceLocatio
   return normalised(add(on(x, where), part(on(x, where))));
 }
 
-template <class Layer, class Copy> Copy copied(const Layer& layer, Copy copy) {
+template <class Layer> Layer copied(const Layer& layer, Layer copy) {
   copy.load_state_dict(layer.state_dict());
+  std::vector<Tensor> own = copy.parameters();
+  const std::vector<Tensor> like = layer.parameters();
+  for (std::size_t i = 0; i < own.size(); ++i) own[i].requires_grad(like[i].requires_grad());
   copy.train(layer.is_training());
   return copy;
 }

@@ -60,14 +60,15 @@ class Embedding : public Layer {
 
 struct EmbeddingBagOptions {
   std::string mode = "mean";  // or "sum", "max"
-  /// The last offset is the number of indices, and begins no bag.
+  /// The last offset is where the last bag ends, and begins none.
   bool include_last_offset = false;
   /// Indices that count for nothing.
   std::optional<std::int64_t> padding_idx = {};
 };
 /// Sum, mean or greatest of the rows of each bag: of indices (bags, n), or of indices (n) with the
-/// places at which bags begin. An empty bag gives zeros. `per_sample_weights` (like the indices)
-/// scale rows that are summed. Error for other modes.
+/// places at which bags begin; what lies before all of these is in none. An empty bag gives zeros.
+/// `per_sample_weights` (like the indices: ShapeError) scale rows that are summed. Error for other
+/// modes.
 class EmbeddingBag : public Layer {
  public:
   EmbeddingBag(std::int64_t num_embeddings, std::int64_t embedding_dim,
