@@ -85,15 +85,6 @@ class EmbeddingBag : public Layer {
 
 // ---- dropout ------------------------------------------------------------------------------------
 
-class Dropout : public Layer {
- public:
-  explicit Dropout(double p = 0.5) : p_(p) {}
-  Tensor build(const Operand& x) override { return dropout(x, p_, is_training()); }
-
- private:
-  double p_;
-};
-
 namespace detail {
 template <Tensor (*F)(const Operand&, double, bool)> class Dropping : public Layer {
  public:
@@ -108,6 +99,15 @@ template <Tensor (*F)(const Operand&)> class Activation : public Layer {
  public:
   Tensor build(const Operand& x) override { return F(x); }
 };
+/// One with a number.
+template <Tensor (*F)(const Operand&, double), double initial> class WithNumber : public Layer {
+ public:
+  explicit WithNumber(double number = initial) : number_(number) {}
+  Tensor build(const Operand& x) override { return F(x, number_); }
+
+ private:
+  double number_;
+};
 /// One that goes along an axis.
 template <Tensor (*F)(const Operand&, std::int64_t)> class AlongAxis : public Layer {
  public:
@@ -119,6 +119,7 @@ template <Tensor (*F)(const Operand&, std::int64_t)> class AlongAxis : public La
 };
 }  // namespace detail
 
+using Dropout = detail::Dropping<weft::dropout>;
 /// Whole channels of (…, C, L), (…, C, H, W), (…, C, D, H, W).
 using Dropout1d = detail::Dropping<weft::dropout1d>;
 using Dropout2d = detail::Dropping<weft::dropout2d>;
@@ -176,6 +177,12 @@ using LogSoftmax = detail::AlongAxis<weft::log_softmax>;
 using Softmin = detail::AlongAxis<weft::softmin>;
 /// The first half along `dim` times the sigmoid of the second.
 using GLU = detail::AlongAxis<weft::glu>;
+/// LeakyReLU(negative_slope), ELU(alpha), CELU(alpha), Hardshrink(lambd), Softshrink(lambd).
+using LeakyReLU = detail::WithNumber<weft::leaky_relu, 0.01>;
+using ELU = detail::WithNumber<weft::elu, 1.0>;
+using CELU = detail::WithNumber<weft::celu, 1.0>;
+using Hardshrink = detail::WithNumber<weft::hardshrink, 0.5>;
+using Softshrink = detail::WithNumber<weft::softshrink, 0.5>;
 
 /// `approximate`: "none" or "tanh".
 class GELU : public Layer {
@@ -196,30 +203,6 @@ class Softplus : public Layer {
  private:
   double beta_, threshold_;
 };
-class LeakyReLU : public Layer {
- public:
-  explicit LeakyReLU(double negative_slope = 0.01) : slope_(negative_slope) {}
-  Tensor build(const Operand& x) override { return leaky_relu(x, slope_); }
-
- private:
-  double slope_;
-};
-class ELU : public Layer {
- public:
-  explicit ELU(double alpha = 1) : alpha_(alpha) {}
-  Tensor build(const Operand& x) override { return elu(x, alpha_); }
-
- private:
-  double alpha_;
-};
-class CELU : public Layer {
- public:
-  explicit CELU(double alpha = 1) : alpha_(alpha) {}
-  Tensor build(const Operand& x) override { return celu(x, alpha_); }
-
- private:
-  double alpha_;
-};
 class Hardtanh : public Layer {
  public:
   explicit Hardtanh(double min_val = -1, double max_val = 1) : min_(min_val), max_(max_val) {}
@@ -227,22 +210,6 @@ class Hardtanh : public Layer {
 
  private:
   double min_, max_;
-};
-class Hardshrink : public Layer {
- public:
-  explicit Hardshrink(double lambd = 0.5) : lambd_(lambd) {}
-  Tensor build(const Operand& x) override { return hardshrink(x, lambd_); }
-
- private:
-  double lambd_;
-};
-class Softshrink : public Layer {
- public:
-  explicit Softshrink(double lambd = 0.5) : lambd_(lambd) {}
-  Tensor build(const Operand& x) override { return softshrink(x, lambd_); }
-
- private:
-  double lambd_;
 };
 /// x where it is above `threshold`, else `value`.
 class Threshold : public Layer {
