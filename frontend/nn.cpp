@@ -12,7 +12,7 @@
 #include "ir/ops/attrs.h"
 #include "ir/ops/normalization.h"
 #include "load_values.h"
-#include "nn_initial.h"
+#include "nn_shared.h"
 #include "value.h"
 #include "weft/array.h"
 #include "weft/eval.h"
@@ -22,6 +22,7 @@
 namespace weft::nn {
 
 namespace ops = ir::ops;
+using detail::operand, detail::where_any;
 using frontend::make;
 using frontend::Value;
 
@@ -199,6 +200,11 @@ double detail::bound_of(std::int64_t fan) {
   return fan > 0 ? 1 / std::sqrt(static_cast<double>(fan)) : 0;
 }
 
+Tensor detail::product(const Operand& x, const Tensor& weight, const std::optional<Tensor>& bias) {
+  const Operand w = on(weight, x.where());
+  return bias ? linear(x, w, on(*bias, x.where())) : linear(x, w);
+}
+
 Linear::Linear(std::int64_t in_features, std::int64_t out_features, bool has_bias)
     : has_bias_(has_bias) {
   const double bound = detail::bound_of(in_features);
@@ -206,7 +212,7 @@ Linear::Linear(std::int64_t in_features, std::int64_t out_features, bool has_bia
   if (has_bias) bias = register_parameter("bias", detail::uniform({out_features}, bound));
 }
 Tensor Linear::build(const Operand& x) {
-  return has_bias_ ? linear(x, weight, bias) : linear(x, weight);
+  return detail::product(x, weight, where_any(has_bias_, bias));
 }
 
 Bilinear::Bilinear(std::int64_t in1_features, std::int64_t in2_features, std::int64_t out_features,
@@ -306,7 +312,7 @@ Conv::Conv(std::size_t spatial_axes, std::int64_t in_channels, std::int64_t out_
 }
 Tensor Conv::build(const Operand& x) {
   const auto run = spatial_axes_ == 1 ? conv1d : spatial_axes_ == 2 ? conv2d : conv3d;
-  const auto b = options_.bias ? std::optional<Tensor>(bias) : std::nullopt;
+  const auto b = where_any(options_.bias, bias);
   if (options_.padding_mode == "zeros")
     return run(x, weight, b, options_.stride, options_.padding, options_.dilation, options_.groups);
   const Tensor padded =
@@ -330,8 +336,8 @@ Tensor ConvTranspose::build(const Operand& x) {
   const auto run = spatial_axes_ == 1   ? conv_transpose1d
                    : spatial_axes_ == 2 ? conv_transpose2d
                                         : conv_transpose3d;
-  return run(x, weight, options_.bias ? std::optional<Tensor>(bias) : std::nullopt, options_.stride,
-             options_.padding, options_.output_padding, options_.groups, options_.dilation);
+  return run(x, weight, where_any(options_.bias, bias), options_.stride, options_.padding,
+             options_.output_padding, options_.groups, options_.dilation);
 }
 
 Pad::Pad(std::size_t spatial_axes, PadMode mode, PerAxis padding, double value)
@@ -405,7 +411,6 @@ namespace {
 /// Rows (n, width) in bags: which bag each is in, and a value with one row a bag.
 Tensor reduced_bags(const std::string& mode, const Value& rows, const Value& valid,
                     const Value& bag, const Value& per_bag) {
-  const auto operand = [](const Value& x) { return Operand(x.node(), x.where()); };
   const Value zeros = make(ops::zeros_like, {per_bag});
   const Value column = make(ops::expand_dims, {valid}, ir::AxesAttrs{{-1}});
   if (mode == "max") {
@@ -448,7 +453,6 @@ Tensor EmbeddingBag::operator()(const Operand& given, const std::optional<Tensor
     if (weights && !std::ranges::equal(*weights, *shape, std::not_fn(always_differ)))
       fail("per_sample_weights are one an index");
   }
-  const auto operand = [&](const Value& x) { return Operand(x.node(), where); };
   const auto flat = [&](const Value& x) -> Value {
     return {reshape(operand(x), {Dim(-1)}).node(), where};
   };

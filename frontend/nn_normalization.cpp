@@ -5,6 +5,7 @@
 #include "demand.h"
 #include "gradient_state.h"
 #include "ir/ops/normalization.h"
+#include "nn_shared.h"
 #include "value.h"
 #include "weft/array.h"
 #include "weft/eval.h"
@@ -12,15 +13,12 @@
 namespace weft::nn {
 
 namespace ops = ir::ops;
+using detail::where_any;
 using frontend::make;
 using frontend::reduce;
 using frontend::Value;
 
 namespace {
-
-std::optional<Tensor> where_any(bool there, const Tensor& parameter) {
-  return there ? std::optional(parameter) : std::nullopt;
-}
 
 /// ShapeError unless axis `axis` of x may have `channels` entries.
 void demand_channels(const char* name, const Operand& x, std::size_t axis, std::int64_t channels) {

@@ -4,14 +4,14 @@
 #include <functional>
 
 #include "demand.h"
-#include "nn_initial.h"
+#include "nn_shared.h"
 #include "value.h"
 #include "weft/nn/functional.h"
 
 namespace weft::nn {
 
 namespace ops = ir::ops;
-using detail::Gates;
+using detail::Gates, detail::on, detail::operand;
 using frontend::make;
 using frontend::Value;
 
@@ -43,14 +43,8 @@ Gates of_nonlinearity(const std::string& name) {
   throw Error("RNN: the nonlinearity is \"tanh\" or \"relu\", not \"" + name + '"');
 }
 
-Operand on(const Tensor& x, SourceLocation where) { return {x.node(), where}; }
-Operand operand(const Value& x) { return {x.node(), x.where()}; }
-
-/// x·Wᵀ + b, where there is a bias.
 Value product(const Value& x, const Tensor& weight, const std::optional<Tensor>& bias) {
-  const Operand w = on(weight, x.where());
-  return {(bias ? linear(operand(x), w, on(*bias, x.where())) : linear(operand(x), w)).node(),
-          x.where()};
+  return {detail::product(operand(x), weight, bias).node(), x.where()};
 }
 
 Value gate(const Value& all, std::int64_t i, std::int64_t hidden) {
@@ -290,9 +284,8 @@ Value cell_state(const std::optional<Tensor>& given, const Operand& x, std::int6
 template <class Cell>
 State step(const Cell& cell, Gates gates, const Operand& x, const State& s, std::int64_t hidden,
            bool bias) {
-  const auto where_any = [&](const Tensor& b) { return bias ? std::optional(b) : std::nullopt; };
-  return advance(gates, product(x, cell.weight_ih, where_any(cell.bias_ih)),
-                 product(s.h, cell.weight_hh, where_any(cell.bias_hh)), s, hidden);
+  return advance(gates, product(x, cell.weight_ih, detail::where_any(bias, cell.bias_ih)),
+                 product(s.h, cell.weight_hh, detail::where_any(bias, cell.bias_hh)), s, hidden);
 }
 
 }  // namespace

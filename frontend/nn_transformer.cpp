@@ -5,7 +5,7 @@
 
 #include "demand.h"
 #include "ir/ops/attention.h"
-#include "nn_initial.h"
+#include "nn_shared.h"
 #include "value.h"
 #include "weft/array.h"
 #include "weft/nn/functional.h"
@@ -14,17 +14,11 @@
 namespace weft::nn {
 
 namespace ops = ir::ops;
+using detail::on, detail::product;
 using frontend::make;
 using frontend::Value;
 
 namespace {
-
-Operand on(const Tensor& x, SourceLocation where) { return {x.node(), where}; }
-
-Tensor product(const Operand& x, const Tensor& weight, const std::optional<Tensor>& bias) {
-  const Operand w = on(weight, x.where());
-  return bias ? linear(x, w, on(*bias, x.where())) : linear(x, w);
-}
 
 /// Rows i, …, i + count - 1 of a parameter.
 Tensor rows(const Tensor& parameter, std::int64_t i, std::int64_t count, SourceLocation where) {
