@@ -1,6 +1,7 @@
 #include "weft/ops/spatial.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "apply.h"
 #include "demand.h"
@@ -231,7 +232,10 @@ Tensor fold(const Operand& x, PerAxis output_size, PerAxis kernel_size, PerAxis 
   if (!type.known())
     throw ShapeError("fold: the shape of " + ir::to_string(type) + " must be known", x.where());
   Dim window = 1;
-  for (const std::int64_t n : attrs.size) window = window * Dim(n);
+  for (const std::int64_t n : attrs.size) {
+    if (n < 1) throw ShapeError("fold: window extent " + std::to_string(n), x.where());
+    window = window * Dim(n);
+  }
   Dims whole = {(*type.shape)[0], floordiv((*type.shape)[1], window)};
   whole.insert(whole.end(), extents.begin(), extents.end());
   const Tensor zero(ir::make_constant(ir::Literal::scalar(*type.dtype, 0)));
@@ -326,6 +330,8 @@ std::size_t rank_of(const char* name, const Operand& x) {
 
 Tensor adaptive(const Call& call, const ir::Op& op, const Operand& x, const PerAxis& size) {
   const Ints sizes = call.list(size, "output_size");
+  if (std::ranges::any_of(sizes, [](std::int64_t n) { return n < -1; }))
+    throw ShapeError(std::string(call.name) + ": a negative output_size", call.where);
   if (&op != &ops::resize)
     return call.as_given(call.make(op, {call.with_batch(x)}, ir::AdaptiveAttrs{sizes}));
   ir::ResizeAttrs attrs;
@@ -461,6 +467,8 @@ Tensor interpolate(const Operand& x, PerAxis size, std::vector<double> scale_fac
   attrs.sizes.assign(rank, -1);
   attrs.scales.assign(rank, 0);
   for (std::size_t i = 0; i < axes; ++i) {
+    if (size.values.empty() ? !(scale_factor[i] > 0) : size.values[i] < 1)
+      fail("sizes and scale factors are positive");
     if (size.values.empty())
       attrs.scales[2 + i] = scale_factor[i];
     else
@@ -541,12 +549,14 @@ Tensor nn::pad(const Operand& x, std::vector<std::int64_t> widths, const std::st
   if (mode != "constant" && mode != "circular") return apply(ops::edge_pad, {x}, edges);
   // First what is cut off, then what is added.
   const Dims shape = *runtime::live_type(*x.node()).shape;
+  const auto cut_off = [](std::int64_t width) {  // two of them are a number still
+    return -std::clamp<std::int64_t>(width, -std::numeric_limits<std::int64_t>::max() / 2, 0);
+  };
   ir::SliceAttrs cut;
   for (std::size_t i = 0; i < rank; ++i) {
     std::int64_t &low = edges.low[i], &high = edges.high[i];
     if (low >= 0 && high >= 0) continue;
-    const std::int64_t begin = std::max<std::int64_t>(-low, 0),
-                       off = begin + std::max<std::int64_t>(-high, 0);
+    const std::int64_t begin = cut_off(low), off = begin + cut_off(high);
     if (shape[i].constant().value_or(off) < off)
       throw ShapeError("pad of " + ir::to_string(x.node()->type()) + ": more cut off than there is",
                        x.where());

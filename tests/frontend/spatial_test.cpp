@@ -3,9 +3,11 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <limits>
 #include <numeric>
 #include <vector>
 
+#include "thrown.h"
 #include "weft/weft.h"
 
 using namespace weft;
@@ -61,7 +63,8 @@ TEST_CASE("convolution: windows of 3 x 3 over many channels, which take fewer mu
   struct Case {
     std::int64_t images, channels, filters, height, width, pad;
   };
-  for (const Case& c : {Case{3, 16, 24, 13, 18, 1}, {2, 33, 16, 16, 15, 0}, {1, 20, 40, 20, 21, 2}}) {
+  for (const Case& c :
+       {Case{3, 16, 24, 13, 18, 1}, {2, 33, 16, 16, 15, 0}, {1, 20, 40, 20, 21, 2}}) {
     const Tensor x("x"), w("w"), b("b"), g("g");
     const Tensor y = conv2d(x, w, {}, 1, c.pad);
     const std::vector<Tensor> slopes = vjp({y}, {x, w}, {g});
@@ -69,9 +72,9 @@ TEST_CASE("convolution: windows of 3 x 3 over many channels, which take fewer mu
     const Function sizes({x, w, b, g}, {y + reshape(b, {-1, 1, 1}), slopes[0], slopes[1]});
     std::vector<Array> narrow, wide, magnitudes;
     const std::int64_t down = c.height + 2 * c.pad - 2, across = c.width + 2 * c.pad - 2;
-    for (const Shape& shape : {Shape{c.images, c.channels, c.height, c.width},
-                               Shape{c.filters, c.channels, 3, 3}, Shape{c.filters},
-                               Shape{c.images, c.filters, down, across}}) {
+    for (const Shape& shape :
+         {Shape{c.images, c.channels, c.height, c.width}, Shape{c.filters, c.channels, 3, 3},
+          Shape{c.filters}, Shape{c.images, c.filters, down, across}}) {
       Numbers v;
       for (std::int64_t i = 0; i < element_count(shape); ++i)
         v.push_back(static_cast<float>(std::sin(static_cast<double>(i * i % 1009 + i))));
@@ -243,6 +246,21 @@ TEST_CASE("Circular margins repeat what is left where some is cut off") {
   CHECK(values(nn::pad(range({5}), {-1, 2}, "circular")) == Numbers{1, 2, 3, 4, 1, 2});
   CHECK(values(nn::pad(range({3}), {1, -1}, "circular")) == Numbers{1, 0, 1});
   CHECK_THROWS_AS((void)nn::pad(range({3}), {-2, -2}), ShapeError);
+  constexpr std::int64_t least = std::numeric_limits<std::int64_t>::min();
+  CHECK_THROWS_AS((void)nn::pad(range({3}), {least, least}), ShapeError);
+}
+
+TEST_CASE("Sizes that are none are refused on the user's line, not taken for what stays") {
+  const Tensor x = range({1, 1, 4});
+  const auto refused = [](auto&& f) {
+    return contains(message<ShapeError>(f), "(spatial_test.cpp:");
+  };
+  CHECK(refused([&] { (void)interpolate(x, -1); }));
+  CHECK(refused([&] { (void)interpolate(x, 0); }));
+  CHECK(refused([&] { (void)interpolate(x, {}, {0}); }));
+  CHECK(refused([&] { (void)adaptive_avg_pool1d(x, -2); }));
+  CHECK(refused([&] { (void)adaptive_max_pool1d(x, -2); }));
+  CHECK(refused([&] { (void)fold(range({1, 4, 9}), 4, 0); }));
 }
 
 TEST_CASE("A window may hang over the end from the first one on, in ceil mode") {
