@@ -56,11 +56,11 @@ ir::Expr fitted(const std::string& name, const ir::Expr& cotangent, const ir::Ex
   return cotangent;
 }
 
-/// What a user's function says of the first `count` operands.
+/// What a user's function says of the first `count` operands, from the first `asked` results.
 std::vector<ir::Expr> pulled_back(const std::string& name, const CustomBackward& backward,
-                                  const ir::GradArgs& args, std::size_t count) {
+                                  const ir::GradArgs& args, std::size_t count, std::size_t asked) {
   std::vector<ir::Expr> ys, gs;
-  for (std::size_t i = 0; i <= args.more.size(); ++i) {
+  for (std::size_t i = 0; i < asked; ++i) {
     ys.push_back(args.result(i));
     gs.push_back(args.cotangent(i));
   }
@@ -84,8 +84,9 @@ class CustomGradient final : public ir::HostGradient {
   CustomGradient(std::string name, CustomBackward backward)
       : name_(std::move(name)), backward_(std::move(backward)) {}
   [[nodiscard]] std::vector<ir::Expr> grad(const ir::GradArgs& args) const override {
-    const auto given = static_cast<std::size_t>(args.attrs().get<ir::CallAttrs>().given);
-    return pulled_back(name_, backward_, args, given);
+    const auto& attrs = args.attrs().get<ir::CallAttrs>();
+    return pulled_back(name_, backward_, args, static_cast<std::size_t>(attrs.given),
+                       static_cast<std::size_t>(attrs.asked));
   }
 
  private:
@@ -153,7 +154,7 @@ class CustomFunction final : public runtime::HostCallback {
 
   [[nodiscard]] std::vector<ir::Expr> grad(const ir::GradArgs& args) const override {
     if (!definition_.backward) return HostFunction::grad(args);
-    return pulled_back(name_, definition_.backward, args, args.x.size());
+    return pulled_back(name_, definition_.backward, args, args.x.size(), 1 + args.more.size());
   }
 
   void call(std::span<const runtime::TensorView> inputs,

@@ -4,6 +4,7 @@
 #include <unordered_set>
 
 #include "apply.h"
+#include "gradient_state.h"
 #include "ir/builder.h"
 #include "ir/ops/attrs.h"
 #include "ir/ops/control_flow.h"
@@ -24,6 +25,24 @@ std::vector<NodeRef> nodes_of(std::span<const Tensor> tensors) {
   std::vector<NodeRef> nodes;
   for (const Tensor& tensor : tensors) nodes.push_back(tensor.node());
   return nodes;
+}
+
+/// `results` as a graph of `inputs`, some of which stand for what the map says.
+ir::Graph closed(std::vector<NodeRef> inputs, std::vector<NodeRef> results, passes::NodeMap& map) {
+  for (const NodeRef& input : inputs) map.set(input.get(), input);
+  ir::GraphBuilder builder;
+  const ir::Graph graph = passes::transform(
+      ir::Graph({}, std::move(results)),
+      [&](const Node& node, std::vector<NodeRef> operands) {
+        return passes::keep(builder, node, std::move(operands));
+      },
+      map);
+  return ir::Graph(std::move(inputs),
+                   std::vector<NodeRef>(graph.outputs().begin(), graph.outputs().end()));
+}
+
+NodeRef stand_in(const Node& node) {
+  return ir::make_input(runtime::live_type(node), node.label(), node.where());
 }
 
 /// The same draw wherever it stands: of a known shape, with no operand. Null where there is none.
@@ -62,30 +81,29 @@ class Tracing {
 
   /// `results` as a graph of `inputs`, then of stand-ins for what was captured.
   [[nodiscard]] ir::Graph close(std::vector<NodeRef> inputs, std::vector<NodeRef> results) const {
-    ir::GraphBuilder builder;
     passes::NodeMap map;
-    std::vector<NodeRef> all = std::move(inputs);
-    for (const NodeRef& input : all) map.set(input.get(), input);
     for (std::size_t i = 0; i < captured_.size(); ++i) {
-      const Node& outer = *captured_[i];
-      all.push_back(ir::make_input(runtime::live_type(outer), outer.label(), outer.where()));
-      map.set(stands_for_[i].get(), all.back());
+      inputs.push_back(stand_in(*captured_[i]));
+      map.set(stands_for_[i].get(), inputs.back());
     }
-    const ir::Graph closed = passes::transform(
-        ir::Graph({}, std::move(results)),
-        [&](const Node& node, std::vector<NodeRef> operands) {
-          return passes::keep(builder, node, std::move(operands));
-        },
-        map);
-    return ir::Graph(std::move(all),
-                     std::vector<NodeRef>(closed.outputs().begin(), closed.outputs().end()));
+    return closed(std::move(inputs), std::move(results), map);
   }
-
- private:
+  /// Whether it is older, or an input that the function is not called on.
   [[nodiscard]] bool is_outer(const Node& node) const {
     if (&node.op() == &ir::ops::input) return !carried_.contains(&node);
     return node.sequence() < start_ && &node.op() != &ir::ops::constant;
   }
+  /// Nodes of the function that layers with running statistics noted.
+  [[nodiscard]] std::vector<const Node*> noted(std::span<const NodeRef> results) const {
+    std::vector<const Node*> found;
+    const auto stop = [&](const Node& node) { return is_outer(node); };
+    for (const Node* node : ir::topological_order(results, stop))
+      if (!is_outer(*node) && find_running(*node)) found.push_back(node);
+    std::ranges::sort(found, {}, &Node::sequence);
+    return found;
+  }
+
+ private:
   void add(const Node& used, NodeRef outer) {
     stands_for_.emplace_back(&used);
     captured_.push_back(std::move(outer));
@@ -127,27 +145,123 @@ std::vector<Tensor> results_of(const Tensor& node, std::size_t count, SourceLoca
   return results;
 }
 
-/// A function's body, on its operands and what was captured.
+void refuse_running(const char* what, const Tracing& tracing, std::span<const NodeRef> results) {
+  const std::vector<const Node*> noted = tracing.noted(results);
+  if (!noted.empty())
+    throw UnsupportedOp(std::string(what) +
+                            ": a layer inside moves running statistics at each "
+                            "pass, of which there would be none here",
+                        noted.front()->where());
+}
+
+/// What a layer inside a function makes of its variables in a pass: the results of `next` on them
+/// and on what it uses, numbers of the function or of the graph around it.
+struct Move {
+  std::vector<NodeRef> variables, uses;
+  ir::GraphPtr next;
+};
+
+/// All that does not depend on the variables is used, not computed.
+Move move_of(const Running& running) {
+  Move move{running.variables, {}, nullptr};
+  std::vector<NodeRef> inputs;
+  passes::NodeMap map;
+  std::unordered_set<const Node*> moved;
+  for (const NodeRef& variable : running.variables)
+    moved.insert(inputs.emplace_back(stand_in(*variable)).get());
+  const std::vector<NodeRef> next = running.next(inputs);
+  const auto use = [&](const NodeRef& node) {
+    if (moved.contains(node.get()) || &node->op() == &ir::ops::constant || map.find(node.get()))
+      return;
+    move.uses.push_back(node);
+    map.set(node.get(), inputs.emplace_back(stand_in(*node)));
+  };
+  const auto is_moved = [&](const NodeRef& node) { return moved.contains(node.get()); };
+  for (const Node* node : ir::topological_order(next)) {
+    if (std::ranges::none_of(node->inputs(), is_moved)) continue;
+    moved.insert(node);
+    std::ranges::for_each(node->inputs(), use);
+  }
+  std::ranges::for_each(next, use);
+  move.next = std::make_shared<const ir::Graph>(closed(std::move(inputs), next, map));
+  return move;
+}
+
+/// A function's body, on its operands and what was captured. The body's results are those of the
+/// function and then what its layers' moves use of it.
 struct Traced {
   ir::GraphPtr body;
   std::vector<NodeRef> operands;
+  std::vector<NodeRef> results;  // before the body was closed
+  std::size_t count = 0;         // of the function
+  std::vector<Move> moves;
 };
 Traced trace(const char* what, const GraphFn& fn, std::span<const Tensor> operands,
-             const std::vector<ir::Type>& types, bool draws_outside, SourceLocation where) {
+             const std::vector<ir::Type>& types, bool is_call, SourceLocation where) {
   Tracing tracing;
+  const Pass uncounted;  // layers inside wait for a pass through the whole
   std::vector<Tensor> inputs;
   for (std::size_t i = 0; i < operands.size(); ++i)
     inputs.emplace_back(ir::make_input(types[i], operands[i].node()->label(), where));
   tracing.call_on(inputs);
-  const std::vector<NodeRef> results = nodes_of(fn(inputs));
-  if (results.empty()) throw Error(std::string(what) + ": the function has no result", where);
-  tracing.capture(results);
-  if (draws_outside) tracing.capture_draws(results);
-  Traced traced{std::make_shared<const ir::Graph>(tracing.close(nodes_of(inputs), results)),
-                nodes_of(operands)};
+  Traced traced;
+  traced.results = nodes_of(fn(inputs));
+  traced.count = traced.results.size();
+  if (traced.count == 0) throw Error(std::string(what) + ": the function has no result", where);
+  if (is_call) {
+    for (const Node* node : tracing.noted(traced.results)) {
+      traced.moves.push_back(move_of(*find_running(*node)));
+      for (const NodeRef& used : traced.moves.back().uses)
+        if (!tracing.is_outer(*used)) traced.results.push_back(used);
+    }
+  } else {
+    refuse_running(what, tracing, traced.results);
+  }
+  tracing.capture(traced.results);
+  if (is_call) tracing.capture_draws(traced.results);
+  traced.body = std::make_shared<const ir::Graph>(tracing.close(nodes_of(inputs), traced.results));
+  traced.operands = nodes_of(operands);
   traced.operands.insert(traced.operands.end(), tracing.captured().begin(),
                          tracing.captured().end());
   return traced;
+}
+
+/// Notes with a call what the layers inside make of their variables.
+void note_moves(const NodeRef& call, const Traced& traced) {
+  if (traced.moves.empty()) return;
+  Running running;
+  for (const Move& move : traced.moves)
+    for (const NodeRef& variable : move.variables)
+      if (std::ranges::find(running.variables, variable) == running.variables.end())
+        running.variables.push_back(variable);
+  const auto inside = std::span(traced.results).subspan(traced.count);
+  running.next = [node = call.get(), variables = running.variables, moves = traced.moves,
+                  inside = std::vector(inside.begin(), inside.end()), count = traced.count](
+                     std::span<const NodeRef> now) {  // kept with the node, so it is there
+    ir::GraphBuilder builder;
+    std::vector<NodeRef> values(now.begin(), now.end());
+    const auto value = [&](const NodeRef& variable) -> NodeRef& {
+      return values[std::ranges::find(variables, variable) - variables.begin()];
+    };
+    for (const Move& move : moves) {
+      std::vector<NodeRef> operands;
+      for (const NodeRef& variable : move.variables) operands.push_back(value(variable));
+      for (const NodeRef& used : move.uses) {
+        const auto found = std::ranges::find(inside, used);
+        const auto index = static_cast<std::int64_t>(count) + (found - inside.begin());
+        operands.push_back(found == inside.end()
+                               ? used
+                               : builder.make(ir::ops::get, {NodeRef(node)}, ir::GetAttrs{index}));
+      }
+      const std::vector<NodeRef> next = ir::inline_graph(builder, *move.next, operands);
+      for (std::size_t i = 0; i < next.size(); ++i) value(move.variables[i]) = next[i];
+    }
+    return values;
+  };
+  const std::span<const NodeRef> inputs = call->inputs();
+  running.twin =
+      ir::make_node(call->op(), {inputs.begin(), inputs.end()}, call->attrs(), call->where());
+  note_running(call, std::move(running));
 }
 
 }  // namespace
@@ -156,14 +270,14 @@ std::vector<Tensor> call(const char* what, const GraphFn& fn, std::span<const Te
                          ir::HostObject gradient, SourceLocation where) {
   std::vector<ir::Type> types;
   for (const Tensor& x : operands) types.push_back(runtime::live_type(*x.node()));
-  Traced traced = trace(what, fn, operands, types, true, where);
-  const std::size_t count = traced.body->outputs().size();
-  return results_of(
-      apply(ir::ops::call, std::move(traced.operands),
-            ir::CallAttrs{std::move(traced.body), static_cast<std::int64_t>(operands.size()),
-                          std::move(gradient)},
-            where),
-      count, where);
+  const Traced traced = trace(what, fn, operands, types, true, where);
+  const Tensor made =
+      apply(ir::ops::call, traced.operands,
+            ir::CallAttrs{traced.body, static_cast<std::int64_t>(operands.size()),
+                          static_cast<std::int64_t>(traced.count), std::move(gradient)},
+            where);
+  note_moves(made.node(), traced);
+  return results_of(made, traced.count, where);
 }
 
 std::vector<Tensor> batched(const GraphFn& fn, std::span<const Tensor> operands,
@@ -180,11 +294,10 @@ std::vector<Tensor> batched(const GraphFn& fn, std::span<const Tensor> operands,
     shape->erase(shape->begin());
   }
   Traced traced = trace("vmap", fn, operands, types, false, where);
-  const std::size_t count = traced.body->outputs().size();
   batched.resize(traced.operands.size());  // what was captured is the same for all
   return results_of(apply(ir::ops::vmap, std::move(traced.operands),
                           ir::VmapAttrs{std::move(traced.body), std::move(batched)}, where),
-                    count, where);
+                    traced.count, where);
 }
 
 std::vector<Tensor> branch(const Tensor& condition, const Thunk& yes, const Thunk& no,
@@ -195,6 +308,8 @@ std::vector<Tensor> branch(const Tensor& condition, const Thunk& yes, const Thun
     throw Error("the branches of a condition give " + std::to_string(if_true.size()) + " and " +
                     std::to_string(if_false.size()) + " results",
                 where);
+  refuse_running("a condition", tracing, nodes_of(if_true));
+  refuse_running("a condition", tracing, nodes_of(if_false));
   tracing.capture(nodes_of(if_true));
   tracing.capture(nodes_of(if_false));
   const auto graph_of = [&](const std::vector<Tensor>& results) {
@@ -224,6 +339,7 @@ std::vector<Tensor> loop(const Tensor& condition, const std::vector<Tensor>& ini
                 where);
   std::vector<NodeRef> results{again.node()};
   for (const Tensor& value : next) results.push_back(value.node());
+  refuse_running("a loop", tracing, results);
   tracing.capture(results);
   const ir::Graph graph = tracing.close(nodes_of(carried), std::move(results));
   ir::LoopAttrs attrs{static_cast<std::int64_t>(init.size()),

@@ -121,8 +121,8 @@ ir::Graph specialize(const ir::Graph& graph, std::span<const ir::Type> input_typ
   const auto called = [](const Node& node) { return &node.op() == &ir::ops::call; };
   while (std::ranges::any_of(ir::topological_order(result),
                              [&](const Node* node) { return called(*node); }))
-    result = expand_where(
-        result, [&](const Node& node, std::span<const NodeRef>) { return called(node); });
+    result = expand_where(result,
+                          [&](const Node& node, std::span<const NodeRef>) { return called(node); });
   return result;
 }
 
@@ -165,13 +165,16 @@ ir::Graph expand_where(const ir::Graph& graph, const ExpandChoice& choose, bool 
 ir::Graph expand(const ir::Graph& graph, bool on_device) {
   ir::Graph result = graph;
   while (true) {
-    ir::Graph next = expand_where(result, [](const Node& node, std::span<const NodeRef>) {
-      if (awaits_value(node))
-        throw UnsupportedOp(std::string(node.op().name) +
-                                ": the value that its shape depends on is known at a call only",
-                            node.where());
-      return true;
-    }, on_device);
+    ir::Graph next = expand_where(
+        result,
+        [](const Node& node, std::span<const NodeRef>) {
+          if (awaits_value(node))
+            throw UnsupportedOp(std::string(node.op().name) +
+                                    ": the value that its shape depends on is known at a call only",
+                                node.where());
+          return true;
+        },
+        on_device);
     if (std::ranges::equal(next.outputs(), result.outputs())) return result;
     result = std::move(next);
   }

@@ -90,7 +90,8 @@ std::vector<Tensor> scan(const GraphFn& fn, const std::vector<Tensor>& init,
                          std::source_location where = std::source_location::current());
 /// `fn`, whose intermediate values are not kept for its gradient but computed again, once the
 /// cotangents of its results are there: memory for time (Chen et al. 2016). Random draws of known
-/// shape are kept; of one that depends on an unknown shape, the gradient is UnsupportedOp.
+/// shape are kept; of one that depends on an unknown shape, the gradient is UnsupportedOp. Layers
+/// inside move their running statistics once a pass, not once more in the backward pass.
 GraphFn checkpoint(GraphFn fn, std::source_location where = std::source_location::current());
 
 /// The axis of each operand (or result) that `vmap` goes over: `none` where an operand is the same
@@ -116,8 +117,8 @@ class BatchAxes {
 /// extent, it gives results with an axis more. It becomes one expression over the whole batch, with
 /// gradients of every order; a user's operation over arrays and a few more (histogram) run example
 /// by example, of which there must be a known number. What has no type before a call (nonzero, a
-/// loop) has no batch: UnsupportedOp. Draws of random_like kinds are each example's own; of a given
-/// shape, they are the same for all.
+/// loop) has no batch, nor has a layer that moves running statistics: UnsupportedOp. Draws of
+/// random_like kinds are each example's own; of a given shape, they are the same for all.
 GraphFn vmap(GraphFn fn, BatchAxes in_axes = 0, BatchAxes out_axes = 0,
              std::source_location where = std::source_location::current());
 

@@ -39,10 +39,12 @@ struct LoopAttrs {
 struct CallAttrs {
   GraphPtr body;           // (operands…) -> results…
   std::int64_t given = 0;  // the operands that the user gave; others were captured
+  std::int64_t asked = 0;  // the results that the user sees; others feed running statistics
   HostObject gradient;     // its object is a HostGradient; null where the call was read from text
   template <class S, class F> static void fields(S& s, F&& f) {
     f("body", s.body);
     f("given", s.given);
+    f("asked", s.asked);
     f("gradient", s.gradient);
   }
 };

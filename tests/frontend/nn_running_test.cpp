@@ -155,6 +155,61 @@ TEST_CASE("a layer that is applied twice goes on from its first application") {
   CHECK(norm.num_batches_tracked.item<std::int64_t>() == 2);
 }
 
+TEST_CASE("a layer inside a checkpoint or a custom operation moves its statistics once a pass") {
+  nn::BatchNorm1d norm(2);
+  const auto passes = [&] {
+    norm.reset_running_stats();
+    const GraphFn fn = [&](std::span<const Tensor> v) { return std::vector{norm(v[0]) * v[1]}; };
+    const GraphFn again = checkpoint(fn);
+    const Tensor scale(Array{2.f, 3.f});
+    const Tensor y = again(std::vector<Tensor>{batch, scale})[0];  // on values
+    check_close(values(y), values(norm(batch) * scale));
+    check_passes(norm, 2);
+    Tensor x("x");
+    const Tensor z = checkpoint(again)(std::vector<Tensor>{x, scale})[0];
+    check_passes(norm, 2);
+    const Function f({x}, {z, grad(sum(z * z * Array{1.f, 2.f}), {norm.weight})[0]});
+    const std::vector<Array> got = f(batch);
+    check_passes(norm, 3);
+    check_close(Tensor(got[0]).value().tolist<double>(), values(y));
+    x.set_value(batch);
+    sum(z).backward();
+    check_passes(norm, 4);
+    Tensor u("u");
+    // Applied twice in one body, and the first of two results is not used.
+    const Tensor twice = checkpoint([&](std::span<const Tensor> v) {
+      return std::vector{v[1], norm(v[0]) + norm(v[0])};
+    })(std::vector<Tensor>{u, scale})[1];
+    const Function g({u}, twice);
+    g(batch);
+    check_passes(norm, 6);
+    const auto own = custom_op(
+        "own", CustomOp{.forward = fn,
+                        .backward = [](auto x, auto y, auto g) {
+                          CHECK(y.size() == 1);
+                          CHECK(g.size() == 1);
+                          return std::vector{g[0] * x[1], sum(g[0], Axes{0})};
+                        }});
+    const Tensor w = own({u, scale})[0];
+    const Function h({u}, {w, grad(sum(w), {u})[0]});
+    check_close(h(batch)[1].tolist<double>(), {2, 3, 2, 3});
+    check_passes(norm, 7);
+    norm.weight.zero_grad();
+    norm.bias.zero_grad();
+    return live_objects();
+  };
+  const std::int64_t first = passes(), second = passes();
+  CHECK(second == first);
+  const GraphFn row = [&](std::span<const Tensor> v) { return std::vector{norm(v[0])}; };
+  CHECK_THROWS_AS(vmap(row)(std::vector<Tensor>{ones({3, 2, 2})}), UnsupportedOp);
+  CHECK_THROWS_AS(while_loop([](std::span<const Tensor> v) { return std::vector{sum(v[0]) < 0.f}; },
+                             row, {Tensor(batch)}),
+                  UnsupportedOp);
+  check_passes(norm, 7);
+  norm.eval();
+  CHECK(vmap(row)(std::vector<Tensor>{ones({3, 2, 2})})[0].shape() == Shape{3, 2, 2});
+}
+
 TEST_CASE("the trainer moves running statistics and predicts by them") {
   manual_seed(2);
   nn::Sequential model(nn::Linear(2, 8), nn::BatchNorm1d(8), nn::ReLU(), nn::Linear(8, 2));
