@@ -119,15 +119,31 @@ void trace_running(const NodeRef& y, BackwardPlan& plan) {
   plan.updates = frontend::running_updates(std::move(uncounted));
 }
 
+/// What lies between y and the leaves that require a gradient, on ways that carry one.
+std::unordered_set<const Node*> between(const NodeRef& y) {
+  std::unordered_set<const Node*> dependent, passed;
+  const auto each_operand = [](const Node& node, const auto& visit) {
+    for (std::size_t i = 0; i < node.inputs().size() && !is_start(node); ++i)
+      if (!node.op().takes_type_only(i)) visit(*node.input(i));
+  };
+  const std::vector<const Node*> order = ir::topological_order(std::span(&y, 1), is_start);
+  for (const Node* node : order) {
+    bool depends = is_leaf(*node) && wants_gradient(*node);
+    each_operand(*node, [&](const Node& operand) { depends |= dependent.contains(&operand); });
+    if (depends && passes::may_carry_gradient(*node)) dependent.insert(node);
+  }
+  if (dependent.contains(y.get())) passed.insert(y.get());
+  for (auto it = order.rbegin(); it != order.rend(); ++it)
+    if (passed.contains(*it))
+      each_operand(**it, [&](const Node& operand) {
+        if (dependent.contains(&operand)) passed.insert(&operand);
+      });
+  return passed;
+}
+
 BackwardPlan trace(const NodeRef& y) {
   BackwardPlan plan;
-  std::unordered_set<const Node*> dependent;  // on a leaf that requires a gradient
-  for (const Node* node : ir::topological_order(std::span(&y, 1), is_start)) {
-    bool depends = is_leaf(*node) && wants_gradient(*node);
-    for (std::size_t i = 0; i < node->inputs().size() && !depends && !is_start(*node); ++i)
-      depends = !node->op().takes_type_only(i) && dependent.contains(node->input(i).get());
-    if (depends) dependent.insert(node);
-  }
+  const std::unordered_set<const Node*> dependent = between(y);
   const auto starts = [&](const Node& node) {
     return is_start(node) || (runtime::draws_anew(node) && !dependent.contains(&node));
   };

@@ -231,9 +231,10 @@ Tensor residual(const Tensor& x, LayerNorm& norm, bool norm_first, SourceLocatio
 }
 
 template <class Layer> Layer copied(const Layer& layer, Layer copy) {
-  copy.load_state_dict(layer.state_dict());
-  std::vector<Tensor> own = copy.parameters();
   const std::vector<Tensor> like = layer.parameters();
+  copy.load_state_dict(layer.state_dict());
+  copy.to(like.front().device());
+  std::vector<Tensor> own = copy.parameters();
   for (std::size_t i = 0; i < own.size(); ++i) own[i].requires_grad(like[i].requires_grad());
   copy.train(layer.is_training());
   return copy;

@@ -22,14 +22,8 @@ using ir::Expr;
 using ir::Node;
 using ir::NodeRef;
 
-/// Integers and booleans carry no gradient; a dtype that is not known yet might.
-bool may_carry_gradient(const ir::Type& type) {
+bool may_carry(const ir::Type& type) {
   return !type.dtype || is_floating(*type.dtype) || is_complex(*type.dtype);
-}
-bool may_carry_gradient(const Node& node) {
-  return may_carry_gradient(node.type()) ||
-         std::ranges::any_of(node.extra_types(),
-                             [](const ir::Type& type) { return may_carry_gradient(type); });
 }
 
 /// A cotangent that may be known to be zero outside the branch of a `where`: it is `value` where
@@ -102,7 +96,7 @@ class Differentiator {
     std::vector<bool> wanted;
     for (std::size_t i = 0; i < node.inputs().size(); ++i)
       wanted.push_back(!is_type_only(node, i) && !meaning->needs_value(i) &&
-                       !node.input(i)->type().weak && may_carry_gradient(node.input(i)->type()));
+                       !node.input(i)->type().weak && may_carry(node.input(i)->type()));
     return later ? ir::deferred_gradient(args, wanted)
                  : through_expansion(node, *meaning, args, wanted);
   }
@@ -288,6 +282,10 @@ NodeRef differentiate(ir::GraphBuilder& builder, const Node& node, std::size_t o
                                           true);
 
 }  // namespace
+
+bool may_carry_gradient(const Node& node) {
+  return may_carry(node.type()) || std::ranges::any_of(node.extra_types(), may_carry);
+}
 
 std::vector<NodeRef> gradient(std::span<const NodeRef> ys, std::span<const NodeRef> xs,
                               std::span<const NodeRef> cotangents) {

@@ -10,6 +10,9 @@
 
 namespace weft::passes {
 
+/// Integers and booleans carry no gradient; what has a dtype that is not known yet might.
+bool may_carry_gradient(const ir::Node&);
+
 /// One cotangent for each of `xs`: Σ_i cotangents[i] · d ys[i] / d x, of x's type; zeros where ys
 /// do not depend on x. A null cotangent stands for ones (y must then have one element: ShapeError
 /// where that is known not to hold). UnsupportedOp, with the operation's name and line, where a

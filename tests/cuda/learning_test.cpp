@@ -92,6 +92,17 @@ TEST_CASE("CUDA: an optimiser follows a module that moves") {
   for (std::size_t i = 0; i < here.size(); ++i) CHECK(same_bits(here[i], there[i]));
 }
 
+TEST_CASE("CUDA: the copy of a layer is where the layer is") {
+  nn::TransformerEncoderLayer layer(4, 2);
+  layer.to(gpu());
+  const nn::TransformerEncoderLayer copy = layer.clone();
+  const std::vector<Tensor> own = copy.parameters(), like = layer.parameters();
+  for (std::size_t i = 0; i < own.size(); ++i) {
+    CHECK(own[i].device() == gpu());
+    CHECK(same_bits(own[i].value(), like[i].value()));
+  }
+}
+
 TEST_CASE("CUDA: an optimiser's state follows a module back") {
   const auto weights = [](bool adam, const std::vector<Device>& places) {
     manual_seed(34);

@@ -337,3 +337,15 @@ TEST_CASE("A cotangent has the shape that a value turned out to have") {
   chosen.backward(Array{10.0, 20.0});
   CHECK(array_equal(z.grad().value(), Array{0.0, 10.0, 20.0}));
 }
+
+TEST_CASE("Integers carry no gradient") {
+  Variable x(Array{1.0, 3.0, 2.0}, "x"), scale(2.0, "scale");
+  for (Variable* leaf : {&x, &scale}) leaf->requires_grad(true);
+  const Tensor place = argmax(x);
+  CHECK(!place.requires_grad());
+  CHECK_THROWS_AS(place.backward(), Error);
+  CHECK_THROWS_AS((cast(x, DType::int64).sum() + place).backward(), Error);
+  (scale * place + scale * sum(x > 1.5)).backward();
+  CHECK(scale.grad().item<double>() == 3);
+  CHECK(array_equal(x.grad().value(), zeros({3}, DType::float64)));
+}
