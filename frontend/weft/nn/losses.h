@@ -131,6 +131,16 @@ struct TripletMarginLoss {
     return triplet_margin_loss(anchor, positive, negative, margin, p, eps, swap, reduction);
   }
 };
+struct CTCLoss {
+  std::int64_t blank = 0;
+  Reduction reduction = Reduction::mean;
+  bool zero_infinity = false;
+  Tensor operator()(const Operand& log_probs, const Operand& targets, const Operand& input_lengths,
+                    const Operand& target_lengths) const {
+    return ctc_loss(log_probs, targets, input_lengths, target_lengths, blank, reduction,
+                    zero_infinity);
+  }
+};
 struct MultiMarginLoss {
   std::int64_t p = 1;
   double margin = 1;

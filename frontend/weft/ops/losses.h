@@ -56,5 +56,15 @@ Tensor multilabel_margin_loss(const Operand& input, const Operand& target,
 Tensor triplet_margin_loss(const Operand& anchor, const Operand& positive, const Operand& negative,
                            double margin = 1, double p = 2, double eps = 1e-6, bool swap = false,
                            Reduction reduction = Reduction::mean);
+/// Connectionist temporal classification (Graves et al. 2006): minus the logarithm of the
+/// probability that a sequence of T classes, `blank` among them, reads as the target once repeated
+/// classes are merged and blanks dropped. log_probs (T, N, C), T known; targets (N, S), of which
+/// the first target_lengths (N) of a row count (or (T, C) and (S), of one sequence); of the steps
+/// the first input_lengths (N). A target that no sequence reads as has an infinite loss, with a
+/// gradient of 0; `zero_infinity`: a loss of 0. `mean` divides each loss by its target's length.
+/// IndexError where a label is no class. O(T·N·S).
+Tensor ctc_loss(const Operand& log_probs, const Operand& targets, const Operand& input_lengths,
+                const Operand& target_lengths, std::int64_t blank = 0,
+                Reduction reduction = Reduction::mean, bool zero_infinity = false);
 
 }  // namespace weft::nn
