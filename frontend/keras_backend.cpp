@@ -34,9 +34,6 @@ Dim unknown_extent() {
   static std::atomic<std::int64_t> made{0};
   return dim("keras" + std::to_string(++made));
 }
-Value constant_at(const Array& value, SourceLocation where) {
-  return {Tensor(value).node(), where};
-}
 void refuse_seed(const char* name, std::optional<std::int64_t> seed, SourceLocation where) {
   if (seed) throw UnsupportedOp(std::string(name) + ": a seed of its own; use manual_seed", where);
 }
@@ -632,114 +629,19 @@ Tensor in_top_k(const Operand& predictions, const Operand& targets, std::int64_t
   return weft::in_top_k(predictions, targets, k);
 }
 
-// ---- connectionist temporal classification ------------------------------------------------------
-
-namespace {
-
-/// The forward recurrence over the labels with a blank before, between and after them, in
-/// logarithms (Graves et al., 2006). The arrays are (samples, positions).
-class CtcRecurrence {
- public:
-  CtcRecurrence(const Value& y_true, const Value& y_pred, const Value& input_length,
-                const Value& label_length)
-      : labels_(2, "labels (samples, longest)", y_true),
-        steps_(3, "probabilities (samples, time, classes)", y_pred),
-        longest_(labels_.extent(1)),
-        time_(steps_.extent(1)),
-        input_length_(as_column(input_length)),
-        last_(as_column(label_length) * 2) {
-    const std::int64_t classes = steps_.extent(2);
-    const Value given = make(ops::clip, {cast_to(y_true, DType::int64)},
-                             ir::ClipAttrs{0, static_cast<double>(classes - 1)});
-    const Value blank = make(ops::zeros_like, {last_}) + static_cast<double>(classes - 1);
-    extended_ = with_blanks(given, blank);
-    const Value logits = make(ops::log, {y_pred + epsilon});
-    const Value log_p = make(ops::log_softmax, {logits}, ir::AxisAttrs{-1});
-    const Value wanted =
-        make(ops::broadcast_to, {make(ops::expand_dims, {extended_}, ir::AxesAttrs{{1}})},
-             ir::ShapeAttrs{{steps_.shape[0], Dim(time_), Dim(positions())}});
-    emitted_ = make(ops::gather, {log_p, wanted}, ir::AxisAttrs{-1});
-    position_ = constant_at(weft::arange(positions()), y_pred.where());
-    const Value other = make(ops::ne, {extended_, shifted(extended_, 2, -1)});
-    may_skip_ = make(ops::logical_and, {other, make(ops::ne, {extended_, blank})});
-  }
-
-  Tensor cost() const {
-    Value alpha = frontend::where(
-        make(ops::logical_and,
-             {make(ops::lt, {position_, position_.scalar(2)}), make(ops::le, {position_, last_})}),
-        element(emitted_, 1, 0), emitted_.scalar(never));
-    for (std::int64_t t = 1; t < time_; ++t) {
-      const Value skipped =
-          frontend::where(may_skip_, shifted(alpha, 2, never), alpha.scalar(never));
-      const Value next = sum_of(alpha, shifted(alpha, 1, never), skipped) + element(emitted_, 1, t);
-      alpha = frontend::where(make(ops::gt, {input_length_, input_length_.scalar(double(t))}), next,
-                              alpha);
-    }
-    const Value behind = last_ - position_;  // 0 at the last blank, 1 at the last label
-    const Value at_end = make(ops::logical_or, {make(ops::eq, {behind, behind.scalar(0)}),
-                                                make(ops::eq, {behind, behind.scalar(1)})});
-    const Value likelihood = frontend::reduce(
-        ops::logsumexp, frontend::where(at_end, alpha, alpha.scalar(never)), Axes{-1}, true);
-    const Value impossible = make(ops::lt, {likelihood, likelihood.scalar(never / 2)});
-    return frontend::where(impossible, likelihood.scalar(std::numeric_limits<double>::infinity()),
-                           -likelihood);
-  }
-
- private:
-  static constexpr double never = -1e30;  // a logarithm of 0 whose differences are numbers
-
-  struct Known {
-    Known(std::size_t rank, const char* what, const Value& x)
-        : shape(known_shape("ctc_batch_cost", x)), value(x) {
-      if (shape.size() != rank)
-        throw ShapeError(std::string("ctc_batch_cost: expected ") + what + ", received " +
-                             ir::to_string(x.type()),
-                         x.where());
-    }
-    [[nodiscard]] std::int64_t extent(std::size_t axis) const {
-      return known_number("ctc_batch_cost", shape[axis], value);
-    }
-    Dims shape;
-    Value value;
-  };
-
-  [[nodiscard]] std::int64_t positions() const { return 2 * longest_ + 1; }
-  static Value as_column(const Value& lengths) {
-    return reshaped(cast_to(lengths, DType::int64), {-1, 1});
-  }
-  Value with_blanks(const Value& labels, const Value& blank) const {
-    const auto deep = [](const Value& x) {
-      return make(ops::expand_dims, {x}, ir::AxesAttrs{{2}});
-    };
-    const Value blanks = blank + make(ops::zeros_like, {labels});
-    const Value pairs = make(ops::concatenate, {deep(blanks), deep(labels)}, ir::AxisAttrs{2});
-    return make(ops::concatenate, {reshaped(pairs, {labels_.shape[0], Dim(2 * longest_)}), blank},
-                ir::AxisAttrs{1});
-  }
-  Value shifted(const Value& x, std::int64_t by, double fill) const {
-    const std::int64_t kept = std::max<std::int64_t>(positions() - by, 0);
-    const Value front = make(ops::slice, {x}, ir::SliceAttrs{{1}, {0}, {Dim(kept)}, {1}});
-    return make(ops::pad, {front}, ir::PadAttrs{{0, positions() - kept}, {0, 0}, {}, fill});
-  }
-  static Value sum_of(const Value& a, const Value& b, const Value& c) {
-    const Value most =
-        make(ops::stop_gradient, {make(ops::maximum, {make(ops::maximum, {a, b}), c})});
-    const auto share = [&](const Value& x) { return make(ops::exp, {x - most}); };
-    return most + make(ops::log, {share(a) + share(b) + share(c)});
-  }
-
-  Known labels_, steps_;
-  std::int64_t longest_, time_;
-  Value input_length_, last_;  // (samples, 1): steps, and the position of the last blank
-  Value extended_ = last_, emitted_ = last_, position_ = last_, may_skip_ = last_;
-};
-
-}  // namespace
-
 Tensor ctc_batch_cost(const Operand& y_true, const Operand& y_pred, const Operand& input_length,
                       const Operand& label_length) {
-  return CtcRecurrence(y_true, y_pred, input_length, label_length).cost();
+  const Dims shape = known_shape("ctc_batch_cost", y_pred);
+  if (shape.size() != 3)
+    throw ShapeError("ctc_batch_cost: expected probabilities (samples, time, classes), received " +
+                         ir::to_string(y_pred.node()->type()),
+                     y_pred.where());
+  const std::int64_t blank = known_number("ctc_batch_cost", shape[2], y_pred) - 1;
+  const Value logits = make(ops::log, {Value(y_pred) + epsilon});
+  const Value steps = permuted(make(ops::log_softmax, {logits}, ir::AxisAttrs{-1}), {1, 0, 2});
+  const Tensor costs = nn::ctc_loss({steps.node(), steps.where()}, y_true, input_length,
+                                    label_length, blank, nn::Reduction::none);
+  return make(ops::expand_dims, {{costs.node(), y_pred.where()}}, ir::AxesAttrs{{1}});
 }
 
 // ---- random -------------------------------------------------------------------------------------

@@ -160,6 +160,28 @@ void RAdamOptions::next(Step& s) const {
   s.w = s.w - s.lr / one_minus_power(beta, t) * m * adaptive;
 }
 
+void LambOptions::check(SourceLocation where) const { demand_common(*this, where); }
+void LambOptions::next(Step& s) const {
+  const Tensor g = maximize ? -s.g : s.g, t = s.t();
+  const Share beta = s.momentum(beta1);
+  Tensor &m = s.state("exp_avg"), &v = s.state("exp_avg_sq");
+  m = mix(beta, m, g);
+  v = mix(beta2, v, square(g));
+  Tensor r = m / one_minus_power(beta, t) / (sqrt(v / one_minus_power(beta2, t)) + eps);
+  if (weight_decay != 0) r = r + weight_decay * s.w;
+  const Tensor length = sqrt(sum(square(s.w))), of_step = sqrt(sum(square(r)));
+  const Tensor trust = where(minimum(length, of_step) > 0.0, length / of_step, 1.0);
+  s.w = s.w - s.lr * trust * r;
+}
+
+void LionOptions::check(SourceLocation where) const { demand_common(*this, where); }
+void LionOptions::next(Step& s) const {
+  const Tensor g = gradient(s, *this, true);
+  Tensor& m = s.state("exp_avg");
+  s.w = s.w - s.lr * sign(mix(s.momentum(beta1), m, g));
+  m = mix(beta2, m, g);
+}
+
 // ---- adaptive rates without momentum ------------------------------------------------------------
 
 void AdagradOptions::check(SourceLocation where) const {

@@ -302,6 +302,31 @@ struct RAdamOptions {
 };
 using RAdam = Descent<RAdamOptions>;
 
+/// Adam whose step has, tensor by tensor, the length of the weights (You et al. 2020, LAMB).
+struct LambOptions {
+  static constexpr const char* name = "Lamb";
+  double lr = 1e-3;
+  double beta1 = 0.9, beta2 = 0.999;
+  double eps = 1e-6;
+  double weight_decay = 0;
+  bool maximize = false;
+  void check(SourceLocation where) const;
+  void next(Step& s) const;
+};
+using Lamb = Descent<LambOptions>;
+
+/// Steps of one size, by the sign of a momentum; decay of weights is decoupled (Chen et al. 2023).
+struct LionOptions {
+  static constexpr const char* name = "Lion";
+  double lr = 1e-4;
+  double beta1 = 0.9, beta2 = 0.99;
+  double weight_decay = 0;
+  bool maximize = false;
+  void check(SourceLocation where) const;
+  void next(Step& s) const;
+};
+using Lion = Descent<LionOptions>;
+
 /// Adagrad (Duchi, Hazan and Singer 2011).
 struct AdagradOptions {
   static constexpr const char* name = "Adagrad";
