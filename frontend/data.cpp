@@ -10,6 +10,7 @@
 
 #include "demand.h"
 #include "runtime/thread_pool.h"
+#include "weft/metrics.h"
 #include "weft/ops/random.h"
 
 namespace weft::data {
@@ -426,12 +427,10 @@ double Trainer::accuracy(const Dataset& test, Where where) {
   std::int64_t right = 0, all = 0;
   for (const Dataset& batch : loader) {
     const Tensor outputs = predict()(batch.inputs).front().to(Device::cpu());
-    Tensor targets = batch.targets.to(Device::cpu());
+    const Tensor targets = batch.targets.to(Device::cpu());
     if (outputs.ndim() < 2) return 0;
-    if (targets.shape() == outputs.shape()) targets = argmax(targets, 1);
-    const Tensor hits = argmax(outputs, 1) == targets;
-    right += sum(hits).item<std::int64_t>();
-    all += hits.size();
+    right += metrics::matches(outputs, targets).item<std::int64_t>();
+    all += outputs.size() / outputs.shape()[1];
   }
   return static_cast<double>(right) / static_cast<double>(all);
 }

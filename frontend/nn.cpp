@@ -173,6 +173,21 @@ Tensor Sequential::build(const Operand& x) {
   return result;
 }
 
+Tensor Residual::build(const Operand& x) {
+  return Value(x) + Value((*inner_)(x).node(), x.where());
+}
+
+Tensor Fork::build(const Operand& x) {
+  std::vector<ir::NodeRef> results;
+  for (const auto& branch : branches_) results.push_back((*branch)(x).node());
+  return frontend::apply(ops::concatenate, std::move(results), ir::AxisAttrs{dim_}, x.where());
+}
+
+Callback::Callback(std::function<Tensor(const Tensor&)> function, Where where)
+    : function_(std::move(function)) {
+  frontend::demand_function("Callback", function_, where);
+}
+
 Module& ModuleList::operator[](std::size_t i) const {
   if (i >= items_.size())
     throw IndexError("module " + std::to_string(i) + " of a list of " +

@@ -53,14 +53,16 @@ class Alignment {
     states_ = (*runtime::live_type(*targets.node()).shape)[1] * Dim(2) + Dim(1);
 
     // Each label stands between blanks. What is beyond a target's length is never read.
-    const Value given = as(targets, DType::int64), nothing = given.scalar(-1);
+    const Value given = as(targets, DType::int64);
     const Value place = make(ops::iota_like, {given}, ir::AxisAttrs{-1});
-    const Value known = frontend::where(make(ops::lt, {place, wider(labels_, -1)}), given, nothing);
+    const Value inside = make(ops::lt, {place, wider(labels_, -1)});
+    const Value known = frontend::where(inside, given, given.scalar(-1));
     const Value classes = make(ops::count, {log_probs}, ir::ReduceAttrs{{-1}, false, false});
-    const Value is_label =
+    const Value right =
         make(ops::check_index, {known, classes}, ir::CheckIndexAttrs{"ctc_loss", -1});
     const Value filler = as(Value(Operand(blank).node(), log_probs.where()), DType::int64);
-    const Value label = wider(frontend::where(is_label, known, filler), -1);
+    const Value label =
+        wider(frontend::where(make(ops::logical_and, {inside, right}), given, filler), -1);
     const Value blanks = make(ops::broadcast_like, {filler, label});
     const Value pairs =
         make(ops::reshape, {joined(blanks, label, -1)}, ir::ShapeAttrs{{batch_, states_ - Dim(1)}});

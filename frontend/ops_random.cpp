@@ -282,6 +282,14 @@ Tensor dropout2d(const Operand& x, double p, bool training) {
 Tensor dropout3d(const Operand& x, double p, bool training) {
   return drop_channels("dropout3d", x, p, training, 3);
 }
+Tensor drop_path(const Operand& x, double p, bool training) {
+  const auto rank = runtime::live_type(*x.node()).rank();
+  if (!rank || *rank == 0)
+    throw ShapeError("drop_path of " + ir::to_string(x.node()->type()) +
+                         ": needs an axis of samples, and a known number of axes",
+                     x.where());
+  return drop_channels("drop_path", x, p, training, *rank - 1);
+}
 Tensor alpha_dropout(const Operand& x, double p, bool training) {
   return drop_alpha("alpha_dropout", x, p, training, 0);
 }

@@ -11,6 +11,7 @@
 #include "weft/grad.h"
 #include "weft/io.h"
 #include "weft/lr_scheduler.h"
+#include "weft/metrics.h"
 #include "weft/nn.h"
 #include "weft/ops.h"
 #include "weft/ops/attention.h"

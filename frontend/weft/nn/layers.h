@@ -124,6 +124,8 @@ using Dropout = detail::Dropping<weft::dropout>;
 using Dropout1d = detail::Dropping<weft::dropout1d>;
 using Dropout2d = detail::Dropping<weft::dropout2d>;
 using Dropout3d = detail::Dropping<weft::dropout3d>;
+/// Whole samples, of a residual branch: `nn::Residual(nn::Sequential{…, nn::DropPath(0.1)})`.
+using DropPath = detail::Dropping<weft::drop_path>;
 /// For self-normalising networks: keeps the mean and the variance of SELU's outputs.
 using AlphaDropout = detail::Dropping<weft::alpha_dropout>;
 

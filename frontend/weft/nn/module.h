@@ -2,6 +2,8 @@
 // called; what it builds is differentiated, compiled and updated like any other graph.
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <source_location>
 #include <string>
@@ -120,6 +122,55 @@ class Sequential : public Layer {
 
  private:
   std::vector<std::shared_ptr<Module>> steps_;
+};
+
+/// x + module(x). (A Residual within a Residual is given as a shared_ptr: a copy would be the same
+/// one.)
+class Residual : public Layer {
+ public:
+  template <ModuleType M>
+  requires(!std::is_same_v<std::remove_cvref_t<M>, Residual>) explicit Residual(
+      M&& module, Where where = Where::current())
+      : Residual(std::make_shared<std::remove_cvref_t<M>>(std::forward<M>(module)), where) {}
+  template <class M>
+  explicit Residual(std::shared_ptr<M> module, Where where = Where::current())
+      : inner_(register_module("module", std::move(module), where)) {}
+  Tensor build(const Operand& x) override;
+
+ private:
+  std::shared_ptr<Module> inner_;
+};
+
+/// Modules side by side: what each makes of x, joined along axis `dim`. Named `0`, `1`, …
+class Fork : public Layer {
+ public:
+  template <ModuleType... Branches> explicit Fork(std::int64_t dim, Branches&&... branches)
+      : dim_(dim) {
+    (push_back(std::forward<Branches>(branches)), ...);
+  }
+  template <ModuleType M> Fork& push_back(M&& module, Where where = Where::current()) {
+    return push_back(std::make_shared<std::remove_cvref_t<M>>(std::forward<M>(module)), where);
+  }
+  template <class M> Fork& push_back(std::shared_ptr<M> module, Where where = Where::current()) {
+    branches_.push_back(
+        register_module(std::to_string(branches_.size()), std::move(module), where));
+    return *this;
+  }
+  Tensor build(const Operand& x) override;
+
+ private:
+  std::int64_t dim_;
+  std::vector<std::shared_ptr<Module>> branches_;
+};
+
+/// A function as a module.
+class Callback : public Module {
+ public:
+  explicit Callback(std::function<Tensor(const Tensor&)> function, Where where = Where::current());
+  Tensor forward(const Tensor& x) override { return function_(x); }
+
+ private:
+  std::function<Tensor(const Tensor&)> function_;
 };
 
 /// Modules in a list, named `0`, `1`, …; the owner says how they are called.

@@ -91,6 +91,9 @@ Tensor randperm(Dim n, DType dtype = DType::int64,
 Tensor dropout1d(const Operand& x, double p = 0.5, bool training = true);
 Tensor dropout2d(const Operand& x, double p = 0.5, bool training = true);
 Tensor dropout3d(const Operand& x, double p = 0.5, bool training = true);
+/// Whole samples, along the first axis of x, whose number of axes must be known: of a residual
+/// branch, so that some samples pass by it (Huang et al. 2016, stochastic depth).
+Tensor drop_path(const Operand& x, double p = 0.5, bool training = true);
 /// For self-normalising networks: keeps the mean and the variance of selu's outputs.
 Tensor alpha_dropout(const Operand& x, double p = 0.5, bool training = true);
 /// The same, whole channels of (N, C, …) with `spatial` axes after C.
