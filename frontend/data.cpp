@@ -428,7 +428,10 @@ double Trainer::accuracy(const Dataset& test, Where where) {
   for (const Dataset& batch : loader) {
     const Tensor outputs = predict()(batch.inputs).front().to(Device::cpu());
     const Tensor targets = batch.targets.to(Device::cpu());
-    if (outputs.ndim() < 2) return 0;
+    Shape one_each = outputs.shape();
+    if (one_each.size() < 2) return 0;
+    one_each.erase(one_each.begin() + 1);
+    if (targets.shape() != one_each && targets.shape() != outputs.shape()) return 0;
     right += metrics::matches(outputs, targets).item<std::int64_t>();
     all += outputs.size() / outputs.shape()[1];
   }

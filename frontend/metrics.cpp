@@ -43,8 +43,8 @@ Dims shape_of(const char* what, const Operand& scores, const Operand& targets) {
 Value classes_of(const Operand& scores, const Operand& targets) {
   const ir::Type type = runtime::live_type(*targets.node());
   if (type.rank() == runtime::live_type(*scores.node()).rank()) return first_largest(targets);
-  const bool narrow = type.dtype && category(*type.dtype) == Category::integer;
-  return narrow ? make(ops::cast, {targets}, ir::CastAttrs{DType::int64}) : Value(targets);
+  const bool whole = type.dtype && category(*type.dtype) == Category::integer;
+  return whole ? make(ops::cast, {targets}, ir::CastAttrs{DType::int64}) : Value(targets);
 }
 
 Value share(const Value& hits) {

@@ -508,6 +508,7 @@ TEST_CASE("the trainer refuses what does not belong together, and measures what 
   model.bias.set_value(zeros({2}));
   CHECK(trainer.accuracy({x, x}) == 1);  // targets that are distributions
   CHECK(trainer.accuracy({x, argmax(-x, 1).value()}) == 0);
+  CHECK(trainer.accuracy({x, zeros({10, 7})}) == 0);  // no classes
   CHECK_THROWS_AS(trainer.accuracy({}), ShapeError);
   const auto apart = [](const Tensor& y, const Tensor& t) {
     return nn::mse_loss(y, t, nn::Reduction::none);
