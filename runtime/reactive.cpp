@@ -2,7 +2,6 @@
 #include "runtime/reactive.h"
 
 #include <algorithm>
-#include <deque>
 
 #include "ir/ops/ops.h"
 #include "runtime/live_engine.h"
@@ -17,7 +16,7 @@ struct OpenTransaction {
   std::vector<std::size_t> levels;  // of each open one, how many changes there were before it
   std::vector<Change> changes;
 };
-thread_local OpenTransaction transaction;
+constinit thread_local OpenTransaction transaction;
 
 std::string type_text(const Array& value) {
   return std::string(name(value.dtype())) + to_string(value.shape());
@@ -112,12 +111,14 @@ void update(std::span<const Change> changes, Push push) {
   if (!notes.empty()) deliver(std::move(notes));
 }
 
-/// All watchers that wait to run on this thread.
+/// All watchers that wait to run on this thread. (A thread's first use must not ask for memory: what
+/// a constructor throws there reaches no one.)
 struct Delivery {
-  std::deque<Note> waiting;
+  std::vector<Note> waiting;
+  std::size_t next = 0;
   bool running = false;
 };
-thread_local Delivery delivery;
+constinit thread_local Delivery delivery;
 
 }  // namespace
 
@@ -126,9 +127,8 @@ void deliver(std::vector<Note> notes) {
   if (delivery.running) return;
   delivery.running = true;
   std::exception_ptr first;
-  while (!delivery.waiting.empty()) {
-    const Note note = std::move(delivery.waiting.front());
-    delivery.waiting.pop_front();
+  while (delivery.next < delivery.waiting.size()) {
+    const Note note = std::move(delivery.waiting[delivery.next++]);
     if (!note.watcher->active) continue;
     try {
       note.watcher->run(note.value);
@@ -136,6 +136,8 @@ void deliver(std::vector<Note> notes) {
       if (!first) first = std::current_exception();
     }
   }
+  delivery.waiting.clear();
+  delivery.next = 0;
   delivery.running = false;
   if (first) std::rethrow_exception(first);
 }

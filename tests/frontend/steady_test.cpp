@@ -26,6 +26,12 @@ void* counted(std::size_t bytes) {
   throw std::bad_alloc();
 }
 
+void* tried(std::size_t bytes) noexcept {
+  try {
+    return counted(bytes);
+  } catch (const std::bad_alloc&) { return nullptr; }
+}
+
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr bool pooled = false;  // the sanitizers see every block come and go
 #else
@@ -54,6 +60,9 @@ template <class F> Spent spent(int times, F&& call) {
 
 void* operator new(std::size_t bytes) { return counted(bytes); }
 void* operator new[](std::size_t bytes) { return counted(bytes); }
+// A sanitizer has its own for what asks in this way.
+void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept { return tried(bytes); }
+void* operator new[](std::size_t bytes, const std::nothrow_t&) noexcept { return tried(bytes); }
 void operator delete(void* memory) noexcept { std::free(memory); }
 void operator delete[](void* memory) noexcept { std::free(memory); }
 void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
