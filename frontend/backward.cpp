@@ -143,16 +143,16 @@ std::unordered_set<const Node*> between(const NodeRef& y) {
 
 BackwardPlan trace(const NodeRef& y) {
   BackwardPlan plan;
-  const std::unordered_set<const Node*> dependent = between(y);
+  const std::unordered_set<const Node*> on_the_way = between(y);
   const auto starts = [&](const Node& node) {
-    return is_start(node) || (runtime::draws_anew(node) && !dependent.contains(&node));
+    return is_start(node) || (runtime::draws_anew(node) && !on_the_way.contains(&node));
   };
   trace_running(y, plan);
   std::vector<NodeRef> roots{y};
   for (const auto& [variable, next] : plan.updates) roots.push_back(next);
   for (const Node* node : ir::topological_order(roots, starts)) {
     if (starts(*node)) plan.inputs.push_back(node);
-    if (!dependent.contains(node)) continue;
+    if (!on_the_way.contains(node)) continue;
     if (is_leaf(*node)) {
       plan.xs.push_back(node);
       continue;
@@ -168,18 +168,6 @@ std::vector<NodeRef> references(const std::vector<const Node*>& nodes) {
   std::vector<NodeRef> result;
   for (const Node* node : nodes) result.emplace_back(node);
   return result;
-}
-
-/// Nodes with the drawn ones among what they depend on replaced by `given`.
-std::vector<NodeRef> with_values(std::vector<NodeRef> nodes, passes::NodeMap& given) {
-  ir::GraphBuilder builder;
-  const ir::Graph graph = passes::transform(
-      ir::Graph({}, std::move(nodes)),
-      [&](const Node& node, std::vector<NodeRef> operands) {
-        return passes::keep(builder, node, std::move(operands));
-      },
-      given);
-  return {graph.outputs().begin(), graph.outputs().end()};
 }
 
 /// The cell's graph on inputs of these values: gradients of all xs, added to what has accumulated,
@@ -213,7 +201,7 @@ ir::Graph gradient_graph(const BackwardPlan& plan, const NodeRef& y,
   std::vector<NodeRef> results = passes::gradient(forward.outputs().first(1), xs, seed);
   const auto next = beside.subspan(plan.drawn.size());
   results.insert(results.end(), next.begin(), next.end());
-  if (!plan.drawn.empty()) results = with_values(std::move(results), given);
+  if (!plan.drawn.empty()) results = passes::replaced(std::move(results), given);
   for (std::size_t i = 0; i < xs.size(); ++i)
     if (plan.accumulate[i]) results[i] = ir::make_node(ir::ops::add, {add_input(), results[i]});
   return ir::Graph(std::move(inputs), std::move(results), "backward");

@@ -30,15 +30,7 @@ std::vector<NodeRef> nodes_of(std::span<const Tensor> tensors) {
 /// `results` as a graph of `inputs`, some of which stand for what the map says.
 ir::Graph closed(std::vector<NodeRef> inputs, std::vector<NodeRef> results, passes::NodeMap& map) {
   for (const NodeRef& input : inputs) map.set(input.get(), input);
-  ir::GraphBuilder builder;
-  const ir::Graph graph = passes::transform(
-      ir::Graph({}, std::move(results)),
-      [&](const Node& node, std::vector<NodeRef> operands) {
-        return passes::keep(builder, node, std::move(operands));
-      },
-      map);
-  return ir::Graph(std::move(inputs),
-                   std::vector<NodeRef>(graph.outputs().begin(), graph.outputs().end()));
+  return ir::Graph(std::move(inputs), passes::replaced(std::move(results), map));
 }
 
 NodeRef stand_in(const Node& node) {

@@ -115,12 +115,15 @@ Tensor jacobian(const Tensor& y, const Tensor& x, std::source_location where) {
   each.insert(each.begin(), rows);
   const Tensor units(eye(rows, y.dtype()).reshape(each), where);
   const GraphFn row = [&](std::span<const Tensor> g) { return vjp({y}, {x}, {g[0]}, where); };
-  std::vector<Tensor> result;
-  if (passes::depends_on_values(ir::Graph({}, {y.node()})))  // what a batch need not have a form for
+  const auto one_by_one = [&] {  // for what a batch may have no form of
+    std::vector<Tensor> each_row;
     for (std::int64_t i = 0; i < rows; ++i)
-      result.push_back(row(std::vector{units[Index(i, where)]}).front());
-  const Tensor all = result.empty() ? frontend::batched(row, std::span(&units, 1), {1}, where).front()
-                                    : stack(result, 0, where);
+      each_row.push_back(row(std::vector{units[Index(i, where)]}).front());
+    return stack(each_row, 0, where);
+  };
+  const Tensor all = passes::depends_on_values(ir::Graph({}, {y.node()}))
+                         ? one_by_one()
+                         : frontend::batched(row, std::span(&units, 1), {1}, where).front();
   return reshape({all, where}, to_dims(shape));
 }
 

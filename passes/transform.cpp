@@ -46,4 +46,15 @@ NodeRef keep(ir::GraphBuilder& builder, const Node& node, std::vector<NodeRef> i
   return builder.rebuild(node, std::move(inputs));
 }
 
+std::vector<NodeRef> replaced(std::vector<NodeRef> nodes, NodeMap& map) {
+  ir::GraphBuilder builder;
+  const ir::Graph graph = transform(
+      ir::Graph({}, std::move(nodes)),
+      [&](const Node& node, std::vector<NodeRef> inputs) {
+        return keep(builder, node, std::move(inputs));
+      },
+      map);
+  return {graph.outputs().begin(), graph.outputs().end()};
+}
+
 }  // namespace weft::passes

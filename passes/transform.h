@@ -40,4 +40,7 @@ ir::Graph transform(const ir::Graph& graph, const Visitor& visit);
 /// the rest rebuilt on their new inputs.
 ir::NodeRef keep(ir::GraphBuilder& builder, const ir::Node& node, std::vector<ir::NodeRef> inputs);
 
+/// These nodes with what the map has in place of what they depend on.
+std::vector<ir::NodeRef> replaced(std::vector<ir::NodeRef> nodes, NodeMap& map);
+
 }  // namespace weft::passes

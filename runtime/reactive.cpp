@@ -111,8 +111,8 @@ void update(std::span<const Change> changes, Push push) {
   if (!notes.empty()) deliver(std::move(notes));
 }
 
-/// All watchers that wait to run on this thread. (A thread's first use must not ask for memory: what
-/// a constructor throws there reaches no one.)
+/// All watchers that wait to run on this thread. (A thread's first use must not ask for memory:
+/// what a constructor throws there reaches no one.)
 struct Delivery {
   std::vector<Note> waiting;
   std::size_t next = 0;
