@@ -24,6 +24,7 @@ using ir::DeviceLaunch, ir::DeviceOperation;
 struct Shape {
   int tiles = 1, columns = 64, warps = 4;  // on tensor cores
   int rows = 64;                           // in all
+  bool groups = false;                     // warpgroups
 };
 
 struct Sizes {
@@ -31,7 +32,14 @@ struct Sizes {
   [[nodiscard]] std::int64_t larger() const { return std::max(key, value); }
 };
 
-Shape forward_shape(const Sizes& s, bool tensor) {
+/// A warpgroup's tile is 64 rows; a thread's scores, weights and sums of heads of 128 are 160
+/// registers, and two warpgroups fill a multiprocessor. Products of theirs need no fragments of
+/// shared memory, so what bounds them is the tensor cores: 16 exponents a clock keep pace with these
+/// to within two thirds.
+Shape forward_shape(const Sizes& s, bool tensor, const DeviceLimits& limits) {
+  const auto whole = [](std::int64_t size) { return size == 64 || size == 128; };
+  if (tensor && limits.warpgroups && whole(s.key) && whole(s.value))
+    return {1, 128, 8, 128, true};
   if (!tensor) {
     if (s.larger() <= 64) return {0, 64, 0, 64};
     return s.larger() <= 128 ? Shape{0, 32, 0, 64} : Shape{0, 16, 0, 32};
@@ -60,7 +68,7 @@ std::string bits(double x) {
 
 class AttentionText {
  public:
-  AttentionText(const DeviceOperation& o, std::string_view name)
+  AttentionText(const DeviceOperation& o, std::string_view name, const DeviceLimits& limits)
       : o_(o),
         a_(o.attrs.get<ir::FusedAttentionAttrs>()),
         name_(name),
@@ -70,7 +78,7 @@ class AttentionText {
         dtype_(o.inputs[first_].dtype),
         tensor_(dtype_ != DType::float32),
         sizes_{a_.key_size, a_.value_size},
-        shape_(backward_ ? backward_shape(sizes_, tensor_) : forward_shape(sizes_, tensor_)) {
+        shape_(backward_ ? backward_shape(sizes_, tensor_) : forward_shape(sizes_, tensor_, limits)) {
     int symbol = 0;
     for (const auto* list : {&o.inputs, &o.outputs})
       for (const DeviceOperation::Operand& x : *list) {
@@ -99,8 +107,10 @@ class AttentionText {
     }
     text_.preludes = {attention_prelude(),
                       tensor_ ? attention_tensor_prelude() : attention_plain_prelude()};
+    if (shape_.groups) text_.preludes.push_back(attention_group_prelude());
     text_.schedule = cat({"a block ", number(shape_.rows), " rows against tiles of ",
-                          number(shape_.columns), tensor_ ? " on tensor cores" : ""});
+                          number(shape_.columns), tensor_ ? " on tensor cores" : "",
+                          shape_.groups ? ", by warpgroups" : ""});
     return std::move(text_);
   }
 
@@ -134,6 +144,8 @@ class AttentionText {
   [[nodiscard]] std::int64_t shared_bytes() const {
     const std::int64_t k = pitch(sizes_.key, tensor_), v = pitch(sizes_.value, tensor_);
     const std::int64_t rows = shape_.rows, columns = shape_.columns;
+    if (shape_.groups)  // tiles begin at multiples of 1024 bytes
+      return 1024 + 2 * (rows * sizes_.key + 2 * columns * (sizes_.key + sizes_.value));
     const std::int64_t plain = tensor_ ? 0 : rows * (columns + 4) * 4;  // weights
     if (!backward_) return rows * k + columns * (k + v) + plain;
     if (tensor_) return rows * (k + v) + 2 * columns * (k + v);
@@ -152,16 +164,21 @@ class AttentionText {
     write_operands(out);
     const double powers = a_.scale * std::numbers::log2e;
     std::string arguments = cat({number(sizes_.key), ", ", number(sizes_.value), ", "});
-    arguments += tensor_ ? cat({number(shape_.tiles), ", ", number(shape_.columns), ", ",
-                                number(shape_.warps)})
-                         : cat({number(shape_.rows), ", ", number(shape_.columns)});
+    if (shape_.groups)
+      arguments += cat({number(shape_.columns), ", ", number(shape_.warps / 4)});
+    else
+      arguments += tensor_ ? cat({number(shape_.tiles), ", ", number(shape_.columns), ", ",
+                                  number(shape_.warps)})
+                           : cat({number(shape_.rows), ", ", number(shape_.columns)});
     arguments += cat({", ", flag(a_.causal), ", ", number(mask_kind())});
     if (tensor_)
       arguments = cat({dtype_ == DType::float16 ? "weft_f16_tile, " : "weft_bf16_tile, ", arguments});
     if (!backward_) {
       if (tensor_) arguments += cat({", ", flag(a_.scale > 0 && mask_kind() != 2)});
-      out.line(cat({tensor_ ? "weft_attend<" : "weft_attend_plain<", arguments, ">(a, ",
-                    bits(powers), ");"}));
+      const char* const function = shape_.groups ? "weft_attend_in_groups<"
+                                   : tensor_     ? "weft_attend<"
+                                                 : "weft_attend_plain<";
+      out.line(cat({function, arguments, ">(a, ", bits(powers), ");"}));
     } else {
       arguments += cat({", ", flag(of_keys)});
       if (tensor_) arguments += cat({", ", flag(first_sum), ", ", flag(second_sum)});
@@ -237,8 +254,9 @@ class AttentionText {
 
 }  // namespace
 
-OperationText attention_text(const DeviceOperation& operation, std::string_view name) {
-  return AttentionText(operation, name).write();
+OperationText attention_text(const DeviceOperation& operation, std::string_view name,
+                             const DeviceLimits& limits) {
+  return AttentionText(operation, name, limits).write();
 }
 
 }  // namespace weft::codegen

@@ -92,6 +92,7 @@ class CudaCompiler final : public ir::DeviceCompiler {
  public:
   CudaCompiler(const Nvrtc& nvrtc, std::string arch, const DeviceLimits& limits)
       : nvrtc_(nvrtc), arch_(std::move(arch)), limits_(limits) {
+    limits_.warpgroups = nvrtc.has_warpgroups(arch_);
     const char* log = std::getenv("WEFT_LOG");
     log_ = log && std::strstr(log, "compile");
   }
@@ -191,7 +192,7 @@ class CudaCompiler final : public ir::DeviceCompiler {
 
   const Nvrtc& nvrtc_;
   const std::string arch_;
-  const DeviceLimits limits_;
+  DeviceLimits limits_;
   DiskCache disk_;
   bool log_ = false;
   std::mutex mutex_;

@@ -138,6 +138,12 @@ bool Nvrtc::supports(std::string_view arch) const {
                      [&](int a) { return arch == "sm_" + std::to_string(a); });
 }
 
+bool Nvrtc::has_warpgroups(std::string_view arch) const {
+  int major = 0, minor = 0;
+  functions_->version(&major, &minor);
+  return arch == "sm_90" && major >= 12;
+}
+
 std::string Nvrtc::version() const {
   int major = 0, minor = 0;
   functions_->version(&major, &minor);
@@ -158,7 +164,8 @@ std::vector<std::byte> Nvrtc::compile_to_cubin(const std::string& text,
     ~Destroy() { f.destroy(program); }
   } const destroy{f, &program};
 
-  const std::string architecture = "--gpu-architecture=" + std::string(arch);
+  const std::string architecture =
+      "--gpu-architecture=" + std::string(arch) + (has_warpgroups(arch) ? "a" : "");
   std::vector<const char*> options(nvrtc_options().begin(), nvrtc_options().end());
   options.push_back(architecture.c_str());
   const Status status = f.compile(program, static_cast<int>(options.size()), options.data());

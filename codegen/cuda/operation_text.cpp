@@ -35,7 +35,7 @@ std::optional<OperationText> operation_text(const ir::DeviceOperation& operation
     case ExternKind::solve_triangular: return linalg_operation(operation, name);
     case ExternKind::fft: return fourier_operation(operation, name, limits);
     case ExternKind::attention:
-    case ExternKind::attention_backward: return attention_text(operation, name);
+    case ExternKind::attention_backward: return attention_text(operation, name, limits);
     case ExternKind::eig:
     case ExternKind::callback:
     case ExternKind::result: return {};

@@ -39,8 +39,9 @@ TEST_CASE("CUDA: attention compiles with NVRTC") {
   }
   std::string text(codegen::cuda_prelude()), functions;
   std::vector<std::string_view> written;
-  const auto add = [&](const ir::DeviceOperation& o, const char* name) {
-    const codegen::OperationText made = codegen::attention_text(o, name);
+  const auto add = [&](const ir::DeviceOperation& o, const char* name, bool warpgroups = false) {
+    const codegen::OperationText made =
+        codegen::attention_text(o, name, {.warpgroups = warpgroups});
     for (const std::string_view prelude : made.preludes) {
       if (std::ranges::find(written, prelude) != written.end()) continue;
       written.push_back(prelude);
@@ -57,6 +58,27 @@ TEST_CASE("CUDA: attention compiles with NVRTC") {
     CHECK_NOTHROW(size = nvrtc->compile_to_cubin(text + functions, arch).size());
     CHECK(size > 0);
   }
+  if (!nvrtc->has_warpgroups("sm_90")) return;
+  add(attention(DType::bfloat16, 128, 128, true, {}, false), "d", true);
+  add(attention(DType::float16, 64, 128, false, DType::float16, false), "e", true);
+  CHECK_NOTHROW((void)nvrtc->compile_to_cubin(text + functions, "sm_90"));
+}
+
+TEST_CASE("CUDA: attention by warpgroups is of heads of 64 and 128, forward, where a device has them") {
+  for (const bool backward : {false, true})
+    for (const bool warpgroups : {false, true})
+      for (const auto& [size, value_size] : {std::pair{64, 64}, {64, 128}, {128, 128}, {96, 64}}) {
+        const auto made =
+            codegen::attention_text(attention(DType::bfloat16, size, value_size, true, {}, backward),
+                                    "k", {.warpgroups = warpgroups});
+        const bool by_groups = made.schedule.find("warpgroups") != std::string::npos;
+        CHECK(by_groups == (warpgroups && !backward && size != 96));
+        for (const ir::DeviceLaunch& launch : made.code.launches)
+          CHECK(launch.shared <= codegen::DeviceLimits{}.shared);
+      }
+  const auto plain = codegen::attention_text(
+      attention(DType::float32, 64, 64, true, {}, false), "k", {.warpgroups = true});
+  CHECK(plain.schedule.find("warpgroups") == std::string::npos);
 }
 
 TEST_CASE("CUDA: attention fits in every device's shared memory") {

@@ -137,3 +137,5 @@ inline float weft_exp2_fast(float x) {
   return y < 1.17549435e-38f ? 0 : y;
 }
 inline float weft_log2_fast(float x) { return log2f(x); }
+
+#include "cuda_host_groups.h"

@@ -1,16 +1,11 @@
 // Products on CUDA devices: their text compiles for every architecture we promise, and on the host
 // it gives what plain loops give: the same bits where the order of sums is the processor's, within
 // rounding where tensor cores have their own.
-#include <dlfcn.h>
 #include <doctest/doctest.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <cstring>
-#include <filesystem>
-#include <fstream>
 #include <functional>
 #include <random>
 
@@ -18,7 +13,7 @@
 #include "codegen/cuda/nvrtc.h"
 #include "codegen/cuda/product_text.h"
 #include "codegen/cuda/scalar_text.h"
-#include "cuda_host_compile.h"
+#include "cuda_host_library.h"
 #include "cuda_product_kernels.h"
 
 using namespace weft;
@@ -285,10 +280,6 @@ std::string launcher(const Case& c, const ProductText& text, std::size_t number)
 }  // namespace
 
 TEST_CASE("CUDA: products on the host have the processor's bits, or are near") {
-  if (std::system("g++ --version > /dev/null 2>&1") != 0) {
-    MESSAGE("skipped: there is no compiler `g++`");
-    return;
-  }
   const DType f32 = DType::float32, f64 = DType::float64, bf16 = DType::bfloat16,
               f16 = DType::float16;
   std::vector<Case> cases;
@@ -376,7 +367,7 @@ TEST_CASE("CUDA: products on the host have the processor's bits, or are near") {
   again(by_tf32 + 4, {true, 1, 8, 64, 32});
   again(by_tf32 + 5, {true, 8, 1, 32, 64});
 
-  std::string code = "#include \"tests/codegen/cuda_host.h\"\n";
+  std::string code;
   code.append(codegen::cuda_prelude()).append(codegen::product_prelude());
   code.append(codegen::product_tensor_prelude());
   std::vector<ProductText> texts;
@@ -384,16 +375,8 @@ TEST_CASE("CUDA: products on the host have the processor's bits, or are near") {
     texts.push_back(codegen::product_text(cases[i].kernel, how[i], "k" + std::to_string(i)));
     code += texts.back().text + launcher(cases[i], texts.back(), i);
   }
-  const auto folder =
-      std::filesystem::temp_directory_path() / ("weft_product_test_" + std::to_string(::getpid()));
-  std::filesystem::create_directory(folder);
-  std::ofstream(folder / "k.cpp") << code;
-  const std::string file = (folder / "k").string();
-  REQUIRE(std::system(cuda_host_command(file + ".cpp", file + ".so", WEFT_SOURCE_DIR,
-                                        CUDA_HOST_RUNNER)
-                          .c_str()) == 0);
-  void* const library = dlopen((file + ".so").c_str(), RTLD_NOW | RTLD_LOCAL);
-  REQUIRE(library != nullptr);
+  const HostLibrary library(code);
+  if (!library.there()) return;
 
   std::mt19937 random(7);
   std::uniform_real_distribution<double> uniform(-1, 1);
@@ -424,9 +407,8 @@ TEST_CASE("CUDA: products on the host have the processor's bits, or are near") {
     void* const buffers[] = {a.data(), b.data(), out.data(), bias.data(), end.data()};
     std::vector<char> workspace(
         static_cast<std::size_t>(texts[number].workspace.constant().value_or(0)) + 1);
-    const auto run = reinterpret_cast<const char* (*)(void* const*, const std::int64_t*, void*)>(
-        dlsym(library, ("run" + std::to_string(number)).c_str()));
-    REQUIRE((run != nullptr));
+    const auto run = library.get<const char* (*)(void* const*, const std::int64_t*, void*)>(
+        "run" + std::to_string(number));
     const char* const trouble = run(buffers, c.symbols.data(), workspace.data());
     CHECK_MESSAGE(!trouble, trouble);
 
@@ -463,6 +445,4 @@ TEST_CASE("CUDA: products on the host have the processor's bits, or are near") {
     }
     CHECK(wrong == 0);
   }
-  dlclose(library);
-  std::filesystem::remove_all(folder);
 }

@@ -1,21 +1,16 @@
 // The text of CUDA kernels: compiled by NVRTC, each for one of the architectures that we promise (no
 // GPU is needed), and compiled for the host through cuda_host.h and compared with the interpreter
 // bit for bit.
-#include <dlfcn.h>
 #include <doctest/doctest.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
 
 #include "codegen/cuda/cuda_text.h"
 #include "codegen/cuda/nvrtc.h"
 #include "codegen/cuda/row_text.h"
 #include "codegen/interpret/interpreter.h"
-#include "cuda_host_compile.h"
+#include "cuda_host_library.h"
 #include "ir/error.h"
 #include "kernel_samples.h"
 
@@ -307,24 +302,12 @@ TEST_CASE("CUDA: generated kernels compile with NVRTC") {
 }
 
 TEST_CASE("CUDA: generated kernels, run on the host, give the interpreter's bits") {
-  const auto folder =
-      std::filesystem::temp_directory_path() / ("weft_cuda_test_" + std::to_string(::getpid()));
-  std::filesystem::create_directory(folder);
-  const auto source = folder / "kernels.cpp", library = folder / "kernels.so";
-  std::ofstream(source) << "#include \"tests/codegen/cuda_host.h\"\n" << program() << launchers();
-  const std::string command = cuda_host_command(source, library, WEFT_SOURCE_DIR, CUDA_HOST_RUNNER);
-  if (std::system("g++ --version > /dev/null 2>&1") != 0) {
-    MESSAGE("skipped: there is no compiler `g++`");
-    return;
-  }
-  REQUIRE(std::system(command.c_str()) == 0);
-  void* const handle = dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);
-  REQUIRE(handle != nullptr);
+  const HostLibrary library(program() + launchers());
+  if (!library.there()) return;
   const auto interpreter = codegen::make_interpreter();
   for (const Case& c : cases()) {
     CAPTURE(c.sample.name);
-    const auto launch = reinterpret_cast<Launcher>(dlsym(handle, ("launch_" + c.name).c_str()));
-    REQUIRE((launch != nullptr));
+    const auto launch = library.get<Launcher>("launch_" + c.name);
     const ir::Kernel* pointer = &c.sample.kernel;
     Memory expected = c.sample.memory;
     run_executable(*interpreter->compile({&pointer, 1})[0], c.sample.kernel, expected,
@@ -335,8 +318,6 @@ TEST_CASE("CUDA: generated kernels, run on the host, give the interpreter's bits
     const std::string moved = difference(c.sample.kernel, expected, run_on_host(c, launch, true));
     CHECK_MESSAGE(moved.empty(), moved);
   }
-  dlclose(handle);
-  std::filesystem::remove_all(folder);
   MESSAGE("ran " << cases().size() << " cases of a fixed sample");
 }
 

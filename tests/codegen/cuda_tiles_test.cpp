@@ -1,16 +1,11 @@
 // Tensor cores and asynchronous copies of the prelude: NVRTC knows their instructions, and their
 // stand-ins on the host multiply. What products put into shared memory lies in different banks.
-#include <dlfcn.h>
 #include <doctest/doctest.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <bit>
 #include <cmath>
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
 #include <limits>
 #include <string>
 #include <vector>
@@ -18,7 +13,7 @@
 #include "codegen/cuda/cuda_text.h"
 #include "codegen/cuda/nvrtc.h"
 #include "codegen/cuda/product_text.h"
-#include "cuda_host_compile.h"
+#include "cuda_host_library.h"
 
 using namespace weft;
 using namespace weft::test;
@@ -188,10 +183,8 @@ float as_tf32(float x) {
   return std::ldexp(std::round(fraction * 2048) / 2048, exponent);
 }
 
-void check_tf32(void* library) {
-  const auto run =
-      reinterpret_cast<const char* (*)(void* const*)>(dlsym(library, "run_tf32"));
-  REQUIRE((run != nullptr));
+void check_tf32(const HostLibrary& library) {
+  const auto run = library.get<const char* (*)(void* const*)>("run_tf32");
   constexpr float all = std::numeric_limits<float>::infinity();
   std::vector<float> a(128), b(64), sums(128);
   for (std::size_t i = 0; i < a.size(); ++i) a[i] = std::sin(static_cast<float>(i)) * 1000;
@@ -220,13 +213,11 @@ void check_tf32(void* library) {
     }
 }
 
-void check_places(void* library) {
+void check_places(const HostLibrary& library) {
   for (std::size_t i = 0; i < all_places.size(); ++i) {
     const Places& p = all_places[i];
     CAPTURE(i);
-    const auto run =
-        reinterpret_cast<const char* (*)(int*)>(dlsym(library, p.name(i).c_str()));
-    REQUIRE((run != nullptr));
+    const auto run = library.get<const char* (*)(int*)>(p.name(i));
     std::vector<int> places(static_cast<std::size_t>(p.moves() + 8 * 32), -1);
     const char* const trouble = run(places.data());
     CHECK_MESSAGE(!trouble, trouble);
@@ -260,25 +251,15 @@ TEST_CASE("CUDA: tensor cores compile with NVRTC") {
 }
 
 TEST_CASE("CUDA: tensor cores on the host multiply as fragments lie") {
-  if (std::system("g++ --version > /dev/null 2>&1") != 0) {
-    MESSAGE("skipped: there is no compiler `g++`");
-    return;
-  }
-  const auto folder =
-      std::filesystem::temp_directory_path() / ("weft_tiles_test_" + std::to_string(::getpid()));
-  std::filesystem::create_directory(folder);
-  std::ofstream(folder / "k.cpp") << "#include \"tests/codegen/cuda_host.h\"\n"
-                                  << codegen::cuda_prelude() << kernel << launcher
-                                  << launcher_tf32 << codegen::product_tensor_prelude()
-                                  << places_kernel << places_launchers();
-  const std::string file = (folder / "k").string();
-  REQUIRE(std::system(cuda_host_command(file + ".cpp", file + ".so", WEFT_SOURCE_DIR,
-                                        CUDA_HOST_RUNNER)
-                          .c_str()) == 0);
-  void* const handle = dlopen((file + ".so").c_str(), RTLD_NOW | RTLD_LOCAL);
-  REQUIRE(handle != nullptr);
-  const auto run = reinterpret_cast<const char* (*)(void* const*)>(dlsym(handle, "run"));
-  REQUIRE((run != nullptr));
+  const HostLibrary library(std::string(codegen::cuda_prelude())
+                                .append(kernel)
+                                .append(launcher)
+                                .append(launcher_tf32)
+                                .append(codegen::product_tensor_prelude())
+                                .append(places_kernel)
+                                .append(places_launchers()));
+  if (!library.there()) return;
+  const auto run = library.get<const char* (*)(void* const*)>("run");
 
   Matrix a(1), b(2), bt(3);
   std::vector<float> sums(16 * 32);
@@ -301,8 +282,6 @@ TEST_CASE("CUDA: tensor cores on the host multiply as fragments lie") {
     // 2^(1 * 3) below every even column (the second of a pair is 2^0), log2 of 8 above
     CHECK(copied[32 + i] == 0x40404100u);
   }
-  check_tf32(handle);
-  check_places(handle);
-  dlclose(handle);
-  std::filesystem::remove_all(folder);
+  check_tf32(library);
+  check_places(library);
 }

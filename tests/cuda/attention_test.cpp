@@ -147,6 +147,25 @@ const std::vector<Problem>& problems() {
        {1, 1, 80, 64},
        Shape{2, 1, 19, 1}},
       {"heads of 256", bfloat16, {20, 256}, {50, 256}, {50, 256}, {}, false, true},
+      {"heads of 128, tiles of keys", bfloat16, {2, 150, 128}, {2, 300, 128}, {2, 300, 128}},
+      {"sizes of heads differ, causal",
+       float16,
+       {330, 128},
+       {330, 128},
+       {330, 64},
+       {},
+       false,
+       true},
+      {"mask over tiles of keys",
+       float16,
+       {130, 64},
+       {260, 64},
+       {260, 128},
+       Shape{130, 260},
+       false,
+       false,
+       false,
+       0.3},
       {"groups of heads", float16, {4, 20, 16}, {2, 20, 16}, {2, 20, 16}, {}, false, true, true},
   };
   return all;
@@ -167,9 +186,14 @@ TEST_CASE("CUDA: attention and its gradients, within ulps of the terms' magnitud
     outputs.insert(outputs.end(), made.outputs.begin(), made.outputs.end());
     values.insert(values.end(), each.back().begin(), each.back().end());
   }
-  const Function f(inputs, outputs, {.device = gpu()});
-  const std::vector<Array> got = f(values);
-  CHECK(f.stats().host_steps == 0);
+  std::vector<std::vector<Array>> got;
+  std::vector<Device> devices{gpu()};
+  if (stand_in()) devices.push_back(Device::cuda(1));  // without warpgroups
+  for (const Device& device : devices) {
+    const Function f(inputs, outputs, {.device = device});
+    got.push_back(f(values));
+    CHECK(f.stats().host_steps == 0);
+  }
   for (std::size_t i = 0; i < problems().size(); ++i) {
     const Problem& p = problems()[i];
     CAPTURE(p.name);
@@ -180,10 +204,12 @@ TEST_CASE("CUDA: attention and its gradients, within ulps of the terms' magnitud
     // Weights and results are rounded once each; of gradients, so are weights, slopes, the result
     // (in delta) and the gradients. In float32 the scores' own rounding counts.
     const double allowed = p.dtype == DType::float32 ? 8 : 1;
-    for (std::size_t k = 0; k < 4; ++k) {
-      CAPTURE(k);
-      CHECK(error_of(got[4 * i + k], want[k], sizes[k], p.dtype) <= allowed);
-    }
+    for (std::size_t d = 0; d < devices.size(); ++d)
+      for (std::size_t k = 0; k < 4; ++k) {
+        CAPTURE(d);
+        CAPTURE(k);
+        CHECK(error_of(got[d][4 * i + k], want[k], sizes[k], p.dtype) <= allowed);
+      }
   }
 }
 

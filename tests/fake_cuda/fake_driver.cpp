@@ -412,7 +412,7 @@ Status cuDeviceGetAttribute(int* value, int attribute, int device) {
       case 16: *value = 132; break;       // multiprocessors
       case 38: *value = 50 << 20; break;  // bytes of their cache
       case 97: *value = 227 << 10; break;  // of shared memory, for a block that asks for it
-      case 75: *value = 9; break;         // capability 9.0
+      case 75: *value = device == 0 ? 9 : 8; break;  // capability 9.0, or 8.0
       case 76: *value = 0; break;
       case 115: *value = device == 0; break;  // memory pools
       default: *value = 1; break;

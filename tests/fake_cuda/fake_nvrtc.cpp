@@ -111,15 +111,15 @@ const char* nvrtcGetErrorString(int error) {
   return error == 6 ? "NVRTC_ERROR_COMPILATION" : "NVRTC_ERROR_INTERNAL_ERROR";
 }
 int nvrtcVersion(int* major, int* minor) {
-  *major = 0, *minor = 1;
+  *major = 12, *minor = 0;
   return 0;
 }
 int nvrtcGetNumSupportedArchs(int* count) {
-  *count = 1;
+  *count = 2;
   return 0;
 }
 int nvrtcGetSupportedArchs(int* archs) {
-  archs[0] = 90;
+  archs[0] = 80, archs[1] = 90;
   return 0;
 }
 }

@@ -37,6 +37,12 @@ struct AsyncCopy {
   unsigned bytes;
 };
 
+struct Deferred {
+  void (*run)(void* target, const void* state);
+  void* target;
+  std::vector<char> state;
+};
+
 /// For __builtin_setjmp: jumps of the standard library's are followed by sanitizers, each on the
 /// stack that it believes to be the thread's.
 using Place = void*[5];
@@ -71,6 +77,14 @@ struct Fibre {
   char seen[most_bytes * warp_size];
   std::vector<AsyncCopy> copies;
   std::vector<std::size_t> groups;   // where they end among the copies
+  std::vector<AsyncCopy> unpublished;   // that arrived
+  std::vector<Deferred> deferred;
+  std::vector<std::size_t> deferred_groups;
+
+  void forget() {
+    copies.clear(), groups.clear(), unpublished.clear();
+    deferred.clear(), deferred_groups.clear();
+  }
 };
 
 struct Machine {
@@ -98,6 +112,9 @@ void live() {
   arrive(self().stack, machine.scheduler_stack);
   for (;;) {
     machine.launch.kernel(machine.launch.arguments);
+    if (!self().deferred.empty())
+      complain("thread " + std::to_string(machine.current) + " ends without what it began");
+    self().forget();
     self().doing = Doing::done;
     yield();
   }
@@ -127,8 +144,7 @@ void prepare(unsigned threads) {
     machine.fibres.push_back(std::make_unique<Fibre>());
   for (unsigned t = 0; t < threads; ++t) {
     Fibre& f = fibre(t);
-    f.copies.clear();
-    f.groups.clear();
+    f.forget();
     if (f.begun && f.doing == Doing::done) continue;   // it waits for its next block
     f.stack = {machine.stacks + stack_size * t, stack_size};
     getcontext(&f.first);
@@ -298,6 +314,7 @@ void cuda_host_wait_async(unsigned pending) {
   for (std::size_t i = 0; i < count; ++i) {
     const AsyncCopy& c = me.copies[i];
     cuda_host_store(c.to, c.bytes);
+    me.unpublished.push_back(c);
     if (c.from)
       std::memcpy(c.to, c.from, c.bytes);
     else
@@ -306,6 +323,45 @@ void cuda_host_wait_async(unsigned pending) {
   me.copies.erase(me.copies.begin(), me.copies.begin() + static_cast<std::ptrdiff_t>(count));
   me.groups.erase(me.groups.begin(), me.groups.begin() + static_cast<std::ptrdiff_t>(finished));
   for (std::size_t& end : me.groups) end -= count;
+}
+
+
+void cuda_host_defer(void (*run)(void*, const void*), void* target, const void* state,
+                     unsigned bytes) {
+  const auto* const begin = static_cast<const char*>(state);
+  self().deferred.push_back({run, target, {begin, begin + bytes}});
+}
+
+bool cuda_host_is_deferred(const void* target) {
+  const auto& all = self().deferred;
+  return std::any_of(all.begin(), all.end(), [&](const Deferred& d) { return d.target == target; });
+}
+
+void cuda_host_commit_deferred() { self().deferred_groups.push_back(self().deferred.size()); }
+
+void cuda_host_wait_deferred(unsigned pending) {
+  Fibre& me = self();
+  if (me.deferred_groups.size() <= pending) return;
+  const auto finished = static_cast<std::ptrdiff_t>(me.deferred_groups.size() - pending);
+  const std::size_t count = me.deferred_groups[static_cast<std::size_t>(finished - 1)];
+  for (std::size_t i = 0; i < count; ++i)
+    me.deferred[i].run(me.deferred[i].target, me.deferred[i].state.data());
+  me.deferred.erase(me.deferred.begin(), me.deferred.begin() + static_cast<std::ptrdiff_t>(count));
+  me.deferred_groups.erase(me.deferred_groups.begin(), me.deferred_groups.begin() + finished);
+  for (std::size_t& end : me.deferred_groups) end -= count;
+}
+
+void cuda_host_publish() { self().unpublished.clear(); }
+
+void cuda_host_load_published(const void* at, unsigned bytes) {
+  cuda_host_load(at, bytes);
+  const auto* const begin = static_cast<const char*>(at);
+  for (unsigned t = 0; t < machine.count; ++t)
+    for (const AsyncCopy& c : fibre(t).unpublished) {
+      const auto* const to = static_cast<const char*>(c.to);
+      if (to < begin + bytes && begin < to + c.bytes)
+        return cuda_host_complain("a product reads a copy that was not made known to it");
+    }
 }
 
 }

@@ -1,0 +1,228 @@
+// Attention of 16-bit floats by products of warpgroups (wgmma, sm_90a): four warps together, whose
+// operands the tensor cores fetch from shared memory themselves. A product goes on while threads
+// compute: scores of a tile are weighted while the weights of the one before meet their values
+// (the overlap within a warpgroup of FlashAttention-3, Shah et al. 2024).
+#include <string>
+
+#include "codegen/cuda/attention_text.h"
+#include "codegen/cuda/frame_text.h"
+
+namespace weft::codegen {
+namespace {
+
+std::string number(int n) { return std::to_string(n); }
+
+/// What a wgmma of PTX is given: names of its operands, and their constraints from `first` on.
+std::string registers(int first, int count) {
+  std::string list;
+  for (int i = 0; i < count; ++i) list += cat({i == 0 ? "" : ", ", "%", number(first + i)});
+  return list;
+}
+std::string sums(int columns) {
+  std::string list;
+  for (int j = 0; j < columns / 8; ++j)
+    for (int e = 0; e < 4; ++e)
+      list += cat({j + e == 0 ? "" : ", ", "\"+f\"(s[", number(j), "][", number(e), "])"});
+  return list;
+}
+
+/// The products of a dtype whose results have so many columns.
+std::string products(const char* tile, const char* type, int columns) {
+  const int held = columns / 2;  // registers of a thread
+  const std::string s = cat({"float (&s)[", number(columns / 8), "][4]"});
+  const std::string name = cat({"wgmma.mma_async.sync.aligned.m64n", number(columns), "k16.f32.", type,
+                                ".", type, " {", registers(0, held), "}, "});
+  return cat(
+      {"template <> struct weft_group_product<", tile, ", ", number(columns), "> {\n",
+       "  static WEFT_METHOD void across(", s, ", weft_u64 a, weft_u64 b, int more) {\n",
+       "    asm volatile(\"{ .reg .pred more; setp.ne.b32 more, %", number(held + 2), ", 0; ", name,
+       registers(held, 2), ", more, 1, 1, 0, 0; }\"\n      : ", sums(columns),
+       " : \"l\"(a), \"l\"(b), \"r\"(more));\n  }\n",
+       "  static WEFT_METHOD void down(", s, ", const unsigned (&a)[4], weft_u64 b) {\n",
+       "    asm volatile(\"", name, "{", registers(held, 4), "}, %", number(held + 4),
+       ", 1, 1, 1, 1;\"\n      : ", sums(columns),
+       " : \"r\"(a[0]), \"r\"(a[1]), \"r\"(a[2]), \"r\"(a[3]), \"l\"(b));\n  }\n};\n"});
+}
+
+constexpr std::string_view instructions = R"(
+// ---- products of warpgroups ----
+#ifndef WEFT_CUDA_HOST
+// All threads of a warpgroup take part. What a product of theirs reads from shared memory must be
+// made known to it by each thread that wrote it, before the barrier; its registers must be left
+// alone until it is waited for, which `weft_hold` tells the compiler.
+WEFT_FUNCTION void weft_shared_ready() {
+  asm volatile("fence.proxy.async.shared::cta;" : : : "memory");
+}
+WEFT_FUNCTION void weft_group_begin() {
+  asm volatile("wgmma.fence.sync.aligned;" : : : "memory");
+}
+WEFT_FUNCTION void weft_group_commit() {
+  asm volatile("wgmma.commit_group.sync.aligned;" : : : "memory");
+}
+template <int but> WEFT_FUNCTION void weft_group_wait() {
+  asm volatile("wgmma.wait_group.sync.aligned %0;" : : "n"(but) : "memory");
+}
+template <int n> WEFT_FUNCTION void weft_hold(float (&s)[n][4]) {
+  #pragma unroll
+  for (int j = 0; j < n; ++j)
+    #pragma unroll
+    for (int e = 0; e < 4; ++e) asm volatile("" : "+f"(s[j][e]) : : "memory");
+}
+// `across`: sums (64, columns) = or, with `more`, += a (64, 16) times b (columns, 16) transposed,
+// both tiles. `down`: sums += a, of which a thread has what weft_mma_f16 wants, times a tile b
+// (16, columns).
+template <class T, int columns> struct weft_group_product;
+)";
+
+constexpr std::string_view attention = R"(#endif
+// A tile, from a place in it on: rows of 128 bytes (64 elements, the next 64 `leap` bytes on), of
+// whose chunks of 16 bytes number c of row r lies at c ^ r % 8. It begins at a multiple of 1024.
+WEFT_FUNCTION weft_u64 weft_tile_at(unsigned place, unsigned leap) {
+  return (weft_u64)(place >> 4 & 0x3fff) | (weft_u64)(leap >> 4 & 0x3fff) << 16 |
+         (weft_u64)(1024 >> 4) << 32 | (weft_u64)1 << 62;
+}
+// Rows of `size` elements into such a tile, with zeros for those that are not there.
+template <class element, int size, int rows, int threads>
+WEFT_FUNCTION void weft_load_tile(unsigned to, const element* from, weft_i64 there) {
+  constexpr int chunks = size / 8;
+  const bool aligned = (weft_u64)from % 16 == 0;
+  #pragma unroll
+  for (int u = 0; u < rows * chunks / threads; ++u) {
+    const int i = threadIdx.x + u * threads, row = i / chunks, chunk = i % chunks;
+    const unsigned place = to + chunk / 8 * (rows * 128) + row * 128 + (chunk % 8 ^ row % 8) * 16;
+    const bool wanted = row < there;
+    const element* const x = from + (wanted ? row * size + chunk * 8 : 0);
+    if (aligned)
+      weft_copy_async(place, x, wanted);
+    else
+      #pragma unroll 1
+      for (int e = 0; e < 8; ++e)
+        ((element*)(weft_shared + (place - weft_place(weft_shared))))[e] = wanted ? x[e] : element(0);
+  }
+}
+
+// A warpgroup has 64 queries. Keys' and values' tiles have two buffers each: the next ones arrive
+// while these are multiplied, one barrier a tile.
+template <class T, int size, int value_size, int columns, int groups, bool causal, int mask,
+          bool fold, int rank>
+WEFT_FUNCTION void weft_attend_in_groups(const weft_attention<rank>& a, float scale) {
+  typedef unsigned short element;
+  constexpr int rows = groups * 64, threads = groups * 128, n = value_size / 8;
+  constexpr unsigned k_bytes = columns * size * 2, v_bytes = columns * value_size * 2;
+  const int mine = threadIdx.x / 32 * 16;
+  const unsigned q_at = (weft_place(weft_shared) + 1023) / 1024 * 1024;
+  const unsigned k_at = q_at + rows * size * 2, v_at = k_at + 2 * k_bytes;
+  const unsigned q_mine = q_at + __shfl_sync(~0u, threadIdx.x / 128, 0) * (64 * 128);
+  const weft_i64 row_tiles = (a.queries + rows - 1) / rows, items = row_tiles * weft_count(a.full);
+  for (weft_i64 item = blockIdx.x; item < items; item += gridDim.x) {
+    const weft_attended<causal, rank> x(a, item, rows, row_tiles, size, value_size);
+    const weft_mask_place mask_at = weft_mask_of(a, x.batch, mask != 0);
+    const int keys = (int)a.keys;
+    float s[1][columns / 8][4], sums[1][n][4], top[1][2], total[1][2], shrunk[1][2];
+    unsigned weights[columns / 16][4];
+    const auto load_keys = [&](int tile) {
+      weft_load_tile<element, size, columns, threads>(
+          k_at + tile % 2 * k_bytes, x.key + (weft_i64)tile * columns * size,
+          keys - tile * columns);
+    };
+    const auto load_values = [&](int tile) {
+      weft_load_tile<element, value_size, columns, threads>(
+          v_at + tile % 2 * v_bytes, x.value + (weft_i64)tile * columns * value_size,
+          keys - tile * columns);
+    };
+    const auto score = [&](int tile) {
+      #pragma unroll
+      for (int k = 0; k < size / 16; ++k)
+        weft_group_product<T, columns>::across(
+            s[0], weft_tile_at(q_mine + k / 4 * (rows * 128) + k % 4 * 32, 0),
+            weft_tile_at(k_at + tile % 2 * k_bytes + k / 4 * (columns * 128) + k % 4 * 32, 0), k);
+      weft_group_commit();
+    };
+    const auto weigh = [&](int tile) {
+      #pragma unroll
+      for (int k = 0; k < columns / 16; ++k)
+        weft_group_product<T, value_size>::down(
+            sums[0], weights[k], weft_tile_at(v_at + tile % 2 * v_bytes + k * 2048, columns * 128));
+      weft_group_commit();
+    };
+    const auto soften = [&](int tile) {
+      weft_hide<T, causal, mask, fold>(s, a, mask_at, scale, tile * columns, x.first + mine);
+      weft_soften(s, top, total, shrunk, fold ? scale : 1.0f);
+    };
+    const auto pack = [&] {
+      #pragma unroll
+      for (int k = 0; k < columns / 16; ++k)
+        #pragma unroll
+        for (int i = 0; i < 4; ++i)
+          weights[k][i] = T::pack(s[0][2 * k + i / 2][i % 2 * 2], s[0][2 * k + i / 2][i % 2 * 2 + 1]);
+    };
+    const auto arrived = [&] {
+      weft_wait_copies<0>();
+      weft_shared_ready();
+      __syncthreads();
+    };
+
+    __syncthreads();   // the item before is read
+    weft_load_tile<element, size, rows, threads>(q_at, x.query, a.queries - x.first);
+    load_keys(0);
+    weft_commit_copies();
+    weft_clear(sums);
+    #pragma unroll
+    for (int h = 0; h < 2; ++h) top[0][h] = __uint_as_float(0xff800000u), total[0][h] = 0;
+    arrived();
+    weft_group_begin();
+    weft_hold(s[0]);
+    score(0);
+    load_values(0);
+    if (columns < x.seen) load_keys(1);
+    weft_commit_copies();
+    weft_group_wait<0>();
+    weft_hold(s[0]);
+    soften(0);
+    pack();
+    const int tiles = (x.seen + columns - 1) / columns;
+    #pragma unroll 1
+    for (int tile = 1; tile < tiles; ++tile) {
+      arrived();
+      weft_hold(s[0]);
+      weft_hold(sums[0]);
+      weft_group_begin();
+      score(tile);
+      weigh(tile - 1);
+      load_values(tile);
+      if (tile + 1 < tiles) load_keys(tile + 1);
+      weft_commit_copies();
+      weft_group_wait<1>();
+      weft_hold(s[0]);
+      soften(tile);
+      weft_group_wait<0>();
+      weft_hold(sums[0]);
+      weft_shrink(sums, shrunk);
+      pack();
+    }
+    arrived();
+    weft_hold(sums[0]);
+    weft_group_begin();
+    weigh(tiles > 0 ? tiles - 1 : 0);
+    weft_group_wait<0>();
+    weft_hold(sums[0]);
+    weft_finish<T, value_size>(a, sums, top, total, fold ? scale : 1.0f, x.batch, x.first + mine);
+  }
+}
+)";
+
+}  // namespace
+
+std::string_view attention_group_prelude() {
+  static const std::string text = [] {
+    std::string all(instructions);
+    for (const int columns : {64, 128}) {
+      all += products("weft_f16_tile", "f16", columns);
+      all += products("weft_bf16_tile", "bf16", columns);
+    }
+    return all.append(attention);
+  }();
+  return text;
+}
+
+}  // namespace weft::codegen

@@ -1,0 +1,411 @@
+// Attention of 16-bit floats by the tensor cores of a warp: fragments of mma.m16n8k16.
+#include "codegen/cuda/attention_text.h"
+
+namespace weft::codegen {
+
+std::string_view attention_tensor_prelude() {
+  return R"(
+// Two neighbours of a result, rounded.
+template <class T, int size>
+WEFT_FUNCTION void weft_store_pair(void* to, weft_i64 row, int column, float x, float y) {
+  unsigned short* const at = (unsigned short*)to + row * size + column;
+  const unsigned both = T::pack(x, y);
+  if (size % 2 == 0) {
+    if (column < size) *(unsigned*)at = both;
+  } else {
+    if (column < size) at[0] = (unsigned short)both;
+    if (column + 1 < size) at[1] = (unsigned short)(both >> 16);
+  }
+}
+// sums[t][n] += rows times columns, both with the summed axis last: 16 rows a t, 8 columns an n.
+template <class T, int tiles, int n, int steps>
+WEFT_FUNCTION void weft_multiply_across(float (&sums)[tiles][n][4], unsigned rows, int rows_pitch,
+                                        unsigned columns, int columns_pitch) {
+  #pragma unroll
+  for (int k = 0; k < steps; ++k) {
+    unsigned a[tiles][4];
+    #pragma unroll
+    for (int t = 0; t < tiles; ++t) weft_load_matrices(a[t], rows + t * 16 * rows_pitch + k * 32);
+    #pragma unroll
+    for (int j = 0; j < n / 2; ++j) {
+      unsigned b[4];
+      weft_load_matrices(b, columns + j * 16 * columns_pitch + k * 32);
+      #pragma unroll
+      for (int t = 0; t < tiles; ++t) {
+        T::mma(sums[t][2 * j], a[t], b[0], b[1]);
+        T::mma(sums[t][2 * j + 1], a[t], b[2], b[3]);
+      }
+    }
+  }
+}
+// sums[t][n] += weights times rows: the fragments of a product are those of the next one's first
+// operand.
+template <class T, int tiles, int columns, int n>
+WEFT_FUNCTION void weft_multiply_down(float (&sums)[tiles][n][4],
+                                      const float (&weights)[tiles][columns][4], unsigned rows,
+                                      int pitch) {
+  #pragma unroll
+  for (int k = 0; k < columns / 2; ++k) {
+    unsigned a[tiles][4];
+    #pragma unroll
+    for (int t = 0; t < tiles; ++t) {
+      const float (&w)[4] = weights[t][2 * k], (&x)[4] = weights[t][2 * k + 1];
+      a[t][0] = T::pack(w[0], w[1]), a[t][1] = T::pack(w[2], w[3]);
+      a[t][2] = T::pack(x[0], x[1]), a[t][3] = T::pack(x[2], x[3]);
+    }
+    #pragma unroll
+    for (int j = 0; j < n / 2; ++j) {
+      unsigned b[4];
+      weft_load_transposed(b, rows + k * 16 * pitch + j * 32);
+      #pragma unroll
+      for (int t = 0; t < tiles; ++t) {
+        T::mma(sums[t][2 * j], a[t], b[0], b[1]);
+        T::mma(sums[t][2 * j + 1], a[t], b[2], b[3]);
+      }
+    }
+  }
+}
+template <int tiles, int n> WEFT_FUNCTION void weft_clear(float (&sums)[tiles][n][4]) {
+  #pragma unroll
+  for (int t = 0; t < tiles; ++t)
+    #pragma unroll
+    for (int j = 0; j < n; ++j)
+      #pragma unroll
+      for (int e = 0; e < 4; ++e) sums[t][j][e] = 0;
+}
+
+// Scores that a mask changes, and those of keys that are not there or, where it is causal, come
+// after their query. Keys count from `from`, the warp's queries from `first`.
+template <class T, bool causal, int mask, bool fold, int tiles, int columns, int rank>
+WEFT_FUNCTION void weft_hide(float (&s)[tiles][columns][4], const weft_attention<rank>& a,
+                             const weft_mask_place& mask_at, float scale, int from, int first) {
+  const int keys = (int)a.keys, end = from + columns * 8;
+  if (!mask && fold && end <= keys && (!causal || end <= first)) return;
+  // From the tile's first key.
+  const int lane = threadIdx.x % 32, last = keys - from, row = first - from + lane / 4;
+  #pragma unroll
+  for (int t = 0; t < tiles; ++t)
+    #pragma unroll
+    for (int j = 0; j < columns; ++j)
+      #pragma unroll
+      for (int e = 0; e < 4; ++e) {
+        const int query = row + t * 16 + e / 2 * 8, key = j * 8 + lane % 4 * 2 + e % 2;
+        float x = fold ? s[t][j][e] : s[t][j][e] * scale;
+        const bool there = key < last && (!causal || key <= query);
+        if (mask && there && from + query < a.queries)
+          x = weft_masked<T, mask>(x, a.mask, mask_at(from + query, from + key));
+        s[t][j][e] = there ? x : __uint_as_float(0xff800000u);
+      }
+}
+// One step of the online softmax for a tile of scores: these become weights, relative to the new
+// maxima, to which totals are brought, and sums are by `shrunk`.
+template <int tiles, int columns>
+WEFT_FUNCTION void weft_soften(float (&s)[tiles][columns][4], float (&top)[tiles][2],
+                               float (&total)[tiles][2], float (&shrunk)[tiles][2], float times) {
+  #pragma unroll
+  for (int t = 0; t < tiles; ++t)
+    #pragma unroll
+    for (int h = 0; h < 2; ++h) {
+      float most = top[t][h];
+      #pragma unroll
+      for (int j = 0; j < columns; ++j)
+        most = fmaxf(most, fmaxf(s[t][j][2 * h], s[t][j][2 * h + 1]));
+      most = fmaxf(most, __shfl_xor_sync(~0u, most, 1));
+      most = fmaxf(most, __shfl_xor_sync(~0u, most, 2));
+      const float base = most == __uint_as_float(0xff800000u) ? 0 : most * times;
+      shrunk[t][h] = weft_exp2_fast(fmaf(top[t][h], times, -base));
+      top[t][h] = most;
+      float sum = 0;
+      #pragma unroll
+      for (int j = 0; j < columns; ++j)
+        #pragma unroll
+        for (int e = 2 * h; e < 2 * h + 2; ++e) {
+          s[t][j][e] = weft_exp2_fast(fmaf(s[t][j][e], times, -base));
+          sum += s[t][j][e];
+        }
+      total[t][h] = fmaf(total[t][h], shrunk[t][h], sum);
+    }
+}
+template <int tiles, int n>
+WEFT_FUNCTION void weft_shrink(float (&sums)[tiles][n][4], const float (&by)[tiles][2]) {
+  #pragma unroll
+  for (int t = 0; t < tiles; ++t)
+    #pragma unroll
+    for (int j = 0; j < n; ++j)
+      #pragma unroll
+      for (int e = 0; e < 4; ++e) sums[t][j][e] *= by[t][e / 2];
+}
+// Writes the rows of a warp from `first` on, and the logarithms of their totals.
+template <class T, int value_size, int tiles, int n, int rank>
+WEFT_FUNCTION void weft_finish(const weft_attention<rank>& a, const float (&sums)[tiles][n][4],
+                               const float (&top)[tiles][2], const float (&total)[tiles][2],
+                               float times, weft_i64 batch, int first) {
+  const int lane = threadIdx.x % 32;
+  #pragma unroll
+  for (int t = 0; t < tiles; ++t)
+    #pragma unroll
+    for (int h = 0; h < 2; ++h) {
+      float all = total[t][h];
+      all += __shfl_xor_sync(~0u, all, 1);
+      all += __shfl_xor_sync(~0u, all, 2);
+      const float share = all == 0 ? 0 : 1 / all;
+      const int row = first + t * 16 + h * 8 + lane / 4;
+      if (row >= a.queries) continue;
+      const weft_i64 place = batch * a.queries + row;
+      #pragma unroll
+      for (int j = 0; j < n; ++j)
+        weft_store_pair<T, value_size>(a.results[0], place, j * 8 + lane % 4 * 2,
+                                       sums[t][j][2 * h] * share, sums[t][j][2 * h + 1] * share);
+      if (a.results[1] && lane % 4 == 0)
+        ((float*)a.results[1])[place] =
+            all == 0 ? __uint_as_float(0x7f800000u)
+                     : fmaf(top[t][h], times, weft_log2_fast(all)) * 0.693147181f;
+    }
+}
+// What a block works on: a tile of queries of a matrix.
+template <bool causal, int rank> struct weft_attended {
+  typedef unsigned short element;
+  weft_i64 batch;
+  const element *query, *key, *value;
+  int first, seen;   // the tile's first query, and how many keys its queries see
+  WEFT_METHOD weft_attended(const weft_attention<rank>& a, weft_i64 item, int rows,
+                            weft_i64 row_tiles, int size, int value_size)
+      : batch(item / row_tiles) {
+    // The longest rows first: what is left at the end is short.
+    first = (int)(causal ? row_tiles - 1 - item % row_tiles : item % row_tiles) * rows;
+    seen = causal ? weft_min<int>((int)a.keys, first + rows) : (int)a.keys;
+    query = (const element*)a.query +
+            (weft_matrix_of(a.full, a.query_own, batch) * a.queries + first) * size;
+    key = (const element*)a.key + weft_matrix_of(a.full, a.key_own, batch) * a.keys * size;
+    value = (const element*)a.value + weft_matrix_of(a.full, a.value_own, batch) * a.keys * value_size;
+  }
+};
+
+// A warp has 16 * tiles queries. The keys' tile arrives while the one before is weighted, the
+// values' while scores are computed: two barriers a tile. `fold`: the scale is positive and
+// waits until the exponent.
+template <class T, int size, int value_size, int tiles, int columns, int warps, bool causal,
+          int mask, bool fold, int rank>
+WEFT_FUNCTION void weft_attend(const weft_attention<rank>& a, float scale) {
+  typedef unsigned short element;
+  constexpr int rows = warps * 16 * tiles, threads = warps * 32;
+  constexpr int steps = weft_row<element, size>::chunks / 2;
+  constexpr int n = weft_row<element, value_size>::chunks;
+  constexpr int pk = weft_row<element, size>::pitch, pv = weft_row<element, value_size>::pitch;
+  const int lane = threadIdx.x % 32, mine = threadIdx.x / 32 * 16 * tiles;
+  const unsigned q_at = weft_place(weft_shared), k_at = q_at + rows * pk,
+                 v_at = k_at + columns * pk;
+  const unsigned q_lane = q_at + (mine + lane % 16) * pk + lane / 16 * 16;
+  const unsigned k_lane = k_at + (lane % 8 + lane / 16 * 8) * pk + lane / 8 % 2 * 16;
+  const unsigned v_lane = v_at + lane % 16 * pv + lane / 16 * 16;
+  const weft_i64 row_tiles = (a.queries + rows - 1) / rows, items = row_tiles * weft_count(a.full);
+  for (weft_i64 item = blockIdx.x; item < items; item += gridDim.x) {
+    const weft_attended<causal, rank> x(a, item, rows, row_tiles, size, value_size);
+    const weft_mask_place mask_at = weft_mask_of(a, x.batch, mask != 0);
+    const int keys = (int)a.keys;
+    __syncthreads();   // the item before is read
+    weft_load_rows<element, size, rows, threads>(q_at, x.query, a.queries - x.first);
+    weft_load_rows<element, size, columns, threads>(k_at, x.key, keys);
+    weft_commit_copies();
+    float sums[tiles][n][4], top[tiles][2], total[tiles][2];
+    weft_clear(sums);
+    #pragma unroll
+    for (int t = 0; t < tiles; ++t)
+      for (int h = 0; h < 2; ++h) top[t][h] = __uint_as_float(0xff800000u), total[t][h] = 0;
+    #pragma unroll 1
+    for (int from = 0; from < x.seen; from += columns) {
+      weft_wait_copies<0>();
+      __syncthreads();
+      weft_load_rows<element, value_size, columns, threads>(
+          v_at, x.value + (weft_i64)from * value_size, keys - from);
+      weft_commit_copies();
+      float s[tiles][columns / 8][4], shrunk[tiles][2];
+      weft_clear(s);
+      weft_multiply_across<T, tiles, columns / 8, steps>(s, q_lane, pk, k_lane, pk);
+      weft_wait_copies<0>();
+      __syncthreads();
+      if (from + columns < x.seen)
+        weft_load_rows<element, size, columns, threads>(
+            k_at, x.key + (weft_i64)(from + columns) * size, keys - from - columns);
+      weft_commit_copies();
+      weft_hide<T, causal, mask, fold>(s, a, mask_at, scale, from, x.first + mine);
+      weft_soften(s, top, total, shrunk, fold ? scale : 1.0f);
+      weft_shrink(sums, shrunk);
+      weft_multiply_down<T, tiles, columns / 8, n>(sums, s, v_lane, pv);
+    }
+    weft_wait_copies<0>();
+    weft_finish<T, value_size>(a, sums, top, total, fold ? scale : 1.0f, x.batch, x.first + mine);
+  }
+}
+
+// Gradients of keys and values (`of_keys`: a warp has 16 * tiles keys and walks over queries), or
+// of queries (the other way round). The weights are computed again from logsumexp. `first_sum`: of
+// keys, or of queries; `second_sum`: of values.
+template <class T, int size, int value_size, int tiles, int columns, int warps, bool causal,
+          int mask, bool of_keys, bool first_sum, bool second_sum, int rank>
+WEFT_FUNCTION void weft_attend_back(const weft_attention<rank>& a, float scale, float by) {
+  typedef unsigned short element;
+  constexpr int rows = warps * 16 * tiles, threads = warps * 32;
+  constexpr int nk = weft_row<element, size>::chunks, nv = weft_row<element, value_size>::chunks;
+  constexpr int pk = weft_row<element, size>::pitch, pv = weft_row<element, value_size>::pitch;
+  constexpr int stream = columns * (pk + pv);   // one of two buffers
+  const int lane = threadIdx.x % 32, mine = threadIdx.x / 32 * 16 * tiles;
+  const unsigned one_at = weft_place(weft_shared), two_at = one_at + rows * pk,
+                 stream_at = two_at + rows * pv;
+  const int count = (int)(of_keys ? a.keys : a.queries);
+  const int others = (int)(of_keys ? a.queries : a.keys);
+  const int row_tiles = (count + rows - 1) / rows;
+  const weft_i64 matrices = of_keys ? weft_count(a.key_own) : weft_count(a.full);
+  const int groups = of_keys && matrices != 0 ? (int)(weft_count(a.full) / matrices) : 1;
+  for (weft_i64 item = blockIdx.x; item < row_tiles * matrices; item += gridDim.x) {
+    const weft_i64 matrix = item / row_tiles;
+    const int number = (int)(item % row_tiles);
+    const int first = (causal && !of_keys ? row_tiles - 1 - number : number) * rows;
+    // Tiles of what these rows meet.
+    const int skipped = causal && of_keys ? first / columns : 0;
+    const int met = causal && !of_keys ? weft_min<int>(others, first + rows) : others;
+    const int column_tiles = weft_max<int>((met + columns - 1) / columns - skipped, 0);
+    const weft_i64 key_matrix =
+        of_keys ? matrix : weft_matrix_of(a.full, a.key_own, matrix);
+    const weft_i64 own_matrix = of_keys ? key_matrix : matrix;   // queries have the whole batch
+    const auto load = [&](unsigned to, int group, int column_tile) {
+      const int from = (skipped + column_tile) * columns;
+      const weft_i64 other =
+          of_keys ? weft_batch_of(a.full, a.key_own, matrix, group) : key_matrix;
+      weft_load_rows<element, size, columns, threads>(
+          to, (const element*)(of_keys ? a.query : a.key) + (other * others + from) * size,
+          others - from);
+      weft_load_rows<element, value_size, columns, threads>(
+          to + columns * pk,
+          (const element*)(of_keys ? a.g : a.value) + (other * others + from) * value_size,
+          others - from);
+      if (of_keys && threadIdx.x < columns) {
+        const bool there = from + (int)threadIdx.x < others;
+        const weft_i64 at = there ? other * others + from + threadIdx.x : 0;
+        const unsigned place = to + threadIdx.x * pk + nk * 16;   // between rows
+        weft_copy_async<4>(place, a.logsumexp + at, there);
+        weft_copy_async<4>(place + 4, a.delta + at, there);
+      }
+    };
+    __syncthreads();   // the item before is read
+    weft_load_rows<element, size, rows, threads>(
+        one_at, (const element*)(of_keys ? a.key : a.query) + (own_matrix * count + first) * size,
+        count - first);
+    weft_load_rows<element, value_size, rows, threads>(
+        two_at,
+        (const element*)(of_keys ? a.value : a.g) + (own_matrix * count + first) * value_size,
+        count - first);
+    if (column_tiles > 0 && groups > 0) load(stream_at, 0, 0);
+    weft_commit_copies();
+    float row_sum[tiles][2], row_delta[tiles][2];
+    #pragma unroll
+    for (int t = 0; t < tiles; ++t)
+      #pragma unroll
+      for (int h = 0; h < 2; ++h) {
+        const int row = first + mine + t * 16 + h * 8 + lane / 4;
+        const bool there = !of_keys && row < count;
+        row_sum[t][h] = there ? a.logsumexp[matrix * count + row] * 1.44269504f : 0;
+        row_delta[t][h] = there ? a.delta[matrix * count + row] : 0;
+      }
+    float one[tiles][first_sum ? nk : 2][4], two[tiles][second_sum ? nv : 2][4];
+    weft_clear(one);
+    weft_clear(two);
+    unsigned buffer = stream_at, other_buffer = stream_at + stream;
+    int group = 0, column_tile = 0;
+    #pragma unroll 1
+    while (column_tiles > 0 && group < groups) {
+      weft_wait_copies<0>();
+      __syncthreads();
+      const int from = (skipped + column_tile) * columns, this_group = group;
+      if (++column_tile == column_tiles) column_tile = 0, ++group;
+      if (group < groups) load(other_buffer, group, column_tile);
+      weft_commit_copies();
+      const unsigned across = lane % 8 + lane / 16 * 8, halves = lane / 8 % 2 * 16;
+      float p[tiles][columns / 8][4], d[tiles][columns / 8][4];
+      weft_clear(p);
+      weft_multiply_across<T, tiles, columns / 8, nk / 2>(
+          p, one_at + (mine + lane % 16) * pk + lane / 16 * 16, pk, buffer + across * pk + halves,
+          pk);
+      if (first_sum) {
+        weft_clear(d);
+        weft_multiply_across<T, tiles, columns / 8, nv / 2>(
+            d, two_at + (mine + lane % 16) * pv + lane / 16 * 16, pv,
+            buffer + columns * pk + across * pv + halves, pv);
+      }
+      const char* const stats = weft_shared + (buffer - one_at) + lane % 4 * 2 * pk + nk * 16;
+      const weft_i64 batch =
+          !of_keys ? matrix
+          : mask   ? weft_batch_of(a.full, a.key_own, matrix, this_group)
+                   : 0;
+      const weft_mask_place mask_at = weft_mask_of(a, batch, mask != 0);
+      const int last = others - from;
+      const bool edge = from + columns > others ||
+                        (causal && (of_keys ? from < first + mine + 16 * tiles
+                                            : from + columns > first + mine));
+      #pragma unroll
+      for (int j = 0; j < columns / 8; ++j) {
+        float sum[2], delta[2];
+        if (of_keys) {
+          #pragma unroll
+          for (int e = 0; e < 2; ++e) {
+            const float* const at = (const float*)(stats + (j * 8 + e) * pk);
+            sum[e] = at[0] * 1.44269504f, delta[e] = at[1];
+          }
+        }
+        #pragma unroll
+        for (int t = 0; t < tiles; ++t)
+          #pragma unroll
+          for (int e = 0; e < 4; ++e) {
+            float x = p[t][j][e] * scale;
+            if (mask || edge) {
+              const int column = j * 8 + lane % 4 * 2 + e % 2;
+              const int row = first + mine + t * 16 + e / 2 * 8 + lane / 4;
+              const int query = of_keys ? from + column : row;
+              const int key = of_keys ? row : from + column;
+              const bool there = column < last && row < count && (!causal || key <= query);
+              if (mask && there)
+                x = weft_masked<T, mask>(x, a.mask, mask_at(query, key));
+              if (!there) x = __uint_as_float(0xff800000u);
+            }
+            p[t][j][e] = weft_exp2_fast(x - (of_keys ? sum[e % 2] : row_sum[t][e / 2]));
+            if (first_sum)
+              d[t][j][e] =
+                  p[t][j][e] * (d[t][j][e] - (of_keys ? delta[e % 2] : row_delta[t][e / 2]));
+          }
+      }
+      if (second_sum)
+        weft_multiply_down<T, tiles, columns / 8, second_sum ? nv : 2>(
+            two, p, buffer + columns * pk + lane % 16 * pv + lane / 16 * 16, pv);
+      if (first_sum)
+        weft_multiply_down<T, tiles, columns / 8, first_sum ? nk : 2>(
+            one, d, buffer + lane % 16 * pk + lane / 16 * 16, pk);
+      const unsigned read = buffer;
+      buffer = other_buffer;
+      other_buffer = read;
+    }
+    weft_wait_copies<0>();
+    #pragma unroll
+    for (int t = 0; t < tiles; ++t)
+      #pragma unroll
+      for (int h = 0; h < 2; ++h) {
+        const int row = first + mine + t * 16 + h * 8 + lane / 4;
+        if (row >= count) continue;
+        const weft_i64 place = own_matrix * count + row;
+        const int column = lane % 4 * 2;
+        if (first_sum && a.results[of_keys])
+          #pragma unroll
+          for (int j = 0; j < nk; ++j)
+            weft_store_pair<T, size>(a.results[of_keys], place, j * 8 + column,
+                                     one[t][j][2 * h] * by, one[t][j][2 * h + 1] * by);
+        if (second_sum && a.results[2])
+          #pragma unroll
+          for (int j = 0; j < nv; ++j)
+            weft_store_pair<T, value_size>(a.results[2], place, j * 8 + column, two[t][j][2 * h],
+                                           two[t][j][2 * h + 1]);
+      }
+  }
+}
+)";
+}
+
+}  // namespace weft::codegen
