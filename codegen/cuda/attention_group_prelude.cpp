@@ -100,6 +100,15 @@ WEFT_FUNCTION void weft_load_tile(unsigned to, const element* from, weft_i64 the
         ((element*)(weft_shared + (place - weft_place(weft_shared))))[e] = wanted ? x[e] : element(0);
   }
 }
+// Sums of products become what the next one's first operand is made of, 16 columns at a time.
+template <class T, int steps>
+WEFT_FUNCTION void weft_pack(unsigned (&to)[steps][4], const float (&s)[2 * steps][4]) {
+  #pragma unroll
+  for (int k = 0; k < steps; ++k)
+    #pragma unroll
+    for (int i = 0; i < 4; ++i)
+      to[k][i] = T::pack(s[2 * k + i / 2][i % 2 * 2], s[2 * k + i / 2][i % 2 * 2 + 1]);
+}
 
 // A warpgroup has 64 queries. Keys' and values' tiles have two buffers each: the next ones arrive
 // while these are multiplied, one barrier a tile.
@@ -149,13 +158,6 @@ WEFT_FUNCTION void weft_attend_in_groups(const weft_attention<rank>& a, float sc
       weft_hide<T, causal, mask, fold>(s, a, mask_at, scale, tile * columns, x.first + mine);
       weft_soften(s, top, total, shrunk, fold ? scale : 1.0f);
     };
-    const auto pack = [&] {
-      #pragma unroll
-      for (int k = 0; k < columns / 16; ++k)
-        #pragma unroll
-        for (int i = 0; i < 4; ++i)
-          weights[k][i] = T::pack(s[0][2 * k + i / 2][i % 2 * 2], s[0][2 * k + i / 2][i % 2 * 2 + 1]);
-    };
     const auto arrived = [&] {
       weft_wait_copies<0>();
       weft_shared_ready();
@@ -179,7 +181,7 @@ WEFT_FUNCTION void weft_attend_in_groups(const weft_attention<rank>& a, float sc
     weft_group_wait<0>();
     weft_hold(s[0]);
     soften(0);
-    pack();
+    weft_pack<T>(weights, s[0]);
     const int tiles = (x.seen + columns - 1) / columns;
     #pragma unroll 1
     for (int tile = 1; tile < tiles; ++tile) {
@@ -198,7 +200,7 @@ WEFT_FUNCTION void weft_attend_in_groups(const weft_attention<rank>& a, float sc
       weft_group_wait<0>();
       weft_hold(sums[0]);
       weft_shrink(sums, shrunk);
-      pack();
+      weft_pack<T>(weights, s[0]);
     }
     arrived();
     weft_hold(sums[0]);
@@ -207,6 +209,114 @@ WEFT_FUNCTION void weft_attend_in_groups(const weft_attention<rank>& a, float sc
     weft_group_wait<0>();
     weft_hold(sums[0]);
     weft_finish<T, value_size>(a, sums, top, total, fold ? scale : 1.0f, x.batch, x.first + mine);
+  }
+}
+
+// A warpgroup has 64 rows. Weights are computed while slopes are, and slopes while weights are
+// multiplied.
+template <class T, int size, int value_size, int columns, int groups, bool causal, int mask,
+          bool of_keys, bool first_sum, bool second_sum, int rank>
+WEFT_FUNCTION void weft_attend_back_in_groups(const weft_attention<rank>& a, float scale, float by) {
+  typedef unsigned short element;
+  constexpr int rows = groups * 64, threads = groups * 128;
+  constexpr unsigned k_bytes = columns * size * 2, stream = k_bytes + columns * value_size * 2;
+  const int mine = threadIdx.x / 32 * 16;
+  const unsigned one_at = (weft_place(weft_shared) + 1023) / 1024 * 1024;
+  const unsigned two_at = one_at + rows * size * 2, stream_at = two_at + rows * value_size * 2;
+  const unsigned statistics_at = stream_at + 2 * stream;
+  const unsigned half = __shfl_sync(~0u, threadIdx.x / 128, 0) * (64 * 128);
+  const int row_tiles = (int)(((of_keys ? a.keys : a.queries) + rows - 1) / rows);
+  const weft_i64 matrices = weft_matrices<of_keys>(a);
+  const int meetings = weft_groups<of_keys>(a, matrices);
+  for (weft_i64 item = blockIdx.x; item < row_tiles * matrices; item += gridDim.x) {
+    const weft_gradients<of_keys, causal, rank> x(a, item, row_tiles, rows, columns);
+    float p[1][columns / 8][4], d[1][columns / 8][4], row_sum[1][2], row_delta[1][2];
+    float one[1][size / 8][4], two[1][value_size / 8][4];
+    unsigned weights[columns / 16][4], slopes[columns / 16][4];
+    const auto load = [&](int buffer, int group, int tile) {
+      const int from = (x.skipped + tile) * columns;
+      const weft_i64 other = x.other(group);
+      const unsigned to = stream_at + buffer * stream;
+      weft_load_tile<element, size, columns, threads>(to, x.met(true, size, other, from),
+                                                      x.others - from);
+      weft_load_tile<element, value_size, columns, threads>(
+          to + k_bytes, x.met(false, value_size, other, from), x.others - from);
+      x.load_statistics(statistics_at + buffer * columns * 8, 8, other, from, columns);
+    };
+    __syncthreads();   // the item before is read
+    weft_load_tile<element, size, rows, threads>(one_at, x.own(true, size), x.count - x.first);
+    weft_load_tile<element, value_size, rows, threads>(two_at, x.own(false, value_size),
+                                                       x.count - x.first);
+    if (x.tiles > 0 && meetings > 0) load(0, 0, 0);
+    weft_commit_copies();
+    x.row_statistics(row_sum, row_delta, mine);
+    weft_clear(one);
+    weft_clear(two);
+    int group = 0, tile = 0, buffer = 0;
+    #pragma unroll 1
+    while (x.tiles > 0 && group < meetings) {
+      weft_wait_copies<0>();
+      weft_shared_ready();
+      __syncthreads();
+      const int from = (x.skipped + tile) * columns;
+      const weft_mask_place mask_at = x.mask_at(group, mask != 0);
+      const unsigned keys_at = stream_at + buffer * stream, values_at = keys_at + k_bytes;
+      weft_hold(p[0]);
+      weft_hold(d[0]);
+      weft_group_begin();
+      #pragma unroll
+      for (int k = 0; k < size / 16; ++k)
+        weft_group_product<T, columns>::across(
+            p[0], weft_tile_at(one_at + half + k / 4 * (rows * 128) + k % 4 * 32, 0),
+            weft_tile_at(keys_at + k / 4 * (columns * 128) + k % 4 * 32, 0), k);
+      weft_group_commit();
+      if (first_sum) {
+        #pragma unroll
+        for (int k = 0; k < value_size / 16; ++k)
+          weft_group_product<T, columns>::across(
+              d[0], weft_tile_at(two_at + half + k / 4 * (rows * 128) + k % 4 * 32, 0),
+              weft_tile_at(values_at + k / 4 * (columns * 128) + k % 4 * 32, 0), k);
+        weft_group_commit();
+      }
+      if (++tile == x.tiles) tile = 0, ++group;
+      if (group < meetings) load(1 - buffer, group, tile);
+      weft_commit_copies();
+      weft_group_wait<first_sum ? 1 : 0>();
+      weft_hold(p[0]);
+      const char* const statistics =
+          weft_shared + (statistics_at + buffer * columns * 8 - weft_place(weft_shared));
+      x.template weigh<T, mask>(p, mask_at, scale, from, mine, statistics, 8, row_sum);
+      if (second_sum) {
+        weft_pack<T>(weights, p[0]);
+        weft_hold(two[0]);
+        weft_group_begin();
+        #pragma unroll
+        for (int k = 0; k < columns / 16; ++k)
+          weft_group_product<T, value_size>::down(
+              two[0], weights[k], weft_tile_at(values_at + k * 2048, columns * 128));
+        weft_group_commit();
+      }
+      if (first_sum) {
+        weft_group_wait<second_sum ? 1 : 0>();
+        weft_hold(d[0]);
+        x.slope(d, p, statistics, 8, row_delta);
+        weft_pack<T>(slopes, d[0]);
+        weft_hold(one[0]);
+        weft_group_begin();
+        #pragma unroll
+        for (int k = 0; k < columns / 16; ++k)
+          weft_group_product<T, size>::down(one[0], slopes[k],
+                                            weft_tile_at(keys_at + k * 2048, columns * 128));
+        weft_group_commit();
+      }
+      weft_group_wait<0>();
+      if (first_sum) weft_hold(one[0]);
+      if (second_sum) weft_hold(two[0]);
+      buffer = 1 - buffer;
+    }
+    weft_wait_copies<0>();
+    if (first_sum) x.template store<T, size>(a.results[of_keys], one, by, mine);
+    if (second_sum) x.template store<T, value_size>(a.results[2], two, 1.0f, mine);
   }
 }
 )";

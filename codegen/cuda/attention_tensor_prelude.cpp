@@ -238,9 +238,144 @@ WEFT_FUNCTION void weft_attend(const weft_attention<rank>& a, float scale) {
   }
 }
 
-// Gradients of keys and values (`of_keys`: a warp has 16 * tiles keys and walks over queries), or
-// of queries (the other way round). The weights are computed again from logsumexp. `first_sum`: of
-// keys, or of queries; `second_sum`: of values.
+// Gradients of keys and values (`of_keys`), or of queries: what a block works on is a tile of rows of
+// a matrix, keys or queries, that walks over tiles of the others, in every matrix that shares it.
+template <bool of_keys, bool causal, int rank> struct weft_gradients {
+  typedef unsigned short element;
+  const weft_attention<rank>& a;
+  weft_i64 matrix;
+  int count, others, first, skipped, tiles;   // rows in all, others, first row, tiles of others
+  WEFT_METHOD weft_gradients(const weft_attention<rank>& all, weft_i64 item, int row_tiles, int rows,
+                             int columns)
+      : a(all), matrix(item / row_tiles) {
+    count = (int)(of_keys ? a.keys : a.queries), others = (int)(of_keys ? a.queries : a.keys);
+    const int number = (int)(item % row_tiles);
+    first = (causal && !of_keys ? row_tiles - 1 - number : number) * rows;
+    skipped = causal && of_keys ? first / columns : 0;
+    const int met = causal && !of_keys ? weft_min<int>(others, first + rows) : others;
+    tiles = weft_max<int>((met + columns - 1) / columns - skipped, 0);
+  }
+  // Which matrix the others are of; queries have the whole batch.
+  WEFT_METHOD weft_i64 other(int group) const {
+    return of_keys ? weft_batch_of(a.full, a.key_own, matrix, group)
+                   : weft_matrix_of(a.full, a.key_own, matrix);
+  }
+  WEFT_METHOD weft_mask_place mask_at(int group, bool there) const {
+    return weft_mask_of(a, of_keys && there ? other(group) : matrix, there);
+  }
+  // The tile's own rows, that scores and slopes come from, and those of the others from `from` on.
+  WEFT_METHOD const element* own(bool scores, int size) const {
+    const void* const all = scores ? (of_keys ? a.key : a.query) : of_keys ? a.value : a.g;
+    return (const element*)all + (matrix * count + first) * size;
+  }
+  WEFT_METHOD const element* met(bool scores, int size, weft_i64 other, int from) const {
+    const void* const all = scores ? (of_keys ? a.query : a.key) : of_keys ? a.g : a.value;
+    return (const element*)all + (other * others + from) * size;
+  }
+  // What is subtracted in a query's row: the logarithm of its total, and delta. Of queries that a
+  // tile of keys meets they go to shared memory, `pitch` bytes apart.
+  WEFT_METHOD void load_statistics(unsigned to, int pitch, weft_i64 other, int from,
+                                   int columns) const {
+    if (!of_keys || threadIdx.x >= columns) return;
+    const bool there = from + (int)threadIdx.x < others;
+    const weft_i64 at = there ? other * others + from + threadIdx.x : 0;
+    weft_copy_async<4>(to + threadIdx.x * pitch, a.logsumexp + at, there);
+    weft_copy_async<4>(to + threadIdx.x * pitch + 4, a.delta + at, there);
+  }
+  template <int row_tiles>
+  WEFT_METHOD void row_statistics(float (&sum)[row_tiles][2], float (&delta)[row_tiles][2],
+                                  int mine) const {
+    #pragma unroll
+    for (int t = 0; t < row_tiles; ++t)
+      #pragma unroll
+      for (int h = 0; h < 2; ++h) {
+        const int row = first + mine + t * 16 + h * 8 + threadIdx.x % 32 / 4;
+        const bool there = !of_keys && row < count;
+        sum[t][h] = there ? a.logsumexp[matrix * count + row] * 1.44269504f : 0;
+        delta[t][h] = there ? a.delta[matrix * count + row] : 0;
+      }
+  }
+  // Scores become weights, computed again. `mine`: where the warp's rows begin in the tile.
+  template <class T, int mask, int row_tiles, int n>
+  WEFT_METHOD void weigh(float (&p)[row_tiles][n][4], const weft_mask_place& mask_at, float scale,
+                         int from, int mine, const char* statistics, int pitch,
+                         const float (&row_sum)[row_tiles][2]) const {
+    const int lane = threadIdx.x % 32, last = others - from;
+    const bool edge = from + n * 8 > others ||
+                      (causal && (of_keys ? from < first + mine + 16 * row_tiles
+                                          : from + n * 8 > first + mine));
+    #pragma unroll
+    for (int j = 0; j < n; ++j) {
+      float sum[2];
+      if (of_keys)
+        #pragma unroll
+        for (int e = 0; e < 2; ++e)
+          sum[e] = *(const float*)(statistics + (j * 8 + lane % 4 * 2 + e) * pitch) * 1.44269504f;
+      #pragma unroll
+      for (int t = 0; t < row_tiles; ++t)
+        #pragma unroll
+        for (int e = 0; e < 4; ++e) {
+          float x = p[t][j][e] * scale;
+          if (mask || edge) {
+            const int column = j * 8 + lane % 4 * 2 + e % 2;
+            const int row = first + mine + t * 16 + e / 2 * 8 + lane / 4;
+            const int query = of_keys ? from + column : row;
+            const int key = of_keys ? row : from + column;
+            const bool there = column < last && row < count && (!causal || key <= query);
+            if (mask && there) x = weft_masked<T, mask>(x, a.mask, mask_at(query, key));
+            if (!there) x = __uint_as_float(0xff800000u);
+          }
+          p[t][j][e] = weft_exp2_fast(x - (of_keys ? sum[e % 2] : row_sum[t][e / 2]));
+        }
+    }
+  }
+  // Products of cotangents and values become slopes of the scores.
+  template <int row_tiles, int n>
+  WEFT_METHOD void slope(float (&d)[row_tiles][n][4], const float (&p)[row_tiles][n][4],
+                         const char* statistics, int pitch,
+                         const float (&row_delta)[row_tiles][2]) const {
+    #pragma unroll
+    for (int j = 0; j < n; ++j) {
+      float delta[2];
+      if (of_keys)
+        #pragma unroll
+        for (int e = 0; e < 2; ++e)
+          delta[e] = *(const float*)(statistics + (j * 8 + threadIdx.x % 4 * 2 + e) * pitch + 4);
+      #pragma unroll
+      for (int t = 0; t < row_tiles; ++t)
+        #pragma unroll
+        for (int e = 0; e < 4; ++e)
+          d[t][j][e] = p[t][j][e] * (d[t][j][e] - (of_keys ? delta[e % 2] : row_delta[t][e / 2]));
+    }
+  }
+  template <class T, int size, int row_tiles, int n>
+  WEFT_METHOD void store(void* to, const float (&sums)[row_tiles][n][4], float by, int mine) const {
+    if (!to) return;
+    const int lane = threadIdx.x % 32;
+    #pragma unroll
+    for (int t = 0; t < row_tiles; ++t)
+      #pragma unroll
+      for (int h = 0; h < 2; ++h) {
+        const int row = first + mine + t * 16 + h * 8 + lane / 4;
+        if (row >= count) continue;
+        #pragma unroll
+        for (int j = 0; j < n; ++j)
+          weft_store_pair<T, size>(to, matrix * count + row, j * 8 + lane % 4 * 2,
+                                   sums[t][j][2 * h] * by, sums[t][j][2 * h + 1] * by);
+      }
+  }
+};
+// How many matrices have rows of their own, and how many of the others each meets.
+template <bool of_keys, int rank>
+WEFT_FUNCTION weft_i64 weft_matrices(const weft_attention<rank>& a) {
+  return of_keys ? weft_count(a.key_own) : weft_count(a.full);
+}
+template <bool of_keys, int rank>
+WEFT_FUNCTION int weft_groups(const weft_attention<rank>& a, weft_i64 matrices) {
+  return of_keys && matrices != 0 ? (int)(weft_count(a.full) / matrices) : 1;
+}
+
+// A warp has 16 * tiles rows. `first_sum`: gradients of keys, or of queries; `second_sum`: of values.
 template <class T, int size, int value_size, int tiles, int columns, int warps, bool causal,
           int mask, bool of_keys, bool first_sum, bool second_sum, int rank>
 WEFT_FUNCTION void weft_attend_back(const weft_attention<rank>& a, float scale, float by) {
@@ -252,73 +387,41 @@ WEFT_FUNCTION void weft_attend_back(const weft_attention<rank>& a, float scale, 
   const int lane = threadIdx.x % 32, mine = threadIdx.x / 32 * 16 * tiles;
   const unsigned one_at = weft_place(weft_shared), two_at = one_at + rows * pk,
                  stream_at = two_at + rows * pv;
-  const int count = (int)(of_keys ? a.keys : a.queries);
-  const int others = (int)(of_keys ? a.queries : a.keys);
-  const int row_tiles = (count + rows - 1) / rows;
-  const weft_i64 matrices = of_keys ? weft_count(a.key_own) : weft_count(a.full);
-  const int groups = of_keys && matrices != 0 ? (int)(weft_count(a.full) / matrices) : 1;
+  const int row_tiles = (int)(((of_keys ? a.keys : a.queries) + rows - 1) / rows);
+  const weft_i64 matrices = weft_matrices<of_keys>(a);
+  const int groups = weft_groups<of_keys>(a, matrices);
   for (weft_i64 item = blockIdx.x; item < row_tiles * matrices; item += gridDim.x) {
-    const weft_i64 matrix = item / row_tiles;
-    const int number = (int)(item % row_tiles);
-    const int first = (causal && !of_keys ? row_tiles - 1 - number : number) * rows;
-    // Tiles of what these rows meet.
-    const int skipped = causal && of_keys ? first / columns : 0;
-    const int met = causal && !of_keys ? weft_min<int>(others, first + rows) : others;
-    const int column_tiles = weft_max<int>((met + columns - 1) / columns - skipped, 0);
-    const weft_i64 key_matrix =
-        of_keys ? matrix : weft_matrix_of(a.full, a.key_own, matrix);
-    const weft_i64 own_matrix = of_keys ? key_matrix : matrix;   // queries have the whole batch
-    const auto load = [&](unsigned to, int group, int column_tile) {
-      const int from = (skipped + column_tile) * columns;
-      const weft_i64 other =
-          of_keys ? weft_batch_of(a.full, a.key_own, matrix, group) : key_matrix;
-      weft_load_rows<element, size, columns, threads>(
-          to, (const element*)(of_keys ? a.query : a.key) + (other * others + from) * size,
-          others - from);
+    const weft_gradients<of_keys, causal, rank> x(a, item, row_tiles, rows, columns);
+    const auto load = [&](unsigned to, int group, int tile) {
+      const int from = (x.skipped + tile) * columns;
+      const weft_i64 other = x.other(group);
+      weft_load_rows<element, size, columns, threads>(to, x.met(true, size, other, from),
+                                                      x.others - from);
       weft_load_rows<element, value_size, columns, threads>(
-          to + columns * pk,
-          (const element*)(of_keys ? a.g : a.value) + (other * others + from) * value_size,
-          others - from);
-      if (of_keys && threadIdx.x < columns) {
-        const bool there = from + (int)threadIdx.x < others;
-        const weft_i64 at = there ? other * others + from + threadIdx.x : 0;
-        const unsigned place = to + threadIdx.x * pk + nk * 16;   // between rows
-        weft_copy_async<4>(place, a.logsumexp + at, there);
-        weft_copy_async<4>(place + 4, a.delta + at, there);
-      }
+          to + columns * pk, x.met(false, value_size, other, from), x.others - from);
+      x.load_statistics(to + nk * 16, pk, other, from, columns);   // between rows
     };
     __syncthreads();   // the item before is read
-    weft_load_rows<element, size, rows, threads>(
-        one_at, (const element*)(of_keys ? a.key : a.query) + (own_matrix * count + first) * size,
-        count - first);
-    weft_load_rows<element, value_size, rows, threads>(
-        two_at,
-        (const element*)(of_keys ? a.value : a.g) + (own_matrix * count + first) * value_size,
-        count - first);
-    if (column_tiles > 0 && groups > 0) load(stream_at, 0, 0);
+    weft_load_rows<element, size, rows, threads>(one_at, x.own(true, size), x.count - x.first);
+    weft_load_rows<element, value_size, rows, threads>(two_at, x.own(false, value_size),
+                                                       x.count - x.first);
+    if (x.tiles > 0 && groups > 0) load(stream_at, 0, 0);
     weft_commit_copies();
     float row_sum[tiles][2], row_delta[tiles][2];
-    #pragma unroll
-    for (int t = 0; t < tiles; ++t)
-      #pragma unroll
-      for (int h = 0; h < 2; ++h) {
-        const int row = first + mine + t * 16 + h * 8 + lane / 4;
-        const bool there = !of_keys && row < count;
-        row_sum[t][h] = there ? a.logsumexp[matrix * count + row] * 1.44269504f : 0;
-        row_delta[t][h] = there ? a.delta[matrix * count + row] : 0;
-      }
+    x.row_statistics(row_sum, row_delta, mine);
     float one[tiles][first_sum ? nk : 2][4], two[tiles][second_sum ? nv : 2][4];
     weft_clear(one);
     weft_clear(two);
     unsigned buffer = stream_at, other_buffer = stream_at + stream;
-    int group = 0, column_tile = 0;
+    int group = 0, tile = 0;
     #pragma unroll 1
-    while (column_tiles > 0 && group < groups) {
+    while (x.tiles > 0 && group < groups) {
       weft_wait_copies<0>();
       __syncthreads();
-      const int from = (skipped + column_tile) * columns, this_group = group;
-      if (++column_tile == column_tiles) column_tile = 0, ++group;
-      if (group < groups) load(other_buffer, group, column_tile);
+      const int from = (x.skipped + tile) * columns;
+      const weft_mask_place mask_at = x.mask_at(group, mask != 0);
+      if (++tile == x.tiles) tile = 0, ++group;
+      if (group < groups) load(other_buffer, group, tile);
       weft_commit_copies();
       const unsigned across = lane % 8 + lane / 16 * 8, halves = lane / 8 % 2 * 16;
       float p[tiles][columns / 8][4], d[tiles][columns / 8][4];
@@ -332,47 +435,9 @@ WEFT_FUNCTION void weft_attend_back(const weft_attention<rank>& a, float scale, 
             d, two_at + (mine + lane % 16) * pv + lane / 16 * 16, pv,
             buffer + columns * pk + across * pv + halves, pv);
       }
-      const char* const stats = weft_shared + (buffer - one_at) + lane % 4 * 2 * pk + nk * 16;
-      const weft_i64 batch =
-          !of_keys ? matrix
-          : mask   ? weft_batch_of(a.full, a.key_own, matrix, this_group)
-                   : 0;
-      const weft_mask_place mask_at = weft_mask_of(a, batch, mask != 0);
-      const int last = others - from;
-      const bool edge = from + columns > others ||
-                        (causal && (of_keys ? from < first + mine + 16 * tiles
-                                            : from + columns > first + mine));
-      #pragma unroll
-      for (int j = 0; j < columns / 8; ++j) {
-        float sum[2], delta[2];
-        if (of_keys) {
-          #pragma unroll
-          for (int e = 0; e < 2; ++e) {
-            const float* const at = (const float*)(stats + (j * 8 + e) * pk);
-            sum[e] = at[0] * 1.44269504f, delta[e] = at[1];
-          }
-        }
-        #pragma unroll
-        for (int t = 0; t < tiles; ++t)
-          #pragma unroll
-          for (int e = 0; e < 4; ++e) {
-            float x = p[t][j][e] * scale;
-            if (mask || edge) {
-              const int column = j * 8 + lane % 4 * 2 + e % 2;
-              const int row = first + mine + t * 16 + e / 2 * 8 + lane / 4;
-              const int query = of_keys ? from + column : row;
-              const int key = of_keys ? row : from + column;
-              const bool there = column < last && row < count && (!causal || key <= query);
-              if (mask && there)
-                x = weft_masked<T, mask>(x, a.mask, mask_at(query, key));
-              if (!there) x = __uint_as_float(0xff800000u);
-            }
-            p[t][j][e] = weft_exp2_fast(x - (of_keys ? sum[e % 2] : row_sum[t][e / 2]));
-            if (first_sum)
-              d[t][j][e] =
-                  p[t][j][e] * (d[t][j][e] - (of_keys ? delta[e % 2] : row_delta[t][e / 2]));
-          }
-      }
+      const char* const statistics = weft_shared + (buffer - one_at) + nk * 16;
+      x.template weigh<T, mask>(p, mask_at, scale, from, mine, statistics, pk, row_sum);
+      if (first_sum) x.slope(d, p, statistics, pk, row_delta);
       if (second_sum)
         weft_multiply_down<T, tiles, columns / 8, second_sum ? nv : 2>(
             two, p, buffer + columns * pk + lane % 16 * pv + lane / 16 * 16, pv);
@@ -384,25 +449,8 @@ WEFT_FUNCTION void weft_attend_back(const weft_attention<rank>& a, float scale, 
       other_buffer = read;
     }
     weft_wait_copies<0>();
-    #pragma unroll
-    for (int t = 0; t < tiles; ++t)
-      #pragma unroll
-      for (int h = 0; h < 2; ++h) {
-        const int row = first + mine + t * 16 + h * 8 + lane / 4;
-        if (row >= count) continue;
-        const weft_i64 place = own_matrix * count + row;
-        const int column = lane % 4 * 2;
-        if (first_sum && a.results[of_keys])
-          #pragma unroll
-          for (int j = 0; j < nk; ++j)
-            weft_store_pair<T, size>(a.results[of_keys], place, j * 8 + column,
-                                     one[t][j][2 * h] * by, one[t][j][2 * h + 1] * by);
-        if (second_sum && a.results[2])
-          #pragma unroll
-          for (int j = 0; j < nv; ++j)
-            weft_store_pair<T, value_size>(a.results[2], place, j * 8 + column, two[t][j][2 * h],
-                                           two[t][j][2 * h + 1]);
-      }
+    if (first_sum) x.template store<T, size>(a.results[of_keys], one, by, mine);
+    if (second_sum) x.template store<T, value_size>(a.results[2], two, 1.0f, mine);
   }
 }
 )";

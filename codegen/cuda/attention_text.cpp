@@ -30,16 +30,19 @@ struct Shape {
 struct Sizes {
   std::int64_t key = 0, value = 0;
   [[nodiscard]] std::int64_t larger() const { return std::max(key, value); }
+  /// Rows of whole tiles of warpgroups.
+  [[nodiscard]] bool whole() const {
+    const auto is = [](std::int64_t size) { return size == 64 || size == 128; };
+    return is(key) && is(value);
+  }
 };
 
 /// A warpgroup's tile is 64 rows; a thread's scores, weights and sums of heads of 128 are 160
-/// registers, and two warpgroups fill a multiprocessor. Products of theirs need no fragments of
-/// shared memory, so what bounds them is the tensor cores: 16 exponents a clock keep pace with these
-/// to within two thirds.
+/// registers (of gradients, 224 with tiles of 64), and two warpgroups fill a multiprocessor. Products
+/// of theirs read shared memory past the threads, so what bounds them is the tensor cores: forward,
+/// heads of 128 take these twice the time that the exponents take.
 Shape forward_shape(const Sizes& s, bool tensor, const DeviceLimits& limits) {
-  const auto whole = [](std::int64_t size) { return size == 64 || size == 128; };
-  if (tensor && limits.warpgroups && whole(s.key) && whole(s.value))
-    return {1, 128, 8, 128, true};
+  if (tensor && limits.warpgroups && s.whole()) return {1, 128, 8, 128, true};
   if (!tensor) {
     if (s.larger() <= 64) return {0, 64, 0, 64};
     return s.larger() <= 128 ? Shape{0, 32, 0, 64} : Shape{0, 16, 0, 32};
@@ -47,7 +50,8 @@ Shape forward_shape(const Sizes& s, bool tensor, const DeviceLimits& limits) {
   if (s.larger() <= 128) return {2, 64, 4, 128};
   return {1, 32, 4, 64};
 }
-Shape backward_shape(const Sizes& s, bool tensor) {
+Shape backward_shape(const Sizes& s, bool tensor, const DeviceLimits& limits) {
+  if (tensor && limits.warpgroups && s.whole()) return {1, 64, 8, 128, true};
   if (!tensor) return s.larger() <= 128 ? Shape{0, 32, 0, 32} : Shape{0, 16, 0, 16};
   if (s.larger() <= 64) return {2, 32, 4, 128};
   return s.larger() <= 128 ? Shape{1, 32, 4, 64} : Shape{1, 16, 4, 64};
@@ -78,7 +82,7 @@ class AttentionText {
         dtype_(o.inputs[first_].dtype),
         tensor_(dtype_ != DType::float32),
         sizes_{a_.key_size, a_.value_size},
-        shape_(backward_ ? backward_shape(sizes_, tensor_) : forward_shape(sizes_, tensor_, limits)) {
+        shape_(backward_ ? backward_shape(sizes_, tensor_, limits) : forward_shape(sizes_, tensor_, limits)) {
     int symbol = 0;
     for (const auto* list : {&o.inputs, &o.outputs})
       for (const DeviceOperation::Operand& x : *list) {
@@ -144,8 +148,11 @@ class AttentionText {
   [[nodiscard]] std::int64_t shared_bytes() const {
     const std::int64_t k = pitch(sizes_.key, tensor_), v = pitch(sizes_.value, tensor_);
     const std::int64_t rows = shape_.rows, columns = shape_.columns;
-    if (shape_.groups)  // tiles begin at multiples of 1024 bytes
-      return 1024 + 2 * (rows * sizes_.key + 2 * columns * (sizes_.key + sizes_.value));
+    if (shape_.groups) {  // tiles begin at multiples of 1024 bytes; two buffers of what is met
+      const std::int64_t both = sizes_.key + sizes_.value;
+      return 1024 + 2 * (rows * (backward_ ? both : sizes_.key) + 2 * columns * both) +
+             (backward_ ? 2 * columns * 8 : 0);
+    }
     const std::int64_t plain = tensor_ ? 0 : rows * (columns + 4) * 4;  // weights
     if (!backward_) return rows * k + columns * (k + v) + plain;
     if (tensor_) return rows * (k + v) + 2 * columns * (k + v);
@@ -182,8 +189,10 @@ class AttentionText {
     } else {
       arguments += cat({", ", flag(of_keys)});
       if (tensor_) arguments += cat({", ", flag(first_sum), ", ", flag(second_sum)});
-      out.line(cat({tensor_ ? "weft_attend_back<" : "weft_attend_back_plain<", arguments, ">(a, ",
-                    bits(powers), ", ", bits(a_.scale), ");"}));
+      const char* const function = shape_.groups ? "weft_attend_back_in_groups<"
+                                   : tensor_     ? "weft_attend_back<"
+                                                 : "weft_attend_back_plain<";
+      out.line(cat({function, arguments, ">(a, ", bits(powers), ", ", bits(a_.scale), ");"}));
     }
     out.close();
     text_.text += out.text();
