@@ -24,8 +24,9 @@ const std::vector<DeviceRow>& table() {
         {"gemm_bf16", "bf16 product", {8192, 8192, 8192}, {40, 48, 64}, 0, 2, 1e-2},
         {"gemm_bf16_gelu", "bf16 product, bias, GELU", {8192, 8192, 8192}, {40, 48, 64}, 0, 2, 1e-2},
         {"gemm_f32", "float32 product", {4096, 4096, 4096}, {40, 48, 64}, 0, 2, 1e-4},
-        {"attention", "bf16 attention", {8, 16, 4096, 128}, {1, 2, 40, 64}, 0, 4, 2e-2},
-        {"attention_causal", "the same, causal", {8, 16, 4096, 128}, {1, 2, 40, 64}, 0, 2, 2e-2},
+        {"attention", "bf16 attention", {8, 16, 4096, 128}, {1, 2, 200, 128}, 0, 4, 2e-2},
+        {"attention_causal", "the same, causal", {8, 16, 4096, 128}, {1, 2, 200, 128}, 0, 2, 2e-2},
+        {"attention_grad", "attention's three gradients", {8, 16, 4096, 128}, {1, 2, 200, 128}, 0, 14, 2e-2},
         {"small_call", "a + 0.2 + b*0.3, (2,3,4)", {24}, {24}},
     };
     for (const std::string_view name : {"T1", "T2", "T3", "T4_train"})
@@ -66,7 +67,10 @@ Function device_function(const DeviceRow& row, std::span<const std::int64_t> ext
   if (name == "gemm_bf16" || name == "gemm_f32") return Function({x, y}, matmul(x, y), options);
   if (name == "gemm_bf16_gelu") return Function({x, y, z}, gelu_tanh(matmul(x, y) + z), options);
   const bool causal = name == "attention_causal";
-  return Function({x, y, z}, scaled_dot_product_attention(x, y, z, {.is_causal = causal}), options);
+  const Tensor attended = scaled_dot_product_attention(x, y, z, {.is_causal = causal});
+  if (name != "attention_grad") return Function({x, y, z}, attended, options);
+  const Tensor g("g");
+  return Function({x, y, z, g}, vjp({attended}, {x, y, z}, {g}), options);
 }
 
 std::vector<Array> device_arrays(const DeviceRow& row, std::span<const std::int64_t> extents,
@@ -82,9 +86,12 @@ std::vector<Array> device_arrays(const DeviceRow& row, std::span<const std::int6
     if (name == "gemm_bf16_gelu") out.push_back(values(seed + 2, {shape[1]}, dtype));
     return out;
   }
-  if (name.starts_with("attention"))
-    return {values(seed, shape, DType::bfloat16), values(seed + 1, shape, DType::bfloat16),
-            values(seed + 2, shape, DType::bfloat16)};
+  if (name.starts_with("attention")) {
+    std::vector<Array> out;
+    for (std::uint32_t i = 0; i < (name == "attention_grad" ? 4 : 3); ++i)
+      out.push_back(values(seed + i, shape, DType::bfloat16));
+    return out;
+  }
   if (name == "small_call") return {values(seed, {2, 3, 4}), values(seed + 1, {3, 4})};
   std::vector<Array> out{values(seed, shape)};
   if (name.starts_with("norm")) {

@@ -71,7 +71,7 @@ def inputs(row, extents, chosen):
         out = [data(seed, (m, k)), data(seed + 1, (k, n))]
         return out + ([data(seed + 2, (n,))] if row == "gemm_bf16_gelu" else []), row != "gemm_f32"
     if row.startswith("attention"):
-        return [data(seed + i, extents) for i in range(3)], True
+        return [data(seed + i, extents) for i in range(4 if row == "attention_grad" else 3)], True
     if row == "small_call":
         return [data(seed, (2, 3, 4)), data(seed + 1, (3, 4))], False
     out = [data(seed, extents)]
@@ -153,10 +153,22 @@ def torch_function(row):
         return lambda x, y: x @ y
     if row == "gemm_bf16_gelu":
         return lambda x, y, z: F.gelu(x @ y + z, approximate="tanh")
-    if row.startswith("attention"):
+    if row in ("attention", "attention_causal"):
         causal = row == "attention_causal"
         return lambda q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=causal)
     return None
+
+
+def torch_attention_grad():
+    """Autograd runs the library's kernels; there is nothing around them to compile."""
+    import torch
+    import torch.nn.functional as F
+
+    def gradients(q, k, v, g):
+        x = [t.detach().requires_grad_() for t in (q, k, v)]
+        return torch.autograd.grad(F.scaled_dot_product_attention(*x), x, g)
+
+    return gradients
 
 
 def torch_loss(row, p, x, target):
@@ -235,7 +247,10 @@ def run_torch(rows, budget):
             plain = torch_function(row)
             # Recorded calls copy their inputs first: more than a large row's own traffic.
             mode = "max-autotune" if row == "small_call" else "max-autotune-no-cudagraphs"
-            f = torch.compile(plain, mode=mode) if plain else torch_training(row)
+            if row == "attention_grad":
+                f = torch_attention_grad()
+            else:
+                f = torch.compile(plain, mode=mode) if plain else torch_training(row)
             measure("torch", row, lambda s: f(*s), sets, budget, batch_ms)
             torch._dynamo.reset()
         except Exception as e:
@@ -290,8 +305,10 @@ def jax_function(row):
         return lambda x, y: jnp.matmul(x, y, precision="highest")
     if row == "gemm_bf16_gelu":
         return lambda x, y, z: jax.nn.gelu(x @ y + z, approximate=True)
-    if row.startswith("attention"):
+    if row in ("attention", "attention_causal"):
         return lambda q, k, v: jax_attention(q, k, v, row == "attention_causal")
+    if row == "attention_grad":
+        return lambda q, k, v, g: jax.vjp(lambda *x: jax_attention(*x, False), q, k, v)[1](g)
     return None
 
 
