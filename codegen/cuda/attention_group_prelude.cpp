@@ -5,41 +5,39 @@
 #include <string>
 
 #include "codegen/cuda/attention_text.h"
-#include "codegen/cuda/frame_text.h"
+#include "codegen/cuda/scalar_text.h"
 
 namespace weft::codegen {
 namespace {
 
-std::string number(int n) { return std::to_string(n); }
-
 /// What a wgmma of PTX is given: names of its operands, and their constraints from `first` on.
 std::string registers(int first, int count) {
   std::string list;
-  for (int i = 0; i < count; ++i) list += cat({i == 0 ? "" : ", ", "%", number(first + i)});
+  for (int i = 0; i < count; ++i) list += cat({i == 0 ? "" : ", ", "%", str(first + i)});
   return list;
 }
 std::string sums(int columns) {
   std::string list;
   for (int j = 0; j < columns / 8; ++j)
     for (int e = 0; e < 4; ++e)
-      list += cat({j + e == 0 ? "" : ", ", "\"+f\"(s[", number(j), "][", number(e), "])"});
+      list += cat({j + e == 0 ? "" : ", ", "\"+f\"(s[", str(j), "][", str(e), "])"});
   return list;
 }
 
 /// The products of a dtype whose results have so many columns.
 std::string products(const char* tile, const char* type, int columns) {
   const int held = columns / 2;  // registers of a thread
-  const std::string s = cat({"float (&s)[", number(columns / 8), "][4]"});
-  const std::string name = cat({"wgmma.mma_async.sync.aligned.m64n", number(columns), "k16.f32.", type,
+  const std::string s = cat({"float (&s)[", str(columns / 8), "][4]"});
+  const std::string name = cat({"wgmma.mma_async.sync.aligned.m64n", str(columns), "k16.f32.", type,
                                 ".", type, " {", registers(0, held), "}, "});
   return cat(
-      {"template <> struct weft_group_product<", tile, ", ", number(columns), "> {\n",
+      {"template <> struct weft_group_product<", tile, ", ", str(columns), "> {\n",
        "  static WEFT_METHOD void across(", s, ", weft_u64 a, weft_u64 b, int more) {\n",
-       "    asm volatile(\"{ .reg .pred more; setp.ne.b32 more, %", number(held + 2), ", 0; ", name,
+       "    asm volatile(\"{ .reg .pred more; setp.ne.b32 more, %", str(held + 2), ", 0; ", name,
        registers(held, 2), ", more, 1, 1, 0, 0; }\"\n      : ", sums(columns),
        " : \"l\"(a), \"l\"(b), \"r\"(more));\n  }\n",
        "  static WEFT_METHOD void down(", s, ", const unsigned (&a)[4], weft_u64 b) {\n",
-       "    asm volatile(\"", name, "{", registers(held, 4), "}, %", number(held + 4),
+       "    asm volatile(\"", name, "{", registers(held, 4), "}, %", str(held + 4),
        ", 1, 1, 1, 1;\"\n      : ", sums(columns),
        " : \"r\"(a[0]), \"r\"(a[1]), \"r\"(a[2]), \"r\"(a[3]), \"l\"(b));\n  }\n};\n"});
 }
@@ -81,16 +79,18 @@ WEFT_FUNCTION weft_u64 weft_tile_at(unsigned place, unsigned leap) {
   return (weft_u64)(place >> 4 & 0x3fff) | (weft_u64)(leap >> 4 & 0x3fff) << 16 |
          (weft_u64)(1024 >> 4) << 32 | (weft_u64)1 << 62;
 }
-// Rows of `size` elements into such a tile, with zeros for those that are not there.
+// Elements of a row of tiles that holds `size` of them, a multiple of 8.
+template <int size> constexpr int weft_width = (size + 63) / 64 * 64;
+// Rows of `size` elements into such tiles, with zeros after them and for those that are not there.
 template <class element, int size, int rows, int threads>
 WEFT_FUNCTION void weft_load_tile(unsigned to, const element* from, weft_i64 there) {
-  constexpr int chunks = size / 8;
+  constexpr int chunks = weft_width<size> / 8;
   const bool aligned = (weft_u64)from % 16 == 0;
   #pragma unroll
   for (int u = 0; u < rows * chunks / threads; ++u) {
     const int i = threadIdx.x + u * threads, row = i / chunks, chunk = i % chunks;
     const unsigned place = to + chunk / 8 * (rows * 128) + row * 128 + (chunk % 8 ^ row % 8) * 16;
-    const bool wanted = row < there;
+    const bool wanted = row < there && chunk * 8 < size;
     const element* const x = from + (wanted ? row * size + chunk * 8 : 0);
     if (aligned)
       weft_copy_async(place, x, wanted);
@@ -116,18 +116,19 @@ template <class T, int size, int value_size, int columns, int groups, bool causa
           bool fold, int rank>
 WEFT_FUNCTION void weft_attend_in_groups(const weft_attention<rank>& a, float scale) {
   typedef unsigned short element;
-  constexpr int rows = groups * 64, threads = groups * 128, n = value_size / 8;
-  constexpr unsigned k_bytes = columns * size * 2, v_bytes = columns * value_size * 2;
+  constexpr int rows = groups * 64, threads = groups * 128;
+  constexpr int width = weft_width<size>, value_width = weft_width<value_size>;
+  constexpr unsigned k_bytes = columns * width * 2, v_bytes = columns * value_width * 2;
   const int mine = threadIdx.x / 32 * 16;
   const unsigned q_at = (weft_place(weft_shared) + 1023) / 1024 * 1024;
-  const unsigned k_at = q_at + rows * size * 2, v_at = k_at + 2 * k_bytes;
+  const unsigned k_at = q_at + rows * width * 2, v_at = k_at + 2 * k_bytes;
   const unsigned q_mine = q_at + __shfl_sync(~0u, threadIdx.x / 128, 0) * (64 * 128);
   const weft_i64 row_tiles = (a.queries + rows - 1) / rows, items = row_tiles * weft_count(a.full);
   for (weft_i64 item = blockIdx.x; item < items; item += gridDim.x) {
     const weft_attended<causal, rank> x(a, item, rows, row_tiles, size, value_size);
     const weft_mask_place mask_at = weft_mask_of(a, x.batch, mask != 0);
     const int keys = (int)a.keys;
-    float s[1][columns / 8][4], sums[1][n][4], top[1][2], total[1][2], shrunk[1][2];
+    float s[1][columns / 8][4], sums[1][value_width / 8][4], top[1][2], total[1][2], shrunk[1][2];
     unsigned weights[columns / 16][4];
     const auto load_keys = [&](int tile) {
       weft_load_tile<element, size, columns, threads>(
@@ -141,7 +142,7 @@ WEFT_FUNCTION void weft_attend_in_groups(const weft_attention<rank>& a, float sc
     };
     const auto score = [&](int tile) {
       #pragma unroll
-      for (int k = 0; k < size / 16; ++k)
+      for (int k = 0; k < (size + 15) / 16; ++k)
         weft_group_product<T, columns>::across(
             s[0], weft_tile_at(q_mine + k / 4 * (rows * 128) + k % 4 * 32, 0),
             weft_tile_at(k_at + tile % 2 * k_bytes + k / 4 * (columns * 128) + k % 4 * 32, 0), k);
@@ -150,7 +151,7 @@ WEFT_FUNCTION void weft_attend_in_groups(const weft_attention<rank>& a, float sc
     const auto weigh = [&](int tile) {
       #pragma unroll
       for (int k = 0; k < columns / 16; ++k)
-        weft_group_product<T, value_size>::down(
+        weft_group_product<T, value_width>::down(
             sums[0], weights[k], weft_tile_at(v_at + tile % 2 * v_bytes + k * 2048, columns * 128));
       weft_group_commit();
     };
@@ -219,10 +220,11 @@ template <class T, int size, int value_size, int columns, int groups, bool causa
 WEFT_FUNCTION void weft_attend_back_in_groups(const weft_attention<rank>& a, float scale, float by) {
   typedef unsigned short element;
   constexpr int rows = groups * 64, threads = groups * 128;
-  constexpr unsigned k_bytes = columns * size * 2, stream = k_bytes + columns * value_size * 2;
+  constexpr int width = weft_width<size>, value_width = weft_width<value_size>;
+  constexpr unsigned k_bytes = columns * width * 2, stream = k_bytes + columns * value_width * 2;
   const int mine = threadIdx.x / 32 * 16;
   const unsigned one_at = (weft_place(weft_shared) + 1023) / 1024 * 1024;
-  const unsigned two_at = one_at + rows * size * 2, stream_at = two_at + rows * value_size * 2;
+  const unsigned two_at = one_at + rows * width * 2, stream_at = two_at + rows * value_width * 2;
   const unsigned statistics_at = stream_at + 2 * stream;
   const unsigned half = __shfl_sync(~0u, threadIdx.x / 128, 0) * (64 * 128);
   const int row_tiles = (int)(((of_keys ? a.keys : a.queries) + rows - 1) / rows);
@@ -231,7 +233,7 @@ WEFT_FUNCTION void weft_attend_back_in_groups(const weft_attention<rank>& a, flo
   for (weft_i64 item = blockIdx.x; item < row_tiles * matrices; item += gridDim.x) {
     const weft_gradients<of_keys, causal, rank> x(a, item, row_tiles, rows, columns);
     float p[1][columns / 8][4], d[1][columns / 8][4], row_sum[1][2], row_delta[1][2];
-    float one[1][size / 8][4], two[1][value_size / 8][4];
+    float one[1][width / 8][4], two[1][value_width / 8][4];
     unsigned weights[columns / 16][4], slopes[columns / 16][4];
     const auto load = [&](int buffer, int group, int tile) {
       const int from = (x.skipped + tile) * columns;
@@ -265,14 +267,14 @@ WEFT_FUNCTION void weft_attend_back_in_groups(const weft_attention<rank>& a, flo
       weft_hold(d[0]);
       weft_group_begin();
       #pragma unroll
-      for (int k = 0; k < size / 16; ++k)
+      for (int k = 0; k < (size + 15) / 16; ++k)
         weft_group_product<T, columns>::across(
             p[0], weft_tile_at(one_at + half + k / 4 * (rows * 128) + k % 4 * 32, 0),
             weft_tile_at(keys_at + k / 4 * (columns * 128) + k % 4 * 32, 0), k);
       weft_group_commit();
       if (first_sum) {
         #pragma unroll
-        for (int k = 0; k < value_size / 16; ++k)
+        for (int k = 0; k < (value_size + 15) / 16; ++k)
           weft_group_product<T, columns>::across(
               d[0], weft_tile_at(two_at + half + k / 4 * (rows * 128) + k % 4 * 32, 0),
               weft_tile_at(values_at + k / 4 * (columns * 128) + k % 4 * 32, 0), k);
@@ -292,7 +294,7 @@ WEFT_FUNCTION void weft_attend_back_in_groups(const weft_attention<rank>& a, flo
         weft_group_begin();
         #pragma unroll
         for (int k = 0; k < columns / 16; ++k)
-          weft_group_product<T, value_size>::down(
+          weft_group_product<T, value_width>::down(
               two[0], weights[k], weft_tile_at(values_at + k * 2048, columns * 128));
         weft_group_commit();
       }
@@ -305,8 +307,8 @@ WEFT_FUNCTION void weft_attend_back_in_groups(const weft_attention<rank>& a, flo
         weft_group_begin();
         #pragma unroll
         for (int k = 0; k < columns / 16; ++k)
-          weft_group_product<T, size>::down(one[0], slopes[k],
-                                            weft_tile_at(keys_at + k * 2048, columns * 128));
+          weft_group_product<T, width>::down(one[0], slopes[k],
+                                             weft_tile_at(keys_at + k * 2048, columns * 128));
         weft_group_commit();
       }
       weft_group_wait<0>();

@@ -30,10 +30,14 @@ struct Shape {
 struct Sizes {
   std::int64_t key = 0, value = 0;
   [[nodiscard]] std::int64_t larger() const { return std::max(key, value); }
-  /// Rows of whole tiles of warpgroups.
-  [[nodiscard]] bool whole() const {
-    const auto is = [](std::int64_t size) { return size == 64 || size == 128; };
-    return is(key) && is(value);
+  /// Of a row of a warpgroup's tiles.
+  static std::int64_t width(std::int64_t size) { return (size + 63) / 64 * 64; }
+  /// Rows, of whole chunks of 16 bytes, that fill most of one.
+  [[nodiscard]] bool suit_groups() const {
+    const auto suits = [](std::int64_t size) {
+      return size <= 128 && size % 8 == 0 && 4 * size >= 3 * width(size);
+    };
+    return suits(key) && suits(value);
   }
 };
 
@@ -42,7 +46,7 @@ struct Sizes {
 /// of theirs read shared memory past the threads, so what bounds them is the tensor cores: forward,
 /// heads of 128 take these twice the time that the exponents take.
 Shape forward_shape(const Sizes& s, bool tensor, const DeviceLimits& limits) {
-  if (tensor && limits.warpgroups && s.whole()) return {1, 128, 8, 128, true};
+  if (tensor && limits.warpgroups && s.suit_groups()) return {1, 128, 8, 128, true};
   if (!tensor) {
     if (s.larger() <= 64) return {0, 64, 0, 64};
     return s.larger() <= 128 ? Shape{0, 32, 0, 64} : Shape{0, 16, 0, 32};
@@ -51,7 +55,7 @@ Shape forward_shape(const Sizes& s, bool tensor, const DeviceLimits& limits) {
   return {1, 32, 4, 64};
 }
 Shape backward_shape(const Sizes& s, bool tensor, const DeviceLimits& limits) {
-  if (tensor && limits.warpgroups && s.whole()) return {1, 64, 8, 128, true};
+  if (tensor && limits.warpgroups && s.suit_groups()) return {1, 64, 8, 128, true};
   if (!tensor) return s.larger() <= 128 ? Shape{0, 32, 0, 32} : Shape{0, 16, 0, 16};
   if (s.larger() <= 64) return {2, 32, 4, 128};
   return s.larger() <= 128 ? Shape{1, 32, 4, 64} : Shape{1, 16, 4, 64};
@@ -63,7 +67,6 @@ std::int64_t pitch(std::int64_t size, bool tensor) {
   return (chunks | 1) * 16;
 }
 
-std::string number(std::int64_t n) { return std::to_string(n); }
 std::string flag(bool b) { return b ? "true" : "false"; }
 std::string bits(double x) {
   return cat({"__uint_as_float(", std::to_string(std::bit_cast<std::uint32_t>(static_cast<float>(x))),
@@ -112,14 +115,14 @@ class AttentionText {
     text_.preludes = {attention_prelude(),
                       tensor_ ? attention_tensor_prelude() : attention_plain_prelude()};
     if (shape_.groups) text_.preludes.push_back(attention_group_prelude());
-    text_.schedule = cat({"a block ", number(shape_.rows), " rows against tiles of ",
-                          number(shape_.columns), tensor_ ? " on tensor cores" : "",
+    text_.schedule = cat({"a block ", str(shape_.rows), " rows against tiles of ",
+                          str(shape_.columns), tensor_ ? " on tensor cores" : "",
                           shape_.groups ? ", by warpgroups" : ""});
     return std::move(text_);
   }
 
  private:
-  [[nodiscard]] std::string symbol(int n) const { return cat({"s", number(n)}); }
+  [[nodiscard]] std::string symbol(int n) const { return cat({"s", str(n)}); }
   [[nodiscard]] bool has_mask() const { return o_.inputs.size() > mask_; }
   [[nodiscard]] int mask_kind() const {
     return !has_mask() ? 0 : o_.inputs[mask_].dtype == DType::boolean ? 1 : 2;
@@ -149,8 +152,8 @@ class AttentionText {
     const std::int64_t k = pitch(sizes_.key, tensor_), v = pitch(sizes_.value, tensor_);
     const std::int64_t rows = shape_.rows, columns = shape_.columns;
     if (shape_.groups) {  // tiles begin at multiples of 1024 bytes; two buffers of what is met
-      const std::int64_t both = sizes_.key + sizes_.value;
-      return 1024 + 2 * (rows * (backward_ ? both : sizes_.key) + 2 * columns * both) +
+      const std::int64_t own = Sizes::width(sizes_.key), both = own + Sizes::width(sizes_.value);
+      return 1024 + 2 * (rows * (backward_ ? both : own) + 2 * columns * both) +
              (backward_ ? 2 * columns * 8 : 0);
     }
     const std::int64_t plain = tensor_ ? 0 : rows * (columns + 4) * 4;  // weights
@@ -164,20 +167,20 @@ class AttentionText {
     std::string parameters;
     const std::size_t buffers = o_.inputs.size() + o_.outputs.size();
     for (std::size_t i = 0; i < buffers; ++i)
-      parameters += cat({i == 0 ? "" : ", ", "char* b", number(static_cast<std::int64_t>(i))});
+      parameters += cat({i == 0 ? "" : ", ", "char* b", str(i)});
     for (int s = 0; s < symbols_; ++s) parameters += cat({", weft_i64 ", symbol(s)});
-    out.open(cat({"extern \"C\" __global__ void __launch_bounds__(", number(launch.threads), ") ",
+    out.open(cat({"extern \"C\" __global__ void __launch_bounds__(", str(launch.threads), ") ",
                   launch.entry, "(", parameters, ")"}));
     write_operands(out);
     const double powers = a_.scale * std::numbers::log2e;
-    std::string arguments = cat({number(sizes_.key), ", ", number(sizes_.value), ", "});
+    std::string arguments = cat({str(sizes_.key), ", ", str(sizes_.value), ", "});
     if (shape_.groups)
-      arguments += cat({number(shape_.columns), ", ", number(shape_.warps / 4)});
+      arguments += cat({str(shape_.columns), ", ", str(shape_.warps / 4)});
     else
-      arguments += tensor_ ? cat({number(shape_.tiles), ", ", number(shape_.columns), ", ",
-                                  number(shape_.warps)})
-                           : cat({number(shape_.rows), ", ", number(shape_.columns)});
-    arguments += cat({", ", flag(a_.causal), ", ", number(mask_kind())});
+      arguments += tensor_ ? cat({str(shape_.tiles), ", ", str(shape_.columns), ", ",
+                                  str(shape_.warps)})
+                           : cat({str(shape_.rows), ", ", str(shape_.columns)});
+    arguments += cat({", ", flag(a_.causal), ", ", str(mask_kind())});
     if (tensor_)
       arguments = cat({dtype_ == DType::float16 ? "weft_f16_tile, " : "weft_bf16_tile, ", arguments});
     if (!backward_) {
@@ -200,11 +203,11 @@ class AttentionText {
 
   /// Fills a `weft_attention`.
   void write_operands(TextWriter& out) const {
-    out.line(cat({"weft_attention<", number(rank()), "> a;"}));
+    out.line(cat({"weft_attention<", str(rank()), "> a;"}));
     const auto set = [&](std::string_view field, const std::string& value) {
       out.line(cat({"a.", field, " = ", value, ";"}));
     };
-    const auto buffer = [&](std::size_t i) { return cat({"b", number(static_cast<std::int64_t>(i))}); };
+    const auto buffer = [&](std::size_t i) { return cat({"b", str(i)}); };
     const auto extent = [&](std::size_t i, std::size_t from_end) {
       return symbol(begin_[i] + static_cast<int>(o_.inputs[i].rank - from_end));
     };
@@ -217,7 +220,7 @@ class AttentionText {
       set("delta", cat({"(const float*)", buffer(5)}));
     }
     for (std::size_t i = 0; i < o_.outputs.size(); ++i)
-      set(cat({"results[", number(static_cast<std::int64_t>(i)), "]"}),
+      set(cat({"results[", str(i), "]"}),
           buffer(o_.inputs.size() + i));
     set("queries", extent(first_, 2));
     set("keys", extent(first_ + 1, 2));
@@ -242,7 +245,7 @@ class AttentionText {
   void write_batch(TextWriter& out, std::string_view field, int begin, std::size_t axes) const {
     const int lead = rank() - static_cast<int>(axes);
     for (int i = 0; i < rank(); ++i)
-      out.line(cat({"a.", field, "[", number(i), "] = ",
+      out.line(cat({"a.", field, "[", str(i), "] = ",
                     i < lead ? "1" : symbol(begin + i - lead), ";"}));
   }
 

@@ -7,8 +7,6 @@ namespace {
 
 using ir::Kernel;
 
-std::string str(std::int64_t n) { return std::to_string(n); }
-
 /// How a group of neighbouring items reaches its elements.
 enum class Reach : std::uint8_t {
   vector,   // side by side

@@ -273,9 +273,6 @@ WEFT_FUNCTION void weft_check_index(const I* index, weft_i64 n, const E* extent,
 
 namespace {
 
-std::string str(std::size_t n) { return std::to_string(n); }
-std::string str(std::int64_t n) { return std::to_string(n); }
-
 std::string out_of_range(std::string_view what, std::string_view axis) {
   return cat({what, ": index %1 is out of range for ", axis, " of extent %2"});
 }

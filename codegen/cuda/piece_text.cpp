@@ -11,8 +11,6 @@ using Mapping = CudaSchedule::Mapping;
 
 namespace {
 
-std::string str(std::size_t n) { return std::to_string(n); }
-
 }  // namespace
 
 /// Elements that are loaded before the first of them is used: fewer where much is loaded for each.

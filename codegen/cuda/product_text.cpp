@@ -40,8 +40,6 @@ std::string factor_type(DType t) {
   return cat({"weft_factor<", cuda_type(t), ", ", chip_type(t), ">"});
 }
 
-std::string number(std::int64_t value) { return dim_text(Dim(value)); }
-
 class ProductWriter {
  public:
   ProductWriter(const Kernel& k, const CudaProduct& how, std::string_view name)
@@ -253,7 +251,7 @@ class ProductWriter {
     out_.line("const weft_i64 tiles_m = (m + tiles::tile_m - 1) / tiles::tile_m;");
     out_.line("const weft_i64 tiles_n = (n + tiles::tile_n - 1) / tiles::tile_n;");
     out_.line(cat({"const weft_i64 of_one = tiles_m * tiles_n, all = of_one * batches * ",
-                   number(how_.parts), ";"}));
+                   str(how_.parts), ";"}));
     for (const ProductOperand* x : {&a_, &b_}) write_axes(*x);
     out_.line(cat({chip_, "* const tile = (", chip_, "*)weft_shared;"}));
     if (how_.parts == 1) store_.write_aligned(how_.images);
@@ -267,8 +265,8 @@ class ProductWriter {
     for (const ProductOperand* x : {&a_, &b_}) write_operand(*x);
     if (how_.parts > 1) {
       out_.line(cat({"const weft_i64 part = number / of_one / batches, begin = part * ",
-                     number(how_.part), ";"}));
-      out_.line(cat({"const weft_i64 end = weft_min<weft_i64>(begin + ", number(how_.part),
+                     str(how_.part), ";"}));
+      out_.line(cat({"const weft_i64 end = weft_min<weft_i64>(begin + ", str(how_.part),
                      ", k);"}));
     } else {
       out_.line("const weft_i64 begin = 0, end = k;");
@@ -345,11 +343,11 @@ class ProductWriter {
     out_.line(cat({"const ", chip_, "* const parts = (const ", chip_, "*)workspace + item;"}));
     out_.line(cat({chip_, " sum, total;"}));
     out_.line("#pragma unroll 8");
-    out_.open(cat({"for (int part = 0; part < ", number(how_.parts), "; ++part)"}));
+    out_.open(cat({"for (int part = 0; part < ", str(how_.parts), "; ++part)"}));
     out_.line(cat({"const ", chip_, " x = parts[part * items];"}));
-    const std::string each = number(how_.parts_a_piece);
+    const std::string each = str(how_.parts_a_piece);
     out_.line(cat({"sum = part % ", each, " == 0 ? x : sum + x;"}));
-    out_.line(cat({"if ((part + 1) % ", each, " == 0 || part + 1 == ", number(how_.parts),
+    out_.line(cat({"if ((part + 1) % ", each, " == 0 || part + 1 == ", str(how_.parts),
                    ") total = part < ", each, " ? sum : total + sum;"}));
     out_.close();
     store_.write_elements(1, "column", "total");

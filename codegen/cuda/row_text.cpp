@@ -15,7 +15,6 @@ using Place = RowStorage::Place;
 
 namespace {
 
-std::string str(std::size_t n) { return std::to_string(n); }
 std::string join(const std::vector<std::string>& pieces) {
   std::string all;
   for (const std::string& p : pieces) all.append(all.empty() ? "" : ", ").append(p);

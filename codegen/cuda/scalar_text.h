@@ -1,6 +1,7 @@
 // Scalar programs as CUDA C expressions.
 #pragma once
 
+#include <concepts>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,6 +27,7 @@ class TextWriter {
 
 /// Pieces put together; spares a `+` an expression.
 std::string cat(std::initializer_list<std::string_view> pieces);
+std::string str(std::integral auto number) { return std::to_string(number); }
 
 /// The type of an element as the text spells it.
 std::string_view cuda_type(DType);

@@ -8,8 +8,6 @@ namespace {
 
 using ir::Kernel;
 
-std::string str(std::int64_t n) { return std::to_string(n); }
-
 /// Does an access lie along the axis, and not along the last one?
 bool is_turned(const KernelFrame& frame, int access, std::size_t axis) {
   const auto& strides = frame.accesses[static_cast<std::size_t>(access)].strides;
