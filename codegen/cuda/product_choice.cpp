@@ -87,30 +87,72 @@ CudaProduct choose_tensor(const std::optional<Extents>& e, bool rounds, int arch
   return p;
 }
 
+/// A thread's 8x8 of a tile reads four lines of 16 bytes of shared memory for 64 fma, which keeps all
+/// cores busy; 4x4 reads two for 16, which keeps half.
+double rate(const CudaProduct& p) {
+  const int each = p.rows * p.columns;
+  return each >= 64 ? 1 : each >= 32 ? 0.75 : 0.5;
+}
+
+/// Clocks that a product takes on ordinary cores, about: what to choose by. `gathers`: its columns'
+/// elements are found one by one.
+double clocks(const CudaProduct& p, const Extents& e, DType dtype, bool gathers,
+              const DeviceLimits& limits) {
+  constexpr double cores = 128, line = 4, found = 10;  // instructions to move an element
+  constexpr double launch = 3000, bytes_a_clock = 20;  // of memory, a multiprocessor
+  const auto real = [](std::int64_t x) { return static_cast<double>(x); };
+  const std::int64_t depth = up(e.k, p.parts);
+  const double tile = (p.tile_m() * p.tile_n() / rate(p) + line * p.tile_m() +
+                       (gathers ? found : line) * p.tile_n()) *
+                      real(depth) / cores;
+  // A multiprocessor has registers for so many threads, and is busy with so many.
+  const bool wide = rate(p) == 1;
+  const std::int64_t each = up(e.tiles(p) * p.parts, limits.multiprocessors);
+  const std::int64_t room = wide ? wide_blocks_together(p) : 1024 / p.threads();
+  const double busy =
+      std::min(1.0, real(std::min(each, room) * p.threads()) / (wide ? 160 : 192));
+  const double sums = p.parts == 1 ? 0
+                                   : launch + 2 * real(p.parts * e.batches * e.m * e.n *
+                                                       chip_size(dtype)) /
+                                                  (bytes_a_clock * limits.multiprocessors);
+  return real(each) * tile / busy + sums;
+}
+
 /// `depth`: how sums are cut, which goes by one image's extents.
 CudaProduct choose_cores(DType dtype, const std::optional<Extents>& e, const ir::Depth& depth,
-                         int arch, std::int64_t busy) {
-  const bool small_sums = chip_size(dtype) == 4, huge_sums = chip_size(dtype) == 16;
-  const CudaProduct large{false, 16, 16, 8, small_sums ? 8 : 4}, middle{false, 16, 16, 4, 4},
-      small{false, 8, 8, 4, 4};
-  if (huge_sums) return small;
-  if (!e) return small_sums ? middle : small;
-  const bool has_room = arch >= 80;  // for large tiles in shared memory
-  if (has_room && depth.pieces == 1 && e->tiles(large) >= busy / 2) return large;
-  const bool fits = small_sums || has_room || depth.pieces == 1;
-  CudaProduct p = fits && e->tiles(middle) >= busy ? middle : small;
-  if (!is_floating(dtype)) return p;
-  // A piece, or where these are few a block of it, can be summed on its own.
-  const std::int64_t tiles = std::max<std::int64_t>(e->tiles(p), 1);
-  const std::int64_t blocks = up(e->k, depth.step), blocks_a_piece = depth.piece_size / depth.step;
-  const std::int64_t enough = busy * 256 / p.threads();
-  if (tiles >= enough || blocks < 2) return p;
-  const bool by_blocks = tiles * depth.pieces < enough;
-  if (!by_blocks && depth.pieces < 2) return p;
-  p.part = by_blocks ? depth.step : depth.piece_size;
-  p.parts = by_blocks ? blocks : depth.pieces;
-  p.parts_a_piece = by_blocks ? blocks_a_piece : 1;
-  return p;
+                         bool gathers, int arch, const DeviceLimits& limits) {
+  constexpr CudaProduct of_4_bytes[] = {
+      {false, 16, 16, 8, 8}, {false, 8, 16, 8, 8}, {false, 16, 8, 8, 8}, {false, 8, 8, 8, 8},
+      {false, 4, 16, 8, 8},  {false, 16, 16, 4, 4}, {false, 8, 8, 4, 4}};
+  constexpr CudaProduct of_8_bytes[] = {
+      {false, 16, 16, 8, 4}, {false, 16, 16, 4, 4}, {false, 8, 8, 4, 4}};
+  constexpr CudaProduct middle{false, 16, 16, 4, 4}, small{false, 8, 8, 4, 4};
+  const std::int64_t size = chip_size(dtype);
+  if (size == 16) return small;
+  if (!e) return size == 4 ? middle : small;
+  const std::int64_t shared = (arch >= 80 ? 99 : 64) << 10;  // that all of these devices have
+  CudaProduct best = small;
+  double least = 0;
+  const auto weigh = [&](const CudaProduct& p) {
+    const std::int64_t tiles = depth.pieces > 1 && p.parts == 1 && is_floating(dtype) ? 2 : 1;
+    if (size * (tiles * p.tile_m() * (p.tile_n() + 4) + 16 * (p.tile_m() + p.tile_n() + 8)) > shared)
+      return;
+    const double cost = clocks(p, *e, dtype, gathers, limits);
+    if (least == 0 || cost < least) least = cost, best = p;
+  };
+  const auto weigh_all = [&](CudaProduct p) {
+    weigh(p);
+    if (!is_floating(dtype)) return;
+    // A piece, or a block of it, can be summed on its own.
+    p.part = depth.piece_size, p.parts = depth.pieces;
+    if (p.parts > 1) weigh(p);
+    p.part = depth.step, p.parts = up(e->k, depth.step);
+    p.parts_a_piece = depth.piece_size / depth.step;
+    if (p.parts > depth.pieces) weigh(p);
+  };
+  if (size == 4) std::ranges::for_each(of_4_bytes, weigh_all);
+  else std::ranges::for_each(of_8_bytes, weigh_all);
+  return best;
 }
 
 }  // namespace
@@ -130,7 +172,8 @@ CudaProduct choose_product(const Kernel& k, int arch, const DeviceLimits& limits
   const bool images = joins_images(k) && (tensor || k.contraction->gather);
   if (e && images) e->n *= std::exchange(e->batches, 1);
   CudaProduct p = tensor ? choose_tensor(e, rounds, arch, busy)
-                         : choose_cores(dtype, e, depth, arch, busy);
+                         : choose_cores(dtype, e, depth, k.contraction->gather.has_value(), arch,
+                                        limits);
   p.images = images;
   return p;
 }

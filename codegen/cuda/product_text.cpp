@@ -226,7 +226,7 @@ class ProductWriter {
   [[nodiscard]] int blocks_together() const {
     const int tile = how_.tile_m() * how_.tile_n();
     if (chip_size(dtype_) != 4 || tile > 128 * 128) return 1;
-    if (!how_.tensor) return how_.threads() == 256 ? 2 : 1;
+    if (!how_.tensor) return wide_blocks_together(how_);
     const auto moved = [](const ProductOperand& x) {  // bytes, at once
       return x.unit() * static_cast<int>(size_of(x.dtype));
     };

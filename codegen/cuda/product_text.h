@@ -31,6 +31,12 @@ struct CudaProduct {
   [[nodiscard]] int tile_n() const { return across * columns; }
   [[nodiscard]] int threads() const { return down * across * (tensor ? 32 : 1); }
 };
+/// Blocks of a multiprocessor that ordinary cores' products of 8x8 a thread leave registers for, and
+/// 1 where a thread has less.
+constexpr int wide_blocks_together(const CudaProduct& p) {
+  if (p.rows * p.columns < 64) return 1;
+  return p.threads() == 256 ? 2 : 384 / p.threads();
+}
 inline DType dtype_of(const ir::Kernel& k, int buffer) {
   return k.buffers[static_cast<std::size_t>(buffer)].dtype;
 }

@@ -120,6 +120,14 @@ TEST_CASE("CUDA: how products run") {
     CHECK(codegen::choose_product(image, 90).images);
     CHECK(!codegen::choose_product(image, 75).tensor);
   }
+  // Few rows have low tiles, of threads that have much each where there is enough to do.
+  const auto few = [&](std::int64_t filters) {
+    return codegen::choose_product(convolution(f32, 64, 32, 26, filters, 1, false), 90);
+  };
+  for (const std::int64_t filters : {32, 64, 128}) {
+    CHECK(few(filters).tile_m() <= filters);
+    CHECK(few(filters).rows == 8);
+  }
   CHECK(how(bf16, 8192, 8192, 8192, false).tensor);
   CHECK(how(bf16, 8192, 8192, 8192, false).tile_n() == 256);
   CHECK(how(bf16, 1536, 1536, 8192, false).tile_n() == 128);
@@ -305,6 +313,7 @@ TEST_CASE("CUDA: products on the host have the processor's bits, or are near") {
     c.symbols = {2, 19, 70, 50};
     c.block = 16, c.piece = 32;  // whatever the runtime says
   }
+  const std::size_t by_windows = cases.size();
   {
     Case& c = dense(f32, 2, 4, 36, 9);
     c.kernel = with_end(windows(f32, f32));
@@ -353,7 +362,10 @@ TEST_CASE("CUDA: products on the host have the processor's bits, or are near") {
     cases.push_back(cases[of]);
     how.push_back(p);
   };
-  again(0, {false, 16, 16, 8, 8});
+  for (const auto& [down, across] : {std::pair{16, 16}, {8, 16}, {16, 8}, {8, 8}, {4, 16}}) {
+    again(0, {false, down, across, 8, 8});
+    again(by_windows, {false, down, across, 8, 8});
+  }
   again(4, {false, 16, 16, 8, 4});
   how.back().parts = 1;
   again(exact, {true, 2, 4, 64, 32});
