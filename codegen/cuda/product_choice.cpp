@@ -87,35 +87,31 @@ CudaProduct choose_tensor(const std::optional<Extents>& e, bool rounds, int arch
   return p;
 }
 
-/// A thread's 8x8 of a tile reads four lines of 16 bytes of shared memory for 64 fma, which keeps all
-/// cores busy; 4x4 reads two for 16, which keeps half.
-double rate(const CudaProduct& p) {
-  const int each = p.rows * p.columns;
-  return each >= 64 ? 1 : each >= 32 ? 0.75 : 0.5;
-}
-
 /// Clocks that a product takes on ordinary cores, about: what to choose by. `gathers`: its columns'
 /// elements are found one by one.
 double clocks(const CudaProduct& p, const Extents& e, DType dtype, bool gathers,
               const DeviceLimits& limits) {
   constexpr double cores = 128, line = 4, found = 10;  // instructions to move an element
-  constexpr double launch = 3000, bytes_a_clock = 20;  // of memory, a multiprocessor
+  constexpr double start = 1500, launch = 3000, bytes_a_clock = 20;  // of memory, a multiprocessor
+  constexpr double issued = 0.8;   // a clock, by a warp alone
+  constexpr double arrival = 350;  // of what is on its way
   const auto real = [](std::int64_t x) { return static_cast<double>(x); };
-  const std::int64_t depth = up(e.k, p.parts);
-  const double tile = (p.tile_m() * p.tile_n() / rate(p) + line * p.tile_m() +
-                       (gathers ? found : line) * p.tile_n()) *
-                      real(depth) / cores;
-  // A multiprocessor has registers for so many threads, and is busy with so many.
-  const bool wide = rate(p) == 1;
-  const std::int64_t each = up(e.tiles(p) * p.parts, limits.multiprocessors);
-  const std::int64_t room = wide ? wide_blocks_together(p) : 1024 / p.threads();
-  const double busy =
-      std::min(1.0, real(std::min(each, room) * p.threads()) / (wide ? 160 : 192));
+  const double depth = real(up(e.k, p.parts)), each = p.rows * p.columns;
+  const double moves = line * p.tile_m() + (gathers ? found : line) * p.tile_n();
+  // Of 8x8 a thread reads four lines of 16 bytes of shared memory for 64 fma, which keeps all cores
+  // busy; of 4x4 two for 16, which keeps half; of 4x1 two for 4.
+  const double kept = each >= 64 ? 1 : each >= 32 ? 0.75 : each >= 16 ? 0.5 : 0.2;
+  const double tile = depth * (p.tile_m() * p.tile_n() / kept + moves) / cores;
+  const double lines = p.rows / 4 + std::max(p.columns / 4, 1);
+  const double alone = depth * std::max((each + lines + moves / p.threads()) / issued,
+                                        arrival / cores_depth(p, chip_size(dtype)));
+  const std::int64_t blocks = up(e.tiles(p) * p.parts, limits.multiprocessors);
+  const std::int64_t room = each >= 64 ? wide_blocks_together(p) : 1024 / p.threads();
   const double sums = p.parts == 1 ? 0
                                    : launch + 2 * real(p.parts * e.batches * e.m * e.n *
                                                        chip_size(dtype)) /
                                                   (bytes_a_clock * limits.multiprocessors);
-  return real(each) * tile / busy + sums;
+  return start + std::max(real(blocks) * tile, real(up(blocks, room)) * alone) + sums;
 }
 
 /// `depth`: how sums are cut, which goes by one image's extents.
@@ -123,7 +119,7 @@ CudaProduct choose_cores(DType dtype, const std::optional<Extents>& e, const ir:
                          bool gathers, int arch, const DeviceLimits& limits) {
   constexpr CudaProduct of_4_bytes[] = {
       {false, 16, 16, 8, 8}, {false, 8, 16, 8, 8}, {false, 16, 8, 8, 8}, {false, 8, 8, 8, 8},
-      {false, 4, 16, 8, 8},  {false, 16, 16, 4, 4}, {false, 8, 8, 4, 4}};
+      {false, 4, 16, 8, 8},  {false, 16, 16, 4, 4}, {false, 8, 8, 4, 4},   {false, 4, 32, 4, 1}};
   constexpr CudaProduct of_8_bytes[] = {
       {false, 16, 16, 8, 4}, {false, 16, 16, 4, 4}, {false, 8, 8, 4, 4}};
   constexpr CudaProduct middle{false, 16, 16, 4, 4}, small{false, 8, 8, 4, 4};
@@ -135,8 +131,8 @@ CudaProduct choose_cores(DType dtype, const std::optional<Extents>& e, const ir:
   double least = 0;
   const auto weigh = [&](const CudaProduct& p) {
     const std::int64_t tiles = depth.pieces > 1 && p.parts == 1 && is_floating(dtype) ? 2 : 1;
-    if (size * (tiles * p.tile_m() * (p.tile_n() + 4) + 16 * (p.tile_m() + p.tile_n() + 8)) > shared)
-      return;
+    const std::int64_t staged = 2 * cores_depth(p, size) * (p.tile_m() + p.tile_n() + 8);
+    if (size * (tiles * p.tile_m() * (p.tile_n() + 4) + staged) > shared) return;
     const double cost = clocks(p, *e, dtype, gathers, limits);
     if (least == 0 || cost < least) least = cost, best = p;
   };

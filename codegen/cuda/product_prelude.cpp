@@ -138,12 +138,14 @@ WEFT_FUNCTION void weft_tile(weft_i64 number, weft_i64 tiles_m, weft_i64 tiles_n
 // A tile by the ordinary cores: down x across threads, each with rows x columns of it in registers.
 // The sum of [begin, end) is cut: a chain of fma a block, blocks added up in order, then pieces.
 // Operands are in shared memory for 8 of the sum at a time, the next on their way meanwhile. The
-// result goes to `tile`, rows `pitch` apart.
+// result goes to `tile`, rows `pitch` apart. Small tiles have more of the sum on its way at once.
 template <class Chip, int down_, int across_, int rows, int columns, bool pieces>
 struct weft_cores {
   static const int down = down_, across = across_, threads = down * across;
-  static const int tile_m = down * rows, tile_n = across * columns, depth = 8;
+  static const int tile_m = down * rows, tile_n = across * columns, chunk = 8;
+  static const int depth = sizeof(Chip) == 4 && tile_m * tile_n <= 32 * 32 ? 4 * chunk : chunk;
   static const int unit = sizeof(Chip) < 16 ? 16 / (int)sizeof(Chip) : 1;   // of 16 bytes
+  static const int unit_n = columns < unit ? columns : unit;                 // of a thread's columns
   static const int pitch_m = tile_m + unit, pitch_n = tile_n + unit, pitch = tile_n + unit;
   static const int stage = depth * (pitch_m + pitch_n), results = tile_m * pitch;
 
@@ -178,22 +180,27 @@ struct weft_cores {
         lines_a.load(next_a, step + depth, end);
         lines_b.load(next_b, step + depth, end);
       }
-      const Chip* const rows_at = stages + current * stage + below * unit;
-      const Chip* const columns_at = stages + current * stage + depth * pitch_m + to_right * unit;
-      if (step + depth <= end) {
-        #pragma unroll
-        for (int p = 0; p < depth; ++p)
-          multiply(chain, rows_at + p * pitch_m, columns_at + p * pitch_n);
-      } else {
-        #pragma unroll 1
-        for (int p = 0; p < (int)(end - step); ++p)
-          multiply(chain, rows_at + p * pitch_m, columns_at + p * pitch_n);
-      }
-      if (step + depth == until || !more) {
-        const bool last_of_piece = pieces && (!more || until - in_piece == piece);
+      #pragma unroll 1
+      for (int c = 0; c < depth && step + c < end; c += chunk) {
+        const weft_i64 at = step + c;
+        const Chip* const rows_at = stages + current * stage + c * pitch_m + below * unit;
+        const Chip* const columns_at =
+            stages + current * stage + depth * pitch_m + c * pitch_n + to_right * unit_n;
+        if (at + chunk <= end) {
+          #pragma unroll
+          for (int p = 0; p < chunk; ++p)
+            multiply(chain, rows_at + p * pitch_m, columns_at + p * pitch_n);
+        } else {
+          #pragma unroll 1
+          for (int p = 0; p < (int)(end - at); ++p)
+            multiply(chain, rows_at + p * pitch_m, columns_at + p * pitch_n);
+        }
+        const bool last = at + chunk >= end;
+        if (at + chunk != until && !last) continue;
+        const bool last_of_piece = pieces && (last || until - in_piece == piece);
         fold(chain, tile, below, to_right, until - block == in_piece);
         if (pieces && last_of_piece) {
-          add_piece(tile, tile + results, below, to_right, in_piece == begin, !more);
+          add_piece(tile, tile + results, below, to_right, in_piece == begin, last);
           in_piece = until;
         }
         clear(chain);
@@ -218,47 +225,49 @@ struct weft_cores {
   static __device__ void multiply(Chip (&chain)[rows][columns], const Chip* rows_at,
                                   const Chip* columns_at) {
     typedef weft_vector<Chip, unit> Vector;
-    Vector x[rows / unit], y[columns / unit];
+    typedef weft_vector<Chip, unit_n> Columns;
+    Vector x[rows / unit];
+    Columns y[columns / unit_n];
     #pragma unroll
     for (int i = 0; i < rows / unit; ++i) x[i] = *(const Vector*)(rows_at + i * down * unit);
     #pragma unroll
-    for (int j = 0; j < columns / unit; ++j)
-      y[j] = *(const Vector*)(columns_at + j * across * unit);
+    for (int j = 0; j < columns / unit_n; ++j)
+      y[j] = *(const Columns*)(columns_at + j * across * unit_n);
     #pragma unroll
     for (int i = 0; i < rows; ++i)
       #pragma unroll
       for (int j = 0; j < columns; ++j)
         chain[i][j] =
-            weft_multiply_add(x[i / unit].at[i % unit], y[j / unit].at[j % unit], chain[i][j]);
+            weft_multiply_add(x[i / unit].at[i % unit], y[j / unit_n].at[j % unit_n], chain[i][j]);
   }
-  // Where a thread's elements of the tile are, `unit` side by side.
-  static __device__ weft_vector<Chip, unit>* own(Chip* tile, int below, int to_right, int i,
+  // Where a thread's elements of the tile are, `unit_n` side by side.
+  static __device__ weft_vector<Chip, unit_n>* own(Chip* tile, int below, int to_right, int i,
                                                  int j) {
     const int row = i / unit * down * unit + below * unit + i % unit;
-    return (weft_vector<Chip, unit>*)(tile + row * pitch + (j * across + to_right) * unit);
+    return (weft_vector<Chip, unit_n>*)(tile + row * pitch + (j * across + to_right) * unit_n);
   }
   static __device__ void fold(const Chip (&chain)[rows][columns], Chip* tile, int below,
                               int to_right, bool first) {
     #pragma unroll
     for (int i = 0; i < rows; ++i)
       #pragma unroll
-      for (int j = 0; j < columns / unit; ++j) {
-        weft_vector<Chip, unit>* const at = own(tile, below, to_right, i, j);
-        weft_vector<Chip, unit> sum;
+      for (int j = 0; j < columns / unit_n; ++j) {
+        weft_vector<Chip, unit_n>* const at = own(tile, below, to_right, i, j);
+        weft_vector<Chip, unit_n> sum;
         if (!first) sum = *at;
         #pragma unroll
-        for (int e = 0; e < unit; ++e)
-          sum.at[e] = first ? chain[i][j * unit + e] : sum.at[e] + chain[i][j * unit + e];
+        for (int e = 0; e < unit_n; ++e)
+          sum.at[e] = first ? chain[i][j * unit_n + e] : sum.at[e] + chain[i][j * unit_n + e];
         *at = sum;
       }
   }
   static __device__ void add_piece(Chip* tile, Chip* all, int below, int to_right, bool first,
                                    bool last) {
     for (int i = 0; i < rows; ++i)
-      for (int j = 0; j < columns / unit; ++j) {
-        weft_vector<Chip, unit>*const one = own(tile, below, to_right, i, j),
+      for (int j = 0; j < columns / unit_n; ++j) {
+        weft_vector<Chip, unit_n>*const one = own(tile, below, to_right, i, j),
                                *const sum = own(all, below, to_right, i, j);
-        for (int e = 0; e < unit; ++e) {
+        for (int e = 0; e < unit_n; ++e) {
           const Chip total = first ? one->at[e] : sum->at[e] + one->at[e];
           sum->at[e] = total;
           if (last) one->at[e] = total;

@@ -135,7 +135,7 @@ class ProductWriter {
     }
     const std::int64_t size = chip_size(dtype_), unit = std::max<std::int64_t>(16 / size, 1);
     return size * (tile_m * (tile_n + unit) * (meets_pieces() ? 2 : 1) +
-                   2 * 8 * (tile_m + tile_n + 2 * unit));
+                   2 * cores_depth(how_, size) * (tile_m + tile_n + 2 * unit));
   }
 
   // ---- operands ----

@@ -37,6 +37,10 @@ constexpr int wide_blocks_together(const CudaProduct& p) {
   if (p.rows * p.columns < 64) return 1;
   return p.threads() == 256 ? 2 : 384 / p.threads();
 }
+/// Elements of the sum that ordinary cores have in shared memory at once: weft_cores.
+constexpr int cores_depth(const CudaProduct& p, std::int64_t chip_bytes) {
+  return chip_bytes == 4 && p.tile_m() * p.tile_n() <= 32 * 32 ? 32 : 8;
+}
 inline DType dtype_of(const ir::Kernel& k, int buffer) {
   return k.buffers[static_cast<std::size_t>(buffer)].dtype;
 }

@@ -101,7 +101,7 @@ TEST_CASE("CUDA: how products run") {
     return codegen::choose_product(exact ? kernel : fast(kernel), 90);
   };
   const DType f32 = DType::float32, bf16 = DType::bfloat16;
-  CHECK(how(f32, 64, 64, 64).tile_m() == 32);
+  CHECK(how(f32, 64, 64, 64).tile_m() == 16);
   CHECK(how(f32, 8192, 8192, 8192).tile_m() == 128);
   CHECK(how(f32, symbol("s0"), 64, 64).tile_m() == 64);
   CHECK(how(f32, 1, 4096, 4096).parts == 12);
@@ -366,6 +366,7 @@ TEST_CASE("CUDA: products on the host have the processor's bits, or are near") {
     again(0, {false, down, across, 8, 8});
     again(by_windows, {false, down, across, 8, 8});
   }
+  for (const std::size_t of : {std::size_t{0}, by_windows}) again(of, {false, 4, 32, 4, 1});
   again(4, {false, 16, 16, 8, 4});
   how.back().parts = 1;
   again(exact, {true, 2, 4, 64, 32});
