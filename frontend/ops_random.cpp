@@ -293,6 +293,14 @@ Tensor drop_path(const Operand& x, double p, bool training) {
 Tensor alpha_dropout(const Operand& x, double p, bool training) {
   return drop_alpha("alpha_dropout", x, p, training, 0);
 }
+Tensor feature_alpha_dropout(const Operand& x, double p, bool training) {
+  const auto rank = runtime::live_type(*x.node()).rank();
+  if (training && rank.value_or(0) < 2)
+    throw ShapeError("feature_alpha_dropout of " + ir::to_string(x.node()->type()) +
+                         ": needs (N, C, …), and a known number of axes",
+                     x.where());
+  return drop_alpha("feature_alpha_dropout", x, p, training, rank.value_or(2) - 2);
+}
 Tensor feature_alpha_dropout(const Operand& x, double p, bool training, std::int64_t spatial) {
   const auto rank = runtime::live_type(*x.node()).rank();
   if (spatial < 0 || spatial > static_cast<std::int64_t>(rank.value_or(64)))

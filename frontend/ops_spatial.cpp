@@ -1,6 +1,7 @@
 #include "weft/ops/spatial.h"
 
 #include <algorithm>
+#include <functional>
 #include <limits>
 
 #include "apply.h"
@@ -8,8 +9,8 @@
 #include "ir/builder.h"
 #include "ir/ops/attrs.h"
 #include "ir/ops/spatial.h"
-#include "line.h"
 #include "runtime/reactive.h"
+#include "spatial_call.h"
 #include "weft/ops.h"
 #include "weft/ops/indexing.h"
 
@@ -17,62 +18,26 @@ namespace weft {
 
 namespace ops = ir::ops;
 using frontend::apply;
+using Call = frontend::SpatialCall;
 using Ints = std::vector<std::int64_t>;
 
 namespace {
 
-/// A call of `axes` spatial axes: its name for messages, its line, and whether x has a batch axis.
-struct Call {
-  const char* name;
-  std::size_t axes;
-  SourceLocation where;
-  bool batched = true;
-
-  Call(const char* function, std::size_t spatial_axes, const Operand& x)
-      : name(function), axes(spatial_axes), where(x.where()) {
-    const auto rank = runtime::live_type(*x.node()).rank();
-    batched = rank != static_cast<int>(axes) + 1;
-    if (rank && batched && *rank != static_cast<int>(axes) + 2)
-      throw ShapeError(std::string(name) + ": expected (batch, channels, " + std::to_string(axes) +
-                           " spatial axes) or no batch axis, received " +
-                           ir::to_string(x.node()->type()),
-                       where);
-  }
-
-  [[nodiscard]] Ints list(const PerAxis& given, const char* what) const {
-    if (given.values.size() == 1) return Ints(axes, given.values[0]);
-    if (given.values.size() != axes)
-      throw ShapeError(std::string(name) + ": " + std::to_string(given.values.size()) +
-                           " entries in " + what + " for " + std::to_string(axes) + " spatial axes",
-                       where);
-    return given.values;
-  }
-
-  [[nodiscard]] Tensor make(const ir::Op& op, const std::vector<Tensor>& operands,
-                            ir::Attrs attrs = {}) const {
-    return frontend::Line{where}(op, operands, std::move(attrs));
-  }
-  [[nodiscard]] Tensor with_batch(const Operand& x) const {
-    const Tensor t(x.node());
-    return batched ? t : make(ops::expand_dims, {t}, ir::AxesAttrs{{0}});
-  }
-  [[nodiscard]] Tensor as_given(const Tensor& y) const {
-    return batched ? y : make(ops::squeeze, {y}, ir::AxesAttrs{{0}});
-  }
-  /// A vector of channels beside (batch, channels, spatial axes…).
-  [[nodiscard]] Tensor plus_bias(const Tensor& y, const std::optional<Tensor>& bias) const {
-    if (!bias) return y;
-    const auto shape = runtime::live_type(*bias->node()).shape,
-               result = runtime::live_type(*y.node()).shape;
-    if (shape && (shape->size() != 1 || (result && always_differ((*shape)[0], (*result)[1]))))
-      throw ShapeError(frontend::asked(name, {&bias->node()}, "a bias has one element a channel") +
-                           (result ? ", of which there are " + (*result)[1].str() : ""),
-                       where);
-    ir::AxesAttrs added;
-    for (std::size_t i = 0; i < axes; ++i) added.axes.push_back(static_cast<std::int64_t>(i) + 1);
-    return make(ops::add, {y, make(ops::expand_dims, {*bias}, added)});
-  }
-};
+/// A vector of channels beside (batch, channels, spatial axes…).
+Tensor plus_bias(const Call& call, const Tensor& y, const std::optional<Tensor>& bias) {
+  if (!bias) return y;
+  const auto shape = runtime::live_type(*bias->node()).shape,
+             result = runtime::live_type(*y.node()).shape;
+  if (shape && (shape->size() != 1 || (result && always_differ((*shape)[0], (*result)[1]))))
+    throw ShapeError(
+        frontend::asked(call.name, {&bias->node()}, "a bias has one element a channel") +
+            (result ? ", of which there are " + (*result)[1].str() : ""),
+        call.where);
+  ir::AxesAttrs added;
+  for (std::size_t i = 0; i < call.axes; ++i)
+    added.axes.push_back(static_cast<std::int64_t>(i) + 1);
+  return call.make(ops::add, {y, call.make(ops::expand_dims, {*bias}, added)});
+}
 
 Tensor conv(const Call& call, const Operand& x, const Operand& weight,
             const std::optional<Tensor>& bias, const PerAxis& stride, const Padding& padding,
@@ -96,7 +61,7 @@ Tensor conv(const Call& call, const Operand& x, const Operand& weight,
     if (width < 0)
       throw ShapeError(std::string(call.name) + ": padding " + std::to_string(width), call.where);
   const Tensor y = call.make(ops::convolution, {call.with_batch(x), Tensor(weight.node())}, attrs);
-  return call.as_given(call.plus_bias(y, bias));
+  return call.as_given(plus_bias(call, y, bias));
 }
 
 Tensor conv_transpose(const Call& call, const Operand& x, const Operand& weight,
@@ -118,7 +83,7 @@ Tensor conv_transpose(const Call& call, const Operand& x, const Operand& weight,
   }
   const Tensor y =
       call.make(ops::convolution_transpose, {call.with_batch(x), Tensor(weight.node())}, attrs);
-  return call.as_given(call.plus_bias(y, bias));
+  return call.as_given(plus_bias(call, y, bias));
 }
 
 ir::PoolAttrs pool_attrs(const Call& call, const PerAxis& size, const PerAxis& stride,
@@ -348,6 +313,15 @@ Axes spatial_axes(const char* name, const Operand& x) {
   return axes;
 }
 
+/// The spatial extents of a result, where they are given: by themselves, or as its whole shape.
+Ints unpooled_size(const Call& call, PerAxis given) {
+  Ints& extents = given.values;
+  const std::size_t before = call.batched ? 2 : 1;
+  if (extents.size() == before + call.axes)
+    extents.erase(extents.begin(), extents.begin() + static_cast<std::ptrdiff_t>(before));
+  return extents.empty() ? extents : call.list(given, "output_size");
+}
+
 Tensor unpooled(const Call& call, const Operand& x, const Operand& indices, const PerAxis& size,
                 const PerAxis& stride, const PerAxis& padding, const PerAxis& output_size) {
   const ir::PoolAttrs p = pool_attrs(call, size, stride, padding, 1, false);
@@ -358,14 +332,26 @@ Tensor unpooled(const Call& call, const Operand& x, const Operand& indices, cons
         std::string(call.name) + ": the shape of " + ir::to_string(type) + " must be known",
         x.where());
   const Dims& shape = *type.shape;
+  const auto places = runtime::live_type(*at.node()).shape;
+  if (places && !std::ranges::equal(*places, shape, std::not_fn(always_differ)))
+    throw ShapeError(
+        frontend::asked(call.name, {&x.node(), &indices.node()}, "needs one index an element"),
+        x.where());
   Dims whole = {shape[0], shape[1]};
-  const Ints given = output_size.values.empty() ? Ints() : call.list(output_size, "output_size");
-  for (std::size_t i = 0; i < call.axes; ++i)
-    whole.push_back(given.empty() ? (shape[2 + i] - 1) * Dim(p.stride[i]) - 2 * p.low[i] + p.size[i]
-                                  : Dim(given[i]));
+  const Ints given = unpooled_size(call, output_size);
+  for (std::size_t i = 0; i < call.axes; ++i) {
+    const Dim usual = (shape[2 + i] - 1) * Dim(p.stride[i]) - 2 * p.low[i] + p.size[i];
+    whole.push_back(given.empty() ? usual : Dim(given[i]));
+    const std::int64_t off = (whole.back() - usual).constant().value_or(0);
+    if (!given.empty() && (given[i] < 0 || off <= -p.stride[i] || off >= p.stride[i]))
+      throw ShapeError(std::string(call.name) + " of " + ir::to_string(type) +
+                           ": an output extent of " + std::to_string(given[i]) +
+                           ", which must be less than a stride from " + usual.str(),
+                       x.where());
+  }
   const auto flat = [&](const Tensor& t, const Dims& s) {
-    return call.make(ops::reshape, {t},
-                     ir::ShapeAttrs{{s[0], s[1], product(std::span(s).subspan(2))}});
+    const ir::ShapeAttrs joined{{s[0], s[1], product(std::span(s).subspan(2))}};
+    return Operand(call.make(ops::reshape, {t}, joined).node(), call.where);
   };
   const Tensor zero(ir::make_constant(ir::Literal::scalar(*type.dtype, 0)));
   const Tensor zeros = call.make(ops::broadcast_to, {zero}, ir::ShapeAttrs{whole});

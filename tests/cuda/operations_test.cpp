@@ -341,6 +341,24 @@ struct Product {
 
 }  // namespace
 
+TEST_CASE("CUDA operations: windows at given and at drawn places, positions") {
+  const Tensor x("x"), volume("volume"), samples("samples"), sequence("sequence");
+  const Tensor image = broadcast_to(x, {2, 3, 9, 13});
+  const auto given = fractional_max_pool2d_with_indices(image, {2, 3}, {4, 6}, {}, samples);
+  const auto drawn =
+      fractional_max_pool3d_with_indices(broadcast_to(volume, {2, 2, 5, 6, 7}), 2, {}, {0.6});
+  nn::PositionalEmbedding learned(6, 5);
+  const Tensor y = learned(sequence);
+  const std::vector<Tensor> slopes =
+      grad(sum(square(given.values)) + sum(square(drawn.values)) + sum(square(y)),
+           {x, volume, learned.weight});
+  const Both both({x, volume, samples, sequence},
+                  {given.values, given.indices, drawn.values, drawn.indices, y, slopes[0],
+                   slopes[1], slopes[2]});
+  both({rough({2, 3, 9, 13}), rough({2, 2, 5, 6, 7}), rand({2, 3, 2}), rough({4, 3, 5})});
+  both({rough({2, 3, 9, 13}), rough({2, 2, 5, 6, 7}), rand({2, 3, 2}), rough({2, 6, 5})});
+}
+
 TEST_CASE("CUDA operations: factors and triangular systems") {
   manual_seed(7);
   Tensor x, y, z;

@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "thrown.h"
 #include "weft/weft.h"
 
 using namespace weft;
@@ -145,4 +146,69 @@ TEST_CASE("losses of tensors of unknown type, and their gradients") {
   t.set_value(Array{{3, 0, -1, 1}});
   CHECK(number(loss) == doctest::Approx(0.85));
   check_close(values(g), {-0.5, 0.5, 0.5, -0.5});
+}
+
+TEST_CASE("Distances as objects") {
+  const Variable x(Array{{1.0, 2.0, -1.0}, {0.5, -3.0, 2.0}}, "x");
+  const Tensor y(Array{{0.0, 1.0, 1.0}, {2.0, -1.0, 4.0}});
+  const auto at = [](const Tensor& t, std::int64_t i, std::int64_t j) {
+    return t.value().tolist<double>()[static_cast<std::size_t>(3 * i + j)];
+  };
+  // Over `count` elements whose place is (fixed, k) or, along axis 0, (k, fixed).
+  const auto cosine = [&](std::int64_t fixed, std::int64_t dim) {
+    double dot = 0, xx = 0, yy = 0;
+    for (std::int64_t k = 0; k < (dim == 1 ? 3 : 2); ++k) {
+      const auto i = dim == 1 ? fixed : k, j = dim == 1 ? k : fixed;
+      dot += at(x, i, j) * at(y, i, j), xx += at(x, i, j) * at(x, i, j),
+          yy += at(y, i, j) * at(y, i, j);
+    }
+    return dot / std::sqrt(xx * yy);
+  };
+  const nn::CosineSimilarity rows, columns{.dim = 0};
+  const List along = rows(x, y).value().tolist<double>(),
+             down = columns(x, y).value().tolist<double>();
+  REQUIRE(along.size() == 2);
+  REQUIRE(down.size() == 3);
+  for (std::int64_t i = 0; i < 2; ++i)
+    CHECK(along[static_cast<std::size_t>(i)] == doctest::Approx(cosine(i, 1)));
+  for (std::int64_t j = 0; j < 3; ++j)
+    CHECK(down[static_cast<std::size_t>(j)] == doctest::Approx(cosine(j, 0)));
+  CHECK(nn::CosineSimilarity{.eps = 10}(Array{{3.0, 0.0}}, Array{{0.5, 0.0}}).item<double>() ==
+        doctest::Approx(0.015));
+
+  const nn::PairwiseDistance two, one{.p = 1, .eps = 0, .keepdim = true};
+  CHECK(one(x, y).shape() == Shape{2, 1});
+  CHECK(two(x, y).shape() == Shape{2});
+  const List l2 = two(x, y).value().tolist<double>(), l1 = one(x, y).value().tolist<double>();
+  for (std::int64_t i = 0; i < 2; ++i) {
+    double squares = 0, sum = 0;
+    for (std::int64_t j = 0; j < 3; ++j) {
+      const double d = at(x, i, j) - at(y, i, j);
+      squares += (d + 1e-6) * (d + 1e-6), sum += std::fabs(d);
+    }
+    CHECK(l2[static_cast<std::size_t>(i)] == doctest::Approx(std::sqrt(squares)).epsilon(1e-12));
+    CHECK(l1[static_cast<std::size_t>(i)] == doctest::Approx(sum).epsilon(1e-12));
+  }
+  const Tensor p("p"), q("q");
+  const Function f({p, q}, {rows(p, q), two(p, q)});
+  const std::vector<Array> compiled = f(x.value(), y.value());
+  CHECK(compiled[0].tolist<double>() == along);
+  CHECK(compiled[1].tolist<double>() == l2);
+
+  // Gradients against differences.
+  Variable moved(x.value(), "moved");
+  const Tensor loss = sum(rows(moved, y)) + sum(two(moved, y)) * 0.5;
+  const List slope = grad(loss, {moved})[0].value().tolist<double>();
+  for (std::size_t i = 0; i < slope.size(); ++i) {
+    const auto stepped = [&](double step) {
+      List list = x.value().tolist<double>();
+      list[i] += step;
+      moved.set_value(Array::from(list, {2, 3}));
+      return loss.item<double>();
+    };
+    CHECK(slope[i] == doctest::Approx((stepped(1e-6) - stepped(-1e-6)) / 2e-6).epsilon(1e-6));
+  }
+  const std::string here = "(losses_test.cpp:";
+  CHECK(message<ShapeError>([&] { (void)two(x, zeros({2, 4})); }).find(here) != std::string::npos);
+  CHECK(message<ShapeError>([&] { (void)rows(x, zeros({2, 4})); }).find(here) != std::string::npos);
 }

@@ -216,3 +216,47 @@ TEST_CASE("dropout of channels; alpha dropout keeps mean and variance") {
   CHECK(variance_of(y) == doctest::Approx(1).epsilon(0.05));
   CHECK(values(alpha_dropout(Array{1.0, 2.0}, 0.5, false)) == List{1, 2});
 }
+
+TEST_CASE("FeatureAlphaDropout: whole channels, of any number of spatial axes") {
+  manual_seed(5);
+  // A dropped element becomes selu's limit, and all are scaled and shifted (Klambauer et al. 2017).
+  const double limit = -1.7580993408473766, p = 0.4;
+  const double a = 1 / std::sqrt((1 - p) * (1 + p * limit * limit)), b = -a * p * limit;
+  nn::FeatureAlphaDropout drop(p);
+  for (const Shape& shape : {Shape{20, 15, 4}, {20, 15, 2, 2}, {20, 15, 2, 1, 2}, {20, 60}}) {
+    const std::size_t each = shape.size() == 2 ? 1 : 4, channels = 1200 / each;
+    const Tensor x(ones(shape, DType::float64));
+    const List greedy = values(drop(x));
+    const Function f({}, drop(x));
+    for (const List& y : {greedy, f()[0].tolist<double>()}) {
+      double dropped = 0;
+      for (std::size_t channel = 0; channel < channels; ++channel) {
+        const double first = y[channel * each];
+        const bool gone = first < 0;
+        CHECK(first == doctest::Approx(a * (gone ? limit : 1) + b));
+        for (std::size_t i = 1; i < each; ++i) CHECK(y[channel * each + i] == first);
+        dropped += gone;
+      }
+      CHECK(dropped / static_cast<double>(channels) == doctest::Approx(p).epsilon(0.25));
+    }
+  }
+  // The gradient is a where an element stays.
+  const Variable x(ones({4, 5, 3}, DType::float64), "x");
+  const Tensor y = drop(x);
+  const std::vector<Array> both = Function({}, {y, grad(sum(y), {x})[0]})();
+  const List out = both[0].tolist<double>(), slope = both[1].tolist<double>();
+  for (std::size_t i = 0; i < out.size(); ++i)
+    CHECK(slope[i] == doctest::Approx(out[i] < 0 ? 0 : a));
+
+  drop.eval();
+  CHECK(values(drop(Tensor(Array{1.0, 2.0}))) == List{1, 2});
+  drop.train();
+  for (const Tensor& bad : {Tensor(Array{1.0, 2.0}), Tensor("unknown")}) {
+    const std::string text = message<ShapeError>([&] { (void)drop(bad); });
+    CHECK(text.find("feature_alpha_dropout of") != std::string::npos);
+    CHECK(text.find("(random_test.cpp:") != std::string::npos);
+  }
+  CHECK(message<Error>([] {
+          (void)nn::FeatureAlphaDropout(1.5)(ones({2, 2}));
+        }).find("probability 1.500000 is not in [0, 1]") != std::string::npos);
+}

@@ -270,3 +270,78 @@ TEST_CASE("A window may hang over the end from the first one on, in ceil mode") 
   CHECK_THROWS_AS((void)max_pool1d(x, 3, 2, 0, 2), ShapeError);
   CHECK_THROWS_AS((void)max_pool1d(x, 3, 1, 0, 2, true), ShapeError);
 }
+
+TEST_CASE("MaxUnpool: values go back to where pooling took them from") {
+  // PyTorch's documented example.
+  const Tensor line = numbers({1, 2, 3, 4, 5, 6, 7, 8}, {1, 1, 8});
+  const auto [y, at] = max_pool1d_with_indices(line, 2, 2);
+  nn::MaxUnpool1d unpool1d(2, 2);
+  CHECK(values(unpool1d(y, at)) == Numbers{0, 2, 0, 4, 0, 6, 0, 8});
+  const Tensor longer = numbers({1, 2, 3, 4, 5, 6, 7, 8, 9}, {1, 1, 9});
+  const auto [z, places] = max_pool1d_with_indices(longer, 2, 2);
+  CHECK(values(unpool1d(z, places, longer.shape())) == Numbers{0, 2, 0, 4, 0, 6, 0, 8, 0});
+  CHECK(values(unpool1d(z, places, 9)) == Numbers{0, 2, 0, 4, 0, 6, 0, 8, 0});
+  CHECK(shape_of(unpool1d(squeeze(y, 0), squeeze(at, 0), {1, 9})) == Shape{1, 9});
+
+  // Images of two channels and two samples, a window each of its own.
+  const Tensor image = cast(Tensor(range({2, 2, 4, 6})) * 7 % 48, DType::float64);
+  const auto [best, where] = max_pool2d_with_indices(image, {2, 3});
+  nn::MaxUnpool2d unpool2d({2, 3});
+  const Numbers all = values(image), kept = values(best), from = values(where);
+  Numbers want(all.size(), 0);
+  for (std::size_t plane = 0; plane < 4; ++plane)
+    for (std::size_t i = 0; i < 4; ++i)
+      want[plane * 24 + static_cast<std::size_t>(from[plane * 4 + i])] = kept[plane * 4 + i];
+  CHECK(values(unpool2d(best, where)) == want);
+  const Tensor p({dim("N"), 2, 2, 2}, DType::float64), q({dim("N"), 2, 2, 2}, DType::int64);
+  const Function f({p, q}, unpool2d(p, q));
+  CHECK(f(best.value(), where.value())[0].tolist<double>() == want);
+  // The gradient is what lies where each value went.
+  const Variable held(best.value(), "held");
+  const Tensor slope = grad(sum(unpool2d(held, where) * image), {held})[0];
+  CHECK(values(slope) == kept);
+
+  const Tensor cube(range({1, 2, 2, 2, 4}));
+  const auto [most, corner] = max_pool3d_with_indices(cube, 2);
+  nn::MaxUnpool3d unpool3d(2);
+  const Numbers back = values(unpool3d(most, corner));
+  for (std::size_t i = 0; i < 32; ++i)
+    CHECK(back[i] == (i == 13 || i == 15 || i == 29 || i == 31 ? static_cast<double>(i) : 0));
+}
+
+TEST_CASE("MaxUnpool: sizes and places that fit nothing are refused on the user's line") {
+  const Tensor y = numbers({2, 4}, {1, 1, 2}), at(Array{{{1, 3}}});
+  nn::MaxUnpool1d unpool(2);
+  const auto refused = [](const std::string& text, const std::string& why) {
+    CAPTURE(text);
+    CHECK(contains(text, why));
+    CHECK(contains(text, "(spatial_test.cpp:"));
+  };
+  const std::string far = "max_unpool1d of float32(1, 1, 2): an output extent of ";
+  refused(message<ShapeError>([&] { (void)unpool(y, at, 6); }), far + "6, which must be less than");
+  refused(message<ShapeError>([&] { (void)unpool(y, at, 2); }), far + "2");
+  refused(message<ShapeError>([&] { (void)unpool(y, at, -1); }), far + "-1");
+  refused(message<ShapeError>([&] { (void)unpool(y, at, {4, 4}); }), "2 entries in output_size");
+  refused(message<ShapeError>([&] { (void)unpool(Tensor("unknown"), at); }), "must be known");
+  refused(message<IndexError>([&] {
+            (void)unpool(y, Tensor(Array{{{1, 4}}})).value();
+          }),
+          "index 4 is out of range");
+  refused(message<ShapeError>([&] {
+            (void)unpool(y, Tensor(Array{{{1, 3, 2}}}));
+          }),
+          "max_unpool1d of float32(1, 1, 2) and int64(1, 1, 3): needs one index an element");
+}
+
+TEST_CASE("GlobalAvgPool and GlobalMaxPool: over however many spatial axes") {
+  nn::GlobalAvgPool mean;
+  nn::GlobalMaxPool most;
+  CHECK(values(mean(Tensor(range({1, 2, 2, 2})))) == Numbers{1.5, 5.5});
+  CHECK(shape_of(mean(Tensor(range({1, 2, 2, 2})))) == Shape{1, 2, 1, 1});
+  CHECK(values(most(Tensor(range({2, 1, 3})))) == Numbers{2, 5});
+  nn::Sequential head(nn::GlobalAvgPool(), nn::Flatten(), nn::Linear(2, 3));
+  CHECK(shape_of(head(Tensor(range({5, 2, 2, 2, 2})))) == Shape{5, 3});
+  CHECK(contains(message<ShapeError>([&] { (void)most(Tensor("x")); }),
+                 "global_max_pool: the number of axes of its operand must be known "
+                 "(spatial_test.cpp:"));
+}

@@ -94,7 +94,7 @@ template <Tensor (*F)(const Operand&, double, bool)> class Dropping : public Lay
  private:
   double p_;
 };
-/// An activation without settings.
+/// A function of x without settings: most activations.
 template <Tensor (*F)(const Operand&)> class Activation : public Layer {
  public:
   Tensor build(const Operand& x) override { return F(x); }
@@ -128,6 +128,8 @@ using Dropout3d = detail::Dropping<weft::dropout3d>;
 using DropPath = detail::Dropping<weft::drop_path>;
 /// For self-normalising networks: keeps the mean and the variance of SELU's outputs.
 using AlphaDropout = detail::Dropping<weft::alpha_dropout>;
+/// The same, whole channels of (N, C, …).
+using FeatureAlphaDropout = detail::Dropping<weft::feature_alpha_dropout>;
 
 // ---- shapes -------------------------------------------------------------------------------------
 

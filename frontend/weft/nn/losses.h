@@ -1,6 +1,7 @@
-// Losses as objects: settings, and a call on (input, target) that gives the functional form's
-// result (weft/nn/functional.h, weft/ops/losses.h, where formulas and errors are). Names and
-// defaults are PyTorch's: `nn::CrossEntropyLoss{.label_smoothing = 0.1}`.
+// Losses and distances as objects: settings, and a call on (input, target), or on two operands,
+// that gives the functional form's result (weft/nn/functional.h, weft/ops/losses.h,
+// weft/ops/statistics.h, where formulas and errors are). Names and defaults are PyTorch's:
+// `nn::CrossEntropyLoss{.label_smoothing = 0.1}`.
 #pragma once
 
 #include <optional>
@@ -161,6 +162,26 @@ struct MultiLabelSoftMarginLoss {
   Reduction reduction = Reduction::mean;
   Tensor operator()(const Operand& input, const Operand& target) const {
     return multilabel_soft_margin_loss(input, target, weight, reduction);
+  }
+};
+
+// ---- distances ----------------------------------------------------------------------------------
+
+/// Along `dim` of the two, broadcast together.
+struct CosineSimilarity {
+  std::int64_t dim = 1;
+  double eps = 1e-8;
+  Tensor operator()(const Operand& x1, const Operand& x2) const {
+    return cosine_similarity(x1, x2, dim, eps);
+  }
+};
+/// Along the last axis.
+struct PairwiseDistance {
+  double p = 2;
+  double eps = 1e-6;
+  bool keepdim = false;
+  Tensor operator()(const Operand& x1, const Operand& x2) const {
+    return pairwise_distance(x1, x2, p, eps, keepdim);
   }
 };
 

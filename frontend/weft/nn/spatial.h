@@ -7,7 +7,7 @@
 #include <optional>
 #include <string>
 
-#include "weft/nn/module.h"
+#include "weft/nn/layers.h"
 #include "weft/ops/spatial.h"
 
 namespace weft::nn {
@@ -122,6 +122,12 @@ class Fold : public Layer {
 
 // ---- pooling ------------------------------------------------------------------------------------
 
+struct FractionalMaxPoolOptions {  // a size or a ratio
+  PerAxis output_size = {};
+  std::vector<double> output_ratio = {};
+  std::optional<Tensor> random_samples = {};
+};
+
 namespace detail {
 template <Tensor (*F)(const Operand&, PerAxis, PerAxis, PerAxis, PerAxis, bool)>
 class MaxPool : public Layer {
@@ -145,6 +151,20 @@ class MaxPool : public Layer {
  private:
   PerAxis kernel_, stride_, padding_, dilation_;
   bool ceil_;
+};
+template <Tensor (*F)(const Operand&, PerAxis, PerAxis, std::vector<double>,
+                      const std::optional<Tensor>&)>
+class FractionalMaxPool : public Layer {
+ public:
+  FractionalMaxPool(PerAxis kernel_size, FractionalMaxPoolOptions options)
+      : kernel_(std::move(kernel_size)), options_(std::move(options)) {}
+  Tensor build(const Operand& x) override {
+    return F(x, kernel_, options_.output_size, options_.output_ratio, options_.random_samples);
+  }
+
+ private:
+  PerAxis kernel_;
+  FractionalMaxPoolOptions options_;
 };
 template <Tensor (*F)(const Operand&, PerAxis, PerAxis, PerAxis, bool, bool,
                       std::optional<std::int64_t>)>
@@ -188,6 +208,22 @@ template <Tensor (*F)(const Operand&, double, PerAxis, PerAxis, bool)> class LPP
   PerAxis kernel_, stride_;
   bool ceil_;
 };
+template <Tensor (*F)(const Operand&, const Operand&, PerAxis, PerAxis, PerAxis, PerAxis)>
+class MaxUnpool : public Module {
+ public:
+  explicit MaxUnpool(PerAxis kernel_size, PerAxis stride = {}, PerAxis padding = 0)
+      : kernel_(std::move(kernel_size)), stride_(std::move(stride)), padding_(std::move(padding)) {}
+  template <std::size_t N>
+  explicit MaxUnpool(const std::int64_t (&kernel_size)[N], PerAxis stride = {}, PerAxis padding = 0)
+      : MaxUnpool(PerAxis(std::vector<std::int64_t>(kernel_size, kernel_size + N)),
+                  std::move(stride), std::move(padding)) {}
+  Tensor operator()(const Operand& x, const Operand& indices, PerAxis output_size = {}) const {
+    return F(x, indices, kernel_, stride_, padding_, std::move(output_size));
+  }
+
+ private:
+  PerAxis kernel_, stride_, padding_;
+};
 template <Tensor (*F)(const Operand&, PerAxis)> class AdaptivePool : public Layer {
  public:
   explicit AdaptivePool(PerAxis output_size) : size_(std::move(output_size)) {}
@@ -202,6 +238,15 @@ template <Tensor (*F)(const Operand&, PerAxis)> class AdaptivePool : public Laye
 using MaxPool1d = detail::MaxPool<weft::max_pool1d>;
 using MaxPool2d = detail::MaxPool<weft::max_pool2d>;
 using MaxPool3d = detail::MaxPool<weft::max_pool3d>;
+/// The greatest of each of windows whose places are drawn at each call, in evaluation too:
+/// `FractionalMaxPool2d(3, {.output_ratio = {0.5}})`.
+using FractionalMaxPool2d = detail::FractionalMaxPool<weft::fractional_max_pool2d>;
+using FractionalMaxPool3d = detail::FractionalMaxPool<weft::fractional_max_pool3d>;
+/// Values back to where max pooling took them from, among zeros: called with x, indices and, where
+/// several sizes pool to x's, the output's.
+using MaxUnpool1d = detail::MaxUnpool<weft::max_unpool1d>;
+using MaxUnpool2d = detail::MaxUnpool<weft::max_unpool2d>;
+using MaxUnpool3d = detail::MaxUnpool<weft::max_unpool3d>;
 /// The mean of each.
 class AvgPool1d : public Layer {
  public:
@@ -232,6 +277,10 @@ using AdaptiveAvgPool3d = detail::AdaptivePool<weft::adaptive_avg_pool3d>;
 using AdaptiveMaxPool1d = detail::AdaptivePool<weft::adaptive_max_pool1d>;
 using AdaptiveMaxPool2d = detail::AdaptivePool<weft::adaptive_max_pool2d>;
 using AdaptiveMaxPool3d = detail::AdaptivePool<weft::adaptive_max_pool3d>;
+
+/// Over all spatial axes, however many, which stay with extent 1.
+using GlobalAvgPool = detail::Activation<weft::global_avg_pool>;
+using GlobalMaxPool = detail::Activation<weft::global_max_pool>;
 
 // ---- resizing and rearranging -------------------------------------------------------------------
 

@@ -1,5 +1,5 @@
-// Attention and transformers. Names, arguments, defaults and the names and layouts of parameters
-// are PyTorch's.
+// Attention, transformers and positions. Names, arguments, defaults and the names and layouts of
+// parameters are PyTorch's, where it has them (it has no positions).
 //
 // Sequences are (L, N, E), with `batch_first` (N, L, E), or (L, E) of one sample. Masks: boolean,
 // true where a query must not see a key (the opposite of scaled_dot_product_attention's), or
@@ -183,6 +183,29 @@ class Transformer : public Module {
  private:
   std::shared_ptr<TransformerEncoder> encoder_;
   std::shared_ptr<TransformerDecoder> decoder_;
+};
+
+// ---- positions ----------------------------------------------------------------------------------
+
+/// x (…, length, width) plus the first rows of a learned table: weight (max_length, width),
+/// standard normal. The length may be known at a call only. ShapeError where it exceeds max_length,
+/// or x has another width.
+class PositionalEmbedding : public Layer {
+ public:
+  PositionalEmbedding(std::int64_t max_length, std::int64_t width, Where where = Where::current());
+  Tensor build(const Operand& x) override;
+  Tensor weight;
+};
+
+/// The same of a fixed table (Vaswani et al. 2017, "Attention Is All You Need", 3.5), a buffer:
+/// encoding[p, 2i] = sin(p / base^(2i / width)), encoding[p, 2i + 1] the cosine. Error where the
+/// base is not positive.
+class SinusoidalEncoding : public Layer {
+ public:
+  SinusoidalEncoding(std::int64_t max_length, std::int64_t width, double base = 10000.0,
+                     Where where = Where::current());
+  Tensor build(const Operand& x) override;
+  Tensor encoding;
 };
 
 }  // namespace weft::nn

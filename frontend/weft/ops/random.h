@@ -96,8 +96,9 @@ Tensor dropout3d(const Operand& x, double p = 0.5, bool training = true);
 Tensor drop_path(const Operand& x, double p = 0.5, bool training = true);
 /// For self-normalising networks: keeps the mean and the variance of selu's outputs.
 Tensor alpha_dropout(const Operand& x, double p = 0.5, bool training = true);
-/// The same, whole channels of (N, C, …) with `spatial` axes after C.
-Tensor feature_alpha_dropout(const Operand& x, double p = 0.5, bool training = true,
-                             std::int64_t spatial = 2);
+/// The same, whole channels of (N, C, …), whose number of axes must be known in training
+/// (ShapeError); or of (…, C, and `spatial` axes).
+Tensor feature_alpha_dropout(const Operand& x, double p = 0.5, bool training = true);
+Tensor feature_alpha_dropout(const Operand& x, double p, bool training, std::int64_t spatial);
 
 }  // namespace weft

@@ -141,8 +141,32 @@ PooledWithIndices adaptive_max_pool3d_with_indices(const Operand& x, PerAxis out
 Tensor global_avg_pool(const Operand& x);
 Tensor global_max_pool(const Operand& x);
 
+/// Max pooling with windows of `kernel_size` whose places are drawn (Graham 2014, "Fractional
+/// Max-Pooling"): along an axis of extent n, o = `output_size` of them, or int(n · `output_ratio`)
+/// (one ratio of (0, 1) for all axes, or one for each); exactly one of the two is given. Of a
+/// number u of [0, 1), window i begins at int((i + u) a) - int(u a) with a = (n - k) / (o - 1), the
+/// last at n - k. `random_samples` (batch, channels, spatial axes) are these numbers, batch 1 where
+/// x has none, in PyTorch's order: of (h, w) that of w comes first, of (d, h, w) that of d.
+/// Without, they are drawn anew at each call. The gradient goes to the first maximum. The extents
+/// of the spatial axes must be known, those of batch and channels need not. ShapeError where
+/// o + k - 1 exceeds n, DTypeError where samples are not floating.
+Tensor fractional_max_pool2d(const Operand& x, PerAxis kernel_size, PerAxis output_size = {},
+                             std::vector<double> output_ratio = {},
+                             const std::optional<Tensor>& random_samples = {});
+Tensor fractional_max_pool3d(const Operand& x, PerAxis kernel_size, PerAxis output_size = {},
+                             std::vector<double> output_ratio = {},
+                             const std::optional<Tensor>& random_samples = {});
+PooledWithIndices fractional_max_pool2d_with_indices(
+    const Operand& x, PerAxis kernel_size, PerAxis output_size = {},
+    std::vector<double> output_ratio = {}, const std::optional<Tensor>& random_samples = {});
+PooledWithIndices fractional_max_pool3d_with_indices(
+    const Operand& x, PerAxis kernel_size, PerAxis output_size = {},
+    std::vector<double> output_ratio = {}, const std::optional<Tensor>& random_samples = {});
+
 /// Zeros but for x at `indices`, positions in the flattened spatial axes of the result, whose
-/// extents are (s - 1) stride - 2 padding + kernel_size unless given.
+/// extents are (s - 1) stride - 2 padding + kernel_size, or `output_size` (or its whole shape),
+/// which is less than a stride from these (ShapeError). x's shape must be known. IndexError, when
+/// it is met, where a position is outside.
 Tensor max_unpool1d(const Operand& x, const Operand& indices, PerAxis kernel_size,
                     PerAxis stride = {}, PerAxis padding = 0, PerAxis output_size = {});
 Tensor max_unpool2d(const Operand& x, const Operand& indices, PerAxis kernel_size,
