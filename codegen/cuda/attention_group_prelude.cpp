@@ -1,84 +1,12 @@
-// Attention of 16-bit floats by products of warpgroups (wgmma, sm_90a): four warps together, whose
-// operands the tensor cores fetch from shared memory themselves. A product goes on while threads
-// compute: scores of a tile are weighted while the weights of the one before meet their values
-// (the overlap within a warpgroup of FlashAttention-3, Shah et al. 2024).
-#include <string>
-
+// Attention of 16-bit floats by products of warpgroups (group_prelude.cpp). A product goes on while
+// threads compute: scores of a tile are weighted while the weights of the one before meet their
+// values (the overlap within a warpgroup of FlashAttention-3, Shah et al. 2024).
 #include "codegen/cuda/attention_text.h"
-#include "codegen/cuda/scalar_text.h"
 
 namespace weft::codegen {
-namespace {
 
-/// What a wgmma of PTX is given: names of its operands, and their constraints from `first` on.
-std::string registers(int first, int count) {
-  std::string list;
-  for (int i = 0; i < count; ++i) list += cat({i == 0 ? "" : ", ", "%", str(first + i)});
-  return list;
-}
-std::string sums(int columns) {
-  std::string list;
-  for (int j = 0; j < columns / 8; ++j)
-    for (int e = 0; e < 4; ++e)
-      list += cat({j + e == 0 ? "" : ", ", "\"+f\"(s[", str(j), "][", str(e), "])"});
-  return list;
-}
-
-/// The products of a dtype whose results have so many columns.
-std::string products(const char* tile, const char* type, int columns) {
-  const int held = columns / 2;  // registers of a thread
-  const std::string s = cat({"float (&s)[", str(columns / 8), "][4]"});
-  const std::string name = cat({"wgmma.mma_async.sync.aligned.m64n", str(columns), "k16.f32.", type,
-                                ".", type, " {", registers(0, held), "}, "});
-  return cat(
-      {"template <> struct weft_group_product<", tile, ", ", str(columns), "> {\n",
-       "  static WEFT_METHOD void across(", s, ", weft_u64 a, weft_u64 b, int more) {\n",
-       "    asm volatile(\"{ .reg .pred more; setp.ne.b32 more, %", str(held + 2), ", 0; ", name,
-       registers(held, 2), ", more, 1, 1, 0, 0; }\"\n      : ", sums(columns),
-       " : \"l\"(a), \"l\"(b), \"r\"(more));\n  }\n",
-       "  static WEFT_METHOD void down(", s, ", const unsigned (&a)[4], weft_u64 b) {\n",
-       "    asm volatile(\"", name, "{", registers(held, 4), "}, %", str(held + 4),
-       ", 1, 1, 1, 1;\"\n      : ", sums(columns),
-       " : \"r\"(a[0]), \"r\"(a[1]), \"r\"(a[2]), \"r\"(a[3]), \"l\"(b));\n  }\n};\n"});
-}
-
-constexpr std::string_view instructions = R"(
-// ---- products of warpgroups ----
-#ifndef WEFT_CUDA_HOST
-// All threads of a warpgroup take part. What a product of theirs reads from shared memory must be
-// made known to it by each thread that wrote it, before the barrier; its registers must be left
-// alone until it is waited for, which `weft_hold` tells the compiler.
-WEFT_FUNCTION void weft_shared_ready() {
-  asm volatile("fence.proxy.async.shared::cta;" : : : "memory");
-}
-WEFT_FUNCTION void weft_group_begin() {
-  asm volatile("wgmma.fence.sync.aligned;" : : : "memory");
-}
-WEFT_FUNCTION void weft_group_commit() {
-  asm volatile("wgmma.commit_group.sync.aligned;" : : : "memory");
-}
-template <int but> WEFT_FUNCTION void weft_group_wait() {
-  asm volatile("wgmma.wait_group.sync.aligned %0;" : : "n"(but) : "memory");
-}
-template <int n> WEFT_FUNCTION void weft_hold(float (&s)[n][4]) {
-  #pragma unroll
-  for (int j = 0; j < n; ++j)
-    #pragma unroll
-    for (int e = 0; e < 4; ++e) asm volatile("" : "+f"(s[j][e]) : : "memory");
-}
-// `across`: sums (64, columns) = or, with `more`, += a (64, 16) times b (columns, 16) transposed,
-// both tiles. `down`: sums += a, of which a thread has what weft_mma_f16 wants, times a tile b
-// (16, columns).
-template <class T, int columns> struct weft_group_product;
-)";
-
-constexpr std::string_view attention = R"(#endif
-// A tile, from a place in it on: rows of 128 bytes (64 elements, the next 64 `leap` bytes on), of
-// whose chunks of 16 bytes number c of row r lies at c ^ r % 8. It begins at a multiple of 1024.
-WEFT_FUNCTION weft_u64 weft_tile_at(unsigned place, unsigned leap) {
-  return (weft_u64)(place >> 4 & 0x3fff) | (weft_u64)(leap >> 4 & 0x3fff) << 16 |
-         (weft_u64)(1024 >> 4) << 32 | (weft_u64)1 << 62;
-}
+std::string_view attention_group_prelude() {
+  return R"(
 // Elements of a row of tiles that holds `size` of them, a multiple of 8.
 template <int size> constexpr int weft_width = (size + 63) / 64 * 64;
 // Rows of `size` elements into such tiles, with zeros after them and for those that are not there.
@@ -143,16 +71,16 @@ WEFT_FUNCTION void weft_attend_in_groups(const weft_attention<rank>& a, float sc
     const auto score = [&](int tile) {
       #pragma unroll
       for (int k = 0; k < (size + 15) / 16; ++k)
-        weft_group_product<T, columns>::across(
-            s[0], weft_tile_at(q_mine + k / 4 * (rows * 128) + k % 4 * 32, 0),
-            weft_tile_at(k_at + tile % 2 * k_bytes + k / 4 * (columns * 128) + k % 4 * 32, 0), k);
+        weft_group_product<typename T::group, columns>::template of_tiles<0, 0>(
+            s[0], weft_tile_at<128>(q_mine + k / 4 * (rows * 128) + k % 4 * 32, 0),
+            weft_tile_at<128>(k_at + tile % 2 * k_bytes + k / 4 * (columns * 128) + k % 4 * 32, 0), k);
       weft_group_commit();
     };
     const auto weigh = [&](int tile) {
       #pragma unroll
       for (int k = 0; k < columns / 16; ++k)
-        weft_group_product<T, value_width>::down(
-            sums[0], weights[k], weft_tile_at(v_at + tile % 2 * v_bytes + k * 2048, columns * 128));
+        weft_group_product<typename T::group, value_width>::of_registers(
+            sums[0], weights[k], weft_tile_at<128>(v_at + tile % 2 * v_bytes + k * 2048, columns * 128));
       weft_group_commit();
     };
     const auto soften = [&](int tile) {
@@ -268,16 +196,16 @@ WEFT_FUNCTION void weft_attend_back_in_groups(const weft_attention<rank>& a, flo
       weft_group_begin();
       #pragma unroll
       for (int k = 0; k < (size + 15) / 16; ++k)
-        weft_group_product<T, columns>::across(
-            p[0], weft_tile_at(one_at + half + k / 4 * (rows * 128) + k % 4 * 32, 0),
-            weft_tile_at(keys_at + k / 4 * (columns * 128) + k % 4 * 32, 0), k);
+        weft_group_product<typename T::group, columns>::template of_tiles<0, 0>(
+            p[0], weft_tile_at<128>(one_at + half + k / 4 * (rows * 128) + k % 4 * 32, 0),
+            weft_tile_at<128>(keys_at + k / 4 * (columns * 128) + k % 4 * 32, 0), k);
       weft_group_commit();
       if (first_sum) {
         #pragma unroll
         for (int k = 0; k < (value_size + 15) / 16; ++k)
-          weft_group_product<T, columns>::across(
-              d[0], weft_tile_at(two_at + half + k / 4 * (rows * 128) + k % 4 * 32, 0),
-              weft_tile_at(values_at + k / 4 * (columns * 128) + k % 4 * 32, 0), k);
+          weft_group_product<typename T::group, columns>::template of_tiles<0, 0>(
+              d[0], weft_tile_at<128>(two_at + half + k / 4 * (rows * 128) + k % 4 * 32, 0),
+              weft_tile_at<128>(values_at + k / 4 * (columns * 128) + k % 4 * 32, 0), k);
         weft_group_commit();
       }
       if (++tile == x.tiles) tile = 0, ++group;
@@ -294,8 +222,8 @@ WEFT_FUNCTION void weft_attend_back_in_groups(const weft_attention<rank>& a, flo
         weft_group_begin();
         #pragma unroll
         for (int k = 0; k < columns / 16; ++k)
-          weft_group_product<T, value_width>::down(
-              two[0], weights[k], weft_tile_at(values_at + k * 2048, columns * 128));
+          weft_group_product<typename T::group, value_width>::of_registers(
+              two[0], weights[k], weft_tile_at<128>(values_at + k * 2048, columns * 128));
         weft_group_commit();
       }
       if (first_sum) {
@@ -307,8 +235,8 @@ WEFT_FUNCTION void weft_attend_back_in_groups(const weft_attention<rank>& a, flo
         weft_group_begin();
         #pragma unroll
         for (int k = 0; k < columns / 16; ++k)
-          weft_group_product<T, width>::down(one[0], slopes[k],
-                                             weft_tile_at(keys_at + k * 2048, columns * 128));
+          weft_group_product<typename T::group, width>::of_registers(one[0], slopes[k],
+                                             weft_tile_at<128>(keys_at + k * 2048, columns * 128));
         weft_group_commit();
       }
       weft_group_wait<0>();
@@ -322,19 +250,6 @@ WEFT_FUNCTION void weft_attend_back_in_groups(const weft_attention<rank>& a, flo
   }
 }
 )";
-
-}  // namespace
-
-std::string_view attention_group_prelude() {
-  static const std::string text = [] {
-    std::string all(instructions);
-    for (const int columns : {64, 128}) {
-      all += products("weft_f16_tile", "f16", columns);
-      all += products("weft_bf16_tile", "bf16", columns);
-    }
-    return all.append(attention);
-  }();
-  return text;
 }
 
 }  // namespace weft::codegen

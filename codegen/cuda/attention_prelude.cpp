@@ -73,6 +73,7 @@ struct weft_f32_tile {
 };
 struct weft_f16_tile {
   typedef unsigned short element;
+  typedef struct weft_group_f16 group;
   static WEFT_METHOD float value(element x) { return weft_half_to_float(x); }
   static WEFT_METHOD unsigned pack(float x, float y) { return weft_pack_f16(x, y); }
   static WEFT_METHOD void mma(float (&s)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
@@ -81,6 +82,7 @@ struct weft_f16_tile {
 };
 struct weft_bf16_tile {
   typedef unsigned short element;
+  typedef struct weft_group_bf16 group;
   static WEFT_METHOD float value(element x) { return __uint_as_float((unsigned)x << 16); }
   static WEFT_METHOD unsigned pack(float x, float y) { return weft_pack_bf16(x, y); }
   static WEFT_METHOD void mma(float (&s)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {

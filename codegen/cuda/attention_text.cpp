@@ -3,6 +3,7 @@
 #include <bit>
 #include <numbers>
 
+#include "codegen/cuda/cuda_text.h"
 #include "codegen/cuda/frame_text.h"
 #include "codegen/cuda/scalar_text.h"
 #include "ir/ops/attention.h"
@@ -114,7 +115,8 @@ class AttentionText {
     }
     text_.preludes = {attention_prelude(),
                       tensor_ ? attention_tensor_prelude() : attention_plain_prelude()};
-    if (shape_.groups) text_.preludes.push_back(attention_group_prelude());
+    if (shape_.groups)
+      text_.preludes.insert(text_.preludes.end(), {group_prelude(), attention_group_prelude()});
     text_.schedule = cat({"a block ", str(shape_.rows), " rows against tiles of ",
                           str(shape_.columns), tensor_ ? " on tensor cores" : "",
                           shape_.groups ? ", by warpgroups" : ""});

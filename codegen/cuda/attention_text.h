@@ -17,7 +17,7 @@ OperationText attention_text(const ir::DeviceOperation&, std::string_view name,
 
 std::string_view attention_prelude();
 std::string_view attention_tensor_prelude();  // 16-bit floats
-std::string_view attention_group_prelude();   // after it: by warpgroups
+std::string_view attention_group_prelude();   // after it and group_prelude: by warpgroups
 std::string_view attention_plain_prelude();   // float32
 
 }  // namespace weft::codegen

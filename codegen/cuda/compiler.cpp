@@ -36,6 +36,8 @@ class CudaExecutable final : public Executable {
     schedule_ = std::move(product.schedule);
     preludes_ = {product_prelude()};
     if (how.tensor) preludes_.push_back(product_tensor_prelude());
+    if (how.groups)
+      preludes_.insert(preludes_.end(), {group_prelude(), product_group_prelude()});
     device_.library = ir::suits_library(kernel);
     if (!device_.library || kernel.stages.empty()) return;
     device_.end = ir::find_product_end(kernel);

@@ -54,6 +54,8 @@ std::string cuda_text(const ir::Kernel&, const CudaSchedule&, std::string_view n
 Dim grid_blocks(const ir::Kernel&, const CudaSchedule&);
 /// What the texts of any number of kernels in one program share; comes first.
 std::string_view cuda_prelude();
+/// Products of warpgroups, for texts that have them.
+std::string_view group_prelude();
 /// Memory for row temps that do not fit on the chip, for a grid of `blocks` blocks.
 Dim scratch_bytes(const ir::Kernel&, const CudaSchedule&, std::int64_t blocks);
 

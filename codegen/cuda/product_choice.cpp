@@ -171,6 +171,7 @@ CudaProduct choose_product(const Kernel& k, int arch, const DeviceLimits& limits
                          : choose_cores(dtype, e, depth, k.contraction->gather.has_value(), arch,
                                         limits);
   p.images = images;
+  p.groups = tensor && narrow && limits.warpgroups;
   return p;
 }
 

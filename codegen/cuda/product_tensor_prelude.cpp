@@ -11,6 +11,7 @@ std::string_view product_tensor_prelude() {
 // fragments, each of which is 32 bytes of the sum deep.
 struct weft_tensor_f16 {
   typedef unsigned short Stored;
+  typedef struct weft_group_f16 Group;
   static __device__ void round(unsigned (&)[4]) {}
   static __device__ void multiply(float (&s)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
     weft_mma_f16(s, a, b0, b1);
@@ -18,6 +19,7 @@ struct weft_tensor_f16 {
 };
 struct weft_tensor_bf16 {
   typedef unsigned short Stored;
+  typedef struct weft_group_bf16 Group;
   static __device__ void round(unsigned (&)[4]) {}
   static __device__ void multiply(float (&s)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
     weft_mma_bf16(s, a, b0, b1);
@@ -58,8 +60,9 @@ WEFT_FUNCTION weft_tensor_operand<Stored, along, unit, Index, Own, Depth> weft_m
 
 // Moves a tile of an operand into shared memory, `tile` long along its own axis and 64 bytes along
 // the sum. It lies there in rows along the sum, of four lines of 16 bytes, where threads take
-// neighbours along the sum, else in rows along its own axis. Lines change places (words are padded)
-// so that what fragments are read from lies in different banks. Units of 4 bytes and more arrive
+// neighbours along the sum, else in rows along its own axis, of 16 bits in columns of rows of 128
+// bytes. Lines change places (words are padded) so that what fragments are read from lies in
+// different banks, and as products of warpgroups want them. Units of 4 bytes and more arrive
 // when waited for; smaller ones pass through registers, between `begin` and `finish`. What is
 // beyond the sum's end is zero; beyond the operand's own, anything.
 template <class Operand, int tile, int threads> struct weft_tensor_lines {
@@ -101,7 +104,7 @@ template <class Operand, int tile, int threads> struct weft_tensor_lines {
   }
   static __device__ int place_across(int p, int own) {
     if (words) return (p * pitch + own) * 4;
-    return (p * pitch + ((own / 8) ^ (p & 7)) * 8 + own % 8) * 2;
+    return ((own / 64 * depth + p) * 64 + ((own / 8 % 8) ^ (p & 7)) * 8 + own % 8) * 2;
   }
   static __device__ int place_of(int u) {
     return along ? place_along(own(u), deep(u)) : place_across(deep(u), own(u));

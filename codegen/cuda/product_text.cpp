@@ -107,7 +107,7 @@ class ProductWriter {
   [[nodiscard]] std::string schedule() const {
     std::string text = cat({"a block a tile of ", std::to_string(how_.tile_m()), "x",
                             std::to_string(how_.tile_n())});
-    if (how_.tensor) text += " by tensor cores";
+    if (how_.tensor) text += how_.groups ? " by warpgroups" : " by tensor cores";
     if (how_.parts > 1) text += cat({", its sum in ", std::to_string(how_.parts), " parts"});
     return text;
   }
@@ -117,12 +117,13 @@ class ProductWriter {
     return dtype_ == DType::bfloat16 ? "weft_tensor_bf16" : "weft_tensor_f16";
   }
   [[nodiscard]] std::string tiles_type() const {
-    const auto n = [](int x) { return std::to_string(x); };
-    if (how_.tensor)
-      return cat({"weft_tensor<", tensor_factor(), ", ", n(how_.tile_m()), ", ", n(how_.tile_n()),
-                  ", ", n(how_.down), ", ", n(how_.across), ">"});
-    return cat({"weft_cores<", chip_, ", ", n(how_.down), ", ", n(how_.across), ", ", n(how_.rows),
-                ", ", n(how_.columns), ", ", meets_pieces() ? "true" : "false", ">"});
+    const std::string tile = cat({str(how_.tile_m()), ", ", str(how_.tile_n()), ", "});
+    const std::string threads = cat({str(how_.down), ", ", str(how_.across)});
+    if (how_.groups)
+      return cat({"weft_tensor_groups<", tensor_factor(), ", ", tile, str(how_.threads() / 128), ">"});
+    if (how_.tensor) return cat({"weft_tensor<", tensor_factor(), ", ", tile, threads, ">"});
+    return cat({"weft_cores<", chip_, ", ", threads, ", ", str(how_.rows), ", ", str(how_.columns),
+                ", ", meets_pieces() ? "true" : "false", ">"});
   }
 
   /// As the prelude lays it out.
@@ -130,7 +131,8 @@ class ProductWriter {
     const std::int64_t tile_m = how_.tile_m(), tile_n = how_.tile_n();
     if (how_.tensor) {
       const std::int64_t padding = dtype_ == DType::float32 ? 16 : 0;
-      return std::max<std::int64_t>(4 * (tile_m + tile_n + padding) * 64,
+      const std::int64_t stages = how_.groups ? 6 : 4, alignment = how_.groups ? 1024 : 0;
+      return std::max<std::int64_t>(stages * (tile_m + tile_n + padding) * 64 + alignment,
                                     tile_m * (tile_n + 8) * 4);
     }
     const std::int64_t size = chip_size(dtype_), unit = std::max<std::int64_t>(16 / size, 1);

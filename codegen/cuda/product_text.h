@@ -26,6 +26,7 @@ struct CudaProduct {
   std::int64_t parts = 1;       // of a sum, each by a block of its own
   std::int64_t part = 0;        // elements of one, where there are several
   std::int64_t parts_a_piece = 1;
+  bool groups = false;  // tensor: by warpgroups, four warps each
   bool images = false;  // all of the batch is one row of columns: `a` is the same for all of it
   [[nodiscard]] int tile_m() const { return down * rows; }
   [[nodiscard]] int tile_n() const { return across * columns; }
@@ -55,10 +56,12 @@ struct ProductText {
   Dim workspace = 0;
   std::string schedule;  // in a line
 };
-/// Functions whose names begin with `name`, to come after `product_prelude`, and after
-/// `product_tensor_prelude` where tensor cores do it.
+/// Functions whose names begin with `name`, to come after `product_prelude`, after
+/// `product_tensor_prelude` where tensor cores do it, and after `group_prelude` and
+/// `product_group_prelude` where warpgroups do.
 ProductText product_text(const ir::Kernel& kernel, const CudaProduct& how, std::string_view name);
 std::string_view product_prelude();
 std::string_view product_tensor_prelude();
+std::string_view product_group_prelude();
 
 }  // namespace weft::codegen

@@ -36,9 +36,9 @@ void multiply(const unsigned short* a, const unsigned short* b, const unsigned s
   float s[16][4], o[8][4] = {};
   weft_group_begin();
   for (int k = 0; k < 4; ++k)
-    weft_group_product<T, 128>::across(
-        s, weft_tile_at(a_at + k * 32, 0),
-        weft_tile_at(b_at + k * 32, 0) & ~(fault == no_swizzle ? 3ull << 62 : 0), k);
+    weft_group_product<T::group, 128>::of_tiles<0, 0>(
+        s, weft_tile_at<128>(a_at + k * 32, 0),
+        weft_tile_at<128>(b_at + k * 32, 0) & ~(fault == no_swizzle ? 3ull << 62 : 0), k);
   weft_group_commit();
   if (fault == overwritten && threadIdx.x == 5) *(unsigned*)(weft_shared + 8192) = 0;
   if (fault != read_early) weft_group_wait<0>();
@@ -49,7 +49,7 @@ void multiply(const unsigned short* a, const unsigned short* b, const unsigned s
   weft_group_begin();
   for (int turn = 0; turn < 2; ++turn) {
     for (int k = 0; k < 8; ++k)
-      weft_group_product<T, 64>::down(o, w[k], weft_tile_at(v_at + k * 2048, 0));
+      weft_group_product<T::group, 64>::of_registers(o, w[k], weft_tile_at<128>(v_at + k * 2048, 0));
     weft_group_commit();
     if (turn == 0) weft_group_wait<1>();   // for nothing of it
   }
@@ -94,7 +94,8 @@ struct Matrix {
 TEST_CASE("CUDA on the host: products of warpgroups") {
   std::string text(weft::codegen::cuda_prelude());
   text.append(weft::codegen::attention_prelude()).append(weft::codegen::attention_tensor_prelude());
-  text.append(weft::codegen::attention_group_prelude()).append(kernel);
+  text.append(weft::codegen::group_prelude()).append(weft::codegen::attention_group_prelude());
+  text.append(kernel);
   const HostLibrary library(text);
   if (!library.there()) return;
   std::vector<float> out(64 * size);

@@ -71,12 +71,15 @@ TEST_CASE("CUDA: products compile with NVRTC") {
       std::string(codegen::product_tensor_prelude());
   std::string text = before, few, tensor[2];
   int number = 0;
-  const auto one = [&](const ir::Kernel& k, int arch) {
-    return codegen::product_text(k, codegen::choose_product(k, arch), "k" + std::to_string(number++))
-        .text;
+  const auto one = [&](const ir::Kernel& k, int arch, bool warpgroups = false) {
+    const CudaProduct how = codegen::choose_product(k, arch, {.warpgroups = warpgroups});
+    return codegen::product_text(k, how, "k" + std::to_string(number++)).text;
   };
   for (const auto& [kernel, arch] : samples()) text += one(kernel, arch);
   for (const ir::Kernel& kernel : tensor_samples()) tensor[number % 2] += one(kernel, 90);
+  std::string by_groups = before + std::string(codegen::group_prelude()) +
+                          std::string(codegen::product_group_prelude());
+  for (const ir::Kernel& kernel : tensor_samples()) by_groups += one(kernel, 90, true);
   const ir::Kernel end =
       with_end(product(DType::float32, DType::float32, symbol("s0"), 65, symbol("s1"), 33, 2));
   few = before + one(end, 75);
@@ -92,6 +95,8 @@ TEST_CASE("CUDA: products compile with NVRTC") {
     CHECK_NOTHROW(size = nvrtc->compile_to_cubin(some, arch).size());
     CHECK(size > 0);
   }
+  if (nvrtc->has_warpgroups("sm_90"))
+    CHECK_NOTHROW((void)nvrtc->compile_to_cubin(by_groups, "sm_90"));
 }
 
 TEST_CASE("CUDA: how products run") {
@@ -379,10 +384,26 @@ TEST_CASE("CUDA: products on the host have the processor's bits, or are near") {
   again(by_tf32 + 2, {true, 4, 1, 64, 64});
   again(by_tf32 + 4, {true, 1, 8, 64, 32});
   again(by_tf32 + 5, {true, 8, 1, 32, 64});
+  const auto narrow = [](const Case& c) {
+    return c.kernel.contraction->precision != MatmulPrecision::exact &&
+           size_of(c.kernel.buffers[0].dtype) == 2;
+  };
+  for (std::size_t i = exact, count = cases.size(); i < count; ++i) {
+    if (!narrow(cases[i])) continue;
+    again(i, how[i]);
+    how.back().groups = true;
+  }
+  for (const std::size_t i : {exact, exact + 1, exact + 2})
+    for (const CudaProduct& p : {CudaProduct{true, 2, 4, 64, 32}, {true, 2, 4, 64, 64},
+                                 {true, 1, 8, 64, 32}, {true, 8, 1, 32, 64}}) {
+      again(i, p);
+      how.back().groups = true;
+    }
 
   std::string code;
   code.append(codegen::cuda_prelude()).append(codegen::product_prelude());
-  code.append(codegen::product_tensor_prelude());
+  code.append(codegen::product_tensor_prelude()).append(codegen::group_prelude());
+  code.append(codegen::product_group_prelude());
   std::vector<ProductText> texts;
   for (std::size_t i = 0; i < cases.size(); ++i) {
     texts.push_back(codegen::product_text(cases[i].kernel, how[i], "k" + std::to_string(i)));
