@@ -20,6 +20,9 @@ bool is_frozen(const ir::NodeRef& node);
 bool has_gradient(const ir::NodeRef& x);
 /// Zeros in it are a gradient from now on.
 void keep_gradient(const ir::NodeRef& x);
+/// No `backward` frees what x is computed from, nor is it detached: a module holds x, and all that
+/// it builds starts there.
+void keep_graph(const ir::NodeRef& x);
 
 // ---- running statistics -------------------------------------------------------------------------
 //
