@@ -46,6 +46,9 @@ void note_running(const ir::NodeRef& output, Running running);
 /// outputs were built.
 using RunningUpdates = std::vector<std::pair<ir::NodeRef, ir::NodeRef>>;
 RunningUpdates running_updates(std::vector<const ir::Node*> outputs);
+/// The same of all that `roots` are computed from, as far as `stop`.
+RunningUpdates running_updates(std::span<const ir::NodeRef> roots,
+                               const std::function<bool(const ir::Node&)>& stop);
 /// A pass through these outputs is counted.
 void mark_counted(std::span<const ir::Node* const> outputs);
 
