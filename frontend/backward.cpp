@@ -59,7 +59,8 @@ struct GradientState final : runtime::Attachment {
   std::mutex mutex;                       // guards the rest; nothing is called under it
   NodeRef gradient;                       // a leaf
   std::optional<frontend::Running> running;
-  Array nothing;  // the zeros in `gradient` that stand for none
+  bool lasting = false;  // never freed
+  Array nothing;         // the zeros in `gradient` that stand for none
   std::vector<std::shared_ptr<const BackwardPlan>> plans;
 
   static std::unique_ptr<runtime::Attachment> make() { return std::make_unique<GradientState>(); }
@@ -76,6 +77,11 @@ const GradientState* find_state(const Node& node) {
 bool is_detached(const Node& node) {
   const GradientState* state = find_state(node);
   return &node.op() == &ir::ops::stop_gradient || (state && state->detached);
+}
+
+bool is_lasting(const Node& node) {
+  const GradientState* state = find_state(node);
+  return state && state->lasting;
 }
 
 bool wants_gradient(const Node& node) {
@@ -157,7 +163,7 @@ BackwardPlan trace(const NodeRef& y) {
       plan.xs.push_back(node);
       continue;
     }
-    plan.between.push_back(node);
+    if (!is_lasting(*node)) plan.between.push_back(node);
     // Of several results only the first is kept: one that has more runs again, with all of them.
     if (runtime::draws_anew(*node) && node->extra_types().empty()) plan.drawn.push_back(node);
   }
@@ -387,6 +393,15 @@ void frontend::keep_gradient(const NodeRef& x) {
   GradientState& state = state_of(x);
   const std::scoped_lock lock(state.mutex);
   state.nothing = {};
+}
+
+void frontend::keep_graph(const NodeRef& x) {
+  for (const Node* node : ir::topological_order(std::span(&x, 1), is_leaf)) {
+    if (is_leaf(*node)) continue;
+    GradientState& state = state_of(NodeRef(node));
+    state.lasting = true;
+    state.detached = false;
+  }
 }
 
 void frontend::note_running(const NodeRef& output, Running running) {

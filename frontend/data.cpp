@@ -10,6 +10,7 @@
 
 #include "demand.h"
 #include "runtime/thread_pool.h"
+#include "weft/averaging.h"
 #include "weft/metrics.h"
 #include "weft/ops/random.h"
 
@@ -317,10 +318,11 @@ void Trainer::build(const Dataset& train, Where where) {
       t(t_shape, train.targets.dtype(), "t", where);
   model_.train();
   const Tensor loss = loss_(model_({x, where}), t);
-  Function step(
-      {x, t}, loss,
-      {.updates = optimizer_.updates(loss, where), .device = options_.device, .name = "train_step"},
-      where);
+  optim::Updates updates = optimizer_.updates(loss, where);
+  if (options_.average) updates = options_.average->updates(std::move(updates), where);
+  Function step({x, t}, loss,
+                {.updates = std::move(updates), .device = options_.device, .name = "train_step"},
+                where);
   predict_.emplace(evaluation(model_, train.inputs, options_.device, where));
   step_.emplace(std::move(step));
 }

@@ -105,12 +105,10 @@ void add_running(std::span<const ir::NodeRef> roots, const std::vector<Tensor>& 
                  std::vector<std::pair<Tensor, Tensor>>& updates) {
   std::unordered_set<const ir::Node*> set;  // by the user, or given at each call
   for (const Tensor& input : inputs) set.insert(input.node().get());
-  const auto stop = [&](const ir::Node& node) { return set.contains(&node); };
-  std::vector<const ir::Node*> outputs;
-  for (const ir::Node* node : ir::topological_order(roots, stop))
-    if (!set.contains(node) && frontend::find_running(*node)) outputs.push_back(node);
+  const frontend::RunningUpdates moved =
+      frontend::running_updates(roots, [&](const ir::Node& node) { return set.contains(&node); });
   for (const auto& [variable, value] : updates) set.insert(variable.node().get());
-  for (const auto& [variable, next] : frontend::running_updates(std::move(outputs)))
+  for (const auto& [variable, next] : moved)
     if (!set.contains(variable.get())) updates.emplace_back(Tensor(variable), Tensor(next));
 }
 

@@ -20,6 +20,9 @@ bool is_frozen(const ir::NodeRef& node);
 bool has_gradient(const ir::NodeRef& x);
 /// Zeros in it are a gradient from now on.
 void keep_gradient(const ir::NodeRef& x);
+/// No `backward` frees what x is computed from, nor is it detached: a module holds x, and all that
+/// it builds starts there.
+void keep_graph(const ir::NodeRef& x);
 
 // ---- running statistics -------------------------------------------------------------------------
 //
@@ -43,6 +46,9 @@ void note_running(const ir::NodeRef& output, Running running);
 /// outputs were built.
 using RunningUpdates = std::vector<std::pair<ir::NodeRef, ir::NodeRef>>;
 RunningUpdates running_updates(std::vector<const ir::Node*> outputs);
+/// The same of all that `roots` are computed from, as far as `stop`.
+RunningUpdates running_updates(std::span<const ir::NodeRef> roots,
+                               const std::function<bool(const ir::Node&)>& stop);
 /// A pass through these outputs is counted.
 void mark_counted(std::span<const ir::Node* const> outputs);
 

@@ -423,6 +423,28 @@ std::optional<double> CyclicLR::momentum(std::size_t g) const {
   return max_momenta_[g] - (max_momenta_[g] - base_momenta_[g]) * height();
 }
 
+// ---- to one rate for good -----------------------------------------------------------------------
+
+SWALR::SWALR(Optimizer& optimizer, PerGroup swa_lr, std::int64_t anneal_epochs,
+             Anneal anneal_strategy, std::int64_t last_epoch, Where where)
+    : LRScheduler(optimizer, last_epoch, where),
+      swa_lrs_(one_each("SWALR: swa_lr", swa_lr, base_lrs_.size(), where)),
+      anneal_epochs_(anneal_epochs),
+      anneal_(anneal_strategy) {
+  demand(anneal_epochs >= 0, "SWALR: anneal_epochs must be at least 0", where);
+  start(where);
+}
+/// How far from the group's own rate to the last one.
+double SWALR::share(std::int64_t epoch) const {
+  if (anneal_epochs_ == 0) return 1;
+  const double t = std::clamp(number(epoch) / number(anneal_epochs_), 0.0, 1.0);
+  return anneal_ == Anneal::linear ? t : 1 - one_plus_cos(t) / 2;
+}
+double SWALR::rate(std::size_t g) const {
+  const double before = share(last_epoch_ - 1), after = share(last_epoch_), last = swa_lrs_[g];
+  return before == 1 ? last : last + (now(g) - last) * (1 - after) / (1 - before);
+}
+
 // ---- on a metric --------------------------------------------------------------------------------
 
 ReduceLROnPlateau::ReduceLROnPlateau(Optimizer& optimizer, PlateauOptions options, Where where)

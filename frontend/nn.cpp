@@ -78,6 +78,7 @@ std::int64_t Module::parameter_count() const {
 
 Module& Module::train(bool on) {
   training_ = on;
+  for (const Made& made : made_) made.member(*this) = on ? made.in_training : made.in_evaluation;
   for (auto& [name, child] : children_) child->train(on);
   return *this;
 }

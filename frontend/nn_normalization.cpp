@@ -1,6 +1,7 @@
 #include "weft/nn/normalization.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "demand.h"
 #include "gradient_state.h"
@@ -147,6 +148,14 @@ Tensor RunningNorm::build(const Operand& given) {
 }
 
 namespace {
+constinit thread_local detail::Recounting* innermost = nullptr;
+}  // namespace
+
+detail::Recounting::Recounting() : outer_(std::exchange(innermost, this)) {}
+detail::Recounting::~Recounting() { innermost = outer_; }
+detail::Recounting* detail::Recounting::current() { return innermost; }
+
+namespace {
 
 /// Of each channel, over the number of its values less one.
 Value unbiased_variance(const Value& x, std::size_t sample_rank) {
@@ -170,7 +179,12 @@ Value unbiased_variance(const Value& x, std::size_t sample_rank) {
 
 void RunningNorm::track(const Operand& x, const Operand& output, const Operand& twin) const {
   const std::size_t sample_rank = per_sample_ ? ranks_.back() : 0;
-  const auto next = [=, momentum = options_.momentum](std::span<const ir::NodeRef> now) {
+  std::optional<double> momentum = options_.momentum;
+  if (auto* const recounting = detail::Recounting::current(); recounting && !per_sample_) {
+    recounting->met.push_back(*this);
+    momentum.reset();
+  }
+  const auto next = [=](std::span<const ir::NodeRef> now) {
     const Value mean(now[0], x.where()), variance(now[1], x.where());
     // PyTorch's instance norms count no batches, and without momentum move nothing.
     const Value before(now[2], x.where()), count = sample_rank > 0 ? before : before + 1.0;

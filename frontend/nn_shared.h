@@ -2,9 +2,11 @@
 #pragma once
 
 #include <optional>
+#include <vector>
 
 #include "runtime/array.h"
 #include "value.h"
+#include "weft/nn/normalization.h"
 
 namespace weft::nn::detail {
 
@@ -19,6 +21,22 @@ inline std::optional<Tensor> where_any(bool there, const Tensor& parameter) {
 
 inline Operand on(const Tensor& x, SourceLocation where) { return {x.node(), where}; }
 inline Operand operand(const frontend::Value& x) { return {x.node(), x.where()}; }
+
+/// While one lives on this thread, all batches count alike in the running statistics of batch
+/// normalisations that are built in training mode; it has them (copies, which share their buffers).
+class Recounting {
+ public:
+  Recounting();
+  ~Recounting();
+  Recounting(const Recounting&) = delete;
+  Recounting& operator=(const Recounting&) = delete;
+  std::vector<RunningNorm> met;
+  /// Null where none lives.
+  static Recounting* current();
+
+ private:
+  Recounting* outer_;
+};
 
 /// x·Wᵀ + b, where there is a bias.
 Tensor product(const Operand& x, const Tensor& weight, const std::optional<Tensor>& bias);

@@ -33,6 +33,14 @@ RunningUpdates running_updates(std::vector<const ir::Node*> outputs) {
   return updates;
 }
 
+RunningUpdates running_updates(std::span<const ir::NodeRef> roots,
+                               const std::function<bool(const ir::Node&)>& stop) {
+  std::vector<const ir::Node*> outputs;
+  for (const ir::Node* node : ir::topological_order(roots, stop))
+    if (!stop(*node) && find_running(*node)) outputs.push_back(node);
+  return running_updates(std::move(outputs));
+}
+
 void mark_counted(std::span<const ir::Node* const> outputs) {
   std::vector<const ir::Node*> twins;
   for (const ir::Node* output : outputs) twins.push_back(find_running(*output)->twin.get());

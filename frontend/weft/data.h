@@ -16,6 +16,10 @@
 #include "weft/nn.h"
 #include "weft/optim.h"
 
+namespace weft::optim {
+class WeightAverage;
+}
+
 namespace weft::data {
 
 /// Samples along axis 0: inputs (n, …) and targets (n, …).
@@ -198,6 +202,8 @@ struct TrainerOptions {
   /// looks at it) or after each batch. The rates stay as it leaves them.
   optim::lr_scheduler::LRScheduler* scheduler = nullptr;
   bool schedule_batches = false;
+  /// An average (weft/averaging.h) that takes in the weights after each batch.
+  optim::WeightAverage* average = nullptr;
 };
 
 /// Trains a classifier: forward, backward and update in one compiled program.

@@ -252,6 +252,22 @@ class OneCycleLR : public LRScheduler {
   std::vector<std::vector<double>> rates_, momenta_;  // a group: initial, max, min; base, max
 };
 
+/// From the rates that the groups have to `swa_lr` in `anneal_epochs` steps, and stays there: the
+/// rate of what is averaged (Izmailov et al. 2018; weft/averaging.h).
+class SWALR : public LRScheduler {
+ public:
+  SWALR(Optimizer& optimizer, PerGroup swa_lr, std::int64_t anneal_epochs = 10,
+        Anneal anneal_strategy = Anneal::cos, std::int64_t last_epoch = -1,
+        Where where = Where::current());
+
+ private:
+  double share(std::int64_t epoch) const;
+  double rate(std::size_t group) const override;
+  std::vector<double> swa_lrs_;
+  std::int64_t anneal_epochs_;
+  Anneal anneal_;
+};
+
 enum class Cycle : std::uint8_t { triangular, triangular2, exp_range };
 enum class ScaleMode : std::uint8_t { cycle, iterations };
 struct CyclicOptions {

@@ -8,6 +8,7 @@
 #include "weft/nn/losses.h"
 #include "weft/nn/module.h"
 #include "weft/nn/normalization.h"
+#include "weft/nn/parametrizations.h"
 #include "weft/nn/recurrent.h"
 #include "weft/nn/spatial.h"
 #include "weft/nn/transformer.h"

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "weft/array.h"
+#include "weft/averaging.h"
 #include "weft/control.h"
 #include "weft/data.h"
 #include "weft/device.h"

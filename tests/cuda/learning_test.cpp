@@ -139,6 +139,47 @@ TEST_CASE("CUDA: an optimiser's state follows a module back") {
   }
 }
 
+TEST_CASE("CUDA: norms of weights and their averages follow a module") {
+  const auto trained = [](const std::vector<Device>& places) {
+    manual_seed(35);
+    nn::Sequential net(nn::utils::weight_norm(nn::Linear(4, 3)), nn::BatchNorm1d(3),
+                       nn::utils::spectral_norm(nn::Linear(3, 2)));
+    optim::SGD sgd(net.parameters(), {.lr = 0.05});
+    optim::WeightAverage average(net, {.decay = 0.5});
+    const Array x = randn({6, 4}), t = randn({6, 2});
+    for (const Device at : places) {
+      net.to(at);
+      sgd.zero_grad();
+      nn::mse_loss(net(Tensor(x.to(at))), Tensor(t.to(at))).backward();
+      sgd.step();
+      average.update();
+    }
+    average.swap();
+    optim::update_bn(data::DataLoader({x, t}, {.batch_size = 3}), net);
+    NamedArrays result = net.state_dict();
+    for (auto& [name, value] : result) {
+      CHECK(value.device() == places.back());
+      value = value.to(Device::cpu());
+    }
+    const nn::Linear last = nn::utils::weight_norm([&] {
+      nn::Linear moved(4, 3);
+      moved.to(places.back());
+      return moved;
+    }());
+    for (const Tensor& p : last.parameters()) CHECK(p.device() == places.back());
+    CHECK(last.weight.device() == places.back());
+    return result;
+  };
+  const Device cpu = Device::cpu();
+  const NamedArrays here = trained({cpu, cpu, cpu}), there = trained({cpu, gpu(), gpu()}),
+                    back = trained({cpu, gpu(), cpu});
+  for (const auto& [name, value] : here) {
+    CAPTURE(name);
+    CHECK(allclose(there.at(name), value, 1e-5, 1e-6));
+    CHECK(allclose(back.at(name), value, 1e-5, 1e-6));
+  }
+}
+
 TEST_CASE("CUDA: a trainer shows its progress in a short epoch too") {
   const auto drawn = [](Device device) {  // on a terminal of our own
     const int terminal = posix_openpt(O_RDWR | O_NOCTTY);

@@ -200,6 +200,41 @@ TEST_CASE("Schedules: cycles move momentum too") {
   }
 }
 
+TEST_CASE("Schedules: to the rate of an average") {
+  {
+    Rig rig(0.5);
+    SWALR s(rig.sgd, 0.1, 4, Anneal::linear);
+    check(rig, s, {0.5, 0.4, 0.3, 0.2, 0.1, 0.1, 0.1});
+  }
+  {
+    Rig rig(0.5);
+    SWALR s(rig.sgd, 0.1, 4);
+    check(rig, s, {0.5, 0.441421356237, 0.3, 0.158578643763, 0.1, 0.1});
+  }
+  {
+    Rig rig(0.5);
+    SWALR s(rig.sgd, 0.1, 0);
+    check(rig, s, {0.1, 0.1, 0.1});
+  }
+  {  // it goes on from the rate that there is: (0.25 - 0.1 / 4) / (3 / 4) was the first one
+    Rig rig(0.5);
+    SWALR s(rig.sgd, 0.1, 4, Anneal::linear);
+    s.step();
+    rig.sgd.set_learning_rate(0.25);
+    s.step();
+    CHECK(rig.sgd.learning_rate() == doctest::Approx(0.2).epsilon(1e-12));
+    const NamedArrays saved = s.state_dict();
+    Rig other(0.5);
+    SWALR resumed(other.sgd, 0.1, 4, Anneal::linear);
+    other.sgd.set_learning_rate(0.2);
+    resumed.load_state_dict(saved);
+    for (const double rate : {0.15, 0.1, 0.1}) {
+      resumed.step();
+      CHECK(other.sgd.learning_rate() == doctest::Approx(rate).epsilon(1e-12));
+    }
+  }
+}
+
 TEST_CASE("Schedules: momentum that is cycled is a variable of compiled steps") {
   const auto run = [](bool compiled) {
     Rig rig(0.1);
@@ -391,6 +426,8 @@ TEST_CASE("Schedules: groups have their own rates") {
   refused([&] { LinearLR(sgd, 0); }, "start_factor", __LINE__);
   refused([&] { OneCycleLR(sgd, {.max_lr = 1.0}); }, "total_steps", __LINE__);
   refused([&] { CyclicLR(sgd, {.base_lr = {{1, 2, 3}}}); }, "expected one value or 2", __LINE__);
+  refused([&] { SWALR(sgd, {{1, 2, 3}}); }, "SWALR: swa_lr: expected one value or 2", __LINE__);
+  refused([&] { SWALR(sgd, 0.1, -1); }, "anneal_epochs must be at least 0", __LINE__);
 }
 
 TEST_CASE("Schedules: a trainer steps its scheduler") {

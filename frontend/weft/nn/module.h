@@ -18,6 +18,10 @@ namespace weft::nn {
 
 using NamedTensors = std::vector<std::pair<std::string, Tensor>>;
 
+namespace detail {
+struct Parametrization;
+}
+
 /// Owns parameters, buffers and child modules by name. Copies share all of them.
 class Module {
  public:
@@ -77,12 +81,23 @@ class Module {
   }
 
  private:
+  friend struct detail::Parametrization;
+  /// A parameter in whose place those are registered that it is computed from.
+  struct Made {
+    const char* by;
+    std::string name;
+    std::vector<std::string> parts;
+    Tensor in_training, in_evaluation;
+    std::function<Tensor&(Module&)> member;  // which holds one of the two
+  };
+
   void collect(const std::string& prefix, NamedTensors Module::*own, NamedTensors& into) const;
   [[nodiscard]] NamedTensors named_state() const;  // parameters, then buffers, under every name
   void demand_free(const std::string& name, Where where) const;
   void add_child(std::string name, std::shared_ptr<Module> child, Where where);
 
   NamedTensors own_, buffers_;
+  std::vector<Made> made_;
   std::vector<std::pair<std::string, std::shared_ptr<Module>>> children_;
   bool training_ = true;
 };

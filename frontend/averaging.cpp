@@ -1,0 +1,207 @@
+#include "weft/averaging.h"
+
+#include <algorithm>
+#include <sstream>
+#include <unordered_map>
+
+#include "gradient_state.h"
+#include "load_values.h"
+#include "nn_shared.h"
+#include "runtime/reactive.h"
+#include "weft/array.h"
+#include "weft/data.h"
+#include "weft/eval.h"
+
+namespace weft::optim {
+namespace {
+
+void check(const WeightAverageOptions& options, SourceLocation where) {
+  if (!options.decay) return;
+  if (options.avg_fn)
+    throw Error("WeightAverage: a decay and an avg_fn were given; one of them says how", where);
+  if (*options.decay >= 0 && *options.decay <= 1) return;
+  std::ostringstream text;
+  text << "WeightAverage: invalid decay " << *options.decay << ", expected in [0, 1]";
+  throw Error(text.str(), where);
+}
+
+/// Averages are of leaves that hold floating or complex values, each once.
+void demand_weights(const nn::NamedTensors& given, SourceLocation where) {
+  if (given.empty()) throw Error("WeightAverage: there is nothing to average", where);
+  for (auto it = given.begin(); it != given.end(); ++it) {
+    const Tensor& weight = it->second;
+    const std::string what = "WeightAverage: " + runtime::describe(*weight.node());
+    if (&weight.node()->op() != &ir::ops::input)
+      throw Error(what + " is computed by " + std::string(weight.node()->op().name) +
+                      ": only inputs have averages",
+                  where);
+    if (!weight.has_value()) throw UnsetInput(what + " has no value", where);
+    if (category(weight.dtype()) < Category::floating)
+      throw DTypeError(what + " is of " + std::string(weft::name(weight.dtype())) +
+                           ": only floating tensors have averages",
+                       where);
+    const auto same = [&](const auto& before) { return before.second.node() == weight.node(); };
+    if (std::any_of(given.begin(), it, same)) throw Error(what + " is given twice", where);
+  }
+}
+
+nn::NamedTensors numbered(const std::vector<Tensor>& parameters) {
+  nn::NamedTensors named;
+  for (const Tensor& parameter : parameters)
+    named.emplace_back(std::to_string(named.size()), parameter);
+  return named;
+}
+
+Tensor in(DType dtype, const Tensor& x) { return x.dtype() == dtype ? x : x.to(dtype); }
+
+}  // namespace
+
+WeightAverage::WeightAverage(const nn::Module& model, WeightAverageOptions options, Where where)
+    : WeightAverage(model.named_parameters(), model.named_buffers(), std::move(options), where) {}
+
+WeightAverage::WeightAverage(const std::vector<Tensor>& parameters, WeightAverageOptions options,
+                             Where where)
+    : WeightAverage(numbered(parameters), {}, std::move(options), where) {}
+
+WeightAverage::WeightAverage(const nn::NamedTensors& parameters, const nn::NamedTensors& buffers,
+                             WeightAverageOptions options, Where where)
+    : options_(std::move(options)),
+      n_averaged_(Variable(Array(std::int64_t{0}), "n_averaged", where)) {
+  check(options_, where);
+  demand_weights(parameters, where);
+  const auto add = [&](const auto& named, bool averaged) {
+    const auto& [name, weight] = named;
+    entries_.push_back(
+        {name, weight, Variable(weight.value(), name + ".average", where), averaged});
+  };
+  for (const auto& parameter : parameters) add(parameter, true);
+  for (const auto& buffer : buffers)
+    add(buffer, options_.use_buffers && category(buffer.second.dtype()) >= Category::floating);
+}
+
+// ---- the next averages --------------------------------------------------------------------------
+
+Tensor WeightAverage::next_average(const Entry& entry, const Tensor& current, Where where) const {
+  if (!entry.averaged) return current;
+  const DType dtype = promote(entry.weight.dtype(), DType::float32);
+  const Tensor average = in(dtype, entry.average), now = in(dtype, current);
+  const Tensor n = n_averaged_.to(dtype);
+  const Tensor next = options_.avg_fn  ? options_.avg_fn(average, now, n)
+                      : options_.decay ? average + (1 - *options_.decay) * (now - average)
+                                       : average + (now - average) / (n + 1);
+  const auto known = runtime::live_type(*next.node()).shape;  // not always before a call
+  const auto shape = known ? to_shape(*known) : std::nullopt;
+  if (shape && *shape != entry.weight.shape())
+    throw ShapeError("WeightAverage: avg_fn gives shape " + to_string(*shape) +
+                         " for weights of shape " + to_string(entry.weight.shape()),
+                     where);
+  return weft::where(n_averaged_ == 0, now, next);
+}
+
+Updates WeightAverage::updates(Updates step, Where where) {
+  demand_at_home("take in weights", where);
+  std::vector<ir::NodeRef> roots;
+  for (const auto& [variable, next] : step) roots.push_back(next.node());
+  std::unordered_map<const ir::Node*, Tensor> after;
+  for (const auto& [variable, next] :
+       frontend::running_updates(roots, [](const ir::Node&) { return false; }))
+    after.emplace(variable.get(), Tensor(next));
+  for (const auto& [variable, next] : step) after.insert_or_assign(variable.node().get(), next);
+  Updates all = std::move(step);
+  for (const Entry& entry : entries_) {
+    const auto found = after.find(entry.weight.node().get());
+    const Tensor current = found == after.end() ? entry.weight : found->second;
+    // What the variable will hold, which has its own dtype.
+    all.emplace_back(entry.average, next_average(entry, current.to(entry.weight.dtype()), where));
+  }
+  all.emplace_back(n_averaged_, n_averaged_ + 1);
+  return all;
+}
+
+void WeightAverage::update(Where where) {
+  demand_at_home("take in weights", where);
+  const Device device = entries_.front().weight.device();
+  if (!update_ || update_->device() != device) {
+    update_.emplace(
+        std::vector<Tensor>{}, std::vector<Tensor>{},
+        FunctionOptions{.updates = updates({}, where), .device = device, .name = "weight_average"},
+        where);
+    Transaction together;  // averages that were elsewhere follow the weights
+    for (Entry& entry : entries_) entry.average.set_value(entry.average.value().to(device), where);
+    n_averaged_.set_value(n_averaged_.value().to(device), where);
+    together.commit();
+  }
+  (*update_)();
+}
+
+// ---- averages and weights -----------------------------------------------------------------------
+
+void WeightAverage::demand_at_home(const char* what, Where where) const {
+  if (swapped_)
+    throw Error(
+        std::string("WeightAverage: the averages are in the model; swap() them back to ") + what,
+        where);
+}
+
+void WeightAverage::swap(Where where) {
+  Transaction together;
+  for (Entry& entry : entries_) {
+    const Array weight = entry.weight.value(), average = entry.average.value();
+    entry.weight.set_value(average.to(weight.device()), where);
+    entry.average.set_value(weight, where);
+  }
+  together.commit();
+  swapped_ = !swapped_;
+}
+
+std::int64_t WeightAverage::n_averaged() const { return n_averaged_.item<std::int64_t>(); }
+
+NamedArrays WeightAverage::averages(Where where) const {
+  demand_at_home("read them", where);
+  NamedArrays result;
+  for (const Entry& entry : entries_) result.emplace(entry.name, entry.average.value());
+  return result;
+}
+
+NamedArrays WeightAverage::state_dict(Where where) const {
+  demand_at_home("save them", where);
+  NamedArrays saved{{"n_averaged", n_averaged_.value()}};
+  for (const Entry& entry : entries_) saved.emplace("module." + entry.name, entry.average.value());
+  return saved;
+}
+
+void WeightAverage::load_state_dict(const NamedArrays& saved, Where where) {
+  demand_at_home("load others", where);
+  nn::NamedTensors into{{"n_averaged", n_averaged_}};
+  for (const Entry& entry : entries_) into.emplace_back("module." + entry.name, entry.average);
+  frontend::load_values("load_state_dict", into, saved, true, where);
+}
+
+// ---- running statistics of averages -------------------------------------------------------------
+
+void update_bn(const data::DataLoader& loader, nn::Module& model, std::source_location where) {
+  if (loader.size() == 0 || model.named_buffers().empty()) return;
+  struct Training {  // for as long as this lives
+    nn::Module& model;
+    bool before = model.is_training();
+    explicit Training(nn::Module& of) : model(of) { model.train(); }
+    Training(const Training&) = delete;
+    Training& operator=(const Training&) = delete;
+    ~Training() { model.train(before); }
+  } const training(model);
+
+  Dims shape = to_dims(loader.dataset().inputs.shape());
+  shape[0] = dim("N");
+  const Tensor x(shape, loader.dataset().inputs.dtype(), "x", where);
+  nn::detail::Recounting recounting;
+  const Tensor y = model({x, where});
+  if (recounting.met.empty()) return;
+  const Function pass(
+      {x}, y, {.device = recounting.met.front().running_mean.device(), .name = "update_bn"}, where);
+  Transaction together;
+  for (nn::RunningNorm& norm : recounting.met) norm.reset_running_stats();
+  together.commit();
+  for (const data::Dataset& batch : loader) pass(batch.inputs);
+}
+
+}  // namespace weft::optim
