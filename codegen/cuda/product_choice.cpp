@@ -99,8 +99,8 @@ double clocks(const CudaProduct& p, const Extents& e, DType dtype, bool gathers,
   const double depth = real(up(e.k, p.parts)), each = p.rows * p.columns;
   const double moves = line * p.tile_m() + (gathers ? found : line) * p.tile_n();
   // Of 8x8 a thread reads four lines of 16 bytes of shared memory for 64 fma, which keeps all cores
-  // busy; of 4x4 two for 16, which keeps half; of 4x1 two for 4.
-  const double kept = each >= 64 ? 1 : each >= 32 ? 0.75 : each >= 16 ? 0.5 : 0.2;
+  // busy; of 4x4 two for 16, which keeps half; of 4x2 one and a half for 8.
+  const double kept = each >= 64 ? 1 : each >= 32 ? 0.75 : each >= 16 ? 0.5 : 0.33;
   const double tile = depth * (p.tile_m() * p.tile_n() / kept + moves) / cores;
   const double lines = p.rows / 4 + std::max(p.columns / 4, 1);
   const double alone = depth * std::max((each + lines + moves / p.threads()) / issued,
@@ -119,7 +119,7 @@ CudaProduct choose_cores(DType dtype, const std::optional<Extents>& e, const ir:
                          bool gathers, int arch, const DeviceLimits& limits) {
   constexpr CudaProduct of_4_bytes[] = {
       {false, 16, 16, 8, 8}, {false, 8, 16, 8, 8}, {false, 16, 8, 8, 8}, {false, 8, 8, 8, 8},
-      {false, 4, 16, 8, 8},  {false, 16, 16, 4, 4}, {false, 8, 8, 4, 4},   {false, 4, 32, 4, 1}};
+      {false, 4, 16, 8, 8},  {false, 16, 16, 4, 4}, {false, 8, 8, 4, 4},   {false, 4, 16, 4, 2}};
   constexpr CudaProduct of_8_bytes[] = {
       {false, 16, 16, 8, 4}, {false, 16, 16, 4, 4}, {false, 8, 8, 4, 4}};
   constexpr CudaProduct middle{false, 16, 16, 4, 4}, small{false, 8, 8, 4, 4};
