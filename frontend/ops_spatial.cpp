@@ -86,41 +86,6 @@ Tensor conv_transpose(const Call& call, const Operand& x, const Operand& weight,
   return call.as_given(plus_bias(call, y, bias));
 }
 
-ir::PoolAttrs pool_attrs(const Call& call, const PerAxis& size, const PerAxis& stride,
-                         const PerAxis& padding, const PerAxis& dilation, bool ceil_mode) {
-  ir::PoolAttrs attrs;
-  attrs.size = call.list(size, "kernel_size");
-  attrs.stride = stride.values.empty() ? attrs.size : call.list(stride, "stride");
-  attrs.low = attrs.high = call.list(padding, "padding");
-  attrs.dilation = call.list(dilation, "dilation");
-  attrs.ceil_mode = ceil_mode;
-  return attrs;
-}
-
-Tensor pooled(const Call& call, const ir::Op& op, const Operand& x, ir::PoolAttrs attrs) {
-  return call.as_given(call.make(op, {call.with_batch(x)}, std::move(attrs)));
-}
-
-PooledWithIndices max_and_indices(const Call& call, const Operand& x, const ir::PoolAttrs& attrs) {
-  return {pooled(call, ops::max_pool, x, attrs), pooled(call, ops::max_pool_indices, x, attrs)};
-}
-
-Tensor averaged(const Call& call, const Operand& x, ir::PoolAttrs attrs, bool count_include_pad,
-                std::optional<std::int64_t> divisor) {
-  if (divisor == 0) throw Error(std::string(call.name) + ": a divisor of 0", call.where);
-  attrs.count_include_pad = count_include_pad;
-  attrs.divisor = divisor.value_or(0);
-  return pooled(call, ops::avg_pool, x, std::move(attrs));
-}
-
-Tensor lp_pooled(const Call& call, const Operand& x, double p, const PerAxis& size,
-                 const PerAxis& stride, bool ceil_mode) {
-  ir::PoolAttrs attrs = pool_attrs(call, size, stride, 0, 1, ceil_mode);
-  attrs.divisor = 1;
-  const Tensor powers = pow(x, Operand(p));
-  return pow(pooled(call, ops::avg_pool, powers, attrs), Operand(1 / p));
-}
-
 }  // namespace
 
 // ---- convolution --------------------------------------------------------------------------------
@@ -181,8 +146,8 @@ Tensor separable_conv2d(const Operand& x, const Operand& depthwise_weight,
 Tensor unfold(const Operand& x, PerAxis kernel_size, PerAxis dilation, PerAxis padding,
               PerAxis stride) {
   const Call call("unfold", 2, x);
-  return pooled(call, ops::unfold_windows, x,
-                pool_attrs(call, kernel_size, stride, padding, dilation, false));
+  return call.apply(ops::unfold_windows, x,
+                call.windows(kernel_size, stride, padding, dilation, false));
 }
 
 Tensor fold(const Operand& x, PerAxis output_size, PerAxis kernel_size, PerAxis dilation,
@@ -190,7 +155,7 @@ Tensor fold(const Operand& x, PerAxis output_size, PerAxis kernel_size, PerAxis 
   const Call call("fold", 1, x);  // (batch, channels by window, positions)
   Call image = call;
   image.axes = 2;
-  const ir::PoolAttrs attrs = pool_attrs(image, kernel_size, stride, padding, dilation, false);
+  const ir::PoolAttrs attrs = image.windows(kernel_size, stride, padding, dilation, false);
   const Ints extents = image.list(output_size, "output_size");
   const Tensor columns = call.with_batch(x);
   const ir::Type type = runtime::live_type(*columns.node());
@@ -206,212 +171,6 @@ Tensor fold(const Operand& x, PerAxis output_size, PerAxis kernel_size, PerAxis 
   const Tensor zero(ir::make_constant(ir::Literal::scalar(*type.dtype, 0)));
   const Tensor like = call.make(ops::broadcast_to, {zero}, ir::ShapeAttrs{whole});
   return call.as_given(call.make(ops::fold_windows, {columns, like}, attrs));
-}
-
-// ---- pooling ------------------------------------------------------------------------------------
-
-Tensor max_pool1d(const Operand& x, PerAxis kernel_size, PerAxis stride, PerAxis padding,
-                  PerAxis dilation, bool ceil_mode) {
-  const Call call("max_pool1d", 1, x);
-  return pooled(call, ops::max_pool, x,
-                pool_attrs(call, kernel_size, stride, padding, dilation, ceil_mode));
-}
-Tensor max_pool2d(const Operand& x, PerAxis kernel_size, PerAxis stride, PerAxis padding,
-                  PerAxis dilation, bool ceil_mode) {
-  const Call call("max_pool2d", 2, x);
-  return pooled(call, ops::max_pool, x,
-                pool_attrs(call, kernel_size, stride, padding, dilation, ceil_mode));
-}
-Tensor max_pool3d(const Operand& x, PerAxis kernel_size, PerAxis stride, PerAxis padding,
-                  PerAxis dilation, bool ceil_mode) {
-  const Call call("max_pool3d", 3, x);
-  return pooled(call, ops::max_pool, x,
-                pool_attrs(call, kernel_size, stride, padding, dilation, ceil_mode));
-}
-
-PooledWithIndices max_pool1d_with_indices(const Operand& x, PerAxis kernel_size, PerAxis stride,
-                                          PerAxis padding, PerAxis dilation, bool ceil_mode) {
-  const Call call("max_pool1d", 1, x);
-  return max_and_indices(call, x,
-                         pool_attrs(call, kernel_size, stride, padding, dilation, ceil_mode));
-}
-PooledWithIndices max_pool2d_with_indices(const Operand& x, PerAxis kernel_size, PerAxis stride,
-                                          PerAxis padding, PerAxis dilation, bool ceil_mode) {
-  const Call call("max_pool2d", 2, x);
-  return max_and_indices(call, x,
-                         pool_attrs(call, kernel_size, stride, padding, dilation, ceil_mode));
-}
-PooledWithIndices max_pool3d_with_indices(const Operand& x, PerAxis kernel_size, PerAxis stride,
-                                          PerAxis padding, PerAxis dilation, bool ceil_mode) {
-  const Call call("max_pool3d", 3, x);
-  return max_and_indices(call, x,
-                         pool_attrs(call, kernel_size, stride, padding, dilation, ceil_mode));
-}
-
-Tensor avg_pool1d(const Operand& x, PerAxis kernel_size, PerAxis stride, PerAxis padding,
-                  bool ceil_mode, bool count_include_pad) {
-  const Call call("avg_pool1d", 1, x);
-  return averaged(call, x, pool_attrs(call, kernel_size, stride, padding, 1, ceil_mode),
-                  count_include_pad, {});
-}
-Tensor avg_pool2d(const Operand& x, PerAxis kernel_size, PerAxis stride, PerAxis padding,
-                  bool ceil_mode, bool count_include_pad,
-                  std::optional<std::int64_t> divisor_override) {
-  const Call call("avg_pool2d", 2, x);
-  return averaged(call, x, pool_attrs(call, kernel_size, stride, padding, 1, ceil_mode),
-                  count_include_pad, divisor_override);
-}
-Tensor avg_pool3d(const Operand& x, PerAxis kernel_size, PerAxis stride, PerAxis padding,
-                  bool ceil_mode, bool count_include_pad,
-                  std::optional<std::int64_t> divisor_override) {
-  const Call call("avg_pool3d", 3, x);
-  return averaged(call, x, pool_attrs(call, kernel_size, stride, padding, 1, ceil_mode),
-                  count_include_pad, divisor_override);
-}
-
-Tensor lp_pool1d(const Operand& x, double norm_type, PerAxis kernel_size, PerAxis stride,
-                 bool ceil_mode) {
-  return lp_pooled({"lp_pool1d", 1, x}, x, norm_type, kernel_size, stride, ceil_mode);
-}
-Tensor lp_pool2d(const Operand& x, double norm_type, PerAxis kernel_size, PerAxis stride,
-                 bool ceil_mode) {
-  return lp_pooled({"lp_pool2d", 2, x}, x, norm_type, kernel_size, stride, ceil_mode);
-}
-Tensor lp_pool3d(const Operand& x, double norm_type, PerAxis kernel_size, PerAxis stride,
-                 bool ceil_mode) {
-  return lp_pooled({"lp_pool3d", 3, x}, x, norm_type, kernel_size, stride, ceil_mode);
-}
-
-namespace {
-
-/// How many axes `x` has; ShapeError where that is not known.
-std::size_t rank_of(const char* name, const Operand& x) {
-  const auto rank = runtime::live_type(*x.node()).rank();
-  if (!rank)
-    throw ShapeError(std::string(name) + ": the number of axes of its operand must be known",
-                     x.where());
-  return static_cast<std::size_t>(*rank);
-}
-
-Tensor adaptive(const Call& call, const ir::Op& op, const Operand& x, const PerAxis& size) {
-  const Ints sizes = call.list(size, "output_size");
-  if (std::ranges::any_of(sizes, [](std::int64_t n) { return n < -1; }))
-    throw ShapeError(std::string(call.name) + ": a negative output_size", call.where);
-  if (&op != &ops::resize)
-    return call.as_given(call.make(op, {call.with_batch(x)}, ir::AdaptiveAttrs{sizes}));
-  ir::ResizeAttrs attrs;
-  attrs.mode = "area";
-  attrs.sizes = {-1, -1};
-  attrs.sizes.insert(attrs.sizes.end(), sizes.begin(), sizes.end());
-  attrs.scales.assign(attrs.sizes.size(), 0);
-  return call.as_given(call.make(op, {call.with_batch(x)}, attrs));
-}
-
-Axes spatial_axes(const char* name, const Operand& x) {
-  Axes axes;
-  for (std::size_t i = 2; i < rank_of(name, x); ++i) axes.push_back(static_cast<std::int64_t>(i));
-  return axes;
-}
-
-/// The spatial extents of a result, where they are given: by themselves, or as its whole shape.
-Ints unpooled_size(const Call& call, PerAxis given) {
-  Ints& extents = given.values;
-  const std::size_t before = call.batched ? 2 : 1;
-  if (extents.size() == before + call.axes)
-    extents.erase(extents.begin(), extents.begin() + static_cast<std::ptrdiff_t>(before));
-  return extents.empty() ? extents : call.list(given, "output_size");
-}
-
-Tensor unpooled(const Call& call, const Operand& x, const Operand& indices, const PerAxis& size,
-                const PerAxis& stride, const PerAxis& padding, const PerAxis& output_size) {
-  const ir::PoolAttrs p = pool_attrs(call, size, stride, padding, 1, false);
-  const Tensor values = call.with_batch(x), at = call.with_batch(indices);
-  const ir::Type type = runtime::live_type(*values.node());
-  if (!type.known())
-    throw ShapeError(
-        std::string(call.name) + ": the shape of " + ir::to_string(type) + " must be known",
-        x.where());
-  const Dims& shape = *type.shape;
-  const auto places = runtime::live_type(*at.node()).shape;
-  if (places && !std::ranges::equal(*places, shape, std::not_fn(always_differ)))
-    throw ShapeError(
-        frontend::asked(call.name, {&x.node(), &indices.node()}, "needs one index an element"),
-        x.where());
-  Dims whole = {shape[0], shape[1]};
-  const Ints given = unpooled_size(call, output_size);
-  for (std::size_t i = 0; i < call.axes; ++i) {
-    const Dim usual = (shape[2 + i] - 1) * Dim(p.stride[i]) - 2 * p.low[i] + p.size[i];
-    whole.push_back(given.empty() ? usual : Dim(given[i]));
-    const std::int64_t off = (whole.back() - usual).constant().value_or(0);
-    if (!given.empty() && (given[i] < 0 || off <= -p.stride[i] || off >= p.stride[i]))
-      throw ShapeError(std::string(call.name) + " of " + ir::to_string(type) +
-                           ": an output extent of " + std::to_string(given[i]) +
-                           ", which must be less than a stride from " + usual.str(),
-                       x.where());
-  }
-  const auto flat = [&](const Tensor& t, const Dims& s) {
-    const ir::ShapeAttrs joined{{s[0], s[1], product(std::span(s).subspan(2))}};
-    return Operand(call.make(ops::reshape, {t}, joined).node(), call.where);
-  };
-  const Tensor zero(ir::make_constant(ir::Literal::scalar(*type.dtype, 0)));
-  const Tensor zeros = call.make(ops::broadcast_to, {zero}, ir::ShapeAttrs{whole});
-  const Tensor placed = scatter(flat(zeros, whole), 2, flat(at, shape), flat(values, shape));
-  return call.as_given(call.make(ops::reshape, {placed}, ir::ShapeAttrs{whole}));
-}
-
-}  // namespace
-
-Tensor adaptive_avg_pool1d(const Operand& x, PerAxis output_size) {
-  return adaptive({"adaptive_avg_pool1d", 1, x}, ops::resize, x, output_size);
-}
-Tensor adaptive_avg_pool2d(const Operand& x, PerAxis output_size) {
-  return adaptive({"adaptive_avg_pool2d", 2, x}, ops::resize, x, output_size);
-}
-Tensor adaptive_avg_pool3d(const Operand& x, PerAxis output_size) {
-  return adaptive({"adaptive_avg_pool3d", 3, x}, ops::resize, x, output_size);
-}
-Tensor adaptive_max_pool1d(const Operand& x, PerAxis output_size) {
-  return adaptive({"adaptive_max_pool1d", 1, x}, ops::adaptive_max_pool, x, output_size);
-}
-Tensor adaptive_max_pool2d(const Operand& x, PerAxis output_size) {
-  return adaptive({"adaptive_max_pool2d", 2, x}, ops::adaptive_max_pool, x, output_size);
-}
-Tensor adaptive_max_pool3d(const Operand& x, PerAxis output_size) {
-  return adaptive({"adaptive_max_pool3d", 3, x}, ops::adaptive_max_pool, x, output_size);
-}
-PooledWithIndices adaptive_max_pool1d_with_indices(const Operand& x, PerAxis output_size) {
-  const Call call("adaptive_max_pool1d", 1, x);
-  return {adaptive(call, ops::adaptive_max_pool, x, output_size),
-          adaptive(call, ops::adaptive_max_pool_indices, x, output_size)};
-}
-PooledWithIndices adaptive_max_pool2d_with_indices(const Operand& x, PerAxis output_size) {
-  const Call call("adaptive_max_pool2d", 2, x);
-  return {adaptive(call, ops::adaptive_max_pool, x, output_size),
-          adaptive(call, ops::adaptive_max_pool_indices, x, output_size)};
-}
-PooledWithIndices adaptive_max_pool3d_with_indices(const Operand& x, PerAxis output_size) {
-  const Call call("adaptive_max_pool3d", 3, x);
-  return {adaptive(call, ops::adaptive_max_pool, x, output_size),
-          adaptive(call, ops::adaptive_max_pool_indices, x, output_size)};
-}
-Tensor global_avg_pool(const Operand& x) {
-  return mean(x, spatial_axes("global_avg_pool", x), true);
-}
-Tensor global_max_pool(const Operand& x) {
-  return amax(x, spatial_axes("global_max_pool", x), true);
-}
-
-Tensor max_unpool1d(const Operand& x, const Operand& indices, PerAxis kernel_size, PerAxis stride,
-                    PerAxis padding, PerAxis output_size) {
-  return unpooled({"max_unpool1d", 1, x}, x, indices, kernel_size, stride, padding, output_size);
-}
-Tensor max_unpool2d(const Operand& x, const Operand& indices, PerAxis kernel_size, PerAxis stride,
-                    PerAxis padding, PerAxis output_size) {
-  return unpooled({"max_unpool2d", 2, x}, x, indices, kernel_size, stride, padding, output_size);
-}
-Tensor max_unpool3d(const Operand& x, const Operand& indices, PerAxis kernel_size, PerAxis stride,
-                    PerAxis padding, PerAxis output_size) {
-  return unpooled({"max_unpool3d", 3, x}, x, indices, kernel_size, stride, padding, output_size);
 }
 
 // ---- rearranging --------------------------------------------------------------------------------
@@ -438,7 +197,7 @@ Tensor channel_shuffle(const Operand& x, std::int64_t groups) {
 
 Tensor interpolate(const Operand& x, PerAxis size, std::vector<double> scale_factor,
                    const std::string& mode, bool align_corners, bool antialias) {
-  const std::size_t rank = rank_of("interpolate", x);
+  const std::size_t rank = frontend::rank_of("interpolate", x);
   const auto fail = [&](const std::string& what) {
     throw ShapeError("interpolate of " + ir::to_string(x.node()->type()) + ": " + what, x.where());
   };
@@ -520,7 +279,7 @@ Tensor max_roi_pool(const Operand& x, const Operand& boxes, PerAxis output_size,
 
 Tensor nn::pad(const Operand& x, std::vector<std::int64_t> widths, const std::string& mode,
                double value) {
-  const std::size_t rank = rank_of("pad", x);
+  const std::size_t rank = frontend::rank_of("pad", x);
   if (widths.size() % 2 != 0 || widths.size() > 2 * rank)
     throw ShapeError("pad of " + ir::to_string(x.node()->type()) + ": " +
                          std::to_string(widths.size()) +

@@ -7,6 +7,7 @@
 
 #include "ir/ops/attrs.h"
 #include "ir/ops/ops.h"
+#include "ir/ops/spatial.h"
 #include "line.h"
 #include "runtime/reactive.h"
 #include "weft/ops/spatial.h"
@@ -40,6 +41,19 @@ struct SpatialCall {
     return given.values;
   }
 
+  /// Windows; their stride is their size where it is not given.
+  [[nodiscard]] ir::PoolAttrs windows(const PerAxis& size, const PerAxis& stride,
+                                      const PerAxis& padding, const PerAxis& dilation,
+                                      bool ceil_mode) const {
+    ir::PoolAttrs attrs;
+    attrs.size = list(size, "kernel_size");
+    attrs.stride = stride.values.empty() ? attrs.size : list(stride, "stride");
+    attrs.low = attrs.high = list(padding, "padding");
+    attrs.dilation = list(dilation, "dilation");
+    attrs.ceil_mode = ceil_mode;
+    return attrs;
+  }
+
   [[nodiscard]] Tensor make(const ir::Op& op, const std::vector<Tensor>& operands,
                             ir::Attrs attrs = {}) const {
     return Line{where}(op, operands, std::move(attrs));
@@ -51,6 +65,19 @@ struct SpatialCall {
   [[nodiscard]] Tensor as_given(const Tensor& y) const {
     return batched ? y : make(ir::ops::squeeze, {y}, ir::AxesAttrs{{0}});
   }
+  /// An operation with a batch axis, of x as it was given.
+  [[nodiscard]] Tensor apply(const ir::Op& op, const Operand& x, ir::Attrs attrs) const {
+    return as_given(make(op, {with_batch(x)}, std::move(attrs)));
+  }
 };
+
+/// How many axes `x` has; ShapeError where that is not known.
+inline std::size_t rank_of(const char* name, const Operand& x) {
+  const auto rank = runtime::live_type(*x.node()).rank();
+  if (!rank)
+    throw ShapeError(std::string(name) + ": the number of axes of its operand must be known",
+                     x.where());
+  return static_cast<std::size_t>(*rank);
+}
 
 }  // namespace weft::frontend

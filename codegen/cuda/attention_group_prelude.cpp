@@ -20,12 +20,13 @@ WEFT_FUNCTION void weft_load_tile(unsigned to, const element* from, weft_i64 the
     const unsigned place = to + chunk / 8 * (rows * 128) + row * 128 + (chunk % 8 ^ row % 8) * 16;
     const bool wanted = row < there && chunk * 8 < size;
     const element* const x = from + (wanted ? row * size + chunk * 8 : 0);
-    if (aligned)
+    if (aligned) {
       weft_copy_async(place, x, wanted);
-    else
+    } else {
+      element* const line = (element*)(weft_shared + (place - weft_place(weft_shared)));
       #pragma unroll 1
-      for (int e = 0; e < 8; ++e)
-        ((element*)(weft_shared + (place - weft_place(weft_shared))))[e] = wanted ? x[e] : element(0);
+      for (int e = 0; e < 8; ++e) line[e] = wanted ? x[e] : element(0);
+    }
   }
 }
 // Sums of products become what the next one's first operand is made of, 16 columns at a time.
@@ -73,14 +74,16 @@ WEFT_FUNCTION void weft_attend_in_groups(const weft_attention<rank>& a, float sc
       for (int k = 0; k < (size + 15) / 16; ++k)
         weft_group_product<typename T::group, columns>::template of_tiles<0, 0>(
             s[0], weft_tile_at<128>(q_mine + k / 4 * (rows * 128) + k % 4 * 32, 0),
-            weft_tile_at<128>(k_at + tile % 2 * k_bytes + k / 4 * (columns * 128) + k % 4 * 32, 0), k);
+            weft_tile_at<128>(k_at + tile % 2 * k_bytes + k / 4 * (columns * 128) + k % 4 * 32, 0),
+            k);
       weft_group_commit();
     };
     const auto weigh = [&](int tile) {
       #pragma unroll
       for (int k = 0; k < columns / 16; ++k)
         weft_group_product<typename T::group, value_width>::of_registers(
-            sums[0], weights[k], weft_tile_at<128>(v_at + tile % 2 * v_bytes + k * 2048, columns * 128));
+            sums[0], weights[k],
+            weft_tile_at<128>(v_at + tile % 2 * v_bytes + k * 2048, columns * 128));
       weft_group_commit();
     };
     const auto soften = [&](int tile) {
@@ -145,7 +148,8 @@ WEFT_FUNCTION void weft_attend_in_groups(const weft_attention<rank>& a, float sc
 // multiplied.
 template <class T, int size, int value_size, int columns, int groups, bool causal, int mask,
           bool of_keys, bool first_sum, bool second_sum, int rank>
-WEFT_FUNCTION void weft_attend_back_in_groups(const weft_attention<rank>& a, float scale, float by) {
+WEFT_FUNCTION void weft_attend_back_in_groups(const weft_attention<rank>& a, float scale,
+                                              float by) {
   typedef unsigned short element;
   constexpr int rows = groups * 64, threads = groups * 128;
   constexpr int width = weft_width<size>, value_width = weft_width<value_size>;

@@ -1,8 +1,9 @@
 // What attention kernels of one program share. A tile of scores lives in registers; nothing of the
-// size of the scores is ever written. The tiling is FlashAttention-2's (Dao 2023) on top of the online
-// softmax (Milakov and Gimelshein 2018): a block takes some rows (queries; keys for the gradients
-// of keys and values) and walks over tiles of what they meet. No sum crosses blocks, so gradients
-// need no atomics: one pass for queries, one for keys and values, each with the scores anew.
+// size of the scores is ever written. The tiling is FlashAttention-2's (Dao 2023) on top of the
+// online softmax (Milakov and Gimelshein 2018): a block takes some rows (queries; keys for the
+// gradients of keys and values) and walks over tiles of what they meet. No sum crosses blocks, so
+// gradients need no atomics: one pass for queries, one for keys and values, each with the scores
+// anew.
 #include "codegen/cuda/attention_text.h"
 
 namespace weft::codegen {

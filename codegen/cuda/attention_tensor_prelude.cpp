@@ -177,7 +177,8 @@ template <bool causal, int rank> struct weft_attended {
     query = (const element*)a.query +
             (weft_matrix_of(a.full, a.query_own, batch) * a.queries + first) * size;
     key = (const element*)a.key + weft_matrix_of(a.full, a.key_own, batch) * a.keys * size;
-    value = (const element*)a.value + weft_matrix_of(a.full, a.value_own, batch) * a.keys * value_size;
+    value = (const element*)a.value +
+            weft_matrix_of(a.full, a.value_own, batch) * a.keys * value_size;
   }
 };
 
@@ -238,15 +239,16 @@ WEFT_FUNCTION void weft_attend(const weft_attention<rank>& a, float scale) {
   }
 }
 
-// Gradients of keys and values (`of_keys`), or of queries: what a block works on is a tile of rows of
-// a matrix, keys or queries, that walks over tiles of the others, in every matrix that shares it.
+// Gradients of keys and values (`of_keys`), or of queries: what a block works on is a tile of rows
+// of a matrix, keys or queries, that walks over tiles of the others, in every matrix that shares
+// it.
 template <bool of_keys, bool causal, int rank> struct weft_gradients {
   typedef unsigned short element;
   const weft_attention<rank>& a;
   weft_i64 matrix;
   int count, others, first, skipped, tiles;   // rows in all, others, first row, tiles of others
-  WEFT_METHOD weft_gradients(const weft_attention<rank>& all, weft_i64 item, int row_tiles, int rows,
-                             int columns)
+  WEFT_METHOD weft_gradients(const weft_attention<rank>& all, weft_i64 item, int row_tiles,
+                             int rows, int columns)
       : a(all), matrix(item / row_tiles) {
     count = (int)(of_keys ? a.keys : a.queries), others = (int)(of_keys ? a.queries : a.keys);
     const int number = (int)(item % row_tiles);
@@ -375,7 +377,8 @@ WEFT_FUNCTION int weft_groups(const weft_attention<rank>& a, weft_i64 matrices) 
   return of_keys && matrices != 0 ? (int)(weft_count(a.full) / matrices) : 1;
 }
 
-// A warp has 16 * tiles rows. `first_sum`: gradients of keys, or of queries; `second_sum`: of values.
+// A warp has 16 * tiles rows. `first_sum`: gradients of keys, or of queries; `second_sum`: of
+// values.
 template <class T, int size, int value_size, int tiles, int columns, int warps, bool causal,
           int mask, bool of_keys, bool first_sum, bool second_sum, int rank>
 WEFT_FUNCTION void weft_attend_back(const weft_attention<rank>& a, float scale, float by) {

@@ -17,11 +17,11 @@ using ir::DeviceLaunch, ir::DeviceOperation;
 /// Chosen so that a thread's sums and scores fit in its 255 registers and a block in the 99 KB that
 /// every device from sm_80 on has; most devices then hold two blocks or more.
 ///
-/// What bounds a warp is shared memory, 128 bytes a clock for all four: a product m16n8k16 reads 256
-/// bytes of its second operand, or 128 where a warp has 32 rows and uses it twice. Forward, with
-/// heads of 128, that and the queries' fragments (64 bytes a product, in half of them) make 160
-/// bytes, so five clocks a product; the tensor cores take four at best. Gradients of such heads have
-/// two sums of their rows, so 16 rows a warp.
+/// What bounds a warp is shared memory, 128 bytes a clock for all four: a product m16n8k16 reads
+/// 256 bytes of its second operand, or 128 where a warp has 32 rows and uses it twice. Forward,
+/// with heads of 128, that and the queries' fragments (64 bytes a product, in half of them) make 160
+/// bytes, so five clocks a product; the tensor cores take four at best. Gradients of such heads
+/// have two sums of their rows, so 16 rows a warp.
 struct Shape {
   int tiles = 1, columns = 64, warps = 4;  // on tensor cores
   int rows = 64;                           // in all
@@ -43,9 +43,9 @@ struct Sizes {
 };
 
 /// A warpgroup's tile is 64 rows; a thread's scores, weights and sums of heads of 128 are 160
-/// registers (of gradients, 224 with tiles of 64), and two warpgroups fill a multiprocessor. Products
-/// of theirs read shared memory past the threads, so what bounds them is the tensor cores: forward,
-/// heads of 128 take these twice the time that the exponents take.
+/// registers (of gradients, 224 with tiles of 64), and two warpgroups fill a multiprocessor.
+/// Products of theirs read shared memory past the threads, so what bounds them is the tensor cores:
+/// forward, heads of 128 take these twice the time that the exponents take.
 Shape forward_shape(const Sizes& s, bool tensor, const DeviceLimits& limits) {
   if (tensor && limits.warpgroups && s.suit_groups()) return {1, 128, 8, 128, true};
   if (!tensor) {
@@ -70,8 +70,7 @@ std::int64_t pitch(std::int64_t size, bool tensor) {
 
 std::string flag(bool b) { return b ? "true" : "false"; }
 std::string bits(double x) {
-  return cat({"__uint_as_float(", std::to_string(std::bit_cast<std::uint32_t>(static_cast<float>(x))),
-              "u)"});
+  return cat({"__uint_as_float(", str(std::bit_cast<std::uint32_t>(static_cast<float>(x))), "u)"});
 }
 
 class AttentionText {
@@ -86,7 +85,8 @@ class AttentionText {
         dtype_(o.inputs[first_].dtype),
         tensor_(dtype_ != DType::float32),
         sizes_{a_.key_size, a_.value_size},
-        shape_(backward_ ? backward_shape(sizes_, tensor_, limits) : forward_shape(sizes_, tensor_, limits)) {
+        shape_(backward_ ? backward_shape(sizes_, tensor_, limits)
+                         : forward_shape(sizes_, tensor_, limits)) {
     int symbol = 0;
     for (const auto* list : {&o.inputs, &o.outputs})
       for (const DeviceOperation::Operand& x : *list) {
@@ -184,7 +184,8 @@ class AttentionText {
                            : cat({str(shape_.rows), ", ", str(shape_.columns)});
     arguments += cat({", ", flag(a_.causal), ", ", str(mask_kind())});
     if (tensor_)
-      arguments = cat({dtype_ == DType::float16 ? "weft_f16_tile, " : "weft_bf16_tile, ", arguments});
+      arguments =
+          cat({dtype_ == DType::float16 ? "weft_f16_tile, " : "weft_bf16_tile, ", arguments});
     if (!backward_) {
       if (tensor_) arguments += cat({", ", flag(a_.scale > 0 && mask_kind() != 2)});
       const char* const function = shape_.groups ? "weft_attend_in_groups<"

@@ -1,5 +1,5 @@
-// Products of warpgroups (wgmma, sm_90a): four warps together, whose operands the tensor cores fetch
-// from shared memory themselves while threads go on.
+// Products of warpgroups (wgmma, sm_90a): four warps together, whose operands the tensor cores
+// fetch from shared memory themselves while threads go on.
 #include <string>
 
 #include "codegen/cuda/cuda_text.h"
