@@ -57,7 +57,15 @@ Tensor in(DType dtype, const Tensor& x) { return x.dtype() == dtype ? x : x.to(d
 }  // namespace
 
 WeightAverage::WeightAverage(const nn::Module& model, WeightAverageOptions options, Where where)
-    : WeightAverage(model.named_parameters(), model.named_buffers(), std::move(options), where) {}
+    : WeightAverage(model.named_parameters(), model.named_buffers(), std::move(options), where) {
+  names_.clear();
+  for (const auto& [name, tensor] : nn::detail::NamedState::of(model)) {
+    const auto entry = std::ranges::find(
+        entries_, tensor.node(), [](const Entry& one) { return one.weight.node(); });
+    if (entry != entries_.end())
+      names_.emplace_back(name, static_cast<std::size_t>(entry - entries_.begin()));
+  }
+}
 
 WeightAverage::WeightAverage(const std::vector<Tensor>& parameters, WeightAverageOptions options,
                              Where where)
@@ -77,6 +85,7 @@ WeightAverage::WeightAverage(const nn::NamedTensors& parameters, const nn::Named
   for (const auto& parameter : parameters) add(parameter, true);
   for (const auto& buffer : buffers)
     add(buffer, options_.use_buffers && category(buffer.second.dtype()) >= Category::floating);
+  for (const Entry& entry : entries_) names_.emplace_back(entry.name, names_.size());
 }
 
 // ---- the next averages --------------------------------------------------------------------------
@@ -122,14 +131,14 @@ void WeightAverage::update(Where where) {
   demand_at_home("take in weights", where);
   const Device device = entries_.front().weight.device();
   if (!update_ || update_->device() != device) {
-    update_.emplace(
-        std::vector<Tensor>{}, std::vector<Tensor>{},
-        FunctionOptions{.updates = updates({}, where), .device = device, .name = "weight_average"},
-        where);
     Transaction together;  // averages that were elsewhere follow the weights
     for (Entry& entry : entries_) entry.average.set_value(entry.average.value().to(device), where);
     n_averaged_.set_value(n_averaged_.value().to(device), where);
     together.commit();
+    update_.emplace(
+        std::vector<Tensor>{}, std::vector<Tensor>{},
+        FunctionOptions{.updates = updates({}, where), .device = device, .name = "weight_average"},
+        where);
   }
   (*update_)();
 }
@@ -159,7 +168,7 @@ std::int64_t WeightAverage::n_averaged() const { return n_averaged_.item<std::in
 NamedArrays WeightAverage::averages(Where where) const {
   demand_at_home("read them", where);
   NamedArrays result;
-  for (const Entry& entry : entries_) result.emplace(entry.name, entry.average.value());
+  for (const auto& [name, entry] : names_) result.emplace(name, entries_[entry].average.value());
   return result;
 }
 
@@ -182,12 +191,16 @@ void WeightAverage::load_state_dict(const NamedArrays& saved, Where where) {
 void update_bn(const data::DataLoader& loader, nn::Module& model, std::source_location where) {
   if (loader.size() == 0 || model.named_buffers().empty()) return;
   struct Training {  // for as long as this lives
-    nn::Module& model;
-    bool before = model.is_training();
-    explicit Training(nn::Module& of) : model(of) { model.train(); }
+    std::vector<std::pair<nn::Module*, bool>> before;  // children first
+    explicit Training(nn::Module& model) {
+      model.apply([&](nn::Module& one) { before.emplace_back(&one, one.is_training()); });
+      model.train();
+    }
     Training(const Training&) = delete;
     Training& operator=(const Training&) = delete;
-    ~Training() { model.train(before); }
+    ~Training() {
+      for (auto one = before.rbegin(); one != before.rend(); ++one) one->first->train(one->second);
+    }
   } const training(model);
 
   Dims shape = to_dims(loader.dataset().inputs.shape());
@@ -198,10 +211,19 @@ void update_bn(const data::DataLoader& loader, nn::Module& model, std::source_lo
   if (recounting.met.empty()) return;
   const Function pass(
       {x}, y, {.device = recounting.met.front().running_mean.device(), .name = "update_bn"}, where);
-  Transaction together;
-  for (nn::RunningNorm& norm : recounting.met) norm.reset_running_stats();
-  together.commit();
-  for (const data::Dataset& batch : loader) pass(batch.inputs);
+  std::vector<std::pair<Tensor, Array>> before;
+  for (const Tensor& buffer : model.buffers()) before.emplace_back(buffer, buffer.value());
+  try {
+    Transaction together;
+    for (nn::RunningNorm& norm : recounting.met) norm.reset_running_stats();
+    together.commit();
+    for (const data::Dataset& batch : loader) pass(batch.inputs);
+  } catch (...) {
+    Transaction back;
+    for (auto& [buffer, value] : before) buffer.set_value(value);
+    back.commit();
+    throw;
+  }
 }
 
 }  // namespace weft::optim

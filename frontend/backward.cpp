@@ -56,11 +56,11 @@ struct GradientState final : runtime::Attachment {
   std::atomic<bool> frozen = false;  // it was turned off
   std::atomic<bool> detached = false;
   std::atomic<bool> accumulated = false;  // `gradient` was computed since it was last zeroed
+  std::atomic<bool> lasting = false;      // never freed
   std::mutex mutex;                       // guards the rest; nothing is called under it
   NodeRef gradient;                       // a leaf
   std::optional<frontend::Running> running;
-  bool lasting = false;  // never freed
-  Array nothing;         // the zeros in `gradient` that stand for none
+  Array nothing;  // the zeros in `gradient` that stand for none
   std::vector<std::shared_ptr<const BackwardPlan>> plans;
 
   static std::unique_ptr<runtime::Attachment> make() { return std::make_unique<GradientState>(); }

@@ -368,6 +368,8 @@ std::vector<EpochResult> Trainer::fit(const Dataset& train, const Dataset& test,
                                       const std::function<void(const EpochResult&)>& watch,
                                       Where where) {
   if (train.size() == 0) throw ShapeError("there are no samples to train with", where);
+  if (options_.average && options_.average->swapped())
+    throw Error("the trainer's averages are in the model; swap() them back to train", where);
   const DataLoader loader(train,
                           {.batch_size = options_.batch_size,
                            .shuffle = options_.shuffle,

@@ -92,6 +92,12 @@ Module& Module::requires_grad(bool on) {
   return *this;
 }
 
+Module& Module::apply(const std::function<void(Module&)>& function) {
+  for (auto& [name, child] : children_) child->apply(function);
+  function(*this);
+  return *this;
+}
+
 Module& Module::to(Device device) {
   Transaction together;
   for (auto& [name, tensor] : once(named_state())) tensor.set_value(tensor.value().to(device));

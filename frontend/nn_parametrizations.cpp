@@ -7,6 +7,7 @@
 #include "value.h"
 #include "weft/array.h"
 #include "weft/ops.h"
+#include "weft/ops/statistics.h"
 
 namespace weft::nn {
 
@@ -17,7 +18,7 @@ using frontend::make, frontend::reduce, frontend::Value;
 namespace {
 
 Value length(const Value& x, const AxisList& axes = {}, bool keepdims = false) {
-  return make(ops::sqrt, {reduce(ops::sum, make(ops::square, {x}), axes, keepdims)});
+  return {vector_norm({x.node(), x.where()}, 2, axes, keepdims).node(), x.where()};
 }
 
 Value constant(const Value& x) { return make(ops::stop_gradient, {x}); }
@@ -47,7 +48,13 @@ std::size_t Parametrization::find(const char* by, Module& module, const Tensor& 
   const auto& own = module.own_;
   const auto found = std::ranges::find(own, parameter.node(),
                                        [](const auto& entry) { return entry.second.node(); });
-  if (found != own.end()) return static_cast<std::size_t>(found - own.begin());
+  if (found != own.end()) {
+    if (category(parameter.dtype()) != Category::floating)
+      throw DTypeError(std::string(by) + ": '" + found->first + "' is of " +
+                           std::string(name(parameter.dtype())) + ", and has no such norm",
+                       where);
+    return static_cast<std::size_t>(found - own.begin());
+  }
   for (const Module::Made& made : module.made_)
     if (made.member(module).node() == parameter.node())
       throw Error(std::string(by) + ": '" + made.name + "' is computed by " + made.by + " already",
@@ -64,11 +71,17 @@ void Parametrization::replace(Module& module, std::size_t at, NamedTensors param
     }
   for (const Tensor& weight : {made.in_training, made.in_evaluation})
     frontend::keep_graph(weight.node());
-  const auto place = module.own_.erase(module.own_.begin() + static_cast<std::ptrdiff_t>(at));
-  module.own_.insert(place, parameters.begin(), parameters.end());
-  module.buffers_.insert(module.buffers_.end(), buffers.begin(), buffers.end());
-  made.member(module) = module.is_training() ? made.in_training : made.in_evaluation;
+  // Beside what is there, which changes once nothing can fail.
+  auto own = module.own_, all_buffers = module.buffers_;
+  const auto place = own.erase(own.begin() + static_cast<std::ptrdiff_t>(at));
+  own.insert(place, parameters.begin(), parameters.end());
+  all_buffers.insert(all_buffers.end(), buffers.begin(), buffers.end());
+  Tensor& member = made.member(module);
+  const Tensor weight = module.is_training() ? made.in_training : made.in_evaluation;
   module.made_.push_back(std::move(made));
+  module.own_.swap(own);
+  module.buffers_.swap(all_buffers);
+  member = weight;
 }
 
 void Parametrization::remove(const char* by, Module& module, const Member& member, Where where) {
@@ -119,7 +132,7 @@ void Parametrization::weight_norm(Module& module, Member member, std::optional<s
 
 namespace {
 
-/// Rows along axis `dim`, all else in columns.
+/// Rows along axis `dim`, all else in columns; in a dtype to compute in.
 Value as_matrix(const Tensor& weight, std::int64_t dim, SourceLocation where) {
   Axes order{dim};
   for (std::int64_t axis = 0; axis < weight.ndim(); ++axis)
@@ -128,7 +141,8 @@ Value as_matrix(const Tensor& weight, std::int64_t dim, SourceLocation where) {
   const std::int64_t rows = shape[static_cast<std::size_t>(dim)],
                      columns = rows > 0 ? weight.size() / rows : 0;
   const Tensor permuted = permute({weight.node(), where}, order);
-  return {reshape({permuted.node(), where}, {Dim(rows), Dim(columns)}).node(), where};
+  const Value matrix(reshape({permuted.node(), where}, {Dim(rows), Dim(columns)}).node(), where);
+  return make(ops::cast, {matrix}, ir::CastAttrs{compute_dtype(weight.dtype())});
 }
 
 /// The singular vectors of a matrix's largest singular value.
@@ -166,36 +180,47 @@ void Parametrization::spectral_norm(Module& module, Member member, const Spectra
   const Value matrix = as_matrix(original, o.dim, where);
   const Shape extents = Tensor(matrix).shape();
   const auto drawn = [&](std::int64_t extent) {
-    return Variable(randn({extent}, DType::float32).to(weight.dtype()).to(weight.device()));
+    const DType dtype = compute_dtype(weight.dtype());
+    return Variable(randn({extent}, DType::float32).to(dtype).to(weight.device()));
   };
   const Variable first_u = drawn(extents[0]), first_v = drawn(extents[1]);
   const Vectors begun =
       iterated(matrix, {{first_u.node(), where}, {first_v.node(), where}}, 15, o.eps);
   const Tensor begun_u = begun.u, begun_v = begun.v;
-  const Variable u(begun_u.value(), name + "_u", where), v(begun_v.value(), name + "_v", where);
+  const auto stored = [&](const Tensor& x) { return x.value().to(weight.dtype()); };
+  const Variable u(stored(begun_u), name + "_u", where), v(stored(begun_v), name + "_v", where);
 
+  const auto wide = [dtype = compute_dtype(weight.dtype())](const Value& x) {
+    return make(ops::cast, {x}, ir::CastAttrs{dtype});
+  };
   const auto sigma = [&](const Vectors& x) {
     const Value along = make(ops::matmul, {matrix, constant(x.v)});
     return make(ops::matmul, {constant(x.u), along});
   };
   const Vectors kept{{u.node(), where}, {v.node(), where}};
-  const auto next = [matrix, o](const Vectors& now) {
-    return iterated(matrix, now, o.n_power_iterations, o.eps);
+  const auto next = [matrix, wide, o](const Vectors& now) {
+    return iterated(matrix, {wide(now.u), wide(now.v)}, o.n_power_iterations, o.eps);
   };
-  const Value moving = sigma(next(kept)), still = sigma(kept), whole(original.node(), where);
+  const Value whole(original.node(), where);
+  const Value moving = sigma(next(kept)), still = sigma({wide(kept.u), wide(kept.v)});
   {
     const frontend::Pass uncounted;  // it waits for one
     const std::span<const ir::NodeRef> of = moving.node()->inputs();
     frontend::note_running(moving.node(),
                            {{u.node(), v.node()},
                             [next, where](std::span<const ir::NodeRef> now) {
-                              const Vectors moved = next({{now[0], where}, {now[1], where}});
-                              return std::vector{moved.u.node(), moved.v.node()};
+                              const Value u_now(now[0], where), v_now(now[1], where);
+                              const Vectors moved = next({u_now, v_now});
+                              return std::vector{make(ops::cast_like, {moved.u, u_now}).node(),
+                                                 make(ops::cast_like, {moved.v, v_now}).node()};
                             },
                             ir::make_node(moving.node()->op(), {of.begin(), of.end()},
                                           moving.node()->attrs(), where)});
   }
-  const Tensor in_training = whole / moving, in_evaluation = whole / still;
+  const auto over = [&](const Value& norm) -> Tensor {
+    return make(ops::cast_like, {wide(whole) / norm, whole});
+  };
+  const Tensor in_training = over(moving), in_evaluation = over(still);
   replace(module, at, {{original.name(), original}}, {{u.name(), u}, {v.name(), v}},
           {by, name, {}, in_training, in_evaluation, std::move(member)}, where);
 }

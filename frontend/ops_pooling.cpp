@@ -129,7 +129,8 @@ Tensor adaptive(const Call& call, const ir::Op& op, const Operand& x, const PerA
 
 Axes spatial_axes(const char* name, const Operand& x) {
   Axes axes;
-  for (std::size_t i = 2; i < frontend::rank_of(name, x); ++i) axes.push_back(static_cast<std::int64_t>(i));
+  const auto rank = static_cast<std::int64_t>(frontend::rank_of(name, x));
+  for (std::int64_t axis = 2; axis < rank; ++axis) axes.push_back(axis);
   return axes;
 }
 

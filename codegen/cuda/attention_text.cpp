@@ -15,12 +15,12 @@ using ir::DeviceLaunch, ir::DeviceOperation;
 
 /// A block's tile: `warps * 16 * tiles` rows, or 16 by 16 threads over `rows`, against `columns`.
 /// Chosen so that a thread's sums and scores fit in its 255 registers and a block in the 99 KB that
-/// every device from sm_80 on has; most devices then hold two blocks or more.
+/// every device from sm_80 on has (warpgroups': in 227); most devices then hold two blocks or more.
 ///
 /// What bounds a warp is shared memory, 128 bytes a clock for all four: a product m16n8k16 reads
 /// 256 bytes of its second operand, or 128 where a warp has 32 rows and uses it twice. Forward,
-/// with heads of 128, that and the queries' fragments (64 bytes a product, in half of them) make 160
-/// bytes, so five clocks a product; the tensor cores take four at best. Gradients of such heads
+/// with heads of 128, that and the queries' fragments (64 bytes a product, in half of them) make
+/// 160 bytes, so five clocks a product; the tensor cores take four at best. Gradients of such heads
 /// have two sums of their rows, so 16 rows a warp.
 struct Shape {
   int tiles = 1, columns = 64, warps = 4;  // on tensor cores

@@ -1,8 +1,8 @@
 // Attention on a device (ir/ops/attention.h) as steps that never write the scores. 16-bit floats go
-// through tensor cores, with sums in float32 and weights rounded to them (heads of 48 to 64 and of
-// 96 to 128 by warpgroups, where a device has these); float32 through the ordinary units. Results
-// are the same bits whatever the grid; they agree with the processor's to within rounding. From
-// sm_80 on.
+// through tensor cores, with sums in float32 and weights rounded to them (heads of 48, 56, 64, 96,
+// 104, …, 128 elements by warpgroups, where a device has these); float32 through the ordinary
+// units. Results are the same bits whatever the grid; they agree with the processor's to within
+// rounding. From sm_80 on.
 #pragma once
 
 #include <string_view>

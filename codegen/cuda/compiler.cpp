@@ -93,8 +93,7 @@ std::string key_of(const OperationText& operation) {
 class CudaCompiler final : public ir::DeviceCompiler {
  public:
   CudaCompiler(const Nvrtc& nvrtc, std::string arch, const DeviceLimits& limits)
-      : nvrtc_(nvrtc), arch_(std::move(arch)), limits_(limits) {
-    limits_.warpgroups = nvrtc.has_warpgroups(arch_);
+      : nvrtc_(nvrtc), arch_(std::move(arch)), limits_(limits_of(limits, nvrtc, arch_)) {
     const char* log = std::getenv("WEFT_LOG");
     log_ = log && std::strstr(log, "compile");
   }
@@ -189,12 +188,16 @@ class CudaCompiler final : public ir::DeviceCompiler {
     std::erase_if(known_, [](const auto& entry) { return entry.second.use_count() == 1; });
   }
 
+  static DeviceLimits limits_of(DeviceLimits of, const Nvrtc& nvrtc, std::string_view arch) {
+    of.warpgroups = nvrtc.has_warpgroups(arch);
+    return of;
+  }
   /// 90 for sm_90.
   [[nodiscard]] int arch_number() const { return std::atoi(arch_.c_str() + 3); }
 
   const Nvrtc& nvrtc_;
   const std::string arch_;
-  DeviceLimits limits_;
+  const DeviceLimits limits_;
   DiskCache disk_;
   bool log_ = false;
   std::mutex mutex_;

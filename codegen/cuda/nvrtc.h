@@ -26,8 +26,8 @@ class Nvrtc {
   [[nodiscard]] std::vector<std::byte> compile_to_cubin(const std::string& text,
                                                         std::string_view arch) const;
   [[nodiscard]] bool supports(std::string_view arch) const;
-  /// Whether code for `arch` can have products of warpgroups: sm_90's own, which code compiled for it
-  /// has from NVRTC 12.0 on.
+  /// Whether code for `arch` can have products of warpgroups: sm_90's own, which code compiled for
+  /// it has from NVRTC 12.0 on.
   [[nodiscard]] bool has_warpgroups(std::string_view arch) const;
   [[nodiscard]] std::string version() const;
 

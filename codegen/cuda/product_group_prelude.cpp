@@ -7,11 +7,12 @@ namespace weft::codegen {
 std::string_view product_group_prelude() {
   return R"(// ---- products by warpgroups ----
 // Warpgroups lie below each other where each has 64 rows or more of the tile, else side by side.
-// Operands are in shared memory for 32 of the sum at a time, four more on their way; a product is
-// under way when the next one begins.
-template <class Factor, int tile_m_, int tile_n_, int groups> struct weft_tensor_groups {
+// Operands are in shared memory for 32 of the sum at a time, in `stages` places, all but two of
+// them on their way; a product is under way when the next one begins.
+template <class Factor, int tile_m_, int tile_n_, int groups, int stages>
+struct weft_tensor_groups {
   static const int tile_m = tile_m_, tile_n = tile_n_, threads = 128 * groups;
-  static const int stages = 6, ahead = stages - 2, depth = 32;
+  static const int ahead = stages - 2, depth = 32;
   static const int down = tile_m >= 64 * groups ? groups : 1;
   static const int rows = tile_m / down / 64, columns = tile_n * down / groups;   // a warpgroup's
   static const int pitch = tile_n + 8;
@@ -29,12 +30,7 @@ template <class Factor, int tile_m_, int tile_n_, int groups> struct weft_tensor
     const int group = __shfl_sync(~0u, threadIdx.x / 128, 0);
     const int from_m = down > 1 ? group * rows * 64 : 0, from_n = down > 1 ? 0 : group * columns;
     float sums[rows][columns / 8][4];
-    #pragma unroll
-    for (int i = 0; i < rows; ++i)
-      #pragma unroll
-      for (int j = 0; j < columns / 8; ++j)
-        #pragma unroll
-        for (int e = 0; e < 4; ++e) sums[i][j][e] = 0;
+    weft_clear_fragments(sums);
     #pragma unroll 1
     for (int s = 0; s < ahead; ++s) {
       if (begin + s * depth < end) {
@@ -76,28 +72,14 @@ template <class Factor, int tile_m_, int tile_n_, int groups> struct weft_tensor
     for (int i = 0; i < rows; ++i) weft_hold(sums[i]);
     weft_wait_copies<0>();
     __syncthreads();
-    put(sums, (float*)shared, from_m, from_n);
+    weft_put_fragments<64>(sums, (float*)shared, pitch, from_m + threadIdx.x % 128 / 32 * 16,
+                           from_n);
     __syncthreads();
   }
 
   template <class Operand> static __device__ weft_u64 tile_at(unsigned at, int from, int half) {
     if (Operand::along) return weft_tile_at<64>(at + from * 64 + half * 32, 0);
     return weft_tile_at<128>(at + from / 64 * (depth * 128) + half * (16 * 128), depth * 128);
-  }
-  static __device__ void put(const float (&sums)[rows][columns / 8][4], float* tile, int from_m,
-                             int from_n) {
-    const int lane = threadIdx.x % 32, below = from_m + threadIdx.x % 128 / 32 * 16 + lane / 4;
-    #pragma unroll
-    for (int i = 0; i < rows; ++i)
-      #pragma unroll
-      for (int j = 0; j < columns / 8; ++j)
-        #pragma unroll
-        for (int e = 0; e < 4; e += 2) {
-          weft_vector<float, 2> two;
-          two.at[0] = sums[i][j][e], two.at[1] = sums[i][j][e + 1];
-          const int row = below + i * 64 + e * 4, column = from_n + j * 8 + lane % 4 * 2;
-          *(weft_vector<float, 2>*)(tile + row * pitch + column) = two;
-        }
   }
 };
 )";

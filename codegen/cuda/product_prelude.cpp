@@ -137,15 +137,14 @@ WEFT_FUNCTION void weft_tile(weft_i64 number, weft_i64 tiles_m, weft_i64 tiles_n
 
 // A tile by the ordinary cores: down x across threads, each with rows x columns of it in registers.
 // The sum of [begin, end) is cut: a chain of fma a block, blocks added up in order, then pieces.
-// Operands are in shared memory for 8 of the sum at a time, the next on their way meanwhile. The
-// result goes to `tile`, rows `pitch` apart. Small tiles have more of the sum on its way at once.
-template <class Chip, int down_, int across_, int rows, int columns, bool pieces>
+// Operands are in shared memory for `depth` of the sum at a time, a multiple of 8, the next on
+// their way meanwhile. The result goes to `tile`, rows `pitch` apart.
+template <class Chip, int down_, int across_, int rows, int columns, int depth, bool pieces>
 struct weft_cores {
   static const int down = down_, across = across_, threads = down * across;
   static const int tile_m = down * rows, tile_n = across * columns, chunk = 8;
-  static const int depth = sizeof(Chip) == 4 && tile_m * tile_n <= 32 * 32 ? 4 * chunk : chunk;
   static const int unit = sizeof(Chip) < 16 ? 16 / (int)sizeof(Chip) : 1;   // of 16 bytes
-  static const int unit_n = columns < unit ? columns : unit;                 // of a thread's columns
+  static const int unit_n = columns < unit ? columns : unit;   // of a thread's columns
   static const int pitch_m = tile_m + unit, pitch_n = tile_n + unit, pitch = tile_n + unit;
   static const int stage = depth * (pitch_m + pitch_n), results = tile_m * pitch;
 

@@ -180,11 +180,39 @@ template <class Operand, int tile, int threads> struct weft_tensor_lines {
   }
 };
 
-// A tile. Operands are in shared memory for 64 bytes of the sum at a time, three more on their way.
-// Each warp has a rectangle of the tile.
-template <class Factor, int tile_m_, int tile_n_, int warps_m, int warps_n> struct weft_tensor {
+// Fragments of sums, each further down than the one before by `apart` rows.
+template <int rows, int columns>
+WEFT_FUNCTION void weft_clear_fragments(float (&sums)[rows][columns][4]) {
+  #pragma unroll
+  for (int i = 0; i < rows; ++i)
+    #pragma unroll
+    for (int j = 0; j < columns; ++j)
+      #pragma unroll
+      for (int e = 0; e < 4; ++e) sums[i][j][e] = 0;
+}
+template <int apart, int rows, int columns>
+WEFT_FUNCTION void weft_put_fragments(const float (&sums)[rows][columns][4], float* tile, int pitch,
+                                      int from_m, int from_n) {
+  const int lane = threadIdx.x % 32;
+  #pragma unroll
+  for (int i = 0; i < rows; ++i)
+    #pragma unroll
+    for (int j = 0; j < columns; ++j)
+      #pragma unroll
+      for (int e = 0; e < 4; e += 2) {
+        weft_vector<float, 2> two;
+        two.at[0] = sums[i][j][e], two.at[1] = sums[i][j][e + 1];
+        const int row = from_m + i * apart + lane / 4 + e * 4;
+        *(weft_vector<float, 2>*)(tile + row * pitch + from_n + j * 8 + lane % 4 * 2) = two;
+      }
+}
+
+// A tile. Operands are in shared memory for 64 bytes of the sum at a time, in `stages` places, all
+// but one of them on their way. Each warp has a rectangle of the tile.
+template <class Factor, int tile_m_, int tile_n_, int warps_m, int warps_n, int stages>
+struct weft_tensor {
   static const int tile_m = tile_m_, tile_n = tile_n_, threads = 32 * warps_m * warps_n;
-  static const int stages = 4, depth = 64 / (int)sizeof(typename Factor::Stored);
+  static const int depth = 64 / (int)sizeof(typename Factor::Stored);
   static const int rows = tile_m / warps_m / 16, columns = tile_n / warps_n / 8;   // fragments
   static const int pitch = tile_n + 8;
 
@@ -200,12 +228,7 @@ template <class Factor, int tile_m_, int tile_n_, int warps_m, int warps_n> stru
     const int from_m = warp / warps_n * (tile_m / warps_m);
     const int from_n = warp % warps_n * (tile_n / warps_n);
     float sums[rows][columns][4];
-    #pragma unroll
-    for (int i = 0; i < rows; ++i)
-      #pragma unroll
-      for (int j = 0; j < columns; ++j)
-        #pragma unroll
-        for (int e = 0; e < 4; ++e) sums[i][j][e] = 0;
+    weft_clear_fragments(sums);
     #pragma unroll
     for (int s = 0; s < stages - 1; ++s) {
       if (begin + s * depth < end) {
@@ -228,7 +251,7 @@ template <class Factor, int tile_m_, int tile_n_, int warps_m, int warps_n> stru
     }
     weft_wait_copies<0>();
     __syncthreads();
-    put(sums, (float*)shared, from_m, from_n);
+    weft_put_fragments<16>(sums, (float*)shared, pitch, from_m, from_n);
     __syncthreads();
   }
 
@@ -262,22 +285,6 @@ template <class Factor, int tile_m_, int tile_n_, int warps_m, int warps_n> stru
       lines_a.template finish<half>(hold_a, to);
       lines_b.template finish<half>(hold_b, to + LinesA::bytes);
     }
-  }
-  static __device__ void put(const float (&sums)[rows][columns][4], float* tile, int from_m,
-                             int from_n) {
-    const int lane = threadIdx.x % 32;
-    #pragma unroll
-    for (int i = 0; i < rows; ++i)
-      #pragma unroll
-      for (int j = 0; j < columns; ++j)
-        #pragma unroll
-        for (int e = 0; e < 4; e += 2) {
-          weft_vector<float, 2> two;
-          two.at[0] = sums[i][j][e], two.at[1] = sums[i][j][e + 1];
-          const int row = from_m + i * 16 + lane / 4 + e * 4;
-          const int column = from_n + j * 8 + lane % 4 * 2;
-          *(weft_vector<float, 2>*)(tile + row * pitch + column) = two;
-        }
   }
 };
 #endif

@@ -120,19 +120,24 @@ class ProductWriter {
     const std::string tile = cat({str(how_.tile_m()), ", ", str(how_.tile_n()), ", "});
     const std::string threads = cat({str(how_.down), ", ", str(how_.across)});
     if (how_.groups)
-      return cat({"weft_tensor_groups<", tensor_factor(), ", ", tile, str(how_.threads() / 128), ">"});
-    if (how_.tensor) return cat({"weft_tensor<", tensor_factor(), ", ", tile, threads, ">"});
+      return cat({"weft_tensor_groups<", tensor_factor(), ", ", tile, str(how_.threads() / 128),
+                  ", ", str(stages()), ">"});
+    if (how_.tensor)
+      return cat({"weft_tensor<", tensor_factor(), ", ", tile, threads, ", ", str(stages()), ">"});
     return cat({"weft_cores<", chip_, ", ", threads, ", ", str(how_.rows), ", ", str(how_.columns),
-                ", ", meets_pieces() ? "true" : "false", ">"});
+                ", ", str(cores_depth(how_, chip_size(dtype_))), ", ",
+                meets_pieces() ? "true" : "false", ">"});
   }
 
+  /// Of tensor cores' operands in shared memory.
+  [[nodiscard]] int stages() const { return how_.groups ? 6 : 4; }
   /// As the prelude lays it out.
   [[nodiscard]] std::int64_t shared_bytes() const {
     const std::int64_t tile_m = how_.tile_m(), tile_n = how_.tile_n();
     if (how_.tensor) {
       const std::int64_t padding = dtype_ == DType::float32 ? 16 : 0;
-      const std::int64_t stages = how_.groups ? 6 : 4, alignment = how_.groups ? 1024 : 0;
-      return std::max<std::int64_t>(stages * (tile_m + tile_n + padding) * 64 + alignment,
+      const std::int64_t alignment = how_.groups ? 1024 : 0;
+      return std::max<std::int64_t>(stages() * (tile_m + tile_n + padding) * 64 + alignment,
                                     tile_m * (tile_n + 8) * 4);
     }
     const std::int64_t size = chip_size(dtype_), unit = std::max<std::int64_t>(16 / size, 1);

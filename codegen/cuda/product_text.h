@@ -32,13 +32,14 @@ struct CudaProduct {
   [[nodiscard]] int tile_n() const { return across * columns; }
   [[nodiscard]] int threads() const { return down * across * (tensor ? 32 : 1); }
 };
-/// Blocks of a multiprocessor that ordinary cores' products of 8x8 a thread leave registers for, and
-/// 1 where a thread has less.
+/// Blocks of a multiprocessor that ordinary cores' products of 8x8 a thread leave registers for,
+/// and 1 where a thread has less.
 constexpr int wide_blocks_together(const CudaProduct& p) {
   if (p.rows * p.columns < 64) return 1;
   return p.threads() == 256 ? 2 : 384 / p.threads();
 }
-/// Elements of the sum that ordinary cores have in shared memory at once: weft_cores.
+/// Elements of the sum that ordinary cores have in shared memory at once: more where tiles are
+/// small, which wait for what is on its way.
 constexpr int cores_depth(const CudaProduct& p, std::int64_t chip_bytes) {
   return chip_bytes == 4 && p.tile_m() * p.tile_n() <= 32 * 32 ? 32 : 8;
 }

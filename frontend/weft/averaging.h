@@ -70,8 +70,8 @@ class WeightAverage {
   [[nodiscard]] bool swapped() const { return swapped_; }
 
   [[nodiscard]] std::int64_t n_averaged() const;
-  /// The averages by the module's names (of what has several names, its first): what
-  /// `load_state_dict` of another one takes.
+  /// The averages under every name that the module has for them: what `load_state_dict` of another
+  /// one takes.
   [[nodiscard]] NamedArrays averages(Where where = Where::current()) const;
   /// `n_averaged`, and the averages as `module.0.weight`.
   [[nodiscard]] NamedArrays state_dict(Where where = Where::current()) const;
@@ -80,7 +80,7 @@ class WeightAverage {
 
  private:
   struct Entry {
-    std::string name;
+    std::string name;  // its first
     Tensor weight, average;
     bool averaged;  // else copied
   };
@@ -91,6 +91,7 @@ class WeightAverage {
 
   WeightAverageOptions options_;
   std::vector<Entry> entries_;
+  std::vector<std::pair<std::string, std::size_t>> names_;  // all, and whose
   Tensor n_averaged_;
   std::optional<Function> update_;
   bool swapped_ = false;
@@ -98,9 +99,9 @@ class WeightAverage {
 
 /// Begins the running statistics of the model's batch normalisations anew, over one epoch of the
 /// loader's inputs, in which all batches count alike: averages of weights have other activations
-/// than the weights had. Runs the model in training mode, where its buffers are; others than those
-/// statistics move as they do in training. Does nothing where the model has none, or the loader no
-/// batch.
+/// than the weights had. Runs the model in training mode, all of it, where its buffers are; others
+/// than those statistics move as they do in training. Does nothing where the model has none, or the
+/// loader no batch. Leaves every module in its mode, and changes nothing where it throws.
 void update_bn(const data::DataLoader& loader, nn::Module& model,
                std::source_location where = std::source_location::current());
 

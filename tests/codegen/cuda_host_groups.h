@@ -1,7 +1,7 @@
-// The host's stand-in for products of warpgroups (codegen/cuda/group_prelude.cpp): tiles lie in shared
-// memory as PTX's matrix descriptors say, with a swizzle of 128 or 64 bytes. A product that is
-// under way has left NaNs in its sums and is done when it is waited for; what it reads is watched at
-// both ends, so that overwriting it meanwhile shows.
+// The host's stand-in for products of warpgroups (codegen/cuda/group_prelude.cpp): tiles lie in
+// shared memory as PTX's matrix descriptors say, with a swizzle of 128 or 64 bytes. A product that
+// is under way has left NaNs in its sums and is done when it is waited for; what it reads is watched
+// at both ends, so that overwriting it meanwhile shows.
 #pragma once
 
 #include "cuda_host_tiles.h"
@@ -52,7 +52,9 @@ CUDA_HOST_FUNCTION void read_tile(unsigned long long descriptor, unsigned own, b
 
 template <int columns> struct GroupProduct {
   unsigned long long a, b;
-  unsigned words[2][8];          // a's two rows of this thread, where it is not a tile
+  unsigned words[2][8];          // a's two rows of this thread, where it is not a tile,
+  const unsigned* registers;     // which has its part here
+  unsigned own[4];
   float sums[columns / 8][4];    // that it begins with
   bool begins;                   // else with what is there
 };
@@ -68,6 +70,9 @@ CUDA_HOST_FUNCTION void multiply_group(void* target, const void* state) {
   memcpy(&p, state, sizeof p);
   auto& sums = *static_cast<float(*)[columns / 8][4]>(target);
   if (p.begins) memcpy(&sums, p.sums, sizeof sums);
+  for (unsigned i = 0; !a_tile && i < 4; ++i)
+    if (p.registers[i] != p.own[i])
+      return cuda_host_complain("registers of a product change before it is done");
   read_tile(p.b, columns, b_turned);
   if (a_tile) read_tile(p.a, 64, a_turned);
   const Tile a(p.a), b(p.b);
@@ -107,7 +112,7 @@ CUDA_HOST_FUNCTION void begin_product(float (&sums)[columns / 8][4], GroupProduc
 }  // namespace cuda_host
 
 inline void weft_shared_ready() { cuda_host_publish(); }
-inline void weft_group_begin() {}
+inline void weft_group_begin() { cuda_host_begin_deferred(); }
 inline void weft_group_commit() { cuda_host_commit_deferred(); }
 template <int but> void weft_group_wait() { cuda_host_wait_deferred(but); }
 template <int n> void weft_hold(float (&)[n][4]) {}
@@ -125,13 +130,13 @@ template <class T, int columns> struct weft_group_product {
   static void of_tiles(float (&sums)[columns / 8][4], unsigned long long a, unsigned long long b,
                        int more) {
     cuda_host_exchange(~0u, &a, sizeof a);   // all lanes are there
-    cuda_host::GroupProduct<columns> p{a, b, {}, {}, false};
+    cuda_host::GroupProduct<columns> p{a, b, {}, nullptr, {}, {}, false};
     cuda_host::begin_product<T, columns, true, a_turned != 0, b_turned != 0>(sums, p, more != 0);
   }
   static void of_registers(float (&sums)[columns / 8][4], const unsigned (&a)[4],
                            unsigned long long b) {
     const auto all = cuda_host::gather(~0u, cuda_host::Offer{{a[0], a[1], a[2], a[3], 0, 0}});
-    cuda_host::GroupProduct<columns> p{0, b, {}, {}, false};
+    cuda_host::GroupProduct<columns> p{0, b, {}, a, {a[0], a[1], a[2], a[3]}, {}, false};
     for (unsigned i = 0; i < 4; ++i)
       for (unsigned w = 0; w < 4; ++w)
         p.words[i % 2][i / 2 * 4 + w] = all.at[threadIdx.x % 32 / 4 * 4 + w].words[i];

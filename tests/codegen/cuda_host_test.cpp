@@ -244,8 +244,8 @@ class Kernels {
       const std::size_t begin = at + 1 + mark.size();
       const std::string name = all.substr(begin, all.find('(', begin) - begin);
       text += "extern \"C\" const char* run_" + name +
-              "(int* x, unsigned blocks, unsigned threads) {\n  return cuda_host::launch(\"" + name +
-              "\", blocks, threads,\n      [=]() __attribute__((no_sanitize_thread)) { " +
+              "(int* x, unsigned blocks, unsigned threads) {\n  return cuda_host::launch(\"" +
+              name + "\", blocks, threads,\n      [=]() __attribute__((no_sanitize_thread)) { " +
               name + "(x); }, 256);\n}\n";
     }
     return text;

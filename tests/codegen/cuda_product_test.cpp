@@ -83,7 +83,6 @@ TEST_CASE("CUDA: products compile with NVRTC") {
   const ir::Kernel end =
       with_end(product(DType::float32, DType::float32, symbol("s0"), 65, symbol("s1"), 33, 2));
   few = before + one(end, 75);
-  if (const char* keep = std::getenv("WEFT_KEEP_TEXT")) std::ofstream(keep) << text << tensor[0] << tensor[1];
   for (const char* arch : {"sm_75", "sm_80", "sm_90", "sm_100"}) {
     if (!nvrtc->supports(arch)) continue;
     // All of it for one architecture; it takes seconds.
@@ -134,6 +133,17 @@ TEST_CASE("CUDA: how products run") {
     CHECK(few(filters).rows == 8);
   }
   CHECK(how(bf16, 8192, 8192, 8192, false).tensor);
+  for (const DType t : {bf16, DType::float16, f32})
+    for (const bool exact : {false, true})
+      for (const bool warpgroups : {false, true})
+        for (const std::int64_t n : {33, 8192}) {
+          const ir::Kernel kernel = product(t, f32, 1, n, n, n, 1);
+          const CudaProduct p = codegen::choose_product(exact ? kernel : fast(kernel), 90,
+                                                        {.warpgroups = warpgroups});
+          CHECK(p.groups == (warpgroups && !exact && t != f32));
+          for (const ir::DeviceLaunch& launch : codegen::product_text(kernel, p, "k").launches)
+            CHECK(launch.shared <= codegen::DeviceLimits{}.shared);
+        }
   CHECK(how(bf16, 8192, 8192, 8192, false).tile_n() == 256);
   CHECK(how(bf16, 1536, 1536, 8192, false).tile_n() == 128);
   CHECK(how(bf16, 1, 4096, 4096, false).parts > 1);
@@ -335,6 +345,9 @@ TEST_CASE("CUDA: products on the host have the processor's bits, or are near") {
   dense(bf16, 1, 4, 9, 2 * 36).kernel = products_with_places(bf16);
   dense(bf16, 1, 3, 136, 1000);
   cases.back().kernel = with_end(cases.back().kernel);
+  const std::size_t long_sums = cases.size();
+  dense(bf16, 1, 72, 136, 330);
+  dense(f16, 1, 72, 136, 330).kernel = turned(cases.back().kernel, true, true);
   dense(f32, 2, 70, 72, 80);
   dense(f32, 1, 33, 41, 70).poisoned = true;
   cases.back().kernel = turned(cases.back().kernel, true, true);
@@ -376,7 +389,7 @@ TEST_CASE("CUDA: products on the host have the processor's bits, or are near") {
   how.back().parts = 1;
   again(exact, {true, 2, 4, 64, 32});
   again(exact, {true, 2, 4, 64, 64});
-  const std::size_t by_tf32 = exact + 6;
+  const std::size_t by_tf32 = long_sums + 2;
   CHECK(std::ranges::any_of(how, [](const CudaProduct& p) { return p.images && p.parts > 1; }));
   again(by_tf32, {true, 2, 2, 64, 64});
   again(by_tf32, {true, 2, 4, 64, 64});
@@ -393,7 +406,7 @@ TEST_CASE("CUDA: products on the host have the processor's bits, or are near") {
     again(i, how[i]);
     how.back().groups = true;
   }
-  for (const std::size_t i : {exact, exact + 1, exact + 2})
+  for (const std::size_t i : {exact, exact + 1, exact + 2, long_sums, long_sums + 1})
     for (const CudaProduct& p : {CudaProduct{true, 2, 4, 64, 32}, {true, 2, 4, 64, 64},
                                  {true, 1, 8, 64, 32}, {true, 8, 1, 32, 64}}) {
       again(i, p);

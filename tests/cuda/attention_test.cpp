@@ -67,8 +67,8 @@ std::vector<Array> magnitudes(const Problem& p, const std::vector<Array>& values
   std::vector<Tensor> x;
   for (const Array& v : values) x.push_back(Tensor(to_dims(v.shape()), v.dtype()));
   const auto repeated = [&](const Tensor& t) {
-    const std::int64_t heads = p.query[p.query.size() - 3], own = p.key[p.key.size() - 3];
-    return p.grouped ? repeat_interleave(t, heads / own, -3) : t;
+    if (!p.grouped) return t;
+    return repeat_interleave(t, p.query[p.query.size() - 3] / p.key[p.key.size() - 3], -3);
   };
   Tensor scores = matmul(x[0], transpose(repeated(x[1]), -1, -2)) *
                   p.scale.value_or(1 / std::sqrt(static_cast<double>(p.query.back())));

@@ -77,13 +77,14 @@ struct Fibre {
   char seen[most_bytes * warp_size];
   std::vector<AsyncCopy> copies;
   std::vector<std::size_t> groups;   // where they end among the copies
-  std::vector<AsyncCopy> unpublished;   // that arrived
   std::vector<Deferred> deferred;
   std::vector<std::size_t> deferred_groups;
+  bool may_defer = false;
 
   void forget() {
-    copies.clear(), groups.clear(), unpublished.clear();
+    copies.clear(), groups.clear();
     deferred.clear(), deferred_groups.clear();
+    may_defer = false;
   }
 };
 
@@ -314,7 +315,6 @@ void cuda_host_wait_async(unsigned pending) {
   for (std::size_t i = 0; i < count; ++i) {
     const AsyncCopy& c = me.copies[i];
     cuda_host_store(c.to, c.bytes);
-    me.unpublished.push_back(c);
     if (c.from)
       std::memcpy(c.to, c.from, c.bytes);
     else
@@ -325,9 +325,11 @@ void cuda_host_wait_async(unsigned pending) {
   for (std::size_t& end : me.groups) end -= count;
 }
 
+void cuda_host_begin_deferred() { self().may_defer = true; }
 
 void cuda_host_defer(void (*run)(void*, const void*), void* target, const void* state,
                      unsigned bytes) {
+  if (!self().may_defer) cuda_host_complain("a product that no fence comes before");
   const auto* const begin = static_cast<const char*>(state);
   self().deferred.push_back({run, target, {begin, begin + bytes}});
 }
@@ -341,6 +343,7 @@ void cuda_host_commit_deferred() { self().deferred_groups.push_back(self().defer
 
 void cuda_host_wait_deferred(unsigned pending) {
   Fibre& me = self();
+  me.may_defer = false;
   if (me.deferred_groups.size() <= pending) return;
   const auto finished = static_cast<std::ptrdiff_t>(me.deferred_groups.size() - pending);
   const std::size_t count = me.deferred_groups[static_cast<std::size_t>(finished - 1)];
@@ -349,19 +352,6 @@ void cuda_host_wait_deferred(unsigned pending) {
   me.deferred.erase(me.deferred.begin(), me.deferred.begin() + static_cast<std::ptrdiff_t>(count));
   me.deferred_groups.erase(me.deferred_groups.begin(), me.deferred_groups.begin() + finished);
   for (std::size_t& end : me.deferred_groups) end -= count;
-}
-
-void cuda_host_publish() { self().unpublished.clear(); }
-
-void cuda_host_load_published(const void* at, unsigned bytes) {
-  cuda_host_load(at, bytes);
-  const auto* const begin = static_cast<const char*>(at);
-  for (unsigned t = 0; t < machine.count; ++t)
-    for (const AsyncCopy& c : fibre(t).unpublished) {
-      const auto* const to = static_cast<const char*>(c.to);
-      if (to < begin + bytes && begin < to + c.bytes)
-        return cuda_host_complain("a product reads a copy that was not made known to it");
-    }
 }
 
 }

@@ -14,7 +14,7 @@
 // - memory is touched that nobody allocated (where the owner of memory says what is: below), an array
 //   beyond its bounds, or a vector at an address that is no multiple of its size;
 // - a barrier or a warp operation is not reached by all threads that it waits for;
-// - an asynchronous product is not waited for, or reads copies that nobody made known to it.
+// - an asynchronous product is not waited for, or reads what nobody made known to it.
 #pragma once
 
 extern "C" {
@@ -65,16 +65,18 @@ void cuda_host_copy_async(void* to, const void* from, unsigned bytes);
 void cuda_host_commit_async();
 void cuda_host_wait_async(unsigned pending);
 /// An operation on a target of this thread's own that is done, from a copy of `state`, when it is
-/// waited for: with all groups but the last `pending`. In order.
+/// waited for: with all groups but the last `pending`. In order. Operations may begin from
+/// `cuda_host_begin_deferred` on, until something is waited for.
+void cuda_host_begin_deferred();
 void cuda_host_defer(void (*run)(void* target, const void* state), void* target, const void* state,
                      unsigned bytes);
 bool cuda_host_is_deferred(const void* target);   // something on it is not done yet
 void cuda_host_commit_deferred();
 void cuda_host_wait_deferred(unsigned pending);
-/// Shows what this thread's copies brought to those who read past the threads' own view of memory,
-/// and such a read.
+/// Shows what this thread wrote, its copies too, to those who read past the threads' own view of
+/// memory; and such a read.
 void cuda_host_publish();
-void cuda_host_load_published(const void* at, unsigned bytes);
+void cuda_host_load_published(const void* at, unsigned long long bytes);
 /// Fails the launch, for an emulated instruction.
 void cuda_host_complain(const char* what);
 /// Ends the launch at a use, in a line of the kernel's text, that a type says is wrong.

@@ -17,6 +17,7 @@ struct Access {
   std::uint32_t step = 0;    // of the last of them
   std::uint16_t thread = 0;
   std::uint16_t more = nobody;   // readers: another of the same warp, or more; a writer: `atomic`
+  std::uint32_t published = 0;   // a writer: times before that it showed what it wrote
 };
 struct Cell {
   Access write, read;
@@ -142,8 +143,9 @@ void touch(Cell& cell, bool writes, bool is_atomic, bool shared) {
   if (!writes) return add_reader(cell.read);
   if (cell.read.block >= from && !readers_before_now(cell.read))
     return race(cell.read, "read", "writes", shared);
-  cell.write = {state.block, state.threads[state.current].own,
-                static_cast<std::uint16_t>(state.current), is_atomic ? atomic : nobody};
+  const Knowledge& me = state.threads[state.current];
+  cell.write = {state.block, me.own, static_cast<std::uint16_t>(state.current),
+                is_atomic ? atomic : nobody, me.published};
   cell.read = {};
 }
 
@@ -255,6 +257,24 @@ CudaHostTraffic cuda_host_traffic() { return state.traffic; }
 void cuda_host_memory(CudaHostFind find) { state.find = find; }
 void cuda_host_load(const void* at, unsigned long long bytes) { access(at, bytes, false); }
 void cuda_host_store(const void* at, unsigned long long bytes) { access(at, bytes, true); }
+
+void cuda_host_publish() { ++state.threads[state.current].published; }
+
+void cuda_host_load_published(const void* at, unsigned long long bytes) {
+  using namespace cuda_host;
+  access(at, bytes, false);
+  const auto begin = reinterpret_cast<std::uintptr_t>(at);
+  const std::uintptr_t end = begin + bytes;
+  for (std::uintptr_t next = begin; next < end && state.complaint.empty();) {
+    Page* const page = page_of(next);
+    if (!page) return;
+    const Access& write = page->cells[next % Page::size / page->grain].write;
+    if (write.block == state.block && write.published == state.threads[write.thread].published)
+      complain("a product reads what " + who(write.block, write.thread) +
+               " wrote and did not make known to it");
+    next += page->grain;
+  }
+}
 
 void cuda_host_fence() {
   cuda_host::Knowledge& me = state.threads[state.current];

@@ -17,6 +17,7 @@ struct Knowledge {
   std::array<std::uint32_t, warp_size> lanes{};     // of its warp: known up to and with
   std::uint32_t own = 0;                            // step it is in
   std::uint32_t fenced = 0, fenced_base = 0;        // at the last fence; 0: none
+  std::uint32_t published = 0;                      // times that it showed what it wrote
 };
 
 void begin_launch(const CudaHostLaunch&, const char* stacks, const char* stacks_end);

@@ -202,6 +202,16 @@ TEST_CASE("Averages: running statistics that move in the same call") {
   }
 }
 
+TEST_CASE("Averages: under every name of what has several") {
+  const nn::Linear twice(3, 3);
+  nn::Sequential model(twice, nn::ReLU(), twice), other(nn::Linear(3, 3), nn::ReLU(),
+                                                        nn::Linear(3, 3));
+  const WeightAverage average(model);
+  other.load_state_dict(average.averages());
+  for (const char* name : {"0.weight", "2.weight", "0.bias", "2.bias"})
+    CHECK(values(other.state_dict().at(name)) == values(model.state_dict().at(name)));
+}
+
 TEST_CASE("Averages: what was saved goes on") {
   const auto run = [](Tensor w, WeightAverage& average, int from, int to) {
     for (int i = from; i <= to; ++i) {
@@ -282,6 +292,29 @@ TEST_CASE("Averages: a trainer takes in the weights after each batch") {
     for (std::size_t j = 0; j < 2; ++j) sum[j] += values(twin.weight)[j] / 6;
   }
   check_close(values(average.averages().at("weight")), sum, 1e-4);
+
+  data::Trainer again(model, sgd, mse, options);
+  again.fit({inputs, targets});
+  average.swap();
+  CHECK(contains(message<Error>([&] { again.fit({inputs, targets}); }), "swap() them back to tr"));
+  average.swap();
+  CHECK(average.n_averaged() == 12);
+}
+
+TEST_CASE("Averages: running statistics that cannot be computed again stay") {
+  nn::Sequential model(nn::Embedding(3, 2), nn::BatchNorm1d(2), nn::BatchNorm1d(2));
+  const auto frozen = std::make_shared<nn::BatchNorm1d>(2);
+  frozen->eval();
+  model.push_back(frozen);
+  const NamedArrays before = model.state_dict();
+  const data::Dataset bad{Array{0, 1, 2, 0, 5, 1}, zeros({6})};
+  CHECK_THROWS_AS(optim::update_bn(data::DataLoader(bad, {.batch_size = 2}), model), IndexError);
+  for (const auto& [name, value] : model.state_dict()) {
+    CAPTURE(name);
+    CHECK(array_equal(value, before.at(name)));
+  }
+  CHECK(model.is_training());
+  CHECK(!frozen->is_training());
 }
 
 TEST_CASE("Averages: a training loop's, whose running statistics are computed again") {

@@ -20,6 +20,7 @@ using NamedTensors = std::vector<std::pair<std::string, Tensor>>;
 
 namespace detail {
 struct Parametrization;
+struct NamedState;
 }
 
 /// Owns parameters, buffers and child modules by name. Copies share all of them.
@@ -49,6 +50,9 @@ class Module {
   [[nodiscard]] bool is_training() const { return training_; }
   void zero_grad() const;
   Module& requires_grad(bool on);
+  /// Calls `function` with every module below this one, children before their parents, and with
+  /// this one last.
+  Module& apply(const std::function<void(Module&)>& function);
   /// Moves every parameter and buffer, or none where it throws (what depends on them has to
   /// follow).
   Module& to(Device device);
@@ -82,6 +86,7 @@ class Module {
 
  private:
   friend struct detail::Parametrization;
+  friend struct detail::NamedState;
   /// A parameter in whose place those are registered that it is computed from.
   struct Made {
     const char* by;

@@ -5,9 +5,9 @@
 // mode every pass moves them once, as PyTorch's forward does: the call of the module where its
 // operand has a value (and evaluation is greedy), each call of a Function that was built of it, and
 // each `backward` through a graph whose inputs were set anew since (a loop that keeps its graph and
-// sets the batch). Evaluation mode reads them and leaves them alone. A layer inside a `checkpoint` or
-// a custom operation over tensors moves with the whole; inside `vmap`, or a loop's body, there is no
-// one pass: UnsupportedOp in training mode.
+// sets the batch). Evaluation mode reads them and leaves them alone. A layer inside a `checkpoint`
+// or a custom operation over tensors moves with the whole; inside `vmap`, or a loop's body, there
+// is no one pass: UnsupportedOp in training mode.
 #pragma once
 
 #include <initializer_list>
