@@ -7,6 +7,7 @@
 #include "gradient_state.h"
 #include "load_values.h"
 #include "nn_shared.h"
+#include "live.h"
 #include "runtime/reactive.h"
 #include "weft/array.h"
 #include "weft/data.h"
@@ -52,6 +53,15 @@ nn::NamedTensors numbered(const std::vector<Tensor>& parameters) {
   return named;
 }
 
+/// Values of variables, as one update that is no part of a transaction.
+using Values = std::vector<std::pair<Tensor, Array>>;
+void set_now(const Values& values, SourceLocation where) {
+  std::vector<runtime::Change> changes;
+  for (const auto& [variable, value] : values)
+    changes.push_back({variable.node(), value, {}, where});
+  runtime::set_values(std::move(changes), frontend::push_mode());
+}
+
 Tensor in(DType dtype, const Tensor& x) { return x.dtype() == dtype ? x : x.to(dtype); }
 
 }  // namespace
@@ -74,7 +84,8 @@ WeightAverage::WeightAverage(const std::vector<Tensor>& parameters, WeightAverag
 WeightAverage::WeightAverage(const nn::NamedTensors& parameters, const nn::NamedTensors& buffers,
                              WeightAverageOptions options, Where where)
     : options_(std::move(options)),
-      n_averaged_(Variable(Array(std::int64_t{0}), "n_averaged", where)) {
+      n_averaged_(Variable(Array(std::int64_t{0}), "n_averaged", where)),
+      swapped_(Variable(Array(false), "swapped", where)) {
   check(options_, where);
   demand_weights(parameters, where);
   const auto add = [&](const auto& named, bool averaged) {
@@ -93,6 +104,12 @@ WeightAverage::WeightAverage(const nn::NamedTensors& parameters, const nn::Named
 Tensor WeightAverage::next_average(const Entry& entry, const Tensor& current, Where where) const {
   if (!entry.averaged) return current;
   const DType dtype = promote(entry.weight.dtype(), DType::float32);
+  const auto given = runtime::live_type(*current.node()).shape;
+  const auto given_shape = given ? to_shape(*given) : std::nullopt;
+  if (given_shape && *given_shape != entry.weight.shape())
+    throw ShapeError("WeightAverage: a step gives shape " + to_string(*given_shape) + " to '" +
+                         entry.name + "' of shape " + to_string(entry.weight.shape()),
+                     where);
   const Tensor average = in(dtype, entry.average), now = in(dtype, current);
   const Tensor n = n_averaged_.to(dtype);
   const Tensor next = options_.avg_fn  ? options_.avg_fn(average, now, n)
@@ -131,10 +148,10 @@ void WeightAverage::update(Where where) {
   demand_at_home("take in weights", where);
   const Device device = entries_.front().weight.device();
   if (!update_ || update_->device() != device) {
-    Transaction together;  // averages that were elsewhere follow the weights
-    for (Entry& entry : entries_) entry.average.set_value(entry.average.value().to(device), where);
-    n_averaged_.set_value(n_averaged_.value().to(device), where);
-    together.commit();
+    Values moved{{n_averaged_, n_averaged_.value().to(device)}};  // to where the weights are
+    for (const Entry& entry : entries_)
+      moved.emplace_back(entry.average, entry.average.value().to(device));
+    set_now(moved, where);
     update_.emplace(
         std::vector<Tensor>{}, std::vector<Tensor>{},
         FunctionOptions{.updates = updates({}, where), .device = device, .name = "weight_average"},
@@ -145,23 +162,30 @@ void WeightAverage::update(Where where) {
 
 // ---- averages and weights -----------------------------------------------------------------------
 
+void WeightAverage::demand_there(Where where) const {
+  if (entries_.empty()) throw Error("WeightAverage: it was moved from", where);
+}
+
 void WeightAverage::demand_at_home(const char* what, Where where) const {
-  if (swapped_)
+  demand_there(where);
+  if (swapped())
     throw Error(
         std::string("WeightAverage: the averages are in the model; swap() them back to ") + what,
         where);
 }
 
 void WeightAverage::swap(Where where) {
-  Transaction together;
-  for (Entry& entry : entries_) {
+  demand_there(where);
+  Values exchanged{{swapped_, Array(!swapped())}};  // told with the rest, or not at all
+  for (const Entry& entry : entries_) {
     const Array weight = entry.weight.value(), average = entry.average.value();
-    entry.weight.set_value(average.to(weight.device()), where);
-    entry.average.set_value(weight, where);
+    exchanged.emplace_back(entry.weight, average.to(weight.device()));
+    exchanged.emplace_back(entry.average, weight);
   }
-  together.commit();
-  swapped_ = !swapped_;
+  set_now(exchanged, where);
 }
+
+bool WeightAverage::swapped() const { return swapped_.value().item<bool>(); }
 
 std::int64_t WeightAverage::n_averaged() const { return n_averaged_.item<std::int64_t>(); }
 
@@ -183,6 +207,11 @@ void WeightAverage::load_state_dict(const NamedArrays& saved, Where where) {
   demand_at_home("load others", where);
   nn::NamedTensors into{{"n_averaged", n_averaged_}};
   for (const Entry& entry : entries_) into.emplace_back("module." + entry.name, entry.average);
+  const auto count = saved.find("n_averaged");
+  if (count != saved.end() && count->second.size() == 1 &&
+      category(count->second.dtype()) <= Category::integer &&
+      count->second.to(Device::cpu()).to(DType::int64).item<std::int64_t>() < 0)
+    throw Error("load_state_dict: n_averaged is negative", where);
   frontend::load_values("load_state_dict", into, saved, true, where);
 }
 
@@ -211,17 +240,20 @@ void update_bn(const data::DataLoader& loader, nn::Module& model, std::source_lo
   if (recounting.met.empty()) return;
   const Function pass(
       {x}, y, {.device = recounting.met.front().running_mean.device(), .name = "update_bn"}, where);
-  std::vector<std::pair<Tensor, Array>> before;
+  Values before, fresh;
   for (const Tensor& buffer : model.buffers()) before.emplace_back(buffer, buffer.value());
+  for (const nn::RunningNorm& norm : recounting.met) {
+    const auto add = [&](const Tensor& buffer, double value) {
+      fresh.emplace_back(buffer,
+                         full(buffer.shape(), value).to(buffer.dtype()).to(buffer.device()));
+    };
+    add(norm.running_mean, 0), add(norm.running_var, 1), add(norm.num_batches_tracked, 0);
+  }
   try {
-    Transaction together;
-    for (nn::RunningNorm& norm : recounting.met) norm.reset_running_stats();
-    together.commit();
+    set_now(fresh, where);
     for (const data::Dataset& batch : loader) pass(batch.inputs);
   } catch (...) {
-    Transaction back;
-    for (auto& [buffer, value] : before) buffer.set_value(value);
-    back.commit();
+    set_now(before, where);
     throw;
   }
 }

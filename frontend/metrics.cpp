@@ -53,7 +53,8 @@ Value share(const Value& hits) {
 
 Value hits(const char* what, const Operand& scores, const Operand& targets) {
   (void)shape_of(what, scores, targets);
-  return make(ops::eq, {first_largest(scores), classes_of(scores, targets)});
+  const Value taken = first_largest(scores);
+  return make(ops::eq, {taken, make(ops::reshape_like, {classes_of(scores, targets), taken})});
 }
 
 }  // namespace
@@ -80,7 +81,8 @@ Tensor confusion_matrix(const Operand& scores, const Operand& targets) {
                                      "the number of classes must be known"),
                      scores.where());
   const SourceLocation where = scores.where();
-  const Value target = classes_of(scores, targets), taken = first_largest(scores);
+  const Value taken = first_largest(scores),
+              target = make(ops::reshape_like, {classes_of(scores, targets), taken});
   const Value right = make(ops::check_index, {target, target.scalar(static_cast<double>(*classes))},
                            ir::CheckIndexAttrs{"confusion_matrix", ignored});
   const Value counted =

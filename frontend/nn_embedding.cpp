@@ -34,6 +34,14 @@ Value beside(const Value& indices, std::int64_t number) {
   return {Operand(Array(number)).node(), indices.where()};
 }
 
+/// Which indices name the padding row, from the end too where it is known how many rows there are.
+Value names_padding(const Value& indices, std::int64_t row, std::optional<std::int64_t> entries) {
+  const Value named = make(ops::eq, {indices, beside(indices, row)});
+  if (!entries) return named;
+  return make(ops::logical_or,
+              {named, make(ops::eq, {indices, beside(indices, row - *entries)})});
+}
+
 Array table(std::int64_t entries, std::int64_t width, std::optional<std::int64_t> padding) {
   Array values = randn({entries, width}, DType::float32);
   if (padding) std::fill_n(values.mutable_data<float>() + *padding * width, width, 0.f);
@@ -124,18 +132,27 @@ Tensor EmbeddingBag::operator()(const Operand& given, const std::optional<Tensor
   };
   const Value indices = flat(given), all(weight.node(), where);
   Value valid = options_.padding_idx
-                    ? make(ops::ne, {indices, beside(indices, *options_.padding_idx)})
+                    ? make(ops::logical_not,
+                           {names_padding(indices, *options_.padding_idx, weight.shape()[0])})
                     : make(ops::eq, {indices, indices});
   // Bags are told apart by where their first index is.
   Value bag = indices, per_bag = all;
   if (offsets) {
-    Value first(offsets->node(), where);
-    const Value places =
-        make(ops::cast_like, {make(ops::iota_like, {indices}, ir::AxisAttrs{0}), first});
+    const std::optional<DType> dtype = runtime::live_type(*offsets->node()).dtype;
+    if (dtype && category(*dtype) != Category::integer)
+      throw DTypeError(frontend::asked("EmbeddingBag", {&given.node(), &offsets->node()},
+                                       "offsets are integers"),
+                       where);
+    const auto wide = [](const Value& x) {
+      return make(ops::cast, {x}, ir::CastAttrs{DType::int64});
+    };
+    Value first = wide({offsets->node(), where});
+    const Value places = wide(make(ops::iota_like, {indices}, ir::AxisAttrs{0}));
     const auto only = [&](const Value& within) { valid = make(ops::logical_and, {valid, within}); };
     if (options_.include_last_offset) {
-      only(make(ops::lt, {places, {frontend::indexed(*offsets, {-1}, where).node(), where}}));
-      first = {frontend::indexed(*offsets, {Slice(0, -1)}, where).node(), where};
+      const Tensor all_offsets = first;
+      only(make(ops::lt, {places, {frontend::indexed(all_offsets, {-1}, where).node(), where}}));
+      first = {frontend::indexed(all_offsets, {Slice(0, -1)}, where).node(), where};
     }
     bag = Value(searchsorted(operand(first), operand(places), true).node(), where) - 1.0;
     only(make(ops::ge, {bag, bag.scalar(0)}));
@@ -165,7 +182,7 @@ Tensor embedding(const Operand& indices, const Operand& weight,
   else if (*padding_idx < 0)
     throw ShapeError("embedding: a padding_idx from the end needs the table's entries to be known",
                      indices.where());
-  const Value padded = make(ops::eq, {indices, beside(indices, *padding_idx)});
+  const Value padded = names_padding(indices, *padding_idx, entries);
   return frontend::where(make(ops::expand_dims, {padded}, ir::AxesAttrs{{-1}}),
                          make(ops::stop_gradient, {rows}), rows);
 }

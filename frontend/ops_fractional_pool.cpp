@@ -82,7 +82,10 @@ Value samples_for(const SpatialCall& call, const Tensor& x, const Value& plane,
         frontend::asked(call.name, {&x.node(), &given->node()}, "random_samples are floating"),
         call.where);
   const DType dtype = type.dtype ? compute_dtype(*type.dtype) : DType::float64;
-  return make(ops::cast, {{given->node(), call.where}}, ir::CastAttrs{dtype});
+  // Not known before a call, extents are compared there.
+  return make(ops::broadcast_like, {make(ops::cast, {{given->node(), call.where}},
+                                         ir::CastAttrs{dtype}),
+                                    sized(plane, axes)});
 }
 
 /// Where the windows of one axis begin, int64(batch, channels, count), of samples (batch,

@@ -146,6 +146,12 @@ Ints unpooled_size(const Call& call, PerAxis given) {
 Tensor unpooled(const Call& call, const Operand& x, const Operand& indices, const PerAxis& size,
                 const PerAxis& stride, const PerAxis& padding, const PerAxis& output_size) {
   const ir::PoolAttrs p = call.windows(size, stride, padding, 1, false);
+  const auto below = [](const Ints& all, std::int64_t least) {
+    return std::ranges::any_of(all, [=](std::int64_t n) { return n < least; });
+  };
+  if (below(p.size, 1) || below(p.stride, 1) || below(p.low, 0))
+    throw ShapeError(std::string(call.name) + ": a kernel_size or stride below 1, or a padding below 0",
+                     x.where());
   const Tensor values = call.with_batch(x), at = call.with_batch(indices);
   const ir::Type type = runtime::live_type(*values.node());
   if (!type.known())

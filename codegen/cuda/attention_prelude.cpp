@@ -91,12 +91,23 @@ struct weft_bf16_tile {
   }
 };
 
-// A score, as a power of two, after the mask: 1 boolean, 2 added.
+// A score, as a power of two, after the mask: 1 boolean, 2 added. Where only the power of a finite
+// mask is beyond float32, it is the least that counts: a row of nothing else is no empty row.
 template <class T, int kind>
 WEFT_FUNCTION float weft_masked(float score, const void* mask, weft_i64 at) {
-  if (kind == 1) return ((const unsigned char*)mask)[at] ? score : __uint_as_float(0xff800000u);
-  if (kind == 2) return fmaf(T::value(((const typename T::element*)mask)[at]), 1.44269504f, score);
+  const float never = __uint_as_float(0xff800000u);
+  if (kind == 1) return ((const unsigned char*)mask)[at] ? score : never;
+  if (kind == 2) {
+    const float added = T::value(((const typename T::element*)mask)[at]);
+    const float sum = fmaf(added, 1.44269504f, score);
+    return sum == never && added != never && score != never ? -3e38f : sum;
+  }
   return score;
+}
+// The weight of a score, computed again from its row's logsumexp as a power of two: no more than
+// one, also where masks leave nothing of the scores.
+template <int kind> WEFT_FUNCTION float weft_weight(float score, float sum) {
+  return weft_exp2_fast(kind == 2 ? fminf(score - sum, 0.0f) : score - sum);
 }
 
 // A row of a tile in shared memory: chunks of 16 bytes, an odd number of them from row to row, so

@@ -327,7 +327,7 @@ template <bool of_keys, bool causal, int rank> struct weft_gradients {
             if (mask && there) x = weft_masked<T, mask>(x, a.mask, mask_at(query, key));
             if (!there) x = __uint_as_float(0xff800000u);
           }
-          p[t][j][e] = weft_exp2_fast(x - (of_keys ? sum[e % 2] : row_sum[t][e / 2]));
+          p[t][j][e] = weft_weight<mask>(x, of_keys ? sum[e % 2] : row_sum[t][e / 2]);
         }
     }
   }

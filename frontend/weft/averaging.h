@@ -43,7 +43,8 @@ struct WeightAverageOptions {
 };
 
 /// Variables beside the weights of a module, or beside a list of tensors, of their dtypes and
-/// shapes, that begin with their values. Refers to these, not to the module. Moved, not copied.
+/// shapes, that begin with their values. Refers to these, not to the module. Moved, not copied;
+/// Error from one that was moved from.
 class WeightAverage {
  public:
   using Where = std::source_location;
@@ -64,10 +65,11 @@ class WeightAverage {
   /// The updates of a step, and after them those of the averages, which take in what the weights
   /// (and running statistics) are after it.
   [[nodiscard]] Updates updates(Updates step, Where where = Where::current());
-  /// Exchanges averages and weights. While the weights are out nothing can be taken in, saved or
-  /// loaded here (Error); functions that were compiled of `updates` are not to be called.
+  /// Exchanges averages and weights, now, whatever transaction is open. While the weights are out
+  /// nothing can be taken in, saved or loaded here (Error); functions that were compiled of
+  /// `updates` are not to be called.
   void swap(Where where = Where::current());
-  [[nodiscard]] bool swapped() const { return swapped_; }
+  [[nodiscard]] bool swapped() const;
 
   [[nodiscard]] std::int64_t n_averaged() const;
   /// The averages under every name that the module has for them: what `load_state_dict` of another
@@ -87,14 +89,14 @@ class WeightAverage {
   WeightAverage(const nn::NamedTensors& parameters, const nn::NamedTensors& buffers,
                 WeightAverageOptions options, Where where);
   [[nodiscard]] Tensor next_average(const Entry& entry, const Tensor& current, Where where) const;
+  void demand_there(Where where) const;
   void demand_at_home(const char* what, Where where) const;
 
   WeightAverageOptions options_;
   std::vector<Entry> entries_;
   std::vector<std::pair<std::string, std::size_t>> names_;  // all, and whose
-  Tensor n_averaged_;
+  Tensor n_averaged_, swapped_;
   std::optional<Function> update_;
-  bool swapped_ = false;
 };
 
 /// Begins the running statistics of the model's batch normalisations anew, over one epoch of the

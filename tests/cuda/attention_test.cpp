@@ -240,6 +240,29 @@ TEST_CASE("CUDA: attention writes no scores, whatever the lengths") {
   CHECK(none.to(Device::cpu()).to(DType::float32).tolist<float>() == std::vector<float>(32, 0));
 }
 
+TEST_CASE("CUDA: attention of keys that masks all but forbid") {
+  manual_seed(2);
+  for (const DType t : {DType::bfloat16, DType::float32}) {
+    CAPTURE(t);
+    const Tensor q({2, 64}, t), k({5, 64}, t), v({5, 64}, t), m({2, 5}, t);
+    const Tensor y = scaled_dot_product_attention(q, k, v, {.attn_mask = m});
+    const std::vector<Tensor> inputs{q, k, v, m},
+        outputs{y, grad(sum(cast(y, DType::float32)), {q})[0]};
+    // Beyond float32 as a power of two, though not as a number: all keys alike, as on the processor.
+    const std::vector<Array> values{randn({2, 64}).to(t), randn({5, 64}).to(t),
+                                    randn({5, 64}).to(t), full({2, 5}, -3.3e38).to(t)};
+    const Array want = Function(inputs, outputs)(values)[0].to(DType::float32);
+    std::vector<Device> devices{gpu()};
+    if (stand_in()) devices.push_back(Device::cuda(1));
+    for (const Device& device : devices) {
+      const std::vector<Array> got = Function(inputs, outputs, {.device = device})(values);
+      CHECK(allclose(got[0].to(Device::cpu()).to(DType::float32), want, 0x1p-6, 0x1p-6));
+      for (const double d : got[1].to(Device::cpu()).to(DType::float64).tolist<double>())
+        CHECK(std::isfinite(d));
+    }
+  }
+}
+
 TEST_CASE("CUDA: attention's gradients are of what is asked for") {
   const Tensor q({0, 8, 16}, DType::bfloat16), k({1, 8, 16}, DType::bfloat16);
   const Tensor x({2, 40, 16}, DType::bfloat16), y({2, 30, 16}, DType::bfloat16);

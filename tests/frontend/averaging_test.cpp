@@ -212,6 +212,53 @@ TEST_CASE("Averages: under every name of what has several") {
     CHECK(values(other.state_dict().at(name)) == values(model.state_dict().at(name)));
 }
 
+TEST_CASE("Averages: exchanged and taken in now, whatever is open, told with the values") {
+  Variable p(Array{1.f}, "p");
+  WeightAverage average({p});
+  {
+    Transaction open;
+    average.update();
+  }
+  CHECK(average.n_averaged() == 1);
+  p.set_value(Array{3.f});
+  CHECK_THROWS_AS(([&] {
+                    Transaction open;
+                    average.swap();
+                    throw UnsetInput("discarded");
+                  }()),
+                  UnsetInput);
+  CHECK(average.swapped());
+  CHECK(values(p) == List{1});
+  average.swap();
+  CHECK(values(p) == List{3});
+  CHECK(values(average.averages().at("0")) == List{1});
+  {
+    const Tensor y = p * 2;
+    const auto watch = y.on_change([](const Array&) { throw IndexError("a watcher's"); });
+    CHECK_THROWS_AS(average.swap(), IndexError);
+    CHECK(average.swapped());
+    CHECK(values(p) == List{1});
+  }
+  WeightAverage moved = std::move(average);
+  for (const std::function<void()>& use :
+       {std::function<void()>([&] { average.update(); }), std::function<void()>([&] {
+          (void)average.updates({});
+        }),
+        std::function<void()>([&] { average.swap(); })})
+    CHECK(contains(message<Error>(use), "it was moved from"));
+  CHECK(moved.swapped());
+
+  // Statistics, too.
+  manual_seed(1);
+  nn::Sequential model(nn::BatchNorm1d(2));
+  const data::DataLoader loader(data::Dataset{randn({8, 2}), zeros({8})}, {.batch_size = 4});
+  {
+    Transaction open;
+    optim::update_bn(loader, model);
+  }
+  CHECK(model.state_dict().at("0.num_batches_tracked").item<std::int64_t>() == 2);
+}
+
 TEST_CASE("Averages: what was saved goes on") {
   const auto run = [](Tensor w, WeightAverage& average, int from, int to) {
     for (int i = from; i <= to; ++i) {
@@ -269,6 +316,13 @@ TEST_CASE("Averages: what cannot be is refused, on the user's line") {
   CHECK_THROWS_AS(WeightAverage({unset}), UnsetInput);
   CHECK_THROWS_AS(WeightAverage({whole}), DTypeError);
   refused([&] { WeightAverage({whole}); }, "whole is of int64: only floating", __LINE__);
+  WeightAverage plain({w});
+  NamedArrays saved = plain.state_dict();
+  saved.at("n_averaged") = Array(std::int64_t{-1});
+  refused([&] { plain.load_state_dict(saved); }, "n_averaged is negative", __LINE__);
+  CHECK(plain.n_averaged() == 0);
+  const Variable longer(Array{1.0, 2.0, 3.0});
+  refused([&] { (void)plain.updates({{w, longer}}); }, "a step gives shape (3,) to '0' of", __LINE__);
 }
 
 TEST_CASE("Averages: a trainer takes in the weights after each batch") {

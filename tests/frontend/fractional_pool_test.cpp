@@ -281,6 +281,10 @@ TEST_CASE("fractional max pooling: errors are on the user's line") {
   for (const Shape& shape : {Shape{2, 3}, {2, 3, 3}, {1, 3, 2}, {2, 1, 2}})
     refused([&] { (void)fractional_max_pool2d(x, 2, 3, {}, Tensor(zeros(shape))); },
             "random_samples are (batch, channels, 2)");
+  const Tensor later({dim("A"), dim("B"), 2}, DType::float32);
+  const Function at_a_call({later}, fractional_max_pool2d(x, 2, 3, {}, later));
+  CHECK_NOTHROW((void)at_a_call(zeros({2, 3, 2}, DType::float32)));
+  CHECK_THROWS_AS((void)at_a_call(zeros({3, 2, 2}, DType::float32)), ShapeError);
   const Tensor whole(zeros({2, 3, 2}, DType::int64));
   const std::string text =
       message<DTypeError>([&] { (void)fractional_max_pool2d(x, 2, 3, {}, whole); });

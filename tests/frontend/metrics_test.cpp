@@ -45,6 +45,17 @@ TEST_CASE("metrics of a classifier's scores") {
   CHECK(array_equal(f(scores, targets)[1], confusion));
 }
 
+TEST_CASE("metrics: as many targets as scores, also where that shows at a call") {
+  const Tensor s({dim("N"), 3}, DType::float32, "s"), t({dim("M")}, DType::int64, "t");
+  const Array three{{1.f, 0.f, 0.f}, {1.f, 0.f, 0.f}, {0.f, 1.f, 0.f}};
+  for (const auto& metric : {metrics::accuracy, metrics::matches, metrics::confusion_matrix}) {
+    const Function f({s, t}, metric(s, t));
+    CHECK_NOTHROW((void)f(three, Array{0, 1, 2}));
+    CHECK_THROWS_AS((void)f(three, Array{0}), ShapeError);
+    CHECK_THROWS_AS((void)f(Array{{1.f, 0.f, 0.f}}, Array{0, 1, 2}), ShapeError);
+  }
+}
+
 TEST_CASE("modules around others: residual, side by side, a function, paths that are dropped") {
   manual_seed(4);
   const Array x{{1.0, -2.0}, {3.0, 4.0}};

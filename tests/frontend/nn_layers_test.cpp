@@ -373,6 +373,20 @@ TEST_CASE("tables") {
   check_close(values(many(Array{{255, 1}}.to(DType::uint8))), {2});
   CHECK_THROWS_AS(last(bags, {}, Tensor(Array{2.0})), ShapeError);
   CHECK_THROWS_AS(nn::EmbeddingBag(3, 2, {.mode = "min"}), Error);
+  // The padding row, named from the end.
+  nn::Embedding padded(5, 2, 4);
+  sum(padded(Tensor(Array{-1, 0}))).backward();
+  check_close(values(padded.weight.grad()), {1, 1, 0, 0, 0, 0, 0, 0, 0, 0});
+  nn::EmbeddingBag without(5, 1, {.mode = "mean", .padding_idx = 4});
+  CHECK(values(without(Tensor(Array{{0, -1}}))) == values(without(Tensor(Array{{0, 4}}))));
+  // Places that offsets of few bits do not count to.
+  nn::EmbeddingBag ones_each(4, 1, {.mode = "sum"});
+  ones_each.weight.set_value(ones({4, 1}));
+  const Array thousand = zeros({300}, DType::int64);
+  for (const DType t : {DType::uint8, DType::int16, DType::int64})
+    CHECK(ones_each(thousand, Tensor(Array{0, 100, 200}.to(t))).value().tolist<float>() ==
+          std::vector<float>{100, 100, 100});
+  CHECK_THROWS_AS((void)ones_each(thousand, Tensor(Array{0.f})), DTypeError);
   CHECK(contains(message<ShapeError>([&] { (void)last(flat); }), "(nn_layers_test.cpp:"));
 }
 

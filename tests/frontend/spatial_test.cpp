@@ -193,6 +193,9 @@ TEST_CASE("Adaptive and global pooling, unpooling") {
   CHECK(values(max_unpool2d(best, at, 2)) ==
         Numbers{0, 0, 0, 0, 0, 6, 0, 8, 0, 0, 0, 0, 0, 14, 0, 16});
   CHECK(shape_of(max_unpool2d(best, at, 2, {}, 0, {5, 5})) == Shape{1, 1, 5, 5});
+  CHECK_THROWS_AS((void)max_unpool2d(best, at, 2, 0), ShapeError);
+  CHECK_THROWS_AS((void)max_unpool2d(best, at, -3, 9), ShapeError);
+  CHECK_THROWS_AS((void)max_unpool2d(best, at, 2, 2, -2), ShapeError);
 }
 
 TEST_CASE("Blocks, channels, margins") {
