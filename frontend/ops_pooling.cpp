@@ -150,8 +150,9 @@ Tensor unpooled(const Call& call, const Operand& x, const Operand& indices, cons
     return std::ranges::any_of(all, [=](std::int64_t n) { return n < least; });
   };
   if (below(p.size, 1) || below(p.stride, 1) || below(p.low, 0))
-    throw ShapeError(std::string(call.name) + ": a kernel_size or stride below 1, or a padding below 0",
-                     x.where());
+    throw ShapeError(
+        std::string(call.name) + ": a kernel_size or stride below 1, or a padding below 0",
+        x.where());
   const Tensor values = call.with_batch(x), at = call.with_batch(indices);
   const ir::Type type = runtime::live_type(*values.node());
   if (!type.known())

@@ -18,8 +18,8 @@ namespace {
 
 constexpr int size = 64, columns = 128;
 
-/// out (64, size) = twice (a (64, size) times b (columns, size) transposed) times v (columns, size).
-/// One warpgroup.
+/// out (64, size) = twice (a (64, size) times b (columns, size) transposed) times v (columns,
+/// size). One warpgroup.
 constexpr const char* kernel = R"(
 enum Fault {
   none, not_published, not_waited, overwritten, repacked, read_early, no_swizzle, no_fence

@@ -1,7 +1,7 @@
 // The host's stand-in for products of warpgroups (codegen/cuda/group_prelude.cpp): tiles lie in
 // shared memory as PTX's matrix descriptors say, with a swizzle of 128 or 64 bytes. A product that
-// is under way has left NaNs in its sums and is done when it is waited for; what it reads is watched
-// at both ends, so that overwriting it meanwhile shows.
+// is under way has left NaNs in its sums and is done when it is waited for; what it reads is
+// watched at both ends, so that overwriting it meanwhile shows.
 #pragma once
 
 #include "cuda_host_tiles.h"

@@ -248,7 +248,8 @@ TEST_CASE("CUDA: attention of keys that masks all but forbid") {
     const Tensor y = scaled_dot_product_attention(q, k, v, {.attn_mask = m});
     const std::vector<Tensor> inputs{q, k, v, m},
         outputs{y, grad(sum(cast(y, DType::float32)), {q})[0]};
-    // Beyond float32 as a power of two, though not as a number: all keys alike, as on the processor.
+    // Beyond float32 as a power of two, though not as a number: all keys alike, as on the
+    // processor.
     const std::vector<Array> values{randn({2, 64}).to(t), randn({5, 64}).to(t),
                                     randn({5, 64}).to(t), full({2, 5}, -3.3e38).to(t)};
     const Array want = Function(inputs, outputs)(values)[0].to(DType::float32);

@@ -322,7 +322,7 @@ TEST_CASE("Averages: what cannot be is refused, on the user's line") {
   refused([&] { plain.load_state_dict(saved); }, "n_averaged is negative", __LINE__);
   CHECK(plain.n_averaged() == 0);
   const Variable longer(Array{1.0, 2.0, 3.0});
-  refused([&] { (void)plain.updates({{w, longer}}); }, "a step gives shape (3,) to '0' of", __LINE__);
+  refused([&] { (void)plain.updates({{w, longer}}); }, "a step gives shape (3,) to '0'", __LINE__);
 }
 
 TEST_CASE("Averages: a trainer takes in the weights after each batch") {
