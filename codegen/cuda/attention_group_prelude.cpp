@@ -38,6 +38,26 @@ WEFT_FUNCTION void weft_pack(unsigned (&to)[steps][4], const float (&s)[2 * step
     for (int i = 0; i < 4; ++i)
       to[k][i] = T::pack(s[2 * k + i / 2][i % 2 * 2], s[2 * k + i / 2][i % 2 * 2 + 1]);
 }
+// Scores (64, columns) of rows of `size`, in tiles of `rows` and of `columns` of them; and sums +=
+// weights times rows of `width`, in a tile of 16 * steps of them. Both go on when these return.
+template <class T, int size, int rows, int columns>
+WEFT_FUNCTION void weft_begin_scores(float (&s)[columns / 8][4], unsigned a, unsigned b) {
+  #pragma unroll
+  for (int k = 0; k < (size + 15) / 16; ++k)
+    weft_group_product<typename T::group, columns>::template of_tiles<0, 0>(
+        s, weft_tile_at<128>(a + k / 4 * (rows * 128) + k % 4 * 32, 0),
+        weft_tile_at<128>(b + k / 4 * (columns * 128) + k % 4 * 32, 0), k);
+  weft_group_commit();
+}
+template <class T, int width, int steps>
+WEFT_FUNCTION void weft_begin_sums(float (&s)[width / 8][4], const unsigned (&weights)[steps][4],
+                                   unsigned b) {
+  #pragma unroll
+  for (int k = 0; k < steps; ++k)
+    weft_group_product<typename T::group, width>::of_registers(
+        s, weights[k], weft_tile_at<128>(b + k * 2048, steps * 16 * 128));
+  weft_group_commit();
+}
 
 // A warpgroup has 64 queries. Keys' and values' tiles have two buffers each: the next ones arrive
 // while these are multiplied, one barrier a tile.
@@ -70,21 +90,10 @@ WEFT_FUNCTION void weft_attend_in_groups(const weft_attention<rank>& a, float sc
           keys - tile * columns);
     };
     const auto score = [&](int tile) {
-      #pragma unroll
-      for (int k = 0; k < (size + 15) / 16; ++k)
-        weft_group_product<typename T::group, columns>::template of_tiles<0, 0>(
-            s[0], weft_tile_at<128>(q_mine + k / 4 * (rows * 128) + k % 4 * 32, 0),
-            weft_tile_at<128>(k_at + tile % 2 * k_bytes + k / 4 * (columns * 128) + k % 4 * 32, 0),
-            k);
-      weft_group_commit();
+      weft_begin_scores<T, size, rows, columns>(s[0], q_mine, k_at + tile % 2 * k_bytes);
     };
     const auto weigh = [&](int tile) {
-      #pragma unroll
-      for (int k = 0; k < columns / 16; ++k)
-        weft_group_product<typename T::group, value_width>::of_registers(
-            sums[0], weights[k],
-            weft_tile_at<128>(v_at + tile % 2 * v_bytes + k * 2048, columns * 128));
-      weft_group_commit();
+      weft_begin_sums<T, value_width>(sums[0], weights, v_at + tile % 2 * v_bytes);
     };
     const auto soften = [&](int tile) {
       weft_hide<T, causal, mask, fold>(s, a, mask_at, scale, tile * columns, x.first + mine);
@@ -198,20 +207,9 @@ WEFT_FUNCTION void weft_attend_back_in_groups(const weft_attention<rank>& a, flo
       weft_hold(p[0]);
       weft_hold(d[0]);
       weft_group_begin();
-      #pragma unroll
-      for (int k = 0; k < (size + 15) / 16; ++k)
-        weft_group_product<typename T::group, columns>::template of_tiles<0, 0>(
-            p[0], weft_tile_at<128>(one_at + half + k / 4 * (rows * 128) + k % 4 * 32, 0),
-            weft_tile_at<128>(keys_at + k / 4 * (columns * 128) + k % 4 * 32, 0), k);
-      weft_group_commit();
-      if (first_sum) {
-        #pragma unroll
-        for (int k = 0; k < (value_size + 15) / 16; ++k)
-          weft_group_product<typename T::group, columns>::template of_tiles<0, 0>(
-              d[0], weft_tile_at<128>(two_at + half + k / 4 * (rows * 128) + k % 4 * 32, 0),
-              weft_tile_at<128>(values_at + k / 4 * (columns * 128) + k % 4 * 32, 0), k);
-        weft_group_commit();
-      }
+      weft_begin_scores<T, size, rows, columns>(p[0], one_at + half, keys_at);
+      if (first_sum)
+        weft_begin_scores<T, value_size, rows, columns>(d[0], two_at + half, values_at);
       if (++tile == x.tiles) tile = 0, ++group;
       if (group < meetings) load(1 - buffer, group, tile);
       weft_commit_copies();
@@ -224,11 +222,7 @@ WEFT_FUNCTION void weft_attend_back_in_groups(const weft_attention<rank>& a, flo
         weft_pack<T>(weights, p[0]);
         weft_hold(two[0]);
         weft_group_begin();
-        #pragma unroll
-        for (int k = 0; k < columns / 16; ++k)
-          weft_group_product<typename T::group, value_width>::of_registers(
-              two[0], weights[k], weft_tile_at<128>(values_at + k * 2048, columns * 128));
-        weft_group_commit();
+        weft_begin_sums<T, value_width>(two[0], weights, values_at);
       }
       if (first_sum) {
         weft_group_wait<second_sum ? 1 : 0>();
@@ -237,11 +231,7 @@ WEFT_FUNCTION void weft_attend_back_in_groups(const weft_attention<rank>& a, flo
         weft_pack<T>(slopes, d[0]);
         weft_hold(one[0]);
         weft_group_begin();
-        #pragma unroll
-        for (int k = 0; k < columns / 16; ++k)
-          weft_group_product<typename T::group, width>::of_registers(one[0], slopes[k],
-                                             weft_tile_at<128>(keys_at + k * 2048, columns * 128));
-        weft_group_commit();
+        weft_begin_sums<T, width>(one[0], slopes, keys_at);
       }
       weft_group_wait<0>();
       if (first_sum) weft_hold(one[0]);
