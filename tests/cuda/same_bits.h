@@ -11,7 +11,7 @@ namespace weft {
 inline bool same_bits(const Array& a, const Array& b) {
   const Array x = a.to(Device::cpu()).contiguous(), y = b.to(Device::cpu()).contiguous();
   return x.dtype() == y.dtype() && x.shape() == y.shape() &&
-         std::memcmp(x.bytes(), y.bytes(), x.nbytes()) == 0;
+         (x.nbytes() == 0 || std::memcmp(x.bytes(), y.bytes(), x.nbytes()) == 0);
 }
 
 /// What the processor factorises with; a machine with a device may lack it, and then nothing is
