@@ -67,22 +67,16 @@ Tensor in(DType dtype, const Tensor& x) { return x.dtype() == dtype ? x : x.to(d
 }  // namespace
 
 WeightAverage::WeightAverage(const nn::Module& model, WeightAverageOptions options, Where where)
-    : WeightAverage(model.named_parameters(), model.named_buffers(), std::move(options), where) {
-  names_.clear();
-  for (const auto& [name, tensor] : nn::detail::NamedState::of(model)) {
-    const auto entry = std::ranges::find(
-        entries_, tensor.node(), [](const Entry& one) { return one.weight.node(); });
-    if (entry != entries_.end())
-      names_.emplace_back(name, static_cast<std::size_t>(entry - entries_.begin()));
-  }
-}
+    : WeightAverage(model.named_parameters(), model.named_buffers(), model.named_state(),
+                    std::move(options), where) {}
 
 WeightAverage::WeightAverage(const std::vector<Tensor>& parameters, WeightAverageOptions options,
                              Where where)
-    : WeightAverage(numbered(parameters), {}, std::move(options), where) {}
+    : WeightAverage(numbered(parameters), {}, numbered(parameters), std::move(options), where) {}
 
 WeightAverage::WeightAverage(const nn::NamedTensors& parameters, const nn::NamedTensors& buffers,
-                             WeightAverageOptions options, Where where)
+                             const nn::NamedTensors& names, WeightAverageOptions options,
+                             Where where)
     : options_(std::move(options)),
       n_averaged_(Variable(Array(std::int64_t{0}), "n_averaged", where)),
       swapped_(Variable(Array(false), "swapped", where)) {
@@ -96,7 +90,11 @@ WeightAverage::WeightAverage(const nn::NamedTensors& parameters, const nn::Named
   for (const auto& parameter : parameters) add(parameter, true);
   for (const auto& buffer : buffers)
     add(buffer, options_.use_buffers && category(buffer.second.dtype()) >= Category::floating);
-  for (const Entry& entry : entries_) names_.emplace_back(entry.name, names_.size());
+  for (const auto& [name, tensor] : names) {
+    const auto entry = std::ranges::find(entries_, tensor.node(),
+                                         [](const Entry& one) { return one.weight.node(); });
+    names_.emplace_back(name, static_cast<std::size_t>(entry - entries_.begin()));
+  }
 }
 
 // ---- the next averages --------------------------------------------------------------------------

@@ -22,11 +22,6 @@ inline std::optional<Tensor> where_any(bool there, const Tensor& parameter) {
 inline Operand on(const Tensor& x, SourceLocation where) { return {x.node(), where}; }
 inline Operand operand(const frontend::Value& x) { return {x.node(), x.where()}; }
 
-/// Parameters, then buffers, under every name.
-struct NamedState {
-  static NamedTensors of(const Module& module) { return module.named_state(); }
-};
-
 /// While one lives on this thread, all batches count alike in the running statistics of batch
 /// normalisations that are built in training mode; it has them (copies, which share their buffers).
 class Recounting {

@@ -100,14 +100,16 @@ WEFT_FUNCTION float weft_masked(float score, const void* mask, weft_i64 at) {
   if (kind == 2) {
     const float added = T::value(((const typename T::element*)mask)[at]);
     const float sum = fmaf(added, 1.44269504f, score);
-    return sum == never && added != never && score != never ? -3e38f : sum;
+    const float least = __uint_as_float(0xff7fffffu);
+    return sum == never && added != never && score != never ? least : sum;
   }
   return score;
 }
 // The weight of a score, computed again from its row's logsumexp as a power of two: no more than
-// one, also where masks leave nothing of the scores.
+// one (or NaN), also where masks leave nothing of the scores.
 template <int kind> WEFT_FUNCTION float weft_weight(float score, float sum) {
-  return weft_exp2_fast(kind == 2 ? fminf(score - sum, 0.0f) : score - sum);
+  const float x = score - sum;
+  return weft_exp2_fast(kind == 2 && x > 0 ? 0 : x);
 }
 
 // A row of a tile in shared memory: chunks of 16 bytes, an odd number of them from row to row, so

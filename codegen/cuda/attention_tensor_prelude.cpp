@@ -65,14 +65,6 @@ WEFT_FUNCTION void weft_multiply_down(float (&sums)[tiles][n][4],
     }
   }
 }
-template <int tiles, int n> WEFT_FUNCTION void weft_clear(float (&sums)[tiles][n][4]) {
-  #pragma unroll
-  for (int t = 0; t < tiles; ++t)
-    #pragma unroll
-    for (int j = 0; j < n; ++j)
-      #pragma unroll
-      for (int e = 0; e < 4; ++e) sums[t][j][e] = 0;
-}
 
 // Scores that a mask changes, and those of keys that are not there or, where it is causal, come
 // after their query. Keys count from `from`, the warp's queries from `first`.

@@ -303,6 +303,16 @@ WEFT_FUNCTION float weft_log2_fast(float x) {
   return y;
 }
 #endif
+// Fragments of sums, before the first product.
+template <int rows, int columns>
+WEFT_FUNCTION void weft_clear(float (&sums)[rows][columns][4]) {
+  #pragma unroll
+  for (int i = 0; i < rows; ++i)
+    #pragma unroll
+    for (int j = 0; j < columns; ++j)
+      #pragma unroll
+      for (int e = 0; e < 4; ++e) sums[i][j][e] = 0;
+}
 )";
 }
 

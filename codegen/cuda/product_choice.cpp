@@ -118,8 +118,8 @@ double clocks(const CudaProduct& p, const Extents& e, DType dtype, bool gathers,
 CudaProduct choose_cores(DType dtype, const std::optional<Extents>& e, const ir::Depth& depth,
                          bool gathers, int arch, const DeviceLimits& limits) {
   constexpr CudaProduct of_4_bytes[] = {
-      {false, 16, 16, 8, 8}, {false, 8, 16, 8, 8}, {false, 16, 8, 8, 8}, {false, 8, 8, 8, 8},
-      {false, 4, 16, 8, 8},  {false, 16, 16, 4, 4}, {false, 8, 8, 4, 4},   {false, 4, 16, 4, 2}};
+      {false, 16, 16, 8, 8}, {false, 8, 16, 8, 8},  {false, 16, 8, 8, 8}, {false, 8, 8, 8, 8},
+      {false, 4, 16, 8, 8},  {false, 16, 16, 4, 4}, {false, 8, 8, 4, 4},  {false, 4, 16, 4, 2}};
   constexpr CudaProduct of_8_bytes[] = {
       {false, 16, 16, 8, 4}, {false, 16, 16, 4, 4}, {false, 8, 8, 4, 4}};
   constexpr CudaProduct middle{false, 16, 16, 4, 4}, small{false, 8, 8, 4, 4};

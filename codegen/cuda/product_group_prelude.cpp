@@ -30,7 +30,7 @@ struct weft_tensor_groups {
     const int group = __shfl_sync(~0u, threadIdx.x / 128, 0);
     const int from_m = down > 1 ? group * rows * 64 : 0, from_n = down > 1 ? 0 : group * columns;
     float sums[rows][columns / 8][4];
-    weft_clear_fragments(sums);
+    weft_clear(sums);
     #pragma unroll 1
     for (int s = 0; s < ahead; ++s) {
       if (begin + s * depth < end) {

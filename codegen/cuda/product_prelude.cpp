@@ -241,7 +241,7 @@ struct weft_cores {
   }
   // Where a thread's elements of the tile are, `unit_n` side by side.
   static __device__ weft_vector<Chip, unit_n>* own(Chip* tile, int below, int to_right, int i,
-                                                 int j) {
+                                                   int j) {
     const int row = i / unit * down * unit + below * unit + i % unit;
     return (weft_vector<Chip, unit_n>*)(tile + row * pitch + (j * across + to_right) * unit_n);
   }
@@ -265,7 +265,7 @@ struct weft_cores {
     for (int i = 0; i < rows; ++i)
       for (int j = 0; j < columns / unit_n; ++j) {
         weft_vector<Chip, unit_n>*const one = own(tile, below, to_right, i, j),
-                               *const sum = own(all, below, to_right, i, j);
+                                 *const sum = own(all, below, to_right, i, j);
         for (int e = 0; e < unit_n; ++e) {
           const Chip total = first ? one->at[e] : sum->at[e] + one->at[e];
           sum->at[e] = total;

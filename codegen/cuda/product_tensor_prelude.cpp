@@ -180,16 +180,7 @@ template <class Operand, int tile, int threads> struct weft_tensor_lines {
   }
 };
 
-// Fragments of sums, each further down than the one before by `apart` rows.
-template <int rows, int columns>
-WEFT_FUNCTION void weft_clear_fragments(float (&sums)[rows][columns][4]) {
-  #pragma unroll
-  for (int i = 0; i < rows; ++i)
-    #pragma unroll
-    for (int j = 0; j < columns; ++j)
-      #pragma unroll
-      for (int e = 0; e < 4; ++e) sums[i][j][e] = 0;
-}
+// Fragments of sums into a tile, each further down than the one before by `apart` rows.
 template <int apart, int rows, int columns>
 WEFT_FUNCTION void weft_put_fragments(const float (&sums)[rows][columns][4], float* tile, int pitch,
                                       int from_m, int from_n) {
@@ -228,7 +219,7 @@ struct weft_tensor {
     const int from_m = warp / warps_n * (tile_m / warps_m);
     const int from_n = warp % warps_n * (tile_n / warps_n);
     float sums[rows][columns][4];
-    weft_clear_fragments(sums);
+    weft_clear(sums);
     #pragma unroll
     for (int s = 0; s < stages - 1; ++s) {
       if (begin + s * depth < end) {

@@ -86,8 +86,9 @@ class WeightAverage {
     Tensor weight, average;
     bool averaged;  // else copied
   };
+  /// Each once; `names`: all that these have.
   WeightAverage(const nn::NamedTensors& parameters, const nn::NamedTensors& buffers,
-                WeightAverageOptions options, Where where);
+                const nn::NamedTensors& names, WeightAverageOptions options, Where where);
   [[nodiscard]] Tensor next_average(const Entry& entry, const Tensor& current, Where where) const;
   void demand_there(Where where) const;
   void demand_at_home(const char* what, Where where) const;

@@ -347,7 +347,8 @@ TEST_CASE("CUDA: products on the host have the processor's bits, or are near") {
   cases.back().kernel = with_end(cases.back().kernel);
   const std::size_t long_sums = cases.size();
   dense(bf16, 1, 72, 136, 330);
-  dense(f16, 1, 72, 136, 330).kernel = turned(cases.back().kernel, true, true);
+  dense(f16, 1, 72, 136, 330);
+  cases.back().kernel = turned(cases.back().kernel, true, true);
   dense(f32, 2, 70, 72, 80);
   dense(f32, 1, 33, 41, 70).poisoned = true;
   cases.back().kernel = turned(cases.back().kernel, true, true);

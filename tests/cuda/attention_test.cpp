@@ -247,7 +247,7 @@ TEST_CASE("CUDA: attention of keys that masks all but forbid") {
     const Tensor q({2, 64}, t), k({5, 64}, t), v({5, 64}, t), m({2, 5}, t);
     const Tensor y = scaled_dot_product_attention(q, k, v, {.attn_mask = m});
     const std::vector<Tensor> inputs{q, k, v, m},
-        outputs{y, grad(sum(cast(y, DType::float32)), {q})[0]};
+        d = grad(sum(cast(y, DType::float32)), {q, v}), outputs{y, d[0], d[1]};
     // Beyond float32 as a power of two, though not as a number: all keys alike, as on the
     // processor.
     const std::vector<Array> values{randn({2, 64}).to(t), randn({5, 64}).to(t),
@@ -258,8 +258,21 @@ TEST_CASE("CUDA: attention of keys that masks all but forbid") {
     for (const Device& device : devices) {
       const std::vector<Array> got = Function(inputs, outputs, {.device = device})(values);
       CHECK(allclose(got[0].to(Device::cpu()).to(DType::float32), want, 0x1p-6, 0x1p-6));
-      for (const double d : got[1].to(Device::cpu()).to(DType::float64).tolist<double>())
-        CHECK(std::isfinite(d));
+      for (const Array& x : got)
+        for (const double one : x.to(Device::cpu()).to(DType::float64).tolist<double>())
+          CHECK(std::isfinite(one));
+      // What is not a number stays so, in the gradient too.
+      std::vector<Array> poisoned = values;
+      poisoned[0] = full({2, 64}, NAN).to(t);
+      for (const Array& x : Function(inputs, outputs, {.device = device})(poisoned))
+        for (const double one : x.to(Device::cpu()).to(DType::float64).tolist<double>())
+          CHECK(std::isnan(one));
+      // Of two keys far below, the nearer one counts.
+      std::vector<Array> ordered = values;
+      ordered[3] = concatenate({full({2, 4}, -3.3e38), full({2, 1}, -2.2e38)}, 1).value().to(t);
+      const Array near = Function(inputs, outputs, {.device = device})(ordered)[0];
+      const Array last = broadcast_to(Tensor(values[2])[{4}], {2, 64}).value();
+      CHECK(same_bits(near, last));
     }
   }
 }

@@ -14,7 +14,8 @@
 // - memory is touched that nobody allocated (where the owner of memory says what is: below), an array
 //   beyond its bounds, or a vector at an address that is no multiple of its size;
 // - a barrier or a warp operation is not reached by all threads that it waits for;
-// - an asynchronous product is not waited for, or reads what nobody made known to it.
+// - an asynchronous product is not waited for, has no fence before it, reads what nobody made known
+//   to it, or finds its registers changed.
 #pragma once
 
 extern "C" {

@@ -589,6 +589,22 @@ TEST_CASE("gradients clipped, parameters as a vector") {
   CHECK_THROWS_AS(nn::utils::vector_to_parameters(Array{1.0}, {a, b}), ShapeError);
 }
 
+TEST_CASE("modules: every one below, children first, and every name of what has several") {
+  const nn::Linear shared(2, 2);
+  nn::Sequential model(shared, nn::Sequential(nn::ReLU()), shared);
+  model.eval();
+  std::vector<bool> parameters;  // of its own, or its children's
+  model.apply([&](nn::Module& one) {
+    parameters.push_back(!one.parameters().empty());
+    one.train();
+  });
+  CHECK(parameters == std::vector<bool>{true, false, false, true, true});
+  CHECK(model.is_training());
+  std::vector<std::string> names;
+  for (const auto& [name, tensor] : model.named_state()) names.push_back(name);
+  CHECK(names == std::vector<std::string>{"0.weight", "0.bias", "2.weight", "2.bias"});
+}
+
 TEST_CASE("modules in lists and by name") {
   struct Tower : nn::Module {
     std::shared_ptr<nn::ModuleList> steps =

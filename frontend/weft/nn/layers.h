@@ -68,7 +68,7 @@ struct EmbeddingBagOptions {
 /// Sum, mean or greatest of the rows of each bag: of indices (bags, n), or of indices (n) with the
 /// places at which bags begin; what lies before all of these is in none. An empty bag gives zeros.
 /// `per_sample_weights` (like the indices: ShapeError) scale rows that are summed. Error for other
-/// modes.
+/// modes, DTypeError where offsets are no integers.
 class EmbeddingBag : public Layer {
  public:
   EmbeddingBag(std::int64_t num_embeddings, std::int64_t embedding_dim,

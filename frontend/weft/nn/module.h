@@ -20,7 +20,6 @@ using NamedTensors = std::vector<std::pair<std::string, Tensor>>;
 
 namespace detail {
 struct Parametrization;
-struct NamedState;
 }
 
 /// Owns parameters, buffers and child modules by name. Copies share all of them.
@@ -57,7 +56,9 @@ class Module {
   /// follow).
   Module& to(Device device);
 
-  /// Parameters and buffers, under every name.
+  /// Parameters, then buffers, under every name.
+  [[nodiscard]] NamedTensors named_state() const;
+  /// Their values.
   [[nodiscard]] NamedArrays state_dict() const;
   /// Every parameter and buffer must be there, of its shape, and nothing else; Error names the
   /// first that is not. `strict` false: names that only one side has are passed over. Changes
@@ -86,7 +87,6 @@ class Module {
 
  private:
   friend struct detail::Parametrization;
-  friend struct detail::NamedState;
   /// A parameter in whose place those are registered that it is computed from.
   struct Made {
     const char* by;
@@ -97,7 +97,6 @@ class Module {
   };
 
   void collect(const std::string& prefix, NamedTensors Module::*own, NamedTensors& into) const;
-  [[nodiscard]] NamedTensors named_state() const;  // parameters, then buffers, under every name
   void demand_free(const std::string& name, Where where) const;
   void add_child(std::string name, std::shared_ptr<Module> child, Where where);
 

@@ -11,7 +11,8 @@
 //   nn::utils::weight_norm(cell, &nn::LSTMCell::weight_hh);
 //
 // Error, on the caller's line, where the member is no parameter of the module (it has none, or it
-// is computed already), or a name is taken; nothing is changed then.
+// is computed already), or a name is taken, DTypeError where it is not of real floating numbers;
+// nothing is changed then.
 #pragma once
 
 #include <concepts>
