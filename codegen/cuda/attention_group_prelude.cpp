@@ -12,20 +12,29 @@ template <int size> constexpr int weft_width = (size + 63) / 64 * 64;
 // Rows of `size` elements into such tiles, with zeros after them and for those that are not there.
 template <class element, int size, int rows, int threads>
 WEFT_FUNCTION void weft_load_tile(unsigned to, const element* from, weft_i64 there) {
-  constexpr int chunks = weft_width<size> / 8;
-  const bool aligned = (weft_u64)from % 16 == 0;
-  #pragma unroll
-  for (int u = 0; u < rows * chunks / threads; ++u) {
-    const int i = threadIdx.x + u * threads, row = i / chunks, chunk = i % chunks;
-    const unsigned place = to + chunk / 8 * (rows * 128) + row * 128 + (chunk % 8 ^ row % 8) * 16;
-    const bool wanted = row < there && chunk * 8 < size;
-    const element* const x = from + (wanted ? row * size + chunk * 8 : 0);
-    if (aligned) {
-      weft_copy_async(place, x, wanted);
-    } else {
-      element* const line = (element*)(weft_shared + (place - weft_place(weft_shared)));
-      #pragma unroll 1
-      for (int e = 0; e < 8; ++e) line[e] = wanted ? x[e] : element(0);
+  // A thread has a chunk of 16 bytes of every `step`-th row; all of these are swizzled alike.
+  constexpr int chunks = weft_width<size> / 8, step = threads / chunks, times = rows / step;
+  static_assert(step % 8 == 0 && rows % step == 0, "");
+  const int row = threadIdx.x / chunks, chunk = threadIdx.x % chunks;
+  const unsigned place = to + chunk / 8 * (rows * 128) + row * 128 + (chunk % 8 ^ row % 8) * 16;
+  const bool inside = chunk * 8 < size;
+  const element* const x = from + (inside ? row * size + chunk * 8 : 0);
+  if ((weft_u64)from % 16 != 0) {
+    element* const line = (element*)(weft_shared + (place - weft_place(weft_shared)));
+    #pragma unroll 1
+    for (int i = 0; i < times * 8; ++i) {
+      const int past = i / 8 * step, e = i % 8;
+      line[past * 64 + e] = inside && row + past < there ? x[past * size + e] : element(0);
+    }
+  } else if (there >= rows) {
+    #pragma unroll
+    for (int past = 0; past < rows; past += step)
+      weft_copy_async(place + past * 128, x + past * size, inside);
+  } else {
+    #pragma unroll
+    for (int past = 0; past < rows; past += step) {
+      const bool wanted = inside && row + past < there;
+      weft_copy_async(place + past * 128, wanted ? x + past * size : from, wanted);
     }
   }
 }
@@ -45,8 +54,8 @@ WEFT_FUNCTION void weft_begin_scores(float (&s)[columns / 8][4], unsigned a, uns
   #pragma unroll
   for (int k = 0; k < (size + 15) / 16; ++k)
     weft_group_product<typename T::group, columns>::template of_tiles<0, 0>(
-        s, weft_tile_at<128>(a + k / 4 * (rows * 128) + k % 4 * 32, 0),
-        weft_tile_at<128>(b + k / 4 * (columns * 128) + k % 4 * 32, 0), k);
+        s, weft_tile_at<128>(a, 0, k / 4 * (rows * 128) + k % 4 * 32),
+        weft_tile_at<128>(b, 0, k / 4 * (columns * 128) + k % 4 * 32), k);
   weft_group_commit();
 }
 template <class T, int width, int steps>
@@ -55,7 +64,7 @@ WEFT_FUNCTION void weft_begin_sums(float (&s)[width / 8][4], const unsigned (&we
   #pragma unroll
   for (int k = 0; k < steps; ++k)
     weft_group_product<typename T::group, width>::of_registers(
-        s, weights[k], weft_tile_at<128>(b + k * 2048, steps * 16 * 128));
+        s, weights[k], weft_tile_at<128>(b, steps * 16 * 128, k * 2048));
   weft_group_commit();
 }
 
@@ -71,6 +80,7 @@ WEFT_FUNCTION void weft_attend_in_groups(const weft_attention<rank>& a, float sc
   const int mine = threadIdx.x / 32 * 16;
   const unsigned q_at = (weft_place(weft_shared) + 1023) / 1024 * 1024;
   const unsigned k_at = q_at + rows * width * 2, v_at = k_at + 2 * k_bytes;
+  const unsigned word = v_at + 2 * v_bytes + threadIdx.x * 4;
   const unsigned q_mine = q_at + __shfl_sync(~0u, threadIdx.x / 128, 0) * (64 * 128);
   const weft_i64 row_tiles = (a.queries + rows - 1) / rows, items = row_tiles * weft_count(a.full);
   for (weft_i64 item = blockIdx.x; item < items; item += gridDim.x) {
@@ -138,6 +148,7 @@ WEFT_FUNCTION void weft_attend_in_groups(const weft_attention<rank>& a, float sc
       weft_group_wait<1>();
       weft_hold(s[0]);
       soften(tile);
+      weft_after(word, total[0][0] + total[0][1]);
       weft_group_wait<0>();
       weft_hold(sums[0]);
       weft_shrink(sums, shrunk);
@@ -153,8 +164,9 @@ WEFT_FUNCTION void weft_attend_in_groups(const weft_attention<rank>& a, float sc
   }
 }
 
-// A warpgroup has 64 rows. Weights are computed while slopes are, and slopes while weights are
-// multiplied.
+// A warpgroup has 64 rows. Weights are computed while slopes are, slopes while weights are
+// multiplied, and slopes are multiplied while the next tile's products are: tiles that are met have
+// three buffers.
 template <class T, int size, int value_size, int columns, int groups, bool causal, int mask,
           bool of_keys, bool first_sum, bool second_sum, int rank>
 WEFT_FUNCTION void weft_attend_back_in_groups(const weft_attention<rank>& a, float scale,
@@ -166,7 +178,8 @@ WEFT_FUNCTION void weft_attend_back_in_groups(const weft_attention<rank>& a, flo
   const int mine = threadIdx.x / 32 * 16;
   const unsigned one_at = (weft_place(weft_shared) + 1023) / 1024 * 1024;
   const unsigned two_at = one_at + rows * width * 2, stream_at = two_at + rows * value_width * 2;
-  const unsigned statistics_at = stream_at + 2 * stream;
+  const unsigned statistics_at = stream_at + 3 * stream;
+  const unsigned word = statistics_at + 3 * columns * 8 + threadIdx.x * 4;
   const unsigned half = __shfl_sync(~0u, threadIdx.x / 128, 0) * (64 * 128);
   const int row_tiles = (int)(((of_keys ? a.keys : a.queries) + rows - 1) / rows);
   const weft_i64 matrices = weft_matrices<of_keys>(a);
@@ -176,33 +189,33 @@ WEFT_FUNCTION void weft_attend_back_in_groups(const weft_attention<rank>& a, flo
     float p[1][columns / 8][4], d[1][columns / 8][4], row_sum[1][2], row_delta[1][2];
     float one[1][width / 8][4], two[1][value_width / 8][4];
     unsigned weights[columns / 16][4], slopes[columns / 16][4];
-    const auto load = [&](int buffer, int group, int tile) {
-      const int from = (x.skipped + tile) * columns;
-      const weft_i64 other = x.other(group);
+    auto met = x.first_met();
+    const auto load = [&](int buffer) {
+      const int from = x.from(met, columns);
       const unsigned to = stream_at + buffer * stream;
-      weft_load_tile<element, size, columns, threads>(to, x.met(true, size, other, from),
+      weft_load_tile<element, size, columns, threads>(to, x.met(true, size, met.matrix, from),
                                                       x.others - from);
       weft_load_tile<element, value_size, columns, threads>(
-          to + k_bytes, x.met(false, value_size, other, from), x.others - from);
-      x.load_statistics(statistics_at + buffer * columns * 8, 8, other, from, columns);
+          to + k_bytes, x.met(false, value_size, met.matrix, from), x.others - from);
+      x.load_statistics(statistics_at + buffer * columns * 8, 8, met.matrix, from, columns);
     };
     __syncthreads();   // the item before is read
     weft_load_tile<element, size, rows, threads>(one_at, x.own(true, size), x.count - x.first);
     weft_load_tile<element, value_size, rows, threads>(two_at, x.own(false, value_size),
                                                        x.count - x.first);
-    if (x.tiles > 0 && meetings > 0) load(0, 0, 0);
+    if (x.tiles > 0 && meetings > 0) load(0);
     weft_commit_copies();
     x.row_statistics(row_sum, row_delta, mine);
     weft_clear(one);
     weft_clear(two);
-    int group = 0, tile = 0, buffer = 0;
+    int buffer = 0;
     #pragma unroll 1
-    while (x.tiles > 0 && group < meetings) {
+    while (x.tiles > 0 && met.group < meetings) {
       weft_wait_copies<0>();
       weft_shared_ready();
       __syncthreads();
-      const int from = (x.skipped + tile) * columns;
-      const weft_mask_place mask_at = x.mask_at(group, mask != 0);
+      const int from = x.from(met, columns);
+      const weft_mask_place mask_at = x.mask_at(met, mask != 0);
       const unsigned keys_at = stream_at + buffer * stream, values_at = keys_at + k_bytes;
       weft_hold(p[0]);
       weft_hold(d[0]);
@@ -210,10 +223,11 @@ WEFT_FUNCTION void weft_attend_back_in_groups(const weft_attention<rank>& a, flo
       weft_begin_scores<T, size, rows, columns>(p[0], one_at + half, keys_at);
       if (first_sum)
         weft_begin_scores<T, value_size, rows, columns>(d[0], two_at + half, values_at);
-      if (++tile == x.tiles) tile = 0, ++group;
-      if (group < meetings) load(1 - buffer, group, tile);
+      x.advance(met);
+      const int next = buffer == 2 ? 0 : buffer + 1;
+      if (met.group < meetings) load(next);
       weft_commit_copies();
-      weft_group_wait<first_sum ? 1 : 0>();
+      weft_group_wait<first_sum ? 1 : 0>();   // the slopes before are multiplied, too
       weft_hold(p[0]);
       const char* const statistics =
           weft_shared + (statistics_at + buffer * columns * 8 - weft_place(weft_shared));
@@ -223,6 +237,11 @@ WEFT_FUNCTION void weft_attend_back_in_groups(const weft_attention<rank>& a, flo
         weft_hold(two[0]);
         weft_group_begin();
         weft_begin_sums<T, value_width>(two[0], weights, values_at);
+      } else {
+        float all = 0;
+        #pragma unroll
+        for (int j = 0; j < columns / 8; ++j) all += p[0][j][3];
+        weft_after(word, all);
       }
       if (first_sum) {
         weft_group_wait<second_sum ? 1 : 0>();
@@ -233,11 +252,11 @@ WEFT_FUNCTION void weft_attend_back_in_groups(const weft_attention<rank>& a, flo
         weft_group_begin();
         weft_begin_sums<T, width>(one[0], slopes, keys_at);
       }
-      weft_group_wait<0>();
-      if (first_sum) weft_hold(one[0]);
-      if (second_sum) weft_hold(two[0]);
-      buffer = 1 - buffer;
+      buffer = next;
     }
+    weft_group_wait<0>();
+    if (first_sum) weft_hold(one[0]);
+    if (second_sum) weft_hold(two[0]);
     weft_wait_copies<0>();
     if (first_sum) x.template store<T, size>(a.results[of_keys], one, by, mine);
     if (second_sum) x.template store<T, value_size>(a.results[2], two, 1.0f, mine);

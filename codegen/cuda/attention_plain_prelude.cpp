@@ -231,7 +231,7 @@ WEFT_FUNCTION void weft_attend_back_plain(const weft_attention<rank>& a, float s
               const float x = weft_masked<weft_f32_tile, mask>(
                   p[i][j] * scale, a.mask, mask_at(query, key));
               const weft_i64 at = batch * a.queries + query;
-              weight = weft_weight<mask>(x, a.logsumexp[at] * 1.44269504f);
+              weight = weft_weight<mask>(x - a.logsumexp[at] * 1.44269504f);
               slope = weight * (d[i][j] - a.delta[at]);
             }
             const int place = (down * r + i) * (columns + 4) + across + 16 * j;

@@ -105,10 +105,9 @@ WEFT_FUNCTION float weft_masked(float score, const void* mask, weft_i64 at) {
   }
   return score;
 }
-// The weight of a score, computed again from its row's logsumexp as a power of two: no more than
-// one (or NaN), also where masks leave nothing of the scores.
-template <int kind> WEFT_FUNCTION float weft_weight(float score, float sum) {
-  const float x = score - sum;
+// The weight of a score, computed again from it less its row's logsumexp, as powers of two: no more
+// than one (or NaN), also where masks leave nothing of the scores.
+template <int kind> WEFT_FUNCTION float weft_weight(float x) {
   return weft_exp2_fast(kind == 2 && x > 0 ? 0 : x);
 }
 

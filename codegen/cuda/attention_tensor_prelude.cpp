@@ -254,8 +254,20 @@ template <bool of_keys, bool causal, int rank> struct weft_gradients {
     return of_keys ? weft_batch_of(a.full, a.key_own, matrix, group)
                    : weft_matrix_of(a.full, a.key_own, matrix);
   }
-  WEFT_METHOD weft_mask_place mask_at(int group, bool there) const {
-    return weft_mask_of(a, of_keys && there ? other(group) : matrix, there);
+  // A tile of others; its matrix is looked up once for all of its tiles.
+  struct met_tile {
+    int group, tile;
+    weft_i64 matrix;
+  };
+  WEFT_METHOD met_tile first_met() const { return {0, 0, other(0)}; }
+  WEFT_METHOD void advance(met_tile& m) const {
+    if (++m.tile < tiles) return;
+    m.tile = 0;
+    m.matrix = other(++m.group);
+  }
+  WEFT_METHOD int from(const met_tile& m, int columns) const { return (skipped + m.tile) * columns; }
+  WEFT_METHOD weft_mask_place mask_at(const met_tile& m, bool there) const {
+    return weft_mask_of(a, of_keys ? m.matrix : matrix, there);
   }
   // The tile's own rows, that scores and slopes come from, and those of the others from `from` on.
   WEFT_METHOD const element* own(bool scores, int size) const {
@@ -289,38 +301,46 @@ template <bool of_keys, bool causal, int rank> struct weft_gradients {
         delta[t][h] = there ? a.delta[matrix * count + row] : 0;
       }
   }
-  // Scores become weights, computed again. `mine`: where the warp's rows begin in the tile.
+  // Scores of the tile of others from `from` on become weights, computed again. `mine`: where the
+  // warp's rows begin in the tile.
   template <class T, int mask, int row_tiles, int n>
   WEFT_METHOD void weigh(float (&p)[row_tiles][n][4], const weft_mask_place& mask_at, float scale,
                          int from, int mine, const char* statistics, int pitch,
                          const float (&row_sum)[row_tiles][2]) const {
-    const int lane = threadIdx.x % 32, last = others - from;
-    const bool edge = from + n * 8 > others ||
-                      (causal && (of_keys ? from < first + mine + 16 * row_tiles
-                                          : from + n * 8 > first + mine));
+    if (!mask && from + n * 8 <= others &&
+        !(causal && (of_keys ? from < first + mine + 16 * row_tiles : from + n * 8 > first + mine)))
+      return each(p, mine, statistics, pitch, row_sum, [&](float score, float sum, int, int) {
+        return weft_weight<mask>(fmaf(score, scale, -sum));
+      });
+    each(p, mine, statistics, pitch, row_sum, [&](float score, float sum, int at, int column) {
+      const int row = first + at, other = from + column;
+      const int query = of_keys ? other : row, key = of_keys ? row : other;
+      float x = __uint_as_float(0xff800000u);
+      if (row < count && other < others && (!causal || key <= query))
+        x = weft_masked<T, mask>(score * scale, a.mask, mask ? mask_at(query, key) : 0);
+      return weft_weight<mask>(x - sum);
+    });
+  }
+  // Scores become what `weight` makes of them, their query's logsumexp as a power of two, and their
+  // row and column in the tile.
+  template <int row_tiles, int n, class Weight>
+  WEFT_METHOD void each(float (&p)[row_tiles][n][4], int mine, const char* statistics, int pitch,
+                        const float (&row_sum)[row_tiles][2], const Weight& weight) const {
+    const int lane = threadIdx.x % 32;
     #pragma unroll
     for (int j = 0; j < n; ++j) {
+      const int column = j * 8 + lane % 4 * 2;
       float sum[2];
       if (of_keys)
         #pragma unroll
         for (int e = 0; e < 2; ++e)
-          sum[e] = *(const float*)(statistics + (j * 8 + lane % 4 * 2 + e) * pitch) * 1.44269504f;
+          sum[e] = *(const float*)(statistics + (column + e) * pitch) * 1.44269504f;
       #pragma unroll
       for (int t = 0; t < row_tiles; ++t)
         #pragma unroll
-        for (int e = 0; e < 4; ++e) {
-          float x = p[t][j][e] * scale;
-          if (mask || edge) {
-            const int column = j * 8 + lane % 4 * 2 + e % 2;
-            const int row = first + mine + t * 16 + e / 2 * 8 + lane / 4;
-            const int query = of_keys ? from + column : row;
-            const int key = of_keys ? row : from + column;
-            const bool there = column < last && row < count && (!causal || key <= query);
-            if (mask && there) x = weft_masked<T, mask>(x, a.mask, mask_at(query, key));
-            if (!there) x = __uint_as_float(0xff800000u);
-          }
-          p[t][j][e] = weft_weight<mask>(x, of_keys ? sum[e % 2] : row_sum[t][e / 2]);
-        }
+        for (int e = 0; e < 4; ++e)
+          p[t][j][e] = weight(p[t][j][e], of_keys ? sum[e % 2] : row_sum[t][e / 2],
+                              mine + t * 16 + e / 2 * 8 + lane / 4, column + e % 2);
     }
   }
   // Products of cotangents and values become slopes of the scores.
@@ -387,20 +407,20 @@ WEFT_FUNCTION void weft_attend_back(const weft_attention<rank>& a, float scale, 
   const int groups = weft_groups<of_keys>(a, matrices);
   for (weft_i64 item = blockIdx.x; item < row_tiles * matrices; item += gridDim.x) {
     const weft_gradients<of_keys, causal, rank> x(a, item, row_tiles, rows, columns);
-    const auto load = [&](unsigned to, int group, int tile) {
-      const int from = (x.skipped + tile) * columns;
-      const weft_i64 other = x.other(group);
-      weft_load_rows<element, size, columns, threads>(to, x.met(true, size, other, from),
+    auto met = x.first_met();
+    const auto load = [&](unsigned to) {
+      const int from = x.from(met, columns);
+      weft_load_rows<element, size, columns, threads>(to, x.met(true, size, met.matrix, from),
                                                       x.others - from);
       weft_load_rows<element, value_size, columns, threads>(
-          to + columns * pk, x.met(false, value_size, other, from), x.others - from);
-      x.load_statistics(to + nk * 16, pk, other, from, columns);   // between rows
+          to + columns * pk, x.met(false, value_size, met.matrix, from), x.others - from);
+      x.load_statistics(to + nk * 16, pk, met.matrix, from, columns);   // between rows
     };
     __syncthreads();   // the item before is read
     weft_load_rows<element, size, rows, threads>(one_at, x.own(true, size), x.count - x.first);
     weft_load_rows<element, value_size, rows, threads>(two_at, x.own(false, value_size),
                                                        x.count - x.first);
-    if (x.tiles > 0 && groups > 0) load(stream_at, 0, 0);
+    if (x.tiles > 0 && groups > 0) load(stream_at);
     weft_commit_copies();
     float row_sum[tiles][2], row_delta[tiles][2];
     x.row_statistics(row_sum, row_delta, mine);
@@ -408,15 +428,14 @@ WEFT_FUNCTION void weft_attend_back(const weft_attention<rank>& a, float scale, 
     weft_clear(one);
     weft_clear(two);
     unsigned buffer = stream_at, other_buffer = stream_at + stream;
-    int group = 0, tile = 0;
     #pragma unroll 1
-    while (x.tiles > 0 && group < groups) {
+    while (x.tiles > 0 && met.group < groups) {
       weft_wait_copies<0>();
       __syncthreads();
-      const int from = (x.skipped + tile) * columns;
-      const weft_mask_place mask_at = x.mask_at(group, mask != 0);
-      if (++tile == x.tiles) tile = 0, ++group;
-      if (group < groups) load(other_buffer, group, tile);
+      const int from = x.from(met, columns);
+      const weft_mask_place mask_at = x.mask_at(met, mask != 0);
+      x.advance(met);
+      if (met.group < groups) load(other_buffer);
       weft_commit_copies();
       const unsigned across = lane % 8 + lane / 16 * 8, halves = lane / 8 % 2 * 16;
       float p[tiles][columns / 8][4], d[tiles][columns / 8][4];

@@ -153,10 +153,12 @@ class AttentionText {
   [[nodiscard]] std::int64_t shared_bytes() const {
     const std::int64_t k = pitch(sizes_.key, tensor_), v = pitch(sizes_.value, tensor_);
     const std::int64_t rows = shape_.rows, columns = shape_.columns;
-    if (shape_.groups) {  // tiles begin at multiples of 1024 bytes; two buffers of what is met
+    if (shape_.groups) {  // tiles begin at multiples of 1024 bytes
       const std::int64_t own = Sizes::width(sizes_.key), both = own + Sizes::width(sizes_.value);
-      return 1024 + 2 * (rows * (backward_ ? both : own) + 2 * columns * both) +
-             (backward_ ? 2 * columns * 8 : 0);
+      const std::int64_t buffers = backward_ ? 3 : 2;  // of what is met
+      const std::int64_t elements = rows * (backward_ ? both : own) + buffers * columns * both;
+      const std::int64_t statistics = backward_ ? buffers * columns * 8 : 0;
+      return 1024 + 2 * elements + statistics + shape_.warps * 32 * 4;  // and a word a thread
     }
     const std::int64_t plain = tensor_ ? 0 : rows * (columns + 4) * 4;  // weights
     if (!backward_) return rows * k + columns * (k + v) + plain;

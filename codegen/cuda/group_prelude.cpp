@@ -44,14 +44,15 @@ std::string products(const char* type, int columns) {
 
 constexpr std::string_view before = R"(
 // ---- products of warpgroups ----
-// A tile in shared memory, from `place` in it on, for a product: rows of `bytes`, 128 or 64, one
-// after another, those longer than that as columns of such rows, `leap` bytes apart. Of its chunks
-// of 16 bytes, by their places in all of shared memory, the bits that number those of a row are
-// exclusive-ored with those that number the rows (of 64 bytes, pairs of them): reads are free of
-// bank conflicts. It begins at a multiple of 8 rows.
-template <int bytes> WEFT_FUNCTION weft_u64 weft_tile_at(unsigned place, unsigned leap) {
-  return (weft_u64)(place >> 4 & 0x3fff) | (weft_u64)(leap >> 4 & 0x3fff) << 16 |
-         (weft_u64)(8 * bytes >> 4) << 32 | (weft_u64)(bytes == 128 ? 1 : 2) << 62;
+// A tile in shared memory, from `past` bytes after `place` in it on, for a product: rows of `bytes`,
+// 128 or 64, one after another, those longer than that as columns of such rows, `leap` bytes apart.
+// Of its chunks of 16 bytes, by their places in all of shared memory, the bits that number those of
+// a row are exclusive-ored with those that number the rows (of 64 bytes, pairs of them): reads are
+// free of bank conflicts. It begins at a multiple of 8 rows.
+template <int bytes>
+WEFT_FUNCTION weft_u64 weft_tile_at(unsigned place, unsigned leap, unsigned past) {
+  const unsigned from = (place >> 4 & 0x3fff) + ((leap >> 4 & 0x3fff) << 16) + (past >> 4);
+  return from | (weft_u64)(8 * bytes >> 4) << 32 | (weft_u64)(bytes == 128 ? 1 : 2) << 62;
 }
 #ifndef WEFT_CUDA_HOST
 // All threads of a warpgroup take part. What a product of theirs reads from shared memory must be
@@ -74,6 +75,12 @@ template <int n> WEFT_FUNCTION void weft_hold(float (&s)[n][4]) {
   for (int j = 0; j < n; ++j)
     #pragma unroll
     for (int e = 0; e < 4; ++e) asm volatile("" : "+f"(s[j][e]) : : "memory");
+}
+// What is waited for below this is waited for when x is known: ptxas moves a wait up to where
+// registers were last free, before the work that should have gone on beside the products, but not
+// past a store. `place` is a word of the thread's own in shared memory.
+WEFT_FUNCTION void weft_after(unsigned place, float x) {
+  asm volatile("st.volatile.shared.f32 [%0], %1;" : : "r"(place), "f"(x) : "memory");
 }
 // sums (64, columns) = or, with `more`, += a (64, 16) times b (16, columns). Of a tile the rows are
 // those of its own axis, 64 or `columns`; of one that is turned (rows of 128 bytes alone) those of

@@ -78,8 +78,8 @@ struct weft_tensor_groups {
   }
 
   template <class Operand> static __device__ weft_u64 tile_at(unsigned at, int from, int half) {
-    if (Operand::along) return weft_tile_at<64>(at + from * 64 + half * 32, 0);
-    return weft_tile_at<128>(at + from / 64 * (depth * 128) + half * (16 * 128), depth * 128);
+    if (Operand::along) return weft_tile_at<64>(at, 0, from * 64 + half * 32);
+    return weft_tile_at<128>(at, depth * 128, from / 64 * (depth * 128) + half * (16 * 128));
   }
 };
 )";

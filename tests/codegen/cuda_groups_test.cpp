@@ -40,8 +40,8 @@ void multiply(const unsigned short* a, const unsigned short* b, const unsigned s
   if (fault != no_fence) weft_group_begin();
   for (int k = 0; k < 4; ++k)
     weft_group_product<T::group, 128>::of_tiles<0, 0>(
-        s, weft_tile_at<128>(a_at + k * 32, 0),
-        weft_tile_at<128>(b_at + k * 32, 0) & ~(fault == no_swizzle ? 3ull << 62 : 0), k);
+        s, weft_tile_at<128>(a_at, 0, k * 32),
+        weft_tile_at<128>(b_at, 0, k * 32) & ~(fault == no_swizzle ? 3ull << 62 : 0), k);
   weft_group_commit();
   if (fault == overwritten && threadIdx.x == 5) *(unsigned*)(weft_shared + 8192) = 0;
   if (fault != read_early) weft_group_wait<0>();
@@ -53,7 +53,7 @@ void multiply(const unsigned short* a, const unsigned short* b, const unsigned s
   for (int turn = 0; turn < 2; ++turn) {
     for (int k = 0; k < 8; ++k)
       weft_group_product<T::group, 64>::of_registers(o, w[k],
-                                                     weft_tile_at<128>(v_at + k * 2048, 0));
+                                                     weft_tile_at<128>(v_at, 0, k * 2048));
     weft_group_commit();
     if (fault == repacked && turn == 1 && threadIdx.x == 7) w[3][0] += 1;
   }
