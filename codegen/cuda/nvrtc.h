@@ -34,6 +34,7 @@ class Nvrtc {
  private:
   Nvrtc() = default;
   std::string open(const std::vector<std::string>& candidates);
+  [[nodiscard]] int major_version() const;
 
   struct Functions;
   std::shared_ptr<const Functions> functions_;
