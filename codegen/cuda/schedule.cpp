@@ -23,6 +23,15 @@ std::optional<std::int64_t> items_of(const Kernel& k) {
   return items;
 }
 
+/// Smaller blocks where there are too few to go round.
+int spread_threads(int threads, std::int64_t items_a_thread_block, std::int64_t items,
+                   const DeviceLimits& limits) {
+  while (threads > 32 && items_a_thread_block > 1 &&
+         items / items_a_thread_block < 2 * limits.multiprocessors)
+    threads /= 2, items_a_thread_block /= 2;
+  return threads;
+}
+
 // ---- Pointwise ----------------------------------------------------------------------------------
 
 /// Bytes that an item reads of what is not broadcast.
@@ -71,30 +80,27 @@ CudaSchedule elements(const Kernel& k, const DeviceLimits& limits) {
     if (moves_vectors(k, frame, s.vector)) break;
   s.streaming = leaves_the_cache(k, limits);
   constexpr std::int64_t wanted_bytes = 64, most_instructions = 512;
-  const std::int64_t bytes = bytes_read(k) * s.vector,
-                     instructions =
-                         static_cast<std::int64_t>(k.stages[0].body.code.size()) * s.vector;
-  const std::int64_t items = items_of(k).value_or(INT64_MAX);
+  const auto code = static_cast<std::int64_t>(k.stages[0].body.code.size());
+  const std::int64_t items = items_of(k).value_or(INT64_MAX / 512);
+  // Few items that take long: one a thread, over the whole device, since nothing hides their time.
+  constexpr std::int64_t long_code = 64, threads_each = 128;
+  const bool takes_long = code * s.vector > long_code;
+  while (takes_long && s.vector > 1 && items / s.vector < threads_each * limits.multiprocessors)
+    s.vector /= 2;
+  if (takes_long) s.threads = spread_threads(s.threads, s.threads * s.vector, items, limits);
+  const std::int64_t bytes = bytes_read(k) * s.vector, instructions = code * s.vector;
   const auto worth = [&](std::int64_t groups) {
     return groups * bytes <= wanted_bytes && groups * instructions <= most_instructions &&
            items / (s.threads * s.vector * groups) >= 8 * limits.multiprocessors;
   };
   while (s.groups < 4 && worth(2 * s.groups)) s.groups *= 2;
-  s.reason =
-      s.vector > 1 ? "operands lie side by side" : "operands lie apart, or rows have odd lengths";
+  s.reason = s.threads < 256 ? "few items that take long"
+             : s.vector > 1  ? "operands lie side by side"
+                             : "operands lie apart, or rows have odd lengths";
   return s;
 }
 
 // ---- Rows ---------------------------------------------------------------------------------------
-
-/// Smaller blocks where there are too few to go round.
-int spread_threads(int threads, std::int64_t items_a_thread_block, std::int64_t items,
-                   const DeviceLimits& limits) {
-  while (threads > 32 && items_a_thread_block > 1 &&
-         items / items_a_thread_block < 2 * limits.multiprocessors)
-    threads /= 2, items_a_thread_block /= 2;
-  return threads;
-}
 
 /// Does a thread with all lanes of an item read what its neighbours' items lie beside?
 bool lies_across(const Kernel& k, const KernelFrame& frame) {

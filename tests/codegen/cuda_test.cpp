@@ -326,6 +326,21 @@ TEST_CASE("CUDA: schedules follow the extents") {
   const ir::ScalarProgram copy = copy_program(DType::float32);
   CHECK(codegen::choose_schedule(pointwise({Dim(1024)}, {DType::float32}, copy)).vector == 4);
   CHECK(codegen::choose_schedule(pointwise({dim("s0")}, {DType::float32}, copy)).vector == 4);
+  const ir::ScalarProgram many = [] {
+    ir::ScalarBuilder b;
+    const ir::ScalarValue x = b.input(0, DType::float32);
+    std::vector<ir::ScalarValue> outputs{x};
+    for (int i = 0; i < 100; ++i) outputs[0] = outputs[0] * outputs[0] + x;
+    return b.finish(outputs);
+  }();
+  const auto slow = [&](std::int64_t items) {
+    return codegen::choose_schedule(pointwise({Dim(items)}, {DType::float32}, many));
+  };
+  CHECK(slow(4096).vector == 1);  // few: over the whole device
+  CHECK(slow(4096).threads == 32);
+  CHECK(slow(1 << 17).vector == 4);
+  CHECK(slow(1 << 17).threads == 64);
+  CHECK(slow(1 << 24).threads == 256);
   const auto row = [](std::int64_t items, std::int64_t n) {
     return codegen::choose_schedule(row_sum(items, n, ir::ReductionOrder::lanes, n, 1));
   };
