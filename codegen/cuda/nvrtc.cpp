@@ -154,8 +154,8 @@ std::string Nvrtc::version() const {
   return std::to_string(major) + "." + std::to_string(minor);
 }
 
-std::vector<std::byte> Nvrtc::compile_to_cubin(const std::string& text,
-                                               std::string_view arch) const {
+std::vector<std::byte> Nvrtc::compile_to_cubin(const std::string& text, std::string_view arch,
+                                               std::string* remarks) const {
   const Functions& f = *functions_;
   Program program = nullptr;
   const auto check = [&](Status status, const char* what) {
@@ -177,13 +177,16 @@ std::vector<std::byte> Nvrtc::compile_to_cubin(const std::string& text,
   if (major_version() >= splits_from) options.push_back("--split-compile=0");
   const Status status = f.compile(program, static_cast<int>(options.size()), options.data());
   std::size_t size = 0;
-  if (status == compilation_failed && f.log_size(program, &size) == 0) {
-    std::string log(size, '\0');
+  std::string log;
+  if ((remarks || status == compilation_failed) && f.log_size(program, &size) == 0) {
+    log.resize(size);
     f.log(program, log.data());
+  }
+  if (status == compilation_failed)
     throw DeviceError("NVRTC could not compile generated kernels for " + std::string(arch) + ":\n" +
                       log.c_str());
-  }
   check(status, architecture.c_str());
+  if (remarks) *remarks = log.c_str();
   check(f.cubin_size(program, &size), "asking for the size of the code");
   std::vector<std::byte> cubin(size);
   check(f.cubin(program, reinterpret_cast<char*>(cubin.data())), "asking for the code");

@@ -22,9 +22,10 @@ class Nvrtc {
   static const Nvrtc* find_installed(std::string* why = nullptr);
 
   /// Compiles a program of any number of kernels for `arch`, such as `sm_90`. DeviceError with the
-  /// compiler's log.
+  /// compiler's log. `remarks`: what it says of code that it makes.
   [[nodiscard]] std::vector<std::byte> compile_to_cubin(const std::string& text,
-                                                        std::string_view arch) const;
+                                                        std::string_view arch,
+                                                        std::string* remarks = nullptr) const;
   [[nodiscard]] bool supports(std::string_view arch) const;
   /// Whether code for `arch` can have products of warpgroups: sm_90's own, which code compiled for
   /// it has from NVRTC 12.0 on.
