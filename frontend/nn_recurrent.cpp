@@ -103,6 +103,11 @@ void demand_state(const char* name, const char* what, const Tensor& state, const
         x.where());
 }
 
+/// x where `there`, else `otherwise`.
+Value kept(const Value& there, const Value& x, const Value& otherwise) {
+  return make(ops::where, {there, x, otherwise});
+}
+
 /// Zeros of this shape, in x's dtype.
 Value zeros_beside(const Operand& x, Dims shape) {
   const Value zero = make(ops::cast_like, {Value(x).scalar(0), x});
@@ -176,6 +181,25 @@ Tensor Recurrent::sequence(const Operand& x, std::int64_t& steps, Dim& batch) co
   return time == 1 ? transpose(x, 0, 1) : Tensor(x.node());
 }
 
+/// Which steps there are: (steps, batch, 1).
+Tensor Recurrent::presence(const Tensor& lengths, const Operand& x, std::int64_t steps,
+                           const Dim& batch) const {
+  const auto fail = [&](const std::string& why) {
+    return frontend::asked(name_of(gates_), {&x.node()}, "lengths " + why);
+  };
+  const ir::Type type = runtime::live_type(*lengths.node());
+  if (type.dtype && category(*type.dtype) != Category::integer)
+    throw DTypeError(fail("are whole numbers, not " + std::string(name(*type.dtype))), x.where());
+  if (runtime::live_type(*x.node()).rank() != 3) throw ShapeError(fail("are of a batch"), x.where());
+  if (type.shape && (type.shape->size() != 1 || always_differ((*type.shape)[0], batch)))
+    throw ShapeError(fail("are " + to_string(std::span<const Dim>(*type.shape)) + ", expected " +
+                          to_string(std::span(&batch, 1))),
+                     x.where());
+  const Value each(Tensor(arange(steps)).node(), x.where());
+  const Value place(expand_dims(expand_dims(operand(each), 1), 1).node(), x.where());
+  return make(ops::lt, {place, {expand_dims(on(lengths, x.where()), 1).node(), x.where()}});
+}
+
 /// (D·num_layers, batch, size).
 Tensor Recurrent::first_state(const char* what, const std::optional<Tensor>& given,
                               std::int64_t size, const Operand& x, const Dim& batch,
@@ -188,7 +212,8 @@ Tensor Recurrent::first_state(const char* what, const std::optional<Tensor>& giv
 }
 
 Recurrent::Run Recurrent::run(const Operand& given, const std::optional<Tensor>& h_0,
-                              const std::optional<Tensor>& c_0) const {
+                              const std::optional<Tensor>& c_0,
+                              const std::optional<Tensor>& lengths) const {
   const SourceLocation where = given.where();
   std::int64_t steps = 0;
   Dim batch(1);
@@ -196,6 +221,18 @@ Recurrent::Run Recurrent::run(const Operand& given, const std::optional<Tensor>&
   Tensor x = sequence(given, steps, batch);
   const Tensor h = first_state("the first h", h_0, result_size(), given, batch, batched);
   const Tensor c = first_state("the first c", c_0, hidden_, given, batch, batched);
+  std::optional<Value> there;
+  std::vector<Value> there_at;  // a step: (batch, 1)
+  if (lengths) {
+    there = Value(presence(*lengths, given, steps, batch).node(), where);
+    for (std::int64_t t = 0; t < steps; ++t)
+      there_at.emplace_back(select(operand(*there), 0, t).node(), where);
+  }
+  const auto present = [&](const Tensor& all) -> Tensor {
+    const Value value(all.node(), where);
+    return there ? kept(*there, value, value.scalar(0)) : value;
+  };
+  x = present(x);
   const std::size_t directions = options_.bidirectional ? 2 : 1;
   std::vector<Tensor> last_h, last_c, results;
   for (std::size_t i = 0; i < weights_.size(); ++i) {
@@ -212,13 +249,20 @@ Recurrent::Run Recurrent::run(const Operand& given, const std::optional<Tensor>&
     for (std::int64_t step = 0; step < steps; ++step) {
       const std::int64_t t = i % directions == 1 ? steps - 1 - step : step;
       const Value now(select(operand(all), 0, t).node(), where);
-      s = advance(gates_, now, product(s.h, w.hh, together ? std::nullopt : w.bias_hh), s, hidden_);
-      if (w.hr) s.h = product(s.h, *w.hr, {});
+      State next =
+          advance(gates_, now, product(s.h, w.hh, together ? std::nullopt : w.bias_hh), s, hidden_);
+      if (w.hr) next.h = product(next.h, *w.hr, {});
+      if (there) {
+        const Value& here = there_at[static_cast<std::size_t>(t)];
+        next.h = kept(here, next.h, s.h);
+        if (gates_ == Gates::lstm) next.c = kept(here, next.c, s.c);
+      }
+      s = next;
       ys[static_cast<std::size_t>(t)] = s.h;
     }
     last_h.push_back(s.h);
     last_c.push_back(s.c);
-    results.push_back(stacked(ys, where));
+    results.push_back(present(stacked(ys, where)));
     if (results.size() < directions) continue;
     x = directions == 1 ? results[0] : joined(results, 2, where);
     results.clear();
@@ -229,19 +273,23 @@ Recurrent::Run Recurrent::run(const Operand& given, const std::optional<Tensor>&
   return {as_given(x), as_given(stacked(last_h, where)), as_given(stacked(last_c, where))};
 }
 
-Tensor Recurrent::build(const Operand& x) { return run(x, {}, {}).output; }
+Tensor Recurrent::build(const Operand& x) { return run(x, {}, {}, {}).output; }
 
 Gates RNN::of(const std::string& nonlinearity) { return of_nonlinearity(nonlinearity); }
-RNNOutput RNN::operator()(const Operand& x, const std::optional<Tensor>& h_0) const {
-  const Run r = run(x, h_0, {});
+RNNOutput RNN::operator()(const Operand& x, const std::optional<Tensor>& h_0,
+                          const std::optional<Tensor>& lengths) const {
+  const Run r = run(x, h_0, {}, lengths);
   return {r.output, r.h};
 }
-RNNOutput GRU::operator()(const Operand& x, const std::optional<Tensor>& h_0) const {
-  const Run r = run(x, h_0, {});
+RNNOutput GRU::operator()(const Operand& x, const std::optional<Tensor>& h_0,
+                          const std::optional<Tensor>& lengths) const {
+  const Run r = run(x, h_0, {}, lengths);
   return {r.output, r.h};
 }
-LSTMOutput LSTM::operator()(const Operand& x, const std::optional<LSTMState>& state) const {
-  const Run r = state ? run(x, state->h, state->c) : run(x, std::nullopt, std::nullopt);
+LSTMOutput LSTM::operator()(const Operand& x, const std::optional<LSTMState>& state,
+                            const std::optional<Tensor>& lengths) const {
+  const Run r = state ? run(x, state->h, state->c, lengths)
+                      : run(x, std::nullopt, std::nullopt, lengths);
   return {r.output, {r.h, r.c}};
 }
 

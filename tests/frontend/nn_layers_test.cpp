@@ -149,6 +149,78 @@ TEST_CASE("recurrent layers: both directions, several layers, arrangements, stat
   CHECK(chain(x).shape() == Shape{3, 2, 1});
 }
 
+TEST_CASE("recurrent layers: samples of several lengths are as each is alone") {
+  const Doubles doubles;
+  const std::vector<std::int64_t> sizes{3, 5, 1, 4};
+  const Tensor lengths(Array::from(sizes));
+  const Tensor x = filled({5, 4, 2}, 0.1);
+  const auto check = [&](auto& layer, const auto& of, std::int64_t results) {
+    const auto [y, state] = of(layer, x, std::optional<Tensor>(lengths));
+    const Tensor loss = sum(square(y)) + sum(square(state[0])) + sum(square(state.back()));
+    Tensor apart(Array(0.0));
+    for (std::size_t n = 0; n < sizes.size(); ++n) {
+      const auto at = static_cast<std::int64_t>(n);
+      const Slice own(0, sizes[n]), one(at, at + 1);
+      const auto [alone, last] = of(layer, x[{own, one}], std::optional<Tensor>());
+      CHECK(allclose(y[{own, one}].value(), alone.value()));
+      for (std::size_t i = 0; i < state.size(); ++i)
+        CHECK(allclose(state[i][{Slice(), one}].value(), last[i].value()));
+      if (sizes[n] < 5) CHECK(array_equal(y[{Slice(sizes[n], 5), one}].value(),
+                                          zeros({5 - sizes[n], 1, results}, DType::float64)));
+      apart = apart + sum(square(alone)) + sum(square(last[0])) + sum(square(last.back()));
+    }
+    const std::vector<Tensor> gradients = grad(loss, layer.parameters()),
+                              expected = grad(apart, layer.parameters());
+    for (std::size_t i = 0; i < gradients.size(); ++i)
+      CHECK(allclose(gradients[i].value(), expected[i].value()));
+    // What lies after a sample's steps is not met: not by values, not by gradients.
+    std::vector<double> garbage = values(x);
+    garbage[4 * 8 + 1] = std::nan("");                         // (4, 0, 1)
+    garbage[8 + 4] = std::numeric_limits<double>::infinity();  // (1, 2, 0)
+    const Tensor wrong(Array::from(garbage, {5, 4, 2}));
+    const auto [same, states] = of(layer, wrong, std::optional<Tensor>(lengths));
+    CHECK(array_equal(same.value(), y.value()));
+    const Tensor other = sum(square(same)) + sum(square(states[0])) + sum(square(states.back()));
+    const std::vector<Tensor> again = grad(other, layer.parameters());
+    for (std::size_t i = 0; i < again.size(); ++i)
+      CHECK(array_equal(again[i].value(), gradients[i].value()));
+  };
+  const auto plain = [](auto& layer, const Tensor& in, const std::optional<Tensor>& sizes_of) {
+    const nn::RNNOutput r = layer(in, std::nullopt, sizes_of);
+    return std::pair(r.output, std::vector{r.h_n});
+  };
+  const auto cells = [](auto& layer, const Tensor& in, const std::optional<Tensor>& sizes_of) {
+    const nn::LSTMOutput r = layer(in, std::nullopt, sizes_of);
+    return std::pair(r.output, std::vector{r.state.h, r.state.c});
+  };
+  nn::RNN rnn(2, 3, {.nonlinearity = "relu"});
+  check(rnn, plain, 3);
+  nn::GRU gru(2, 3, {.num_layers = 2, .bidirectional = true});
+  check(gru, plain, 6);
+  nn::LSTM lstm(2, 3, {.num_layers = 2, .bidirectional = true, .proj_size = 2});
+  check(lstm, cells, 4);
+
+  // Lengths that a function is given, more of them than steps, and none.
+  const Tensor some({dim("N")}, DType::int32);
+  const Tensor p({5, dim("N"), 2}, DType::float64);
+  const nn::LSTMOutput r = lstm(p, std::nullopt, some);
+  const Function f({p, some}, {r.output, r.state.c});
+  const std::vector<Array> got = f(x.value(), Array{7, 5, 0, 4});
+  const auto [whole, states] = cells(lstm, x, {});
+  const Tensor outputs(got[0]), last_cells(got[1]);
+  const Slice all, two(0, 2);
+  CHECK(allclose(outputs[{all, two}].value(), whole[{all, two}].value()));
+  CHECK(array_equal(last_cells[{all, 2}].value(), zeros({4, 3}, DType::float64)));
+
+  const std::string here = "(nn_layers_test.cpp:";
+  CHECK(contains(message<DTypeError>([&] { (void)lstm(x, {}, Tensor(ones({4}))); }),
+                 "LSTM of float64(5, 4, 2): lengths are whole numbers, not float64 " + here));
+  CHECK(contains(message<ShapeError>([&] { (void)gru(x, {}, Tensor(Array{1, 2})); }),
+                 "lengths are (2,), expected (4,) " + here));
+  CHECK(contains(message<ShapeError>([&] { (void)gru(x[{Slice(), 0}], {}, lengths); }),
+                 "lengths are of a batch " + here));
+}
+
 TEST_CASE("recurrent layers: dropout between layers, errors") {
   manual_seed(1);
   nn::RNN deep(2, 4, {.num_layers = 2, .dropout = 0.9});

@@ -6,6 +6,12 @@
 // D·H), or likewise, with D = 2 if bidirectional, else 1, and H = proj_size if positive, else
 // hidden_size. The first states, zeros unless given, and the last ones are (D·num_layers, N, H),
 // layer by layer, forward before backward (without N: of one sample).
+//
+// `lengths`, whole numbers of shape (N), are how many steps of each sample there are, the first
+// ones (more than x has are all of them; none leave its states as they began): its results after
+// them are 0, its last states are those after its own steps, the backward direction begins at its
+// own last step, and what x holds after them is never met, not by gradients either. It is what
+// sequences give that were packed.
 #pragma once
 
 #include <optional>
@@ -57,12 +63,15 @@ class Recurrent : public Layer {
     Tensor output, h, c;
   };
   Recurrent(Gates gates, std::int64_t input_size, std::int64_t hidden_size, RNNOptions options);
-  Run run(const Operand& x, const std::optional<Tensor>& h, const std::optional<Tensor>& c) const;
+  Run run(const Operand& x, const std::optional<Tensor>& h, const std::optional<Tensor>& c,
+          const std::optional<Tensor>& lengths) const;
 
  private:
   void add_weights(std::int64_t inputs, const std::string& suffix);
   [[nodiscard]] std::int64_t result_size() const;
   [[nodiscard]] Tensor sequence(const Operand& x, std::int64_t& steps, Dim& batch) const;
+  [[nodiscard]] Tensor presence(const Tensor& lengths, const Operand& x, std::int64_t steps,
+                                const Dim& batch) const;
   [[nodiscard]] Tensor first_state(const char* what, const std::optional<Tensor>& given,
                                    std::int64_t size, const Operand& x, const Dim& batch,
                                    bool batched) const;
@@ -78,7 +87,8 @@ class RNN : public Recurrent {
  public:
   RNN(std::int64_t input_size, std::int64_t hidden_size, RNNOptions options = {})
       : Recurrent(of(options.nonlinearity), input_size, hidden_size, options) {}
-  RNNOutput operator()(const Operand& x, const std::optional<Tensor>& h_0 = {}) const;
+  RNNOutput operator()(const Operand& x, const std::optional<Tensor>& h_0 = {},
+                       const std::optional<Tensor>& lengths = {}) const;
 
  private:
   static Gates of(const std::string& nonlinearity);  // Error for others
@@ -88,14 +98,16 @@ class LSTM : public Recurrent {
  public:
   LSTM(std::int64_t input_size, std::int64_t hidden_size, RNNOptions options = {})
       : Recurrent(Gates::lstm, input_size, hidden_size, std::move(options)) {}
-  LSTMOutput operator()(const Operand& x, const std::optional<LSTMState>& state = {}) const;
+  LSTMOutput operator()(const Operand& x, const std::optional<LSTMState>& state = {},
+                        const std::optional<Tensor>& lengths = {}) const;
 };
 /// Gates in the order reset, update, new; the reset gate is applied after the product with W_hn.
 class GRU : public Recurrent {
  public:
   GRU(std::int64_t input_size, std::int64_t hidden_size, RNNOptions options = {})
       : Recurrent(Gates::gru, input_size, hidden_size, std::move(options)) {}
-  RNNOutput operator()(const Operand& x, const std::optional<Tensor>& h_0 = {}) const;
+  RNNOutput operator()(const Operand& x, const std::optional<Tensor>& h_0 = {},
+                       const std::optional<Tensor>& lengths = {}) const;
 };
 
 /// One step on (N, input_size) or (input_size): parameters weight_ih, weight_hh, bias_ih, bias_hh.
