@@ -75,6 +75,11 @@ MultiheadAttention::MultiheadAttention(std::int64_t embed_dim, std::int64_t num_
   out_proj_ =
       register_module("out_proj", std::make_shared<Linear>(embed_dim, embed_dim, options_.bias));
   if (options_.bias) init::zeros_(out_proj_->bias);
+  if (!options_.add_bias_kv) return;
+  for (const auto& [name, bias] : {std::pair("bias_k", &bias_k), std::pair("bias_v", &bias_v)}) {
+    *bias = register_parameter(name, zeros({1, 1, embed_dim}));
+    init::xavier_normal_(**bias);
+  }
 }
 
 MultiheadAttention::Projected MultiheadAttention::project(const Operand& q, const Operand& k,
@@ -93,8 +98,28 @@ MultiheadAttention::Projected MultiheadAttention::project(const Operand& q, cons
   return {one(q, q_proj_weight, 0), one(k, k_proj_weight, 1), one(v, v_proj_weight, 2)};
 }
 
+std::int64_t MultiheadAttention::added_keys() const {
+  return (options_.add_bias_kv ? 1 : 0) + (options_.add_zero_attn ? 1 : 0);
+}
+
+/// Keys or values (N, heads, S, d), and those that are added to them.
+Tensor MultiheadAttention::with_added(const Tensor& x, const std::optional<Tensor>& bias,
+                                      SourceLocation where) const {
+  Tensor all = x;
+  if (bias) {
+    Dims shape = *runtime::live_type(*x.node()).shape;
+    shape[2] = Dim(1);
+    const Tensor own = in_heads(*bias, heads_, where);
+    const Tensor each = broadcast_to(on(own, where), std::move(shape));
+    all = frontend::apply(ops::concatenate, {all.node(), each.node()}, ir::AxisAttrs{2}, where);
+  }
+  if (options_.add_zero_attn) all = pad(on(all, where), {{0, 0}, {0, 0}, {0, 1}, {0, 0}});
+  return all;
+}
+
 /// What scaled_dot_product_attention takes: true where a query sees a key, or what is added.
 std::optional<Tensor> MultiheadAttention::mask_of(const AttentionCall& call, const Operand& query,
+                                                  const Tensor& q, const Tensor& k,
                                                   bool batched) const {
   const SourceLocation where = query.where();
   const auto fail = [&](const Tensor& mask, const char* why) {
@@ -116,17 +141,25 @@ std::optional<Tensor> MultiheadAttention::mask_of(const AttentionCall& call, con
     masks.push_back(make(ops::expand_dims, {Value(call.key_padding_mask->node(), where)},
                          ir::AxesAttrs{added}));
   }
+  if (call.is_causal && added_keys() > 0) {  // all queries see what is added
+    const auto length = [&](const Tensor& x) {
+      const Dim n = (*runtime::live_type(*x.node()).shape)[2];
+      if (!n.is_constant()) fail(x, "is_causal beside added keys needs lengths that are known");
+      return n.value();
+    };
+    masks.push_back(triu(Tensor(ones({length(q), length(k)}, DType::boolean)), 1));
+  }
   if (masks.empty()) return std::nullopt;
   bool boolean = true;
   for (const Tensor& mask : masks) boolean = is_boolean(mask, where) && boolean;
-  if (!boolean) {
-    Value sum = additive(masks[0], query);
-    if (masks.size() > 1) sum = sum + additive(masks[1], query);
-    return sum;
-  }
-  Value hidden(masks[0].node(), where);
-  if (masks.size() > 1) hidden = make(ops::logical_or, {hidden, Value(masks[1].node(), where)});
-  return make(ops::logical_not, {hidden});
+  const auto as_met = [&](const Tensor& mask) {
+    return boolean ? Value(mask.node(), where) : additive(mask, query);
+  };
+  Value all = as_met(masks[0]);
+  for (std::size_t i = 1; i < masks.size(); ++i)
+    all = make(boolean ? ops::logical_or : ops::add, {all, as_met(masks[i])});
+  if (added_keys() > 0) all = {nn::pad(detail::operand(all), {0, added_keys()}).node(), where};
+  return boolean ? make(ops::logical_not, {all}) : all;
 }
 
 AttentionOutput MultiheadAttention::operator()(const Operand& query, const Operand& key,
@@ -146,16 +179,18 @@ AttentionOutput MultiheadAttention::operator()(const Operand& query, const Opera
                     heads_, where);
   };
   const Projected p = project(query, key, value);
-  const Tensor q = arranged(p.query), k = arranged(p.key), v = arranged(p.value);
+  const Tensor q = arranged(p.query), keys = arranged(p.key);
+  const Tensor k = with_added(keys, bias_k, where), v = with_added(arranged(p.value), bias_v, where);
   const double dropped = is_training() ? options_.dropout : 0;
-  const auto mask = mask_of(call, query, batched);
+  const auto mask = mask_of(call, query, q, keys, batched);
+  const bool causal = call.is_causal && added_keys() == 0;
   std::optional<Tensor> weights;
   Tensor y = q;
   if (call.need_weights) {
     std::vector<ir::NodeRef> operands{q.node(), k.node()};
     if (mask) operands.push_back(mask->node());
     weights = frontend::apply(ops::attention_weights, std::move(operands),
-                              ir::AttentionAttrs{call.is_causal, {}}, where);
+                              ir::AttentionAttrs{causal, {}}, where);
     weights = dropout(on(*weights, where), dropped);
   }
   if (weights && dropped > 0)  // the same draws
@@ -163,7 +198,7 @@ AttentionOutput MultiheadAttention::operator()(const Operand& query, const Opera
   else
     y = scaled_dot_product_attention(
         on(q, where), on(k, where), on(v, where),
-        {.attn_mask = mask, .dropout_p = dropped, .is_causal = call.is_causal});
+        {.attn_mask = mask, .dropout_p = dropped, .is_causal = causal});
   y = flatten(on(transpose(on(y, where), 1, 2), where), -2, -1);  // (N, L, E)
   y = (*out_proj_)(on(y, where));
   if (!batched) y = squeeze(on(y, where), 0);

@@ -318,6 +318,49 @@ TEST_CASE("attention of several heads") {
   check_close(values(*padded.attn_output_weights), {1, 0, 1, 0});
   CHECK(allclose(mha(x[0], x[0], x[0]).attn_output.value(), y[0].value()));
 
+  // Keys that are added: a learned one and zeros, seen by all queries, whatever masks say.
+  nn::MultiheadAttention more(4, 2,
+                              {.batch_first = true, .add_bias_kv = true, .add_zero_attn = true});
+  CHECK(names(more) == Names{"in_proj_weight", "in_proj_bias", "bias_k", "bias_v",
+                             "out_proj.weight", "out_proj.bias"});
+  CHECK(more.bias_k->shape() == Shape{1, 1, 4});
+  const auto check_more = [&](const nn::AttentionOutput& got, const Tensor& hidden) {
+    const auto part = [&](std::int64_t i, const Tensor& last) {
+      const Slice rows(4 * i, 4 * i + 4);
+      const Tensor own = matmul(x[0], transpose((*more.in_proj_weight)[rows], 0, 1)) +
+                         (*more.in_proj_bias)[rows];
+      return i == 0 ? own : concatenate({own, last, zeros_like(last)});
+    };
+    const Tensor q = part(0, x), k = part(1, (*more.bias_k)[0]), v = part(2, (*more.bias_v)[0]);
+    std::vector<Tensor> heads, shares;
+    for (const Slice& head : {Slice(0, 2), Slice(2, 4)}) {
+      const Tensor scores =
+          matmul(q[{Slice(), head}], transpose(k[{Slice(), head}], 0, 1)) / std::sqrt(2.0);
+      shares.push_back(softmax(where(hidden, -std::numeric_limits<double>::infinity(), scores)));
+      heads.push_back(matmul(shares.back(), v[{Slice(), head}]));
+    }
+    const Tensor out_weight = more.parameters()[4], out_bias = more.parameters()[5];
+    const Tensor expected = matmul(concatenate(heads, 1), transpose(out_weight, 0, 1)) + out_bias;
+    CHECK(allclose(got.attn_output[0].value(), expected.value()));
+    const Tensor mean_share = (shares[0] + shares[1]) / 2.0;
+    CHECK(allclose((*got.attn_output_weights)[0].value(), mean_share.value()));
+  };
+  const Tensor first_alone(Array{{false, true, false, false}, {false, true, false, false}});
+  const Tensor triangle(Array{{false, true, false, false}, {false, false, false, false}});
+  check_more(more(x, x, x), Tensor(Array(false)));
+  check_more(more(x, x, x, {.key_padding_mask = Tensor(Array{{false, true}})}), first_alone);
+  check_more(more(x, x, x, {.is_causal = true}), triangle);
+  check_more(more(x, x, x, {.attn_mask = added}), triangle);
+  check_gradients(more.parameters(), [&] { return sum(square(more(x, x, x * 1.0).attn_output)); });
+  const Tensor any({dim("N"), 2, 4}, DType::float64);
+  CHECK(allclose(Function({any}, more(any, any, any).attn_output)(x.value())[0],
+                 more(x, x, x).attn_output.value()));
+  const Tensor unknown({1, dim("L"), 4}, DType::float64);
+  CHECK(contains(message<ShapeError>([&] {
+                   (void)more(unknown, unknown, unknown, {.is_causal = true});
+                 }),
+                 "needs lengths that are known (nn_layers_test.cpp:"));
+
   nn::MultiheadAttention other(4, 2, {.bias = false, .kdim = 3, .vdim = 5});
   CHECK(names(other) ==
         Names{"q_proj_weight", "k_proj_weight", "v_proj_weight", "out_proj.weight"});

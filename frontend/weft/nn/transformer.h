@@ -22,6 +22,8 @@ struct MultiheadAttentionOptions {
   bool bias = true;
   bool batch_first = false;
   std::optional<std::int64_t> kdim = {}, vdim = {};  // features of keys and values; embed_dim
+  bool add_bias_kv = false;    // a learned key and value after the others, that every query sees
+  bool add_zero_attn = false;  // then a key and value of zeros
 };
 struct AttentionCall {
   std::optional<Tensor> key_padding_mask = {};  // (N, S), or (S): keys that no query sees
@@ -38,7 +40,8 @@ struct AttentionOutput {
 /// softmax(q kᵀ / √d) v of `num_heads` heads of d = embed_dim / num_heads features, of projected
 /// queries (L, N, E), keys (S, N, kdim) and values (S, N, vdim), projected back. Parameters:
 /// in_proj_weight (3E, E), or where kdim or vdim differ q_proj_weight (E, E), k_proj_weight (E,
-/// kdim) and v_proj_weight (E, vdim), Xavier uniform; in_proj_bias (3E), zeros; out_proj.
+/// kdim) and v_proj_weight (E, vdim), Xavier uniform; in_proj_bias (3E), zeros; bias_k and bias_v
+/// (1, 1, E), Xavier normal, if asked for; out_proj. Weights are also of what is added to the keys.
 /// As a Layer: of a sequence to itself. ShapeError where extents or masks do not fit.
 class MultiheadAttention : public Layer {
  public:
@@ -49,14 +52,18 @@ class MultiheadAttention : public Layer {
                              const AttentionCall& call = {}) const;
 
   std::optional<Tensor> in_proj_weight, q_proj_weight, k_proj_weight, v_proj_weight, in_proj_bias;
+  std::optional<Tensor> bias_k, bias_v;
 
  private:
   struct Projected {
     Tensor query, key, value;
   };
   [[nodiscard]] Projected project(const Operand& q, const Operand& k, const Operand& v) const;
+  [[nodiscard]] std::int64_t added_keys() const;
+  [[nodiscard]] Tensor with_added(const Tensor& x, const std::optional<Tensor>& bias,
+                                  SourceLocation where) const;
   [[nodiscard]] std::optional<Tensor> mask_of(const AttentionCall& call, const Operand& query,
-                                              bool batched) const;
+                                              const Tensor& q, const Tensor& k, bool batched) const;
   std::int64_t embed_dim_, heads_;
   MultiheadAttentionOptions options_;
   std::shared_ptr<Linear> out_proj_;
