@@ -2,8 +2,10 @@
 // values were computed by the formulas of PyTorch's documentation, in NumPy, or are worked by hand.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -280,6 +282,74 @@ TEST_CASE("recurrent cells are one step") {
                  }),
                  "the state is (1, 2), expected (3, 2) " + here));
   CHECK(contains(message<ShapeError>([&] { (void)gate(zeros({3, 3, 2})); }), here));
+}
+
+TEST_CASE("softmax over classes of which many are rare") {
+  const Doubles doubles;
+  nn::AdaptiveLogSoftmaxWithLoss adaptive(8, 10, {3, 5}, 2.0, true);
+  CHECK(names(adaptive) == Names{"head.weight", "head.bias", "tail.0.0.weight", "tail.0.1.weight",
+                                 "tail.1.0.weight", "tail.1.1.weight"});
+  fill(adaptive);
+  const std::vector<Tensor> w = adaptive.parameters();
+  CHECK(w[0].shape() == Shape{5, 8});
+  CHECK(w[2].shape() == Shape{4, 8});
+  CHECK(w[5].shape() == Shape{5, 2});
+  const Tensor x = filled({4, 8}, 0.3);
+  const auto rows_of = [](const Tensor& t) {
+    const std::int64_t width = t.shape().back();
+    const List flat = values(t);
+    std::vector<List> rows;
+    for (std::size_t i = 0; i < flat.size(); i += static_cast<std::size_t>(width))
+      rows.emplace_back(flat.begin() + static_cast<std::ptrdiff_t>(i),
+                        flat.begin() + static_cast<std::ptrdiff_t>(i) + width);
+    return rows;
+  };
+  const auto apply = [&](const Tensor& weight, const List& in) {
+    List out;
+    for (const List& row : rows_of(weight))
+      out.push_back(std::inner_product(row.begin(), row.end(), in.begin(), 0.0));
+    return out;
+  };
+  const auto log_share = [](const List& scores, std::size_t i) {
+    double total = 0;
+    for (const double s : scores) total += std::exp(s);
+    return scores[i] - std::log(total);
+  };
+  const std::vector<std::int64_t> targets{0, 4, 9, 2};
+  List all, own, best;
+  std::size_t n = 0;
+  for (const List& in : rows_of(x)) {
+    List head = apply(w[0], in);
+    const List bias = values(w[1]);
+    for (std::size_t i = 0; i < head.size(); ++i) head[i] += bias[i];
+    const List near = apply(w[3], apply(w[2], in)), far = apply(w[5], apply(w[4], in));
+    List row;
+    for (std::size_t i = 0; i < 3; ++i) row.push_back(log_share(head, i));
+    for (std::size_t i = 0; i < 2; ++i) row.push_back(log_share(head, 3) + log_share(near, i));
+    for (std::size_t i = 0; i < 5; ++i) row.push_back(log_share(head, 4) + log_share(far, i));
+    own.push_back(row[static_cast<std::size_t>(targets[n++])]);
+    best.push_back(static_cast<double>(std::ranges::max_element(row) - row.begin()));
+    all.insert(all.end(), row.begin(), row.end());
+  }
+  check_close(values(adaptive.log_prob(x)), all);
+  const auto [output, loss] = adaptive(x, Tensor(Array::from(targets)));
+  check_close(values(output), own);
+  check_close(values(loss), {-(own[0] + own[1] + own[2] + own[3]) / 4});
+  check_close(values(adaptive.predict(x)), best);
+  check_close(values(adaptive(x[1], Array(4)).output), {own[1]});
+  check_gradients(adaptive.parameters(),
+                  [&] { return adaptive(x, Tensor(Array::from(targets))).loss; });
+
+  for (const std::int64_t wrong : {10, -1, -100})
+    CHECK(contains(message<IndexError>([&] {
+                     (void)adaptive(x, Tensor(Array{0l, wrong, 1l, 2l})).loss.value();
+                   }),
+                   "AdaptiveLogSoftmaxWithLoss"));
+  CHECK_THROWS_AS(nn::AdaptiveLogSoftmaxWithLoss(8, 10, {}), Error);
+  CHECK_THROWS_AS(nn::AdaptiveLogSoftmaxWithLoss(8, 10, {3, 3}), Error);
+  CHECK_THROWS_AS(nn::AdaptiveLogSoftmaxWithLoss(8, 10, {3, 10}), Error);
+  CHECK(contains(message<Error>([&] { nn::AdaptiveLogSoftmaxWithLoss(8, 10, {3, 5}, 4.0); }),
+                 "no feature to the rarest classes (nn_layers_test.cpp:"));
 }
 
 TEST_CASE("attention of several heads") {

@@ -39,6 +39,36 @@ class Bilinear : public Module {
   bool has_bias_;
 };
 
+/// What AdaptiveLogSoftmaxWithLoss gives: the logarithm of each target's probability, and minus
+/// their mean.
+struct AdaptiveOutput {
+  Tensor output, loss;
+};
+
+/// Softmax over many classes, the rare ones by narrower products (Grave et al. 2017, "Efficient
+/// softmax approximation for GPUs"). Classes are in order of falling frequency; those before
+/// cutoffs[0] have scores of their own from `head`, those between two cutoffs (and after the last)
+/// share one, and `tail` i gives theirs by way of ⌊in_features / div_value^(i + 1)⌋ features. Error
+/// where the cutoffs are not rising numbers in [1, n_classes), or no feature is left.
+class AdaptiveLogSoftmaxWithLoss : public Module {
+ public:
+  AdaptiveLogSoftmaxWithLoss(std::int64_t in_features, std::int64_t n_classes,
+                             std::vector<std::int64_t> cutoffs, double div_value = 4,
+                             bool head_bias = false, Where where = Where::current());
+  /// Of x (…, in_features) and classes (…). All tails are computed of all rows, but no scores of
+  /// all classes are kept at once. IndexError where a target is no class.
+  AdaptiveOutput operator()(const Operand& x, const Operand& target) const;
+  /// (…, in_features) to (…, n_classes).
+  [[nodiscard]] Tensor log_prob(const Operand& x) const;
+  /// (…, in_features) to the most probable classes (…).
+  [[nodiscard]] Tensor predict(const Operand& x) const;
+
+ private:
+  std::vector<std::int64_t> cutoffs_;  // and the number of classes: tail i begins at the i-th
+  std::shared_ptr<Linear> head_;
+  std::vector<std::shared_ptr<Sequential>> tails_;
+};
+
 // ---- tables -------------------------------------------------------------------------------------
 
 /// Rows of a table; weight (entries, width) is standard normal. The row of `padding_idx` (negative:
