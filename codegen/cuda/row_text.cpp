@@ -121,15 +121,17 @@ void RowWriter::write_row_temps() {
     const int teams = alone() || by_block() ? 1 : s_.threads / s_.team;
     switch (storage_.place) {
       case Place::registers: out_.line(cat({type, " ", name, "[", elements, "];"})); break;
-      case Place::shared:
-        out_.line(cat({"__shared__ ", type, " shared_", name, "[", std::to_string(teams), " * ",
-                       frame_.row, "];"}));
+      case Place::shared: {
+        const std::int64_t held = std::max<std::int64_t>(1, *k_.axes.back().constant());
+        out_.line(cat({"__shared__ ", type, " shared_", name, "[", std::to_string(teams * held),
+                       "];"}));
         out_.line(cat({type, "* const ", name, " = shared_", name,
                        by_block()
                            ? std::string()
                            : cat({" + threadIdx.x / ", std::to_string(s_.team), " * ", frame_.row}),
                        ";"}));
         break;
+      }
       case Place::scratch: {
         if (t == 0)
           out_.line(cat({"const weft_i64 padded = (weft_i64)(", frame_.row, " + 63) / 64 * 64;"}));

@@ -151,7 +151,7 @@ class Texts {
             } catch (const DeviceError& e) { problems[i] += e.what(); }
       });
     threads.clear();
-    for (const std::string& problem : problems) CHECK(problem.empty());
+    for (const std::string& problem : problems) CHECK_MESSAGE(problem.empty(), problem);
     const std::size_t count = texts.size();
     CHECK(count > 0);
     MESSAGE(count << " programs compiled by NVRTC " << nvrtc->version());
