@@ -209,7 +209,9 @@ Module& ModuleDict::operator[](const std::string& name) const {
   return *found->second;
 }
 
-Array detail::uniform(Shape shape, double bound) {
+Array detail::uniform(Shape shape, double bound, SourceLocation where) {
+  if (std::ranges::any_of(shape, [](std::int64_t n) { return n < 0; }))
+    throw ShapeError("a parameter of shape " + to_string(shape), where);
   Array array = rand(std::move(shape), DType::float32);
   float* values = array.mutable_data<float>();
   for (std::int64_t i = 0; i < array.size(); ++i)
@@ -225,23 +227,24 @@ Tensor detail::product(const Operand& x, const Tensor& weight, const std::option
   return bias ? linear(x, w, on(*bias, x.where())) : linear(x, w);
 }
 
-Linear::Linear(std::int64_t in_features, std::int64_t out_features, bool has_bias)
+Linear::Linear(std::int64_t in_features, std::int64_t out_features, bool has_bias, Where where)
     : has_bias_(has_bias) {
   const double bound = detail::bound_of(in_features);
-  weight = register_parameter("weight", detail::uniform({out_features, in_features}, bound));
-  if (has_bias) bias = register_parameter("bias", detail::uniform({out_features}, bound));
+  weight = register_parameter("weight", detail::uniform({out_features, in_features}, bound, where));
+  if (has_bias) bias = register_parameter("bias", detail::uniform({out_features}, bound, where));
 }
 Tensor Linear::build(const Operand& x) {
   return detail::product(x, weight, where_any(has_bias_, bias));
 }
 
 Bilinear::Bilinear(std::int64_t in1_features, std::int64_t in2_features, std::int64_t out_features,
-                   bool has_bias)
+                   bool has_bias, Where where)
     : has_bias_(has_bias) {
   const double bound = detail::bound_of(in1_features);
   weight = register_parameter("weight",
-                              detail::uniform({out_features, in1_features, in2_features}, bound));
-  if (has_bias) bias = register_parameter("bias", detail::uniform({out_features}, bound));
+                              detail::uniform({out_features, in1_features, in2_features}, bound,
+                                              where));
+  if (has_bias) bias = register_parameter("bias", detail::uniform({out_features}, bound, where));
 }
 Tensor Bilinear::operator()(const Operand& x1, const Operand& x2) const {
   return has_bias_ ? bilinear(x1, x2, weight, bias) : bilinear(x1, x2, weight);
@@ -258,15 +261,16 @@ namespace {
 /// The weight's shape, (rows, columns / groups, kernel…); ShapeError where there is none.
 Shape conv_weight(const char* what, std::size_t spatial_axes, std::int64_t in_channels,
                   std::int64_t out_channels, std::int64_t groups, PerAxis& kernel_size,
-                  bool transposed) {
+                  bool transposed, SourceLocation where) {
   if (kernel_size.values.size() == 1)
     kernel_size.values.resize(spatial_axes, kernel_size.values[0]);
   if (kernel_size.values.size() != spatial_axes || groups < 1 || in_channels % groups != 0 ||
       out_channels % groups != 0)
     throw ShapeError(std::string(what) + " over " + std::to_string(spatial_axes) + " axes from " +
-                     std::to_string(in_channels) + " to " + std::to_string(out_channels) +
-                     " channels in " + std::to_string(groups) + " groups, with a kernel of " +
-                     to_string(std::span<const std::int64_t>(kernel_size.values)));
+                         std::to_string(in_channels) + " to " + std::to_string(out_channels) +
+                         " channels in " + std::to_string(groups) + " groups, with a kernel of " +
+                         to_string(std::span<const std::int64_t>(kernel_size.values)),
+                     where);
   Shape shape = transposed ? Shape{in_channels, out_channels / groups}
                            : Shape{out_channels, in_channels / groups};
   shape.insert(shape.end(), kernel_size.values.begin(), kernel_size.values.end());
@@ -306,29 +310,33 @@ std::vector<std::int64_t> conv_margins(std::size_t spatial_axes, const Padding& 
 }  // namespace
 
 Conv::Conv(std::size_t spatial_axes, std::int64_t in_channels, std::int64_t out_channels,
-           PerAxis kernel_size, ConvOptions options)
+           PerAxis kernel_size, ConvOptions options, Where where)
     : spatial_axes_(spatial_axes), options_(std::move(options)) {
   const Shape shape = conv_weight("a convolution", spatial_axes, in_channels, out_channels,
-                                  options_.groups, kernel_size, false);
+                                  options_.groups, kernel_size, false, where);
   const std::string& mode = options_.padding_mode;
   if (mode != "zeros" && mode != "reflect" && mode != "replicate" && mode != "circular")
     throw Error(
         "a convolution's padding_mode is \"zeros\", \"reflect\", \"replicate\" or "
         "\"circular\", not \"" +
-        mode + '"');
+            mode + '"',
+        where);
   const std::string& named = options_.padding.mode;
   if (!named.empty() && named != "same" && named != "valid")
-    throw Error("a convolution's padding is \"same\", \"valid\" or numbers, not \"" + named + '"');
+    throw Error("a convolution's padding is \"same\", \"valid\" or numbers, not \"" + named + '"',
+                where);
   if (named == "same" &&
       !std::ranges::all_of(options_.stride.values, [](std::int64_t s) { return s == 1; }))
-    throw ShapeError("a convolution's padding \"same\" needs a stride of 1");
+    throw ShapeError("a convolution's padding \"same\" needs a stride of 1", where);
   for (const PerAxis& list : {options_.padding.widths, options_.dilation})
     if (mode != "zeros" && list.values.size() != 1 && list.values.size() != spatial_axes)
       throw ShapeError("a convolution over " + std::to_string(spatial_axes) +
-                       " axes with padding or dilation of " + std::to_string(list.values.size()));
-  weight = register_parameter("weight", detail::uniform(shape, conv_bound(shape)));
+                           " axes with padding or dilation of " +
+                           std::to_string(list.values.size()),
+                       where);
+  weight = register_parameter("weight", detail::uniform(shape, conv_bound(shape), where));
   if (options_.bias)
-    bias = register_parameter("bias", detail::uniform({out_channels}, conv_bound(shape)));
+    bias = register_parameter("bias", detail::uniform({out_channels}, conv_bound(shape), where));
 }
 Tensor Conv::build(const Operand& x) {
   const auto run = spatial_axes_ == 1 ? conv1d : spatial_axes_ == 2 ? conv2d : conv3d;
@@ -344,13 +352,13 @@ Tensor Conv::build(const Operand& x) {
 
 ConvTranspose::ConvTranspose(std::size_t spatial_axes, std::int64_t in_channels,
                              std::int64_t out_channels, PerAxis kernel_size,
-                             ConvTransposeOptions options)
+                             ConvTransposeOptions options, Where where)
     : spatial_axes_(spatial_axes), options_(std::move(options)) {
   const Shape shape = conv_weight("a transposed convolution", spatial_axes, in_channels,
-                                  out_channels, options_.groups, kernel_size, true);
-  weight = register_parameter("weight", detail::uniform(shape, conv_bound(shape)));
+                                  out_channels, options_.groups, kernel_size, true, where);
+  weight = register_parameter("weight", detail::uniform(shape, conv_bound(shape), where));
   if (options_.bias)
-    bias = register_parameter("bias", detail::uniform({out_channels}, conv_bound(shape)));
+    bias = register_parameter("bias", detail::uniform({out_channels}, conv_bound(shape), where));
 }
 Tensor ConvTranspose::build(const Operand& x) {
   const auto run = spatial_axes_ == 1   ? conv_transpose1d
@@ -360,12 +368,13 @@ Tensor ConvTranspose::build(const Operand& x) {
              options_.output_padding, options_.groups, options_.dilation);
 }
 
-Pad::Pad(std::size_t spatial_axes, PadMode mode, PerAxis padding, double value)
+Pad::Pad(std::size_t spatial_axes, PadMode mode, PerAxis padding, double value, Where where)
     : widths_(std::move(padding.values)), mode_(mode), value_(value) {
   if (widths_.size() == 1) widths_.resize(2 * spatial_axes, widths_[0]);
   if (widths_.size() != 2 * spatial_axes)
     throw ShapeError("padding of " + std::to_string(spatial_axes) + " axes by " +
-                     std::to_string(widths_.size()) + " margins");
+                         std::to_string(widths_.size()) + " margins",
+                     where);
 }
 Tensor Pad::build(const Operand& x) { return pad(x, widths_, spelled(mode_), value_); }
 

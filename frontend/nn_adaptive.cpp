@@ -34,7 +34,7 @@ AdaptiveLogSoftmaxWithLoss::AdaptiveLogSoftmaxWithLoss(std::int64_t in_features,
   const std::size_t tails = cutoffs_.size() - 1;
   head_ = register_module(
       "head", std::make_shared<Linear>(in_features, cutoffs_[0] + static_cast<std::int64_t>(tails),
-                                       head_bias));
+                                       head_bias, where));
   const auto tail = register_module("tail", std::make_shared<ModuleList>());
   for (std::size_t i = 0; i < tails; ++i) {
     const double power = std::pow(div_value, static_cast<double>(i + 1));

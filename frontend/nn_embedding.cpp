@@ -21,7 +21,7 @@ namespace {
 
 /// Counted from 0; IndexError where there is no such row.
 std::optional<std::int64_t> padding_row(std::optional<std::int64_t> given, std::int64_t entries,
-                                        SourceLocation where = {}) {
+                                        SourceLocation where) {
   if (given && (*given < -entries || *given >= entries))
     throw IndexError(
         "padding_idx " + std::to_string(*given) + " of a table of " + std::to_string(entries),
@@ -42,7 +42,11 @@ Value names_padding(const Value& indices, std::int64_t row, std::optional<std::i
               {named, make(ops::eq, {indices, beside(indices, row - *entries)})});
 }
 
-Array table(std::int64_t entries, std::int64_t width, std::optional<std::int64_t> padding) {
+Array table(std::int64_t entries, std::int64_t width, std::optional<std::int64_t> padding,
+            SourceLocation where) {
+  if (entries < 0 || width < 0)
+    throw ShapeError(
+        "a table of " + std::to_string(entries) + " rows of " + std::to_string(width), where);
   Array values = randn({entries, width}, DType::float32);
   if (padding) std::fill_n(values.mutable_data<float>() + *padding * width, width, 0.f);
   return values.to(default_dtype());
@@ -51,32 +55,34 @@ Array table(std::int64_t entries, std::int64_t width, std::optional<std::int64_t
 }  // namespace
 
 Embedding::Embedding(std::int64_t num_embeddings, std::int64_t embedding_dim,
-                     std::optional<std::int64_t> padding_idx)
-    : padding_idx_(padding_row(padding_idx, num_embeddings)) {
-  weight = register_parameter("weight", table(num_embeddings, embedding_dim, padding_idx_));
+                     std::optional<std::int64_t> padding_idx, Where where)
+    : padding_idx_(padding_row(padding_idx, num_embeddings, where)) {
+  weight = register_parameter("weight", table(num_embeddings, embedding_dim, padding_idx_, where));
 }
-Embedding::Embedding(const Array& values, std::optional<std::int64_t> padding_idx) {
+Embedding::Embedding(const Array& values, std::optional<std::int64_t> padding_idx, Where where) {
   if (values.ndim() != 2)
-    throw ShapeError("a table of shape " + to_string(values.shape()) + ": needs two axes");
-  padding_idx_ = padding_row(padding_idx, values.shape()[0]);
+    throw ShapeError("a table of shape " + to_string(values.shape()) + ": needs two axes", where);
+  padding_idx_ = padding_row(padding_idx, values.shape()[0], where);
   weight = register_parameter("weight", values);
 }
 Embedding Embedding::from_pretrained(const Array& embeddings, bool freeze,
-                                     std::optional<std::int64_t> padding_idx) {
-  Embedding result(embeddings, padding_idx);
+                                     std::optional<std::int64_t> padding_idx, Where where) {
+  Embedding result(embeddings, padding_idx, where);
   result.requires_grad(!freeze);
   return result;
 }
 Tensor Embedding::build(const Operand& indices) { return embedding(indices, weight, padding_idx_); }
 
 EmbeddingBag::EmbeddingBag(std::int64_t num_embeddings, std::int64_t embedding_dim,
-                           EmbeddingBagOptions options)
+                           EmbeddingBagOptions options, Where where)
     : options_(std::move(options)) {
   if (options_.mode != "sum" && options_.mode != "mean" && options_.mode != "max")
     throw Error("EmbeddingBag: the mode is \"sum\", \"mean\" or \"max\", not \"" + options_.mode +
-                '"');
-  options_.padding_idx = padding_row(options_.padding_idx, num_embeddings);
-  weight = register_parameter("weight", table(num_embeddings, embedding_dim, options_.padding_idx));
+                    '"',
+                where);
+  options_.padding_idx = padding_row(options_.padding_idx, num_embeddings, where);
+  weight = register_parameter("weight",
+                              table(num_embeddings, embedding_dim, options_.padding_idx, where));
 }
 Tensor EmbeddingBag::build(const Operand& indices) { return (*this)(indices, std::nullopt); }
 

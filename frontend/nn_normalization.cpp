@@ -31,8 +31,9 @@ void demand_channels(const char* name, const Operand& x, std::size_t axis, std::
       x.where());
 }
 
-void demand_features(const char* name, std::int64_t features) {
-  if (features < 0) throw ShapeError(std::string(name) + " of " + std::to_string(features));
+void demand_features(const char* name, std::int64_t features, SourceLocation where) {
+  if (features < 0)
+    throw ShapeError(std::string(name) + " of " + std::to_string(features), where);
 }
 
 }  // namespace
@@ -60,11 +61,13 @@ Tensor RMSNorm::build(const Operand& x) {
   return rms_norm(x, to_dims(shape_), where_any(affine_, weight), eps_);
 }
 
-GroupNorm::GroupNorm(std::int64_t num_groups, std::int64_t num_channels, double eps, bool affine)
+GroupNorm::GroupNorm(std::int64_t num_groups, std::int64_t num_channels, double eps, bool affine,
+                     Where where)
     : groups_(num_groups), channels_(num_channels), eps_(eps), affine_(affine) {
   if (num_groups < 1 || num_channels < 0 || num_channels % num_groups != 0)
     throw ShapeError("GroupNorm: " + std::to_string(num_channels) + " channels do not make " +
-                     std::to_string(num_groups) + " groups");
+                         std::to_string(num_groups) + " groups",
+                     where);
   if (!affine_) return;
   weight = register_parameter("weight", ones({channels_}));
   bias = register_parameter("bias", zeros({channels_}));
@@ -77,13 +80,13 @@ Tensor GroupNorm::build(const Operand& x) {
 // ---- with running statistics --------------------------------------------------------------------
 
 RunningNorm::RunningNorm(const char* name, std::int64_t num_features, BatchNormOptions options,
-                         std::vector<std::size_t> ranks, bool per_sample)
+                         std::vector<std::size_t> ranks, bool per_sample, Where where)
     : name_(name),
       features_(num_features),
       options_(options),
       ranks_(std::move(ranks)),
       per_sample_(per_sample) {
-  demand_features(name, num_features);
+  demand_features(name, num_features, where);
   if (options_.affine) {
     weight = register_parameter("weight", ones({features_}));
     bias = register_parameter("bias", zeros({features_}));

@@ -37,10 +37,10 @@ std::int64_t count_of(Gates gates) {
   __builtin_unreachable();
 }
 
-Gates of_nonlinearity(const std::string& name) {
+Gates of_nonlinearity(const std::string& name, SourceLocation where) {
   if (name == "tanh") return Gates::tanh;
   if (name == "relu") return Gates::relu;
-  throw Error("RNN: the nonlinearity is \"tanh\" or \"relu\", not \"" + name + '"');
+  throw Error("RNN: the nonlinearity is \"tanh\" or \"relu\", not \"" + name + '"', where);
 }
 
 Value product(const Value& x, const Tensor& weight, const std::optional<Tensor>& bias) {
@@ -119,26 +119,29 @@ Value zeros_beside(const Operand& x, Dims shape) {
 // ---- over sequences -----------------------------------------------------------------------------
 
 Recurrent::Recurrent(Gates gates, std::int64_t input_size, std::int64_t hidden_size,
-                     RNNOptions options)
+                     RNNOptions options, Where where)
     : gates_(gates), inputs_(input_size), hidden_(hidden_size), options_(std::move(options)) {
   const std::string name = name_of(gates_);
   const std::int64_t proj = options_.proj_size;
   if (input_size < 0 || hidden_size < 1 || options_.num_layers < 1)
     throw ShapeError(name + " of " + std::to_string(input_size) + " to " +
-                     std::to_string(hidden_size) + " in " + std::to_string(options_.num_layers) +
-                     " layers");
+                         std::to_string(hidden_size) + " in " +
+                         std::to_string(options_.num_layers) + " layers",
+                     where);
   if (!(options_.dropout >= 0 && options_.dropout <= 1))
-    throw Error(name + ": dropout " + std::to_string(options_.dropout) + " is not in [0, 1]");
-  if (proj != 0 && gates_ != Gates::lstm) throw Error(name + ": only an LSTM has a proj_size");
+    throw Error(name + ": dropout " + std::to_string(options_.dropout) + " is not in [0, 1]",
+                where);
+  if (proj != 0 && gates_ != Gates::lstm) throw Error(name + ": only an LSTM has a proj_size", where);
   if (proj < 0 || proj >= hidden_size)
     throw ShapeError(name + ": proj_size " + std::to_string(proj) + " is not below hidden_size " +
-                     std::to_string(hidden_size));
+                         std::to_string(hidden_size),
+                     where);
   for (std::int64_t layer = 0; layer < options_.num_layers; ++layer)
     for (const bool reverse : {false, true}) {
       if (reverse && !options_.bidirectional) continue;
       const std::int64_t before = result_size() * (options_.bidirectional ? 2 : 1);
       add_weights(layer == 0 ? input_size : before,
-                  "_l" + std::to_string(layer) + (reverse ? "_reverse" : ""));
+                  "_l" + std::to_string(layer) + (reverse ? "_reverse" : ""), where);
     }
 }
 
@@ -146,11 +149,11 @@ std::int64_t Recurrent::result_size() const {
   return options_.proj_size > 0 ? options_.proj_size : hidden_;
 }
 
-void Recurrent::add_weights(std::int64_t inputs, const std::string& suffix) {
+void Recurrent::add_weights(std::int64_t inputs, const std::string& suffix, Where where) {
   const std::int64_t rows = count_of(gates_) * hidden_;
   const auto add = [&](const char* name, Shape shape) {
     return register_parameter(name + suffix,
-                              detail::uniform(std::move(shape), detail::bound_of(hidden_)));
+                              detail::uniform(std::move(shape), detail::bound_of(hidden_), where));
   };
   Tensor ih = add("weight_ih", {rows, inputs}), hh = add("weight_hh", {rows, result_size()});
   Weights& w = weights_.emplace_back(Weights{.ih = std::move(ih), .hh = std::move(hh)});
@@ -275,7 +278,9 @@ Recurrent::Run Recurrent::run(const Operand& given, const std::optional<Tensor>&
 
 Tensor Recurrent::build(const Operand& x) { return run(x, {}, {}, {}).output; }
 
-Gates RNN::of(const std::string& nonlinearity) { return of_nonlinearity(nonlinearity); }
+Gates RNN::of(const std::string& nonlinearity, Where where) {
+  return of_nonlinearity(nonlinearity, where);
+}
 RNNOutput RNN::operator()(const Operand& x, const std::optional<Tensor>& h_0,
                           const std::optional<Tensor>& lengths) const {
   const Run r = run(x, h_0, {}, lengths);
@@ -299,13 +304,14 @@ namespace {
 
 template <class Cell, class Register>
 void add_cell(Cell& cell, Gates gates, std::int64_t input_size, std::int64_t hidden_size, bool bias,
-              const Register& add) {
+              SourceLocation where, const Register& add) {
   if (input_size < 0 || hidden_size < 1)
     throw ShapeError(std::string(name_of(gates)) + "Cell of " + std::to_string(input_size) +
-                     " to " + std::to_string(hidden_size));
+                         " to " + std::to_string(hidden_size),
+                     where);
   const std::int64_t rows = count_of(gates) * hidden_size;
   const auto values = [&](Shape shape) {
-    return detail::uniform(std::move(shape), detail::bound_of(hidden_size));
+    return detail::uniform(std::move(shape), detail::bound_of(hidden_size), where);
   };
   cell.weight_ih = add("weight_ih", values({rows, input_size}));
   cell.weight_hh = add("weight_hh", values({rows, hidden_size}));
@@ -339,9 +345,9 @@ State step(const Cell& cell, Gates gates, const Operand& x, const State& s, std:
 }  // namespace
 
 RNNCell::RNNCell(std::int64_t input_size, std::int64_t hidden_size, bool bias,
-                 std::string nonlinearity)
-    : gates_(of_nonlinearity(nonlinearity)), hidden_(hidden_size), has_bias_(bias) {
-  add_cell(*this, gates_, input_size, hidden_size, bias,
+                 std::string nonlinearity, Where where)
+    : gates_(of_nonlinearity(nonlinearity, where)), hidden_(hidden_size), has_bias_(bias) {
+  add_cell(*this, gates_, input_size, hidden_size, bias, where,
            [this](const char* name, const Array& v) { return register_parameter(name, v); });
 }
 Tensor RNNCell::operator()(const Operand& x, const std::optional<Tensor>& h) const {
@@ -349,9 +355,9 @@ Tensor RNNCell::operator()(const Operand& x, const std::optional<Tensor>& h) con
   return step(*this, gates_, x, {first, first}, hidden_, has_bias_).h;
 }
 
-LSTMCell::LSTMCell(std::int64_t input_size, std::int64_t hidden_size, bool bias)
+LSTMCell::LSTMCell(std::int64_t input_size, std::int64_t hidden_size, bool bias, Where where)
     : hidden_(hidden_size), has_bias_(bias) {
-  add_cell(*this, Gates::lstm, input_size, hidden_size, bias,
+  add_cell(*this, Gates::lstm, input_size, hidden_size, bias, where,
            [this](const char* name, const Array& v) { return register_parameter(name, v); });
 }
 LSTMState LSTMCell::operator()(const Operand& x, const std::optional<LSTMState>& state) const {
@@ -363,9 +369,9 @@ LSTMState LSTMCell::operator()(const Operand& x, const std::optional<LSTMState>&
   return {s.h, s.c};
 }
 
-GRUCell::GRUCell(std::int64_t input_size, std::int64_t hidden_size, bool bias)
+GRUCell::GRUCell(std::int64_t input_size, std::int64_t hidden_size, bool bias, Where where)
     : hidden_(hidden_size), has_bias_(bias) {
-  add_cell(*this, Gates::gru, input_size, hidden_size, bias,
+  add_cell(*this, Gates::gru, input_size, hidden_size, bias, where,
            [this](const char* name, const Array& v) { return register_parameter(name, v); });
 }
 Tensor GRUCell::operator()(const Operand& x, const std::optional<Tensor>& h) const {

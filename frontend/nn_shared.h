@@ -10,8 +10,8 @@
 
 namespace weft::nn::detail {
 
-/// Uniform in ±bound, of the default dtype.
-Array uniform(Shape shape, double bound);
+/// Uniform in ±bound, of the default dtype. ShapeError for negative extents.
+Array uniform(Shape shape, double bound, SourceLocation where);
 /// 1 / √fan; 0 where there is nothing.
 double bound_of(std::int64_t fan);
 

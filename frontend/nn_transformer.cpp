@@ -53,14 +53,15 @@ Value additive(const Tensor& mask, const Operand& query) {
 // ---- attention ----------------------------------------------------------------------------------
 
 MultiheadAttention::MultiheadAttention(std::int64_t embed_dim, std::int64_t num_heads,
-                                       MultiheadAttentionOptions options)
+                                       MultiheadAttentionOptions options, Where where)
     : embed_dim_(embed_dim), heads_(num_heads), options_(options) {
   if (num_heads < 1 || embed_dim < 1 || embed_dim % num_heads != 0)
     throw ShapeError("MultiheadAttention: " + std::to_string(embed_dim) + " features do not make " +
-                     std::to_string(num_heads) + " heads");
+                         std::to_string(num_heads) + " heads",
+                     where);
   const auto add = [&](const char* name, std::int64_t out, std::int64_t in) {
     const double bound = std::sqrt(6 / static_cast<double>(out + in));
-    return register_parameter(name, detail::uniform({out, in}, bound));
+    return register_parameter(name, detail::uniform({out, in}, bound, where));
   };
   const std::int64_t key = options_.kdim.value_or(embed_dim),
                      value = options_.vdim.value_or(embed_dim);
@@ -73,7 +74,7 @@ MultiheadAttention::MultiheadAttention(std::int64_t embed_dim, std::int64_t num_
   }
   if (options_.bias) in_proj_bias = register_parameter("in_proj_bias", zeros({3 * embed_dim}));
   out_proj_ =
-      register_module("out_proj", std::make_shared<Linear>(embed_dim, embed_dim, options_.bias));
+      register_module("out_proj", std::make_shared<Linear>(embed_dim, embed_dim, options_.bias, where));
   if (options_.bias) init::zeros_(out_proj_->bias);
   if (!options_.add_bias_kv) return;
   for (const auto& [name, bias] : {std::pair("bias_k", &bias_k), std::pair("bias_v", &bias_v)}) {
@@ -217,29 +218,32 @@ Tensor MultiheadAttention::build(const Operand& x) {
 namespace detail {
 
 TransformerLayer::TransformerLayer(std::int64_t d_model, std::int64_t nhead,
-                                   TransformerLayerOptions options)
+                                   TransformerLayerOptions options, Where where)
     : d_model_(d_model), nhead_(nhead), options_(std::move(options)) {
   if (options_.activation != "relu" && options_.activation != "gelu")
     throw Error("a transformer's activation is \"relu\" or \"gelu\", not \"" + options_.activation +
-                '"');
+                    '"',
+                where);
 }
 
-std::shared_ptr<MultiheadAttention> TransformerLayer::add_attention(const char* name) {
+std::shared_ptr<MultiheadAttention> TransformerLayer::add_attention(const char* name,
+                                                                    Where where) {
   return register_module(name, std::make_shared<MultiheadAttention>(
                                    d_model_, nhead_,
                                    MultiheadAttentionOptions{.dropout = options_.dropout,
                                                              .bias = options_.bias,
-                                                             .batch_first = options_.batch_first}));
+                                                             .batch_first = options_.batch_first},
+                                   where));
 }
 std::shared_ptr<LayerNorm> TransformerLayer::add_norm(const char* name) {
   return register_module(
       name, std::make_shared<LayerNorm>(d_model_, options_.layer_norm_eps, true, options_.bias));
 }
-void TransformerLayer::add_feedforward() {
+void TransformerLayer::add_feedforward(Where where) {
   linear1_ = register_module(
-      "linear1", std::make_shared<Linear>(d_model_, options_.dim_feedforward, options_.bias));
+      "linear1", std::make_shared<Linear>(d_model_, options_.dim_feedforward, options_.bias, where));
   linear2_ = register_module(
-      "linear2", std::make_shared<Linear>(options_.dim_feedforward, d_model_, options_.bias));
+      "linear2", std::make_shared<Linear>(options_.dim_feedforward, d_model_, options_.bias, where));
 }
 
 Tensor TransformerLayer::dropped(const Operand& x) const {
@@ -278,10 +282,10 @@ template <class Layer> Layer copied(const Layer& layer, Layer copy) {
 }  // namespace
 
 TransformerEncoderLayer::TransformerEncoderLayer(std::int64_t d_model, std::int64_t nhead,
-                                                 TransformerLayerOptions options)
-    : TransformerLayer(d_model, nhead, std::move(options)) {
-  self_attn_ = add_attention("self_attn");
-  add_feedforward();
+                                                 TransformerLayerOptions options, Where where)
+    : TransformerLayer(d_model, nhead, std::move(options), where) {
+  self_attn_ = add_attention("self_attn", where);
+  add_feedforward(where);
   norm1_ = add_norm("norm1");
   norm2_ = add_norm("norm2");
 }
@@ -308,11 +312,11 @@ Tensor TransformerEncoderLayer::operator()(const Operand& src,
 }
 
 TransformerDecoderLayer::TransformerDecoderLayer(std::int64_t d_model, std::int64_t nhead,
-                                                 TransformerLayerOptions options)
-    : TransformerLayer(d_model, nhead, std::move(options)) {
-  self_attn_ = add_attention("self_attn");
-  multihead_attn_ = add_attention("multihead_attn");
-  add_feedforward();
+                                                 TransformerLayerOptions options, Where where)
+    : TransformerLayer(d_model, nhead, std::move(options), where) {
+  self_attn_ = add_attention("self_attn", where);
+  multihead_attn_ = add_attention("multihead_attn", where);
+  add_feedforward(where);
   norm1_ = add_norm("norm1");
   norm2_ = add_norm("norm2");
   norm3_ = add_norm("norm3");
@@ -350,8 +354,9 @@ namespace {
 /// Registers copies of a layer under `layers`.
 template <class Layer>
 std::vector<std::shared_ptr<Layer>> copies(const Layer& layer, std::int64_t count,
-                                           ModuleList& list) {
-  if (count < 0) throw ShapeError("a transformer of " + std::to_string(count) + " layers");
+                                           ModuleList& list, SourceLocation where) {
+  if (count < 0)
+    throw ShapeError("a transformer of " + std::to_string(count) + " layers", where);
   std::vector<std::shared_ptr<Layer>> result;
   for (std::int64_t i = 0; i < count; ++i) {
     result.push_back(std::make_shared<Layer>(layer.clone()));
@@ -363,9 +368,10 @@ std::vector<std::shared_ptr<Layer>> copies(const Layer& layer, std::int64_t coun
 }  // namespace
 
 TransformerEncoder::TransformerEncoder(const TransformerEncoderLayer& layer,
-                                       std::int64_t num_layers, std::optional<LayerNorm> norm) {
+                                       std::int64_t num_layers, std::optional<LayerNorm> norm,
+                                       Where where) {
   const auto list = register_module("layers", std::make_shared<ModuleList>());
-  layers_ = copies(layer, num_layers, *list);
+  layers_ = copies(layer, num_layers, *list, where);
   if (norm) norm_ = register_module("norm", std::make_shared<LayerNorm>(*norm));
 }
 Tensor TransformerEncoder::operator()(const Operand& src, const std::optional<Tensor>& mask,
@@ -378,9 +384,10 @@ Tensor TransformerEncoder::operator()(const Operand& src, const std::optional<Te
 }
 
 TransformerDecoder::TransformerDecoder(const TransformerDecoderLayer& layer,
-                                       std::int64_t num_layers, std::optional<LayerNorm> norm) {
+                                       std::int64_t num_layers, std::optional<LayerNorm> norm,
+                                       Where where) {
   const auto list = register_module("layers", std::make_shared<ModuleList>());
-  layers_ = copies(layer, num_layers, *list);
+  layers_ = copies(layer, num_layers, *list, where);
   if (norm) norm_ = register_module("norm", std::make_shared<LayerNorm>(*norm));
 }
 Tensor TransformerDecoder::operator()(const Operand& tgt, const Operand& memory,
@@ -390,15 +397,15 @@ Tensor TransformerDecoder::operator()(const Operand& tgt, const Operand& memory,
   return norm_ ? (*norm_)(on(x, tgt.where())) : x;
 }
 
-Transformer::Transformer(TransformerOptions o) {
+Transformer::Transformer(TransformerOptions o, Where where) {
   const LayerNorm norm(o.d_model, o.layer.layer_norm_eps, true, o.layer.bias);
   const LayerNorm last(o.d_model, o.layer.layer_norm_eps, true, o.layer.bias);
   encoder_ = register_module("encoder", std::make_shared<TransformerEncoder>(
-                                            TransformerEncoderLayer(o.d_model, o.nhead, o.layer),
-                                            o.num_encoder_layers, norm));
+                                            TransformerEncoderLayer(o.d_model, o.nhead, o.layer, where),
+                                            o.num_encoder_layers, norm, where));
   decoder_ = register_module("decoder", std::make_shared<TransformerDecoder>(
-                                            TransformerDecoderLayer(o.d_model, o.nhead, o.layer),
-                                            o.num_decoder_layers, last));
+                                            TransformerDecoderLayer(o.d_model, o.nhead, o.layer, where),
+                                            o.num_decoder_layers, last, where));
   for (const Tensor& parameter : parameters())
     if (parameter.ndim() > 1) init::xavier_uniform_(parameter);
 }

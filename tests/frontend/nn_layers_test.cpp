@@ -284,6 +284,34 @@ TEST_CASE("recurrent cells are one step") {
   CHECK(contains(message<ShapeError>([&] { (void)gate(zeros({3, 3, 2})); }), here));
 }
 
+TEST_CASE("modules that cannot be made say where") {
+  const auto told = [](const auto& make) {
+    const std::string said = message<Error>(make);
+    return contains(said, "(nn_layers_test.cpp:");
+  };
+  CHECK(told([] { nn::Linear(-1, 2); }));
+  CHECK(told([] { nn::Bilinear(2, -1, 2); }));
+  CHECK(told([] { nn::Embedding(-3, 2); }));
+  CHECK(told([] { nn::Embedding(3, 2, 3); }));
+  CHECK(told([] { (void)nn::Embedding::from_pretrained(zeros({3})); }));
+  CHECK(told([] { nn::EmbeddingBag(3, 2, {.mode = "least"}); }));
+  CHECK(told([] { nn::Conv2d(3, 4, 3, {.groups = 2}); }));
+  CHECK(told([] { nn::Conv1d(3, 4, 3, {.padding_mode = "mirror"}); }));
+  CHECK(told([] { nn::Conv3d(3, 4, 3, {.stride = 2, .padding = "same"}); }));
+  CHECK(told([] { nn::ConvTranspose2d(3, 4, {3, 3, 3}); }));
+  CHECK(told([] { nn::ZeroPad2d({1, 2, 3}); }));
+  CHECK(told([] { nn::ConstantPad1d({1, 2, 3}, 0); }));
+  CHECK(told([] { nn::GroupNorm(3, 4); }));
+  CHECK(told([] { nn::BatchNorm2d(-1); }));
+  CHECK(told([] { nn::InstanceNorm1d(-1); }));
+  CHECK(told([] { nn::RNN(2, 3, {.nonlinearity = "sin"}); }));
+  CHECK(told([] { nn::LSTM(2, 0); }));
+  CHECK(told([] { nn::GRUCell(2, 0); }));
+  CHECK(told([] { nn::MultiheadAttention(5, 2); }));
+  CHECK(told([] { nn::TransformerEncoderLayer(4, 2, {.activation = "tanh"}); }));
+  CHECK(told([] { nn::Transformer({.d_model = 4, .nhead = 3}); }));
+}
+
 TEST_CASE("softmax over classes of which many are rare") {
   const Doubles doubles;
   nn::AdaptiveLogSoftmaxWithLoss adaptive(8, 10, {3, 5}, 2.0, true);

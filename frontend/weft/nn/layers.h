@@ -18,7 +18,8 @@ namespace weft::nn {
 /// x·Wᵀ + b; weight (out, in), both uniform in ±1/√in.
 class Linear : public Layer {
  public:
-  Linear(std::int64_t in_features, std::int64_t out_features, bool bias = true);
+  Linear(std::int64_t in_features, std::int64_t out_features, bool bias = true,
+         Where where = Where::current());
   Tensor build(const Operand& x) override;
   Tensor weight, bias;
 
@@ -31,7 +32,7 @@ class Linear : public Layer {
 class Bilinear : public Module {
  public:
   Bilinear(std::int64_t in1_features, std::int64_t in2_features, std::int64_t out_features,
-           bool bias = true);
+           bool bias = true, Where where = Where::current());
   Tensor operator()(const Operand& x1, const Operand& x2) const;
   Tensor weight, bias;
 
@@ -76,15 +77,16 @@ class AdaptiveLogSoftmaxWithLoss : public Module {
 class Embedding : public Layer {
  public:
   Embedding(std::int64_t num_embeddings, std::int64_t embedding_dim,
-            std::optional<std::int64_t> padding_idx = {});
+            std::optional<std::int64_t> padding_idx = {}, Where where = Where::current());
   /// Of a table (entries, width) that is there already; `freeze`: it requires no gradient.
   static Embedding from_pretrained(const Array& embeddings, bool freeze = true,
-                                   std::optional<std::int64_t> padding_idx = {});
+                                   std::optional<std::int64_t> padding_idx = {},
+                                   Where where = Where::current());
   Tensor build(const Operand& indices) override;
   Tensor weight;
 
  private:
-  Embedding(const Array& weight, std::optional<std::int64_t> padding_idx);
+  Embedding(const Array& weight, std::optional<std::int64_t> padding_idx, Where where);
   std::optional<std::int64_t> padding_idx_;
 };
 
@@ -102,7 +104,7 @@ struct EmbeddingBagOptions {
 class EmbeddingBag : public Layer {
  public:
   EmbeddingBag(std::int64_t num_embeddings, std::int64_t embedding_dim,
-               EmbeddingBagOptions options = {});
+               EmbeddingBagOptions options = {}, Where where = Where::current());
   Tensor build(const Operand& indices) override;
   Tensor operator()(const Operand& indices) { return Layer::operator()(indices); }
   Tensor operator()(const Operand& indices, const std::optional<Tensor>& offsets,

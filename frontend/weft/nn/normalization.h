@@ -65,7 +65,7 @@ class RMSNorm : public Layer {
 class GroupNorm : public Layer {
  public:
   GroupNorm(std::int64_t num_groups, std::int64_t num_channels, double eps = 1e-5,
-            bool affine = true);
+            bool affine = true, Where where = Where::current());
   Tensor build(const Operand& x) override;
   Tensor weight, bias;
 
@@ -111,7 +111,7 @@ class RunningNorm : public Layer {
 
  protected:
   RunningNorm(const char* name, std::int64_t num_features, BatchNormOptions options,
-              std::vector<std::size_t> ranks, bool per_sample);
+              std::vector<std::size_t> ranks, bool per_sample, Where where);
 
  private:
   [[nodiscard]] Tensor checked(const Operand& x, bool& batched) const;
@@ -129,20 +129,23 @@ class RunningNorm : public Layer {
 /// channels, and training on one value a channel.
 class BatchNorm1d : public RunningNorm {
  public:
-  explicit BatchNorm1d(std::int64_t num_features, BatchNormOptions options = {})
-      : RunningNorm("BatchNorm1d", num_features, options, {2, 3}, false) {}
+  explicit BatchNorm1d(std::int64_t num_features, BatchNormOptions options = {},
+                       Where where = Where::current())
+      : RunningNorm("BatchNorm1d", num_features, options, {2, 3}, false, where) {}
 };
 /// The same of (N, C, H, W).
 class BatchNorm2d : public RunningNorm {
  public:
-  explicit BatchNorm2d(std::int64_t num_features, BatchNormOptions options = {})
-      : RunningNorm("BatchNorm2d", num_features, options, {4}, false) {}
+  explicit BatchNorm2d(std::int64_t num_features, BatchNormOptions options = {},
+                       Where where = Where::current())
+      : RunningNorm("BatchNorm2d", num_features, options, {4}, false, where) {}
 };
 /// The same of (N, C, D, H, W).
 class BatchNorm3d : public RunningNorm {
  public:
-  explicit BatchNorm3d(std::int64_t num_features, BatchNormOptions options = {})
-      : RunningNorm("BatchNorm3d", num_features, options, {5}, false) {}
+  explicit BatchNorm3d(std::int64_t num_features, BatchNormOptions options = {},
+                       Where where = Where::current())
+      : RunningNorm("BatchNorm3d", num_features, options, {5}, false, where) {}
 };
 
 struct InstanceNormOptions {
@@ -155,23 +158,26 @@ struct InstanceNormOptions {
 /// evaluation, where these are tracked (num_batches_tracked stays 0, as PyTorch's does).
 class InstanceNorm1d : public RunningNorm {
  public:
-  explicit InstanceNorm1d(std::int64_t num_features, InstanceNormOptions o = {})
+  explicit InstanceNorm1d(std::int64_t num_features, InstanceNormOptions o = {},
+                          Where where = Where::current())
       : RunningNorm("InstanceNorm1d", num_features,
-                    {o.eps, o.momentum, o.affine, o.track_running_stats}, {2, 3}, true) {}
+                    {o.eps, o.momentum, o.affine, o.track_running_stats}, {2, 3}, true, where) {}
 };
 /// The same of (N, C, H, W) or (C, H, W).
 class InstanceNorm2d : public RunningNorm {
  public:
-  explicit InstanceNorm2d(std::int64_t num_features, InstanceNormOptions o = {})
+  explicit InstanceNorm2d(std::int64_t num_features, InstanceNormOptions o = {},
+                          Where where = Where::current())
       : RunningNorm("InstanceNorm2d", num_features,
-                    {o.eps, o.momentum, o.affine, o.track_running_stats}, {3, 4}, true) {}
+                    {o.eps, o.momentum, o.affine, o.track_running_stats}, {3, 4}, true, where) {}
 };
 /// The same of (N, C, D, H, W) or (C, D, H, W).
 class InstanceNorm3d : public RunningNorm {
  public:
-  explicit InstanceNorm3d(std::int64_t num_features, InstanceNormOptions o = {})
+  explicit InstanceNorm3d(std::int64_t num_features, InstanceNormOptions o = {},
+                          Where where = Where::current())
       : RunningNorm("InstanceNorm3d", num_features,
-                    {o.eps, o.momentum, o.affine, o.track_running_stats}, {4, 5}, true) {}
+                    {o.eps, o.momentum, o.affine, o.track_running_stats}, {4, 5}, true, where) {}
 };
 
 }  // namespace weft::nn

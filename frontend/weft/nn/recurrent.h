@@ -62,12 +62,13 @@ class Recurrent : public Layer {
   struct Run {
     Tensor output, h, c;
   };
-  Recurrent(Gates gates, std::int64_t input_size, std::int64_t hidden_size, RNNOptions options);
+  Recurrent(Gates gates, std::int64_t input_size, std::int64_t hidden_size, RNNOptions options,
+            Where where);
   Run run(const Operand& x, const std::optional<Tensor>& h, const std::optional<Tensor>& c,
           const std::optional<Tensor>& lengths) const;
 
  private:
-  void add_weights(std::int64_t inputs, const std::string& suffix);
+  void add_weights(std::int64_t inputs, const std::string& suffix, Where where);
   [[nodiscard]] std::int64_t result_size() const;
   [[nodiscard]] Tensor sequence(const Operand& x, std::int64_t& steps, Dim& batch) const;
   [[nodiscard]] Tensor presence(const Tensor& lengths, const Operand& x, std::int64_t steps,
@@ -85,27 +86,30 @@ class Recurrent : public Layer {
 /// h' = tanh(W_ih x + b_ih + W_hh h + b_hh), or relu.
 class RNN : public Recurrent {
  public:
-  RNN(std::int64_t input_size, std::int64_t hidden_size, RNNOptions options = {})
-      : Recurrent(of(options.nonlinearity), input_size, hidden_size, options) {}
+  RNN(std::int64_t input_size, std::int64_t hidden_size, RNNOptions options = {},
+      Where where = Where::current())
+      : Recurrent(of(options.nonlinearity, where), input_size, hidden_size, options, where) {}
   RNNOutput operator()(const Operand& x, const std::optional<Tensor>& h_0 = {},
                        const std::optional<Tensor>& lengths = {}) const;
 
  private:
-  static Gates of(const std::string& nonlinearity);  // Error for others
+  static Gates of(const std::string& nonlinearity, Where where);  // Error for others
 };
 /// Gates in the order input, forget, cell, output.
 class LSTM : public Recurrent {
  public:
-  LSTM(std::int64_t input_size, std::int64_t hidden_size, RNNOptions options = {})
-      : Recurrent(Gates::lstm, input_size, hidden_size, std::move(options)) {}
+  LSTM(std::int64_t input_size, std::int64_t hidden_size, RNNOptions options = {},
+       Where where = Where::current())
+      : Recurrent(Gates::lstm, input_size, hidden_size, std::move(options), where) {}
   LSTMOutput operator()(const Operand& x, const std::optional<LSTMState>& state = {},
                         const std::optional<Tensor>& lengths = {}) const;
 };
 /// Gates in the order reset, update, new; the reset gate is applied after the product with W_hn.
 class GRU : public Recurrent {
  public:
-  GRU(std::int64_t input_size, std::int64_t hidden_size, RNNOptions options = {})
-      : Recurrent(Gates::gru, input_size, hidden_size, std::move(options)) {}
+  GRU(std::int64_t input_size, std::int64_t hidden_size, RNNOptions options = {},
+      Where where = Where::current())
+      : Recurrent(Gates::gru, input_size, hidden_size, std::move(options), where) {}
   RNNOutput operator()(const Operand& x, const std::optional<Tensor>& h_0 = {},
                        const std::optional<Tensor>& lengths = {}) const;
 };
@@ -115,7 +119,7 @@ class GRU : public Recurrent {
 class RNNCell : public Layer {
  public:
   RNNCell(std::int64_t input_size, std::int64_t hidden_size, bool bias = true,
-          std::string nonlinearity = "tanh");
+          std::string nonlinearity = "tanh", Where where = Where::current());
   Tensor build(const Operand& x) override { return (*this)(x, std::nullopt); }
   Tensor operator()(const Operand& x, const std::optional<Tensor>& h = {}) const;
   Tensor weight_ih, weight_hh, bias_ih, bias_hh;
@@ -127,7 +131,8 @@ class RNNCell : public Layer {
 };
 class LSTMCell : public Layer {
  public:
-  LSTMCell(std::int64_t input_size, std::int64_t hidden_size, bool bias = true);
+  LSTMCell(std::int64_t input_size, std::int64_t hidden_size, bool bias = true,
+           Where where = Where::current());
   Tensor build(const Operand& x) override { return (*this)(x).h; }
   LSTMState operator()(const Operand& x, const std::optional<LSTMState>& state = {}) const;
   Tensor weight_ih, weight_hh, bias_ih, bias_hh;
@@ -138,7 +143,8 @@ class LSTMCell : public Layer {
 };
 class GRUCell : public Layer {
  public:
-  GRUCell(std::int64_t input_size, std::int64_t hidden_size, bool bias = true);
+  GRUCell(std::int64_t input_size, std::int64_t hidden_size, bool bias = true,
+          Where where = Where::current());
   Tensor build(const Operand& x) override { return (*this)(x, std::nullopt); }
   Tensor operator()(const Operand& x, const std::optional<Tensor>& h = {}) const;
   Tensor weight_ih, weight_hh, bias_ih, bias_hh;

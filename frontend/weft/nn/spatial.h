@@ -32,7 +32,7 @@ class Conv : public Layer {
 
  protected:
   Conv(std::size_t spatial_axes, std::int64_t in_channels, std::int64_t out_channels,
-       PerAxis kernel_size, ConvOptions options);
+       PerAxis kernel_size, ConvOptions options, Where where);
 
  private:
   std::size_t spatial_axes_;
@@ -58,7 +58,7 @@ class ConvTranspose : public Layer {
 
  protected:
   ConvTranspose(std::size_t spatial_axes, std::int64_t in_channels, std::int64_t out_channels,
-                PerAxis kernel_size, ConvTransposeOptions options);
+                PerAxis kernel_size, ConvTransposeOptions options, Where where);
 
  private:
   std::size_t spatial_axes_;
@@ -70,8 +70,8 @@ namespace detail {
 template <class Base, class Options, std::size_t axes> class Over : public Base {
  public:
   Over(std::int64_t in_channels, std::int64_t out_channels, PerAxis kernel_size,
-       Options options = {})
-      : Base(axes, in_channels, out_channels, std::move(kernel_size), std::move(options)) {}
+       Options options = {}, std::source_location where = std::source_location::current())
+      : Base(axes, in_channels, out_channels, std::move(kernel_size), std::move(options), where) {}
 };
 }  // namespace detail
 
@@ -328,7 +328,7 @@ class Pad : public Layer {
   Tensor build(const Operand& x) override;
 
  protected:
-  Pad(std::size_t spatial_axes, PadMode mode, PerAxis padding, double value);
+  Pad(std::size_t spatial_axes, PadMode mode, PerAxis padding, double value, Where where);
 
  private:
   std::vector<std::int64_t> widths_;
@@ -339,12 +339,13 @@ class Pad : public Layer {
 namespace detail {
 template <std::size_t axes, PadMode mode> class PadOver : public Pad {
  public:
-  explicit PadOver(PerAxis padding) : Pad(axes, mode, std::move(padding), 0) {}
+  explicit PadOver(PerAxis padding, Where where = Where::current())
+      : Pad(axes, mode, std::move(padding), 0, where) {}
 };
 template <std::size_t axes> class ConstantPadOver : public Pad {
  public:
-  ConstantPadOver(PerAxis padding, double value)
-      : Pad(axes, PadMode::constant, std::move(padding), value) {}
+  ConstantPadOver(PerAxis padding, double value, Where where = Where::current())
+      : Pad(axes, PadMode::constant, std::move(padding), value, where) {}
 };
 }  // namespace detail
 using ConstantPad1d = detail::ConstantPadOver<1>;

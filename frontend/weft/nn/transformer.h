@@ -46,7 +46,7 @@ struct AttentionOutput {
 class MultiheadAttention : public Layer {
  public:
   MultiheadAttention(std::int64_t embed_dim, std::int64_t num_heads,
-                     MultiheadAttentionOptions options = {});
+                     MultiheadAttentionOptions options = {}, Where where = Where::current());
   Tensor build(const Operand& x) override;
   AttentionOutput operator()(const Operand& query, const Operand& key, const Operand& value,
                              const AttentionCall& call = {}) const;
@@ -83,10 +83,11 @@ namespace detail {
 /// What encoder and decoder layers share: linear2(dropout(activation(linear1(x)))).
 class TransformerLayer : public Layer {
  protected:
-  TransformerLayer(std::int64_t d_model, std::int64_t nhead, TransformerLayerOptions options);
-  std::shared_ptr<MultiheadAttention> add_attention(const char* name);
+  TransformerLayer(std::int64_t d_model, std::int64_t nhead, TransformerLayerOptions options,
+                   Where where);
+  std::shared_ptr<MultiheadAttention> add_attention(const char* name, Where where);
   std::shared_ptr<LayerNorm> add_norm(const char* name);
-  void add_feedforward();
+  void add_feedforward(Where where);
   [[nodiscard]] Tensor feedforward(const Operand& x) const;
   [[nodiscard]] Tensor dropped(const Operand& x) const;
 
@@ -104,7 +105,7 @@ class TransformerLayer : public Layer {
 class TransformerEncoderLayer : public detail::TransformerLayer {
  public:
   TransformerEncoderLayer(std::int64_t d_model, std::int64_t nhead,
-                          TransformerLayerOptions options = {});
+                          TransformerLayerOptions options = {}, Where where = Where::current());
   Tensor build(const Operand& src) override { return (*this)(src, std::nullopt); }
   Tensor operator()(const Operand& src, const std::optional<Tensor>& src_mask = {},
                     const std::optional<Tensor>& src_key_padding_mask = {},
@@ -127,7 +128,7 @@ struct DecoderMasks {
 class TransformerDecoderLayer : public detail::TransformerLayer {
  public:
   TransformerDecoderLayer(std::int64_t d_model, std::int64_t nhead,
-                          TransformerLayerOptions options = {});
+                          TransformerLayerOptions options = {}, Where where = Where::current());
   /// The memory is what it is given itself.
   Tensor build(const Operand& tgt) override { return (*this)(tgt, tgt); }
   Tensor operator()(const Operand& tgt, const Operand& memory,
@@ -144,7 +145,7 @@ class TransformerDecoderLayer : public detail::TransformerLayer {
 class TransformerEncoder : public Layer {
  public:
   TransformerEncoder(const TransformerEncoderLayer& layer, std::int64_t num_layers,
-                     std::optional<LayerNorm> norm = {});
+                     std::optional<LayerNorm> norm = {}, Where where = Where::current());
   Tensor build(const Operand& src) override { return (*this)(src, std::nullopt); }
   Tensor operator()(const Operand& src, const std::optional<Tensor>& mask = {},
                     const std::optional<Tensor>& src_key_padding_mask = {},
@@ -157,7 +158,7 @@ class TransformerEncoder : public Layer {
 class TransformerDecoder : public Layer {
  public:
   TransformerDecoder(const TransformerDecoderLayer& layer, std::int64_t num_layers,
-                     std::optional<LayerNorm> norm = {});
+                     std::optional<LayerNorm> norm = {}, Where where = Where::current());
   Tensor build(const Operand& tgt) override { return (*this)(tgt, tgt); }
   Tensor operator()(const Operand& tgt, const Operand& memory,
                     const DecoderMasks& masks = {}) const;
@@ -181,7 +182,7 @@ struct TransformerMasks {
 /// Xavier uniform.
 class Transformer : public Module {
  public:
-  explicit Transformer(TransformerOptions options = {});
+  explicit Transformer(TransformerOptions options = {}, Where where = Where::current());
   Tensor operator()(const Operand& src, const Operand& tgt,
                     const TransformerMasks& masks = {}) const;
   /// (size, size): -inf above the diagonal, else 0.
