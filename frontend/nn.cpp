@@ -250,7 +250,9 @@ Tensor Bilinear::operator()(const Operand& x1, const Operand& x2) const {
   return has_bias_ ? bilinear(x1, x2, weight, bias) : bilinear(x1, x2, weight);
 }
 
-PReLU::PReLU(std::int64_t num_parameters, double init) {
+PReLU::PReLU(std::int64_t num_parameters, double init, Where where) {
+  if (num_parameters < 0)
+    throw ShapeError("PReLU of " + std::to_string(num_parameters) + " parameters", where);
   weight = register_parameter("weight", full({num_parameters}, init, default_dtype()));
 }
 

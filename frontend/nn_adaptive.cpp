@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "demand.h"
 #include "ir/ops/advanced_indexing.h"
 #include "nn_shared.h"
 #include "value.h"
@@ -42,7 +43,8 @@ AdaptiveLogSoftmaxWithLoss::AdaptiveLogSoftmaxWithLoss(std::int64_t in_features,
     if (width < 1) fail("div_value leaves no feature to the rarest classes");
     const auto narrow = static_cast<std::int64_t>(width);
     tails_.push_back(std::make_shared<Sequential>(
-        Linear(in_features, narrow, false), Linear(narrow, cutoffs_[i + 1] - cutoffs_[i], false)));
+        Linear(in_features, narrow, false, where),
+        Linear(narrow, cutoffs_[i + 1] - cutoffs_[i], false, where)));
     tail->push_back(tails_.back());
   }
 }
@@ -50,14 +52,21 @@ AdaptiveLogSoftmaxWithLoss::AdaptiveLogSoftmaxWithLoss(std::int64_t in_features,
 AdaptiveOutput AdaptiveLogSoftmaxWithLoss::operator()(const Operand& x,
                                                       const Operand& target) const {
   const SourceLocation where = x.where();
-  const std::int64_t classes = cutoffs_.back();
-  const Value given(target.node(), where);
+  const auto rank = runtime::live_type(*x.node()).rank();
+  if (!rank || *rank < 1 || *rank > 2)
+    throw ShapeError(frontend::asked("AdaptiveLogSoftmaxWithLoss", {&x.node(), &target.node()},
+                                     "needs (N, in_features) or (in_features)"),
+                     where);
+  const auto number = [&](std::int64_t n) {  // of all its bits, however few a target has
+    return Value(Operand(Array(n)).node(), where);
+  };
   // True of all classes but the one that is let pass, and that it would become.
   constexpr std::int64_t passes = 0;
-  const Value known = make(ops::check_index, {given, given.scalar(static_cast<double>(classes))},
+  const std::int64_t classes = cutoffs_.back();
+  const Value given(target.node(), where);
+  const Value known = make(ops::check_index, {given, number(classes)},
                            ir::CheckIndexAttrs{"AdaptiveLogSoftmaxWithLoss", passes});
-  const Value t = frontend::where(known, given, given.scalar(passes));
-  const auto number = [&](std::int64_t n) { return t.scalar(static_cast<double>(n)); };
+  const Value t = frontend::where(known, given, number(passes));
   const auto losses = [&](const Tensor& scores, const Value& of) {  // 0 where there is no class
     return Value(cross_entropy(on(scores, where), operand(of), Reduction::none, classes).node(),
                  where);

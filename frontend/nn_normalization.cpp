@@ -36,15 +36,22 @@ void demand_features(const char* name, std::int64_t features, SourceLocation whe
     throw ShapeError(std::string(name) + " of " + std::to_string(features), where);
 }
 
+void demand_shape(const char* name, const Shape& shape, SourceLocation where) {
+  if (std::ranges::any_of(shape, [](std::int64_t n) { return n < 0; }))
+    throw ShapeError(std::string(name) + " of " + to_string(shape), where);
+}
+
 }  // namespace
 
 // ---- without running statistics -----------------------------------------------------------------
 
-LayerNorm::LayerNorm(Shape normalized_shape, double eps, bool elementwise_affine, bool with_bias)
+LayerNorm::LayerNorm(Shape normalized_shape, double eps, bool elementwise_affine, bool with_bias,
+                     Where where)
     : shape_(std::move(normalized_shape)),
       eps_(eps),
       affine_(elementwise_affine),
       has_bias_(elementwise_affine && with_bias) {
+  demand_shape("LayerNorm", shape_, where);
   if (affine_) weight = register_parameter("weight", ones(shape_));
   if (has_bias_) bias = register_parameter("bias", zeros(shape_));
 }
@@ -53,8 +60,10 @@ Tensor LayerNorm::build(const Operand& x) {
                           where_any(has_bias_, bias), eps_);
 }
 
-RMSNorm::RMSNorm(Shape normalized_shape, std::optional<double> eps, bool elementwise_affine)
+RMSNorm::RMSNorm(Shape normalized_shape, std::optional<double> eps, bool elementwise_affine,
+                 Where where)
     : shape_(std::move(normalized_shape)), eps_(eps), affine_(elementwise_affine) {
+  demand_shape("RMSNorm", shape_, where);
   if (affine_) weight = register_parameter("weight", ones(shape_));
 }
 Tensor RMSNorm::build(const Operand& x) {

@@ -127,20 +127,34 @@ std::optional<Tensor> MultiheadAttention::mask_of(const AttentionCall& call, con
     throw ShapeError(frontend::asked("MultiheadAttention", {&query.node(), &mask.node()}, why),
                      where);
   };
+  const Dim keys = (*runtime::live_type(*k.node()).shape)[2];
+  // Its last axis, that of the keys, whole where keys are added after it.
+  const auto along_keys = [&](const Tensor& mask) {
+    const auto shape = runtime::live_type(*mask.node()).shape;
+    if (!shape || shape->empty() || added_keys() == 0) return mask;
+    if (shape->back() != Dim(1)) {
+      if (always_differ(shape->back(), keys)) fail(mask, "a mask has one entry a key");
+      return mask;
+    }
+    Dims whole = *shape;
+    whole.back() = keys;
+    return broadcast_to(on(mask, where), std::move(whole));
+  };
   std::vector<Tensor> masks;
   if (call.attn_mask) {
     const auto rank = runtime::live_type(*call.attn_mask->node()).rank();
     if (rank != 2 && rank != 3) fail(*call.attn_mask, "attn_mask has two or three axes");
-    masks.push_back(rank == 2 ? *call.attn_mask
-                              : unflatten(on(*call.attn_mask, where), 0, {Dim(-1), Dim(heads_)}));
+    const Tensor mask = along_keys(*call.attn_mask);
+    masks.push_back(rank == 2 ? mask : unflatten(on(mask, where), 0, {Dim(-1), Dim(heads_)}));
   }
   if (call.key_padding_mask) {
     const auto rank = runtime::live_type(*call.key_padding_mask->node()).rank();
     if (rank != (batched ? 2 : 1))
       fail(*call.key_padding_mask, "key_padding_mask has one entry a key, sample by sample");
     const Axes added = batched ? Axes{1, 2} : Axes{0, 1, 2};
-    masks.push_back(make(ops::expand_dims, {Value(call.key_padding_mask->node(), where)},
-                         ir::AxesAttrs{added}));
+    const Tensor mask = along_keys(*call.key_padding_mask);
+    masks.push_back(
+        make(ops::expand_dims, {Value(mask.node(), where)}, ir::AxesAttrs{added}));
   }
   if (call.is_causal && added_keys() > 0) {  // all queries see what is added
     const auto length = [&](const Tensor& x) {
@@ -167,10 +181,12 @@ AttentionOutput MultiheadAttention::operator()(const Operand& query, const Opera
                                                const Operand& value,
                                                const AttentionCall& call) const {
   const SourceLocation where = query.where();
-  const auto rank = runtime::live_type(*query.node()).rank();
-  if (rank != 2 && rank != 3)
-    throw ShapeError(frontend::asked("MultiheadAttention", {&query.node()},
-                                     "a query has two or three axes: length, batch and features"),
+  const auto rank_of = [](const Operand& x) { return runtime::live_type(*x.node()).rank(); };
+  const auto rank = rank_of(query);
+  if ((rank != 2 && rank != 3) || rank_of(key) != rank || rank_of(value) != rank)
+    throw ShapeError(frontend::asked("MultiheadAttention",
+                                     {&query.node(), &key.node(), &value.node()},
+                                     "all have two or three axes: length, batch and features"),
                      where);
   const bool batched = rank == 3, swapped = batched && !options_.batch_first;
   const auto arranged = [&](const Tensor& x) {  // (N, L, E)
@@ -181,7 +197,8 @@ AttentionOutput MultiheadAttention::operator()(const Operand& query, const Opera
   };
   const Projected p = project(query, key, value);
   const Tensor q = arranged(p.query), keys = arranged(p.key);
-  const Tensor k = with_added(keys, bias_k, where), v = with_added(arranged(p.value), bias_v, where);
+  const Tensor k = with_added(keys, bias_k, where);
+  const Tensor v = with_added(arranged(p.value), bias_v, where);
   const double dropped = is_training() ? options_.dropout : 0;
   const auto mask = mask_of(call, query, q, keys, batched);
   const bool causal = call.is_causal && added_keys() == 0;
@@ -398,8 +415,8 @@ Tensor TransformerDecoder::operator()(const Operand& tgt, const Operand& memory,
 }
 
 Transformer::Transformer(TransformerOptions o, Where where) {
-  const LayerNorm norm(o.d_model, o.layer.layer_norm_eps, true, o.layer.bias);
-  const LayerNorm last(o.d_model, o.layer.layer_norm_eps, true, o.layer.bias);
+  const LayerNorm norm(o.d_model, o.layer.layer_norm_eps, true, o.layer.bias, where);
+  const LayerNorm last(o.d_model, o.layer.layer_norm_eps, true, o.layer.bias, where);
   encoder_ = register_module("encoder", std::make_shared<TransformerEncoder>(
                                             TransformerEncoderLayer(o.d_model, o.nhead, o.layer, where),
                                             o.num_encoder_layers, norm, where));

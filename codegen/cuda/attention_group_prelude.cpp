@@ -189,15 +189,15 @@ WEFT_FUNCTION void weft_attend_back_in_groups(const weft_attention<rank>& a, flo
     float p[1][columns / 8][4], d[1][columns / 8][4], row_sum[1][2], row_delta[1][2];
     float one[1][width / 8][4], two[1][value_width / 8][4];
     unsigned weights[columns / 16][4], slopes[columns / 16][4];
-    auto met = x.first_met();
+    auto meeting = x.first_met(meetings);
     const auto load = [&](int buffer) {
-      const int from = x.from(met, columns);
+      const int from = x.from(meeting, columns);
       const unsigned to = stream_at + buffer * stream;
-      weft_load_tile<element, size, columns, threads>(to, x.met(true, size, met.matrix, from),
+      weft_load_tile<element, size, columns, threads>(to, x.met(true, size, meeting.matrix, from),
                                                       x.others - from);
       weft_load_tile<element, value_size, columns, threads>(
-          to + k_bytes, x.met(false, value_size, met.matrix, from), x.others - from);
-      x.load_statistics(statistics_at + buffer * columns * 8, 8, met.matrix, from, columns);
+          to + k_bytes, x.met(false, value_size, meeting.matrix, from), x.others - from);
+      x.load_statistics(statistics_at + buffer * columns * 8, 8, meeting.matrix, from, columns);
     };
     __syncthreads();   // the item before is read
     weft_load_tile<element, size, rows, threads>(one_at, x.own(true, size), x.count - x.first);
@@ -210,12 +210,12 @@ WEFT_FUNCTION void weft_attend_back_in_groups(const weft_attention<rank>& a, flo
     weft_clear(two);
     int buffer = 0;
     #pragma unroll 1
-    while (x.tiles > 0 && met.group < meetings) {
+    while (x.tiles > 0 && meeting.group < meetings) {
       weft_wait_copies<0>();
       weft_shared_ready();
       __syncthreads();
-      const int from = x.from(met, columns);
-      const weft_mask_place mask_at = x.mask_at(met, mask != 0);
+      const int from = x.from(meeting, columns);
+      const weft_mask_place mask_at = x.mask_at(meeting, mask != 0);
       const unsigned keys_at = stream_at + buffer * stream, values_at = keys_at + k_bytes;
       weft_hold(p[0]);
       weft_hold(d[0]);
@@ -223,11 +223,11 @@ WEFT_FUNCTION void weft_attend_back_in_groups(const weft_attention<rank>& a, flo
       weft_begin_scores<T, size, rows, columns>(p[0], one_at + half, keys_at);
       if (first_sum)
         weft_begin_scores<T, value_size, rows, columns>(d[0], two_at + half, values_at);
-      x.advance(met);
+      x.advance(meeting);
       const int next = buffer == 2 ? 0 : buffer + 1;
-      if (met.group < meetings) load(next);
+      if (meeting.group < meetings) load(next);
       weft_commit_copies();
-      weft_group_wait<first_sum ? 1 : 0>();   // the slopes before are multiplied, too
+      weft_group_wait<first_sum ? 1 : 0>();   // and what the tile before began
       weft_hold(p[0]);
       const char* const statistics =
           weft_shared + (statistics_at + buffer * columns * 8 - weft_place(weft_shared));
@@ -238,10 +238,10 @@ WEFT_FUNCTION void weft_attend_back_in_groups(const weft_attention<rank>& a, flo
         weft_group_begin();
         weft_begin_sums<T, value_width>(two[0], weights, values_at);
       } else {
-        float all = 0;
+        float some = 0;   // one weight of each four, which the others are computed beside
         #pragma unroll
-        for (int j = 0; j < columns / 8; ++j) all += p[0][j][3];
-        weft_after(word, all);
+        for (int j = 0; j < columns / 8; ++j) some += p[0][j][3];
+        weft_after(word, some);
       }
       if (first_sum) {
         weft_group_wait<second_sum ? 1 : 0>();

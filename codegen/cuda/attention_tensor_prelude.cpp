@@ -259,13 +259,17 @@ template <bool of_keys, bool causal, int rank> struct weft_gradients {
     int group, tile;
     weft_i64 matrix;
   };
-  WEFT_METHOD met_tile first_met() const { return {0, 0, other(0)}; }
+  WEFT_METHOD met_tile first_met(int groups) const {
+    return {0, 0, tiles > 0 && groups > 0 ? other(0) : 0};
+  }
   WEFT_METHOD void advance(met_tile& m) const {
     if (++m.tile < tiles) return;
     m.tile = 0;
     m.matrix = other(++m.group);
   }
-  WEFT_METHOD int from(const met_tile& m, int columns) const { return (skipped + m.tile) * columns; }
+  WEFT_METHOD int from(const met_tile& m, int columns) const {
+    return (skipped + m.tile) * columns;
+  }
   WEFT_METHOD weft_mask_place mask_at(const met_tile& m, bool there) const {
     return weft_mask_of(a, of_keys ? m.matrix : matrix, there);
   }
@@ -407,14 +411,14 @@ WEFT_FUNCTION void weft_attend_back(const weft_attention<rank>& a, float scale, 
   const int groups = weft_groups<of_keys>(a, matrices);
   for (weft_i64 item = blockIdx.x; item < row_tiles * matrices; item += gridDim.x) {
     const weft_gradients<of_keys, causal, rank> x(a, item, row_tiles, rows, columns);
-    auto met = x.first_met();
+    auto meeting = x.first_met(groups);
     const auto load = [&](unsigned to) {
-      const int from = x.from(met, columns);
-      weft_load_rows<element, size, columns, threads>(to, x.met(true, size, met.matrix, from),
+      const int from = x.from(meeting, columns);
+      weft_load_rows<element, size, columns, threads>(to, x.met(true, size, meeting.matrix, from),
                                                       x.others - from);
       weft_load_rows<element, value_size, columns, threads>(
-          to + columns * pk, x.met(false, value_size, met.matrix, from), x.others - from);
-      x.load_statistics(to + nk * 16, pk, met.matrix, from, columns);   // between rows
+          to + columns * pk, x.met(false, value_size, meeting.matrix, from), x.others - from);
+      x.load_statistics(to + nk * 16, pk, meeting.matrix, from, columns);   // between rows
     };
     __syncthreads();   // the item before is read
     weft_load_rows<element, size, rows, threads>(one_at, x.own(true, size), x.count - x.first);
@@ -429,13 +433,13 @@ WEFT_FUNCTION void weft_attend_back(const weft_attention<rank>& a, float scale, 
     weft_clear(two);
     unsigned buffer = stream_at, other_buffer = stream_at + stream;
     #pragma unroll 1
-    while (x.tiles > 0 && met.group < groups) {
+    while (x.tiles > 0 && meeting.group < groups) {
       weft_wait_copies<0>();
       __syncthreads();
-      const int from = x.from(met, columns);
-      const weft_mask_place mask_at = x.mask_at(met, mask != 0);
-      x.advance(met);
-      if (met.group < groups) load(other_buffer);
+      const int from = x.from(meeting, columns);
+      const weft_mask_place mask_at = x.mask_at(meeting, mask != 0);
+      x.advance(meeting);
+      if (meeting.group < groups) load(other_buffer);
       weft_commit_copies();
       const unsigned across = lane % 8 + lane / 16 * 8, halves = lane / 8 % 2 * 16;
       float p[tiles][columns / 8][4], d[tiles][columns / 8][4];

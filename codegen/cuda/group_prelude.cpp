@@ -44,11 +44,11 @@ std::string products(const char* type, int columns) {
 
 constexpr std::string_view before = R"(
 // ---- products of warpgroups ----
-// A tile in shared memory, from `past` bytes after `place` in it on, for a product: rows of `bytes`,
-// 128 or 64, one after another, those longer than that as columns of such rows, `leap` bytes apart.
-// Of its chunks of 16 bytes, by their places in all of shared memory, the bits that number those of
-// a row are exclusive-ored with those that number the rows (of 64 bytes, pairs of them): reads are
-// free of bank conflicts. It begins at a multiple of 8 rows.
+// A tile in shared memory, from `past` bytes after `place` in it on, for a product: rows of
+// `bytes`, 128 or 64, one after another, those longer than that as columns of such rows, `leap`
+// bytes apart. Of its chunks of 16 bytes, by their places in all of shared memory, the bits that
+// number those of a row are exclusive-ored with those that number the rows (of 64 bytes, pairs of
+// them): reads are free of bank conflicts. It begins at a multiple of 8 rows.
 template <int bytes>
 WEFT_FUNCTION weft_u64 weft_tile_at(unsigned place, unsigned leap, unsigned past) {
   const unsigned from = (place >> 4 & 0x3fff) + ((leap >> 4 & 0x3fff) << 16) + (past >> 4);

@@ -81,8 +81,8 @@ CudaSchedule elements(const Kernel& k, const DeviceLimits& limits) {
   s.streaming = leaves_the_cache(k, limits);
   constexpr std::int64_t wanted_bytes = 64, most_instructions = 512;
   const auto code = static_cast<std::int64_t>(k.stages[0].body.code.size());
-  const std::int64_t items = items_of(k).value_or(INT64_MAX / 512);
-  // Few items that take long: one a thread, over the whole device, since nothing hides their time.
+  const std::int64_t items = items_of(k).value_or(INT64_MAX);
+  // Few threads that take long: one item each, over the whole device, as nothing hides their time.
   constexpr std::int64_t long_code = 64, threads_each = 128;
   const bool takes_long = code * s.vector > long_code;
   while (takes_long && s.vector > 1 && items / s.vector < threads_each * limits.multiprocessors)
@@ -94,7 +94,7 @@ CudaSchedule elements(const Kernel& k, const DeviceLimits& limits) {
            items / (s.threads * s.vector * groups) >= 8 * limits.multiprocessors;
   };
   while (s.groups < 4 && worth(2 * s.groups)) s.groups *= 2;
-  s.reason = s.threads < 256 ? "few items that take long"
+  s.reason = s.threads < 256 ? "few threads that take long"
              : s.vector > 1  ? "operands lie side by side"
                              : "operands lie apart, or rows have odd lengths";
   return s;

@@ -278,17 +278,19 @@ TEST_CASE("CUDA: attention of keys that masks all but forbid") {
 }
 
 TEST_CASE("CUDA: attention's gradients are of what is asked for") {
-  const Tensor q({0, 8, 16}, DType::bfloat16), k({1, 8, 16}, DType::bfloat16);
   const Tensor x({2, 40, 16}, DType::bfloat16), y({2, 30, 16}, DType::bfloat16);
   const auto loss = [](const Tensor& a, const Tensor& b, const Tensor& c) {
     return sum(cast(scaled_dot_product_attention(a, b, c), DType::float32));
   };
   // No queries: keys that broadcast over an empty batch have a gradient of zeros.
-  const Function none({q, k}, grad(loss(q, k, k), {q, k}), {.device = gpu()});
-  const std::vector<Array> d =
-      none(zeros({0, 8, 16}, DType::bfloat16), randn({1, 8, 16}).to(DType::bfloat16));
-  CHECK(d[0].shape() == Shape{0, 8, 16});
-  CHECK(d[1].to(Device::cpu()).to(DType::float32).tolist<float>() == std::vector<float>(128, 0));
+  for (const std::int64_t size : {16, 64}) {  // by warps, and by warpgroups
+    const Tensor q({0, 8, size}, DType::bfloat16), k({1, 8, size}, DType::bfloat16);
+    const Function none({q, k}, grad(loss(q, k, k), {q, k}), {.device = gpu()});
+    const std::vector<Array> d =
+        none(zeros({0, 8, size}, DType::bfloat16), randn({1, 8, size}).to(DType::bfloat16));
+    CHECK(d[0].shape() == Shape{0, 8, size});
+    CHECK(array_equal(d[1].to(Device::cpu()).to(DType::float32), zeros({1, 8, size})));
+  }
   // Keys that are frozen cost nothing.
   const Tensor whole = loss(x, y, y * 2.0);
   const Function all({x, y}, grad(whole, {x, y}), {.device = gpu()});

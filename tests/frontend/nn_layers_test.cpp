@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <limits>
 #include <numeric>
 #include <string>
 #include <vector>
@@ -202,6 +203,18 @@ TEST_CASE("recurrent layers: samples of several lengths are as each is alone") {
   nn::LSTM lstm(2, 3, {.num_layers = 2, .bidirectional = true, .proj_size = 2});
   check(lstm, cells, 4);
 
+  // Samples first, from states of their own: none of whose steps are there keeps them.
+  nn::GRU first(2, 3, {.batch_first = true, .bidirectional = true});
+  const Tensor began = filled({2, 4, 3}, 0.7), none_of(Array{3, 0, 5, -1});
+  const auto [ys, ended] = first(transpose(x, 0, 1), began, none_of);
+  CHECK(array_equal(ys[1].value(), zeros({5, 6}, DType::float64)));
+  CHECK(array_equal(ended[{Slice(), 1}].value(), began[{Slice(), 1}].value()));
+  CHECK(array_equal(ended[{Slice(), 3}].value(), began[{Slice(), 3}].value()));
+  const auto [own, own_end] =
+      first(transpose(x[{Slice(0, 3), Slice(0, 1)}], 0, 1), began[{Slice(), Slice(0, 1)}]);
+  CHECK(allclose(ys[{Slice(0, 1), Slice(0, 3)}].value(), own.value()));
+  CHECK(allclose(ended[{Slice(), Slice(0, 1)}].value(), own_end.value()));
+
   // Lengths that a function is given, more of them than steps, and none.
   const Tensor some({dim("N")}, DType::int32);
   const Tensor p({5, dim("N"), 2}, DType::float64);
@@ -290,6 +303,10 @@ TEST_CASE("modules that cannot be made say where") {
     return contains(said, "(nn_layers_test.cpp:");
   };
   CHECK(told([] { nn::Linear(-1, 2); }));
+  CHECK(told([] { nn::PReLU(-1); }));
+  CHECK(told([] { nn::LayerNorm(-1); }));
+  CHECK(told([] { nn::RMSNorm({2, -1}); }));
+  CHECK(told([] { nn::Transformer({.d_model = -1}); }));
   CHECK(told([] { nn::Bilinear(2, -1, 2); }));
   CHECK(told([] { nn::Embedding(-3, 2); }));
   CHECK(told([] { nn::Embedding(3, 2, 3); }));
@@ -373,6 +390,12 @@ TEST_CASE("softmax over classes of which many are rare") {
                      (void)adaptive(x, Tensor(Array{0l, wrong, 1l, 2l})).loss.value();
                    }),
                    "AdaptiveLogSoftmaxWithLoss"));
+  CHECK_THROWS_AS((void)adaptive(filled({2, 2, 8}, 0), Array{{0, 1}, {2, 3}}), ShapeError);
+  // More classes than a target has bits for.
+  nn::AdaptiveLogSoftmaxWithLoss many(8, 600, {100, 400}, 2.0);
+  const std::vector<std::uint8_t> few{5, 250, 20, 100};
+  const Array wide = Array::from(std::vector<std::int64_t>(few.begin(), few.end()));
+  CHECK(array_equal(many(x, Array::from(few)).output.value(), many(x, wide).output.value()));
   CHECK_THROWS_AS(nn::AdaptiveLogSoftmaxWithLoss(8, 10, {}), Error);
   CHECK_THROWS_AS(nn::AdaptiveLogSoftmaxWithLoss(8, 10, {3, 3}), Error);
   CHECK_THROWS_AS(nn::AdaptiveLogSoftmaxWithLoss(8, 10, {3, 10}), Error);
@@ -453,6 +476,14 @@ TEST_CASE("attention of several heads") {
   const Tensor any({dim("N"), 2, 4}, DType::float64);
   CHECK(allclose(Function({any}, more(any, any, any).attn_output)(x.value())[0],
                  more(x, x, x).attn_output.value()));
+  const Tensor row(Array{{false}, {false}});  // a mask that broadcasts over the keys
+  check_more(more(x, x, x, {.attn_mask = row}), Tensor(Array(false)));
+  CHECK(contains(message<ShapeError>([&] {
+                   (void)more(x, x, x, {.attn_mask = Tensor(zeros({2, 4}))});
+                 }),
+                 "a mask has one entry a key (nn_layers_test.cpp:"));
+  CHECK(contains(message<ShapeError>([&] { (void)mha(x, x[0], x); }),
+                 "all have two or three axes"));
   const Tensor unknown({1, dim("L"), 4}, DType::float64);
   CHECK(contains(message<ShapeError>([&] {
                    (void)more(unknown, unknown, unknown, {.is_causal = true});

@@ -56,8 +56,8 @@ class AdaptiveLogSoftmaxWithLoss : public Module {
   AdaptiveLogSoftmaxWithLoss(std::int64_t in_features, std::int64_t n_classes,
                              std::vector<std::int64_t> cutoffs, double div_value = 4,
                              bool head_bias = false, Where where = Where::current());
-  /// Of x (…, in_features) and classes (…). All tails are computed of all rows, but no scores of
-  /// all classes are kept at once. IndexError where a target is no class.
+  /// Of x (N, in_features) and classes (N), or of one x and its class. All tails are computed of
+  /// all rows. ShapeError for other ranks, IndexError where a target is no class.
   AdaptiveOutput operator()(const Operand& x, const Operand& target) const;
   /// (…, in_features) to (…, n_classes).
   [[nodiscard]] Tensor log_prob(const Operand& x) const;
@@ -268,7 +268,8 @@ class RReLU : public Layer {
 /// x, or weight · x where x is negative: one weight, or one for each entry of axis 1.
 class PReLU : public Layer {
  public:
-  explicit PReLU(std::int64_t num_parameters = 1, double init = 0.25);
+  explicit PReLU(std::int64_t num_parameters = 1, double init = 0.25,
+                 Where where = Where::current());
   Tensor build(const Operand& x) override { return prelu(x, weight); }
   Tensor weight;
 };

@@ -23,13 +23,14 @@ namespace weft::nn {
 class LayerNorm : public Layer {
  public:
   explicit LayerNorm(std::int64_t features, double eps = 1e-5, bool elementwise_affine = true,
-                     bool bias = true)
-      : LayerNorm(Shape{features}, eps, elementwise_affine, bias) {}
+                     bool bias = true, Where where = Where::current())
+      : LayerNorm(Shape{features}, eps, elementwise_affine, bias, where) {}
   explicit LayerNorm(std::initializer_list<std::int64_t> normalized_shape, double eps = 1e-5,
-                     bool elementwise_affine = true, bool bias = true)
-      : LayerNorm(Shape(normalized_shape), eps, elementwise_affine, bias) {}
+                     bool elementwise_affine = true, bool bias = true,
+                     Where where = Where::current())
+      : LayerNorm(Shape(normalized_shape), eps, elementwise_affine, bias, where) {}
   explicit LayerNorm(Shape normalized_shape, double eps = 1e-5, bool elementwise_affine = true,
-                     bool bias = true);
+                     bool bias = true, Where where = Where::current());
   Tensor build(const Operand& x) override;
   Tensor weight, bias;
 
@@ -44,13 +45,14 @@ class LayerNorm : public Layer {
 class RMSNorm : public Layer {
  public:
   explicit RMSNorm(std::int64_t features, std::optional<double> eps = {},
-                   bool elementwise_affine = true)
-      : RMSNorm(Shape{features}, eps, elementwise_affine) {}
+                   bool elementwise_affine = true, Where where = Where::current())
+      : RMSNorm(Shape{features}, eps, elementwise_affine, where) {}
   explicit RMSNorm(std::initializer_list<std::int64_t> normalized_shape,
-                   std::optional<double> eps = {}, bool elementwise_affine = true)
-      : RMSNorm(Shape(normalized_shape), eps, elementwise_affine) {}
+                   std::optional<double> eps = {}, bool elementwise_affine = true,
+                   Where where = Where::current())
+      : RMSNorm(Shape(normalized_shape), eps, elementwise_affine, where) {}
   explicit RMSNorm(Shape normalized_shape, std::optional<double> eps = {},
-                   bool elementwise_affine = true);
+                   bool elementwise_affine = true, Where where = Where::current());
   Tensor build(const Operand& x) override;
   Tensor weight;
 

@@ -8,10 +8,10 @@
 // layer by layer, forward before backward (without N: of one sample).
 //
 // `lengths`, whole numbers of shape (N), are how many steps of each sample there are, the first
-// ones (more than x has are all of them; none leave its states as they began): its results after
-// them are 0, its last states are those after its own steps, the backward direction begins at its
-// own last step, and what x holds after them is never met, not by gradients either. It is what
-// sequences give that were packed.
+// ones (more than x has are all of them; none, or less, leave its states as they began): its
+// results after them are 0, its last states are those after its own steps, the backward direction
+// begins at its own last step, and what x holds after them is never met, not by gradients either.
+// Of one step and more, it is what sequences give that were packed.
 #pragma once
 
 #include <optional>

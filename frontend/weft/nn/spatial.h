@@ -70,7 +70,7 @@ namespace detail {
 template <class Base, class Options, std::size_t axes> class Over : public Base {
  public:
   Over(std::int64_t in_channels, std::int64_t out_channels, PerAxis kernel_size,
-       Options options = {}, std::source_location where = std::source_location::current())
+       Options options = {}, Module::Where where = Module::Where::current())
       : Base(axes, in_channels, out_channels, std::move(kernel_size), std::move(options), where) {}
 };
 }  // namespace detail

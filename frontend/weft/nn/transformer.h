@@ -22,8 +22,9 @@ struct MultiheadAttentionOptions {
   bool bias = true;
   bool batch_first = false;
   std::optional<std::int64_t> kdim = {}, vdim = {};  // features of keys and values; embed_dim
-  bool add_bias_kv = false;    // a learned key and value after the others, that every query sees
-  bool add_zero_attn = false;  // then a key and value of zeros
+  // A learned key and value after the others, then ones of zeros: masks are not of them, and every
+  // query sees them. Lengths must be known then where a call is causal.
+  bool add_bias_kv = false, add_zero_attn = false;
 };
 struct AttentionCall {
   std::optional<Tensor> key_padding_mask = {};  // (N, S), or (S): keys that no query sees
