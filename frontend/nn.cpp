@@ -241,9 +241,8 @@ Bilinear::Bilinear(std::int64_t in1_features, std::int64_t in2_features, std::in
                    bool has_bias, Where where)
     : has_bias_(has_bias) {
   const double bound = detail::bound_of(in1_features);
-  weight = register_parameter("weight",
-                              detail::uniform({out_features, in1_features, in2_features}, bound,
-                                              where));
+  weight = register_parameter(
+      "weight", detail::uniform({out_features, in1_features, in2_features}, bound, where));
   if (has_bias) bias = register_parameter("bias", detail::uniform({out_features}, bound, where));
 }
 Tensor Bilinear::operator()(const Operand& x1, const Operand& x2) const {

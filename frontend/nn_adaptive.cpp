@@ -42,9 +42,9 @@ AdaptiveLogSoftmaxWithLoss::AdaptiveLogSoftmaxWithLoss(std::int64_t in_features,
     const double width = std::floor(static_cast<double>(in_features) / power);
     if (width < 1) fail("div_value leaves no feature to the rarest classes");
     const auto narrow = static_cast<std::int64_t>(width);
-    tails_.push_back(std::make_shared<Sequential>(
-        Linear(in_features, narrow, false, where),
-        Linear(narrow, cutoffs_[i + 1] - cutoffs_[i], false, where)));
+    tails_.push_back(
+        std::make_shared<Sequential>(Linear(in_features, narrow, false, where),
+                                     Linear(narrow, cutoffs_[i + 1] - cutoffs_[i], false, where)));
     tail->push_back(tails_.back());
   }
 }

@@ -45,8 +45,8 @@ Value names_padding(const Value& indices, std::int64_t row, std::optional<std::i
 Array table(std::int64_t entries, std::int64_t width, std::optional<std::int64_t> padding,
             SourceLocation where) {
   if (entries < 0 || width < 0)
-    throw ShapeError(
-        "a table of " + std::to_string(entries) + " rows of " + std::to_string(width), where);
+    throw ShapeError("a table of " + std::to_string(entries) + " rows of " + std::to_string(width),
+                     where);
   Array values = randn({entries, width}, DType::float32);
   if (padding) std::fill_n(values.mutable_data<float>() + *padding * width, width, 0.f);
   return values.to(default_dtype());
@@ -77,9 +77,9 @@ EmbeddingBag::EmbeddingBag(std::int64_t num_embeddings, std::int64_t embedding_d
                            EmbeddingBagOptions options, Where where)
     : options_(std::move(options)) {
   if (options_.mode != "sum" && options_.mode != "mean" && options_.mode != "max")
-    throw Error("EmbeddingBag: the mode is \"sum\", \"mean\" or \"max\", not \"" + options_.mode +
-                    '"',
-                where);
+    throw Error(
+        "EmbeddingBag: the mode is \"sum\", \"mean\" or \"max\", not \"" + options_.mode + '"',
+        where);
   options_.padding_idx = padding_row(options_.padding_idx, num_embeddings, where);
   weight = register_parameter("weight",
                               table(num_embeddings, embedding_dim, options_.padding_idx, where));

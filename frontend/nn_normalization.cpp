@@ -32,8 +32,7 @@ void demand_channels(const char* name, const Operand& x, std::size_t axis, std::
 }
 
 void demand_features(const char* name, std::int64_t features, SourceLocation where) {
-  if (features < 0)
-    throw ShapeError(std::string(name) + " of " + std::to_string(features), where);
+  if (features < 0) throw ShapeError(std::string(name) + " of " + std::to_string(features), where);
 }
 
 void demand_shape(const char* name, const Shape& shape, SourceLocation where) {

@@ -131,7 +131,8 @@ Recurrent::Recurrent(Gates gates, std::int64_t input_size, std::int64_t hidden_s
   if (!(options_.dropout >= 0 && options_.dropout <= 1))
     throw Error(name + ": dropout " + std::to_string(options_.dropout) + " is not in [0, 1]",
                 where);
-  if (proj != 0 && gates_ != Gates::lstm) throw Error(name + ": only an LSTM has a proj_size", where);
+  if (proj != 0 && gates_ != Gates::lstm)
+    throw Error(name + ": only an LSTM has a proj_size", where);
   if (proj < 0 || proj >= hidden_size)
     throw ShapeError(name + ": proj_size " + std::to_string(proj) + " is not below hidden_size " +
                          std::to_string(hidden_size),
@@ -193,7 +194,8 @@ Tensor Recurrent::presence(const Tensor& lengths, const Operand& x, std::int64_t
   const ir::Type type = runtime::live_type(*lengths.node());
   if (type.dtype && category(*type.dtype) != Category::integer)
     throw DTypeError(fail("are whole numbers, not " + std::string(name(*type.dtype))), x.where());
-  if (runtime::live_type(*x.node()).rank() != 3) throw ShapeError(fail("are of a batch"), x.where());
+  if (runtime::live_type(*x.node()).rank() != 3)
+    throw ShapeError(fail("are of a batch"), x.where());
   if (type.shape && (type.shape->size() != 1 || always_differ((*type.shape)[0], batch)))
     throw ShapeError(fail("are " + to_string(std::span<const Dim>(*type.shape)) + ", expected " +
                           to_string(std::span(&batch, 1))),
@@ -293,8 +295,8 @@ RNNOutput GRU::operator()(const Operand& x, const std::optional<Tensor>& h_0,
 }
 LSTMOutput LSTM::operator()(const Operand& x, const std::optional<LSTMState>& state,
                             const std::optional<Tensor>& lengths) const {
-  const Run r = state ? run(x, state->h, state->c, lengths)
-                      : run(x, std::nullopt, std::nullopt, lengths);
+  const Run r =
+      state ? run(x, state->h, state->c, lengths) : run(x, std::nullopt, std::nullopt, lengths);
   return {r.output, {r.h, r.c}};
 }
 

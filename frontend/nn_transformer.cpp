@@ -73,8 +73,8 @@ MultiheadAttention::MultiheadAttention(std::int64_t embed_dim, std::int64_t num_
     v_proj_weight = add("v_proj_weight", embed_dim, value);
   }
   if (options_.bias) in_proj_bias = register_parameter("in_proj_bias", zeros({3 * embed_dim}));
-  out_proj_ =
-      register_module("out_proj", std::make_shared<Linear>(embed_dim, embed_dim, options_.bias, where));
+  out_proj_ = register_module("out_proj",
+                              std::make_shared<Linear>(embed_dim, embed_dim, options_.bias, where));
   if (options_.bias) init::zeros_(out_proj_->bias);
   if (!options_.add_bias_kv) return;
   for (const auto& [name, bias] : {std::pair("bias_k", &bias_k), std::pair("bias_v", &bias_v)}) {
@@ -153,8 +153,7 @@ std::optional<Tensor> MultiheadAttention::mask_of(const AttentionCall& call, con
       fail(*call.key_padding_mask, "key_padding_mask has one entry a key, sample by sample");
     const Axes added = batched ? Axes{1, 2} : Axes{0, 1, 2};
     const Tensor mask = along_keys(*call.key_padding_mask);
-    masks.push_back(
-        make(ops::expand_dims, {Value(mask.node(), where)}, ir::AxesAttrs{added}));
+    masks.push_back(make(ops::expand_dims, {Value(mask.node(), where)}, ir::AxesAttrs{added}));
   }
   if (call.is_causal && added_keys() > 0) {  // all queries see what is added
     const auto length = [&](const Tensor& x) {
@@ -184,10 +183,10 @@ AttentionOutput MultiheadAttention::operator()(const Operand& query, const Opera
   const auto rank_of = [](const Operand& x) { return runtime::live_type(*x.node()).rank(); };
   const auto rank = rank_of(query);
   if ((rank != 2 && rank != 3) || rank_of(key) != rank || rank_of(value) != rank)
-    throw ShapeError(frontend::asked("MultiheadAttention",
-                                     {&query.node(), &key.node(), &value.node()},
-                                     "all have two or three axes: length, batch and features"),
-                     where);
+    throw ShapeError(
+        frontend::asked("MultiheadAttention", {&query.node(), &key.node(), &value.node()},
+                        "all have two or three axes: length, batch and features"),
+        where);
   const bool batched = rank == 3, swapped = batched && !options_.batch_first;
   const auto arranged = [&](const Tensor& x) {  // (N, L, E)
     return in_heads(!batched  ? expand_dims(on(x, where), 0)
@@ -238,13 +237,12 @@ TransformerLayer::TransformerLayer(std::int64_t d_model, std::int64_t nhead,
                                    TransformerLayerOptions options, Where where)
     : d_model_(d_model), nhead_(nhead), options_(std::move(options)) {
   if (options_.activation != "relu" && options_.activation != "gelu")
-    throw Error("a transformer's activation is \"relu\" or \"gelu\", not \"" + options_.activation +
-                    '"',
-                where);
+    throw Error(
+        "a transformer's activation is \"relu\" or \"gelu\", not \"" + options_.activation + '"',
+        where);
 }
 
-std::shared_ptr<MultiheadAttention> TransformerLayer::add_attention(const char* name,
-                                                                    Where where) {
+std::shared_ptr<MultiheadAttention> TransformerLayer::add_attention(const char* name, Where where) {
   return register_module(name, std::make_shared<MultiheadAttention>(
                                    d_model_, nhead_,
                                    MultiheadAttentionOptions{.dropout = options_.dropout,
@@ -257,10 +255,10 @@ std::shared_ptr<LayerNorm> TransformerLayer::add_norm(const char* name) {
       name, std::make_shared<LayerNorm>(d_model_, options_.layer_norm_eps, true, options_.bias));
 }
 void TransformerLayer::add_feedforward(Where where) {
-  linear1_ = register_module(
-      "linear1", std::make_shared<Linear>(d_model_, options_.dim_feedforward, options_.bias, where));
-  linear2_ = register_module(
-      "linear2", std::make_shared<Linear>(options_.dim_feedforward, d_model_, options_.bias, where));
+  linear1_ = register_module("linear1", std::make_shared<Linear>(d_model_, options_.dim_feedforward,
+                                                                 options_.bias, where));
+  linear2_ = register_module("linear2", std::make_shared<Linear>(options_.dim_feedforward, d_model_,
+                                                                 options_.bias, where));
 }
 
 Tensor TransformerLayer::dropped(const Operand& x) const {
@@ -370,10 +368,9 @@ namespace {
 
 /// Registers copies of a layer under `layers`.
 template <class Layer>
-std::vector<std::shared_ptr<Layer>> copies(const Layer& layer, std::int64_t count,
-                                           ModuleList& list, SourceLocation where) {
-  if (count < 0)
-    throw ShapeError("a transformer of " + std::to_string(count) + " layers", where);
+std::vector<std::shared_ptr<Layer>> copies(const Layer& layer, std::int64_t count, ModuleList& list,
+                                           SourceLocation where) {
+  if (count < 0) throw ShapeError("a transformer of " + std::to_string(count) + " layers", where);
   std::vector<std::shared_ptr<Layer>> result;
   for (std::int64_t i = 0; i < count; ++i) {
     result.push_back(std::make_shared<Layer>(layer.clone()));
@@ -417,12 +414,14 @@ Tensor TransformerDecoder::operator()(const Operand& tgt, const Operand& memory,
 Transformer::Transformer(TransformerOptions o, Where where) {
   const LayerNorm norm(o.d_model, o.layer.layer_norm_eps, true, o.layer.bias, where);
   const LayerNorm last(o.d_model, o.layer.layer_norm_eps, true, o.layer.bias, where);
-  encoder_ = register_module("encoder", std::make_shared<TransformerEncoder>(
-                                            TransformerEncoderLayer(o.d_model, o.nhead, o.layer, where),
-                                            o.num_encoder_layers, norm, where));
-  decoder_ = register_module("decoder", std::make_shared<TransformerDecoder>(
-                                            TransformerDecoderLayer(o.d_model, o.nhead, o.layer, where),
-                                            o.num_decoder_layers, last, where));
+  encoder_ =
+      register_module("encoder", std::make_shared<TransformerEncoder>(
+                                     TransformerEncoderLayer(o.d_model, o.nhead, o.layer, where),
+                                     o.num_encoder_layers, norm, where));
+  decoder_ =
+      register_module("decoder", std::make_shared<TransformerDecoder>(
+                                     TransformerDecoderLayer(o.d_model, o.nhead, o.layer, where),
+                                     o.num_decoder_layers, last, where));
   for (const Tensor& parameter : parameters())
     if (parameter.ndim() > 1) init::xavier_uniform_(parameter);
 }

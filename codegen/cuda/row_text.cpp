@@ -123,8 +123,8 @@ void RowWriter::write_row_temps() {
       case Place::registers: out_.line(cat({type, " ", name, "[", elements, "];"})); break;
       case Place::shared: {
         const std::int64_t held = std::max<std::int64_t>(1, *k_.axes.back().constant());
-        out_.line(cat({"__shared__ ", type, " shared_", name, "[", std::to_string(teams * held),
-                       "];"}));
+        out_.line(
+            cat({"__shared__ ", type, " shared_", name, "[", std::to_string(teams * held), "];"}));
         out_.line(cat({type, "* const ", name, " = shared_", name,
                        by_block()
                            ? std::string()

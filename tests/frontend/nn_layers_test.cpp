@@ -168,8 +168,9 @@ TEST_CASE("recurrent layers: samples of several lengths are as each is alone") {
       CHECK(allclose(y[{own, one}].value(), alone.value()));
       for (std::size_t i = 0; i < state.size(); ++i)
         CHECK(allclose(state[i][{Slice(), one}].value(), last[i].value()));
-      if (sizes[n] < 5) CHECK(array_equal(y[{Slice(sizes[n], 5), one}].value(),
-                                          zeros({5 - sizes[n], 1, results}, DType::float64)));
+      if (sizes[n] < 5)
+        CHECK(array_equal(y[{Slice(sizes[n], 5), one}].value(),
+                          zeros({5 - sizes[n], 1, results}, DType::float64)));
       apart = apart + sum(square(alone)) + sum(square(last[0])) + sum(square(last.back()));
     }
     const std::vector<Tensor> gradients = grad(loss, layer.parameters()),
@@ -230,9 +231,13 @@ TEST_CASE("recurrent layers: samples of several lengths are as each is alone") {
   const std::string here = "(nn_layers_test.cpp:";
   CHECK(contains(message<DTypeError>([&] { (void)lstm(x, {}, Tensor(ones({4}))); }),
                  "LSTM of float64(5, 4, 2): lengths are whole numbers, not float64 " + here));
-  CHECK(contains(message<ShapeError>([&] { (void)gru(x, {}, Tensor(Array{1, 2})); }),
+  CHECK(contains(message<ShapeError>([&] {
+                   (void)gru(x, {}, Tensor(Array{1, 2}));
+                 }),
                  "lengths are (2,), expected (4,) " + here));
-  CHECK(contains(message<ShapeError>([&] { (void)gru(x[{Slice(), 0}], {}, lengths); }),
+  CHECK(contains(message<ShapeError>([&] {
+                   (void)gru(x[{Slice(), 0}], {}, lengths);
+                 }),
                  "lengths are of a batch " + here));
 }
 
@@ -399,7 +404,9 @@ TEST_CASE("softmax over classes of which many are rare") {
   CHECK_THROWS_AS(nn::AdaptiveLogSoftmaxWithLoss(8, 10, {}), Error);
   CHECK_THROWS_AS(nn::AdaptiveLogSoftmaxWithLoss(8, 10, {3, 3}), Error);
   CHECK_THROWS_AS(nn::AdaptiveLogSoftmaxWithLoss(8, 10, {3, 10}), Error);
-  CHECK(contains(message<Error>([&] { nn::AdaptiveLogSoftmaxWithLoss(8, 10, {3, 5}, 4.0); }),
+  CHECK(contains(message<Error>([&] {
+                   nn::AdaptiveLogSoftmaxWithLoss(8, 10, {3, 5}, 4.0);
+                 }),
                  "no feature to the rarest classes (nn_layers_test.cpp:"));
 }
 
@@ -448,8 +455,8 @@ TEST_CASE("attention of several heads") {
   const auto check_more = [&](const nn::AttentionOutput& got, const Tensor& hidden) {
     const auto part = [&](std::int64_t i, const Tensor& last) {
       const Slice rows(4 * i, 4 * i + 4);
-      const Tensor own = matmul(x[0], transpose((*more.in_proj_weight)[rows], 0, 1)) +
-                         (*more.in_proj_bias)[rows];
+      const Tensor own =
+          matmul(x[0], transpose((*more.in_proj_weight)[rows], 0, 1)) + (*more.in_proj_bias)[rows];
       return i == 0 ? own : concatenate({own, last, zeros_like(last)});
     };
     const Tensor q = part(0, x), k = part(1, (*more.bias_k)[0]), v = part(2, (*more.bias_v)[0]);
@@ -482,13 +489,12 @@ TEST_CASE("attention of several heads") {
                    (void)more(x, x, x, {.attn_mask = Tensor(zeros({2, 4}))});
                  }),
                  "a mask has one entry a key (nn_layers_test.cpp:"));
-  CHECK(contains(message<ShapeError>([&] { (void)mha(x, x[0], x); }),
-                 "all have two or three axes"));
+  CHECK(
+      contains(message<ShapeError>([&] { (void)mha(x, x[0], x); }), "all have two or three axes"));
   const Tensor unknown({1, dim("L"), 4}, DType::float64);
-  CHECK(contains(message<ShapeError>([&] {
-                   (void)more(unknown, unknown, unknown, {.is_causal = true});
-                 }),
-                 "needs lengths that are known (nn_layers_test.cpp:"));
+  CHECK(contains(
+      message<ShapeError>([&] { (void)more(unknown, unknown, unknown, {.is_causal = true}); }),
+      "needs lengths that are known (nn_layers_test.cpp:"));
 
   nn::MultiheadAttention other(4, 2, {.bias = false, .kdim = 3, .vdim = 5});
   CHECK(names(other) ==
