@@ -209,9 +209,12 @@ Module& ModuleDict::operator[](const std::string& name) const {
   return *found->second;
 }
 
-Array detail::uniform(Shape shape, double bound, SourceLocation where) {
+void detail::demand_extents(const std::string& what, const Shape& shape, SourceLocation where) {
   if (std::ranges::any_of(shape, [](std::int64_t n) { return n < 0; }))
-    throw ShapeError("a parameter of shape " + to_string(shape), where);
+    throw ShapeError(what + " of shape " + to_string(shape), where);
+}
+Array detail::uniform(Shape shape, double bound, SourceLocation where) {
+  demand_extents("a parameter", shape, where);
   Array array = rand(std::move(shape), DType::float32);
   float* values = array.mutable_data<float>();
   for (std::int64_t i = 0; i < array.size(); ++i)
@@ -250,8 +253,7 @@ Tensor Bilinear::operator()(const Operand& x1, const Operand& x2) const {
 }
 
 PReLU::PReLU(std::int64_t num_parameters, double init, Where where) {
-  if (num_parameters < 0)
-    throw ShapeError("PReLU of " + std::to_string(num_parameters) + " parameters", where);
+  detail::demand_extents("a parameter", {num_parameters}, where);
   weight = register_parameter("weight", full({num_parameters}, init, default_dtype()));
 }
 

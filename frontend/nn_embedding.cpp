@@ -44,9 +44,7 @@ Value names_padding(const Value& indices, std::int64_t row, std::optional<std::i
 
 Array table(std::int64_t entries, std::int64_t width, std::optional<std::int64_t> padding,
             SourceLocation where) {
-  if (entries < 0 || width < 0)
-    throw ShapeError("a table of " + std::to_string(entries) + " rows of " + std::to_string(width),
-                     where);
+  detail::demand_extents("a table", {entries, width}, where);
   Array values = randn({entries, width}, DType::float32);
   if (padding) std::fill_n(values.mutable_data<float>() + *padding * width, width, 0.f);
   return values.to(default_dtype());

@@ -31,15 +31,6 @@ void demand_channels(const char* name, const Operand& x, std::size_t axis, std::
       x.where());
 }
 
-void demand_features(const char* name, std::int64_t features, SourceLocation where) {
-  if (features < 0) throw ShapeError(std::string(name) + " of " + std::to_string(features), where);
-}
-
-void demand_shape(const char* name, const Shape& shape, SourceLocation where) {
-  if (std::ranges::any_of(shape, [](std::int64_t n) { return n < 0; }))
-    throw ShapeError(std::string(name) + " of " + to_string(shape), where);
-}
-
 }  // namespace
 
 // ---- without running statistics -----------------------------------------------------------------
@@ -50,7 +41,7 @@ LayerNorm::LayerNorm(Shape normalized_shape, double eps, bool elementwise_affine
       eps_(eps),
       affine_(elementwise_affine),
       has_bias_(elementwise_affine && with_bias) {
-  demand_shape("LayerNorm", shape_, where);
+  detail::demand_extents("LayerNorm", shape_, where);
   if (affine_) weight = register_parameter("weight", ones(shape_));
   if (has_bias_) bias = register_parameter("bias", zeros(shape_));
 }
@@ -62,7 +53,7 @@ Tensor LayerNorm::build(const Operand& x) {
 RMSNorm::RMSNorm(Shape normalized_shape, std::optional<double> eps, bool elementwise_affine,
                  Where where)
     : shape_(std::move(normalized_shape)), eps_(eps), affine_(elementwise_affine) {
-  demand_shape("RMSNorm", shape_, where);
+  detail::demand_extents("RMSNorm", shape_, where);
   if (affine_) weight = register_parameter("weight", ones(shape_));
 }
 Tensor RMSNorm::build(const Operand& x) {
@@ -94,7 +85,7 @@ RunningNorm::RunningNorm(const char* name, std::int64_t num_features, BatchNormO
       options_(options),
       ranks_(std::move(ranks)),
       per_sample_(per_sample) {
-  demand_features(name, num_features, where);
+  detail::demand_extents(name, {num_features}, where);
   if (options_.affine) {
     weight = register_parameter("weight", ones({features_}));
     bias = register_parameter("bias", zeros({features_}));

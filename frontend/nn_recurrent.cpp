@@ -103,11 +103,6 @@ void demand_state(const char* name, const char* what, const Tensor& state, const
         x.where());
 }
 
-/// x where `there`, else `otherwise`.
-Value kept(const Value& there, const Value& x, const Value& otherwise) {
-  return make(ops::where, {there, x, otherwise});
-}
-
 /// Zeros of this shape, in x's dtype.
 Value zeros_beside(const Operand& x, Dims shape) {
   const Value zero = make(ops::cast_like, {Value(x).scalar(0), x});
@@ -200,9 +195,9 @@ Tensor Recurrent::presence(const Tensor& lengths, const Operand& x, std::int64_t
     throw ShapeError(fail("are " + to_string(std::span<const Dim>(*type.shape)) + ", expected " +
                           to_string(std::span(&batch, 1))),
                      x.where());
-  const Value each(Tensor(arange(steps)).node(), x.where());
-  const Value place(expand_dims(expand_dims(operand(each), 1), 1).node(), x.where());
-  return make(ops::lt, {place, {expand_dims(on(lengths, x.where()), 1).node(), x.where()}});
+  const Value each(Tensor(arange(steps)).node(), x.where()), ends(lengths.node(), x.where());
+  return make(ops::lt, {make(ops::expand_dims, {each}, ir::AxesAttrs{{1, 2}}),
+                        make(ops::expand_dims, {ends}, ir::AxesAttrs{{1}})});
 }
 
 /// (D·num_layers, batch, size).
@@ -235,7 +230,7 @@ Recurrent::Run Recurrent::run(const Operand& given, const std::optional<Tensor>&
   }
   const auto present = [&](const Tensor& all) -> Tensor {
     const Value value(all.node(), where);
-    return there ? kept(*there, value, value.scalar(0)) : value;
+    return there ? frontend::where(*there, value, value.scalar(0)) : value;
   };
   x = present(x);
   const std::size_t directions = options_.bidirectional ? 2 : 1;
@@ -259,8 +254,8 @@ Recurrent::Run Recurrent::run(const Operand& given, const std::optional<Tensor>&
       if (w.hr) next.h = product(next.h, *w.hr, {});
       if (there) {
         const Value& here = there_at[static_cast<std::size_t>(t)];
-        next.h = kept(here, next.h, s.h);
-        if (gates_ == Gates::lstm) next.c = kept(here, next.c, s.c);
+        next.h = frontend::where(here, next.h, s.h);
+        if (gates_ == Gates::lstm) next.c = frontend::where(here, next.c, s.c);
       }
       s = next;
       ys[static_cast<std::size_t>(t)] = s.h;

@@ -10,7 +10,9 @@
 
 namespace weft::nn::detail {
 
-/// Uniform in ±bound, of the default dtype. ShapeError for negative extents.
+/// ShapeError where an extent of what is to be made is negative.
+void demand_extents(const std::string& what, const Shape& shape, SourceLocation where);
+/// Uniform in ±bound, of the default dtype; extents as demanded.
 Array uniform(Shape shape, double bound, SourceLocation where);
 /// 1 / √fan; 0 where there is nothing.
 double bound_of(std::int64_t fan);

@@ -122,6 +122,7 @@ void RowWriter::write_row_temps() {
     switch (storage_.place) {
       case Place::registers: out_.line(cat({type, " ", name, "[", elements, "];"})); break;
       case Place::shared: {
+        // No array is of nothing, though a row may be.
         const std::int64_t held = std::max<std::int64_t>(1, *k_.axes.back().constant());
         out_.line(
             cat({"__shared__ ", type, " shared_", name, "[", std::to_string(teams * held), "];"}));
