@@ -274,7 +274,7 @@ bool Fuser::can_inline(int v, const MapRef& map, std::span<const Dim> extents, i
     const MapRef at = operand_map(f_.values, x, i, map, extents.size());
     const std::optional<Read> r =
         resolve(f_.values, x.operands[i], at, extents, g < 0 ? next_group() : g);
-    if (!r) return false;
+    if (!r || r->value == v) return false;  // the view that it copies is read in the copy
     // What lives in another's buffer is no one run of elements.
     if (r->flat && value(r->value).target >= 0) return false;
     if (r->inlined) {

@@ -134,7 +134,7 @@ void Fuser::place_reduction(int v, int operand, std::shared_ptr<const ir::Reduct
     if (last >= 0 && try_reduce(v, last, axes.runs[0])) return;
     const Dims axes_now = without_units(shape);
     const int rows = latest(axes_now, row_begin, row_end);
-    if (rows > last && try_reduce(v, rows, axes.runs[0])) return;
+    if (rows > last && gains_beside(operand, rows) && try_reduce(v, rows, axes.runs[0])) return;
   }
   const Dims domain = without_units(shape);
   const MapRef whole = full_map(shape, domain.size());
@@ -152,6 +152,23 @@ void Fuser::place_reduction(int v, int operand, std::shared_ptr<const ir::Reduct
   const bool fits = try_reduce(v, add_group(std::move(again)), axes.runs[0]);
   assert(fits);
   (void)fits;
+}
+
+bool Fuser::gains_beside(int v, int g) {
+  constexpr double small = 1 << 20;  // bytes
+  if (bytes(v) <= small) return true;
+  const auto add_sources = [&](int of, std::set<int>& to) {
+    const int root = root_[static_cast<std::size_t>(of)];
+    to.insert(root);
+    if (value(root).kind != ValueKind::pointwise) return;
+    for (const int o : value(root).operands) to.insert(root_[static_cast<std::size_t>(o)]);
+  };
+  std::set<int> here, there;
+  add_sources(v, here);
+  for (const int read : read_by(group(g))) add_sources(read, there);
+  return std::ranges::any_of(here, [&](int s) {
+    return there.contains(s) && value(s).kind != ValueKind::scalar && 2 * bytes(s) >= bytes(v);
+  });
 }
 
 MapRef Fuser::full_map(const Dims& shape, std::size_t axes) {

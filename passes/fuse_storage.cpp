@@ -49,14 +49,18 @@ int Fuser::output_view(int v) {
 void Fuser::settle_storage() {
   for (const int v : f_.outputs) pin(v);
   readers_.resize(f_.values.size());
+  inlined_readers_.resize(f_.values.size());
   for (std::size_t g = f_.groups.size(); g-- > 0;) {
     const Group& at = f_.groups[g];
     if (options_.fuse) store_sources(at);
     for (std::size_t i = at.members.size(); i-- > 0;) {
       const int m = at.members[i];
-      if (options_.fuse && !value(m).stored && recompute(m))
-        readers_[static_cast<std::size_t>(m)].clear();
-      if (!readers_[static_cast<std::size_t>(m)].empty()) value(m).stored = true;
+      if (value(m).stored || !is_read(m)) continue;
+      if (options_.fuse && recompute(m))
+        readers_[static_cast<std::size_t>(m)].clear(),
+            inlined_readers_[static_cast<std::size_t>(m)].clear();
+      else
+        value(m).stored = true;
     }
     note_reads(at);
   }
@@ -111,16 +115,19 @@ void Fuser::note_reads(const Group& g) {
   }
 }
 
-void Fuser::pin_inlined(const Read& read, int g) {
+void Fuser::pin_inlined(const Read& read, int g, int instructions) {
   const Value& x = value(read.value);
+  instructions += instructions_of(x);
   const Dims& axes = group(g).axes;
   for (std::size_t i = 0; i < x.operands.size(); ++i) {
     const MapRef at = operand_map(f_.values, x, i, read.map, axes.size());
     const std::optional<Read> r = resolve(f_.values, x.operands[i], at, axes, g);
     if (r->inlined)
-      pin_inlined(*r, g);
-    else
+      pin_inlined(*r, g, instructions);
+    else if (r->flat || value(r->value).kind != ValueKind::pointwise)
       pin(r->value);
+    else
+      inlined_readers_[static_cast<std::size_t>(r->value)].push_back({g, r->map, instructions});
   }
 }
 
@@ -131,8 +138,7 @@ bool Fuser::add_again(int v, Again& all) {
   if (all.instructions > free_instructions) return false;
   for (const Read& r : x.reads) {
     const Value& from = value(r.value);
-    const bool in_memory = !r.inside || from.stored || !from.along_row ||
-                           !readers_[static_cast<std::size_t>(r.value)].empty();
+    const bool in_memory = !r.inside || from.stored || !from.along_row || is_read(r.value);
     if (r.inlined) {
       for (const int leaf : from.leaves) all.read.insert(leaf);
     } else if (in_memory) {
@@ -160,10 +166,14 @@ std::set<int> Fuser::read_by(const Group& g) {
 
 bool Fuser::recompute(int v) {
   const auto& readers = readers_[static_cast<std::size_t>(v)];
+  const std::vector<InlinedReader> inlined = inlined_readers_[static_cast<std::size_t>(v)];
   Again all;
-  if (readers.empty() || !add_again(v, all)) return false;
+  for (const InlinedReader& reader : inlined)
+    all.instructions = std::max(all.instructions, reader.instructions);
+  if (!add_again(v, all)) return false;
   std::set<int> groups;
   for (const auto& [m, k] : readers) groups.insert(value(m).group);
+  for (const InlinedReader& reader : inlined) groups.insert(reader.group);
   double again = 0;
   for (const int g : groups) {
     const std::set<int> anyway = read_by(group(g));
@@ -174,10 +184,17 @@ bool Fuser::recompute(int v) {
     value(inner).free = true;
     value(inner).leaves.assign(all.read.begin(), all.read.end());
   }
-  const bool can = std::ranges::all_of(readers, [&](const auto& reader) {
-    const int g = value(reader.first).group;
-    return can_inline(v, value(reader.first).reads[reader.second].map, group(g).axes, g);
-  });
+  const auto can_in = [&](int g, const MapRef& map) {
+    return can_inline(v, map, group(g).axes, g);
+  };
+  const bool can = std::ranges::all_of(readers,
+                                       [&](const auto& reader) {
+                                         const Value& m = value(reader.first);
+                                         return can_in(m.group, m.reads[reader.second].map);
+                                       }) &&
+                   std::ranges::all_of(inlined, [&](const InlinedReader& reader) {
+                     return can_in(reader.group, reader.map);
+                   });
   if (!can) {
     for (const int inner : all.with) value(inner).free = false;
     return false;
@@ -186,6 +203,12 @@ bool Fuser::recompute(int v) {
     value(m).reads[k].inlined = true;
     pin_inlined(value(m).reads[k], value(m).group);
   }
+  if (inlined.empty()) return true;
+  value(v).free = true, value(v).kept = false;  // what reads it is resolved once more
+  value(v).leaves.assign(all.read.begin(), all.read.end());
+  for (const InlinedReader& reader : inlined)
+    pin_inlined({.value = v, .inlined = true, .map = reader.map}, reader.group,
+                reader.instructions);
   return true;
 }
 

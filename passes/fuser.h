@@ -150,6 +150,9 @@ class Fuser {
   /// `v` reduces one run of adjacent axes of `operand`.
   void place_reduction(int v, int operand, std::shared_ptr<const ir::ReductionDef> def,
                        const ReducedAxes& axes);
+  /// Whether reducing `v` beside what group `g` does saves a launch that counts, or memory: both
+  /// read the same. Else what it reads would only have to be kept for longer.
+  bool gains_beside(int v, int g);
   MapRef full_map(const Dims& shape, std::size_t axes);
   /// `run`: the reduced axes of the operand.
   bool try_reduce(int v, int g, std::pair<std::size_t, std::size_t> run);
@@ -227,8 +230,8 @@ class Fuser {
   void store_sources(const Group& g);
   /// What the live members of a group read from others.
   void note_reads(const Group& g);
-  /// What an inlined value reads in group `g`.
-  void pin_inlined(const Read& read, int g);
+  /// What an inlined value reads in group `g`: it is stored, or its turn comes.
+  void pin_inlined(const Read& read, int g, int instructions = 0);
   /// What computing a member's value outside its group takes.
   struct Again {
     int instructions = 0;
@@ -258,6 +261,17 @@ class Fuser {
       latest_;  // hash of a domain -> its latest group; a clash fails to match
   std::unordered_map<std::size_t, int> latest_over_;  // the same by axes alone, row or not
   std::vector<std::vector<std::pair<int, std::size_t>>> readers_;  // (member, read) in later groups
+  /// What is computed again in `group` reads the value there.
+  struct InlinedReader {
+    int group;
+    MapRef map;
+    int instructions;  // of that, down to the value
+  };
+  std::vector<std::vector<InlinedReader>> inlined_readers_;
+  bool is_read(int v) const {
+    const auto i = static_cast<std::size_t>(v);
+    return !readers_[i].empty() || !inlined_readers_[i].empty();
+  }
   struct Fill {
     int value;  // that writes it
     double number;

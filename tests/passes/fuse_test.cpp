@@ -71,6 +71,21 @@ TEST_CASE("what several conditions follow from is stored instead of them") {
   CHECK(temporaries(DType::boolean) == 0);
 }
 
+TEST_CASE("what is computed again from a stored value is so in all that follows from it") {
+  // The slopes of a layer norm before a product: g is needed for the scale's slope anyway.
+  B b;
+  const Expr x = b.in({32, 16}), w = b.in({16, 24}), scale = b.in({24}), h = b.in({32, 24});
+  const Expr g = apply(ops::matmul, {x, w}), scaled = g * scale;
+  const auto row_mean = [&](const Expr& e) {
+    return b.reduce(ops::sum, e, {1}, true) * (1.0 / 24);
+  };
+  const Expr dx = scaled - row_mean(scaled * h) * h - row_mean(scaled);
+  const Plan p = check(b.graph({dx, b.reduce(ops::sum, g * h, {0}), b.reduce(ops::sum, g, {0})}));
+  CHECK(p.steps.size() == 3);
+  CHECK(p.kernels[0].stages.empty());  // the product, and nothing beside it
+  CHECK(std::ranges::count(p.slots, Slot::Kind::temp, &Slot::kind) == 1);
+}
+
 TEST_CASE("a training step of a perceptron") {
   B b;
   const Expr x = b.in({4, 12}), t = b.in({4}, DType::int64);
