@@ -106,6 +106,11 @@ std::shared_ptr<const runtime::Program> compile(const ir::Graph& graph,
     pipeline.apart = std::int64_t{1} << 20;
     // A device has a thread walk a column: it wants many.
     pipeline.split.blocks = {.row = 512, .points = 32768};
+    const runtime::CudaDevice& device = runtime::CudaDevice::get(options.device);
+    pipeline.columns = {.blocks = device.multiprocessors(),
+                        .points = 256,  // as many threads as a block has
+                        .bytes = device.cache_bytes(),
+                        .room = 32 << 10};  // of the 48 KB of shared memory that it has
   }
   auto last = start;
   const std::string name = graph.name().empty() ? "(unnamed)" : graph.name();

@@ -21,9 +21,9 @@
 //            ascending) and the same tree. With n <= 4096 there is one block and the second level
 //            is skipped. Every lane, of either level, starts at the identity, so that its first
 //            element is combined with that (0 + -0 is 0), and lanes that get no element hold it.
-//   `blocks` (any other axis): blocks of 256 elements, each accumulated in ascending order from the
+//   `blocks` (any other axis): blocks of 64 elements, each accumulated in ascending order from the
 //            identity; then block results accumulate in ascending order from the identity. With
-//            n <= 256 the second level is skipped.
+//            n <= 64 the second level is skipped.
 // A reduction split over two kernels for parallelism has `partial` set in the first (each parallel
 // point on the last parallel axis is one block, the row runs over that block) and `second_level` in
 // the other.
@@ -43,7 +43,7 @@ namespace weft::ir {
 
 inline constexpr std::int64_t lane_count = 64;
 inline constexpr std::int64_t lane_block = 4096;
-inline constexpr std::int64_t row_block = 256;
+inline constexpr std::int64_t row_block = 64;
 
 struct KernelBuffer {
   DType dtype = DType::float32;  // as stored
@@ -131,6 +131,8 @@ struct Contraction {
   friend bool operator==(const Contraction&, const Contraction&) = default;
 };
 
+struct Columns;
+
 struct Kernel {
   std::vector<Dim> axes;
   bool has_row = false;
@@ -143,12 +145,24 @@ struct Kernel {
   std::optional<Contraction> contraction;
   std::vector<Stage> stages;
   int symbols = 0;  // s0 … are arguments, in order
+  /// Sums over the points of a row kernel, at most one; in plans for devices alone.
+  std::vector<Columns> columns;
   /// What is written is read again before it leaves the cache: a hint to schedules, which no result
   /// depends on.
   bool read_soon = false;
 
   [[nodiscard]] std::size_t parallel_axes() const { return axes.size() - (has_row ? 1 : 0); }
   friend bool operator==(const Kernel&, const Kernel&) = default;
+};
+
+/// What a row kernel does beside its rows, so that both read memory once: `kernel`, the first of
+/// two that reduce in `blocks` order, takes the points of the other as its row elements (axes
+/// {…, blocks, row_block}, clipped to the points), and block b of it what points b * row_block on
+/// have read and written. It runs as if after all points.
+struct Columns {
+  Kernel kernel;
+  std::vector<int> buffers;  // of the other, one a buffer of `kernel`
+  friend bool operator==(const Columns&, const Columns&) = default;
 };
 
 /// Canonical text: equal kernels have equal text, and it reads back exactly. The key of the code

@@ -233,6 +233,40 @@ Access parse_access(Scanner& scan) {
   return access;
 }
 
+std::string columns_text(const Columns& columns) {
+  return "  columns of " + ints_text(columns.buffers) + " " + to_string(columns.kernel);
+}
+
+Kernel parse_kernel(Scanner& scan, bool with_columns) {
+  Kernel kernel;
+  scan.expect("kernel");
+  scan.expect("{");
+  scan.expect("symbols");
+  kernel.symbols = number(scan);
+  scan.expect("axes");
+  kernel.axes = parse_dims(scan);
+  kernel.has_row = scan.accept("row");
+  kernel.read_soon = scan.accept("read_soon");
+  if (scan.accept("clip")) kernel.clip = scan.dim();
+  scan.expect("buffers");
+  scan.list("[", "]", [&] {
+    const DType dtype = scan.dtype();
+    kernel.buffers.push_back({dtype, scan.accept("written")});
+  });
+  while (scan.accept("access")) kernel.accesses.push_back(parse_access(scan));
+  if (scan.accept("point_temps")) kernel.point_temps = parse_dtypes(scan);
+  if (scan.accept("row_temps")) kernel.row_temps = parse_dtypes(scan);
+  if (scan.accept("contraction")) kernel.contraction = parse_contraction(scan);
+  while (scan.accept("stage")) kernel.stages.push_back(parse_stage(scan));
+  while (with_columns && scan.accept("columns")) {
+    scan.expect("of");
+    std::vector<int> buffers = parse_ints(scan);
+    kernel.columns.push_back({parse_kernel(scan, false), std::move(buffers)});
+  }
+  scan.expect("}");
+  return kernel;
+}
+
 }  // namespace
 
 std::string to_string(const Kernel& kernel) {
@@ -253,33 +287,14 @@ std::string to_string(const Kernel& kernel) {
   if (!kernel.row_temps.empty()) out += "  row_temps " + dtypes_text(kernel.row_temps) + "\n";
   if (kernel.contraction) out += contraction_text(*kernel.contraction);
   for (const Stage& stage : kernel.stages) out += stage_text(stage);
+  for (const Columns& columns : kernel.columns) out += columns_text(columns);
   return out + "}\n";
 }
 
 Kernel parse_kernel(std::string_view text) {
   Scanner scan(text, "kernel");
-  Kernel kernel;
   const std::size_t begin = scan.position();
-  scan.expect("kernel");
-  scan.expect("{");
-  scan.expect("symbols");
-  kernel.symbols = number(scan);
-  scan.expect("axes");
-  kernel.axes = parse_dims(scan);
-  kernel.has_row = scan.accept("row");
-  kernel.read_soon = scan.accept("read_soon");
-  if (scan.accept("clip")) kernel.clip = scan.dim();
-  scan.expect("buffers");
-  scan.list("[", "]", [&] {
-    const DType dtype = scan.dtype();
-    kernel.buffers.push_back({dtype, scan.accept("written")});
-  });
-  while (scan.accept("access")) kernel.accesses.push_back(parse_access(scan));
-  if (scan.accept("point_temps")) kernel.point_temps = parse_dtypes(scan);
-  if (scan.accept("row_temps")) kernel.row_temps = parse_dtypes(scan);
-  if (scan.accept("contraction")) kernel.contraction = parse_contraction(scan);
-  while (scan.accept("stage")) kernel.stages.push_back(parse_stage(scan));
-  scan.expect("}");
+  Kernel kernel = parse_kernel(scan, true);
   if (!scan.at_end()) scan.fail_expected("the end of the kernel");
   scan.at(begin, [&] { verify(kernel); });
   return kernel;

@@ -37,11 +37,12 @@ class KernelVerifier {
             "without a row axis there is one stage, not " + text(kernel_.stages.size()));
     for (number_ = 0; number_ < kernel_.stages.size(); ++number_) stage(kernel_.stages[number_]);
     check(kernel_.clip.has_value() == partial_, "clip goes with partial reductions");
+    columns();
     buffers();
   }
 
  private:
-  static constexpr int the_contraction = -1;
+  static constexpr int the_contraction = -1, the_columns = -2;
 
   void check(bool fine, const std::string& message) const {
     if (fine) return;
@@ -224,7 +225,7 @@ class KernelVerifier {
     check(buffer(to).written, "buffer " + text(to) + " is stored to but not marked as written");
     std::vector<int>& writers = writers_[at(to)];
     for (const int other : writers)
-      check(other == the_contraction || other == by || !(access(other) == access(by)),
+      check(other < 0 || other == by || !(access(other) == access(by)),
             "buffer " + text(to) + " is written twice at the same elements");
     writers.push_back(by);
   }
@@ -256,11 +257,36 @@ class KernelVerifier {
     }
   }
 
+  void columns() {
+    number_ = ~std::size_t{0};
+    if (kernel_.columns.empty()) return;
+    check(kernel_.columns.size() == 1, "there are columns twice");
+    const Columns& c = kernel_.columns.front();
+    verify(c.kernel);
+    check(kernel_.has_row && kernel_.parallel_axes() == 1, "columns go with rows along one axis");
+    const bool down = c.kernel.clip == kernel_.axes.front() && c.kernel.axes.size() == 3 &&
+                      c.kernel.axes.back() == Dim(row_block);
+    check(down && c.kernel.stages.size() == 2 && c.kernel.columns.empty(),
+          "columns reduce the points, in blocks, and store what that comes to");
+    check(kernel_.symbols == 0 && c.kernel.symbols == 0, "columns are of extents that are known");
+    check(c.buffers.size() == c.kernel.buffers.size(), "columns have other buffers");
+    for (std::size_t i = 0; i < c.buffers.size(); ++i) {
+      const KernelBuffer& own = c.kernel.buffers[i];
+      in_range(c.buffers[i], kernel_.buffers.size(), "buffer");
+      same_dtype(own.dtype, buffer(c.buffers[i]).dtype, "a buffer of the columns");
+      if (!own.written) continue;
+      check(writers_[at(c.buffers[i])].empty(), "columns write what rows do");
+      writers_[at(c.buffers[i])].push_back(the_columns);
+    }
+  }
+
   void buffers() const {
     std::vector<bool> used(kernel_.buffers.size());
     for (const Access& a : kernel_.accesses) used[at(a.buffer)] = true;
     if (const auto& c = kernel_.contraction)
       for (const int id : {c->a, c->b, c->out}) used[at(id)] = true;
+    for (const Columns& c : kernel_.columns)
+      for (const int id : c.buffers) used[at(id)] = true;
     bool outputs = false;
     for (std::size_t i = 0; i < kernel_.buffers.size(); ++i) {
       const bool written = kernel_.buffers[i].written;

@@ -50,8 +50,8 @@ class Lowering {
     plan_.checks = std::move(f_.checks);
     share_kernels(plan_);
     if (options_.precision) relax_products(plan_, *options_.precision);
-    plan_memory(plan_,
-                {options_.donated, options_.plan_memory, options_.apart, options_.groups});
+    plan_memory(plan_, {options_.donated, options_.plan_memory, options_.apart, options_.groups,
+                        options_.columns});
     return std::move(plan_);
   }
 
@@ -398,13 +398,17 @@ class Lowering {
     frame_.block = length;
     Dims cut = points;
     cut.push_back(blocks);
-    Dims partial_shape = cut;
     cut.push_back(length);
     begin(std::move(cut), true, parallel);
     writer_->set_clip(axes.back());
     for (const int m : first) compute(m);
     std::unordered_map<int, std::vector<int>> partials;  // slots
+    // What is next to one another in the operands is so in the blocks' results.
+    Dims partial_shape = points;
+    const bool blocks_last = order_ == ir::ReductionOrder::lanes;
+    partial_shape.insert(blocks_last ? partial_shape.end() : partial_shape.begin(), blocks);
     Affine partial_at{0, dense_strides(partial_shape)};
+    if (!blocks_last) std::ranges::rotate(partial_at.strides, partial_at.strides.begin() + 1);
     for (const int m : second) {
       if (value(m).kind != ValueKind::reduction) continue;
       reduce(m, parallel + 1, length);

@@ -16,6 +16,7 @@
 
 #include "ir/plan.h"
 #include "ir/precision.h"
+#include "passes/columns.h"
 #include "passes/fuse.h"
 #include "passes/step_groups.h"
 
@@ -25,9 +26,10 @@ struct LowerOptions {
   FuseOptions fusion;
   /// Output first may be written over input second, when nothing reads that input afterwards.
   std::vector<std::pair<int, int>> donated;
-  bool plan_memory = true;       // false: every temporary has memory of its own
-  std::int64_t apart = 0;        // MemoryOptions::apart
-  std::optional<Caches> groups;  // steps run tile by tile in these; none: each by itself
+  bool plan_memory = true;              // false: every temporary has memory of its own
+  std::int64_t apart = 0;               // MemoryOptions::apart
+  std::optional<Caches> groups;         // steps run tile by tile in these; none: each by itself
+  std::optional<ColumnLimits> columns;  // MemoryOptions::columns
   std::optional<MatmulPrecision> precision;  // of a device's products; none: the processor's
 };
 

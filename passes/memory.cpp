@@ -33,12 +33,14 @@ class MemoryPlan {
       : plan_(plan),
         wanted_(options.donated),
         groups_(options.groups),
+        columns_(options.columns),
         reuse_(options.reuse),
         apart_(options.apart) {}
 
   void run() {
     plan_donations(plan_, wanted_);
     find_operand_sums(plan_);
+    if (columns_) join_columns(plan_, *columns_);
     if (groups_) {
       group_steps(plan_, *groups_);
       chain_steps(plan_, *groups_);
@@ -317,6 +319,10 @@ class MemoryPlan {
     };
     for (const ir::Access& access : kernel.accesses)
       add(access.buffer, access.strides, kernel.axes);
+    for (const ir::Columns& columns : kernel.columns)
+      for (const ir::Access& access : columns.kernel.accesses)
+        add(columns.buffers[static_cast<std::size_t>(access.buffer)], access.strides,
+            columns.kernel.axes);
     if (kernel.contraction) {
       const ir::Contraction& c = *kernel.contraction;
       const std::size_t m = kernel.axes.size() - 2;
@@ -350,12 +356,14 @@ class MemoryPlan {
       for (const ir::KernelReduction& r : s.reductions) work += r.identity.size();
       flops += points * (s.over_row ? row : 1) * static_cast<double>(work);
     }
+    for (const ir::Columns& columns : kernel.columns) flops += flops_of(columns.kernel);
     return flops;
   }
 
   Plan& plan_;
   const std::vector<std::pair<int, int>>& wanted_;
   std::optional<Caches> groups_;
+  std::optional<ColumnLimits> columns_;
   bool reuse_;
   std::int64_t apart_, all_apart_ = 0;  // bytes
   std::vector<Block> blocks_;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "ir/plan.h"
+#include "passes/columns.h"
 #include "passes/step_groups.h"
 
 namespace weft::passes {
@@ -17,10 +18,11 @@ struct MemoryOptions {
   /// Temporaries of at most so many bytes share no memory, 64 MiB of them: so that steps which have
   /// nothing else to do with one another may run side by side.
   std::int64_t apart = 0;
-  std::optional<Caches> groups;  // steps run tile by tile in these; none: each by itself
+  std::optional<Caches> groups;         // steps run tile by tile in these; none: each by itself
+  std::optional<ColumnLimits> columns;  // within these, rows and sums of them are one step
 };
 
-/// Fills lifetimes, groups, offsets, `arena_bytes`, `donated`, `flops` and `bytes_moved` of a plan
+/// Fills lifetimes, groups, columns, offsets, `arena_bytes`, `donated`, `flops` and `bytes_moved` of a plan
 /// whose steps and slots stand.
 void plan_memory(ir::Plan& plan, const MemoryOptions& options);
 

@@ -14,6 +14,7 @@
 #include "ir/graph.h"
 #include "ir/plan.h"
 #include "ir/precision.h"
+#include "passes/columns.h"
 #include "passes/fuse.h"
 #include "passes/step_groups.h"
 
@@ -28,11 +29,12 @@ struct PipelineOptions {
   bool fast_math = false;  // rewrites that may change bits
   bool on_device = false;  // Expansions that a device has a step for become that (ir/op.h)
   std::optional<MatmulPrecision> precision;  // of a device's products; none: the processor's
-  bool winograd = true;    // where it pays: only the processor has kernels for it
-  std::optional<Caches> groups;  // steps run tile by tile in these; none: each by itself
-  std::int64_t apart = 0;        // MemoryOptions::apart
-  Splits split;                  // long reductions
-  Evaluator evaluate;      // none: constants are not folded
+  bool winograd = true;                      // where it pays: only the processor has kernels for it
+  std::optional<Caches> groups;         // steps run tile by tile in these; none: each by itself
+  std::int64_t apart = 0;               // MemoryOptions::apart
+  std::optional<ColumnLimits> columns;  // MemoryOptions::columns
+  Splits split;                         // long reductions
+  Evaluator evaluate;                   // none: constants are not folded
   /// Called with the graph once its types are known, before anything is made of them: refuses it by
   /// throwing.
   std::function<void(const ir::Graph&)> admit;

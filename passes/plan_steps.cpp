@@ -1,5 +1,7 @@
 #include "passes/plan_steps.h"
 
+#include <algorithm>
+
 #include "ir/product_end.h"
 
 namespace weft::passes {
@@ -10,6 +12,8 @@ bool writes_over(const ir::Kernel& k, int from, int to) {
   };
   if (size_of(buffer(from).dtype) != size_of(buffer(to).dtype) || buffer(from).written)
     return false;
+  for (const ir::Columns& columns : k.columns)  // they read after rows have written
+    if (std::ranges::find(columns.buffers, from) != columns.buffers.end()) return false;
   if (k.contraction &&
       (from == k.contraction->a || from == k.contraction->b || to == k.contraction->out))
     return false;

@@ -168,7 +168,7 @@ class NaiveKernel {
   static std::vector<Bits> reduce(const ir::KernelReduction& r, const Lists& all, std::int64_t n) {
     const bool lanes = r.order == ir::ReductionOrder::lanes;
     const auto part = lanes ? by_lanes : in_order;
-    const std::int64_t block = lanes ? 4096 : 256;
+    const std::int64_t block = lanes ? 4096 : 64;
     if (r.partial || r.second_level || n <= block) return part(r, all, 0, n);
     Lists blocks(all.size());
     for (std::int64_t from = 0; from < n; from += block) {

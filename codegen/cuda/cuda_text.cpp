@@ -2,6 +2,7 @@
 
 #include <cassert>
 
+#include "codegen/cuda/column_text.h"
 #include "codegen/cuda/element_text.h"
 #include "codegen/cuda/row_text.h"
 #include "codegen/cuda/tile_text.h"
@@ -12,12 +13,6 @@ using ir::Kernel;
 using Mapping = CudaSchedule::Mapping;
 
 namespace {
-
-/// Threads that have an item together.
-int threads_each(const CudaSchedule& s) {
-  if (s.mapping != Mapping::lanes) return 1;
-  return s.team == 64 ? s.threads : s.team;
-}
 
 /// Threads of a block, and how many blocks a multiprocessor should have room for: where rows are
 /// kept in registers, 512 threads, so that one row is read while another is computed.
@@ -37,7 +32,7 @@ Dim scratch_bytes(const Kernel& k, const CudaSchedule& s, std::int64_t blocks) {
   if (row_storage(k, s).place != RowStorage::Place::scratch) return 0;
   std::int64_t bytes = 0;
   for (const DType t : k.row_temps) bytes += static_cast<std::int64_t>(size_of(t));
-  const std::int64_t units = s.threads / threads_each(s);
+  const std::int64_t units = s.rows_at_once();
   return ceildiv(max(k.axes.back(), Dim(1)), Dim(64)) * Dim(64 * bytes * units * blocks);
 }
 
@@ -46,11 +41,12 @@ Dim grid_blocks(const Kernel& k, const CudaSchedule& s) {
     const KernelFrame frame(k);
     return tile_count(k, frame, s.tile);
   }
+  if (!k.columns.empty()) return k.columns.front().kernel.axes[1];
   Dim items = 1;
   for (std::size_t i = 0; i < k.parallel_axes(); ++i) items = items * k.axes[i];
   const std::int64_t each = s.mapping == Mapping::element
                                 ? std::int64_t{s.threads} * s.vector * s.groups
-                                : s.threads / threads_each(s);
+                                : s.rows_at_once();
   const Dim blocks = ceildiv(items, Dim(each));
   return s.most_blocks > 0 ? min(blocks, Dim(s.most_blocks)) : blocks;
 }
@@ -61,6 +57,7 @@ std::string cuda_text(const Kernel& k, const CudaSchedule& s, std::string_view n
   for (std::size_t i = 0; i < k.stages.size(); ++i)
     write_tables(out, k.stages[i].body, cat({name, "_table", std::to_string(i), "_"}));
   if (k.has_row) write_combines(k, name, out);
+  if (!k.columns.empty()) write_column_functions(k, s, name, out);
   std::string parameters = parameter_text(k);
   if (k.has_row && row_storage(k, s).place == RowStorage::Place::scratch)
     parameters.append(", char* scratch");

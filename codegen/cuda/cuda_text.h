@@ -39,9 +39,17 @@ struct CudaSchedule {
   int tile = 32;
   int team = 32;                 // 1, 8, 16, 32 or 64
   int parts = 1;                 // 1, 2, 4, 8 or 16
+  int teams = 1;                 // of 64 in a block, which all have an item; then there is one part
   int most_blocks = 0;           // of a grid; 0: any number
   bool few = false;              // items, for a device: each thread wants more under way
   std::string_view reason = {};  // a literal
+
+  /// Threads that have an item together.
+  [[nodiscard]] int threads_each() const {
+    return mapping != Mapping::lanes ? 1 : team == 64 ? threads / teams : team;
+  }
+  /// Items that a block has at a time, of rows.
+  [[nodiscard]] int rows_at_once() const { return threads / threads_each(); }
 };
 
 /// A sound choice from the extents alone.

@@ -17,7 +17,7 @@ void RowWriter::write_accumulation(std::size_t stage) {
     const KernelReduction& reduction = reductions(stage)[r];
     if (reduction.order != ReductionOrder::blocks) continue;
     if (two_levels(reduction)) {
-      out_.open("if (r - lane + other > 0 && (r - lane + other) % 256 == 0)");
+      out_.open(cat({"if (r - lane + other > 0 && (r - lane + other) % ", row_block_, " == 0)"}));
       write_next_block(stage, r);
       out_.close();
     }
@@ -152,7 +152,8 @@ void RowWriter::write_block_results(std::size_t stage) {
   out_.close();
   out_.line("__syncthreads();");
   each([&](std::size_t r, const KernelReduction& reduction, const Names&) {
-    set_point_temps(reduction, shared_names(reduction, "results", stage, r, "[0]"));
+    set_point_temps(reduction,
+                    shared_names(reduction, "results", stage, r, s_.teams > 1 ? "[part]" : "[0]"));
     if (one_level_) return;
     out_.open("if (n > 4096)");
     out_.line(cat({"const ", index_, " slot = lane - first % 32, block = first + slot;"}));
@@ -165,7 +166,7 @@ void RowWriter::write_block_results(std::size_t stage) {
 
 void RowWriter::write_lane_stage(std::size_t stage) {
   assert(!by_block() || !has_order(stage, ReductionOrder::blocks));
-  assert(one_level_ || s_.team >= 32);
+  assert(one_level_ || (s_.team >= 32 && s_.teams == 1));
   start_accumulators(stage, 'f', ReductionOrder::blocks, 0);
   start_accumulators(stage, 'g', ReductionOrder::blocks, 0);
   if (!one_level_) start_accumulators(stage, 'g', ReductionOrder::lanes, 2);

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <span>
 
+#include "codegen/cuda/column_text.h"
 #include "codegen/cuda/row_text.h"
 
 namespace weft::codegen {
@@ -126,9 +127,9 @@ RowStorage row_storage(const Kernel& k, const CudaSchedule& s) {
     std::int64_t bytes = 0;
     for (const DType t : k.row_temps) bytes += static_cast<std::int64_t>(size_of(t)) * *row;
     constexpr std::int64_t padding = 16;  // an array
-    bytes = bytes * (s.team == 64 ? 1 : s.threads / s.team) +
-            padding * static_cast<std::int64_t>(k.row_temps.size());
-    const std::int64_t taken = s.team == 64 ? sum_bytes(k, s.parts) : 0;
+    bytes = bytes * s.rows_at_once() + padding * static_cast<std::int64_t>(k.row_temps.size());
+    const std::int64_t taken =
+        total_bytes(k) + (s.team == 64 ? sum_bytes(k, s.parts * s.teams) : 0);
     if (bytes <= shared_room - taken) storage.place = Place::shared;
   }
   if (storage.place != Place::registers) spans.clear();

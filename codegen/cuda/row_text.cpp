@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cassert>
 
+#include "codegen/cuda/column_text.h"
 #include "codegen/cuda/row_writer.h"
 
 namespace weft::codegen {
@@ -97,15 +98,14 @@ std::string RowWriter::row_temp(int temp) const {
 /// `unit`: what takes an item; `units`: how many there are.
 void RowWriter::write_units() {
   out_.line(cat({"const ", index_, " items = ", frame_.items(), ";"}));
-  const int each = alone() ? 1 : std::min(s_.team, s_.threads);  // threads
-  const std::string team = std::to_string(each);
-  const std::string per_block = std::to_string(by_block() ? 1 : s_.threads / each);
+  const std::string team = std::to_string(std::min(s_.team, s_.threads_each()));
+  const std::string per_block = std::to_string(s_.rows_at_once());
   if (!alone())
     out_.line(cat({"const int t = threadIdx.x % ", team, ", lane = threadIdx.x % 32;"}));
   if (by_block()) out_.line("const int part = threadIdx.x / 64;");
-  const std::string within = by_block() ? std::string()
-                             : alone()  ? " + threadIdx.x"
-                                        : " + threadIdx.x / " + team;
+  const std::string within = s_.rows_at_once() == 1 ? std::string()
+                             : alone()              ? " + threadIdx.x"
+                                                    : " + threadIdx.x / " + team;
   out_.line(cat({"const ", index_, " unit = blockIdx.x * (", index_, ")", per_block, within,
                  ", units = gridDim.x * (", index_, ")", per_block, ";"}));
 }
@@ -118,7 +118,7 @@ void RowWriter::write_row_temps() {
   std::size_t before = 0;  // bytes an element of the temps that lie before
   for (std::size_t t = 0; t < k_.row_temps.size(); ++t) {
     const std::string type(cuda_type(k_.row_temps[t])), name = "r" + str(t);
-    const int teams = alone() || by_block() ? 1 : s_.threads / s_.team;
+    const int teams = alone() ? 1 : s_.rows_at_once();
     switch (storage_.place) {
       case Place::registers: out_.line(cat({type, " ", name, "[", elements, "];"})); break;
       case Place::shared: {
@@ -127,7 +127,7 @@ void RowWriter::write_row_temps() {
         out_.line(
             cat({"__shared__ ", type, " shared_", name, "[", std::to_string(teams * held), "];"}));
         out_.line(cat({type, "* const ", name, " = shared_", name,
-                       by_block()
+                       teams == 1
                            ? std::string()
                            : cat({" + threadIdx.x / ", std::to_string(s_.team), " * ", frame_.row}),
                        ";"}));
@@ -155,12 +155,16 @@ void RowWriter::write() {
                   results = shared_names(reduction, "results", i, r, "");
       for (std::size_t a = 0; a < reduction.temps.size(); ++a) {
         const std::string_view type = cuda_type(accumulator(reduction, a));
-        const std::string parts = std::to_string(s_.parts);
+        const std::string parts = std::to_string(s_.parts * s_.teams);
         out_.line(cat({"__shared__ ", type, " ", upper[a], "[", parts, "][32], ", results[a], "[",
                        parts, "];"}));
       }
     }
   }
+  k_.columns.empty() ? write_all_items() : write_items_and_columns();
+}
+
+void RowWriter::write_all_items() {
   if (some_idle_) {  // the warp stays together
     out_.open(cat({"for (", index_, " first = unit - lane / ", std::to_string(s_.team),
                    "; first < items; first += units)"}));
@@ -171,6 +175,32 @@ void RowWriter::write() {
     out_.open(cat({"for (", index_, " item = unit; item < items; item += units)"}));
   }
   write_item();
+  out_.close();
+}
+
+/// Blocks of rows, some rows at a time, then what these come to in their columns.
+void RowWriter::write_items_and_columns() {
+  const std::string together = std::to_string(s_.rows_at_once());
+  write_totals(k_, out_);
+  out_.open(cat({"for (int block = blockIdx.x; block < ", grid_blocks(k_, s_).str(),
+                 "; block += gridDim.x)"}));
+  write_fresh_totals(k_, s_, out_);
+  out_.line(cat({"const ", index_, " from = block * (", index_, ")", row_block_, ", end = items - ",
+                 "from < ", row_block_, " ? items : from + ", row_block_, ";"}));
+  out_.open(cat({"for (", index_, " first = from; first < end; first += ", together, ")"}));
+  out_.line(cat({"const ", index_, " wanted = first + unit % ", together, ";"}));
+  if (some_idle_) {
+    out_.line("const bool active = wanted < end;");
+    out_.line(cat({"const ", index_, " item = active ? wanted : end - 1;"}));
+  } else {
+    out_.line(cat({"const ", index_, " item = wanted;"}));
+  }
+  write_item();
+  out_.line("__syncthreads();");
+  write_column_call(k_, cat({name_, "_columns"}), "(int)(first - from)",
+                    some_idle_ ? "(int)(end - first)" : together, out_);
+  out_.close();
+  write_column_call(k_, cat({name_, "_results"}), "0", "0", out_);
   out_.close();
 }
 
@@ -252,9 +282,8 @@ void RowWriter::write_point_stage(std::size_t stage) {
   const bool guarded = points_are_read && !alone();
   if (guarded) out_.line(barrier);
   if (!alone())
-    out_.open(by_block()   ? "if (threadIdx.x == 0)"
-              : some_idle_ ? "if (t == 0 && active)"
-                           : "if (t == 0)");
+    out_.open(cat({by_block() && s_.teams == 1 ? "if (threadIdx.x == 0" : "if (t == 0",
+                   some_idle_ ? " && active)" : ")"}));
   for (const ir::Sink& sink : s.sinks) {
     if (sink.kind == ir::Sink::Kind::store)
       out_.line(cat({place(sink.id), " = ", values[static_cast<std::size_t>(sink.output)], ";"}));
@@ -335,11 +364,12 @@ void RowWriter::set_point_temps(const KernelReduction& r, const Names& values) {
 
 // ---- A thread an item ---------------------------------------------------------------------------
 
-/// Before a piece: a block of 256 may have ended.
+/// Before a piece: a block of the order may have ended.
 void RowWriter::write_end_of_block(std::size_t stage) {
   for (std::size_t r = 0; r < reductions(stage).size(); ++r) {
     if (!two_levels(reductions(stage)[r])) continue;
-    out_.open("if (base + from > 0 && (base + from) % 256 == 0 && base + from < n)");
+    out_.open(
+        cat({"if (base + from > 0 && (base + from) % ", row_block_, " == 0 && base + from < n)"}));
     write_next_block(stage, r);
     out_.close();
   }
@@ -359,7 +389,7 @@ void RowWriter::finish_in_order(std::size_t stage, std::size_t r) {
   const Names first = names(reduction, r, 'f', ""), second = names(reduction, r, 'g', "");
   set_point_temps(reduction, first);
   if (!two_levels(reduction)) return;
-  out_.open("if (n > 256)");
+  out_.open(cat({"if (n > ", row_block_, ")"}));
   combine(stage, r, second, first);
   set_point_temps(reduction, second);
   out_.close();

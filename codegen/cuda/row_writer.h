@@ -20,7 +20,7 @@ class RowWriter {
         out_(out),
         storage_(row_storage(k, s)),
         one_level_(has_one_level(k)),
-        some_idle_(leaves_idle(frame, s)) {}
+        some_idle_(leaves_idle(k, frame, s)) {}
 
   void write();
 
@@ -29,6 +29,8 @@ class RowWriter {
 
   // What all share.
   void write_units();
+  void write_all_items();
+  void write_items_and_columns();
   void write_row_temps();
   void write_item();
   Names write_point_sources(std::size_t stage);
@@ -100,7 +102,7 @@ class RowWriter {
   [[nodiscard]] bool has_order(std::size_t stage, ir::ReductionOrder order) const {
     return std::ranges::any_of(reductions(stage), [&](const auto& r) { return r.order == order; });
   }
-  /// In blocks of 256.
+  /// In blocks, whose results are combined.
   [[nodiscard]] bool two_levels(const ir::KernelReduction& r) const {
     const auto row = k_.axes.back().constant();
     return !r.partial && !r.second_level && !(row && *row <= ir::row_block);
@@ -123,10 +125,11 @@ class RowWriter {
   [[nodiscard]] bool alone() const {  // a thread an item
     return s_.mapping == CudaSchedule::Mapping::thread || s_.team == 1;
   }
-  /// Teams that share a warp with others may find no item while those have one.
-  static bool leaves_idle(const KernelFrame& frame, const CudaSchedule& s) {
-    if (s.mapping != CudaSchedule::Mapping::lanes || s.team == 1 || s.team >= 32) return false;
-    return !frame.layout.constant || frame.geometry.items % (32 / s.team) != 0;
+  /// Teams that share a warp, or a barrier, with others may find no item while those have one.
+  static bool leaves_idle(const ir::Kernel& k, const KernelFrame& frame, const CudaSchedule& s) {
+    if (s.mapping != CudaSchedule::Mapping::lanes || s.team == 1) return false;
+    const int together = !k.columns.empty() ? s.rows_at_once() : s.team < 32 ? 32 / s.team : 1;
+    return together > 1 && (!frame.layout.constant || frame.geometry.items % together != 0);
   }
   [[nodiscard]] bool is_held(int access) const {
     return std::ranges::find(storage_.held, access) != storage_.held.end();
@@ -136,6 +139,7 @@ class RowWriter {
   const KernelFrame& frame_;
   const CudaSchedule& s_;
   std::string_view name_, index_;
+  const std::string row_block_ = std::to_string(ir::row_block);
   TextWriter& out_;
   RowStorage storage_;
   bool one_level_, some_idle_;

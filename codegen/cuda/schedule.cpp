@@ -2,6 +2,7 @@
 // way in every multiprocessor: by many threads, several loads in each, or both.
 #include <algorithm>
 
+#include "codegen/cuda/column_text.h"
 #include "codegen/cuda/element_text.h"
 #include "codegen/cuda/row_text.h"
 #include "codegen/cuda/tile_text.h"
@@ -121,7 +122,8 @@ CudaSchedule lanes(const Kernel& k, bool in_order_too, const DeviceLimits& limit
   const bool one = has_one_level(k);
   const auto row = k.axes.back().constant();
   const std::int64_t items = items_of(k).value_or(INT64_MAX / 64);
-  if (one && items >= 32 * limits.multiprocessors && lies_across(k, KernelFrame(k))) {
+  if (one && k.columns.empty() && items >= 32 * limits.multiprocessors &&
+      lies_across(k, KernelFrame(k))) {
     s.team = 1;
     s.reason = "neighbouring items lie side by side, rows do not";
     s.threads = spread_threads(128, 128, items, limits);
@@ -143,10 +145,24 @@ CudaSchedule lanes(const Kernel& k, bool in_order_too, const DeviceLimits& limit
   const std::int64_t blocks = one || !row ? 1 : (*row + ir::lane_block - 1) / ir::lane_block;
   const bool kept = blocks <= 8;  // in registers
   while (s.parts < (kept ? 8 : 16) && s.parts < blocks) s.parts *= 2;
-  while (s.parts > 1 && sum_bytes(k, s.parts) > shared_room) s.parts /= 2;
+  while (s.parts > 1 && sum_bytes(k, s.parts) > shared_room - total_bytes(k)) s.parts /= 2;
   s.threads = 64 * s.parts;
   // Rows that are read again from the cache should all find room there.
   if (!kept) s.most_blocks = limits.multiprocessors, s.reason = "very long rows";
+  return s;
+}
+
+/// Rows for several teams at a time, so that sums of columns are taken up and put down seldom, and
+/// that a multiprocessor, which has few blocks of so many rows, has enough under way.
+CudaSchedule with_columns(const Kernel& k, CudaSchedule s) {
+  s.reason = "rows and sums of their columns";
+  if (s.team < 64) {
+    s.threads = 256;
+  } else if (s.parts == 1) {
+    constexpr std::int64_t many = 2048;  // elements, kept in registers
+    s.teams = k.axes.back().constant().value_or(0) > many ? 2 : 4;
+    s.threads = 64 * s.teams;
+  }
   return s;
 }
 
@@ -156,7 +172,8 @@ CudaSchedule rows(const Kernel& k, const DeviceLimits& limits) {
     for (const ir::KernelReduction& r : s.reductions)
       (r.order == ir::ReductionOrder::lanes ? in_lanes : in_order) = true;
   }
-  if (in_lanes) return lanes(k, in_order, limits);
+  if (in_lanes && k.columns.empty()) return lanes(k, in_order, limits);
+  if (in_lanes) return with_columns(k, lanes(k, in_order, limits));
   CudaSchedule s{.mapping = Mapping::thread,
                  .threads = 256,
                  .reason = in_order ? "columns" : "rows without sums"};
@@ -185,6 +202,7 @@ std::string to_string(const CudaSchedule& s) {
       case Mapping::thread: return "a thread an item";
       case Mapping::lanes:
         if (s.team < 64) return number(s.team) + " thread(s) an item";
+        if (s.teams > 1) return number(s.teams) + " items a block";
         return "a block an item" +
                (s.parts > 1 ? ", " + number(s.parts) + " parts" : std::string());
     }

@@ -100,6 +100,64 @@ Sample brain_sample(std::int64_t n, std::mt19937_64& rng) {
   return s;
 }
 
+/// Rows of x, y = f(x) and their sums s; and of each column, over rows, the sum of x * y - v and the
+/// largest v * s + column.
+Sample columns_sample(std::int64_t rows, std::int64_t n, std::mt19937_64& rng) {
+  ir::Kernel k = row_stages(Dim(rows), Dim(n), ir::ReductionOrder::lanes), sums;
+  const std::int64_t blocks = (rows + ir::row_block - 1) / ir::row_block;
+  sums.axes = {Dim(n), Dim(blocks), Dim(ir::row_block)};
+  sums.has_row = true;
+  sums.clip = Dim(rows);
+  const DType f32 = DType::float32;
+  sums.buffers = {{f32, false}, {f32, false}, {f32, false}, {f32, false}, {f32, true}, {f32, true}};
+  const Dims own{Dim(1), Dim(n * ir::row_block), Dim(n)}, result{Dim(1), Dim(n), Dim(0)};
+  sums.accesses = {{0, Dim(0), own},
+                   {1, Dim(0), own},
+                   {2, Dim(0), {Dim(0), Dim(ir::row_block), Dim(1)}},
+                   {3, Dim(0), {Dim(1), Dim(0), Dim(0)}},
+                   {4, Dim(0), result},
+                   {5, Dim(0), result}};
+  sums.point_temps = {f32, f32};
+  ir::ScalarBuilder b;
+  const auto x = b.input(0, f32), y = b.input(1, f32), s = b.input(2, f32), v = b.input(3, f32);
+  const std::vector<ir::ScalarValue> lifted{x * y - v,
+                                            v * s + b.emit(ir::ScalarOp::convert, f32, b.index(0))};
+  const auto load = ir::Source::Kind::load;
+  const ir::KernelReduction largest{.order = ir::ReductionOrder::blocks,
+                                    .partial = true,
+                                    .identity = {0xff800000u},
+                                    .combine = binary_program(ir::ScalarOp::maximum, f32),
+                                    .outputs = {1},
+                                    .temps = {1}};
+  ir::Stage down{true,
+                 b.finish(lifted),
+                 {{load, 0}, {load, 1}, {load, 2}, {load, 3}},
+                 {},
+                 {sum_reduction(ir::ReductionOrder::blocks, 0, 0), largest}};
+  down.reductions[0].partial = true;
+  ir::ScalarBuilder point;
+  const std::vector<ir::ScalarValue> stored{point.input(0, f32) * 2.0, point.input(1, f32)};
+  const auto temp = ir::Source::Kind::point_temp;
+  const auto store = ir::Sink::Kind::store;
+  sums.stages = {
+      down,
+      {false, point.finish(stored), {{temp, 0}, {temp, 1}}, {{store, 0, 4}, {store, 1, 5}}, {}}};
+  k.buffers.insert(k.buffers.begin() + 1, {f32, false});
+  k.accesses[1].buffer = 2, k.accesses[2].buffer = 3;
+  k.buffers.insert(k.buffers.end(), 2, {f32, true});
+  k.columns = {{sums, {0, 2, 3, 1, 4, 5}}};
+  verify(k);
+  Sample sample{"columns of " + std::to_string(rows) + "x" + std::to_string(n), k, {}, {}};
+  const std::vector<std::int64_t> sizes{rows * n, n, rows * n, rows, blocks * n, blocks * n};
+  sample.memory = memory_for(k, sizes, rng);
+  for (std::size_t m = 0; m < 2; ++m) {  // tame: infinities would hide the order of a sum
+    for (std::int64_t i = 0; i < sizes[m]; ++i)
+      store_bits(sample.memory[m], i, f32,
+                 std::bit_cast<std::uint32_t>(static_cast<float>(rng() % 2001) / 777.0f - 1));
+  }
+  return sample;
+}
+
 /// One of each mapping and place of row temps.
 const std::vector<std::string> every_path{
     "stages lanes 130x47",         "stages lanes 9x257",   "stages lanes 3x1000",
@@ -130,6 +188,7 @@ std::vector<CudaSchedule> others(const Sample& s, const CudaSchedule& chosen, st
       break;
     case Mapping::thread: break;
     case Mapping::lanes: {
+      if (!k.columns.empty()) break;
       bool in_lanes_alone = true;
       for (const ir::Stage& stage : k.stages) {
         for (const ir::KernelReduction& r : stage.reductions)
@@ -175,6 +234,8 @@ std::vector<Case> all_cases() {
                       std::find(every_path.begin(), every_path.end(), s.name) != every_path.end();
     if (once || number++ % 13 == 0) samples.push_back(std::move(s));
   }
+  for (const auto& [rows, n] : {std::pair{130, 33}, {192, 512}, {67, 1100}, {70, 2100}, {65, 4100}})
+    samples.push_back(columns_sample(rows, n, rng));
   for (int i = 0; i < 10; ++i) samples.push_back(random_sample(rng));
 
   std::vector<Case> cases;
@@ -308,10 +369,21 @@ TEST_CASE("CUDA: generated kernels, run on the host, give the interpreter's bits
   for (const Case& c : cases()) {
     CAPTURE(c.sample.name);
     const auto launch = library.get<Launcher>("launch_" + c.name);
-    const ir::Kernel* pointer = &c.sample.kernel;
     Memory expected = c.sample.memory;
-    run_executable(*interpreter->compile({&pointer, 1})[0], c.sample.kernel, expected,
-                   c.sample.symbols);
+    const auto interpret = [&](const ir::Kernel& kernel, Memory& memory) {
+      const ir::Kernel* pointer = &kernel;
+      run_executable(*interpreter->compile({&pointer, 1})[0], kernel, memory, c.sample.symbols);
+    };
+    ir::Kernel rows = c.sample.kernel;
+    rows.columns.clear();
+    interpret(rows, expected);
+    for (const ir::Columns& columns : c.sample.kernel.columns) {  // after all rows
+      Memory own;
+      for (const int b : columns.buffers) own.push_back(expected[static_cast<std::size_t>(b)]);
+      interpret(columns.kernel, own);
+      for (std::size_t b = 0; b < own.size(); ++b)
+        expected[static_cast<std::size_t>(columns.buffers[b])] = own[b];
+    }
     const std::string whole = difference(c.sample.kernel, expected, run_on_host(c, launch, false));
     CHECK_MESSAGE(whole.empty(), whole);
     if (c.sample.kernel.has_row) continue;

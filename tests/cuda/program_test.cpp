@@ -64,6 +64,41 @@ TEST_CASE("CUDA: windows of images, rows and reductions have the processor's bit
   compare({tall}, {sum(tall, Axes{0}), softmax(tall, 0), argmax(tall, 0)}, {randn({1300, 5})});
 }
 
+TEST_CASE("CUDA: rows, and sums of their columns, read memory once") {
+  // The stand-in's second device has 4 multiprocessors and 1 MB of cache.
+  const Device device = stand_in() ? Device::cuda(1) : Device::cuda(0);
+  const std::int64_t more = stand_in() ? 0 : 16384;  // rows
+  manual_seed(17);
+  const auto compare_there = [&](const std::vector<Tensor>& inputs,
+                                 const std::vector<Tensor>& outputs,
+                                 const std::vector<Array>& values) {
+    const Function on_host(inputs, outputs), there(inputs, outputs, {.device = device});
+    const std::vector<Array> expected = on_host(values), got = there(values);
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+      CAPTURE(i);
+      CHECK(same_bits(got[i], expected[i]));
+    }
+    return there.stats().kernels;
+  };
+  Tensor x, scale, shift, g;
+  const std::vector<Tensor> slopes =
+      vjp({nn::layer_norm(x, scale, shift, 1e-5)}, {x, scale, shift}, {g});
+  const std::pair<Shape, DType> cases[] = {{{521 + more, 1024}, DType::float32},
+                                           {{512 + more, 1536}, DType::float32},
+                                           {{515 + more, 4096}, DType::float32},
+                                           {{1030 + more, 300}, DType::float64},
+                                           {{1100 + 4 * more, 512}, DType::bfloat16}};
+  for (const auto& [shape, dtype] : cases) {
+    CAPTURE(shape);
+    const Shape row{shape[1]};
+    CHECK(compare_there({x, scale, shift, g}, slopes,
+                        {randn(shape).to(dtype), randn(row).to(dtype), randn(row).to(dtype),
+                         randn(shape).to(dtype)}) == 2);
+  }
+  const Tensor weights = softmax(x, -1);  // columns that sum what the rows write
+  CHECK(compare_there({x}, {weights, sum(weights, Axes{0})}, {randn({520 + more, 1030})}) == 2);
+}
+
 TEST_CASE("CUDA: steps that are no kernels run on the processor, and are counted") {
   Tensor x;
   const std::vector<Tensor> outputs{on_processor(x * 2.0), exp(x)};

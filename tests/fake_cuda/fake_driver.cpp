@@ -409,8 +409,8 @@ Status cuDeviceGet(int* device, int number) {
 Status cuDeviceGetAttribute(int* value, int attribute, int device) {
   return call("cuDeviceGetAttribute", [&] {
     switch (attribute) {
-      case 16: *value = 132; break;       // multiprocessors
-      case 38: *value = 50 << 20; break;  // bytes of their cache
+      case 16: *value = device == 0 ? 132 : 4; break;             // multiprocessors
+      case 38: *value = device == 0 ? 50 << 20 : 1 << 20; break;  // bytes of their cache
       case 97: *value = 227 << 10; break;  // of shared memory, for a block that asks for it
       case 75: *value = device == 0 ? 9 : 8; break;  // capability 9.0, or 8.0
       case 76: *value = 0; break;

@@ -118,6 +118,23 @@ Kernel partial_kernel() {
   return k;
 }
 
+/// Rows of 8, and their columns' sums in blocks.
+Kernel columns_kernel() {
+  Kernel k = row_kernel(), sums = partial_kernel();
+  k.symbols = sums.symbols = 0;
+  k.axes = {200, 8};
+  k.accesses[0].strides = {16, 2};
+  k.accesses[1].strides = {8, 1};
+  sums.axes = {8, 4, row_block};
+  sums.clip = Dim(200);
+  sums.accesses = {{0, 5, {2, 16 * row_block, 16}}, {1, 0, {1, 8, 0}}};
+  sums.row_temps.clear();
+  sums.stages[0].sinks.clear();
+  k.buffers.push_back(sums.buffers[1]);
+  k.columns = {{std::move(sums), {0, static_cast<int>(k.buffers.size()) - 1}}};
+  return k;
+}
+
 std::string problem(const Kernel& k) {
   try {
     verify(k);
@@ -130,7 +147,7 @@ std::string problem(const Kernel& k) {
 TEST_CASE("kernels read back exactly") {
   for (const Kernel& k :
        {row_kernel(), contraction_kernel(), gathering_kernel(), pointwise_kernel(),
-        pointwise_kernel(DType::bfloat16), partial_kernel()}) {
+        pointwise_kernel(DType::bfloat16), partial_kernel(), columns_kernel()}) {
     CHECK(problem(k) == "");
     const std::string text = to_string(k);
     INFO(text);
@@ -173,7 +190,7 @@ TEST_CASE("what breaks an invariant is named") {
     std::string_view message;
   };
   const Kernel row = row_kernel(), dot = contraction_kernel(), plain = pointwise_kernel(),
-               part = partial_kernel();
+               part = partial_kernel(), both = columns_kernel();
   const Case cases[] = {
       {row, [](Kernel& k) { k.symbols = 1; }, "'s1' is not one of the kernel's 1 symbols"},
       {row, [](Kernel& k) { k.axes[0] = dim("N"); }, "'N' is not one of"},
@@ -251,6 +268,13 @@ TEST_CASE("what breaks an invariant is named") {
       {dot, [](Kernel& k) { k.contraction->out = 0; }, "writes to its own operand"},
       {dot, [](Kernel& k) { k.contraction->a_batch.clear(); }, "need 1 batch strides"},
       {dot, [](Kernel& k) { k.contraction->k = dim("s0"); }, "'s0' is not one of"},
+      {both, [](Kernel& k) { k.columns.push_back(k.columns[0]); }, "columns twice"},
+      {both, [](Kernel& k) { k.columns[0].kernel.clip = Dim(199); }, "columns reduce the points"},
+      {both, [](Kernel& k) { k.columns[0].buffers.pop_back(); }, "columns have other buffers"},
+      {both, [](Kernel& k) { k.columns[0].buffers[0] = 9; }, "there is no buffer 9"},
+      {both, [](Kernel& k) { k.columns[0].kernel.stages[0].sources.clear(); }, "0 sources"},
+      {both, [](Kernel& k) { k.columns[0].buffers[1] = 1; }, "columns write what rows do"},
+      {both, [](Kernel& k) { k.axes.insert(k.axes.begin(), 1); }, "strides"},
   };
   for (const Case& c : cases) {
     Kernel k = c.kernel;
@@ -275,7 +299,7 @@ TEST_CASE("bad kernel text is an error with a line, never a crash") {
   std::mt19937 random(5);
   for (const std::string& text :
        {good, to_string(contraction_kernel()), to_string(gathering_kernel()),
-        to_string(partial_kernel())}) {
+        to_string(partial_kernel()), to_string(columns_kernel())}) {
     for (int i = 0; i < 4'000; ++i) {
       std::string bad = text;
       for (unsigned k = random() % 3 + 1; k > 0; --k) {

@@ -244,9 +244,16 @@ inline void run_pieces(const Plan& plan, const Step& step, const DimBindings& bi
     const std::int64_t piece = product.elements() / pieces;
     product.run(begin * piece, end * piece);
   }
-  test::NaiveKernel points(kernel, std::move(buffers), std::move(symbols));
+  test::NaiveKernel points(kernel, buffers, std::move(symbols));
   const std::int64_t piece = points.items() / pieces;
   points.run(begin * piece, end * piece);
+  for (const Columns& columns : kernel.columns) {
+    std::vector<test::NaiveBuffer> own;
+    for (const int buffer : columns.buffers)
+      own.push_back(buffers[static_cast<std::size_t>(buffer)]);
+    test::NaiveKernel sums(columns.kernel, std::move(own), {});
+    sums.run(0, sums.items());
+  }
 }
 
 /// The group's tiles, last to first, each in memory that holds nothing of the others.
