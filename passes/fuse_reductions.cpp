@@ -134,7 +134,9 @@ void Fuser::place_reduction(int v, int operand, std::shared_ptr<const ir::Reduct
     if (last >= 0 && try_reduce(v, last, axes.runs[0])) return;
     const Dims axes_now = without_units(shape);
     const int rows = latest(axes_now, row_begin, row_end);
-    if (rows > last && gains_beside(operand, rows) && try_reduce(v, rows, axes.runs[0])) return;
+    const bool down = static_cast<std::size_t>(row_end) < axes_now.size();
+    if (rows > last && (!down || gains_beside(operand, rows)) && try_reduce(v, rows, axes.runs[0]))
+      return;
   }
   const Dims domain = without_units(shape);
   const MapRef whole = full_map(shape, domain.size());
@@ -157,11 +159,16 @@ void Fuser::place_reduction(int v, int operand, std::shared_ptr<const ir::Reduct
 bool Fuser::gains_beside(int v, int g) {
   constexpr double small = 1 << 20;  // bytes
   if (bytes(v) <= small) return true;
-  const auto add_sources = [&](int of, std::set<int>& to) {
+  const auto add = [&](int of, std::set<int>& to) {
     const int root = root_[static_cast<std::size_t>(of)];
     to.insert(root);
-    if (value(root).kind != ValueKind::pointwise) return;
-    for (const int o : value(root).operands) to.insert(root_[static_cast<std::size_t>(o)]);
+    to.insert(value(root).leaves.begin(), value(root).leaves.end());
+    return root;
+  };
+  const auto add_sources = [&](int of, std::set<int>& to) {
+    const Value& x = value(add(of, to));
+    if (x.kind != ValueKind::pointwise) return;
+    for (const int o : x.operands) add(o, to);
   };
   std::set<int> here, there;
   add_sources(v, here);

@@ -150,8 +150,8 @@ class Fuser {
   /// `v` reduces one run of adjacent axes of `operand`.
   void place_reduction(int v, int operand, std::shared_ptr<const ir::ReductionDef> def,
                        const ReducedAxes& axes);
-  /// Whether reducing `v` beside what group `g` does saves a launch that counts, or memory: both
-  /// read the same. Else what it reads would only have to be kept for longer.
+  /// Whether reducing `v` down its columns beside what group `g` does saves a launch that counts, or
+  /// memory: both read the same. Else what it reads would only have to be kept for longer.
   bool gains_beside(int v, int g);
   MapRef full_map(const Dims& shape, std::size_t axes);
   /// `run`: the reduced axes of the operand.
