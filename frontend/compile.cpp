@@ -50,22 +50,27 @@ ir::KernelCompiler& kernel_compiler(Tier tier) {
 namespace {
 
 /// One for all devices that are alike.
-ir::DeviceCompiler& device_compiler(Device device) {
+ir::DeviceCompiler& device_compiler(Device device, bool fast_math) {
   static std::mutex mutex;
-  using Kind = std::tuple<std::string, int, std::int64_t, int>;
+  using Kind = std::tuple<std::string, int, std::int64_t, int, bool>;
   static std::map<Kind, std::shared_ptr<ir::DeviceCompiler>> compilers;
   const runtime::CudaDevice& there = runtime::CudaDevice::get(device);
-  const codegen::DeviceLimits limits{there.multiprocessors(), there.cache_bytes(),
-                                    there.shared_bytes()};
+  const codegen::DeviceLimits limits{.multiprocessors = there.multiprocessors(),
+                                     .cache = there.cache_bytes(),
+                                     .shared = there.shared_bytes(),
+                                     .native = fast_math};
   const std::scoped_lock lock(mutex);
   std::shared_ptr<ir::DeviceCompiler>& compiler =
-      compilers[{there.arch(), limits.multiprocessors, limits.cache, limits.shared}];
+      compilers[{there.arch(), limits.multiprocessors, limits.cache, limits.shared, fast_math}];
   if (!compiler) compiler = codegen::make_cuda_compiler(there.arch(), limits);
   return *compiler;
 }
 
 /// Arrays are computed with before anything else is asked for: this is all that they need.
-[[maybe_unused]] const bool installed = (runtime::set_device_compiler(device_compiler), true);
+[[maybe_unused]] const bool installed =
+    (runtime::set_device_compiler(
+         [](Device device) -> ir::DeviceCompiler& { return device_compiler(device, false); }),
+     true);
 
 }  // namespace
 
@@ -98,7 +103,7 @@ std::shared_ptr<const runtime::Program> compile(const ir::Graph& graph,
       pipeline.groups = passes::Caches{static_cast<std::int64_t>(target.l2_bytes),
                                        static_cast<std::int64_t>(target.cache_bytes)};
   } else {
-    there = &device_compiler(options.device);
+    there = &device_compiler(options.device, options.fast_math);
     pipeline.winograd = false;
     pipeline.on_device = there->fuses();
     pipeline.precision = options.precision;

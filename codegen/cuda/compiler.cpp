@@ -9,6 +9,7 @@
 #include <unordered_map>
 
 #include "codegen/cuda/cuda_text.h"
+#include "codegen/cuda/native_functions.h"
 #include "codegen/cuda/nvrtc.h"
 #include "codegen/cuda/operation_text.h"
 #include "codegen/cuda/product_text.h"
@@ -153,7 +154,8 @@ class CudaCompiler final : public ir::DeviceCompiler {
 
   void give_code(std::span<const std::shared_ptr<CudaExecutable>> all) {
     const auto start = std::chrono::steady_clock::now();
-    std::string text(cuda_prelude());
+    std::string text(limits_.native ? native_switch : "");
+    text += cuda_prelude();
     std::vector<std::string_view> written;
     for (const auto& code : all) {
       for (const std::string_view prelude : code->preludes()) {

@@ -12,6 +12,7 @@ struct DeviceLimits {
   std::int64_t cache = std::int64_t{50} << 20;  // bytes, of all multiprocessors together
   int shared = 227 << 10;                        // bytes that a block may ask for
   bool warpgroups = false;                       // multiply (sm_90a)
+  bool native = false;  // exp, tanh and the like are the device's own: other bits
 };
 
 }  // namespace weft::codegen

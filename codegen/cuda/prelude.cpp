@@ -313,6 +313,18 @@ WEFT_FUNCTION void weft_clear(float (&sums)[rows][columns][4]) {
       #pragma unroll
       for (int e = 0; e < 4; ++e) sums[i][j][e] = 0;
 }
+// Where a user asks for fast_math; beside them CUDA's own (codegen/cuda/native_functions.h).
+#ifdef WEFT_FAST_MATH
+WEFT_FUNCTION float weft_native_sigmoid(float x) { return __fdividef(1.0f, 1.0f + expf(-x)); }
+WEFT_FUNCTION float weft_native_silu(float x) { return x * weft_native_sigmoid(x); }
+WEFT_FUNCTION float weft_native_gelu(float x) {
+  const float half = 0.5f * x;
+  return fmaf(half, erff(x * 0.70710678f), half);
+}
+WEFT_FUNCTION float weft_native_gelu_tanh(float x) {
+  return x * weft_native_sigmoid(x * 1.59576912f * fmaf(x * x, 0.044715f, 1.0f));
+}
+#endif
 )";
 }
 

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <optional>
 
 #include "codegen/cuda/cuda_text.h"
+#include "codegen/cuda/native_functions.h"
 
 namespace weft::codegen {
 
@@ -220,7 +222,18 @@ std::vector<std::string> write_program(TextWriter& out, const ir::ScalarProgram&
                                 : !clamp.empty()
                                     ? call(clamp, {at(i.b), at(i.c)})
                                     : expression(i, operand, at(i.a), at(i.b), at(i.c), tables);
-      out.line(cat({"const ", cuda_type(i.dtype), " ", names.back(), " = ", value, ";"}));
+      const auto define = [&](std::string_view as) {
+        out.line(cat({"const ", cuda_type(i.dtype), " ", names.back(), " = ", as, ";"}));
+      };
+      const std::optional<NativeCall> native = native_call(p, number);
+      if (native) {
+        const auto& [x, y] = native->operands;
+        out.line("#ifdef WEFT_FAST_MATH");
+        define(y < 0 ? call(native->function, {at(x)}) : call(native->function, {at(x), at(y)}));
+        out.line("#else");
+      }
+      define(value);
+      if (native) out.line("#endif");
     }
   }
   std::vector<std::string> outputs;

@@ -26,6 +26,8 @@ struct FunctionOptions {
   /// of the processor are brought there; those of another device are a DeviceError.
   Device device = {};
   std::string name = {};
+  /// Rewrites that may change bits and special values; on a device besides, its own exp, tanh and
+  /// the like of float32, which are CUDA's: right to within a few ulp.
   bool fast_math = false;
   /// Only for looking at what fusion does: false gives one kernel an operation.
   bool fuse = true;

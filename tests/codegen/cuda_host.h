@@ -41,6 +41,26 @@ float fabsf(float) noexcept;
 float fminf(float, float) noexcept;
 float fmaxf(float, float) noexcept;
 float fmodf(float, float) noexcept;
+float expf(float) noexcept;
+float logf(float) noexcept;
+float log10f(float) noexcept;
+float log1pf(float) noexcept;
+float sinf(float) noexcept;
+float cosf(float) noexcept;
+float tanf(float) noexcept;
+float asinf(float) noexcept;
+float acosf(float) noexcept;
+float atanf(float) noexcept;
+float sinhf(float) noexcept;
+float coshf(float) noexcept;
+float tanhf(float) noexcept;
+float asinhf(float) noexcept;
+float acoshf(float) noexcept;
+float atanhf(float) noexcept;
+float erff(float) noexcept;
+float erfcf(float) noexcept;
+float atan2f(float, float) noexcept;
+float powf(float, float) noexcept;
 float exp2f(float) noexcept;
 float log2f(float) noexcept;
 double fma(double, double, double) noexcept;
@@ -54,6 +74,7 @@ double fmin(double, double) noexcept;
 double fmax(double, double) noexcept;
 double fmod(double, double) noexcept;
 }
+inline float __fdividef(float a, float b) { return a / b; }
 
 // A vector of the toolkit that is loaded and stored whole.
 struct alignas(16) uint4 { unsigned x, y, z, w; };

@@ -100,6 +100,28 @@ TEST_CASE("CUDA: rows, and sums of their columns, read memory once") {
   CHECK(compare_there({x}, {weights, sum(weights, Axes{0})}, {randn({520 + more, 1030})}) == 2);
 }
 
+TEST_CASE("CUDA: fast_math takes the device's own functions") {
+  manual_seed(18);
+  Tensor x({40, 50}, DType::float32), y({40, 50}, DType::float32);
+  const Tensor p = abs(y) + 0.5, unit = y / (abs(y) + 1.0);
+  const std::vector<Tensor> outputs{
+      exp(x),         tanh(x), sigmoid(x), nn::gelu(x), gelu_tanh(x),  nn::silu(x), log(p),
+      log1p(p),       sin(x),  cos(x),     atan(x),     asin(unit),    sinh(x),     asinh(x),
+      acosh(p + 1.0), erf(x),  pow(p, x),  exp2(x),     softmax(x, -1)};
+  const Function on_host({x, y}, outputs), exact({x, y}, outputs, {.device = gpu()}),
+      fast({x, y}, outputs, {.device = gpu(), .fast_math = true});
+  const std::vector<Array> values{randn({40, 50}), randn({40, 50})};
+  const std::vector<Array> expected = on_host(values), same = exact(values), near = fast(values);
+  std::size_t other = 0;
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    CAPTURE(i);
+    CHECK(same_bits(same[i], expected[i]));
+    CHECK(allclose(near[i].to(Device::cpu()), expected[i], 2e-6, 2e-7));
+    other += !same_bits(near[i], expected[i]);
+  }
+  CHECK(other > outputs.size() / 2);  // they did come from elsewhere
+}
+
 TEST_CASE("CUDA: steps that are no kernels run on the processor, and are counted") {
   Tensor x;
   const std::vector<Tensor> outputs{on_processor(x * 2.0), exp(x)};

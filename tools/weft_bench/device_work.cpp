@@ -14,6 +14,7 @@ const std::vector<DeviceRow>& table() {
     std::vector<DeviceRow> rows = {
         {"add", "a + 0.2 + b*0.3", {1 << 26}, {1000}, 12},
         {"pointwise", "twenty pointwise operations", {1 << 26}, {1000}, 8},
+        {"pointwise_fast", "the same with fast_math", {1 << 26}, {1000}, 8},
         {"softmax", "softmax of rows", {16384, 4096}, {5, 300}, 8},
         {"softmax_grad", "softmax's gradient, from its input", {16384, 4096}, {5, 300}, 12},
         {"norm", "layer norm", {16384, 4096}, {5, 300}, 8},
@@ -51,6 +52,9 @@ Function device_function(const DeviceRow& row, std::span<const std::int64_t> ext
   const Tensor x("x"), y("y"), z("z");
   if (name == "add" || name == "small_call") return Function({x, y}, x + 0.2 + y * 0.3, options);
   if (name == "pointwise") return Function({x}, twenty_pointwise(x), options);
+  if (name == "pointwise_fast")
+    return Function({x}, twenty_pointwise(x),
+                    {.device = device, .name = std::string(name), .fast_math = true});
   if (name == "softmax") return Function({x}, softmax(x), options);
   if (name == "softmax_grad") return Function({x, y}, vjp({softmax(x)}, {x}, {y}), options);
   if (name == "norm") return Function({x, y, z}, nn::layer_norm(x, y, z, 1e-5), options);
