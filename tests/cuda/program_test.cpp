@@ -116,7 +116,7 @@ TEST_CASE("CUDA: fast_math takes the device's own functions") {
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     CAPTURE(i);
     CHECK(same_bits(same[i], expected[i]));
-    CHECK(allclose(near[i].to(Device::cpu()), expected[i], 2e-6, 2e-7));
+    CHECK(allclose(near[i].to(Device::cpu()), expected[i], 2e-6, 1e-6));
     other += !same_bits(near[i], expected[i]);
   }
   CHECK(other > outputs.size() / 2);  // they did come from elsewhere
