@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <cassert>
 #include <atomic>
 #include <cstddef>
 #include <cstdio>
@@ -205,7 +206,10 @@ class LlvmCompiler final : public ir::KernelCompiler {
   std::vector<std::shared_ptr<const Executable>> compile_beside(
       std::span<const Kernel* const> kernels, const std::function<void()>& work) override {
     std::vector<std::string> keys;
-    for (const Kernel* kernel : kernels) keys.push_back(ir::to_string(*kernel));
+    for (const Kernel* kernel : kernels) {
+      assert(kernel->columns.empty());  // those are for devices
+      keys.push_back(ir::to_string(*kernel));
+    }
     // Who asks for the same kernel waits rather than compiles it again.
     std::unique_lock lock(mutex_);
     std::vector<Job> jobs;

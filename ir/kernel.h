@@ -157,8 +157,9 @@ struct Kernel {
 
 /// What a row kernel does beside its rows, so that both read memory once: `kernel`, the first of
 /// two that reduce in `blocks` order, takes the points of the other as its row elements (axes
-/// {…, blocks, row_block}, clipped to the points), and block b of it what points b * row_block on
-/// have read and written. It runs as if after all points.
+/// {columns, blocks, row_block}, clipped to the points; there may be more columns than elements in a
+/// row, or fewer). It runs as if after all points, but may do block b once the points of that block
+/// are done: of what these write it reads no more than each has written.
 struct Columns {
   Kernel kernel;
   std::vector<int> buffers;  // of the other, one a buffer of `kernel`

@@ -264,9 +264,14 @@ class KernelVerifier {
     const Columns& c = kernel_.columns.front();
     verify(c.kernel);
     check(kernel_.has_row && kernel_.parallel_axes() == 1, "columns go with rows along one axis");
-    const bool down = c.kernel.clip == kernel_.axes.front() && c.kernel.axes.size() == 3 &&
-                      c.kernel.axes.back() == Dim(row_block);
-    check(down && c.kernel.stages.size() == 2 && c.kernel.columns.empty(),
+    const Kernel& k = c.kernel;
+    const auto in_blocks = [](const KernelReduction& r) {
+      return r.partial && r.order == ReductionOrder::blocks;
+    };
+    check(k.clip == kernel_.axes.front() && k.axes.size() == 3 && k.axes[2] == Dim(row_block) &&
+              k.axes[1] == ceildiv(*k.clip, Dim(row_block)) && k.stages.size() == 2 &&
+              k.stages[0].over_row && k.stages[0].sinks.empty() && !k.stages[1].over_row &&
+              std::ranges::all_of(k.stages[0].reductions, in_blocks) && k.columns.empty(),
           "columns reduce the points, in blocks, and store what that comes to");
     check(kernel_.symbols == 0 && c.kernel.symbols == 0, "columns are of extents that are known");
     check(c.buffers.size() == c.kernel.buffers.size(), "columns have other buffers");

@@ -18,32 +18,34 @@ constexpr int window = 32;  // steps between the two
 
 std::int64_t known(const Dim& d) { return d.constant().value_or(0); }
 
-/// Rows, each a point with the row axis before it.
+/// Rows of sums in lanes, each a point.
 bool has_rows(const Kernel& k) {
-  const auto in_lanes = [](const ir::Stage& stage) {
-    return std::ranges::all_of(stage.reductions, [](const ir::KernelReduction& r) {
-      return r.order == ir::ReductionOrder::lanes && !r.partial && !r.second_level;
-    });
-  };
-  const auto reduces = [](const ir::Stage& stage) { return !stage.reductions.empty(); };
+  std::size_t sums = 0;  // a block keeps them in shared memory too
+  constexpr std::size_t most_sums = 32;
+  for (const ir::Stage& stage : k.stages) {
+    for (const ir::KernelReduction& r : stage.reductions) {
+      if (r.order != ir::ReductionOrder::lanes || r.partial || r.second_level) return false;
+      sums += r.temps.size();
+    }
+  }
   return k.has_row && !k.clip && k.symbols == 0 && k.parallel_axes() == 1 && known(k.axes[0]) > 0 &&
-         known(k.axes[1]) > 0 && k.columns.empty() && std::ranges::any_of(k.stages, reduces) &&
-         std::ranges::all_of(k.stages, in_lanes);
+         known(k.axes[1]) > 0 && k.columns.empty() && sums > 0 && sums <= most_sums;
 }
 
-/// The first of two kernels that sum columns: it reads along its row, and stores what that comes to.
+/// The first of two kernels that sum columns: it reads along its row, then stores what that is.
 bool sums_columns(const Kernel& k) {
-  const auto fine = [](const ir::Stage& stage) {
-    const auto in_blocks = [](const ir::KernelReduction& r) {
-      return r.order == ir::ReductionOrder::blocks && r.partial;
-    };
-    const auto stores = [](const ir::Sink& sink) { return sink.kind == ir::Sink::Kind::store; };
-    return std::ranges::all_of(stage.reductions, in_blocks) &&
-           (stage.over_row ? stage.sinks.empty() : std::ranges::all_of(stage.sinks, stores));
+  const bool columns = k.clip && k.symbols == 0 && k.axes.size() == 3 && k.stages.size() == 2 &&
+                       k.stages[0].over_row && !k.stages[1].over_row && known(k.axes[0]) > 0 &&
+                       k.axes.back() == Dim(ir::row_block);
+  if (!columns) return false;
+  const auto in_blocks = [](const ir::KernelReduction& r) {
+    return r.order == ir::ReductionOrder::blocks && r.partial;
   };
-  return k.clip && k.symbols == 0 && k.axes.size() == 3 && k.stages.size() == 2 &&
-         k.stages[0].over_row && !k.stages[1].over_row && known(k.axes[0]) > 0 &&
-         k.axes.back() == Dim(ir::row_block) && std::ranges::all_of(k.stages, fine);
+  const auto loads = [](const ir::Source& s) { return s.kind == ir::Source::Kind::load; };
+  const auto stores = [](const ir::Sink& s) { return s.kind == ir::Sink::Kind::store; };
+  return k.stages[0].sinks.empty() && std::ranges::all_of(k.stages[0].reductions, in_blocks) &&
+         std::ranges::none_of(k.stages[1].sources, loads) &&
+         std::ranges::all_of(k.stages[1].sinks, stores);
 }
 
 /// Whether the columns' access meets, at element r of block b, what the rows' does at point
@@ -99,7 +101,8 @@ class Joining {
     each_read(columns, [&](int slot, const Access& read) {
       if (read.strides[0] == Dim(0) || read.strides[2] == Dim(0) || !meets(rows, slot, read))
         return;
-      bytes += known(kernel(columns)->axes[0]) * known(kernel(rows)->axes[0]) *
+      bytes += std::min(known(kernel(columns)->axes[0]), known(kernel(rows)->axes[1])) *
+               known(kernel(rows)->axes[0]) *
                static_cast<std::int64_t>(size_of(plan_.slots[at(slot)].dtype));
     });
     return bytes;
@@ -117,7 +120,10 @@ class Joining {
     }
     bool fine = true;
     each_read(columns, [&](int slot, const Access& read) {
-      fine &= !written.contains(slot) && (!writes(rows, slot) || meets(rows, slot, read));
+      const bool within = read.strides[0] == Dim(0) ||
+                          known(kernel(columns)->axes[0]) <= known(kernel(rows)->axes[1]);
+      fine &=
+          !written.contains(slot) && (!writes(rows, slot) || (within && meets(rows, slot, read)));
     });
     for_each_slot(plan_, step(columns),
                   [&](int slot, bool writes) { fine &= !writes || !touched.contains(slot); });

@@ -19,8 +19,9 @@ struct ColumnLimits {
   std::int64_t room = 0;    // bytes for the sums of a block: no more
 };
 
-/// Of plans whose extents are known. Steps keep their order; lifetimes of slots do not stand yet.
-/// Linear in the number of steps.
+/// Of plans whose extents are known; lifetimes of slots do not stand yet. Sums move to before the
+/// steps between theirs and their rows', the others keep their order. Linear in the number of steps
+/// and, for each that is joined, of distinct kernels.
 void join_columns(ir::Plan& plan, const ColumnLimits& limits);
 
 }  // namespace weft::passes

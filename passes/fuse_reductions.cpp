@@ -156,9 +156,9 @@ void Fuser::place_reduction(int v, int operand, std::shared_ptr<const ir::Reduct
   (void)fits;
 }
 
-bool Fuser::gains_beside(int v, int g) {
+bool Fuser::gains_beside(int operand, int g) {
   constexpr double small = 1 << 20;  // bytes
-  if (bytes(v) <= small) return true;
+  if (bytes(operand) <= small) return true;
   const auto add = [&](int of, std::set<int>& to) {
     const int root = root_[static_cast<std::size_t>(of)];
     to.insert(root);
@@ -171,10 +171,11 @@ bool Fuser::gains_beside(int v, int g) {
     for (const int o : x.operands) add(o, to);
   };
   std::set<int> here, there;
-  add_sources(v, here);
+  add_sources(operand, here);
   for (const int read : read_by(group(g))) add_sources(read, there);
   return std::ranges::any_of(here, [&](int s) {
-    return there.contains(s) && value(s).kind != ValueKind::scalar && 2 * bytes(s) >= bytes(v);
+    return there.contains(s) && value(s).kind != ValueKind::scalar &&
+           2 * bytes(s) >= bytes(operand);
   });
 }
 

@@ -56,11 +56,12 @@ void Fuser::settle_storage() {
     for (std::size_t i = at.members.size(); i-- > 0;) {
       const int m = at.members[i];
       if (value(m).stored || !is_read(m)) continue;
-      if (options_.fuse && recompute(m))
-        readers_[static_cast<std::size_t>(m)].clear(),
-            inlined_readers_[static_cast<std::size_t>(m)].clear();
-      else
+      if (!options_.fuse || !recompute(m)) {
         value(m).stored = true;
+        continue;
+      }
+      readers_[static_cast<std::size_t>(m)].clear();
+      inlined_readers_[static_cast<std::size_t>(m)].clear();
     }
     note_reads(at);
   }
@@ -115,20 +116,30 @@ void Fuser::note_reads(const Group& g) {
   }
 }
 
-void Fuser::pin_inlined(const Read& read, int g, int instructions) {
+void Fuser::pin_inlined(const Read& read, int g, int above, int times) {
   const Value& x = value(read.value);
-  instructions += instructions_of(x);
+  above += static_cast<int>(x.body->program.code.size());
   const Dims& axes = group(g).axes;
   for (std::size_t i = 0; i < x.operands.size(); ++i) {
     const MapRef at = operand_map(f_.values, x, i, read.map, axes.size());
     const std::optional<Read> r = resolve(f_.values, x.operands[i], at, axes, g);
     if (r->inlined)
-      pin_inlined(*r, g, instructions);
+      pin_inlined(*r, g, above, times);
     else if (r->flat || value(r->value).kind != ValueKind::pointwise)
       pin(r->value);
     else
-      inlined_readers_[static_cast<std::size_t>(r->value)].push_back({g, r->map, instructions});
+      add_inlined_reader(r->value, {g, r->map, above, times});
   }
+}
+
+void Fuser::add_inlined_reader(int v, InlinedReader reader) {
+  auto& all = inlined_readers_[static_cast<std::size_t>(v)];
+  const auto same = std::ranges::find_if(all, [&](const InlinedReader& other) {
+    return other.group == reader.group && same_map(other.map, reader.map);
+  });
+  if (same == all.end()) return all.push_back(std::move(reader));
+  same->above = std::max(same->above, reader.above);
+  same->times += reader.times;
 }
 
 bool Fuser::add_again(int v, Again& all) {
@@ -168,18 +179,30 @@ bool Fuser::recompute(int v) {
   const auto& readers = readers_[static_cast<std::size_t>(v)];
   const std::vector<InlinedReader> inlined = inlined_readers_[static_cast<std::size_t>(v)];
   Again all;
-  for (const InlinedReader& reader : inlined)
-    all.instructions = std::max(all.instructions, reader.instructions);
   if (!add_again(v, all)) return false;
+  int above = 0, times = 0;
+  for (const InlinedReader& reader : inlined) {
+    above = std::max(above, reader.above);
+    times += reader.times;
+  }
+  if (above + times * all.instructions > free_instructions) return false;
   std::set<int> groups;
   for (const auto& [m, k] : readers) groups.insert(value(m).group);
   for (const InlinedReader& reader : inlined) groups.insert(reader.group);
   double again = 0;
+  std::map<int, int> more;  // buffers that a group reads
   for (const int g : groups) {
     const std::set<int> anyway = read_by(group(g));
-    for (const int leaf : all.read) again += anyway.contains(leaf) ? 0 : bytes(leaf);
+    for (const int leaf : all.read) {
+      if (anyway.contains(leaf)) continue;
+      again += bytes(leaf);
+      ++more[g];
+    }
   }
+  for (const auto& [g, buffers] : more)
+    if (group(g).buffers + buffers > options_.max_buffers) return false;
   if (again > bytes(v) * static_cast<double>(1 + groups.size())) return false;
+  std::erase_if(all.with, [&](int inner) { return value(inner).free; });  // others need it so
   for (const int inner : all.with) {
     value(inner).free = true;
     value(inner).leaves.assign(all.read.begin(), all.read.end());
@@ -203,12 +226,14 @@ bool Fuser::recompute(int v) {
     value(m).reads[k].inlined = true;
     pin_inlined(value(m).reads[k], value(m).group);
   }
+  for (const auto& [g, buffers] : more) group(g).buffers += buffers;
   if (inlined.empty()) return true;
-  value(v).free = true, value(v).kept = false;  // what reads it is resolved once more
+  value(v).free = true;  // what reads it is resolved once more
+  value(v).kept = false;
   value(v).leaves.assign(all.read.begin(), all.read.end());
   for (const InlinedReader& reader : inlined)
-    pin_inlined({.value = v, .inlined = true, .map = reader.map}, reader.group,
-                reader.instructions);
+    pin_inlined({.value = v, .inlined = true, .map = reader.map}, reader.group, reader.above,
+                reader.times);
   return true;
 }
 

@@ -150,9 +150,9 @@ class Fuser {
   /// `v` reduces one run of adjacent axes of `operand`.
   void place_reduction(int v, int operand, std::shared_ptr<const ir::ReductionDef> def,
                        const ReducedAxes& axes);
-  /// Whether reducing `v` down its columns beside what group `g` does saves a launch that counts, or
-  /// memory: both read the same. Else what it reads would only have to be kept for longer.
-  bool gains_beside(int v, int g);
+  /// Whether reducing `operand` down its columns beside what group `g` does saves a launch that
+  /// counts, or memory: both read the same. Else what it reads would only be kept for longer.
+  bool gains_beside(int operand, int g);
   MapRef full_map(const Dims& shape, std::size_t axes);
   /// `run`: the reduced axes of the operand.
   bool try_reduce(int v, int g, std::pair<std::size_t, std::size_t> run);
@@ -230,8 +230,16 @@ class Fuser {
   void store_sources(const Group& g);
   /// What the live members of a group read from others.
   void note_reads(const Group& g);
+  /// What is computed again in `group` reads the value there.
+  struct InlinedReader {
+    int group;
+    MapRef map;
+    int above;  // instructions of that, down to the value
+    int times;  // that it reads the value
+  };
+  void add_inlined_reader(int v, InlinedReader reader);
   /// What an inlined value reads in group `g`: it is stored, or its turn comes.
-  void pin_inlined(const Read& read, int g, int instructions = 0);
+  void pin_inlined(const Read& read, int g, int above = 0, int times = 1);
   /// What computing a member's value outside its group takes.
   struct Again {
     int instructions = 0;
@@ -242,8 +250,8 @@ class Fuser {
   bool add_again(int v, Again& all);
   /// What the members of a group read from memory.
   std::set<int> read_by(const Group& g);
-  /// Has the readers of `v` compute it themselves, if all can and that moves fewer bytes than
-  /// storing it.
+  /// Has the readers of `v`, and what is computed again from it, compute it themselves, if all can
+  /// and that moves fewer bytes than storing it.
   bool recompute(int v);
   double bytes(int v);
 
@@ -261,12 +269,6 @@ class Fuser {
       latest_;  // hash of a domain -> its latest group; a clash fails to match
   std::unordered_map<std::size_t, int> latest_over_;  // the same by axes alone, row or not
   std::vector<std::vector<std::pair<int, std::size_t>>> readers_;  // (member, read) in later groups
-  /// What is computed again in `group` reads the value there.
-  struct InlinedReader {
-    int group;
-    MapRef map;
-    int instructions;  // of that, down to the value
-  };
   std::vector<std::vector<InlinedReader>> inlined_readers_;
   bool is_read(int v) const {
     const auto i = static_cast<std::size_t>(v);

@@ -19,7 +19,7 @@ struct MemoryOptions {
   /// nothing else to do with one another may run side by side.
   std::int64_t apart = 0;
   std::optional<Caches> groups;         // steps run tile by tile in these; none: each by itself
-  std::optional<ColumnLimits> columns;  // within these, rows and sums of them are one step
+  std::optional<ColumnLimits> columns;  // rows and sums within these are one step; none: never
 };
 
 /// Fills lifetimes, groups, columns, offsets, `arena_bytes`, `donated`, `flops` and `bytes_moved` of a plan

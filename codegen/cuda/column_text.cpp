@@ -67,7 +67,7 @@ class ColumnText {
   [[nodiscard]] bool moves(int access, std::size_t axis) const {
     return !(k_.accesses[static_cast<std::size_t>(access)].strides[axis] == Dim(0));
   }
-  /// `row`: of the rows that are taken in together.
+  /// Opens a loop over the rows that are taken in together: row `r` of the block.
   void write_row_loop(const CudaSchedule& s, std::string_view counter) {
     out_.line("#pragma unroll");
     out_.open(cat({"for (int ", counter, " = 0; ", counter, " < ", str(s.rows_at_once()), "; ++",

@@ -1,11 +1,10 @@
 // Sums over the points of a row kernel (ir::Columns): what a block does once it has some rows, while
-// these are in its first-level cache. A thread has the same columns every time, so the totals that a
-// block keeps in shared memory need no barrier.
+// these are in its first-level cache. A thread has the same columns every time, so the totals that
+// a block keeps in shared memory need no barrier.
 #pragma once
 
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "codegen/cuda/cuda_text.h"
 #include "codegen/cuda/scalar_text.h"

@@ -91,13 +91,13 @@ int elements_each(const Kernel& k, const CudaSchedule& s) {
 
 }  // namespace
 
-std::int64_t sum_bytes(const Kernel& k, int parts) {
+std::int64_t sum_bytes(const Kernel& k, int of) {
   constexpr std::int64_t each = 33, padding = 32;  // 32 of the second level and a result
   std::int64_t bytes = 0;
   for (const ir::Stage& s : k.stages) {
     for (const KernelReduction& r : s.reductions) {
       for (const DType t : std::span(r.combine.inputs).first(r.temps.size()))
-        bytes += parts * each * static_cast<std::int64_t>(size_of(t)) + padding;
+        bytes += of * each * static_cast<std::int64_t>(size_of(t)) + padding;
     }
   }
   return bytes;

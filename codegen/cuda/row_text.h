@@ -21,8 +21,8 @@ struct RowStorage {
 };
 RowStorage row_storage(const ir::Kernel&, const CudaSchedule&);
 
-/// Bytes of shared memory that the sums of a block of `parts` parts take.
-std::int64_t sum_bytes(const ir::Kernel&, int parts);
+/// Bytes of shared memory that the sums of a block take, of so many parts or teams.
+std::int64_t sum_bytes(const ir::Kernel&, int of);
 /// Static shared memory that every device has for a block.
 constexpr std::int64_t shared_room = 48 * 1024;
 

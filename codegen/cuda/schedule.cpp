@@ -84,9 +84,9 @@ CudaSchedule elements(const Kernel& k, const DeviceLimits& limits) {
   const auto code = static_cast<std::int64_t>(k.stages[0].body.code.size());
   const std::int64_t items = items_of(k).value_or(INT64_MAX);
   // Few threads that take long: one item each, over the whole device, as nothing hides their time.
-  constexpr std::int64_t long_code = 64, threads_each = 128;
+  constexpr std::int64_t long_code = 64, least_threads = 128;
   const bool takes_long = code * s.vector > long_code;
-  while (takes_long && s.vector > 1 && items / s.vector < threads_each * limits.multiprocessors)
+  while (takes_long && s.vector > 1 && items / s.vector < least_threads * limits.multiprocessors)
     s.vector /= 2;
   if (takes_long) s.threads = spread_threads(s.threads, s.threads * s.vector, items, limits);
   const std::int64_t bytes = bytes_read(k) * s.vector, instructions = code * s.vector;
@@ -158,9 +158,10 @@ CudaSchedule with_columns(const Kernel& k, CudaSchedule s) {
   s.reason = "rows and sums of their columns";
   if (s.team < 64) {
     s.threads = 256;
-  } else if (s.parts == 1) {
+  } else if (has_one_level(k)) {
     constexpr std::int64_t many = 2048;  // elements, kept in registers
     s.teams = k.axes.back().constant().value_or(0) > many ? 2 : 4;
+    while (s.teams > 1 && sum_bytes(k, s.teams) > shared_room - total_bytes(k)) s.teams /= 2;
     s.threads = 64 * s.teams;
   }
   return s;
@@ -186,8 +187,8 @@ CudaSchedule rows(const Kernel& k, const DeviceLimits& limits) {
 CudaSchedule choose_schedule(const Kernel& k, const DeviceLimits& limits) {
   if (!k.has_row) return elements(k, limits);
   CudaSchedule s = rows(k, limits);
-  constexpr std::int64_t threads_each = 512;  // of a multiprocessor
-  s.few = items_of(k).value_or(INT64_MAX) < threads_each * limits.multiprocessors;
+  constexpr std::int64_t many_threads = 512;  // of a multiprocessor
+  s.few = items_of(k).value_or(INT64_MAX) < many_threads * limits.multiprocessors;
   return s;
 }
 

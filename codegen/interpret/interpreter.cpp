@@ -1,6 +1,7 @@
 #include "codegen/interpret/interpreter.h"
 
 #include <algorithm>
+#include <cassert>
 #include <mutex>
 #include <unordered_map>
 
@@ -159,7 +160,10 @@ class Interpreter final : public ir::KernelCompiler {
       std::span<const ir::Kernel* const> kernels) override {
     std::vector<std::shared_ptr<const ir::Executable>> result;
     const std::lock_guard lock(mutex_);
-    for (const ir::Kernel* k : kernels) result.push_back(find_or_add(*k));
+    for (const ir::Kernel* k : kernels) {
+      assert(k->columns.empty());  // those are for devices
+      result.push_back(find_or_add(*k));
+    }
     return result;
   }
   [[nodiscard]] ir::TileLimits tile_limits(DType dtype) const override {

@@ -393,6 +393,36 @@ TEST_CASE("CUDA: generated kernels, run on the host, give the interpreter's bits
   MESSAGE("ran " << cases().size() << " cases of a fixed sample");
 }
 
+TEST_CASE("CUDA: a block of rows and their columns fits into shared memory") {
+  std::mt19937_64 rng(5);
+  const auto with_sums = [&](std::int64_t row, int sums) {
+    ir::Kernel k = columns_sample(70, row, rng).kernel;
+    for (int i = 0; i < sums; ++i) {
+      ir::KernelReduction r = k.stages[0].reductions[0];
+      r.temps = {static_cast<int>(k.point_temps.size())};
+      k.point_temps.push_back(DType::float32);
+      k.stages[0].reductions.push_back(r);
+    }
+    verify(k);
+    return k;
+  };
+  for (const std::int64_t row : {700, 1500, 4000, 4100, 8000}) {
+    for (const int sums : {0, 20, 60}) {
+      CAPTURE(row);
+      CAPTURE(sums);
+      const ir::Kernel k = with_sums(row, sums);
+      const CudaSchedule s = codegen::choose_schedule(k);
+      CHECK((s.teams == 1 || codegen::has_one_level(k)));
+      const std::int64_t totals = 2 * 4 * row;  // beyond a few kilobytes these decide
+      if (totals < 40'000 && s.team == 64)
+        CHECK(codegen::sum_bytes(k, s.parts * s.teams) + totals <= codegen::shared_room);
+    }
+  }
+  CHECK(codegen::choose_schedule(with_sums(1500, 0)).teams == 4);
+  CHECK(codegen::choose_schedule(with_sums(4000, 0)).teams == 2);
+  CHECK(codegen::choose_schedule(with_sums(4000, 60)).teams == 1);
+}
+
 TEST_CASE("CUDA: schedules follow the extents") {
   using Mapping = CudaSchedule::Mapping;
   const ir::ScalarProgram copy = copy_program(DType::float32);

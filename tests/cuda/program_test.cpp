@@ -100,6 +100,24 @@ TEST_CASE("CUDA: rows, and sums of their columns, read memory once") {
   CHECK(compare_there({x}, {weights, sum(weights, Axes{0})}, {randn({520 + more, 1030})}) == 2);
 }
 
+TEST_CASE("CUDA: columns that reach beyond the rows that are written stay apart") {
+  const std::int64_t count = 600, width = 512, window = 1000;
+  manual_seed(19);
+  Tensor x(Dims{count, width}, DType::float32), e(Dims{window - width}, DType::float32);
+  const Tensor rest = tanh(e), rows = softmax(x * sum(rest), -1);
+  const Tensor all = concatenate({reshape(rows, {count * width}), rest}, 0);
+  const Tensor windows = transpose(unfold(reshape(all, {1, 1, 1, count * width + window - width}),
+                                          PerAxis{1, window}, 1, 0, PerAxis{1, width}),
+                                   1, 2);
+  const std::vector<Tensor> outputs{all, sum(reshape(windows, {count, window}), Axes{0})};
+  const Device device = stand_in() ? Device::cuda(1) : Device::cuda(0);
+  const Function on_host({x, e}, outputs), there({x, e}, outputs, {.device = device});
+  const std::vector<Array> values{randn({count, width}), randn({window - width})};
+  const std::vector<Array> expected = on_host(values), got = there(values);
+  for (std::size_t i = 0; i < expected.size(); ++i) CHECK(same_bits(got[i], expected[i]));
+  CHECK(there.ir(Stage::kernels).find("columns of [") == std::string::npos);
+}
+
 TEST_CASE("CUDA: fast_math takes the device's own functions") {
   manual_seed(18);
   Tensor x({40, 50}, DType::float32), y({40, 50}, DType::float32);

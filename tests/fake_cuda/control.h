@@ -9,7 +9,8 @@
 // memory and code belong to the device that was current when they were made, and serve no other. A
 // thread that records may not take or give back memory or code; nor may a recording wait for one
 // launch twice.
-// Device 0 is one of sm_90; device 1, of sm_80, has no stream-ordered memory.
+// Device 0 is one of sm_90, as large as an H100; device 1, of sm_80, has no stream-ordered memory, 4
+// multiprocessors and 1 MB of cache.
 #pragma once
 
 #include <cstddef>

@@ -166,3 +166,62 @@ TEST_CASE("Fusion: attention over heads copies none of its operands, nor its res
   const Function apart({x, w, o}, matmul(joined, o), {.fuse = false});
   CHECK(allclose(f(values)[0], apart(values)[0], 1e-5, 1e-6));
 }
+
+namespace {
+
+void check_fused(const std::vector<Tensor>& inputs, const std::vector<Tensor>& outputs,
+                 const std::vector<Array>& values) {
+  const std::vector<Array> fused = Function(inputs, outputs)(values),
+                           apart = Function(inputs, outputs, {.fuse = false})(values);
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    CAPTURE(i);
+    CHECK(allclose(fused[i], apart[i], 1e-5, 1e-6));
+  }
+}
+
+}  // namespace
+
+TEST_CASE("Fusion: what one value cannot compute again, another still does") {
+  manual_seed(5);
+  Tensor a(Dims{3, 5, 16}, DType::float32), t(Dims{5, 16}, DType::float32),
+      w(Dims{16, 16}, DType::float32), d(Dims{3, 5, 16}, DType::float32),
+      e(Dims{3, 5, 16}, DType::float32);
+  const Tensor i = a - mean(a, Axes{2}, true);
+  const Tensor squared = i * i, moved = i + t;
+  const Tensor h = flip(moved, {2}) * d + flip(squared, {2}) * e;
+  check_fused(
+      {a, t, w, d, e}, {h, matmul(h, w) + moved},
+      {randn({3, 5, 16}), randn({5, 16}), randn({16, 16}), randn({3, 5, 16}), randn({3, 5, 16})});
+}
+
+TEST_CASE("Fusion: a result lies over no operand that is loaded after it") {
+  manual_seed(6);
+  Tensor z(Dims{10, 32}, DType::float32), w(Dims{32, 32}, DType::float32),
+      q(Dims{10, 32}, DType::float32);
+  const Tensor a = softmax(q, -1), y = matmul(exp(a) * z * softmax(q * 2.0, -1), w);
+  const Tensor product = matmul(tanh(y), w) + matmul(flip(y, {0}), w);
+  check_fused({z, w, q}, {product, y * a}, {randn({10, 32}), randn({32, 32}), randn({10, 32})});
+}
+
+TEST_CASE("Fusion: computing again costs no more than it saves, however deep it could go") {
+  const std::int64_t n = 1 << 12;
+  Tensor x(Dims{n}, DType::float32), scale(Dims{n}, DType::float32), shift(Dims{n}, DType::float32);
+  const Tensor first = x * scale + shift;
+  const std::vector<Array> values{randn({n}), randn({n}), randn({n})};
+  Tensor sums = first;  // each level reads the one before at two places
+  for (std::int64_t level = 0, length = n; level < 11; ++level) {
+    const std::int64_t step = std::int64_t{1} << level;
+    sums = sums[Slice(0, length - step)] + sums[Slice(step, length)];
+    length -= step;
+  }
+  const Function scan({x, scale, shift}, sums);
+  CHECK(stats(scan, values).flops < 60.0 * static_cast<double>(n));
+  Tensor cubes = first;  // and three times at one place
+  for (int level = 0; level < 40; ++level) {
+    const Tensor turned = flip(cubes * 0.5, {0});
+    cubes = turned * turned * turned;
+  }
+  const Function deep({x, scale, shift}, cubes);
+  CHECK(stats(deep, values).flops < 40 * 8.0 * static_cast<double>(n));
+  check_fused({x, scale, shift}, {sums, cubes}, values);
+}
