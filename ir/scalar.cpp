@@ -142,6 +142,11 @@ std::uint64_t bits_of(double value) { return std::bit_cast<std::uint64_t>(value)
 
 std::string_view name(ScalarOp op) { return info(op).name; }
 int arity(ScalarOp op) { return info(op).arity; }
+bool commutes(ScalarOp op) {
+  return op == ScalarOp::add || op == ScalarOp::mul || op == ScalarOp::bit_and ||
+         op == ScalarOp::bit_or || op == ScalarOp::bit_xor || op == ScalarOp::eq ||
+         op == ScalarOp::ne;
+}
 
 std::string problem_at(const ScalarProgram& p, std::size_t i) {
   const std::string problem = problem_with_operands(p, p.code[i], i);
@@ -170,14 +175,6 @@ void verify(const ScalarProgram& p) {
 }
 
 DType ScalarValue::dtype() const { return builder_->dtype(id_); }
-
-namespace {
-bool commutes(ScalarOp op) {
-  return op == ScalarOp::add || op == ScalarOp::mul || op == ScalarOp::bit_and ||
-         op == ScalarOp::bit_or || op == ScalarOp::bit_xor || op == ScalarOp::eq ||
-         op == ScalarOp::ne;
-}
-}  // namespace
 
 ScalarValue ScalarBuilder::intern(const ScalarInst& inst) {
   std::vector<std::int32_t>& bucket = interned_[hash_of(inst)];

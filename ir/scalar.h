@@ -53,6 +53,8 @@ inline constexpr int scalar_op_count = static_cast<int>(ScalarOp::lookup) + 1;
 std::string_view name(ScalarOp);
 /// Number of operands: 0 to 3.
 int arity(ScalarOp);
+/// Whether exchanging the two operands changes no bit (of what is no NaN).
+bool commutes(ScalarOp);
 
 struct ScalarInst {
   ScalarOp op;

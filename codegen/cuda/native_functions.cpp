@@ -59,12 +59,6 @@ std::vector<Pattern> make_patterns() {
   return all;
 }
 
-bool commutes(ScalarOp op) {
-  return op == ScalarOp::add || op == ScalarOp::mul || op == ScalarOp::bit_and ||
-         op == ScalarOp::bit_or || op == ScalarOp::bit_xor || op == ScalarOp::eq ||
-         op == ScalarOp::ne;
-}
-
 /// One attempt to find a pattern's instructions in a program.
 class Match {
  public:
@@ -89,7 +83,7 @@ class Match {
       const std::vector<std::int32_t> before = met_;
       const bool as_is = same(want.a, have.a) && same(want.b, have.b) && same(want.c, have.c);
       if (!as_is) {
-        if (!commutes(want.op)) return false;
+        if (!ir::commutes(want.op)) return false;
         met_ = before;
         if (!same(want.a, have.b) || !same(want.b, have.a)) return false;
       }
