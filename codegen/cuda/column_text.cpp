@@ -43,9 +43,6 @@ class ColumnText {
   static std::string total(std::size_t reduction, std::size_t accumulator) {
     return cat({"total", str(reduction), "_", str(accumulator)});
   }
-  static std::string numbered(std::string_view letter, std::size_t reduction, std::size_t a) {
-    return cat({letter, str(reduction), "_", str(a)});
-  }
   [[nodiscard]] std::string parameters() const {
     std::string all = cat({parameter_text(k_), ", int block, int from, int rows"});
     each_total([&](const std::string& name, DType t, std::uint64_t) {
@@ -67,12 +64,17 @@ class ColumnText {
   [[nodiscard]] bool moves(int access, std::size_t axis) const {
     return !(k_.accesses[static_cast<std::size_t>(access)].strides[axis] == Dim(0));
   }
-  /// Opens a loop over the rows that are taken in together: row `r` of the block.
-  void write_row_loop(const CudaSchedule& s, std::string_view counter) {
+  /// Opens a loop over the rows that are taken in together, and are there: number `e`, row `r` of
+  /// the block.
+  void open_rows(const CudaSchedule& s) {
     out_.line("#pragma unroll");
-    out_.open(cat({"for (int ", counter, " = 0; ", counter, " < ", str(s.rows_at_once()), "; ++",
-                   counter, ")"}));
-    out_.line(cat({"const int r = from + ", counter, ";"}));
+    out_.open(cat({"for (int e = 0; e < ", str(s.rows_at_once()), "; ++e)"}));
+    out_.line("const int r = from + e;");
+    out_.open("if (e < rows)");
+  }
+  void close_rows() {
+    out_.close();
+    out_.close();
   }
 
   const Columns& columns_;
@@ -103,32 +105,26 @@ void ColumnText::write_columns(const CudaSchedule& s, std::string_view name) {
           moves(access(n), 2) == by_row)
         visit(n);
   };
-  out_.open(cat({"WEFT_FUNCTION void ", name, "_columns(", parameters(), ")"}));
-  each_source(false, true, [&](std::size_t n) {
+  const auto load_rows = [&](std::size_t n) {
     out_.line(cat({source_type(n), " x", str(n), "[", count, "];"}));
-    write_row_loop(s, "e");
-    out_.line(cat({"if (e < rows) x", str(n), "[e] = ", place(access(n)), ";"}));
-    out_.close();
-  });
-  each_source(false, false, [&](std::size_t n) {
+    open_rows(s);
+    out_.line(cat({"x", str(n), "[e] = ", place(access(n)), ";"}));
+    close_rows();
+  };
+  const auto load_once = [&](std::size_t n) {
     out_.line(cat({"const ", source_type(n), " x", str(n), " = ", place(access(n)), ";"}));
-  });
+  };
+  out_.open(cat({"WEFT_FUNCTION void ", name, "_columns(", parameters(), ")"}));
+  each_source(false, true, load_rows);
+  each_source(false, false, load_once);
   out_.line(cat({"#pragma unroll ", str(columns_together(s))}));
   out_.open(open_points(s));
-  each_source(true, false, [&](std::size_t n) {
-    out_.line(cat({"const ", source_type(n), " x", str(n), " = ", place(access(n)), ";"}));
-  });
-  each_source(true, true, [&](std::size_t n) {
-    out_.line(cat({source_type(n), " x", str(n), "[", count, "];"}));
-    write_row_loop(s, "e");
-    out_.line(cat({"if (e < rows) x", str(n), "[e] = ", place(access(n)), ";"}));
-    out_.close();
-  });
+  each_source(true, false, load_once);
+  each_source(true, true, load_rows);
   each_total([&](const std::string& total, DType t, std::uint64_t) {
     out_.line(cat({cuda_type(t), " sum_", total, " = ", total, "[column];"}));
   });
-  write_row_loop(s, "e");
-  out_.open("if (e < rows)");
+  open_rows(s);
   std::vector<std::string> inputs;
   for (std::size_t n = 0; n < stage.sources.size(); ++n)
     inputs.push_back(!reads_input(stage.body, n) ? ""
@@ -145,8 +141,7 @@ void ColumnText::write_columns(const CudaSchedule& s, std::string_view name) {
     }
     out_.line(cat({name, "_columns_combine0_", str(r), "(", arguments, lifted, ");"}));
   }
-  out_.close();
-  out_.close();
+  close_rows();
   each_total([&](const std::string& total, DType, std::uint64_t) {
     out_.line(cat({total, "[column] = sum_", total, ";"}));
   });
