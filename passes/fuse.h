@@ -14,7 +14,7 @@
 //     same, or the latest group with that space (side by side: forward and backward, all parameters
 //     of an optimiser step);
 //   - a reduction joins its producer's group, which then runs row by row, or a group with the same
-//     rows; what is computed from reductions, once a point or along the same rows, joins too
+//     rows (a large one down columns only where both read the same); what is computed from reductions, once a point or along the same rows, joins too
 //     (softmax, layer norm, cross-entropy);
 //   - a contraction starts a group; pointwise values over its result join it as the epilogue;
 //   - a stored value that is cheap to recompute from what is in memory anyway is computed again by

@@ -22,8 +22,8 @@ struct MemoryOptions {
   std::optional<ColumnLimits> columns;  // rows and sums within these are one step; none: never
 };
 
-/// Fills lifetimes, groups, columns, offsets, `arena_bytes`, `donated`, `flops` and `bytes_moved` of a plan
-/// whose steps and slots stand.
+/// Fills lifetimes, groups, offsets, `arena_bytes`, `donated`, `flops` and `bytes_moved` of a plan
+/// whose steps and slots stand; joins rows and columns.
 void plan_memory(ir::Plan& plan, const MemoryOptions& options);
 
 }  // namespace weft::passes

@@ -68,9 +68,11 @@ ir::Plan plan(const ir::Graph& graph, std::span<const ir::Type> inputs,
   lowering.fusion.fuse = options.fuse;
   lowering.fusion.split = options.split;
   lowering.fusion.winograd = options.winograd;
-  if (options.fuse) lowering.groups = options.groups;
+  if (options.fuse) {
+    lowering.groups = options.groups;
+    lowering.columns = options.columns;
+  }
   lowering.apart = options.apart;
-  if (options.fuse) lowering.columns = options.columns;
   lowering.precision = options.precision;
   const ir::Graph optimized = optimize(graph, inputs, options);
   ir::Plan result = lower(real_outputs(optimized), lowering);

@@ -174,13 +174,14 @@ void ColumnText::write_results(const CudaSchedule& s, std::string_view name) {
 }  // namespace
 
 std::int64_t total_bytes(const Kernel& k) {
-  if (k.columns.empty()) return 0;
-  TextWriter none;
-  const ColumnText text(k, none);
+  constexpr std::int64_t padding = 16;  // an array
   std::int64_t bytes = 0;
-  text.each_total([&](const std::string&, DType t, std::uint64_t) {
-    bytes += text.points() * static_cast<std::int64_t>(size_of(t)) + 16;
-  });
+  for (const Columns& columns : k.columns)
+    for (const KernelReduction& r : columns.kernel.stages[0].reductions)
+      for (std::size_t a = 0; a < r.temps.size(); ++a)
+        bytes += *columns.kernel.axes[0].constant() *
+                     static_cast<std::int64_t>(size_of(r.combine.inputs[a])) +
+                 padding;
   return bytes;
 }
 

@@ -48,13 +48,11 @@ std::span<const DeviceRow> device_rows() { return table(); }
 Function device_function(const DeviceRow& row, std::span<const std::int64_t> extents, Device device) {
   if (losses_of(row.name)) return training_step(row.name, device);
   const std::string_view name = row.name;
-  const FunctionOptions options{.device = device, .name = std::string(name)};
+  const FunctionOptions options{
+      .device = device, .name = std::string(name), .fast_math = name == "pointwise_fast"};
   const Tensor x("x"), y("y"), z("z");
   if (name == "add" || name == "small_call") return Function({x, y}, x + 0.2 + y * 0.3, options);
-  if (name == "pointwise") return Function({x}, twenty_pointwise(x), options);
-  if (name == "pointwise_fast")
-    return Function({x}, twenty_pointwise(x),
-                    {.device = device, .name = std::string(name), .fast_math = true});
+  if (name.starts_with("pointwise")) return Function({x}, twenty_pointwise(x), options);
   if (name == "softmax") return Function({x}, softmax(x), options);
   if (name == "softmax_grad") return Function({x, y}, vjp({softmax(x)}, {x}, {y}), options);
   if (name == "norm") return Function({x, y, z}, nn::layer_norm(x, y, z, 1e-5), options);
