@@ -75,8 +75,9 @@ class Planner {
   /// Instructions for which a constant operand is a vector like any other.
   static bool takes_vectors(ScalarOp op) {
     return op == ScalarOp::add || op == ScalarOp::sub || op == ScalarOp::mul ||
-           op == ScalarOp::div || op == ScalarOp::fma || op == ScalarOp::select ||
-           op == ScalarOp::lt || op == ScalarOp::le || op == ScalarOp::eq || op == ScalarOp::ne;
+           op == ScalarOp::div || op == ScalarOp::ratio || op == ScalarOp::fma ||
+           op == ScalarOp::select || op == ScalarOp::lt || op == ScalarOp::le ||
+           op == ScalarOp::eq || op == ScalarOp::ne;
   }
 
   /// The instructions of all vectors, one after the other.

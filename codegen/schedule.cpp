@@ -245,6 +245,7 @@ Timing timing_of(const ScalarProgram& program, int lanes, const Target& target) 
         products += registers;
         break;
       case ScalarOp::div:
+      case ScalarOp::ratio:
       case ScalarOp::sqrt:
       case ScalarOp::rem:
         latency = 12;

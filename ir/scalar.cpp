@@ -17,8 +17,8 @@ struct OpInfo {
 constexpr std::array<OpInfo, scalar_op_count> op_infos{{
     {"input", 0}, {"constant", 0}, {"index", 0}, {"add", 2}, {"sub", 2}, {"mul", 2},
     {"div", 2}, {"rem", 2}, {"neg", 1}, {"abs", 1}, {"fma", 3}, {"mulhi", 2},
-    {"scale", 2}, {"minimum", 2}, {"maximum", 2}, {"sqrt", 1}, {"floor", 1}, {"ceil", 1},
-    {"trunc", 1}, {"rint", 1}, {"bit_and", 2}, {"bit_or", 2}, {"bit_xor", 2}, {"bit_not", 1},
+    {"scale", 2}, {"ratio", 2}, {"minimum", 2}, {"maximum", 2}, {"sqrt", 1}, {"floor", 1},
+    {"ceil", 1}, {"trunc", 1}, {"rint", 1}, {"bit_and", 2}, {"bit_or", 2}, {"bit_xor", 2}, {"bit_not", 1},
     {"shl", 2}, {"shr", 2}, {"eq", 2}, {"ne", 2}, {"lt", 2}, {"le", 2},
     {"select", 3}, {"convert", 1}, {"bitcast", 1}, {"lookup", 1},
 }};
@@ -58,7 +58,8 @@ bool dtypes_agree(ScalarOp op, DType result, DType operand) {
     case ScalarOp::ceil:
     case ScalarOp::trunc:
     case ScalarOp::rint: return is_wide_float(operand) && result == operand;
-    case ScalarOp::scale: return operand == DType::float32 && result == operand;
+    case ScalarOp::scale:
+    case ScalarOp::ratio: return operand == DType::float32 && result == operand;
     case ScalarOp::mulhi: return is_integer(operand) && size_of(operand) >= 4 && result == operand;
     case ScalarOp::bit_and:
     case ScalarOp::bit_or:
@@ -256,6 +257,7 @@ std::int32_t ScalarBuilder::same_as(const ScalarInst& i) const {
     case ScalarOp::abs:
     case ScalarOp::fma:
     case ScalarOp::scale:
+    case ScalarOp::ratio:
     case ScalarOp::mulhi:
     case ScalarOp::minimum:
     case ScalarOp::maximum:
@@ -432,6 +434,7 @@ ScalarValue fma(ScalarValue a, ScalarValue b, ScalarValue c) {
   return a.builder().emit(ScalarOp::fma, a.dtype(), a, b, c);
 }
 ScalarValue scale(ScalarValue a, ScalarValue power) { return binary(ScalarOp::scale, a, power); }
+ScalarValue ratio(ScalarValue a, ScalarValue b) { return binary(ScalarOp::ratio, a, b); }
 ScalarValue minimum(ScalarValue a, ScalarValue b) { return binary(ScalarOp::minimum, a, b); }
 ScalarValue maximum(ScalarValue a, ScalarValue b) { return binary(ScalarOp::maximum, a, b); }
 ScalarValue sqrt(ScalarValue x) { return unary(ScalarOp::sqrt, x); }

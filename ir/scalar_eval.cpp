@@ -107,7 +107,8 @@ template <class T> u64 evaluate_float(ScalarOp op, u64 abits, u64 bbits, u64 cbi
     case ScalarOp::add: return to_bits(a + b);
     case ScalarOp::sub: return to_bits(a - b);
     case ScalarOp::mul: return to_bits(a * b);
-    case ScalarOp::div: return to_bits(a / b);
+    case ScalarOp::div:
+    case ScalarOp::ratio: return to_bits(a / b);
     case ScalarOp::rem: return to_bits(std::fmod(a, b));
     case ScalarOp::neg: return to_bits(-a);
     case ScalarOp::abs: return to_bits(std::fabs(a));
@@ -174,6 +175,7 @@ template <class T> u64 evaluate_integer(ScalarOp op, u64 abits, u64 bbits) {
     case ScalarOp::constant:
     case ScalarOp::index:
     case ScalarOp::scale:
+    case ScalarOp::ratio:
     case ScalarOp::fma:
     case ScalarOp::sqrt:
     case ScalarOp::floor:

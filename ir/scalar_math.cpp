@@ -15,8 +15,10 @@ ScalarValue poly(ScalarValue x, std::span<const double> c) {
 
 ScalarValue is_nan(ScalarValue x) { return ne(x, x); }
 
+ScalarValue not_below(ScalarValue x, double low) { return select(lt(x, low), like(x, low), x); }
+
 ScalarValue clamp(ScalarValue x, double low, double high) {
-  const ScalarValue raised = select(lt(x, low), like(x, low), x);
+  const ScalarValue raised = not_below(x, low);
   return select(gt(raised, high), like(x, high), raised);
 }
 

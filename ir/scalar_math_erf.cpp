@@ -65,15 +65,16 @@ ScalarValue erf_float32(ScalarValue x) {
 }
 
 /// x N(x): for negative x it is -t N(-t) with the square's rounding error given back to the
-/// exponential; for positive ones x less that.
+/// exponential; for positive ones x less that. The power is held so that a denormal result is
+/// rounded once.
 ScalarValue gelu_float32(ScalarValue x) {
   const ScalarValue t = select(gt(abs(x), 14.75), like(x, 14.75), abs(x));
   const ScalarValue sum = t + 5.625, line = fma(t, like(t, 1.4375), like(t, 1));
-  const ScalarValue inverse = 1 / (sum * line);
+  const ScalarValue inverse = ratio(like(t, 1), sum * line);
   const ScalarValue scale = poly((t - 5.625) * (inverse * line), mills_float) * (inverse * sum);
   const Pair square = two_product(t, t);
-  const ScalarValue power = exp_kernel(square.hi * -0.5, square.lo * -0.5, Grade::single);
-  const ScalarValue tail = scale * t * power;  // beyond 14.75 power is 0
+  const ScalarValue power = exp_held(square.hi * -0.5, square.lo * -0.5, 40);
+  const ScalarValue tail = scale * t * power * 0x1p-40;  // 0 beyond 14.75
   return select(lt(x, 0), -tail, x - tail);
 }
 
@@ -136,7 +137,7 @@ ScalarValue erf(ScalarValue x) {
 }
 ScalarValue gelu(ScalarValue x) {
   if (x.dtype() == DType::float32) return gelu_float32(x);
-  return x * (0.5 * erfc(x * -0.7071067811865476));
+  return not_below(x, -40) * (0.5 * erfc(x * -0.7071067811865476));
 }
 ScalarValue erfc(ScalarValue x) { return in_float64(x, erfc_float64); }
 ScalarValue erfcx(ScalarValue x) {

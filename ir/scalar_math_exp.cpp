@@ -88,29 +88,35 @@ ScalarValue exp_reduced(ScalarValue r, Grade grade) {
   return fma(fma(poly(r, exp_tail(r, grade)), r, one), r, one);
 }
 
-/// factor * sigmoid(x) = factor / (1 + e^-x), float32. With e^-x = a (1 + q), a = 2^n, the divisor
-/// is (1 + a) + a q in two parts, and the quotient is corrected by what the division leaves. A
-/// power beyond 2^60 is held back and comes last, so that a denormal result is rounded once.
-ScalarValue sigmoid_times(ScalarValue x, ScalarValue factor) {
-  constexpr double largest = 60;
-  const ScalarValue one = like(x, 1), t = clamp(x, -111, 17.4);
-  const double add = magic(x) + exponent_bias(x), last = add + largest;
-  const ScalarValue shifted = fma(t, like(x, -log2_e), like(x, add));
+/// 2^held * sigmoid(t) = 1 / (2^-held + 2^-held e^-t), float32, for t from -111 to 18 or NaN: held
+/// so that neither the divisor nor its inverse leaves the normal numbers where a result does. With
+/// 2^-held e^-t = a (1 + q), a = 2^(n - held), the divisor is (2^-held + a) + a q in two parts, and
+/// the quotient is corrected by what the division leaves.
+constexpr int held = 40;
+constexpr double one_held = 0x1p-40;
+ScalarValue sigmoid_held(ScalarValue t) {
+  const ScalarValue one = like(t, 1);
+  const double add = magic(t) + exponent_bias(t) - held;
+  const ScalarValue shifted = fma(t, like(t, -log2_e), like(t, add));
   const ScalarValue n = shifted - add;
   const ScalarValue r =
-      fma(n, like(x, ln2_float_low), fma(n, like(x, double{ln2_float_high}), t));  // of e^-r
-  const ScalarValue p = poly(r, sigmoid_float);
-  const ScalarValue q = fma(r * r, p, -r);
-  const ScalarValue within = select(gt(shifted, last), like(x, last), shifted);
-  const ScalarValue a = power_of_two(within);
-  const ScalarValue base = 1 + a, lost = 1 - (base - a);
+      fma(n, like(t, ln2_float_low), fma(n, like(t, double{ln2_float_high}), t));  // of e^-r
+  const ScalarValue q = fma(r * r, poly(r, sigmoid_float), -r);
+  const ScalarValue a = power_of_two(shifted);
+  const ScalarValue base = a + one_held, lost = one_held - (base - a);
   const ScalarValue sum = fma(a, q, base);
-  const ScalarValue inverse = 1 / sum;
+  const ScalarValue inverse = ratio(one, sum);
   const ScalarValue rest = fma(a, q, (base - sum) + lost);
   const ScalarValue left = fma(-rest, inverse, fma(-sum, inverse, one));
-  ScalarValue y = fma(left, inverse, inverse);
-  if (factor.id() >= 0) y = y * select(lt(x, -110), factor * 0, factor);
-  return scale(y, within - shifted);
+  return fma(left, inverse, inverse);
+}
+
+ScalarValue sigmoid_float32(ScalarValue x) { return sigmoid_held(clamp(x, -111, 17.4)) * one_held; }
+
+/// Rounded once: what is held back comes last.
+ScalarValue silu_float32(ScalarValue x) {
+  const ScalarValue t = clamp(x, -111, 17.4);
+  return select(gt(x, 17.4), x, sigmoid_held(t) * t * one_held);
 }
 
 /// 1 / (1 + e^-x); the smaller power keeps the relative error where the result is small.
@@ -130,7 +136,7 @@ ScalarValue tanh_float32(ScalarValue x) {
   const ScalarValue p = poly(h, tanh_float);
   const ScalarValue q = fma(h * h, p, h + h);
   const ScalarValue power = power_of_two(shifted);
-  return with_sign_of(x, fma(-power, q, 1 - power) / fma(power, q, 1 + power));
+  return with_sign_of(x, ratio(fma(-power, q, 1 - power), fma(power, q, 1 + power)));
 }
 
 ScalarValue tanh_float64(ScalarValue x) {
@@ -154,10 +160,20 @@ ScalarValue cosh_float64(ScalarValue x, Grade grade) {
 
 constexpr double two_sqrt_2_over_pi = 1.5957691216057308, gelu_cubic = 0.044715;
 
-/// (1 + tanh(u)) / 2 is sigmoid(2u), which loses nothing for negative u = sqrt(2/pi) (x + c x^3).
-/// Far down the tail the rounding of 2u counts 2u times.
+/// Beyond these limits gelu_tanh is 0 or its argument.
+struct GeluLimits {
+  double low, high;
+};
+GeluLimits gelu_limits(ScalarValue x) {
+  return is_float32(x) ? GeluLimits{-10.95, 5.08} : GeluLimits{-22, 8};
+}
+
+/// (1 + tanh(u)) / 2 is sigmoid(2u), which loses nothing for negative u = sqrt(2/pi) (x + c x^3), x
+/// within limits. Far down the tail the rounding of 2u counts 2u times.
 ScalarValue gelu_share(ScalarValue x) {
-  return sigmoid(x * two_sqrt_2_over_pi * (1.0 + x * x * gelu_cubic));
+  const ScalarValue u =
+      x * fma(x * x, like(x, two_sqrt_2_over_pi * gelu_cubic), like(x, two_sqrt_2_over_pi));
+  return is_float32(x) ? sigmoid_held(u) * one_held : sigmoid_float64(u);
 }
 
 }  // namespace
@@ -173,6 +189,12 @@ ScalarValue exp_kernel(ScalarValue hi, ScalarValue lo, Grade grade, int extra) {
   if (lo.id() >= 0) reduced.rest = reduced.rest + lo;
   const ScalarValue p = exp_reduced(reduced.rest, grade);
   return once ? p * power_of_two(reduced.shifted) : scaled(p, reduced, extra);
+}
+
+ScalarValue exp_held(ScalarValue hi, ScalarValue lo, int held) {
+  Reduced reduced = reduce(hi, exponent_bias(hi) + held);
+  reduced.rest = reduced.rest + lo;
+  return exp_reduced(reduced.rest, Grade::full) * power_of_two(reduced.shifted);
 }
 
 // e^x - 1 = (2^n - 1) + 2^n r + 2^n (r^2 P(r) + what reducing lost), the first sum held exactly;
@@ -220,15 +242,20 @@ ScalarValue sinh(ScalarValue x) { return in_float64(x, sinh_float64); }
 ScalarValue cosh(ScalarValue x) { return in_float64(x, cosh_float64); }
 ScalarValue tanh(ScalarValue x) { return is_float32(x) ? tanh_float32(x) : tanh_float64(x); }
 ScalarValue sigmoid(ScalarValue x) {
-  return is_float32(x) ? sigmoid_times(x, {}) : sigmoid_float64(x);
+  return is_float32(x) ? sigmoid_float32(x) : sigmoid_float64(x);
 }
 ScalarValue silu(ScalarValue x) {
-  return is_float32(x) ? sigmoid_times(x, x) : x * sigmoid_float64(x);
+  return is_float32(x) ? silu_float32(x) : not_below(x, -750) * sigmoid_float64(x);
 }
 
-ScalarValue gelu_tanh(ScalarValue x) { return x * gelu_share(x); }
-ScalarValue gelu_tanh_grad(ScalarValue x, ScalarValue g) {
-  const ScalarValue s = gelu_share(x);
+ScalarValue gelu_tanh(ScalarValue x) {
+  const auto [low, high] = gelu_limits(x);
+  const ScalarValue raised = not_below(x, low);
+  return raised * gelu_share(select(gt(raised, high), like(x, high), raised));
+}
+ScalarValue gelu_tanh_grad(ScalarValue argument, ScalarValue g) {
+  const auto [low, high] = gelu_limits(argument);
+  const ScalarValue x = clamp(argument, low, high), s = gelu_share(x);
   const ScalarValue steep = (x * x * (3 * gelu_cubic) + 1.0) * two_sqrt_2_over_pi;
   return g * (s + x * s * (1.0 - s) * steep);
 }

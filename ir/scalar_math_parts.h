@@ -32,6 +32,8 @@ ScalarValue like(ScalarValue x, double value);
 ScalarValue is_nan(ScalarValue x);
 /// Clamps into [low, high]; NaN stays.
 ScalarValue clamp(ScalarValue x, double low, double high);
+/// At least `low`, so that a product with 0 is 0 where x is minus infinity; NaN stays.
+ScalarValue not_below(ScalarValue x, double low);
 /// `magnitude`, which has no sign, with that of x.
 ScalarValue with_sign_of(ScalarValue x, ScalarValue magnitude);
 /// Unsigned integer of x's width with its bits, and back.
@@ -43,6 +45,8 @@ Pair product(Pair a, Pair b);
 
 /// e^(hi + lo) * 2^extra for extra in -1..0; `lo` may be absent.
 ScalarValue exp_kernel(ScalarValue hi, ScalarValue lo, Grade grade, int extra = 0);
+/// 2^held * e^(hi + lo) where that is a normal number; float32.
+ScalarValue exp_held(ScalarValue hi, ScalarValue lo, int held);
 /// e^x - 1; float64.
 ScalarValue expm1_kernel(ScalarValue x, Grade grade);
 /// log(1 + x), float64.

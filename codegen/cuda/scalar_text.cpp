@@ -103,6 +103,9 @@ std::string expression(const ScalarInst& i, DType t, const std::string& a, const
     case ScalarOp::fma: return call(cat({"fma", f}), {a, b, c});
     case ScalarOp::mulhi: return call("weft_mulhi", {a, b});
     case ScalarOp::scale: return call("weft_scale", {a, b});
+    case ScalarOp::ratio:
+      return a == literal(t, 0x3f800000) ? call("weft_reciprocal", {b})
+                                         : call("weft_ratio", {a, b});
     case ScalarOp::minimum: return call("weft_min", {a, b});
     case ScalarOp::maximum: return call("weft_max", {a, b});
     case ScalarOp::sqrt: return call(cat({"sqrt", f}), {a});

@@ -34,6 +34,7 @@ class Op {
       case ScalarOp::sub: return real ? b_.CreateFSub(a, b) : b_.CreateSub(a, b);
       case ScalarOp::mul: return real ? b_.CreateFMul(a, b) : b_.CreateMul(a, b);
       case ScalarOp::div: return real ? b_.CreateFDiv(a, b) : quotient(a, b);
+      case ScalarOp::ratio: return b_.CreateFDiv(a, b);
       case ScalarOp::rem: return real ? float_remainder(a, b) : remainder(a, b);
       case ScalarOp::neg: return real ? b_.CreateFNeg(a) : b_.CreateNeg(a);
       case ScalarOp::abs:

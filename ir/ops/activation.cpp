@@ -1,4 +1,5 @@
 // Activations: pointwise, each one scalar program.
+#include <limits>
 #include <numbers>
 
 #include "ir/ops/rules.h"
@@ -18,7 +19,10 @@ Exprs gelu_grad(const GradArgs& a) {
   const Expr below = apply(ops::erfc, {x * -inv_sqrt2}) * 0.5;
   return {a.g * (below + x * exp(x * x * -0.5) * inv_sqrt_2pi)};
 }
-double ref_gelu(double x) { return 0.5 * x * std::erfc(-x * inv_sqrt2); }
+/// Of activations that fall to 0 where x does not reach it: the limit, which infinity times 0 is not.
+bool is_far_below(double x) { return x == -std::numeric_limits<double>::infinity(); }
+double ref_gelu(double x) { return is_far_below(x) ? -0.0 : 0.5 * x * std::erfc(-x * inv_sqrt2); }
+double ref_silu(double x) { return is_far_below(x) ? -0.0 : x / (1 + std::exp(-x)); }
 
 /// A row of its own: one pass over g and what gelu_tanh was given, which a product of the backward
 /// pass may end with, in place of several values kept from the forward pass.
@@ -35,6 +39,7 @@ Exprs gelu_tanh_grad_gradient(const GradArgs& a) {
 }
 double ref_gelu_tanh(double x) {
   // As it is defined, x (1 + tanh(u)) / 2, this loses what it compares for negative u.
+  if (is_far_below(x)) return -0.0;
   return x / (1 + std::exp(-two_sqrt_2_over_pi * (x + gelu_cubic * x * x * x)));
 }
 
@@ -137,7 +142,7 @@ constinit const Op silu{
     .infer = infer_pointwise,
     .meaning = Pointwise{OperandRule::floating, unary<math::silu>},
     .grad = silu_grad,
-    .reference = {.unary = [](double x) { return x / (1 + std::exp(-x)); }},
+    .reference = {.unary = ref_silu},
     .samples = {.make = in_range<1, -5.0, 5.0>, .ulp = 2},
 };
 

@@ -53,7 +53,9 @@ inline std::vector<OpcodeCase> all_opcode_cases() {
   std::vector<OpcodeCase> cases;
   for (int o = 0; o < ir::scalar_op_count; ++o) {
     const auto op = static_cast<ScalarOp>(o);
-    if (ir::arity(op) == 0 || op == ScalarOp::lookup || op == ScalarOp::scale) continue;
+    if (ir::arity(op) == 0 || op == ScalarOp::lookup || op == ScalarOp::scale ||
+        op == ScalarOp::ratio)  // the last two are not for any operands
+      continue;
     for (DType t : held) {
       for (DType r : held) {
         std::vector<DType> inputs(static_cast<std::size_t>(ir::arity(op)), t);

@@ -217,7 +217,8 @@ std::vector<ScalarProgram> single_programs() {
   for (int number = 0; number < scalar_op_count; ++number) {
     const auto op = static_cast<ScalarOp>(number);
     if (op == ScalarOp::input || op == ScalarOp::constant || op == ScalarOp::index ||
-        op == ScalarOp::lookup || op == ScalarOp::scale)  // the last is not for any operands
+        op == ScalarOp::lookup || op == ScalarOp::scale ||
+        op == ScalarOp::ratio)  // the last two are not for any operands
       continue;
     for (const DType dtype : plain_dtypes) {
       if (op == ScalarOp::convert || op == ScalarOp::bitcast) {

@@ -5,6 +5,7 @@
 #include <random>
 #include <string>
 
+#include "ir/scalar_math_special.h"
 #include "tools/ulp/scalar_blocks.h"
 #include "tools/ulp/scalar_math_cases.h"
 
@@ -121,6 +122,45 @@ template <class T> T folded(ir::ScalarValue (*build)(ir::ScalarValue), T x) {
 
 TEST_CASE("float32 transcendentals are within their bounds") {
   for (const check::UnaryCase& c : check::unary_cases) check_unary<float>(c, 200'000, c.bound32);
+}
+
+TEST_CASE("activations reach their limits, and keep to the terms of their divisions") {
+  using F = ir::ScalarValue (*)(ir::ScalarValue);
+  const F activations[] = {ir::math::silu, ir::math::gelu, ir::math::gelu_tanh};
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  const std::vector<float> x = sample<float>(200'000, 12);
+  for (const F activation : activations) {
+    CAPTURE(&activation - activations);
+    ir::ScalarBuilder b;
+    const ir::ScalarValue result = activation(b.input(0, DType::float32));
+    const ir::ScalarProgram program = b.finish(std::span(&result, 1));
+    check::BlockRunner runner(program);  // NaN where a division is not kept to
+    std::size_t unexpected = 0;
+    for (std::size_t first = 0; first < x.size(); first += block_size) {
+      const void* const inputs[] = {x.data() + first};
+      const auto* const got = static_cast<const float*>(runner.run(inputs));
+      for (std::size_t i = 0; i < block_size; ++i)
+        unexpected += std::isnan(got[i]) != std::isnan(x[first + i]);
+    }
+    CHECK(unexpected == 0);
+    CHECK(folded(activation, static_cast<float>(infinity)) == infinity);
+    CHECK(folded(activation, infinity) == infinity);
+    CHECK(folded(activation, static_cast<float>(-infinity)) == 0);
+    CHECK(folded(activation, -infinity) == 0);
+    CHECK(folded(activation, 3e38f) == 3e38f);
+    CHECK(folded(activation, -3e38f) == 0);
+    CHECK(folded(activation, 0x1p-140f) == 0x1p-141f);
+  }
+  const auto slope_at = [](float at) {
+    ir::ScalarBuilder b;
+    const ir::ScalarValue result =
+        ir::math::gelu_tanh_grad(b.constant(DType::float32, at), b.constant(DType::float32, 1));
+    return std::bit_cast<float>(static_cast<std::uint32_t>(b.inst(result.id()).imm));
+  };
+  for (const float far : {12.0f, 1e20f, std::numeric_limits<float>::infinity()}) {
+    CHECK(slope_at(far) == 1);
+    CHECK(std::abs(slope_at(-far)) < 1e-30f);
+  }
 }
 
 TEST_CASE("float64 transcendentals are within their bounds") {

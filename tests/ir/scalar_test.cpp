@@ -116,6 +116,9 @@ TEST_CASE("scaling by a power of two rounds once") {
   CHECK(run<float>(Op::scale, 0.75f, 128.0f) == 0x1.8p127f);
   CHECK(std::isinf(run<float>(Op::scale, 1.0f, 128.0f)));
   CHECK(std::isnan(run<float>(Op::scale, std::nanf(""), std::nanf(""))));
+  CHECK(run<float>(Op::ratio, 1.0f, 3.0f) == 0x1.555556p-2f);
+  CHECK(run<float>(Op::ratio, 0x1p-149f, 1.0f) == 0x1p-149f);
+  CHECK(std::isnan(run<float>(Op::ratio, 1.0f, std::nanf(""))));
 }
 
 TEST_CASE("bits and shifts, counts beyond the width included") {

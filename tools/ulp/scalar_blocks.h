@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <span>
 #include <stdexcept>
 #include <vector>
@@ -92,6 +93,14 @@ class BlockRunner {
         const auto whole = std::bit_cast<std::uint32_t>(static_cast<float>(b) + (0x1.8p23f + 254));
         const std::uint32_t both = whole << 23, first = (whole << 22) & 0x7f800000;
         return a * std::bit_cast<float>(first) * std::bit_cast<float>(both - first);
+      });
+    if (op == Op::ratio)
+      return map<T, T>(i, [](T a, T b, T) {  // NaN where a program does not keep to its terms
+        const T q = a / b, size = std::fabs(q), divisor = std::fabs(b);
+        const auto middle = [](T x) { return x >= T(0x1p-125) && x <= T(0x1p125); };
+        const bool exact = std::fma(q, b, -a) == 0;
+        const bool kept = middle(divisor) && (exact || (std::fabs(a) >= T(0x1p-100) && middle(size)));
+        return kept ? q : std::numeric_limits<T>::quiet_NaN();
       });
     if (op == Op::sqrt) return map<T, T>(i, [](T a, T, T) { return std::sqrt(a); });
     if (op == Op::rint) return map<T, T>(i, [](T a, T, T) { return std::nearbyint(a); });
