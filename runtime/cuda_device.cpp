@@ -43,11 +43,18 @@ CudaModule::~CudaModule() {
 }
 
 CuFunction CudaModule::function(const std::string& name, int shared) const {
-  constexpr int without_asking = 48 * 1024, dynamic_shared_limit = 8;
+  // 48 KB less what the function itself declares; a function has one limit, for all launches.
+  constexpr int without_asking = 32 * 1024, dynamic_shared_limit = 8;
   const CudaDriver& driver = device_.driver();
   CuFunction found = nullptr;
   driver.get_function(&found, module_, name.c_str());
-  if (shared > without_asking) driver.set_function_attribute(found, dynamic_shared_limit, shared);
+  if (shared <= without_asking) return found;
+  const std::scoped_lock lock(mutex_);
+  int& most = most_shared_[name];
+  if (shared > most) {
+    driver.set_function_attribute(found, dynamic_shared_limit, shared);
+    most = shared;
+  }
   return found;
 }
 

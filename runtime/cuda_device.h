@@ -42,13 +42,15 @@ class CudaModule {
   ~CudaModule();  // waits for what may still run it
   CudaModule(const CudaModule&) = delete;
   CudaModule& operator=(const CudaModule&) = delete;
-  /// To be launched with so much dynamic shared memory.
+  /// To be launched with so much dynamic shared memory, here and wherever it was asked for before.
   [[nodiscard]] CuFunction function(const std::string& name, int shared = 0) const;
 
  private:
   friend class CudaDevice;
   const CudaDevice& device_;
   CuModule module_ = nullptr;
+  mutable std::mutex mutex_;
+  mutable std::unordered_map<std::string, int> most_shared_;  // by function, where it had to be asked for
 };
 
 class CudaDevice {

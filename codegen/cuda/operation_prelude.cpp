@@ -111,8 +111,10 @@ WEFT_FUNCTION void weft_report(weft_fault* fault, weft_i64 step, weft_i64 positi
   const int owner = atomicCAS(&fault->step, 0, (int)step);
   if (owner != 0 && owner != (int)step) return;
   if (atomicMin(&fault->lowest, position) <= position) return;
-  for (bool done = false; !done;) {
-    if (atomicCAS(&fault->lock, 0, 1) != 0) continue;
+  // One lane of a warp at a time: none waits for the lock while another one has it.
+  for (unsigned left = __activemask(); left != 0; left &= left - 1) {
+    if ((int)(threadIdx.x % 32) + 1 != __ffs((int)left)) continue;
+    while (atomicCAS(&fault->lock, 0, 1) != 0) {}
     __threadfence();
     if (position < (weft_i64)atomicAdd((weft_u64*)&fault->position, 0ull)) {
       const weft_i64 told[4] = {position, a, b, c};
@@ -122,8 +124,8 @@ WEFT_FUNCTION void weft_report(weft_fault* fault, weft_i64 step, weft_i64 positi
     }
     __threadfence();
     atomicExch(&fault->lock, 0);
-    atomicExch(fault->seen, 1);
-    done = true;
+    __threadfence_system();
+    *(volatile int*)fault->seen = 1;
   }
 }
 )";

@@ -128,6 +128,9 @@ const char* launch(const char* name, unsigned blocks, unsigned threads, Kernel k
 inline void __syncthreads() { cuda_host_block_barrier(); }
 inline void __syncwarp(unsigned mask = ~0u) { cuda_host_warp_barrier(mask); }
 inline void __threadfence() { cuda_host_fence(); }
+inline void __threadfence_system() { cuda_host_fence(); }
+/// Threads of a warp may have parted anywhere.
+inline unsigned __activemask() { return 1u << cuda_host::lane(); }
 
 template <class T> T __shfl_sync(unsigned mask, T value, int lane, int width = 32) {
   const int first = cuda_host::lane() / width * width;
@@ -209,6 +212,7 @@ inline unsigned long long __umul64hi(unsigned long long a, unsigned long long b)
   return static_cast<unsigned long long>((static_cast<Wide>(a) * b) >> 64);
 }
 inline int __popc(unsigned x) { return __builtin_popcount(x); }
+inline int __ffs(int x) { return __builtin_ffs(x); }
 inline int __ffsll(long long x) { return __builtin_ffsll(x); }
 
 #include "cuda_host_tiles.h"

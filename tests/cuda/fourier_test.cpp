@@ -88,6 +88,19 @@ TEST_CASE("CUDA: Fourier transforms of lines longer than a block's memory") {
   of_complex(DType::float64)(randn({1, 16384, 1, 2}, DType::float64));
 }
 
+TEST_CASE("CUDA: Fourier transforms of long and shorter lines in turn share their code") {
+  manual_seed(5);
+  const Tensor x("x"), y("y");
+  const Both one({x}, {view_as_real(rfft(x))});
+  for (const int n : {40000, 12000, 40000}) one(randn({1, n}));  // what blocks ask for goes up and down
+  const Function both({x, y}, {view_as_real(rfft(x)), view_as_real(rfft(y))}, {.device = gpu()});
+  const Array a = randn({1, 40000}), b = randn({1, 12000});
+  const Function here({x}, view_as_real(rfft(x)));
+  const std::vector<Array> got = both(a, b);
+  CHECK(same_bits(got[0], here(a)[0]));
+  CHECK(same_bits(got[1], here(b)[0]));
+}
+
 TEST_CASE("CUDA: Fourier transforms as they are called") {
   manual_seed(3);
   const Tensor x({4, 6, 10}, DType::float32), z = complex(x, x * x);

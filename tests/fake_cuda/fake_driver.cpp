@@ -647,7 +647,7 @@ Status cuModuleGetFunction(Kernel** function, Module* module, const char* name) 
 Status cuFuncSetAttribute(Kernel* function, int attribute, int value) {
   return call("cuFuncSetAttribute", [&] {
     if (attribute != dynamic_shared_limit || value > most_shared) return invalid_value;
-    function->shared_limit = std::max(function->shared_limit, value);
+    function->shared_limit = value;
     return success;
   });
 }
