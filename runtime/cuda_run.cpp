@@ -156,9 +156,17 @@ void CudaProgram::launch(const CudaSizes& sizes, CudaFrame& frame, std::size_t f
       if (launch.workspace) add(&workspace);
       if (launch.random) add(&stream_place);
       if (launch.fault) add(&record), add(&code_[i].fault);
-      const CuStatus e = driver.launch.status(launch.function, launch.blocks, 1, 1, launch.threads,
-                                              1, 1, launch.shared, static_cast<CuStream>(stream),
-                                              arguments.data(), nullptr);
+      const auto start = [&] {
+        return driver.launch.status(launch.function, launch.blocks, 1, 1, launch.threads, 1, 1,
+                                    launch.shared, static_cast<CuStream>(stream), arguments.data(),
+                                    nullptr);
+      };
+      CuStatus e = start();
+      // Of what threads keep beside registers. A recording takes no memory, and no wait.
+      if (e == cuda_out_of_memory && stream == device_.stream()) {
+        device_.trim();
+        e = start();
+      }
       if (e != 0)
         throw DeviceError("kernel " + plan_.steps[i].label + " on " + device().str() + ": " +
                               driver.problem(driver.launch.name, e),

@@ -139,6 +139,7 @@ WEFT_FUNCTION void weft_attend_in_groups(const weft_attention<rank>& a, float sc
       arrived();
       weft_hold(s[0]);
       weft_hold(sums[0]);
+      weft_hold(weights);
       weft_group_begin();
       score(tile);
       weigh(tile - 1);
@@ -156,6 +157,7 @@ WEFT_FUNCTION void weft_attend_in_groups(const weft_attention<rank>& a, float sc
     }
     arrived();
     weft_hold(sums[0]);
+    weft_hold(weights);
     weft_group_begin();
     weigh(tiles > 0 ? tiles - 1 : 0);
     weft_group_wait<0>();
@@ -235,6 +237,7 @@ WEFT_FUNCTION void weft_attend_back_in_groups(const weft_attention<rank>& a, flo
       if (second_sum) {
         weft_pack<T>(weights, p[0]);
         weft_hold(two[0]);
+        weft_hold(weights);
         weft_group_begin();
         weft_begin_sums<T, value_width>(two[0], weights, values_at);
       } else {
@@ -249,6 +252,7 @@ WEFT_FUNCTION void weft_attend_back_in_groups(const weft_attention<rank>& a, flo
         x.slope(d, p, statistics, 8, row_delta);
         weft_pack<T>(slopes, d[0]);
         weft_hold(one[0]);
+        weft_hold(slopes);
         weft_group_begin();
         weft_begin_sums<T, width>(one[0], slopes, keys_at);
       }

@@ -76,6 +76,12 @@ template <int n> WEFT_FUNCTION void weft_hold(float (&s)[n][4]) {
     #pragma unroll
     for (int e = 0; e < 4; ++e) asm volatile("" : "+f"(s[j][e]) : : "memory");
 }
+template <int n> WEFT_FUNCTION void weft_hold(unsigned (&a)[n][4]) {
+  #pragma unroll
+  for (int k = 0; k < n; ++k)
+    #pragma unroll
+    for (int e = 0; e < 4; ++e) asm volatile("" : "+r"(a[k][e]) : : "memory");
+}
 // What is waited for below this is waited for when x is known: ptxas moves a wait up to where
 // registers were last free, before the work that should have gone on beside the products, but not
 // past a store. `place` is a word of the thread's own in shared memory.

@@ -115,7 +115,7 @@ inline void weft_shared_ready() { cuda_host_publish(); }
 inline void weft_group_begin() { cuda_host_begin_deferred(); }
 inline void weft_group_commit() { cuda_host_commit_deferred(); }
 template <int but> void weft_group_wait() { cuda_host_wait_deferred(but); }
-template <int n> void weft_hold(float (&)[n][4]) {}
+template <class T, int n> void weft_hold(T (&)[n][4]) {}
 inline void weft_after(unsigned place, float x) {
   *reinterpret_cast<volatile float*>(weft_shared + (place - weft_place(weft_shared))) = x;
 }

@@ -102,7 +102,10 @@ TEST_CASE("CUDA: a library's products, by what follows them") {
     CAPTURE(name(t));
     compare({1, end > 0, 0, tolerance}, values, {ends[end]}, t);
   };
-  for (std::size_t end = 0; end < ends.size(); ++end) check(end, DType::float32, 1e-6);
+  for (const std::size_t end : {0, 1, 3}) check(end, DType::float32, 1e-6);
+  // Its gelu is its own: where it may not round, our kernel's.
+  compare({1, 1, 0, 2e-3}, values, {ends[2]}, DType::float32, "high");
+  compare({0, 0, 1, 1e-6}, values, {ends[2]}, DType::float32);
   const long narrow = library_counts().narrow;
   for (const std::size_t end : {0, 2, 3}) check(end, DType::bfloat16, 1.6e-2);
   check(1, DType::float16, 2e-3);
@@ -135,17 +138,17 @@ TEST_CASE("CUDA: a library's products keep what gelu is given, and multiply by i
   const std::vector<End> ends{gelu_of(biased), biased, added, gelu_of(added), plain, gelu_of(plain),
                               [=](Inputs x) { return slope(product(x, 3), x[3]); },
                               [=](Inputs x) { return slope(x[2] + product(x, 4), x[3]); }};
-  Expect all{.products = 5, .finished = 5, .tolerance = 1e-6, .kept = 3, .slopes = 2};
-  compare(all, values, ends, DType::float32);
+  Expect all{.products = 5, .finished = 5, .tolerance = 2e-3, .kept = 3, .slopes = 2};
+  compare(all, values, ends, DType::float32, "high");
   all.tolerance = 1.6e-2;
   compare(all, values, ends, DType::bfloat16);
   // Several products at once.
-  compare({.products = 2, .finished = 2, .tolerance = 1e-6, .kept = 1, .slopes = 1},
+  compare({.products = 2, .finished = 2, .tolerance = 2e-3, .kept = 1, .slopes = 1},
           {noise({3, 48, 200}), noise({3, 200, 168}), noise({3, 48, 168}), noise({3, 48, 200})},
           {[=](Inputs x) { return slope(matmul(x[0], x[1]), x[2]); },
            [](Inputs x) { return matmul(x[3], x[1]); },
            [](Inputs x) { return gelu_tanh(matmul(x[3], x[1])); }},
-          DType::float32);
+          DType::float32, "high");
   // Rows that the library's auxiliary matrix cannot have; the gelu by erf, whose slope is another.
   compare({.products = 0, .launches = 2},
           {noise({130, 200}), noise({200, 170}), noise({130, 170}), noise({130, 200})},
@@ -171,12 +174,14 @@ TEST_CASE("CUDA: a training step's products through a library") {
   const std::vector<std::function<Tensor(Inputs)>> slopes{slope(2), slope(3), slope(4), slope(5)};
   // Of five products one keeps what gelu is given, one multiplies by its slope, two sum a bias's
   // gradient by the way; one has an end that no library knows, and short sums.
-  const Expect all{.products = 4, .finished = 4, .launches = 1, .tolerance = 2e-6, .kept = 1,
-                   .slopes = 1, .sums = 2};
-  Expect narrow = all;
-  narrow.tolerance = 4e-2;
-  compare(all, values, slopes, DType::float32);
+  Expect narrow{.products = 4, .finished = 4, .launches = 1, .tolerance = 4e-2, .kept = 1,
+                .slopes = 1, .sums = 2};
   compare(narrow, values, slopes, DType::bfloat16);
+  // Rounded factors are not summed; where nothing may be rounded, gelu is not the library's.
+  compare({.products = 4, .finished = 2, .launches = 3, .tolerance = 4e-3, .kept = 1, .slopes = 1},
+          values, slopes, DType::float32, "high");
+  compare({.products = 2, .finished = 2, .launches = 3, .tolerance = 2e-6, .sums = 2}, values,
+          slopes, DType::float32);
   // Temporaries that would lie one over the other elsewhere; a sum in two launches.
   const std::vector<Array> large{noise({2048, 16}), noise({2048, 16}), small({264, 16}),
                                  noise({264}),      small({16, 264}),  noise({16})};

@@ -338,6 +338,8 @@ std::vector<Outcome> run_all(std::span<const Case> cases, const Options& options
     try {
       for (Array& a : run_some(some)) outcomes.push_back({std::move(a), {}, false});
       continue;
+    } catch (const DeviceError&) {
+      throw;  // nothing works after some of these
     } catch (const Error&) {}  // one of them; find out which
     for (const Case& c : some) try {
         outcomes.push_back({run_some({&c, 1})[0], {}, false});
