@@ -106,6 +106,15 @@ struct weft_fault {
   int step, lock;                          // step 0: nothing
   int* seen;                               // of the processor: 1 once there is something
 };
+// To the processor, in its own memory: all write the same.
+WEFT_FUNCTION void weft_raise(int* flag) {
+#ifdef WEFT_CUDA_HOST
+  atomicExch(flag, 1);
+#else
+  __threadfence_system();
+  *(volatile int*)flag = 1;
+#endif
+}
 WEFT_FUNCTION void weft_report(weft_fault* fault, weft_i64 step, weft_i64 position, weft_i64 a,
                                weft_i64 b, weft_i64 c) {
   const int owner = atomicCAS(&fault->step, 0, (int)step);
@@ -124,8 +133,7 @@ WEFT_FUNCTION void weft_report(weft_fault* fault, weft_i64 step, weft_i64 positi
     }
     __threadfence();
     atomicExch(&fault->lock, 0);
-    __threadfence_system();
-    *(volatile int*)fault->seen = 1;
+    weft_raise(fault->seen);
   }
 }
 )";

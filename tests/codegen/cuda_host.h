@@ -128,7 +128,6 @@ const char* launch(const char* name, unsigned blocks, unsigned threads, Kernel k
 inline void __syncthreads() { cuda_host_block_barrier(); }
 inline void __syncwarp(unsigned mask = ~0u) { cuda_host_warp_barrier(mask); }
 inline void __threadfence() { cuda_host_fence(); }
-inline void __threadfence_system() { cuda_host_fence(); }
 /// Threads of a warp may have parted anywhere.
 inline unsigned __activemask() { return 1u << cuda_host::lane(); }
 

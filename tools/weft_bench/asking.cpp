@@ -14,12 +14,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const fs::path& self() {
-  static const fs::path path = fs::read_symlink("/proc/self/exe");
-  return path;
-}
-
-std::string program(const char* name) { return (self().parent_path() / name).string(); }
+std::string program(const char* name) { return (fs::path(own_program()).parent_path() / name).string(); }
 
 /// What gets the best out of each peer, unless the user says otherwise.
 void add_peer_environment(Environment& environment, const std::string& threads) {
@@ -46,7 +41,7 @@ std::vector<std::string> command(std::string_view engine, const std::string& row
   if (engine == "onednn") return {program("weft-bench-onednn"), row, threads, budget};
   if (engine == "libtorch" || engine == "torchscript")
     return {program("weft-bench-torch"), std::string(engine), row, threads, budget};
-  return {self().string(), "--measure", row,       "--engine", std::string(engine),
+  return {own_program(), "--measure", row,       "--engine", std::string(engine),
           "--threads",     threads,     "--budget", budget};
 }
 

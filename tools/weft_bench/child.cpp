@@ -4,9 +4,11 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <stdexcept>
 
 #include "measure.h"
@@ -40,6 +42,8 @@ std::vector<char*> pointers(std::vector<std::string>& strings) {
 
 }  // namespace
 
+std::string own_program() { return std::filesystem::read_symlink("/proc/self/exe").string(); }
+
 ChildResult run_child(const std::vector<std::string>& arguments,
                       const std::vector<std::pair<std::string, std::string>>& environment,
                       double seconds) {
@@ -50,9 +54,13 @@ ChildResult run_child(const std::vector<std::string>& arguments,
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_adddup2(&actions, pipe_ends[1], STDOUT_FILENO);
   posix_spawn_file_actions_adddup2(&actions, pipe_ends[1], STDERR_FILENO);
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);   // of its own, which all it starts belong to
   pid_t pid = 0;
-  const int error = posix_spawnp(&pid, args[0].c_str(), &actions, nullptr, pointers(args).data(),
+  const int error = posix_spawnp(&pid, args[0].c_str(), &actions, &attributes, pointers(args).data(),
                                  pointers(env).data());
+  posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
   close(pipe_ends[1]);
   ChildResult result;
@@ -61,24 +69,31 @@ ChildResult run_child(const std::vector<std::string>& arguments,
     return {127, "cannot start " + args[0]};
   }
 
+  const int ended = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));   // readable when it has; what it started may keep the pipe
   const double end = now_ms() + seconds * 1e3;
   bool late = false;
   char buffer[4096];
   while (true) {
-    pollfd fd{pipe_ends[0], POLLIN, 0};
+    pollfd wanted[] = {{pipe_ends[0], POLLIN, 0}, {ended, POLLIN, 0}};
     const double left = end - now_ms();
-    if (left <= 0 || poll(&fd, 1, static_cast<int>(left) + 1) == 0) {
-      late = true;
-      kill(pid, SIGKILL);
-      break;
+    late = left <= 0 || poll(wanted, 2, static_cast<int>(left) + 1) == 0;
+    if (late) break;
+    if (wanted[0].revents == 0) {
+      if (wanted[1].revents != 0) break;
+      continue;
     }
     const ssize_t n = read(pipe_ends[0], buffer, sizeof buffer);
     if (n <= 0) break;
     result.output.append(buffer, static_cast<std::size_t>(n));
   }
-  close(pipe_ends[0]);
   int status = 0;
+  if (late) kill(pid, SIGKILL);
+  siginfo_t seen{};
+  waitid(P_PID, static_cast<id_t>(pid), &seen, WEXITED | WNOWAIT);   // its number stays its own until the group is gone
+  kill(-pid, SIGKILL);
   waitpid(pid, &status, 0);
+  if (ended >= 0) close(ended);
+  close(pipe_ends[0]);
   result.status = late ? 124 : WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
   return result;
 }

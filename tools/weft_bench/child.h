@@ -12,7 +12,11 @@ struct ChildResult {
   std::string output;   // standard output and standard error together
 };
 
-/// Never throws for what the child does; Error-free programs that cannot be started give status 127.
+/// This program's own file, for a child that does a part of its work.
+std::string own_program();
+
+/// Never throws for what the child does; programs that cannot be started give status 127. Whatever the child started
+/// itself ends with it.
 ChildResult run_child(const std::vector<std::string>& arguments,
                       const std::vector<std::pair<std::string, std::string>>& environment,
                       double seconds);

@@ -1,5 +1,8 @@
 #include "device_work.h"
 
+#include <algorithm>
+#include <cstring>
+
 #include "networks.h"
 #include "weft_programs.h"
 #include "work.h"
@@ -30,7 +33,8 @@ const std::vector<DeviceRow>& table() {
         {"attention_grad", "attention's three gradients", {8, 16, 4096, 128}, {1, 2, 200, 128}, 0, 14, 2e-2},
         {"small_call", "a + 0.2 + b*0.3, (2,3,4)", {24}, {24}},
     };
-    for (const std::string_view name : {"T1", "T2", "T3", "T4_train"})
+    // PyTorch compiles T3's steps one by one, which takes longest.
+    for (const std::string_view name : {"T1", "T2", "T4_train", "T3"})
       rows.push_back({name, find_row(name)->what, {}, {}, 0, find_row(name)->flops, 1e-3});
     return rows;
   }();
@@ -73,6 +77,32 @@ Function device_function(const DeviceRow& row, std::span<const std::int64_t> ext
   if (name != "attention_grad") return Function({x, y, z}, attended, options);
   const Tensor g("g");
   return Function({x, y, z, g}, vjp({attended}, {x, y, z}, {g}), options);
+}
+
+DeviceSample device_sample(const DeviceRow& row, std::span<const std::int64_t> extents) {
+  DeviceSample sample{.extents = {extents.begin(), extents.end()}};
+  const bool product = row.name.starts_with("gemm"), attention = row.name.starts_with("attention");
+  if (!product && !attention) return sample;
+  const std::int64_t all = product ? extents[0] : extents[0] * extents[1];
+  const std::int64_t count = std::min<std::int64_t>(all, product ? 48 : 2);
+  for (std::int64_t i = 0; i < count; ++i) sample.picked.push_back(i * (all - 1) / std::max<std::int64_t>(count - 1, 1));
+  sample.leading = product ? std::vector{count} : std::vector<std::int64_t>{1, count};
+  std::copy(sample.leading.begin(), sample.leading.end(), sample.extents.begin());
+  sample.inputs = {0};
+  if (attention)
+    for (std::size_t i = 1; i < (row.name == "attention_grad" ? 4 : 3); ++i) sample.inputs.push_back(i);
+  return sample;
+}
+
+Array DeviceSample::of(const Array& whole) const {
+  if (picked.empty()) return whole;
+  Shape to = whole.shape();
+  std::copy(leading.begin(), leading.end(), to.begin());
+  const std::size_t bytes = static_cast<std::size_t>(element_count(to)) * size_of(whole.dtype()) / picked.size();
+  Array out = Array::uninitialized(whole.dtype(), to);
+  for (std::size_t i = 0; i < picked.size(); ++i)
+    std::memcpy(out.mutable_bytes() + i * bytes, whole.bytes() + static_cast<std::size_t>(picked[i]) * bytes, bytes);
+  return out;
 }
 
 std::vector<Array> device_arrays(const DeviceRow& row, std::span<const std::int64_t> extents,

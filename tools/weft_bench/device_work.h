@@ -22,6 +22,18 @@ std::span<const DeviceRow> device_rows();
 
 /// A row at some extents: a function of the device (of the processor, where that is asked for).
 Function device_function(const DeviceRow& row, std::span<const std::int64_t> extents, Device device);
+/// What the processor does again of a row's work at these extents: all of it, or for products and attention some of
+/// their rows and heads, far from each other.
+struct DeviceSample {
+  std::vector<std::int64_t> extents;       // of the same function
+  std::vector<std::size_t> inputs = {};    // the inputs that are sampled, as all results are
+  std::vector<std::int64_t> leading = {};  // a sample's first extents; none where all of an array is in it
+  std::vector<std::int64_t> picked = {};   // their places among an array's, counted together
+
+  [[nodiscard]] Array of(const Array& whole) const;
+};
+DeviceSample device_sample(const DeviceRow& row, std::span<const std::int64_t> extents);
+
 /// Its inputs on the processor; sets differ.
 std::vector<Array> device_arrays(const DeviceRow& row, std::span<const std::int64_t> extents,
                                  std::uint32_t set);

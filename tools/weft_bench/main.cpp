@@ -27,6 +27,7 @@ void print_limits(const Job& job) {
 
 /// What a child process does: one row by one engine, a JSON line.
 void measure_here(const Options& o) {
+  if (!o.device.empty()) return measure_on_device(o);
   const Job job{o.measure, o.threads.front(), o.budget_ms};
   if (o.engine == "limit") return print_limits(job);
   if (job.row.starts_with("scaling_")) return measure_scaling(job);

@@ -99,8 +99,8 @@ def report(peer, row, times, first_s):
                           first_s=round(first_s, 2), status="ok")), flush=True)
 
 
-def measure(peer, row, call, sets, budget, batch_ms):
-    """`batch_ms(n)` runs n calls and gives their milliseconds."""
+def measure(call, sets, budget, batch_ms):
+    """Times of a call, and of the first ones. `batch_ms(call, sets, n)` runs n calls and gives their milliseconds."""
     begin = time.perf_counter()
     for one in sets:
         call(one)
@@ -111,7 +111,7 @@ def measure(peer, row, call, sets, budget, batch_ms):
     times, end = [], time.perf_counter() + budget / 1e3
     while len(times) < 3 or (time.perf_counter() < end and len(times) < 100):
         times.append(batch_ms(call, sets, calls) / calls)
-    report(peer, row, times, first_s)
+    return times, first_s
 
 
 # ---- PyTorch --------------------------------------------------------------------------------------------------------
@@ -208,7 +208,7 @@ def torch_training(row):
     p = [torch.nn.Parameter(torch.tensor(a, device="cuda")) for a in parameters(row)]
     for a in p:
         torch._dynamo.mark_static_address(a)
-    loss_of = torch.compile(lambda x, target: torch_loss(row, p, x, target), mode="max-autotune")
+    loss_of = torch.compile(lambda x, target: torch_loss(row, p, x, target), mode=torch_mode(row))
     sgd = torch.optim.SGD(p, lr=RATE, momentum=MOMENTUM, fused=True)
 
     def step(x, target):
@@ -221,11 +221,33 @@ def torch_training(row):
     return step
 
 
+def torch_mode(row):
+    # Recorded calls copy their inputs first: more than a large row's own traffic. T3's many steps are one graph
+    # whatever their products are done by; to try all ways of each takes minutes.
+    if row == "T3":
+        return "reduce-overhead"
+    return "max-autotune" if row == "small_call" or row.startswith("T") else "max-autotune-no-cudagraphs"
+
+
+def torch_attentions(row):
+    """Implementations to choose from: of attention's own rows the quickest counts, which PyTorch may not take itself."""
+    return [["cudnn"], ["flash"]] if row.startswith("attention") else [["cudnn", "flash", "mem_efficient", "math"]]
+
+
+def torch_allow(attentions):
+    import torch
+
+    for name in ("cudnn", "flash", "mem_efficient", "math"):
+        if enable := getattr(torch.backends.cuda, f"enable_{name}_sdp", None):
+            enable(name in attentions)
+
+
 def run_torch(rows, budget):
     import torch
 
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = True
 
     def batch_ms(call, sets, count):
         begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
@@ -237,24 +259,31 @@ def run_torch(rows, budget):
         return begin.elapsed_time(end)
 
     for row, extents in rows:
-        try:
-            sets = []
-            for chosen in range(2):
-                arrays, half = inputs(row, extents, chosen)
-                sets.append([torch.tensor(a, device="cuda") for a in arrays])
-                if half:
-                    sets[-1] = [t.bfloat16() for t in sets[-1]]
-            plain = torch_function(row)
-            # Recorded calls copy their inputs first: more than a large row's own traffic.
-            mode = "max-autotune" if row == "small_call" else "max-autotune-no-cudagraphs"
-            if row == "attention_grad":
-                f = torch_attention_grad()
-            else:
-                f = torch.compile(plain, mode=mode) if plain else torch_training(row)
-            measure("torch", row, lambda s: f(*s), sets, budget, batch_ms)
-            torch._dynamo.reset()
-        except Exception as e:
-            print(json.dumps(dict(row=row, engine="torch", status="failed", said=str(e)[:300])), flush=True)
+        best, problem = None, "nothing ran"
+        for attentions in torch_attentions(row):
+            try:
+                torch_allow(attentions)
+                sets = []
+                for chosen in range(2):
+                    arrays, half = inputs(row, extents, chosen)
+                    sets.append([torch.tensor(a, device="cuda") for a in arrays])
+                    if half:
+                        sets[-1] = [t.bfloat16() for t in sets[-1]]
+                plain = torch_function(row)
+                if row == "attention_grad":
+                    f = torch_attention_grad()
+                else:
+                    f = torch.compile(plain, mode=torch_mode(row)) if plain else torch_training(row)
+                found = measure(lambda s: f(*s), sets, budget, batch_ms)
+                best = found if best is None or min(found[0]) < min(best[0]) else best
+            except Exception as e:
+                problem = str(e)
+            finally:
+                torch._dynamo.reset()
+        if best:
+            report("torch", row, *best)
+        else:
+            print(json.dumps(dict(row=row, engine="torch", status="failed", said=problem[:300])), flush=True)
 
 
 # ---- JAX ------------------------------------------------------------------------------------------------------------
@@ -392,7 +421,7 @@ def run_jax(rows, budget):
             jax.config.update("jax_default_matmul_precision", None if half else "highest")
             plain = jax_function(row)
             f = jax.jit(plain) if plain else jax_training(row)
-            measure("jax", row, lambda s: f(*s), sets, budget, batch_ms)
+            report("jax", row, *measure(lambda s: f(*s), sets, budget, batch_ms))
         except Exception as e:
             print(json.dumps(dict(row=row, engine="jax", status="failed", said=str(e)[:300])), flush=True)
 
