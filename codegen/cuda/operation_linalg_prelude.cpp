@@ -77,6 +77,7 @@ WEFT_FUNCTION void weft_diagonal(T (*block)[33], weft_matrix<T> a, weft_i64 p, i
 template <class T>
 WEFT_FUNCTION void weft_substitute(const T (*block)[33], T* x, weft_i64 step, int w, bool forwards,
                                    bool unit) {
+  asm volatile("" : : : "memory");  // or all of a block is kept for the next column, in local memory
   T known[32];
   #pragma unroll
   for (int i = 0; i < 32; ++i) {
