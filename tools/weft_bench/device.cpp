@@ -31,9 +31,12 @@ std::vector<Record> records_in(const std::string& output) {
   return found;
 }
 
-std::string end_of(const std::string& output) {
+/// How a child ended that did not do what it was asked for.
+std::string end_of(const ChildResult& child) {
   constexpr std::size_t most = 300;
-  return output.substr(output.size() - std::min(output.size(), most));
+  const std::string& said = child.output;
+  if (said.empty()) return fmt::format("the process ended with status {} and said nothing", child.status);
+  return said.substr(said.size() - std::min(said.size(), most));
 }
 
 double product(std::span<const std::int64_t> extents) {
@@ -103,7 +106,7 @@ class DeviceBench {
     const std::vector<Record> found = records_in(child.output);
     if (found.size() == 1 && child.status == 0) return found.front();
     return {{"row", row}, {"engine", "weft"}, {"status", child.status == 124 ? "out of time" : "failed"},
-            {"said", end_of(child.output)}};
+            {"said", end_of(child)}};
   }
 
   Record completed(const DeviceRow& row, Record r) const {
@@ -126,7 +129,7 @@ class DeviceBench {
     for (Record& r : records_in(child.output)) keep(std::move(r));
     if (child.status == 0) return;
     keep({{"row", "all"}, {"engine", peer}, {"status", child.status == 124 ? "out of time" : "not here"},
-          {"said", end_of(child.output)}});
+          {"said", end_of(child)}});
   }
 
   [[nodiscard]] const Record* of(std::string_view row, std::string_view engine) const {
