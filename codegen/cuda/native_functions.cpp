@@ -30,8 +30,8 @@ std::vector<Pattern> make_patterns() {
     const std::vector<ScalarValue> result{of(x, b.input(1, DType::float32))};
     all.push_back({function, b.finish(result)});
   };
-  add("expf", math::exp);
-  add("exp2f", math::exp2);
+  add("weft_native_exp", math::exp);
+  add("weft_native_exp2", math::exp2);
   add("logf", math::log);
   add("log2f", math::log2);
   add("log10f", math::log10);

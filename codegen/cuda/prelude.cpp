@@ -80,12 +80,20 @@ WEFT_FUNCTION float weft_scale(float a, float power) {
   return a * weft_bits<float>(first) * weft_bits<float>(both - first);
 }
 
+// To a unit of the last place; of and to numbers too small to be normal infinite and 0.
+WEFT_FUNCTION float weft_inverse_approximately(float x) {
+#ifdef __CUDA_ARCH__
+  float y;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+#endif
+  return 1.0f / x;
+}
 // Quotients of numbers in the middle of the range: the way of the device's own division, without
 // its search for special cases.
 WEFT_FUNCTION float weft_reciprocal(float b) {
 #ifdef __CUDA_ARCH__
-  float y;
-  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(b));
+  const float y = weft_inverse_approximately(b);
   return fmaf(y, fmaf(-b, y, 1.0f), y);
 #endif
   return 1.0f / b;
@@ -331,9 +339,21 @@ WEFT_FUNCTION void weft_clear(float (&sums)[rows][columns][4]) {
       #pragma unroll
       for (int e = 0; e < 4; ++e) sums[i][j][e] = 0;
 }
-// Where a user asks for fast_math; beside them CUDA's own (codegen/cuda/native_functions.h).
+// Where a user asks for fast_math; beside them CUDA's own (codegen/cuda/native_functions.h). Results
+// too small to be normal are 0.
 #ifdef WEFT_FAST_MATH
-WEFT_FUNCTION float weft_native_sigmoid(float x) { return __fdividef(1.0f, 1.0f + expf(-x)); }
+WEFT_FUNCTION float weft_native_exp2(float x) {
+#ifdef __CUDA_ARCH__
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+#endif
+  return exp2f(x);
+}
+WEFT_FUNCTION float weft_native_exp(float x) { return weft_native_exp2(x * 1.44269504f); }
+WEFT_FUNCTION float weft_native_sigmoid(float x) {
+  return weft_inverse_approximately(1.0f + weft_native_exp(-x));
+}
 WEFT_FUNCTION float weft_native_silu(float x) { return x * weft_native_sigmoid(x); }
 WEFT_FUNCTION float weft_native_gelu(float x) {
   const float half = 0.5f * x;

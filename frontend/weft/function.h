@@ -26,8 +26,9 @@ struct FunctionOptions {
   /// of the processor are brought there; those of another device are a DeviceError.
   Device device = {};
   std::string name = {};
-  /// Rewrites that may change bits and special values; on a device besides, its own exp, tanh and
-  /// the like of float32, which are CUDA's: right to within a few ulp.
+  /// Rewrites that may change bits and special values; on a device besides, its own functions of
+  /// float32: exp(x) and what is made of it right to within 2 + 1.2|x| ulp, 0 where they are too
+  /// small to be normal; tanh, log, sin and the like as CUDA has them, to within a few ulp.
   bool fast_math = false;
   /// Only for looking at what fusion does: false gives one kernel an operation.
   bool fuse = true;
