@@ -39,8 +39,9 @@ enum class ScalarOp : std::uint8_t {
   mulhi,      // upper half of the double-width integer product; 32 and 64 bit integers
   scale,      // a * 2^b rounded once; float32. The program keeps b whole and within -252 and 252 (NaN
               // where a is), and a such that a * 2^(b/2) is exact or the result 0
-  ratio,      // a / b rounded once; float32. The program keeps |b| within 2^-125 and 2^125, and so the
-              // result where it is not exact, with |a| >= 2^-100 then (NaN where an operand is)
+  ratio,      // a / b rounded once; float32. The program keeps |b| within 2^-125 and 2^125; a is 0, or
+              // b a power of two, or else |a| >= 2^-100 and |a / b| within b's limits (NaN where an
+              // operand is)
   minimum, maximum,  // floats: NaN if either is NaN; -0 < +0
   sqrt, floor, ceil, trunc, rint,  // floats; rint: half to even
   bit_and, bit_or, bit_xor, bit_not,  // integers and booleans

@@ -88,7 +88,7 @@ ScalarValue exp_reduced(ScalarValue r, Grade grade) {
   return fma(fma(poly(r, exp_tail(r, grade)), r, one), r, one);
 }
 
-/// 2^held * sigmoid(t) = 1 / (2^-held + 2^-held e^-t), float32, for t from -111 to 18 or NaN: held
+/// 2^held * sigmoid(t) = 1 / (2^-held + 2^-held e^-t), float32, for t from -112 to 18 or NaN: held
 /// so that neither the divisor nor its inverse leaves the normal numbers where a result does. With
 /// 2^-held e^-t = a (1 + q), a = 2^(n - held), the divisor is (2^-held + a) + a q in two parts, and
 /// the quotient is corrected by what the division leaves.

@@ -43,12 +43,12 @@ CudaModule::~CudaModule() {
 }
 
 CuFunction CudaModule::function(const std::string& name, int shared) const {
-  // 48 KB less what the function itself declares; a function has one limit, for all launches.
-  constexpr int without_asking = 32 * 1024, dynamic_shared_limit = 8;
+  // A function has one limit, for all launches: 48 KB less what it declares itself, unless asked for.
+  constexpr int dynamic_shared_limit = 8;
   const CudaDriver& driver = device_.driver();
   CuFunction found = nullptr;
   driver.get_function(&found, module_, name.c_str());
-  if (shared <= without_asking) return found;
+  if (shared == 0) return found;
   const std::scoped_lock lock(mutex_);
   int& most = most_shared_[name];
   if (shared > most) {

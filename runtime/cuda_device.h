@@ -50,7 +50,7 @@ class CudaModule {
   const CudaDevice& device_;
   CuModule module_ = nullptr;
   mutable std::mutex mutex_;
-  mutable std::unordered_map<std::string, int> most_shared_;  // by function, where it had to be asked for
+  mutable std::unordered_map<std::string, int> most_shared_;  // by function
 };
 
 class CudaDevice {

@@ -118,7 +118,7 @@ std::unique_ptr<const CudaProduct> CudaProduct::plan(const ir::Kernel& kernel,
   p.a.alignment = alignment(made->a_), p.b.alignment = alignment(made->b_);
   const auto plan = [&](const ir::ProductEnd& end) {
     // Without leave to round, a sum's order alone is the library's: its tanh may be a quick one.
-    if (end.kind != ir::ProductEnd::Kind::none && p.factors == DType::float32 && !rounded(p))
+    if (end.kind != ir::ProductEnd::Kind::none && size_of(p.factors) > 2 && !rounded(p))
       return false;
     made->out_ = part(end.out, end.out_offset), made->bias_ = part(end.bias, end.bias_offset);
     made->residual_ = part(end.residual, end.residual_offset);

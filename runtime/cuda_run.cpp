@@ -167,10 +167,11 @@ void CudaProgram::launch(const CudaSizes& sizes, CudaFrame& frame, std::size_t f
         device_.trim();
         e = start();
       }
-      if (e != 0)
-        throw DeviceError("kernel " + plan_.steps[i].label + " on " + device().str() + ": " +
-                              driver.problem(driver.launch.name, e),
-                          plan_.steps[i].where);
+      if (e == 0) continue;
+      const std::string problem = "kernel " + plan_.steps[i].label + " on " + device().str() +
+                                  ": " + driver.problem(driver.launch.name, e);
+      if (e == cuda_out_of_memory) throw OutOfMemory(problem, plan_.steps[i].where);
+      throw DeviceError(problem, plan_.steps[i].where);
     }
   }
 }

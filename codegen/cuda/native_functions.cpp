@@ -54,6 +54,7 @@ std::vector<Pattern> make_patterns() {
   add("weft_native_silu", math::silu);
   add("weft_native_gelu", math::gelu);
   add("weft_native_gelu_tanh", math::gelu_tanh);
+  add_two("weft_native_gelu_tanh_grad", math::gelu_tanh_grad);
   add_two("atan2f", math::atan2);
   add_two("powf", math::pow);
   return all;

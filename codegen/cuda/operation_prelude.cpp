@@ -120,8 +120,9 @@ WEFT_FUNCTION void weft_report(weft_fault* fault, weft_i64 step, weft_i64 positi
   const int owner = atomicCAS(&fault->step, 0, (int)step);
   if (owner != 0 && owner != (int)step) return;
   if (atomicMin(&fault->lowest, position) <= position) return;
-  // One lane of a warp at a time: none waits for the lock while another one has it.
-  for (unsigned left = __activemask(); left != 0; left &= left - 1) {
+  // One lane of a warp at a time: none waits for the lock while another one of its warp has it.
+  const unsigned together = __activemask();
+  for (unsigned left = together; left != 0; left &= left - 1, __syncwarp(together)) {
     if ((int)(threadIdx.x % 32) + 1 != __ffs((int)left)) continue;
     while (atomicCAS(&fault->lock, 0, 1) != 0) {}
     __threadfence();

@@ -362,6 +362,11 @@ WEFT_FUNCTION float weft_native_gelu(float x) {
 WEFT_FUNCTION float weft_native_gelu_tanh(float x) {
   return x * weft_native_sigmoid(x * 1.59576912f * fmaf(x * x, 0.044715f, 1.0f));
 }
+WEFT_FUNCTION float weft_native_gelu_tanh_grad(float far, float g) {
+  const float x = weft_max(weft_min(far, 10.95f), -10.95f), square = x * x;
+  const float s = weft_native_sigmoid(x * 1.59576912f * fmaf(square, 0.044715f, 1.0f));
+  return g * fmaf(x * s * (1.0f - s), 1.59576912f * fmaf(square, 0.134145f, 1.0f), s);
+}
 #endif
 )";
 }

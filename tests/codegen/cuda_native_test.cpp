@@ -77,9 +77,9 @@ TEST_CASE("CUDA: functions of a device's own are found where programs were built
     CHECK(within(DType::float64).empty());
   }
   const auto power = program(DType::float32, [](const ScalarValue& x, const ScalarValue& y) {
-    return math::pow(x, y) + math::atan2(y, x);
+    return math::pow(x, y) + math::atan2(y, x) + math::gelu_tanh_grad(x, y);
   });
-  for (const char* name : {"powf", "atan2f"}) {
+  for (const char* name : {"powf", "atan2f", "weft_native_gelu_tanh_grad"}) {
     CAPTURE(name);
     CHECK(std::ranges::count(calls(power), name) == 1);
   }

@@ -225,6 +225,21 @@ TEST_CASE("CUDA: where recording fails, calls are launched" *
   }
 }
 
+TEST_CASE("CUDA: a launch that finds no memory is tried again without what the pool keeps" *
+          doctest::test_suite("stand-in")) {
+  constexpr int out_of_memory = 2;
+  const Device gpu = Device::cuda(0);
+  Tensor x;
+  const Function f({x}, exp(x) + 1.0, {.device = gpu}), on_host({x}, exp(x) + 1.0);
+  const Array value = randn({500}), there = value.to(gpu), expected = on_host(value)[0];
+  CHECK(same_bits(f(there)[0], expected));
+  fake_cuda().fail("cuLaunchKernel", 1, out_of_memory);
+  CHECK(same_bits(f(there)[0], expected));
+  fake_cuda().fail("cuLaunchKernel", 1, 999);
+  CHECK(contains(message<DeviceError>([&] { (void)f(there); }), "cuLaunchKernel"));
+  CHECK(same_bits(f(there)[0], expected));
+}
+
 TEST_CASE("CUDA: without memory for a call with updates, the variables stay" *
           doctest::test_suite("stand-in")) {
   const Device gpu = Device::cuda(0);

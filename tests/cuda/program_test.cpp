@@ -2,9 +2,13 @@
 // shapes that depend on values, updates, recordings.
 #include <doctest/doctest.h>
 
+#include <cmath>
+#include <random>
 #include <thread>
 
 #include "fake.h"
+#include "ir/builder.h"
+#include "ir/ops/ops.h"
 #include "runtime/cuda_device.h"
 #include "same_bits.h"
 #include "tests/frontend/thrown.h"
@@ -118,14 +122,49 @@ TEST_CASE("CUDA: columns that reach beyond the rows that are written stay apart"
   CHECK(there.ir(Stage::kernels).find("columns of [") == std::string::npos);
 }
 
+TEST_CASE("CUDA: quotients in the middle of the range are rounded as the processor's") {
+  // A row of one opcode, which functions such as sigmoid and tanh are built of.
+  static const ir::Op row = [] {
+    ir::Op op;
+    op.name = "ratio", op.infer = ir::ops::div.infer, op.min_inputs = op.max_inputs = 2;
+    op.meaning = ir::Pointwise{ir::OperandRule::floating,
+                               [](ir::ScalarBuilder&, std::span<const ir::ScalarValue> x,
+                                  const ir::Attrs&) { return ir::ratio(x[0], x[1]); }};
+    return op;
+  }();
+  // Every mantissa of divisors on a device, every 128th in its stand-in.
+  const std::uint32_t all = 1u << 23, step = stand_in() ? 128 : 1;
+  const Tensor a({all / step}, DType::float32), b({all / step}, DType::float32);
+  const Tensor one = a * 0.0 + 1.0;
+  const std::vector<Tensor> outputs{Tensor(ir::make_node(row, {a.node(), b.node()})),
+                                    Tensor(ir::make_node(row, {one.node(), b.node()}))};
+  const Function here({a, b}, outputs), there({a, b}, outputs, {.device = gpu()});
+  std::mt19937 rng(3);
+  for (const int exponent : {-100, 0, 99}) {
+    CAPTURE(exponent);
+    std::vector<float> dividends, divisors;
+    for (std::uint32_t m = 0; m < all; m += step) {
+      divisors.push_back(std::ldexp(2.0f - std::ldexp(static_cast<float>(m + 1), -23), exponent));
+      dividends.push_back(
+          std::ldexp(1.0f + std::ldexp(static_cast<float>(rng() >> 9), -23), exponent));
+    }
+    dividends[0] = std::ldexp(0x1.aaaaa6p0f, exponent),
+    divisors[0] = std::ldexp(0x1.fffffap0f, exponent);
+    const Array x = Array::from(dividends), y = Array::from(divisors);
+    const std::vector<Array> expected = here(x, y), got = there(x, y);
+    for (std::size_t i = 0; i < 2; ++i) CHECK(same_bits(got[i].to(Device::cpu()), expected[i]));
+  }
+}
+
 TEST_CASE("CUDA: fast_math takes the device's own functions") {
   manual_seed(18);
   Tensor x({40, 50}, DType::float32), y({40, 50}, DType::float32);
   const Tensor p = abs(y) + 0.5, unit = y / (abs(y) + 1.0);
   const std::vector<Tensor> outputs{
-      exp(x),         tanh(x), sigmoid(x), nn::gelu(x), gelu_tanh(x),  nn::silu(x), log(p),
-      log1p(p),       sin(x),  cos(x),     atan(x),     asin(unit),    sinh(x),     asinh(x),
-      acosh(p + 1.0), erf(x),  pow(p, x),  exp2(x),     softmax(x, -1)};
+      exp(x),      tanh(x),    sigmoid(x), nn::gelu(x),    gelu_tanh(x),
+      nn::silu(x), log(p),     log1p(p),   sin(x),         cos(x),
+      atan(x),     asin(unit), sinh(x),    asinh(x),       acosh(p + 1.0),
+      erf(x),      pow(p, x),  exp2(x),    softmax(x, -1), vjp({gelu_tanh(x)}, {x}, {y})[0]};
   const Function on_host({x, y}, outputs), exact({x, y}, outputs, {.device = gpu()}),
       fast({x, y}, outputs, {.device = gpu(), .fast_math = true});
   const std::vector<Array> values{randn({40, 50}), randn({40, 50})};

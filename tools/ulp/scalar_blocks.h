@@ -98,8 +98,9 @@ class BlockRunner {
       return map<T, T>(i, [](T a, T b, T) {  // NaN where a program does not keep to its terms
         const T q = a / b, size = std::fabs(q), divisor = std::fabs(b);
         const auto middle = [](T x) { return x >= T(0x1p-125) && x <= T(0x1p125); };
-        const bool exact = std::fma(q, b, -a) == 0;
-        const bool kept = middle(divisor) && (exact || (std::fabs(a) >= T(0x1p-100) && middle(size)));
+        int exponent = 0;
+        const bool shifts = a == 0 || std::frexp(divisor, &exponent) == T(0.5);
+        const bool kept = middle(divisor) && (shifts || (std::fabs(a) >= T(0x1p-100) && middle(size)));
         return kept ? q : std::numeric_limits<T>::quiet_NaN();
       });
     if (op == Op::sqrt) return map<T, T>(i, [](T a, T, T) { return std::sqrt(a); });

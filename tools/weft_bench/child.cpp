@@ -69,22 +69,21 @@ ChildResult run_child(const std::vector<std::string>& arguments,
     return {127, "cannot start " + args[0]};
   }
 
-  const int ended = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));   // readable when it has; what it started may keep the pipe
+  const int ended = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));   // readable when it has; the pipe may be open yet
   const double end = now_ms() + seconds * 1e3;
   bool late = false;
   char buffer[4096];
-  while (true) {
-    pollfd wanted[] = {{pipe_ends[0], POLLIN, 0}, {ended, POLLIN, 0}};
+  pollfd wanted[] = {{pipe_ends[0], POLLIN, 0}, {ended, POLLIN, 0}};
+  while (true) {   // until it has ended and all that it said is read
     const double left = end - now_ms();
-    late = left <= 0 || poll(wanted, 2, static_cast<int>(left) + 1) == 0;
-    if (late) break;
-    if (wanted[0].revents == 0) {
-      if (wanted[1].revents != 0) break;
-      continue;
-    }
+    const bool over = (wanted[1].revents & POLLIN) != 0 || (ended < 0 && wanted[0].fd < 0);
+    late = !over && left <= 0;
+    const int ready = late ? 0 : poll(wanted, 2, over ? 0 : static_cast<int>(left) + 1);
+    if (late || (over && wanted[0].revents == 0)) break;
+    if (ready <= 0 || wanted[0].revents == 0) continue;
     const ssize_t n = read(pipe_ends[0], buffer, sizeof buffer);
-    if (n <= 0) break;
-    result.output.append(buffer, static_cast<std::size_t>(n));
+    if (n > 0) result.output.append(buffer, static_cast<std::size_t>(n));
+    else if (n == 0) wanted[0].fd = -1;   // closed, which is not the end
   }
   int status = 0;
   if (late) kill(pid, SIGKILL);

@@ -15,8 +15,8 @@ struct ChildResult {
 /// This program's own file, for a child that does a part of its work.
 std::string own_program();
 
-/// Never throws for what the child does; programs that cannot be started give status 127. Whatever the child started
-/// itself ends with it.
+/// Never throws for what the child does; programs that cannot be started give status 127. What the child started
+/// ends with it, unless it left the child's group.
 ChildResult run_child(const std::vector<std::string>& arguments,
                       const std::vector<std::pair<std::string, std::string>>& environment,
                       double seconds);

@@ -84,16 +84,13 @@ class DeviceBench {
            !(options_.tiny && row.tiny.empty() && options_.only.empty());   // networks have one size
   }
 
-  [[nodiscard]] const std::vector<std::int64_t>& extents_of(const DeviceRow& row) const {
-    return options_.tiny ? row.tiny : row.full;
-  }
-
   void keep(Record record) {
     record["device"] = options_.device;
     wrong_ = wrong_ || (record["engine"] == "weft" && record["status"] != "ok");
-    fmt::print("{}\n", record.dump());
+    const std::string line = record.dump(-1, ' ', false, Record::error_handler_t::replace);   // whatever a child said
+    fmt::print("{}\n", line);
     std::fflush(stdout);
-    if (json_.is_open()) json_ << record.dump() << std::endl;
+    if (json_.is_open()) json_ << line << std::endl;
     records_.push_back(std::move(record));
   }
 
@@ -111,7 +108,7 @@ class DeviceBench {
 
   Record completed(const DeviceRow& row, Record r) const {
     if (r["status"] != "ok") return r;
-    const double bytes = row.bytes * product(extents_of(row)), flops = flops_of(row, extents_of(row));
+    const double bytes = row.bytes * product(row.extents(options_.tiny)), flops = flops_of(row, row.extents(options_.tiny));
     const double ms = r["ms"];
     if (bytes > 0) r["gbs"] = bytes / ms / 1e6;
     if (bytes > 0) r["of_copy"] = bytes / ms / 1e6 / copy_rate_;
@@ -123,7 +120,7 @@ class DeviceBench {
   void ask(const std::string& peer) {
     std::vector<std::string> command = {"python3", "-c", cuda_script, peer, std::to_string(options_.budget_ms)};
     for (const DeviceRow& row : device_rows())
-      if (wanted(row)) command.push_back(fmt::format("{}={}", row.name, fmt::join(extents_of(row), "x")));
+      if (wanted(row)) command.push_back(fmt::format("{}={}", row.name, fmt::join(row.extents(options_.tiny), "x")));
     const ChildResult child =
         run_child(command, {{"XLA_PYTHON_CLIENT_PREALLOCATE", "false"}}, options_.peer_seconds);
     for (Record& r : records_in(child.output)) keep(std::move(r));

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
-#include <cstring>
+#include <algorithm>
+#include <cmath>
 #include <stdexcept>
 
 #include "device.h"
@@ -31,17 +32,17 @@ class DeviceMeasurement {
   Record measured(const DeviceRow& row) {
     Record r{{"row", row.name}, {"engine", "weft"}};
     try {
+      const std::vector<std::int64_t>& extents = row.extents(options_.tiny);
       std::string problem = row.full.empty() ? difference_of_training(row) : difference(row, row.tiny);
-      const Function f = device_function(row, options_.tiny ? row.tiny : row.full, device_);
-      std::vector<Array> sets[input_sets];
-      for (std::uint32_t set = 0; set < input_sets; ++set)
-        for (const Array& a : device_arrays(row, options_.tiny ? row.tiny : row.full, set))
-          sets[set].push_back(a.to(device_));
       if (problem.empty() && !options_.tiny && !row.full.empty()) problem = difference(row, row.full);
       if (!problem.empty()) {
         r["status"] = "WRONG", r["said"] = problem;
         return r;
       }
+      const Function f = device_function(row, extents, device_);
+      std::vector<Array> sets[input_sets];
+      for (std::uint32_t set = 0; set < input_sets; ++set)
+        for (const Array& a : device_arrays(row, extents, set)) sets[set].push_back(a.to(device_));
       const Timing t = time_device([&](std::uint32_t set) { (void)f(sets[set]); });
       r["ms"] = t.median_ms, r["min_ms"] = t.min_ms, r["samples"] = t.samples;
       r["kernels"] = f.stats().kernels, r["host_steps"] = f.stats().host_steps;
@@ -120,17 +121,21 @@ class DeviceMeasurement {
   std::uint32_t set_ = 0;
 };
 
+void print_record(const Record& record) {
+  fmt::print("{}\n", record.dump(-1, ' ', false, Record::error_handler_t::replace));
+}
+
 }  // namespace
 
 void measure_on_device(const Options& options) {
   DeviceMeasurement here(options);
   if (options.measure == "copy") {
-    fmt::print("{}\n", here.copy_rate().dump());
+    print_record(here.copy_rate());
     return;
   }
   for (const DeviceRow& row : device_rows())
     if (row.name == options.measure) {
-      fmt::print("{}\n", here.measured(row).dump());
+      print_record(here.measured(row));
       return;
     }
   throw std::runtime_error("no row of a device is called " + options.measure);

@@ -16,6 +16,8 @@ struct DeviceRow {
   std::vector<std::int64_t> full, tiny;   // extents; none where a row has its own
   double bytes = 0, flops = 0;            // the least of one call, a product of the extents times this
   double tolerance = 1e-5;                // of sums of magnitudes, between device and processor
+
+  [[nodiscard]] const std::vector<std::int64_t>& extents(bool as_tiny) const { return as_tiny ? tiny : full; }
 };
 
 std::span<const DeviceRow> device_rows();

@@ -1,7 +1,9 @@
 // weft-bench: the benchmark rows in Weft and in the peers found on this machine. Every measurement is a process of its
 // own, so that no one's threads, caches or crashes touch another's; those of one row follow each other at once.
 #include <fmt/format.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 
 #include "bench.h"
 #include "device.h"
@@ -27,6 +29,7 @@ void print_limits(const Job& job) {
 
 /// What a child process does: one row by one engine, a JSON line.
 void measure_here(const Options& o) {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);   // ends with who asked
   if (!o.device.empty()) return measure_on_device(o);
   const Job job{o.measure, o.threads.front(), o.budget_ms};
   if (o.engine == "limit") return print_limits(job);
