@@ -69,7 +69,8 @@ ChildResult run_child(const std::vector<std::string>& arguments,
     return {127, "cannot start " + args[0]};
   }
 
-  const int ended = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));   // readable when it has; the pipe may be open yet
+  // Readable when the child has ended, by when its pipe may be closed for long, or open yet.
+  const int ended = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
   const double end = now_ms() + seconds * 1e3;
   bool late = false;
   char buffer[4096];

@@ -54,8 +54,7 @@ double flops_of(const DeviceRow& row, std::span<const std::int64_t> extents) {
 class DeviceBench {
  public:
   explicit DeviceBench(const Options& options)
-      : options_(options),
-        pattern_(options.only, std::regex::icase) {
+      : options_(options), pattern_(options.only, std::regex::icase) {
     if (Device::parse(options.device) == Device::cpu())
       throw std::runtime_error("--device is for devices; without it the processor is measured");
     if (options.json.empty()) return;
@@ -108,8 +107,8 @@ class DeviceBench {
 
   Record completed(const DeviceRow& row, Record r) const {
     if (r["status"] != "ok") return r;
-    const double bytes = row.bytes * product(row.extents(options_.tiny)), flops = flops_of(row, row.extents(options_.tiny));
-    const double ms = r["ms"];
+    const std::vector<std::int64_t>& extents = row.extents(options_.tiny);
+    const double bytes = row.bytes * product(extents), flops = flops_of(row, extents), ms = r["ms"];
     if (bytes > 0) r["gbs"] = bytes / ms / 1e6;
     if (bytes > 0) r["of_copy"] = bytes / ms / 1e6 / copy_rate_;
     if (flops > 0) r["tflops"] = flops / ms / 1e9;

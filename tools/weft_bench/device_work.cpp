@@ -85,7 +85,8 @@ DeviceSample device_sample(const DeviceRow& row, std::span<const std::int64_t> e
   if (!product && !attention) return sample;
   const std::int64_t all = product ? extents[0] : extents[0] * extents[1];
   const std::int64_t count = std::min<std::int64_t>(all, product ? 48 : 2);
-  for (std::int64_t i = 0; i < count; ++i) sample.picked.push_back(i * (all - 1) / std::max<std::int64_t>(count - 1, 1));
+  const std::int64_t last = std::max<std::int64_t>(count - 1, 1);
+  for (std::int64_t i = 0; i < count; ++i) sample.picked.push_back(i * (all - 1) / last);
   sample.leading = product ? std::vector{count} : std::vector<std::int64_t>{1, count};
   std::copy(sample.leading.begin(), sample.leading.end(), sample.extents.begin());
   sample.inputs = {0};
